@@ -1,0 +1,39 @@
+"""Files that appear whole or not at all: temp file, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on a clean exit its content takes the name of `path`, durably.
+
+    On an error the temporary file is removed and `path` is as it was. Raises OSError as the file system gives it.
+    """
+    temp = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temp
+        sync_file(temp)
+        temp.replace(path)
+    except BaseException:
+        temp.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Makes the content of `path` survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in `folder` survive a power cut."""
+    sync_file(folder)

@@ -1,0 +1,194 @@
+"""Every error the pipeline raises, as one tree; what is done about an error follows from its place in it.
+
+    GradiumBatchError
+    ├── UsageError             the user's to mend; nothing was sent
+    │   ├── ConfigError
+    │   └── ManifestError
+    ├── RunError               the run cannot go on; what is done is kept
+    │   ├── OutputError
+    │   ├── CheckpointError
+    │   ├── LocalServerError
+    │   └── EndpointUnreachable
+    ├── OutputHeld             another run works on this output folder
+    └── AttemptError           one clip got no answer
+        ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
+        │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTooLong · AudioEmpty   (nothing sent)
+        │   ├── BadManifestRow                                                                  (nothing sent)
+        │   └── AudioRefused   the service says no to this audio
+        ├── PassingError       may go well next time: retried with backoff
+        │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
+        │   ├── EmptyAnswer · StreamError
+        │   └── UnknownFault   a text no rule knows
+        ├── LimitError         the service's limit on us: slow down, uses up no attempt
+        │   └── ConcurrencyLimit · RateLimited
+        ├── AccountError       stop the run at once
+        │   └── KeyRefused · CreditsSpent
+        └── SettingsRefused    the service refuses the request settings: stop the run at once
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+
+class GradiumBatchError(Exception):
+    """Root of the tree. Its text is one sentence for the user: what, where, what to do."""
+
+
+class UsageError(GradiumBatchError):
+    """The command, the configuration or the manifest is wrong; nothing was sent."""
+
+
+class ConfigError(UsageError):
+    """A configuration key or value is wrong."""
+
+
+class ManifestError(UsageError):
+    """The manifest cannot be read, or has bad rows."""
+
+
+class RunError(GradiumBatchError):
+    """The run cannot go on; everything already answered is kept."""
+
+
+class OutputError(RunError):
+    """The output folder cannot be written."""
+
+
+class CheckpointError(RunError):
+    """The checkpoint cannot be used."""
+
+
+class LocalServerError(RunError):
+    """The embedded local server did not start or died."""
+
+
+class EndpointUnreachable(RunError):
+    """Nothing answers at the endpoint's address."""
+
+
+class OutputHeld(GradiumBatchError):
+    """Another run holds the output folder."""
+
+
+class AttemptError(GradiumBatchError):
+    """One clip got no answer that counts.
+
+    `message` holds the service's own words where it said any; `billed` whether the request may have cost credits.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        http_status: int | None = None,
+        code: int | None = None,
+        retry_after_s: float | None = None,
+        billed: Literal["no", "maybe"] = "no",
+        bytes_sent: int = 0,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.http_status = http_status
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.billed = billed
+        self.bytes_sent = bytes_sent
+        self.request_id = request_id
+
+
+class ItemError(AttemptError):
+    """The item's own fault."""
+
+
+class AudioMissing(ItemError):
+    """There is no file where the manifest points."""
+
+
+class AudioUnreadable(ItemError):
+    """The file is there but cannot be opened or is no audio."""
+
+
+class AudioUnsupported(ItemError):
+    """Audio in a form that cannot be sent."""
+
+
+class AudioTooLong(ItemError):
+    """More audio than one request may carry."""
+
+
+class AudioEmpty(ItemError):
+    """The file holds no samples."""
+
+
+class BadManifestRow(ItemError):
+    """A manifest row that was skipped with --skip-bad-rows."""
+
+
+class AudioRefused(ItemError):
+    """The service refuses this audio."""
+
+
+class PassingError(AttemptError):
+    """May go well next time."""
+
+
+class ServerFault(PassingError):
+    """The service failed inside, or something between us and it did."""
+
+
+class ConnectionFailed(PassingError):
+    """The connection was refused, reset or could not be made."""
+
+
+class AttemptTimeout(PassingError):
+    """No answer within the time the clip's length allows."""
+
+
+class StreamCut(PassingError):
+    """The answer broke off before its end."""
+
+
+class StreamMalformed(PassingError):
+    """The answer is no NDJSON of the protocol, or larger than any honest answer."""
+
+
+class EmptyAnswer(PassingError):
+    """A 200 with nothing in it; this is also how refused settings look."""
+
+
+class StreamError(PassingError):
+    """An error message inside the stream."""
+
+
+class UnknownFault(PassingError):
+    """A refusal that no rule knows."""
+
+
+class LimitError(AttemptError):
+    """The service's limit on this account."""
+
+
+class ConcurrencyLimit(LimitError):
+    """More sessions at once than the plan allows."""
+
+
+class RateLimited(LimitError):
+    """HTTP 429."""
+
+
+class AccountError(AttemptError):
+    """The account cannot transcribe anything now."""
+
+
+class KeyRefused(AccountError):
+    """The API key is missing, wrong, revoked or expired."""
+
+
+class CreditsSpent(AccountError):
+    """No credits are left."""
+
+
+class SettingsRefused(AttemptError):
+    """The service refuses the request settings, whatever the audio."""

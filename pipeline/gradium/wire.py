@@ -1,0 +1,125 @@
+"""The wire format of the speech-to-text endpoint: messages, parameters and documented limits, nothing else.
+
+The one module that client and local server share. Facts are from the service's public documentation
+(speech-to-text-rest, transcription-settings, limits, credits); what only the client must tolerate (extra types,
+missing fields) is in the types, what only the server must refuse is in the values.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+PATH = "/api/post/speech/asr"
+CREDITS_PATH = "/api/usages/credits"
+KEY_HEADER = "x-api-key"
+NDJSON = "application/x-ndjson"
+
+MODEL_RATE = 24_000
+FRAME_S = 0.08
+"""The model's step: 1,920 samples at 24 kHz."""
+MAX_AUDIO_S = 300.0
+"""The most audio one request may carry."""
+CREDITS_PER_S = 3.0
+
+CODE_POLICY = 1008
+CODE_INTERNAL = 1011
+
+CONTENT_TYPES = {"audio/wav": "wav", "audio/pcm": "pcm", "audio/ogg": "opus", "audio/opus": "opus"}
+"""Content-Type to the `input_format` it stands for."""
+PCM_RATES = {
+    "pcm": 24_000,
+    "pcm_8000": 8_000,
+    "pcm_16000": 16_000,
+    "pcm_22050": 22_050,
+    "pcm_24000": 24_000,
+    "pcm_44100": 44_100,
+    "pcm_48000": 48_000,
+}
+"""Headerless signed 16-bit little-endian mono formats and their sample rates."""
+COMPANDED = {"ulaw_8000": "ULAW", "mulaw_8000": "ULAW", "alaw_8000": "ALAW"}
+INPUT_FORMATS = ("wav", "opus", *PCM_RATES, *COMPANDED)
+WAV_BITS = (16, 24, 32)
+
+LANGUAGES = ("en", "fr", "de", "es", "pt", "any")
+DELAYS_IN_FRAMES = (7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48)
+DEFAULT_DELAY_IN_FRAMES = 48
+"""What the REST endpoint takes when none is named."""
+TEMP_RANGE = (0.0, 1.5)
+PADDING_BONUS_RANGE = (-4.0, 4.0)
+BOOST_RANGE = (-6.0, 6.0)
+MAX_KEYWORDS = 500
+
+
+class Keywords(msgspec.Struct, frozen=True, kw_only=True):
+    """Words the decoder should prefer: single tokens, case- and accent-sensitive."""
+
+    words: list[str]
+    boost: float = 3.0
+
+
+class JsonConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The `json_config` query parameter. The service ignores keys it does not know."""
+
+    language: str | None = None
+    delay_in_frames: int | None = None
+    delay_in_tokens: int | None = None
+    """An older name of `delay_in_frames`."""
+    temp: float | None = None
+    padding_bonus: float | None = None
+    keywords: Keywords | None = None
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """One line of the answer."""
+
+
+class Ready(Message, tag="ready", kw_only=True):
+    request_id: str | None = None
+    model_name: str | None = None
+    sample_rate: int | None = None
+    frame_size: int | None = None
+    delay_in_frames: int | None = None
+    text_stream_names: list[str] | None = None
+
+
+class Text(Message, tag="text"):
+    """Usually one word; `start_s` runs on the decoder's clock."""
+
+    text: str
+    start_s: float
+    stream_id: int | None = None
+
+
+class EndText(Message, tag="end_text"):
+    """The end time of the last `text` of that stream."""
+
+    stop_s: float | None = None
+    stream_id: int | None = None
+
+
+class Step(Message, tag="step"):
+    """Voice-activity telemetry."""
+
+
+class EndOfStream(Message, tag="end_of_stream"):
+    pass
+
+
+class Error(Message, tag="error"):
+    """Terminal: nothing after it counts."""
+
+    message: str = ""
+    code: int | None = None
+
+
+AnyMessage = Ready | Text | EndText | Step | EndOfStream | Error
+
+
+class Credits(msgspec.Struct, frozen=True, kw_only=True):
+    """What GET /api/usages/credits answers."""
+
+    remaining_credits: float
+    allocated_credits: float | None = None
+    billing_period: str | None = None
+    next_rollover_date: str | None = None
+    plan_name: str | None = None

@@ -1,0 +1,175 @@
+"""The records that travel through the pipeline, and the protocols by which its packages meet.
+
+All records are frozen; a changed one is a new one (`msgspec.structs.replace`). Times are seconds on the clock of
+the utterance's audio unless a name says otherwise; durations in `_s`, sizes in `_bytes`; instants are aware UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+Billed = Literal["yes", "no", "maybe"]
+Status = Literal["ok", "suspect"]
+
+
+class Utterance(msgspec.Struct, frozen=True, kw_only=True):
+    """One manifest row: which audio, which span of it, and what is known about it."""
+
+    id: str
+    audio: str
+    """Where the recording lies: an absolute path."""
+    language: str | None = None
+    reference: str | None = None
+    offset_s: float = 0.0
+    duration_s: float | None = None
+    """Length of the wanted span; None means to the end of the recording."""
+    channel: int | None = None
+    """The one channel to transcribe, from 0; None leaves it to `audio.channels`."""
+    metadata: dict[str, str] = {}
+    """The manifest's other columns, as text."""
+    line: int | None = None
+    """Line of the manifest the row starts on, from 1; None for a directory."""
+
+
+class BadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest row that cannot become an utterance; `message` says what is wrong and what to do."""
+
+    manifest: str
+    line: int | None
+    message: str
+    id: str | None = None
+    """The row's id, where it has one that can be read."""
+
+    def __str__(self) -> str:
+        where = self.manifest if self.line is None else f"{self.manifest}:{self.line}"
+        return f"{where}: {self.message}"
+
+
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """The span of one channel that one request carries, ready to be sent."""
+
+    utterance: Utterance
+    clip: int
+    """Position among the utterance's clips, from 0."""
+    path: str
+    """The file whose bytes are the request's body."""
+    content_type: str
+    size_bytes: int
+    start_s: float
+    """Where the clip starts on the utterance's clock."""
+    duration_s: float
+    channel: int = 0
+    audio_hash: str = ""
+    """Hash of the utterance's audio content."""
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """One word with its times, decoder delay already taken off."""
+
+    text: str
+    start_s: float
+    stop_s: float | None = None
+    """None where the service gave no end."""
+    channel: int = 0
+    stream_id: int | None = None
+    clip: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service said about one clip, in a stream that ended cleanly."""
+
+    words: tuple[Word, ...]
+    flags: tuple[str, ...] = ()
+    """Why the answer deserves a second look: `no_words`, `times_backwards` …; empty when nothing is odd."""
+    request_id: str | None = None
+    model: str | None = None
+    http_status: int = 200
+    latency_s: float = 0.0
+    bytes_sent: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One request sent for a clip: a line of the spend ledger."""
+
+    id: str
+    clip: int
+    attempt: int
+    """Number of the request within the clip's tries of this run, from 1."""
+    run_id: str
+    started_at: datetime
+    latency_s: float
+    outcome: str
+    """`ok`, or the class name of the error."""
+    billed: Billed
+    credits: float
+    """What the request cost, or for `maybe` what it may have cost."""
+    bytes_sent: int
+    http_status: int | None = None
+    code: int | None = None
+    request_id: str | None = None
+
+
+class Transcript(msgspec.Struct, frozen=True, kw_only=True):
+    """The joined result of an utterance: one row of the output."""
+
+    id: str
+    audio: str
+    text: str
+    words: tuple[Word, ...]
+    duration_s: float
+    status: Status
+    flags: tuple[str, ...]
+    language: str | None
+    model: str | None
+    audio_hash: str
+    config_hash: str
+    request_ids: tuple[str, ...]
+    attempts: int
+    latency_s: float
+    credits: float
+    run_id: str
+    finished_at: datetime
+    reference: str | None = None
+    wer: float | None = None
+    metadata: dict[str, str] = {}
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an utterance has no transcript now: one row of the errors."""
+
+    id: str
+    audio: str
+    error: str
+    """Class name from `errors.py`."""
+    message: str
+    """The service's own words (or ours, where nothing was sent), cut at 2 kB."""
+    retryable: bool
+    attempts: int
+    first_seen: datetime
+    last_seen: datetime
+    run_id: str
+    http_status: int | None = None
+    code: int | None = None
+    clip: int | None = None
+    metadata: dict[str, str] = {}
+
+
+class Transcriber(Protocol):
+    """Sends one clip and returns what came back; the wrappers around it keep this interface."""
+
+    async def transcribe(self, clip: Clip) -> Answer:
+        """Raises a subclass of `errors.AttemptError` when there is no answer that counts."""
+        ...
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests go and with which key. The key stays out of every repr."""
+
+    url: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"Endpoint(url={self.url!r})"
