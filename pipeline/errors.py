@@ -1,29 +1,29 @@
 """Every error the pipeline raises, as one tree; what is done about an error follows from its place in it.
 
-    GradiumBatchError
-    ├── UsageError             the user's to mend; nothing was sent
-    │   ├── ConfigError
-    │   └── ManifestError
-    ├── RunError               the run cannot go on; what is done is kept
-    │   ├── OutputError
-    │   ├── CheckpointError
-    │   ├── LocalServerError
-    │   └── EndpointUnreachable
-    ├── OutputHeld             another run works on this output folder
-    └── AttemptError           one clip got no answer
-        ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
-        │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTooLong · AudioEmpty   (nothing sent)
-        │   ├── BadManifestRow                                                                  (nothing sent)
-        │   └── AudioRefused   the service says no to this audio
-        ├── PassingError       may go well next time: retried with backoff
-        │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
-        │   ├── EmptyAnswer · StreamError
-        │   └── UnknownFault   a text no rule knows
-        ├── LimitError         the service's limit on us: slow down, uses up no attempt
-        │   └── ConcurrencyLimit · RateLimited
-        ├── AccountError       stop the run at once
-        │   └── KeyRefused · CreditsSpent
-        └── SettingsRefused    the service refuses the request settings: stop the run at once
+GradiumBatchError
+├── UsageError             the user's to mend; nothing was sent
+│   ├── ConfigError
+│   └── ManifestError
+├── RunError               the run cannot go on; what is done is kept
+│   ├── OutputError
+│   ├── CheckpointError
+│   ├── LocalServerError
+│   └── EndpointUnreachable
+├── OutputHeld             another run works on this output folder
+└── AttemptError           one clip got no answer
+    ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
+    │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTooLong · AudioEmpty   (nothing sent)
+    │   ├── BadManifestRow                                                                  (nothing sent)
+    │   └── AudioRefused   the service says no to this audio
+    ├── PassingError       may go well next time: retried with backoff
+    │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
+    │   ├── EmptyAnswer · StreamError · Redirected
+    │   └── UnknownFault   a text no rule knows
+    ├── LimitError         the service's limit on us: slow down, uses up no attempt
+    │   └── ConcurrencyLimit · RateLimited
+    ├── AccountError       stop the run at once
+    │   └── KeyRefused · CreditsSpent
+    └── SettingsRefused    the service refuses the request settings: stop the run at once
 """
 
 from __future__ import annotations
@@ -160,6 +160,10 @@ class EmptyAnswer(PassingError):
 
 class StreamError(PassingError):
     """An error message inside the stream."""
+
+
+class Redirected(PassingError):
+    """Sent elsewhere; never followed, because that would carry the key to another host."""
 
 
 class UnknownFault(PassingError):

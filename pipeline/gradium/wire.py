@@ -7,6 +7,8 @@ missing fields) is in the types, what only the server must refuse is in the valu
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 PATH = "/api/post/speech/asr"
@@ -69,11 +71,14 @@ class JsonConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keywords: Keywords | None = None
 
 
+StreamId = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
+
+
 class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
     """One line of the answer."""
 
 
-class Ready(Message, tag="ready", kw_only=True):
+class Ready(Message, frozen=True, tag="ready", kw_only=True):
     request_id: str | None = None
     model_name: str | None = None
     sample_rate: int | None = None
@@ -82,34 +87,34 @@ class Ready(Message, tag="ready", kw_only=True):
     text_stream_names: list[str] | None = None
 
 
-class Text(Message, tag="text"):
+class Text(Message, frozen=True, tag="text"):
     """Usually one word; `start_s` runs on the decoder's clock."""
 
     text: str
     start_s: float
-    stream_id: int | None = None
+    stream_id: StreamId | None = None
 
 
-class EndText(Message, tag="end_text"):
+class EndText(Message, frozen=True, tag="end_text"):
     """The end time of the last `text` of that stream."""
 
     stop_s: float | None = None
-    stream_id: int | None = None
+    stream_id: StreamId | None = None
 
 
-class Step(Message, tag="step"):
+class Step(Message, frozen=True, tag="step"):
     """Voice-activity telemetry."""
 
 
-class EndOfStream(Message, tag="end_of_stream"):
+class EndOfStream(Message, frozen=True, tag="end_of_stream"):
     pass
 
 
-class Error(Message, tag="error"):
+class Error(Message, frozen=True, tag="error"):
     """Terminal: nothing after it counts."""
 
     message: str = ""
-    code: int | None = None
+    code: int | str | None = None
 
 
 AnyMessage = Ready | Text | EndText | Step | EndOfStream | Error

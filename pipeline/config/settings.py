@@ -1,0 +1,127 @@
+"""Every configuration key with its default, unit, range and meaning; docs/configuration.md shows the same table.
+
+Pure declarations: no file or environment variable is read here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ENV_PREFIX = "GRADIUM_BATCH_"
+ENV_NESTED = "__"
+
+
+def _only(value: Any) -> AfterValidator:
+    """Accepts one value: for keys whose other values are not built yet, which must not be ignored in silence."""
+
+    def check(given: Any) -> Any:
+        if given != value:
+            raise ValueError(f"{given!r} is not available in this version; leave it at {value!r}")
+        return given
+
+    return AfterValidator(check)
+
+
+PINNED = {"delay_in_frames": 16}
+"""1.28 s of look-ahead. Never left to the service: its default may change, and all times with it."""
+
+
+def _with_pinned_delay(given: Any) -> Any:
+    if isinstance(given, dict) and "delay_in_tokens" not in given:
+        return PINNED | given
+    return given
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServiceSettings(Section):
+    url: str = Field(
+        "https://api.gradium.ai/api/post/speech/asr",
+        description='the endpoint; "local" starts the embedded server for the length of the run',
+    )
+    api_key_env: str = Field("GRADIUM_API_KEY", description="environment variable that holds the API key")
+    api_key_file: str = Field("", description="file that holds the API key; used when the variable is empty")
+    model: str = Field("default", min_length=1, description="model name, the query parameter `model`")
+    language: str = Field("en", description="language of rows that name none; `any` lets the service find out")
+    require_credits: bool = Field(
+        False, description="stop before the first request when the balance is below the estimate"
+    )
+    trust_env: bool = Field(False, description="use HTTP_PROXY and friends from the environment")
+    json_config: Annotated[dict[str, Any], BeforeValidator(_with_pinned_delay)] = Field(
+        default_factory=lambda: dict(PINNED),
+        description="the service's own settings: delay_in_frames, temp, padding_bonus, keywords",
+    )
+
+
+class TimeoutSettings(Section):
+    connect_s: float = Field(10.0, gt=0, description="to make a connection")
+    idle_s: float = Field(120.0, gt=0, description="without a byte from the service")
+    attempt_base_s: float = Field(60.0, gt=0, description="for a whole attempt, whatever its audio, plus …")
+    attempt_per_audio_s: float = Field(2.0, ge=0, description="… this much for each second of audio")
+    drain_s: float = Field(60.0, gt=0, description="for answers in flight to arrive after Ctrl-C or SIGTERM")
+
+
+class AudioSettings(Section):
+    channels: Annotated[Literal["mix", "split", "first"], _only("mix")] = Field(
+        "mix", description="what is done with more than one channel"
+    )
+    upload: Annotated[Literal["auto", "opus"], _only("auto")] = Field("auto", description="form of the upload")
+    max_clip_s: float = Field(300.0, gt=0, le=300, description="the most audio one request carries")
+    lead_silence_s: Annotated[float, _only(0.0)] = Field(
+        0.0, ge=0, le=1, description="silence put in front of each clip, taken off the times again"
+    )
+    allow_truncated: Annotated[bool, _only(False)] = Field(
+        False, description="transcribe a broken file as far as it decodes"
+    )
+
+
+class PoolSettings(Section):
+    concurrency: int = Field(32, ge=1, le=1024, description="most requests in flight")
+    adaptive: bool = Field(True, description="find the plan's own limit below that")
+
+
+class RetrySettings(Section):
+    max_attempts: int = Field(6, ge=1, le=100, description="requests for one clip in one run")
+    base_s: float = Field(0.5, gt=0, description="longest first pause; it doubles with each attempt")
+    max_s: float = Field(60.0, gt=0, description="longest pause, also for Retry-After")
+    outage_max_s: float = Field(1800.0, ge=0, description="longest outage waited out before the run stops")
+
+
+class BudgetSettings(Section):
+    credits: float = Field(0.0, ge=0, description="most credits a run may spend; 0: no limit")
+
+
+class SinkSettings(Section):
+    formats: list[Literal["parquet", "jsonl"]] = Field(
+        default_factory=lambda: ["parquet", "jsonl"],
+        min_length=1,
+        description="what transcripts are written as",
+    )
+    rows_per_part: int = Field(10_000, ge=1, le=1_000_000, description="rows in one Parquet part")
+
+
+class LocalSettings(Section):
+    recognizer: str = Field("pocketsphinx", description="recognizer of the embedded server")
+    faults: str = Field("", description="faults file of the embedded server")
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one run. Flags beat environment beats file beats default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED, extra="forbid", frozen=True
+    )
+
+    service: ServiceSettings = Field(default_factory=ServiceSettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    audio: AudioSettings = Field(default_factory=AudioSettings)
+    pool: PoolSettings = Field(default_factory=PoolSettings)
+    retry: RetrySettings = Field(default_factory=RetrySettings)
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    sink: SinkSettings = Field(default_factory=SinkSettings)
+    local: LocalSettings = Field(default_factory=LocalSettings)

@@ -1,0 +1,122 @@
+"""One exchange with the service: POST a clip, listen to the stream, return the answer or raise the classified error.
+
+Opens the clip's file and one HTTP request; keeps no state between calls. Whether to try again is not decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import aiohttp
+import httpx
+import msgspec
+
+from pipeline.config.settings import TimeoutSettings
+from pipeline.errors import AttemptError, AttemptTimeout, AudioUnreadable, StreamCut, StreamMalformed
+from pipeline.gradium import classify, wire
+from pipeline.gradium.ndjson import MessageDecoder
+from pipeline.gradium.request import RequestSettings
+from pipeline.gradium.transport import FileBody
+from pipeline.gradium.words import Listener
+from pipeline.model import Answer, Clip, Endpoint
+
+MAX_REFUSAL_BYTES = 64 << 10
+"""More of a refusal than this is never read; a proxy's error page is smaller."""
+
+
+class GradiumClient:
+    """Transcribes clips through the endpoint. Safe to use from many tasks at once."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        endpoint: Endpoint,
+        settings: RequestSettings,
+        timeouts: TimeoutSettings,
+    ) -> None:
+        self._http = http
+        self._endpoint = endpoint
+        self._settings = settings
+        self._timeouts = timeouts
+
+    async def transcribe(self, clip: Clip) -> Answer:
+        """Sends the clip once. Raises a subclass of AttemptError when there is no answer that counts."""
+        body = FileBody(Path(clip.path), clip.size_bytes)
+        deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * clip.duration_s
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(deadline_s):
+                answer = await self._exchange(clip, body)
+        except AttemptError as error:
+            error.bytes_sent = body.sent_bytes
+            raise
+        except TimeoutError:
+            raise AttemptTimeout(
+                f"no complete answer within {deadline_s:.0f} s for {clip.duration_s:.0f} s of audio",
+                billed="maybe" if body.sent_bytes else "no",
+                bytes_sent=body.sent_bytes,
+            ) from None
+        return msgspec.structs.replace(answer, latency_s=time.monotonic() - started, bytes_sent=body.sent_bytes)
+
+    async def _exchange(self, clip: Clip, body: FileBody) -> Answer:
+        request = self._http.build_request(
+            "POST",
+            f"{self._endpoint.url}?{self._settings.query(clip.utterance.language)}",
+            content=body,
+            headers={
+                wire.KEY_HEADER: self._endpoint.key,
+                "content-type": clip.content_type,
+                "content-length": str(clip.size_bytes),
+            },
+        )
+        try:
+            response = await self._http.send(request, stream=True)
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            _raise_broken(error, body, streaming=False)
+        try:
+            if response.status_code != 200:
+                raise await _refusal(response)
+            return await self._listen(clip, response)
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            _raise_broken(error, body, streaming=True)
+        finally:
+            await response.aclose()
+
+    async def _listen(self, clip: Clip, response: httpx.Response) -> Answer:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise StreamMalformed("the answer is compressed, which was not asked for", http_status=200, billed="maybe")
+        decoder = MessageDecoder()
+        listener = Listener(self._settings.delay_s)
+        try:
+            async for chunk in response.aiter_raw():
+                listener.hear(decoder.feed(chunk))
+            listener.hear(decoder.close())
+        except StreamMalformed as error:
+            error.http_status = 200
+            raise listener.stamped(error) from None
+        framed = "content-length" in response.headers or "transfer-encoding" in response.headers
+        if not framed and not listener.ended:
+            # such a body ends where the connection does, so a cut looks like an end
+            raise listener.stamped(
+                StreamCut("the connection closed without end_of_stream", http_status=200, billed="maybe")
+            )
+        words, flags = listener.words(duration_s=clip.duration_s, channel=clip.channel, clip=clip.clip)
+        return Answer(words=words, flags=flags, request_id=listener.request_id, model=listener.model)
+
+
+async def _refusal(response: httpx.Response) -> AttemptError:
+    body = b""
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_REFUSAL_BYTES:
+            break
+    return classify.refused(response.status_code, response.headers, body.decode("utf-8", "replace"))
+
+
+def _raise_broken(error: Exception, body: FileBody, *, streaming: bool) -> NoReturn:
+    if body.changed:
+        raise AudioUnreadable("the file changed while it was being sent", bytes_sent=body.sent_bytes) from error
+    raise classify.transport(error, bytes_sent=body.sent_bytes, streaming=streaming) from error

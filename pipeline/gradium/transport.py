@@ -1,0 +1,66 @@
+"""The HTTP client and the streamed body: everything that is HTTP and not the protocol.
+
+httpx over aiohttp's connections, because httpx's default transport gives way with many requests in flight
+(quadratic pool assignment: 285 against 2,251 requests/s at 32 in flight, 64 KB bodies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+CHUNK_BYTES = 256 << 10
+
+
+def http_client(*, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:
+    """A client that follows no redirect, keeps no cookie and, unless `trust_env`, reads nothing from the environment.
+
+    How many connections are open is the pool's decision; the client sets no limit of its own.
+    """
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=httpx.create_ssl_context(trust_env=trust_env)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=trust_env,
+        )
+
+    return httpx.AsyncClient(
+        transport=AiohttpTransport(client=session),
+        timeout=httpx.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None),
+        follow_redirects=False,
+        trust_env=False,
+        # an answer is read as it is, never inflated: what is bounded is what was sent
+        headers={"accept-encoding": "identity", "user-agent": "gradium-batch"},
+    )
+
+
+class FileBody(httpx.AsyncByteStream):
+    """A file as a request body, in chunks; it is opened anew each time it is iterated.
+
+    Reads in the event loop: the file was hashed a moment ago, so its pages are in memory, and a thread per chunk
+    costs more than the copy.
+    """
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        self.sent_bytes = 0
+        self.changed = False
+        """The file no longer holds the bytes that were announced."""
+        self._path = path
+        self._size_bytes = size_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self._size_bytes
+        with self._path.open("rb") as file:
+            while left:
+                chunk = file.read(min(CHUNK_BYTES, left))
+                if not chunk:
+                    self.changed = True
+                    raise OSError(f"{self._path} became shorter while it was being sent")
+                left -= len(chunk)
+                yield chunk
+                self.sent_bytes += len(chunk)

@@ -1,0 +1,105 @@
+"""From the messages of one stream to words on the clip's own clock.
+
+Pure: no I/O. Pairs each `text` with its `end_text` per stream and takes the decoder's delay off.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+from pipeline.errors import AttemptError, EmptyAnswer
+from pipeline.gradium import wire
+from pipeline.gradium.classify import in_stream
+from pipeline.model import Word
+
+
+class Listener:
+    """Collects what one stream says.
+
+    `delay_s` is how late the decoder's clock was asked to run; what `ready` reports beats it.
+    """
+
+    def __init__(self, delay_s: float) -> None:
+        self.request_id: str | None = None
+        self.model: str | None = None
+        self.ended = False
+        """An `end_of_stream` was seen."""
+        self._delay_s = delay_s
+        self._heard_anything = False
+        self._texts: list[wire.Text] = []
+        self._stops: dict[int, float] = {}
+        self._open: dict[int | None, int] = {}
+        """Stream to the place of its last text that has no end yet."""
+
+    def hear(self, messages: Iterable[wire.AnyMessage]) -> None:
+        """Takes the next messages. Raises the classified error of an `error` message: nothing after it counts."""
+        for message in messages:
+            self._heard_anything = True
+            match message:
+                case wire.Text():
+                    self._hear_text(message)
+                case wire.EndText():
+                    place = self._open.pop(message.stream_id, None)
+                    if place is not None and message.stop_s is not None:
+                        self._stops[place] = message.stop_s
+                case wire.Ready():
+                    self._hear_ready(message)
+                case wire.EndOfStream():
+                    self.ended = True
+                case wire.Error():
+                    raise self.stamped(in_stream(message.message, message.code))
+
+    def stamped(self, error: AttemptError) -> AttemptError:
+        """The error with this stream's request id."""
+        error.request_id = self.request_id
+        return error
+
+    def words(self, *, duration_s: float, channel: int, clip: int) -> tuple[tuple[Word, ...], tuple[str, ...]]:
+        """Words in time order within 0 … `duration_s`, and flags for what is odd about them.
+
+        Call it only after the stream ended cleanly. Raises EmptyAnswer where there was no message at all.
+        """
+        if not self._heard_anything:
+            raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
+        flags = []
+        words = []
+        for place, text in enumerate(self._texts):
+            start = self._on_clip_clock(text.start_s, duration_s)
+            stop = self._stops.get(place)
+            words.append(
+                Word(
+                    text=" ".join(text.text.split()),
+                    start_s=start,
+                    stop_s=None if stop is None else max(start, self._on_clip_clock(stop, duration_s)),
+                    channel=channel,
+                    stream_id=text.stream_id,
+                    clip=clip,
+                )
+            )
+        if not words:
+            flags.append("no_words")
+        if any(later.start_s < earlier.start_s for earlier, later in itertools.pairwise(words)):
+            flags.append("times_backwards")
+            words.sort(key=lambda word: word.start_s)
+        return tuple(words), tuple(flags)
+
+    def _hear_text(self, message: wire.Text) -> None:
+        if not message.text.strip():
+            return
+        if self._texts and message == self._texts[-1]:
+            return  # said twice: one word at one time on one stream is one word
+        self._open[message.stream_id] = len(self._texts)
+        self._texts.append(message)
+
+    def _hear_ready(self, message: wire.Ready) -> None:
+        self.request_id = message.request_id or self.request_id
+        self.model = message.model_name or self.model
+        if message.delay_in_frames is not None and message.delay_in_frames >= 0:
+            frame_s = wire.FRAME_S
+            if message.frame_size and message.sample_rate:
+                frame_s = message.frame_size / message.sample_rate
+            self._delay_s = message.delay_in_frames * frame_s
+
+    def _on_clip_clock(self, decoder_s: float, duration_s: float) -> float:
+        return round(min(max(decoder_s - self._delay_s, 0.0), duration_s), 3)
