@@ -97,8 +97,8 @@ class BudgetSettings(Section):
 
 
 class SinkSettings(Section):
-    formats: list[Literal["parquet", "jsonl"]] = Field(
-        default_factory=lambda: ["parquet", "jsonl"],
+    formats: tuple[Literal["parquet", "jsonl"], ...] = Field(
+        ("parquet", "jsonl"),
         min_length=1,
         description="what transcripts are written as",
     )

@@ -1,0 +1,69 @@
+"""From an utterance to the clips its requests carry. Blocking: call it in a thread.
+
+Reads the recording once (hash and header); a file that the service takes as it is goes out untouched, from disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from pipeline.audio.probe import Probe, probe
+from pipeline.config.settings import AudioSettings
+from pipeline.errors import AudioTooLong, AudioUnreadable, AudioUnsupported
+from pipeline.model import Clip, Utterance
+
+VERSION = 1
+"""Raised when preparation changes what is sent; part of every transcript's identity."""
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance's audio, ready to go."""
+
+    clips: tuple[Clip, ...]
+    audio_hash: str
+    duration_s: float
+    """Measured length of what will be transcribed."""
+
+
+def prepare(utterance: Utterance, settings: AudioSettings) -> Prepared:
+    """The clips of an utterance. Raises a subclass of ItemError where its audio cannot be sent."""
+    path = Path(utterance.audio)
+    found = probe(path)
+    refuse_unsendable(utterance, found, settings)
+    audio_hash = hash_file(path)
+    clip = Clip(
+        utterance=utterance,
+        clip=0,
+        path=utterance.audio,
+        content_type=found.content_type,
+        size_bytes=found.size_bytes,
+        start_s=0.0,
+        duration_s=found.duration_s,
+        audio_hash=audio_hash,
+    )
+    return Prepared(clips=(clip,), audio_hash=audio_hash, duration_s=found.duration_s)
+
+
+def refuse_unsendable(utterance: Utterance, found: Probe, settings: AudioSettings) -> None:
+    """Raises AudioUnsupported or AudioTooLong for what this version cannot turn into requests."""
+    if found.channels > 1:
+        raise AudioUnsupported(f"has {found.channels} channels; this version sends mono files only")
+    if utterance.offset_s or utterance.duration_s is not None or utterance.channel not in (None, 0):
+        raise AudioUnsupported("the row selects a span or channel; this version sends whole mono files only")
+    if found.duration_s > settings.max_clip_s:
+        raise AudioTooLong(
+            f"is {found.duration_s:.1f} s long; one request carries at most {settings.max_clip_s:g} s, "
+            "and this version does not split"
+        )
+
+
+def hash_file(path: Path) -> str:
+    """Content hash of a file, as 32 hex digits. Raises AudioUnreadable."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    except OSError as error:
+        raise AudioUnreadable(f"cannot be read: {error.strerror or error}") from None

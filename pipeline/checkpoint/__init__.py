@@ -1,0 +1,28 @@
+"""The run's memory: what is done, what is left, what it cost. One SQLite file per output folder, one owner at a time.
+
+`schema` the tables and states · `lock` one run per folder · `plan` the manifest against what is known ·
+`store` reads and writes · `journal` groups writes into durable commits.
+"""
+
+from pipeline.checkpoint.journal import Journal
+from pipeline.checkpoint.lock import hold_output
+from pipeline.checkpoint.plan import Plan, ScannedRow, plan_counts, scan_manifest
+from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.store import Checkpoint, Failed, Finished, Identity, Reused, Selected, Sent
+
+__all__ = [
+    "Checkpoint",
+    "Failed",
+    "Finished",
+    "Identity",
+    "Journal",
+    "Plan",
+    "Reused",
+    "ScannedRow",
+    "Selected",
+    "Sent",
+    "State",
+    "hold_output",
+    "plan_counts",
+    "scan_manifest",
+]

@@ -1,0 +1,122 @@
+"""The checkpoint's tables and an utterance's states; docs/checkpoint.md draws the same picture.
+
+    NEW ──────────────┬──> DONE        a transcript that answers to the row as it is now
+    CHANGED ──────────┤
+    FAILED_PASSING ───┼──> FAILED_PASSING   worth another try on the next run
+    FAILED_ITEM ──────┘    FAILED_ITEM      its own fault: left alone until it changes or is asked for
+    DONE ──(file, settings or span differ)──> CHANGED
+
+A finished row waits in `results` until a part that holds it is published; then `utterances.part` names the part.
+A result without a row takes back what was published: the audio changed and its new version has no transcript.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import IntEnum
+from pathlib import Path
+
+from pipeline.errors import CheckpointError
+
+VERSION = 1
+BAD_ROW = ""
+"""The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
+
+
+class State(IntEnum):
+    NEW = 0
+    CHANGED = 1
+    DONE = 2
+    FAILED_PASSING = 3
+    FAILED_ITEM = 4
+
+
+# `selected` is what this run does; the partial index leaves everything else out, so that it stays small and the
+# planner has no second index to choose wrongly. An id of the manifest that is no longer there is `vanished` and keeps its row.
+TABLES = """
+CREATE TABLE utterances (
+    n             INTEGER PRIMARY KEY,
+    id            TEXT    NOT NULL UNIQUE,
+    row           BLOB    NOT NULL,
+    vanished      INTEGER NOT NULL DEFAULT 0,
+    state         INTEGER NOT NULL,
+    selected      INTEGER NOT NULL DEFAULT 0,
+    expected_s    REAL    NOT NULL,
+    size          INTEGER,
+    mtime_ns      INTEGER,
+    config_hash   TEXT    NOT NULL,
+    done_audio    TEXT,
+    done_config   TEXT,
+    duration_s    REAL,
+    suspect       INTEGER NOT NULL DEFAULT 0,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    ref_words     INTEGER NOT NULL DEFAULT 0,
+    ref_errors    INTEGER NOT NULL DEFAULT 0,
+    part          INTEGER
+);
+CREATE INDEX selected ON utterances (expected_s DESC, n) WHERE selected;
+CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB);
+CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL);
+CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
+CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
+CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
+CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
+"""
+
+# One row per manifest row; lives in the temp schema, so a read-only checkpoint can be planned against.
+SCAN_TABLE = """
+CREATE TEMP TABLE scan (
+    id          TEXT    NOT NULL,
+    row         BLOB    NOT NULL,
+    line        INTEGER,
+    expected_s  REAL    NOT NULL,
+    size        INTEGER,
+    mtime_ns    INTEGER,
+    config_hash TEXT    NOT NULL,
+    failure     BLOB
+)
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The checkpoint at `path`, made where there is none, ready to write. Raises CheckpointError."""
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        if not _checked_version(connection, path):
+            connection.executescript(f"BEGIN;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """The checkpoint at `path` for reading, or an empty one where there is none. Raises CheckpointError."""
+    try:
+        if not path.exists():
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            connection.executescript(TABLES)
+            return connection
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        _checked_version(connection, path)
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    return connection
+
+
+def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise CheckpointError(
+            f"{path} was written by a newer gradium-batch (schema {version}, this one knows {VERSION}); "
+            "update gradium-batch"
+        )
+    return version
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint {path} cannot be used: {error}; the transcripts beside it are untouched, "
+        "so move it away or choose another --out"
+    )

@@ -1,0 +1,340 @@
+"""Reads and writes the checkpoint. Blocking, and for one thread at a time; the journal is that thread.
+
+Events say what happened; `apply` writes any number of them in one durable transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from pipeline.checkpoint import plan
+from pipeline.checkpoint.schema import State, connect
+from pipeline.errors import CheckpointError
+from pipeline.model import Attempt, Failure, Transcript, Utterance
+
+CLOSED_JSONL = -1
+"""`jsonl_bytes` while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What a transcript answers to: the audio and everything else that shapes it, as hashes."""
+
+    audio_hash: str
+    config_hash: str
+
+
+class Selected(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance this run is to do."""
+
+    n: int
+    utterance: Utterance
+    config_hash: str
+    expected_s: float
+    done: Identity | None
+    """What the transcript it already has answers to."""
+    attempts: int
+    """Requests sent for it in earlier runs since it last had a transcript."""
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A request was sent and came to an end."""
+
+    attempt: Attempt
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance has its transcript."""
+
+    n: int
+    transcript: Transcript
+    ref_words: int = 0
+    ref_errors: int = 0
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance was given up for this run."""
+
+    n: int
+    failure: Failure
+
+
+class Reused(msgspec.Struct, frozen=True, kw_only=True):
+    """A file only looked changed: its content and settings are what the transcript answers to."""
+
+    n: int
+
+
+Event = Sent | Finished | Failed | Reused
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole output folder in figures, over the rows the manifest still has."""
+
+    done: int
+    failed: int
+    left: int
+    suspect: int
+    vanished: int
+    audio_s: float
+    ref_words: int
+    ref_errors: int
+    credits: float
+    """Spent in all runs, counting what may have been billed."""
+
+
+class Checkpoint:
+    """The open checkpoint of an output folder. Methods raise CheckpointError when SQLite cannot do its work."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = connect(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    # -- planning ---------------------------------------------------------------------------------------------------
+
+    def scan(self, rows: Iterable[plan.ScannedRow]) -> list[tuple[str, list[int]]]:
+        """Takes the manifest in, outside of the checkpoint's own tables; returns ids that several rows claim."""
+        with self._translated():
+            return plan.scan_manifest(self._db, rows)
+
+    def merge(self, only: Sequence[str]) -> plan.Plan:
+        """Makes the scan the truth, selects what this run does and says what was found."""
+        with self._translated():
+            counts = plan.plan_counts(self._db, only)
+            plan.merge_scan(self._db, only)
+            return counts
+
+    def selected(self, after: tuple[float, int] | None, limit: int) -> list[Selected]:
+        """The next utterances to do, longest first. `after` is (expected_s, n) of the last one that was handed out."""
+        with self._translated():
+            found = self._db.execute(
+                """SELECT n, row, config_hash, expected_s, done_audio, done_config, attempts FROM utterances
+                   WHERE selected AND (?1 IS NULL OR expected_s < ?1 OR (expected_s = ?1 AND n > ?2))
+                   ORDER BY expected_s DESC, n LIMIT ?3""",
+                (*(after or (None, None)), limit),
+            ).fetchall()
+        return [
+            Selected(
+                n=n,
+                utterance=msgspec.msgpack.decode(row, type=Utterance),
+                config_hash=config_hash,
+                expected_s=expected_s,
+                done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
+                attempts=attempts,
+            )
+            for n, row, config_hash, expected_s, audio, config, attempts in found
+        ]
+
+    def expected_s(self) -> float:
+        """Expected seconds of audio that are selected."""
+        with self._translated():
+            [total] = self._db.execute("SELECT coalesce(sum(expected_s), 0) FROM utterances WHERE selected").fetchone()
+        return float(total)
+
+    # -- what happened ----------------------------------------------------------------------------------------------
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Writes the events in one transaction; when this returns they survive a power cut."""
+        with self._transaction():
+            for event in events:
+                match event:
+                    case Sent():
+                        self._apply_sent(event.attempt)
+                    case Finished():
+                        self._apply_finished(event)
+                    case Failed():
+                        self._apply_failed(event)
+                    case Reused():
+                        self._db.execute(
+                            "UPDATE utterances SET state = ?, selected = 0 WHERE n = ?", (State.DONE, event.n)
+                        )
+
+    def _apply_sent(self, attempt: Attempt) -> None:
+        self._db.execute("INSERT INTO attempts (row) VALUES (?)", (msgspec.msgpack.encode(attempt),))
+        self._db.execute("UPDATE utterances SET attempts = attempts + 1 WHERE id = ?", (attempt.id,))
+        if attempt.credits:
+            self._db.execute(
+                """INSERT INTO facts VALUES ('credits', ?1)
+                   ON CONFLICT (key) DO UPDATE SET value = value + excluded.value""",
+                (attempt.credits,),
+            )
+
+    def _apply_finished(self, event: Finished) -> None:
+        row = event.transcript
+        self._db.execute(
+            "INSERT OR REPLACE INTO results VALUES (?, ?)", (event.n, msgspec.msgpack.encode(event.transcript))
+        )
+        self._db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
+        self._db.execute(
+            """UPDATE utterances SET state = ?, selected = 0, attempts = 0, done_audio = ?, done_config = ?,
+                   duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ? WHERE n = ?""",
+            (
+                State.DONE,
+                row.audio_hash,
+                row.config_hash,
+                row.duration_s,
+                row.status == "suspect",
+                event.ref_words,
+                event.ref_errors,
+                event.n,
+            ),
+        )
+
+    def _apply_failed(self, event: Failed) -> None:
+        [state] = self._db.execute("SELECT state FROM utterances WHERE n = ?", (event.n,)).fetchone()
+        if state == State.DONE:
+            # redone on request and failed: the transcript it has still answers to the row
+            self._db.execute("UPDATE utterances SET selected = 0 WHERE n = ?", (event.n,))
+            return
+        failure = event.failure
+        known = self._db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
+        if known is not None:
+            before = msgspec.msgpack.decode(known[0], type=Failure)
+            failure = msgspec.structs.replace(failure, first_seen=before.first_seen)
+        self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?)", (event.n, msgspec.msgpack.encode(failure)))
+        # a result without a row takes the stale transcript back at the next publishing
+        self._db.execute(
+            """INSERT OR REPLACE INTO results SELECT n, NULL FROM utterances
+               WHERE n = ?1 AND (part IS NOT NULL OR n IN (SELECT n FROM results))""",
+            (event.n,),
+        )
+        self._db.execute(
+            """UPDATE utterances SET state = ?, selected = 0, done_audio = NULL, done_config = NULL, duration_s = NULL,
+                   suspect = 0, ref_words = 0, ref_errors = 0 WHERE n = ?""",
+            (State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM, event.n),
+        )
+
+    # -- figures ----------------------------------------------------------------------------------------------------
+
+    def failures(self) -> Iterator[Failure]:
+        """Why utterances of the manifest have no transcript now, in the order of their ids."""
+        decode = msgspec.msgpack.Decoder(Failure).decode
+        with self._translated():
+            found = self._db.execute(
+                "SELECT f.row FROM failures f JOIN utterances u USING (n) WHERE NOT u.vanished ORDER BY u.id"
+            )
+            for (row,) in found:
+                yield decode(row)
+
+    def totals(self) -> Totals:
+        with self._translated():
+            figures = self._db.execute(
+                """SELECT sum(state = 2), sum(state IN (3, 4)), sum(state IN (0, 1)), sum(state = 2 AND suspect),
+                          sum(CASE WHEN state = 2 THEN duration_s END),
+                          sum(CASE WHEN state = 2 THEN ref_words END), sum(CASE WHEN state = 2 THEN ref_errors END)
+                   FROM utterances WHERE NOT vanished"""
+            ).fetchone()
+            [vanished] = self._db.execute("SELECT count(*) FROM utterances WHERE vanished").fetchone()
+        done, failed, left, suspect, audio_s, ref_words, ref_errors = (figure or 0 for figure in figures)
+        return Totals(
+            done=done,
+            failed=failed,
+            left=left,
+            suspect=suspect,
+            vanished=vanished,
+            audio_s=audio_s,
+            ref_words=ref_words,
+            ref_errors=ref_errors,
+            credits=float(self.fact("credits") or 0.0),
+        )
+
+    def save_run(self, run_id: str, started_at: str, figures: bytes | None) -> None:
+        """Notes a run, at its start without and at its end with its figures."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, started_at, figures))
+
+    def fact(self, key: str) -> str | int | float | None:
+        with self._translated():
+            found = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return None if found is None else found[0]
+
+    def set_fact(self, key: str, value: str | float) -> None:
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    # -- publishing -------------------------------------------------------------------------------------------------
+
+    def pending_results(self) -> int:
+        with self._translated():
+            return int(self._db.execute("SELECT count(*) FROM results").fetchone()[0])
+
+    def pending_attempts(self) -> int:
+        with self._translated():
+            return int(self._db.execute("SELECT count(*) FROM attempts").fetchone()[0])
+
+    def results(self, limit: int) -> list[tuple[int, str, int | None, Transcript | None]]:
+        """Up to `limit` unpublished results: (n, id, the part that holds its old row, the transcript or None)."""
+        decode = msgspec.msgpack.Decoder(Transcript).decode
+        with self._translated():
+            found = self._db.execute(
+                "SELECT n, u.id, u.part, r.row FROM results r JOIN utterances u USING (n) ORDER BY n LIMIT ?", (limit,)
+            ).fetchall()
+        return [(n, id_, part, None if row is None else decode(row)) for n, id_, part, row in found]
+
+    def attempts(self, limit: int) -> list[tuple[int, Attempt]]:
+        """Up to `limit` attempts that are in no part yet."""
+        decode = msgspec.msgpack.Decoder(Attempt).decode
+        with self._translated():
+            found = self._db.execute("SELECT n, row FROM attempts ORDER BY n LIMIT ?", (limit,)).fetchall()
+        return [(n, decode(row)) for n, row in found]
+
+    def parts(self, kind: str) -> dict[int, int]:
+        """Published parts of a kind ("transcripts", "attempts") and their rows."""
+        with self._translated():
+            return dict(self._db.execute("SELECT part, rows FROM parts WHERE kind = ?", (kind,)))
+
+    def results_published(self, placed: Sequence[tuple[int, int | None]], parts: dict[int, int], jsonl: int) -> None:
+        """Marks results as published: (n, its part or None when taken back), the parts' rows, the JSONL's bytes."""
+        with self._transaction():
+            self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
+            self._db.executemany("DELETE FROM results WHERE n = ?", [(n,) for n, _ in placed])
+            self._save_parts("transcripts", parts)
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES ('jsonl_bytes', ?)", (jsonl,))
+
+    def attempts_published(self, last_n: int, part: int, rows: int) -> None:
+        with self._transaction():
+            self._db.execute("DELETE FROM attempts WHERE n <= ?", (last_n,))
+            self._save_parts("attempts", {part: rows})
+
+    def _save_parts(self, kind: str, parts: dict[int, int]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", [(kind, part, rows) for part, rows in parts.items()]
+        )
+
+    # -- transactions -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise CheckpointError(
+                f"the checkpoint {self.path} cannot be written or read: {error}; what was committed is kept, "
+                "so make room or mend the disk and run the same command again"
+            ) from error

@@ -1,0 +1,62 @@
+"""JSONL: rows appended durably, or the file replaced as a whole without some of its rows.
+
+The caller keeps the number of bytes that are committed; what a crash left behind that mark is cut off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.durable import replacing, sync_folder
+
+_encoder = msgspec.json.Encoder()
+_COPY_BYTES = 1 << 20
+
+
+class _Row(msgspec.Struct):
+    id: str
+
+
+def lines(records: Iterable[Any]) -> Iterator[bytes]:
+    for record in records:
+        yield _encoder.encode(record) + b"\n"
+
+
+def append(path: Path, records: Iterable[Any], committed: int) -> int:
+    """Appends after the first `committed` bytes, dropping what lies behind them; returns the new number of bytes."""
+    created = not path.exists()
+    with path.open("ab") as file:
+        if file.tell() != committed:
+            file.truncate(committed)
+            file.seek(committed)
+        file.writelines(lines(records))
+        file.flush()
+        os.fsync(file.fileno())
+        size = file.tell()
+    if created:
+        sync_folder(path.parent)
+    return size
+
+
+def replace_rows(path: Path, ids: Collection[str], records: Iterable[Any]) -> int:
+    """Replaces the file by one without the rows of `ids` and with `records` at its end; returns its bytes."""
+    drop = frozenset(ids)
+    decode = msgspec.json.Decoder(_Row).decode
+    with replacing(path) as temp, temp.open("wb") as out:
+        if path.exists():
+            with path.open("rb") as old:
+                out.writelines(line for line in old if decode(line).id not in drop)
+        out.writelines(lines(records))
+        out.flush()
+        return out.tell()
+
+
+def write(path: Path, records: Iterable[Any]) -> None:
+    """One JSONL file, atomically."""
+    with replacing(path) as temp, temp.open("wb") as out:
+        out.writelines(lines(records))

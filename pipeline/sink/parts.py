@@ -1,0 +1,55 @@
+"""Parquet parts: numbered files that are written whole, or rewritten whole with some rows replaced.
+
+Touches OUT/<kind>/part-NNNNNN.parquet and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.durable import replacing
+
+
+def part_path(folder: Path, part: int) -> Path:
+    return folder / f"part-{part:06d}.parquet"
+
+
+def write_part(folder: Path, part: int, rows: pa.Table) -> None:
+    """Publishes a part, in place of one of the same number."""
+    folder.mkdir(exist_ok=True)
+    write_table(part_path(folder, part), rows)
+
+
+def write_table(path: Path, rows: pa.Table) -> None:
+    """One Parquet file, atomically."""
+    with replacing(path) as temp:
+        pq.write_table(rows, temp, compression="zstd")
+
+
+def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) -> int:
+    """Rewrites a part without `ids` and with `rows`; returns how many rows it has now.
+
+    Doing it twice gives the same part, so a crash in between is mended by doing it again.
+    """
+    old = pq.read_table(part_path(folder, part), schema=rows.schema)
+    kept = old.filter(pc.invert(pc.is_in(old["id"], pa.array(list(ids), pa.string()))))
+    new = pa.concat_tables([kept, rows])
+    write_part(folder, part, new)
+    return int(new.num_rows)
+
+
+def remove_unknown_parts(folder: Path, known: Collection[int]) -> None:
+    """Removes parts and temporary files that a crash left and nobody knows of; their rows are still to be published."""
+    if not folder.is_dir():
+        return
+    names = {part_path(folder, part).name for part in known}
+    for path in folder.glob("part-*.parquet"):
+        if path.name not in names:
+            path.unlink()
+    for path in folder.glob(".part-*.tmp"):
+        path.unlink()

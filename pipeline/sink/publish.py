@@ -1,0 +1,138 @@
+"""Publishes what the checkpoint has finished: transcripts into parts and JSONL, attempts into parts, errors as a whole.
+
+Touches only the output folder. The order is always: files first, durably; then the caller notes that they are there.
+A crash between the two is mended by publishing the same rows again, which replaces them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from pipeline.errors import OutputError
+from pipeline.model import Attempt, Failure, Transcript
+
+JSONL_NAME = "transcripts.jsonl"
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished utterance to publish."""
+
+    n: int
+    id: str
+    part: int | None
+    """The part that holds its old row; None where none does, 0 where rows go to JSONL only."""
+    transcript: Transcript | None
+    """None takes the old row back."""
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """Where results lie now."""
+
+    placed: tuple[tuple[int, int | None], ...]
+    """(n, its part or None)."""
+    parts: dict[int, int]
+    """Rows of each part that was written."""
+    jsonl_bytes: int
+
+
+class Sink:
+    """Writes the output folder in the configured formats. Methods block and raise OutputError."""
+
+    def __init__(self, out: Path, formats: Collection[str]) -> None:
+        self._out = out
+        self._parquet = "parquet" in formats
+        self._jsonl = "jsonl" in formats
+
+    def tidy(self, transcripts: Collection[int], attempts: Collection[int]) -> None:
+        """Removes what a crash left: parts that nobody noted (their rows are still to be published), temp files."""
+        from pipeline.sink.parts import remove_unknown_parts
+
+        with _translated(self._out):
+            remove_unknown_parts(self._out / "transcripts", transcripts)
+            remove_unknown_parts(self._out / "attempts", attempts)
+            for name in (JSONL_NAME, "errors.parquet", "errors.jsonl", "summary.json"):
+                (self._out / f".{name}.tmp").unlink(missing_ok=True)
+
+    def needs_replacing(self, results: Sequence[Result]) -> bool:
+        """Whether published rows are to be replaced, which rewrites transcripts.jsonl as a whole."""
+        return self._jsonl and any(result.part is not None for result in results)
+
+    def publish(self, results: Sequence[Result], next_part: int, jsonl_bytes: int | None) -> Published:
+        """Writes results. `jsonl_bytes` is the committed size of the JSONL, None to replace it as a whole."""
+        with _translated(self._out):
+            placed, parts = self._publish_parts(results, next_part) if self._parquet else _nowhere(results)
+            rows = [result.transcript for result in results if result.transcript is not None]
+            path = self._out / JSONL_NAME
+            size = 0
+            if self._jsonl and jsonl_bytes is None:
+                from pipeline.sink.lines import replace_rows
+
+                size = replace_rows(path, [result.id for result in results], rows)
+            elif self._jsonl:
+                from pipeline.sink.lines import append
+
+                size = append(path, rows, jsonl_bytes or 0)
+            return Published(placed=tuple(placed), parts=parts, jsonl_bytes=size)
+
+    def _publish_parts(
+        self, results: Sequence[Result], next_part: int
+    ) -> tuple[list[tuple[int, int | None]], dict[int, int]]:
+        from pipeline.sink.parts import replace_rows, write_part
+        from pipeline.sink.schema import TRANSCRIPTS, table
+
+        folder = self._out / "transcripts"
+        by_part: dict[int, list[Result]] = defaultdict(list)
+        for result in results:
+            by_part[result.part or next_part].append(result)
+        parts = {}
+        placed: list[tuple[int, int | None]] = []
+        for part, members in sorted(by_part.items()):
+            rows = [result.transcript for result in members if result.transcript is not None]
+            if part == next_part:
+                if rows:
+                    write_part(folder, part, table(TRANSCRIPTS, rows))
+                    parts[part] = len(rows)
+            else:
+                parts[part] = replace_rows(folder, part, [result.id for result in members], table(TRANSCRIPTS, rows))
+            placed += [(result.n, None if result.transcript is None else part) for result in members]
+        return placed, parts
+
+    def publish_attempts(self, attempts: Sequence[Attempt], part: int) -> None:
+        from pipeline.sink.parts import write_part
+        from pipeline.sink.schema import ATTEMPTS, table
+
+        with _translated(self._out):
+            write_part(self._out / "attempts", part, table(ATTEMPTS, attempts))
+
+    def write_errors(self, failures: Sequence[Failure]) -> None:
+        """Rewrites errors.parquet and errors.jsonl as a whole."""
+        from pipeline.sink.lines import write
+        from pipeline.sink.parts import write_table
+        from pipeline.sink.schema import ERRORS, table
+
+        with _translated(self._out):
+            if self._parquet:
+                write_table(self._out / "errors.parquet", table(ERRORS, failures))
+            if self._jsonl:
+                write(self._out / "errors.jsonl", failures)
+
+
+def _nowhere(results: Sequence[Result]) -> tuple[list[tuple[int, int | None]], dict[int, int]]:
+    return [(result.n, None if result.transcript is None else 0) for result in results], {}
+
+
+@contextmanager
+def _translated(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = f" ({error.filename})" if error.filename else ""
+        raise OutputError(
+            f"the output folder {out} cannot be written: {error.strerror or error}{name}; "
+            "what was answered is kept in its checkpoint, so mend this and run the same command again"
+        ) from error
