@@ -1,0 +1,136 @@
+"""The local server as a child of this process, for as long as a block runs.
+
+Starts and ends one process; talks to it through its pipes only, which never block either side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+import pipeline
+from pipeline.errors import LocalServerError
+from pipeline.server.options import KEY_ENV, ServerOptions
+
+START_DEADLINE_S = 30.0
+STOP_DEADLINE_S = 5.0
+STDERR_LINES = 5
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """The line by which a server says that it listens."""
+
+    url: str
+
+
+@asynccontextmanager
+async def embedded_server(
+    recognizer: str = "pocketsphinx",
+    *,
+    faults: str | Path | None = None,
+    options: ServerOptions | None = None,
+    start_deadline_s: float = START_DEADLINE_S,
+) -> AsyncIterator[tuple[str, str]]:
+    """Yields (url, key) of a server that is ended with the block, and with this process whatever becomes of it.
+
+    `options` sets the rest; host, port, key, announcement and end are settled here.
+    Raises LocalServerError when the server does not come up, with what it said last.
+    """
+    key = f"gd_local_{secrets.token_hex(16)}"
+    settings = msgspec.structs.replace(
+        options or ServerOptions(),
+        recognizer=recognizer,
+        faults=str(faults) if faults is not None else None,
+        host="127.0.0.1",
+        port=0,
+        key=None,
+        announce=True,
+        until_stdin_eof=True,
+    )
+    process = await asyncio.create_subprocess_exec(
+        *command(settings),
+        env=environment(key),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        # Ctrl-C in a terminal is for the pipeline, which still wants the answers that are under way
+        process_group=0,
+    )
+    said: deque[str] = deque(maxlen=STDERR_LINES)
+    listening = asyncio.create_task(drain_stderr(process, said))
+    try:
+        yield await announced(process, said, listening, start_deadline_s), key
+    finally:
+        await stop(process)
+        await listening
+
+
+def command(options: ServerOptions) -> list[str]:
+    """Returns the command that serves with these options; the key is not among its words."""
+    # -P: a folder named `pipeline` where the user stands must not be taken for this package
+    return [sys.executable, "-P", "-m", "pipeline.server", msgspec.json.encode(options).decode()]
+
+
+def environment(key: str | None) -> dict[str, str]:
+    """Returns this process's environment with the key, and with the folder this package was imported from."""
+    folder = str(Path(pipeline.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **({KEY_ENV: key} if key else {})}
+
+
+async def announced(
+    process: asyncio.subprocess.Process, said: deque[str], listening: asyncio.Task[None], deadline_s: float
+) -> str:
+    """Returns the URL that the server announces; raises LocalServerError when it does not."""
+    if process.stdout is None:
+        raise RuntimeError("the server's stdout is not a pipe")
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), deadline_s)
+    except TimeoutError as error:
+        raise LocalServerError(f"The local server did not come up within {deadline_s:g} s{last_words(said)}") from error
+    try:
+        return msgspec.json.decode(line, type=Announcement).url
+    except msgspec.DecodeError as error:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(listening), STOP_DEADLINE_S)
+        raise LocalServerError(f"The local server did not start{last_words(said)}") from error
+
+
+def last_words(said: deque[str]) -> str:
+    """Returns the end of a sentence that quotes what the server wrote last."""
+    return f": {' / '.join(said).rstrip('.')}." if said else ", and said nothing."
+
+
+async def drain_stderr(process: asyncio.subprocess.Process, said: deque[str]) -> None:
+    """Keeps the last lines of stderr and lets the server never wait for a reader."""
+    if process.stderr is None:
+        return
+    pending = b""
+    while chunk := await process.stderr.read(65536):
+        *whole, pending = (pending + chunk[-65536:]).split(b"\n")
+        pending = pending[-65536:]
+        said.extend(line.decode(errors="replace").strip() for line in whole if line.strip())
+    if pending.strip():
+        said.append(pending.decode(errors="replace").strip())
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Ends the server: closes its stdin, asks it by SIGTERM, kills it when it does not listen."""
+    if process.stdin is not None:
+        process.stdin.close()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            process.send_signal(number)
+        with suppress(TimeoutError):
+            # communicate() also reads stdout to its end, so that its pipe is closed
+            await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
+            return

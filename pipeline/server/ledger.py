@@ -1,0 +1,179 @@
+"""Counts what the server was asked and what it answered, and writes the request log.
+
+One asyncio loop touches it, so nothing here is locked. Owns the log file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from pipeline.gradium import wire
+
+ANSWERED = "answered"
+UNFINISHED = "client_gone"
+
+
+class Entry(msgspec.Struct):
+    """One request while it is worked on; filled in as more is known of it."""
+
+    started: float
+    clock: float
+    digest: str = ""
+    """SHA-256 of the body, in hex."""
+    body_bytes: int = 0
+    status: int = 0
+    """HTTP status; 0 when none was sent."""
+    outcome: str = UNFINISHED
+    """`answered` when a stream was sent to its clean end, else what went wrong."""
+    fault: str | None = None
+    audio_s: float = 0.0
+    request_id: str | None = None
+    has_session: bool = False
+    finished: bool = False
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the request log; instants are seconds since 1970."""
+
+    digest: str
+    bytes: int
+    status: int
+    outcome: str
+    fault: str | None
+    audio_s: float
+    request_id: str | None
+    seconds: float
+    started: float
+    ended: float
+
+
+class BodyCount(msgspec.Struct):
+    """How often one body came."""
+
+    requests: int = 0
+    answered: int = 0
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """What GET /_stats answers."""
+
+    requests: int
+    answered: int
+    in_flight: int
+    max_in_flight: int
+    sessions: int
+    max_sessions: int
+    outcomes: dict[str, int]
+    faults: dict[str, int]
+    audio_s: float
+    credits_charged: float
+    bodies: dict[str, BodyCount]
+
+
+class Ledger:
+    """The server's books."""
+
+    def __init__(self, log: Path | None) -> None:
+        """Raises OSError when the log cannot be opened for appending."""
+        self.requests = 0
+        """Requests whose body arrived whole."""
+        self.in_flight = 0
+        self.max_in_flight = 0
+        """Requests between their first byte and the last of their answer, refused ones too."""
+        self.sessions = 0
+        self.max_sessions = 0
+        """Requests that were let in and are worked on."""
+        self.audio_s = 0.0
+        """Audio that was paid for."""
+        self.first_at: float | None = None
+        self._outcomes: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._bodies: dict[str, BodyCount] = {}
+        # unbuffered: each line is one write, whole in the file before the client sees its answer's end
+        self._log = log.open("ab", buffering=0) if log else None
+
+    def arrive(self) -> Entry:
+        """Opens the entry of a request whose headers have come."""
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        now = time.monotonic()
+        if self.first_at is None:
+            self.first_at = now
+        return Entry(started=time.time(), clock=now)
+
+    def body(self, entry: Entry, digest: str, size: int) -> BodyCount:
+        """Notes the body of a request; returns how often it came, this time included."""
+        entry.digest = digest
+        entry.body_bytes = size
+        self.requests += 1
+        count = self._bodies.setdefault(digest, BodyCount())
+        count.requests += 1
+        return count
+
+    def admit(self, entry: Entry) -> None:
+        """The request now holds a session."""
+        entry.has_session = True
+        self.sessions += 1
+        self.max_sessions = max(self.max_sessions, self.sessions)
+
+    def charge(self, entry: Entry, audio_s: float) -> None:
+        """Takes the credits for this much audio."""
+        entry.audio_s = audio_s
+        self.audio_s += audio_s
+
+    def finish(self, entry: Entry) -> None:
+        """Closes the entry; a second call does nothing."""
+        if entry.finished:
+            return
+        entry.finished = True
+        self.in_flight -= 1
+        self.sessions -= entry.has_session
+        self._outcomes[entry.outcome] += 1
+        if entry.fault:
+            self._faults[entry.fault] += 1
+        if entry.outcome == ANSWERED:
+            self._bodies[entry.digest].answered += 1
+        if self._log:
+            self._log.write(msgspec.json.encode(log_line(entry)) + b"\n")
+
+    def stats(self) -> Stats:
+        """Returns the counts so far."""
+        return Stats(
+            requests=self.requests,
+            answered=self._outcomes[ANSWERED],
+            in_flight=self.in_flight,
+            max_in_flight=self.max_in_flight,
+            sessions=self.sessions,
+            max_sessions=self.max_sessions,
+            outcomes=dict(self._outcomes),
+            faults=dict(self._faults),
+            audio_s=self.audio_s,
+            credits_charged=self.audio_s * wire.CREDITS_PER_S,
+            bodies=self._bodies,
+        )
+
+    def close(self) -> None:
+        """Closes the log."""
+        if self._log:
+            self._log.close()
+
+
+def log_line(entry: Entry) -> LogLine:
+    """Returns the log line of an entry that ends now."""
+    seconds = time.monotonic() - entry.clock
+    return LogLine(
+        digest=entry.digest,
+        bytes=entry.body_bytes,
+        status=entry.status,
+        outcome=entry.outcome,
+        fault=entry.fault,
+        audio_s=entry.audio_s,
+        request_id=entry.request_id,
+        seconds=round(seconds, 6),
+        started=entry.started,
+        ended=entry.started + seconds,
+    )

@@ -1,0 +1,118 @@
+"""The listening socket and every open connection: open, away for a while, reset, closed.
+
+Owns the port. Everything else in the server sees connections only through a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from aiohttp import web
+
+from pipeline.errors import LocalServerError
+
+BACKLOG = 1024
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""struct linger {on, 0 seconds}: closing sends an RST and drops what is not sent yet."""
+
+
+class Listener:
+    """Takes connections for an aiohttp server on one port."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = (host, port)
+        self._server: web.Server | None = None
+        self._listening: asyncio.Server | None = None
+        self._reopening: asyncio.Task[None] | None = None
+
+    async def open(self, server: web.Server) -> int:
+        """Starts to listen for `server` and returns the port.
+
+        Raises LocalServerError when the address cannot be had.
+        """
+        host, port = self._address
+        try:
+            bound = bind(host, port)
+        except OSError as error:
+            reason = error.strerror or error
+            raise LocalServerError(
+                f"The local server cannot listen on {host}:{port}: {reason}. "
+                "Name another --port, or leave it out for a free one."
+            ) from error
+        # a port 0 is settled now; the same one is taken again after an outage
+        self._address = (host, bound.getsockname()[1])
+        self._server = server
+        await self._listen(bound)
+        return self._address[1]
+
+    async def outage(self, for_s: float) -> None:
+        """Refuses connections for `for_s` seconds and resets all there are, as a restart would; returns at once."""
+        if self._reopening is not None and not self._reopening.done():
+            return
+        if self._listening is not None:
+            self._listening.close()
+        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
+        bound = bind(*self._address)
+        self._reopening = asyncio.create_task(self._reopen(bound, for_s))
+        self.reset_all()
+
+    def reset_all(self) -> None:
+        """Resets every open connection."""
+        for transport in self._transports():
+            reset(transport)
+
+    async def close(self) -> None:
+        """Stops listening and drops every connection."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+        if self._listening is not None:
+            self._listening.close()
+        for transport in self._transports():
+            transport.abort()
+        if self._server is not None:
+            await self._server.shutdown(
+                timeout=0.5
+            )  # its handlers are cancelled by now; aiohttp takes 0 for "no limit"
+
+    async def _reopen(self, bound: socket.socket, for_s: float) -> None:
+        try:
+            await asyncio.sleep(for_s)
+        except asyncio.CancelledError:
+            bound.close()
+            raise
+        await self._listen(bound)
+
+    def _transports(self) -> list[asyncio.Transport]:
+        connections = self._server.connections if self._server is not None else []
+        return [connection.transport for connection in connections if connection.transport is not None]
+
+    async def _listen(self, bound: socket.socket) -> None:
+        if self._server is None:
+            raise RuntimeError("open() comes first")
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._server, sock=bound, backlog=BACKLOG)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Returns a bound socket; raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Ends a connection with an RST."""
+    connected = transport.get_extra_info("socket")
+    if connected is not None and connected.fileno() >= 0:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    transport.abort()

@@ -1,0 +1,41 @@
+"""What the local server can be told, as one record that the command, the embedded server and the tests share."""
+
+from __future__ import annotations
+
+import msgspec
+
+KEY_ENV = "GRADIUM_LOCAL_SERVER_KEY"
+"""Where `python -m pipeline.server` finds the key it should ask for; never on the command line, which `ps` shows."""
+
+
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Options of the local server."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes a free port."""
+    recognizer: str = "pocketsphinx"
+    """`pocketsphinx`, `fingerprint`, or `package.module:factory` for one of your own."""
+    faults: str | None = None
+    """A TOML file that tells the server how to misbehave."""
+    key: str | None = None
+    """The one API key that is let in; None lets in any key, but not none at all."""
+    max_sessions: int | None = None
+    """Requests worked on at the same time before the server refuses; None is no limit."""
+    credits: float = 10_000_000.0
+    """What the account holds at the start; 3 are taken per second of audio."""
+    workers: int = 0
+    """Recognizer processes; 0 takes one per CPU. `fingerprint` has none."""
+    latency_s: float = 0.0
+    """Each answer takes at least this long,"""
+    realtime_factor: float = 0.0
+    """plus this many seconds per second of audio."""
+    request_log: str | None = None
+    """Append one JSON line per finished request to this file."""
+    announce: bool = True
+    """Print `{"url": …}` to stdout as soon as requests are taken."""
+    until_stdin_eof: bool = False
+    """End when stdin ends, so that the server never outlives the process that started it."""
+
+    def __repr__(self) -> str:
+        return f"ServerOptions(host={self.host!r}, port={self.port}, recognizer={self.recognizer!r})"
