@@ -17,6 +17,9 @@ async def read_body(request: web.BaseRequest) -> tuple[bytes, str]:
 
     Raises RefusalError (413) when it is larger than `MAX_BODY_BYTES`; how the service says that is not known.
     """
+    too_large = RefusalError("body_too_large", 413, "Payload Too Large", headers={"Connection": "close"})
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise too_large
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     digest = hashlib.sha256()
@@ -25,7 +28,7 @@ async def read_body(request: web.BaseRequest) -> tuple[bytes, str]:
     async for piece in request.content.iter_any():
         size += len(piece)
         if size > MAX_BODY_BYTES:
-            raise RefusalError("body_too_large", 413, "Payload Too Large", headers={"Connection": "close"})
+            raise too_large
         digest.update(piece)
         pieces.append(piece)
     return b"".join(pieces), digest.hexdigest()
