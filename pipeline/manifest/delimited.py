@@ -1,0 +1,153 @@
+"""Reads CSV and TSV manifests: a header line, then one row per recording, quoted as spreadsheets quote.
+
+Reads from the open file it is given; what the fields mean is decided in `columns` and `rows`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import BinaryIO
+
+from pipeline.errors import ManifestError
+from pipeline.manifest.columns import NEMO, Plan, plan
+from pipeline.manifest.lines import MAX_ROW_BYTES, not_utf8, read_lines
+from pipeline.manifest.rows import RowProblem, Rows
+from pipeline.model import BadRow, Utterance
+
+DELIMITERS = (",", ";", "\t")
+
+
+def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
+    """The rows of a CSV file whose delimiter is a comma, a semicolon or a tab, as its header shows.
+
+    Raises `ManifestError` for a file without a usable header or not in UTF-8.
+    """
+    return table(stream, rows, DELIMITERS)
+
+
+def read_tabs(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
+    """The rows of a TSV file; raises as `read` does."""
+    return table(stream, rows, ("\t",))
+
+
+def table(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...]) -> Iterator[Utterance | BadRow]:
+    """The rows of a file with one of these delimiters."""
+    # a reference of a long recording is longer than the csv module's usual 131,072 characters
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
+    lines = read_lines(stream, rows.manifest)
+    line = 1
+    for first in lines:
+        if first.strip():
+            break
+        line += 1
+    else:
+        raise ManifestError(
+            f"{rows.manifest}: the file is empty; its first line must name the columns, such as audio,reference."
+        )
+    delimiter = sniff(first, delimiters)
+    found = records(chain([first], lines), delimiter, line, rows.manifest)
+    line, header = next(found)
+    if isinstance(header, str):
+        raise ManifestError(f"{rows.manifest}:{line}: the header cannot be read: {header}")
+    columns = plan([name.strip() for name in header], rows.manifest, line)
+    return utterances(found, columns, delimiter, rows)
+
+
+def utterances(
+    found: Iterator[tuple[int, list[str] | str]], columns: Plan, delimiter: str, rows: Rows
+) -> Iterator[Utterance | BadRow]:
+    """Turns records into utterances. Written for speed: this loop runs once per row of a million."""
+    width, known, names, metadata = columns.width, columns.known, columns.names, columns.metadata
+    nemo_duration, build = columns.nemo_duration, rows.utterance
+    for line, fields in found:
+        if isinstance(fields, str):
+            yield rows.bad(line, fields)
+            continue
+        if len(fields) != width:
+            if fields and any(fields):
+                yield rows.bad(line, wrong_width(fields, width, delimiter))
+            continue
+        other = dict(zip(names, metadata(fields)))  # noqa: B905  equal by construction; strict costs a twentieth
+        fields.append("")  # where the plan points for columns the file does not have
+        audio, id, language, reference, offset_s, duration_s, channel = known(fields)
+        if nemo_duration and not offset_s:
+            duration_s = ""
+        if not audio and not any(fields):
+            continue  # a line of delimiters only, as spreadsheets leave at the end
+        yield build(line, audio, id, language, reference, offset_s, duration_s, channel, other)
+
+
+def wrong_width(fields: list[str], width: int, delimiter: str) -> str:
+    """Says that a row has too many or too few fields."""
+    name = {"\t": "a tab"}.get(delimiter, f"`{delimiter}`")
+    hint = f'put text that holds {name} in "quotes"' if len(fields) > width else "add the missing ones, empty"
+    return f"the row has {len(fields)} fields, the header has {width}; {hint}."
+
+
+def sniff(header: bytes, delimiters: tuple[str, ...]) -> str:
+    """The delimiter that yields an audio column, or else the most columns; the first one on a tie."""
+
+    def score(delimiter: str) -> tuple[bool, int]:
+        names = [name.strip(' \r\n"') for name in header.decode("utf-8", "replace").split(delimiter)]
+        return "audio" in names or NEMO["audio"] in names, len(names)
+
+    return max(delimiters, key=score)
+
+
+def records(lines: Iterator[bytes], delimiter: str, line: int, manifest: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Pairs of the line a record starts on and its fields, or what is wrong with it.
+
+    After a record that cannot be read, reading goes on at the line after its first: a quote that is never closed
+    costs its own row and swallows no other.
+    """
+    seen: list[bytes] = []  # the lines of the record being read
+    again: deque[bytes] = deque()  # lines a bad record ran over, to be read once more
+
+    def feed() -> Iterator[str]:
+        size = 0
+        while True:
+            raw = again.popleft() if again else next(lines, None)
+            if raw is None:
+                return
+            size = size + len(raw) if seen else len(raw)
+            seen.append(raw)
+            if size > MAX_ROW_BYTES:
+                raise RowProblem(f"the row is longer than {MAX_ROW_BYTES // 1_000_000} MB; is a quote not closed?")
+            if b"\0" in raw:
+                raise RowProblem("the row holds a NUL byte; is the file damaged, or not UTF-8?")
+            try:
+                yield raw.decode()
+            except UnicodeDecodeError as error:
+                raise not_utf8(manifest, line + len(seen) - 1, error) from None
+
+    while True:
+        # strict: without it a quote closed in the wrong place silently joins rows
+        reader = csv.reader(feed(), delimiter=delimiter, strict=True, skipinitialspace=True)
+        try:
+            for fields in reader:
+                yield line, fields
+                line += len(seen)
+                seen.clear()
+        except (csv.Error, RowProblem) as problem:
+            yield line, explain(problem, line + len(seen) - 1)
+            again.extendleft(reversed(seen[1:]))
+            line += 1
+            seen.clear()
+        else:
+            return
+
+
+def explain(problem: Exception, last_line: int) -> str:
+    """The csv module's words as a sentence for the user; `last_line` is where it gave up."""
+    words = str(problem)
+    if "unexpected end of data" in words:
+        return 'a quote opened in this row is never closed; close it, or write "" for a quote inside the text.'
+    if "expected after" in words:
+        return (
+            f'text goes on after a closing quote (line {last_line}); write "" for a quote inside quoted text, '
+            "or close the one opened in this row."
+        )
+    return words

@@ -1,0 +1,68 @@
+"""Splits a byte stream into lines of bounded length, for the readers of line-based manifests.
+
+Reads from the stream it is given and touches nothing else.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from pipeline.errors import ManifestError
+
+MAX_ROW_BYTES = 10_000_000
+"""The longest row taken; without a bound one missing line end would pull the whole file into memory."""
+CHUNK_BYTES = 1 << 18
+
+
+def read_lines(stream: BinaryIO, manifest: str) -> Iterator[bytes]:
+    r"""Lines with their ends (\n, \r\n or \r), without a UTF-8 byte order mark.
+
+    A line over MAX_ROW_BYTES comes cut to one byte more, so that the caller can tell, and its rest is dropped.
+    Raises `ManifestError` for UTF-16, which would otherwise look like a file full of NUL bytes.
+    """
+    # read1 hands over what a pipe has now; read would hold the first row back until a whole chunk is there
+    read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+    rest = first_bytes(read, manifest)
+    dropping = False
+    while True:
+        chunk = read(CHUNK_BYTES)
+        lines = (rest + chunk).splitlines(keepends=True)
+        # the last line may go on in the next chunk; a \r at the end may be the first half of \r\n
+        rest = lines.pop() if chunk and lines and not lines[-1].endswith(b"\n") else b""
+        for line in lines:
+            if dropping:
+                dropping = False
+            elif len(line) > MAX_ROW_BYTES:
+                yield line[: MAX_ROW_BYTES + 1]
+            else:
+                yield line
+        if not chunk:
+            return
+        if len(rest) > MAX_ROW_BYTES:
+            if not dropping:
+                yield rest[: MAX_ROW_BYTES + 1]
+            dropping = True
+        if dropping:
+            # a \r kept here still ends the dropped line, in case no \n follows it
+            rest = rest[-1:]
+
+
+def first_bytes(read: Callable[[int], bytes], manifest: str) -> bytes:
+    """The stream's first bytes, byte order mark taken off."""
+    start = b""
+    while len(start) < len(codecs.BOM_UTF8) and (more := read(len(codecs.BOM_UTF8) - len(start))):
+        start += more
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ManifestError(f"{manifest}: the file is UTF-16; save it as UTF-8.")
+    return start.removeprefix(codecs.BOM_UTF8)
+
+
+def not_utf8(manifest: str, line: int, error: UnicodeDecodeError) -> ManifestError:
+    """The error for a line whose bytes are no UTF-8."""
+    byte = error.object[error.start]
+    return ManifestError(
+        f"{manifest}:{line}: byte {error.start + 1} of the line (0x{byte:02x}) is not UTF-8; "
+        "save the file as UTF-8, for example with iconv -f windows-1252 -t utf-8."
+    )

@@ -1,0 +1,70 @@
+"""Reads Parquet manifests, a batch of rows at a time.
+
+Reads from the open file it is given; pyarrow is loaded only when a manifest is Parquet, for it takes its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from pipeline.errors import ManifestError
+from pipeline.manifest import columns, typed
+from pipeline.manifest.rows import Rows
+from pipeline.model import BadRow, Utterance
+
+BATCH_ROWS = 2_000
+TEXT = ("audio", "audio_filepath", "language", "reference", "text")
+NUMBERS = ("offset_s", "offset", "duration_s", "duration", "channel")
+
+
+def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
+    """The rows of a Parquet file; a row's `line` is its number from 1.
+
+    Raises `ManifestError` for a file that is no Parquet or is damaged, and for known columns of a wrong type.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    line = 1
+    try:
+        file = pq.ParquetFile(stream)
+        columns.check(file.schema_arrow.names, rows.manifest, None)
+        wanted = [field.name for field in file.schema_arrow if is_wanted(field, rows.manifest)]
+        for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+            for row in readable(batch).to_pylist():
+                yield typed.utterance(line, row, rows)
+                line += 1
+    except (pa.ArrowException, OSError) as error:
+        where = rows.manifest if line == 1 else f"{rows.manifest}: after row {line - 1}"
+        raise ManifestError(f"{where}: not readable as Parquet: {error}; write the file anew.") from error
+
+
+def is_wanted(field: Any, manifest: str) -> bool:
+    """Whether a column is read; raises `ManifestError` for a known column whose type cannot be right."""
+    from pyarrow import types
+
+    kind = field.type.value_type if types.is_dictionary(field.type) else field.type
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    number = types.is_integer(kind) or types.is_floating(kind)
+    if types.is_null(kind) and field.name not in ("audio", "audio_filepath"):
+        return True
+    if field.name in TEXT and not text:
+        raise ManifestError(f"{manifest}: column `{field.name}` is {kind}; it must be text.")
+    if field.name in NUMBERS and not number:
+        raise ManifestError(f"{manifest}: column `{field.name}` is {kind}; it must be numbers.")
+    if field.name == "id" and not (text or types.is_integer(kind)):
+        raise ManifestError(f"{manifest}: column `id` is {kind}; it must be text or whole numbers.")
+    # metadata is text: raw bytes are none, and pandas' row numbers are nobody's data
+    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    return not binary and not field.name.startswith("__index_level_")
+
+
+def readable(batch: Any) -> Any:
+    """The batch with times as text: pyarrow makes no Python values of nanoseconds without pandas."""
+    import pyarrow as pa
+
+    for index, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type) or pa.types.is_time(field.type):
+            batch = batch.set_column(index, field.name, batch.column(index).cast(pa.string()))
+    return batch

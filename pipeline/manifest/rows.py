@@ -1,0 +1,185 @@
+"""Turns the fields of one row into an Utterance, or into a BadRow that says what is wrong with them.
+
+Shared by every kind of manifest that has rows; looks at values only, never at the file system.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import unicodedata
+
+from pipeline.model import BadRow, Utterance
+
+MAX_ID_CHARS = 1_000
+MAX_CHANNEL = 32_767
+"""The output keeps channels as 16-bit numbers."""
+HIDDEN = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode categories of what no id may hold: controls, undecodable bytes, and what some readers take as line ends."""
+
+
+class RowProblem(ValueError):
+    """What is wrong with a row and what to do; becomes the message of its BadRow."""
+
+
+class Rows:
+    """Builds the records of one manifest.
+
+    `manifest` is its name in messages; relative audio paths count from `folder`.
+    """
+
+    def __init__(self, manifest: str, folder: str) -> None:
+        self.manifest = manifest
+        # abspath, not resolve: a symlinked folder stays the path the user knows
+        self._prefix = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118  Path would cost the speed
+
+    def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
+        """The BadRow for a row of this manifest; `id` is kept when it is one the output can hold."""
+        return BadRow(manifest=self.manifest, line=line, message=message, id=id if id and is_id(id) else None)
+
+    def utterance(
+        self,
+        line: int,
+        audio: str,
+        id: str,
+        language: str,
+        reference: str,
+        offset_s: str | float | None,
+        duration_s: str | float | None,
+        channel: str | float | None,
+        metadata: dict[str, str],
+    ) -> Utterance | BadRow:
+        """One row's record; "" and None mean that the row does not say.
+
+        Offsets and durations are seconds, as numbers or as text; `line` is where the row starts, from 1.
+        """
+        try:
+            path = self.absolute(audio)
+            offset = None if offset_s is None or offset_s == "" else seconds(offset_s, "offset_s")
+            duration = None if duration_s is None or duration_s == "" else seconds(duration_s, "duration_s")
+            track = None if channel is None or channel == "" else channel_number(channel)
+            name = id.strip() or audio + fragment(offset, duration, track)
+            # isprintable refuses more than is_id does, but is all that most ids need
+            if (len(name) > MAX_ID_CHARS or not name.isprintable()) and not is_id(name):
+                raise RowProblem(id_problem(name, given=bool(id.strip())))
+        except RowProblem as problem:
+            return self.bad(line, str(problem), id.strip())
+        return Utterance(
+            id=name,
+            audio=path,
+            language=language.strip().lower() or None if language else None,
+            reference=reference if reference and not reference.isspace() else None,
+            offset_s=offset or 0.0,
+            duration_s=duration,
+            channel=track,
+            metadata=metadata,
+            line=line,
+        )
+
+    def absolute(self, audio: str) -> str:
+        """The audio path as an absolute one, `.` and `..` taken out as text, symlinks left alone."""
+        if audio[:2] == "./":
+            audio = audio[2:]
+        if not audio or audio.isspace():
+            raise RowProblem("`audio` is empty; name the recording's file.")
+        if "\0" in audio:
+            raise RowProblem("`audio` holds a NUL character, which no file name can; correct the path.")
+        if "://" in audio:
+            raise RowProblem(f"`audio` is an address ({shown(audio)}), which is not supported yet; name a local file.")
+        path = audio if audio[0] == "/" else self._prefix + audio
+        # normpath costs more than the rest of the row, and few paths need it
+        return os.path.normpath(path) if "./" in audio or "//" in audio or audio[-1] == "." else path
+
+
+def seconds(value: str | float, name: str) -> float:
+    """The time in a field, in seconds; `offset_s` from 0, `duration_s` above 0."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    except ValueError:
+        raise RowProblem(number_problem(str(value), name)) from None
+    if 0 < number < math.inf and not (type(value) is str and "_" in value):  # float() takes 1_000
+        return number
+    if number == 0 and name == "offset_s":
+        return 0.0
+    if not math.isfinite(number):
+        raise RowProblem(f"`{name}` is {shown(value)}; it must be a finite number of seconds.")
+    if number > 0:
+        raise RowProblem(number_problem(str(value), name))
+    least = "0 or more" if name == "offset_s" else "above 0, or empty for all of the recording"
+    raise RowProblem(f"`{name}` is {shown(value)}; it must be {least}.")
+
+
+def number_problem(value: str, name: str) -> str:
+    """Says what is wrong with text that is no number."""
+    if re.fullmatch(r"\s*-?\d+,\d+\s*", value):
+        return f"`{name}` is {shown(value)}, with a decimal comma; write {value.strip().replace(',', '.')}."
+    if re.fullmatch(r"\s*\d+(:\d+)+([.,]\d+)?\s*", value):
+        return f"`{name}` is {shown(value)}, which looks like a clock time; write it as seconds, such as 12.5."
+    return f"`{name}` is {shown(value)}; it must be a number of seconds, such as 12.5."
+
+
+def channel_number(value: str | float) -> int:
+    """The channel in a field, from 0. "1.0" is 1: spreadsheets and pandas write whole columns that way."""
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        number = -1.0
+    if not number.is_integer() or not 0 <= number <= MAX_CHANNEL or (isinstance(value, str) and "_" in value):
+        raise RowProblem(f"`channel` is {shown(value)}; it must be a whole number from 0, the first channel.")
+    return int(number)
+
+
+def fragment(offset_s: float | None, duration_s: float | None, channel: int | None) -> str:
+    """The W3C media fragment for a row's span and channel, `#t=10,12.5&channel=1`; "" for a whole recording."""
+    if duration_s is None and not offset_s and channel is None:
+        return ""
+    start_s = offset_s or 0.0
+    parts = []
+    if duration_s is not None:
+        parts.append(f"t={plain(start_s)},{plain(start_s + duration_s)}")
+    elif start_s:
+        parts.append(f"t={plain(start_s)}")
+    if channel is not None:
+        parts.append(f"channel={channel}")
+    return "#" + "&".join(parts)
+
+
+def plain(time_s: float) -> str:
+    """Seconds in digits, without trailing zeros, the float noise of a sum, or an exponent."""
+    text = f"{time_s:.12g}"
+    return f"{time_s:.9f}".rstrip("0").rstrip(".") if "e" in text else text
+
+
+def is_id(text: str) -> bool:
+    """Whether text can be an utterance's id: some characters, not too many, and no control characters."""
+    return 0 < len(text) <= MAX_ID_CHARS and (text.isprintable() or printable(text) == text)
+
+
+def id_problem(text: str, *, given: bool) -> str:
+    """Says why text can be no id; without an `id` column it is the audio path that serves as one."""
+    what = "`id`" if given else "`audio`, which serves as the id because the row has none,"
+    if len(text) > MAX_ID_CHARS:
+        return f"{what} is {len(text):,} characters long; at most {MAX_ID_CHARS:,} are allowed: give a shorter `id`."
+    return f"{what} holds control characters ({shown(text)}); give an `id` without them."
+
+
+def printable(text: str) -> str:
+    """The text with control characters and undecodable bytes written out as escapes."""
+    return "".join(escape(char) if unicodedata.category(char) in HIDDEN else char for char in text)
+
+
+def escape(char: str) -> str:
+    """One character as an escape; a surrogate that stands for an undecodable byte as that byte."""
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def shown(value: object) -> str:
+    """A value for a message, quoted when it is text, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:60] + "…" + text[-1]
