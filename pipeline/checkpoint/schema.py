@@ -32,7 +32,7 @@ class State(IntEnum):
 
 
 # `selected` is what this run does; the partial index leaves everything else out, so that it stays small and the
-# planner has no second index to choose wrongly. An id of the manifest that is no longer there is `vanished` and keeps its row.
+# planner has no second index to choose wrongly. An id that the manifest no longer has is `vanished` and keeps its row.
 TABLES = """
 CREATE TABLE utterances (
     n             INTEGER PRIMARY KEY,

@@ -35,6 +35,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
 
     n: int
     utterance: Utterance
+    state: State
     config_hash: str
     expected_s: float
     done: Identity | None
@@ -122,7 +123,7 @@ class Checkpoint:
         """The next utterances to do, longest first. `after` is (expected_s, n) of the last one that was handed out."""
         with self._translated():
             found = self._db.execute(
-                """SELECT n, row, config_hash, expected_s, done_audio, done_config, attempts FROM utterances
+                """SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts FROM utterances
                    WHERE selected AND (?1 IS NULL OR expected_s < ?1 OR (expected_s = ?1 AND n > ?2))
                    ORDER BY expected_s DESC, n LIMIT ?3""",
                 (*(after or (None, None)), limit),
@@ -131,12 +132,13 @@ class Checkpoint:
             Selected(
                 n=n,
                 utterance=msgspec.msgpack.decode(row, type=Utterance),
+                state=State(state),
                 config_hash=config_hash,
                 expected_s=expected_s,
                 done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
                 attempts=attempts,
             )
-            for n, row, config_hash, expected_s, audio, config, attempts in found
+            for n, row, state, config_hash, expected_s, audio, config, attempts in found
         ]
 
     def expected_s(self) -> float:

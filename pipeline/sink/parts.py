@@ -5,7 +5,8 @@ Touches OUT/<kind>/part-NNNNNN.parquet and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import errno
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,13 +23,14 @@ def part_path(folder: Path, part: int) -> Path:
 def write_part(folder: Path, part: int, rows: pa.Table) -> None:
     """Publishes a part, in place of one of the same number."""
     folder.mkdir(exist_ok=True)
-    write_table(part_path(folder, part), rows)
+    write_tables(part_path(folder, part), rows.schema, [rows])
 
 
-def write_table(path: Path, rows: pa.Table) -> None:
-    """One Parquet file, atomically."""
-    with replacing(path) as temp:
-        pq.write_table(rows, temp, compression="zstd")
+def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """One Parquet file from any number of tables, atomically."""
+    with replacing(path) as temp, pq.ParquetWriter(temp, schema, compression="zstd") as writer:
+        for rows in tables:
+            writer.write_table(rows)
 
 
 def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) -> int:
@@ -36,7 +38,11 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) 
 
     Doing it twice gives the same part, so a crash in between is mended by doing it again.
     """
-    old = pq.read_table(part_path(folder, part), schema=rows.schema)
+    path = part_path(folder, part)
+    try:
+        old = pq.read_table(path, schema=rows.schema)
+    except pa.ArrowInvalid as error:
+        raise OSError(errno.EIO, f"a published part is damaged: {error}", str(path)) from error
     kept = old.filter(pc.invert(pc.is_in(old["id"], pa.array(list(ids), pa.string()))))
     new = pa.concat_tables([kept, rows])
     write_part(folder, part, new)

@@ -7,8 +7,9 @@ A crash between the two is mended by publishing the same rows again, which repla
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from pipeline.errors import OutputError
 from pipeline.model import Attempt, Failure, Transcript
 
 JSONL_NAME = "transcripts.jsonl"
+ERRORS_AT_ONCE = 10_000
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,17 +111,19 @@ class Sink:
         with _translated(self._out):
             write_part(self._out / "attempts", part, table(ATTEMPTS, attempts))
 
-    def write_errors(self, failures: Sequence[Failure]) -> None:
-        """Rewrites errors.parquet and errors.jsonl as a whole."""
+    def write_errors(self, failures: Callable[[], Iterator[Failure]]) -> None:
+        """Rewrites errors.parquet and errors.jsonl as a whole; each format goes through `failures()` once."""
         from pipeline.sink.lines import write
-        from pipeline.sink.parts import write_table
+        from pipeline.sink.parts import write_tables
         from pipeline.sink.schema import ERRORS, table
 
         with _translated(self._out):
             if self._parquet:
-                write_table(self._out / "errors.parquet", table(ERRORS, failures))
+                rows = failures()
+                batches = iter(lambda: list(islice(rows, ERRORS_AT_ONCE)), [])
+                write_tables(self._out / "errors.parquet", ERRORS, (table(ERRORS, batch) for batch in batches))
             if self._jsonl:
-                write(self._out / "errors.jsonl", failures)
+                write(self._out / "errors.jsonl", failures())
 
 
 def _nowhere(results: Sequence[Result]) -> tuple[list[tuple[int, int | None]], dict[int, int]]:

@@ -1,0 +1,209 @@
+"""The command line: options in, exit status out. Imports what a command needs only when it runs.
+
+What the commands do is in `run` and `engines`; here is how they are asked, and how errors become a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from pipeline.errors import GradiumBatchError
+from pipeline.exits import ExitStatus, status_of
+
+ONLY = ("new", "changed", "failed", "suspect", "all")
+
+
+class Duration(click.ParamType[float]):
+    """`90`, `90s`, `30m`, `6h` or `1d`, in seconds."""
+
+    name = "duration"
+    _units = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # noqa: RUF012 a constant
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().lower()
+        unit = self._units.get(text[-1:], None)
+        try:
+            seconds = float(text[:-1]) * unit if unit else float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no duration; write it like 90s, 30m or 6h", param, ctx)
+        return seconds
+
+
+def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What `check` and `run` have in common."""
+    for option in (
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                     help="Set a configuration key, e.g. --set pool.concurrency=8. Repeatable."),
+        click.option("--only", type=click.Choice(ONLY), multiple=True,
+                     help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
+                     "that may pass."),
+        click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<manifest stem>]"),
+        click.option("--config", type=click.Path(path_type=Path), help="Configuration file (TOML); see configs/."),
+        click.argument("manifest"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gradium-batch")
+def main() -> None:
+    """Turns a manifest of audio files into a dataset of transcripts through the Gradium speech-to-text endpoint.
+
+    MANIFEST is a folder, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on stdin. Exit status: 0 every selected
+    utterance has a transcript, 1 the run broke off, 2 usage, configuration or manifest wrong, 3 some utterances failed,
+    4 stopped at a limit you set, 5 another run holds the output folder, 130/143 stopped by a signal.
+    """
+
+
+@main.command()
+@_manifest_options
+@click.option("--json", "as_json", is_flag=True, help="Print the forecast as JSON.")
+def check(
+    manifest: str,
+    config: Path | None,
+    out: Path | None,
+    only: tuple[str, ...],
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say what a run would send and what it would cost; send nothing."""
+    with _Sentences():
+        from pipeline.config import load_settings
+        from pipeline.run.check import as_table
+        from pipeline.run.check import check as forecast_of
+
+        forecast = forecast_of(manifest, out or _default_out(manifest), load_settings(config, overrides), only)
+        if as_json:
+            import msgspec
+
+            click.echo(msgspec.json.encode(forecast))
+        else:
+            for bad in forecast.bad:
+                click.echo(bad, err=True)
+            click.echo(as_table(forecast))
+    if forecast.bad_rows:
+        sys.exit(ExitStatus.USAGE)
+
+
+@main.command()
+@_manifest_options
+@click.option("--limit", type=click.IntRange(min=1), help="Do at most this many utterances, then stop (exit 4).")
+@click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")
+@click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
+@click.option("--skip-bad-rows", is_flag=True, help="Go on without bad manifest rows; they are listed in errors.*.")
+@click.option(
+    "--engine", type=click.Choice(["local"]), default="local", show_default=True, help="Where the run takes place."
+)
+@click.option("--progress", type=click.Choice(["auto", "bar", "plain", "off"]), default="auto", show_default=True)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def run(
+    manifest: str,
+    config: Path | None,
+    out: Path | None,
+    only: tuple[str, ...],
+    overrides: tuple[str, ...],
+    limit: int | None,
+    concurrency: int | None,
+    max_duration: float | None,
+    skip_bad_rows: bool,
+    engine: str,
+    progress: Any,
+    log_format: str,
+) -> None:
+    """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat."""
+    del engine  # there is one
+    from pipeline.report.figures import last_line, status_line, table
+
+    try:
+        from pipeline.config import load_settings
+        from pipeline.engines.local import run_here
+        from pipeline.report.logs import set_up_logs
+        from pipeline.run.run import RunOptions
+
+        set_up_logs(log_format)
+        flags = () if concurrency is None else (f"pool.concurrency={concurrency}",)
+        result = run_here(
+            RunOptions(
+                manifest=manifest,
+                out=out or _default_out(manifest),
+                only=only,
+                limit=limit,
+                max_duration_s=max_duration,
+                skip_bad_rows=skip_bad_rows,
+                progress=progress,
+            ),
+            load_settings(config, (*overrides, *flags)),
+        )
+    except GradiumBatchError as error:
+        _say(error)
+        status = status_of(error)
+        click.echo(status_line(exit_status=status), err=True)
+        sys.exit(status)
+    click.echo(table(result.figures), err=True)
+    if result.error is not None:
+        _say(result.error)
+    click.echo(last_line(result.figures), err=True)
+    sys.exit(result.figures.exit)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--recognizer", default="pocketsphinx", show_default=True, help="pocketsphinx, fingerprint, or module:factory."
+)
+@click.option("--faults", type=click.Path(path_type=Path), help="Faults file (TOML): how it misbehaves on purpose.")
+def serve(host: str, port: int, recognizer: str, faults: Path | None) -> None:
+    """Run the local endpoint, which speaks the service's protocol with a recognizer of its own.
+
+    It takes the key in GRADIUM_API_KEY, or any key when that is empty.
+    """
+    with _Sentences():
+        from pipeline.server.options import ServerOptions
+        from pipeline.server.serve import serve as serve_until_stopped
+
+        serve_until_stopped(
+            ServerOptions(
+                host=host,
+                port=port,
+                recognizer=recognizer,
+                faults=None if faults is None else str(faults),
+                key=os.environ.get("GRADIUM_API_KEY") or None,
+            )
+        )
+
+
+class _Sentences:
+    """Errors of ours end the command with a sentence and their exit status; other exceptions are bugs and stay loud."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, GradiumBatchError):
+            _say(error)
+            _exit(status_of(error))
+
+
+def _say(error: GradiumBatchError) -> None:
+    click.echo(f"gradium-batch: {error}", err=True)
+
+
+def _exit(status: ExitStatus) -> NoReturn:
+    sys.exit(status)
+
+
+def _default_out(manifest: str) -> Path:
+    stem = "stdin" if manifest == "-" else Path(manifest).resolve().stem
+    return Path("runs") / (stem or "root")

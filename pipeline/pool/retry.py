@@ -1,0 +1,37 @@
+"""Whether a failed attempt is tried again, and after how long: exponential backoff with full jitter.
+
+The policies are tenacity's, asked one attempt at a time: the pool does the waiting, because a waiting clip must not
+hold a slot.
+"""
+
+from __future__ import annotations
+
+import tenacity
+
+from pipeline.config.settings import RetrySettings
+from pipeline.errors import AttemptError, LimitError, PassingError
+
+
+class RetryPolicy:
+    """Decides about failures; holds no state."""
+
+    def __init__(self, settings: RetrySettings) -> None:
+        self._max_s = settings.max_s
+        self._rules = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(PassingError),
+            stop=tenacity.stop_after_attempt(settings.max_attempts),
+            wait=tenacity.wait_random_exponential(multiplier=settings.base_s, max=settings.max_s),
+        )
+
+    def pause_s(self, error: AttemptError, attempts: int) -> float | None:
+        """Seconds to wait before the next attempt, None to give up.
+
+        `attempts` counts those that were used up, this one included. A limit of the service uses none up, and what
+        the service asks for in Retry-After is waited at least, as far as `retry.max_s`.
+        """
+        state = tenacity.RetryCallState(self._rules, None, (), {})
+        state.attempt_number = max(1, attempts)
+        state.set_exception((type(error), error, error.__traceback__))
+        if not isinstance(error, LimitError) and (not self._rules.retry(state) or self._rules.stop(state)):
+            return None
+        return max(self._rules.wait(state), min(error.retry_after_s or 0.0, self._max_s))

@@ -1,0 +1,134 @@
+"""A run in figures: the record that becomes summary.json, the table a person reads, the one line a script greps.
+
+Pure: text in and out, no I/O.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class FailureClass(msgspec.Struct, frozen=True, kw_only=True):
+    """All failures of one class, with one of them as an example."""
+
+    error: str
+    count: int
+    example_id: str
+    example_message: str
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. `done`, `failed`, `left` tell how the manifest stands now; the rest is what this run did."""
+
+    run_id: str
+    manifest: str
+    out: str
+    started_at: datetime
+    finished_at: datetime
+    exit: int
+    stopped_by: str | None
+    """Why the run ended before its work did; None when it did not."""
+    done: int
+    failed: int
+    left: int
+    suspect: int
+    rows: int
+    new: int
+    changed: int
+    vanished: int
+    bad_rows: int
+    selected: int
+    transcribed: int
+    """Utterances that got their transcript in this run."""
+    reused: int
+    """Files that only looked changed: nothing was sent for them."""
+    requests: int
+    retries: int
+    audio_s: float
+    """Audio transcribed in this run."""
+    credits: float
+    """Spent by this run, counting what may have been billed."""
+    credits_in_all: float
+    wall_s: float
+    rtfx: float
+    """Audio seconds per wall second."""
+    wer: float | None
+    """Over all utterances with a transcript and a reference."""
+    failures: list[FailureClass]
+    unknown_refusals: dict[str, int]
+    """Refusals that no rule knows, and how often they came: worth a report to the maintainers."""
+
+
+def last_line(figures: Figures) -> str:
+    """The line for scripts; always the last one on stderr."""
+    return status_line(
+        done=figures.done,
+        failed=figures.failed,
+        left=figures.left,
+        audio_s=figures.audio_s,
+        credits_=figures.credits,
+        rtfx=figures.rtfx,
+        wall_s=figures.wall_s,
+        exit_status=figures.exit,
+    )
+
+
+def status_line(
+    *,
+    exit_status: int,
+    done: int = 0,
+    failed: int = 0,
+    left: int = 0,
+    audio_s: float = 0.0,
+    credits_: float = 0.0,
+    rtfx: float = 0.0,
+    wall_s: float = 0.0,
+) -> str:
+    return (
+        f"done={done} failed={failed} left={left} audio_s={audio_s:.1f} credits={credits_:.1f} "
+        f"rtfx={rtfx:.2f} wall_s={wall_s:.1f} exit={exit_status}"
+    )
+
+
+def table(figures: Figures) -> str:
+    """The end-of-run table."""
+    rows = [
+        ("done", f"{figures.done:,} of {figures.rows:,}" + (f" ({figures.suspect:,} suspect)" * bool(figures.suspect))),
+    ]
+    if figures.failed:
+        rows.append(("failed", f"{figures.failed:,}"))
+    rows += [
+        (f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}: {_one_line(failure.example_message)}")
+        for failure in figures.failures
+    ]
+    if figures.left:
+        rows.append(("left", f"{figures.left:,}"))
+    if figures.vanished:
+        rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; their transcripts are kept"))
+    rows.append(("sent", _sent(figures)))
+    if figures.wer is not None:
+        rows.append(("WER", f"{figures.wer:.1%} over all transcripts with a reference"))
+    rows += [
+        (f"unknown refusal x{count}", f"{_one_line(text)} (please report it)")
+        for text, count in figures.unknown_refusals.items()
+    ]
+    rows.append(("output", figures.out))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _sent(figures: Figures) -> str:
+    if not figures.requests:
+        return "nothing"
+    retries = f" ({figures.retries:,} of them retries)" if figures.retries else ""
+    return (
+        f"{figures.requests:,} requests{retries}: {figures.audio_s / 3600:.2f} h of audio in {figures.wall_s:.1f} s "
+        f"(RTFx {figures.rtfx:.1f}), {figures.credits:,.0f} credits"
+    )
+
+
+def _one_line(text: str, limit: int = 100) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"

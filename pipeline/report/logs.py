@@ -1,0 +1,43 @@
+"""Log lines on stderr, as text or as one JSON object a line. Configures the package's logger and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class JsonLines(logging.Formatter):
+    """time, level, logger, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+class AroundTheBar(logging.Handler):
+    """Writes so that a progress bar is not torn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def set_up_logs(form: str) -> None:
+    """`text`: what needs a person's eye. `json`: everything that happened, for a collector."""
+    logger = logging.getLogger("pipeline")
+    handler = AroundTheBar()
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO if form == "json" else logging.WARNING)
+    logger.propagate = False

@@ -1,0 +1,132 @@
+"""Progress of a run on stderr: a bar on a terminal, a plain line now and then elsewhere.
+
+Moves by audio seconds. Lengths are guessed until a file was opened, so the total follows what is measured.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Literal, Protocol
+
+Mode = Literal["auto", "bar", "plain", "off"]
+PLAIN_EVERY_S = 10.0
+
+
+class Progress(Protocol):
+    """Told about each utterance as it ends."""
+
+    def start(self, expected_s: float) -> None:
+        """The work begins: this much audio is expected."""
+
+    def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
+        """An utterance got its transcript, or was given up."""
+
+    def retried(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def progress(mode: Mode) -> Progress:
+    """What `--progress` asks for; "auto" is a bar where stderr is a terminal."""
+    if mode == "auto":
+        mode = "bar" if sys.stderr.isatty() else "plain"
+    if mode == "bar":
+        return Bar()
+    return Plain(every_s=PLAIN_EVERY_S) if mode == "plain" else Off()
+
+
+class Tally:
+    """The counts that every kind of progress shows."""
+
+    def __init__(self) -> None:
+        self.total_s = 0.0
+        self.audio_s = 0.0
+        self.ok = self.failed = self.retries = 0
+        self._started = time.monotonic()
+
+    def start(self, expected_s: float) -> None:
+        self.total_s = expected_s
+        self._started = time.monotonic()
+
+    def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
+        self.total_s += audio_s - expected_s
+        self.audio_s += audio_s
+        self.ok += ok
+        self.failed += not ok
+
+    def retried(self) -> None:
+        self.retries += 1
+
+    @property
+    def rtfx(self) -> float:
+        return self.audio_s / max(time.monotonic() - self._started, 1e-3)
+
+    def words(self) -> str:
+        return f"ok {self.ok:,}, failed {self.failed:,}, retries {self.retries:,}, RTFx {self.rtfx:.1f}"
+
+
+class Bar(Tally):
+    """A tqdm bar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Any = None
+
+    def start(self, expected_s: float) -> None:
+        from tqdm import tqdm
+
+        super().start(expected_s)
+        self._bar = tqdm(
+            total=expected_s,
+            unit="s",
+            file=sys.stderr,
+            dynamic_ncols=True,
+            bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,.0f} s of audio, {postfix}, ETA {remaining}",
+        )
+        self._bar.set_postfix_str(self.words())
+
+    def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
+        super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
+        self._bar.total = max(self.total_s, self.audio_s)
+        self._bar.set_postfix_str(self.words(), refresh=False)
+        self._bar.update(audio_s)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
+
+
+class Plain(Tally):
+    """A line at most every `every_s` seconds, for logs."""
+
+    def __init__(self, every_s: float) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._next = 0.0
+
+    def start(self, expected_s: float) -> None:
+        super().start(expected_s)
+        self._next = time.monotonic() + self._every_s
+
+    def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
+        super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._every_s
+            left_s = max(self.total_s - self.audio_s, 0.0) / max(self.rtfx, 1e-3)
+            print(
+                f"{self.audio_s:,.0f} of about {self.total_s:,.0f} s of audio, {self.words()}, ETA {left_s:,.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        pass
+
+
+class Off(Tally):
+    """Counts and says nothing."""
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,45 @@
+"""Word error rate of a transcript against its reference, counted the way open speech leaderboards do.
+
+Pure. Case and punctuation do not count; words do.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+_PUNCTUATION = re.compile(r"[^\w\s']|_")
+_LOOSE_APOSTROPHE = re.compile(r"(?<!\w)'|'(?!\w)")
+
+
+class WordErrors(msgspec.Struct, frozen=True, kw_only=True):
+    """Substitutions, deletions and insertions, and the reference words they are counted against."""
+
+    errors: int
+    words: int
+
+    @property
+    def wer(self) -> float | None:
+        """Errors per reference word; None where the reference has no words."""
+        return self.errors / self.words if self.words else None
+
+
+def compare(reference: str, hypothesis: str) -> WordErrors:
+    """Aligns two texts word by word."""
+    import jiwer
+
+    said, heard = normalized(reference), normalized(hypothesis)
+    if not said or not heard:
+        return WordErrors(errors=len(said.split()) + len(heard.split()), words=len(said.split()))
+    found = jiwer.process_words(said, heard)
+    return WordErrors(
+        errors=found.substitutions + found.deletions + found.insertions,
+        words=found.hits + found.substitutions + found.deletions,
+    )
+
+
+def normalized(text: str) -> str:
+    """Lower case, no punctuation except apostrophes within words, single spaces."""
+    text = _PUNCTUATION.sub(" ", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    return " ".join(_LOOSE_APOSTROPHE.sub(" ", text).split())

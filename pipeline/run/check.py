@@ -1,0 +1,118 @@
+"""What a run would do and cost, without sending anything or writing into the output folder.
+
+Plans against the checkpoint as it lies there, then reads the headers of what would be sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from pipeline.audio.prepare import refuse_unsendable
+from pipeline.audio.probe import probe
+from pipeline.checkpoint import plan_counts, scan_manifest
+from pipeline.checkpoint.plan import selected_rows
+from pipeline.checkpoint.schema import connect_to_read
+from pipeline.config import Settings
+from pipeline.errors import ItemError
+from pipeline.gradium.request import request_settings
+from pipeline.gradium.wire import CREDITS_PER_S
+from pipeline.model import Utterance
+from pipeline.run.planning import ManifestRows
+
+AT_ONCE = 1_000
+
+
+class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+    """What `run` would meet, from headers alone."""
+
+    rows: int
+    bad_rows: int
+    missing: int
+    """Files that are not there, over all rows."""
+    new: int
+    changed: int
+    done: int
+    failed: int
+    vanished: int
+    selected: int
+    unsendable: dict[str, int]
+    """Selected utterances that would fail before anything is sent, by class of error."""
+    requests: int
+    audio_s: float
+    credits: float
+    bad: list[str]
+    """What is wrong with the first bad rows."""
+
+
+def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -> Forecast:
+    """Forecasts a run. Raises UsageError, CheckpointError."""
+    request = request_settings(settings.service)
+    rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
+    connection = connect_to_read(out / "checkpoint.sqlite")
+    try:
+        rows.note_repeated(scan_manifest(connection, rows))
+        plan = plan_counts(connection, only)
+        unsendable: Counter[str] = Counter()
+        requests, audio_s = 0, 0.0
+        for found in _lengths(selected_rows(connection, only), settings):
+            if isinstance(found, ItemError):
+                unsendable[type(found).__name__] += 1
+            else:
+                requests += 1
+                audio_s += found
+    finally:
+        connection.close()
+    return Forecast(
+        rows=plan.rows,
+        bad_rows=rows.bad_count,
+        missing=plan.missing,
+        new=plan.new,
+        changed=plan.changed,
+        done=plan.done,
+        failed=plan.failed,
+        vanished=plan.vanished,
+        selected=plan.selected,
+        unsendable=dict(unsendable),
+        requests=requests,
+        audio_s=audio_s,
+        credits=audio_s * CREDITS_PER_S,
+        bad=[str(bad) for bad in rows.bad_rows],
+    )
+
+
+def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[float | ItemError]:
+    """Seconds of audio of each row, or why it cannot be sent."""
+
+    def length(row: Utterance) -> float | ItemError:
+        try:
+            found = probe(Path(row.audio))
+            refuse_unsendable(row, found, settings.audio)
+        except ItemError as error:
+            return error
+        return found.duration_s
+
+    with ThreadPoolExecutor(4) as threads:
+        while batch := list(islice(rows, AT_ONCE)):
+            yield from threads.map(length, batch)
+
+
+def as_table(forecast: Forecast) -> str:
+    """The forecast for a person."""
+    lines = [
+        ("rows", f"{forecast.rows:,} ({forecast.new:,} new, {forecast.changed:,} changed, {forecast.done:,} done, "
+                 f"{forecast.failed:,} failed)"),
+        ("bad rows", f"{forecast.bad_rows:,}"),
+        ("missing files", f"{forecast.missing:,}"),
+        ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
+        ("to do", f"{forecast.selected:,} utterances"),
+        ("unsendable", ", ".join(f"{name} {count:,}" for name, count in forecast.unsendable.items()) or "none"),
+        ("would send", f"{forecast.requests:,} requests, {forecast.audio_s / 3600:.3f} h of audio"),
+        ("credits", f"{forecast.credits:,.0f} (3 per second, without retries)"),
+    ]  # fmt: skip
+    return "\n".join(f"{name:<13}  {value}" for name, value in lines)

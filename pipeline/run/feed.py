@@ -1,0 +1,73 @@
+"""From selected utterances to clips, a few ahead of the pool: preparation runs in threads beside the event loop.
+
+An utterance whose audio cannot be sent is given up here, and one that only looked changed is settled here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from pipeline.audio.prepare import Prepared, prepare
+from pipeline.checkpoint import Identity, Journal, Selected, State
+from pipeline.config import Settings
+from pipeline.errors import ItemError
+from pipeline.exits import ExitStatus
+from pipeline.model import Clip
+from pipeline.run.control import Control
+from pipeline.run.recorder import Recorder
+
+BATCH = 200
+LOOK_AHEAD = 8
+"""Utterances being prepared while the pool is busy."""
+
+
+async def clips(
+    journal: Journal, recorder: Recorder, settings: Settings, control: Control, limit: int | None
+) -> AsyncIterator[Clip]:
+    """The clips of what is selected, longest first; at most `limit` utterances."""
+    preparing: deque[tuple[Selected, asyncio.Task[Prepared]]] = deque()
+    try:
+        async for selected in _selected(journal, control, limit):
+            task = asyncio.create_task(asyncio.to_thread(prepare, selected.utterance, settings.audio))
+            preparing.append((selected, task))
+            if len(preparing) >= LOOK_AHEAD:
+                for clip in await _settled(*preparing.popleft(), recorder):
+                    yield clip
+        while preparing:
+            for clip in await _settled(*preparing.popleft(), recorder):
+                yield clip
+    finally:
+        for _, task in preparing:
+            task.cancel()
+
+
+async def _selected(journal: Journal, control: Control, limit: int | None) -> AsyncIterator[Selected]:
+    after: tuple[float, int] | None = None
+    handed_out = 0
+    while batch := await journal.call(journal.checkpoint.selected, after, BATCH):
+        for selected in batch:
+            if limit is not None and handed_out >= limit:
+                # not a stop of the pool: what was handed out is finished
+                control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {limit}")
+                return
+            handed_out += 1
+            yield selected
+        after = (batch[-1].expected_s, batch[-1].n)
+
+
+async def _settled(selected: Selected, task: asyncio.Task[Prepared], recorder: Recorder) -> tuple[Clip, ...]:
+    try:
+        prepared = await task
+    except ItemError as error:
+        recorder.unsendable(selected, error)
+        await recorder.room()
+        return ()
+    now = Identity(audio_hash=prepared.audio_hash, config_hash=selected.config_hash)
+    if selected.done == now and selected.state != State.DONE:
+        recorder.reused(selected, prepared.duration_s)
+        await recorder.room()
+        return ()
+    recorder.expect(selected, prepared.duration_s)
+    return prepared.clips

@@ -1,0 +1,168 @@
+"""What there is to do: the manifest's rows with their identity, ready to be compared with the checkpoint.
+
+Reads the manifest and asks the file system for size and time of each recording; opens no recording.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+
+from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
+from pipeline.checkpoint import ScannedRow
+from pipeline.checkpoint.schema import BAD_ROW
+from pipeline.config import Settings
+from pipeline.errors import BadManifestRow, ManifestError
+from pipeline.gradium.request import RequestSettings, check_language
+from pipeline.manifest import read_manifest
+from pipeline.model import BadRow, Failure, Utterance
+
+BAD_ROWS_SHOWN = 50
+_BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
+_COMPRESSED_BYTES_PER_S = 4_000
+"""What a second of audio weighs, roughly: only order and progress depend on it."""
+
+
+class ManifestRows:
+    """The rows of a manifest on their way into the checkpoint, and what was wrong with some of them."""
+
+    def __init__(
+        self,
+        manifest: str,
+        settings: Settings,
+        request: RequestSettings,
+        *,
+        skip_bad_rows: bool,
+        run_id: str,
+        on_row: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_row` is called for each row, and may raise to end the reading."""
+        self.manifest = manifest
+        self.bad_rows: list[BadRow] = []
+        """The first of them."""
+        self.bad_count = 0
+        self._settings = settings
+        self._request = request
+        self._skip = skip_bad_rows
+        self._run_id = run_id
+        self._on_row = on_row
+
+    def __iter__(self) -> Iterator[ScannedRow]:
+        """Each good row; bad ones are counted, and with `skip_bad_rows` come as failures."""
+        config_hash = _ConfigHash(self._settings, self._request)
+        for row in read_manifest(self.manifest):
+            self._on_row()
+            bad = row if isinstance(row, BadRow) else self._wrong_language(row)
+            if bad is None:
+                assert isinstance(row, Utterance)  # noqa: S101 for the type checker
+                size, mtime_ns = _size_and_time(row.audio)
+                yield ScannedRow(
+                    utterance=row,
+                    config_hash=config_hash.of(row),
+                    expected_s=_expected_s(row, size),
+                    size=size,
+                    mtime_ns=mtime_ns,
+                )
+            else:
+                self.note(bad)
+                if self._skip:
+                    yield self._as_failure(bad)
+
+    def note(self, bad: BadRow) -> None:
+        """Counts a bad row."""
+        self.bad_count += 1
+        if len(self.bad_rows) < BAD_ROWS_SHOWN:
+            self.bad_rows.append(bad)
+
+    def note_repeated(self, repeated: Iterable[tuple[str, list[int]]]) -> None:
+        """Counts the rows whose id another row has, which are never skipped: nobody can say which one is meant."""
+        for id_, lines in repeated:
+            first = f"line {lines[0]}" if lines else "another row"
+            self.note(
+                BadRow(
+                    manifest=self.manifest,
+                    line=lines[1] if len(lines) > 1 else None,
+                    message=f"id {id_!r} is taken by {first}; give each row an id of its own",
+                    id=id_,
+                )
+            )
+
+    def refuse_bad(self, *, skippable: bool = True) -> None:
+        """Raises ManifestError with every bad row (the first 50 in full)."""
+        if not self.bad_count:
+            return
+        told = [str(bad) for bad in self.bad_rows]
+        if self.bad_count > len(told):
+            told.append(f"… and {self.bad_count - len(told):,} more")
+        hint = "mend them, or skip them with --skip-bad-rows" if skippable else "mend them"
+        noun = "row" if self.bad_count == 1 else "rows"
+        raise ManifestError("\n".join([*told, f"{self.bad_count:,} bad {noun}, nothing was sent; {hint}"]))
+
+    def _wrong_language(self, row: Utterance) -> BadRow | None:
+        problem = None if row.language is None else check_language(row.language)
+        if problem is None:
+            return None
+        return BadRow(manifest=self.manifest, line=row.line, message=problem, id=row.id)
+
+    def _as_failure(self, bad: BadRow) -> ScannedRow:
+        now = datetime.now(UTC)
+        name = (
+            f"{Path(self.manifest).name}:{bad.line}" if bad.line else f"{Path(self.manifest).name}:{bad.message[:80]}"
+        )
+        utterance = Utterance(id=name, audio="", line=bad.line, metadata={"id": bad.id} if bad.id else {})
+        failure = Failure(
+            id=name,
+            audio="",
+            error=BadManifestRow.__name__,
+            message=str(bad),
+            retryable=False,
+            attempts=0,
+            first_seen=now,
+            last_seen=now,
+            run_id=self._run_id,
+            metadata=utterance.metadata,
+        )
+        return ScannedRow(
+            utterance=utterance, config_hash=BAD_ROW, expected_s=0.0, size=None, mtime_ns=None, failure=failure
+        )
+
+
+class _ConfigHash:
+    """Hashes everything beside the audio that shapes a row's transcript."""
+
+    def __init__(self, settings: Settings, request: RequestSettings) -> None:
+        audio, service = settings.audio, settings.service
+        # the toy recognizer's words must not pass for the service's; which of its hosts answered makes no difference
+        speaker = f"local:{settings.local.recognizer}" if service.url == "local" else "gradium"
+        preparation = (PREPARATION_VERSION, audio.channels, audio.lead_silence_s, audio.allow_truncated)
+
+        @lru_cache(maxsize=4096)
+        def of(language: str | None, offset_s: float, duration_s: float | None, channel: int | None) -> str:
+            config = msgspec.to_builtins(request.config_for(language))
+            shape = (speaker, request.model, config, preparation, offset_s, duration_s, channel)
+            return hashlib.sha256(msgspec.json.encode(shape)).hexdigest()[:32]
+
+        self._of = of
+
+    def of(self, row: Utterance) -> str:
+        return self._of(row.language, row.offset_s, row.duration_s, row.channel)
+
+
+def _size_and_time(audio: str) -> tuple[int | None, int | None]:
+    try:
+        found = os.stat(audio)  # noqa: PTH116 a Path object per row would cost more than the call
+    except (OSError, ValueError):
+        return None, None
+    return found.st_size, found.st_mtime_ns
+
+
+def _expected_s(row: Utterance, size: int | None) -> float:
+    if row.duration_s is not None:
+        return row.duration_s
+    return (size or 0) / _BYTES_PER_S.get(os.path.splitext(row.audio)[1].lower(), _COMPRESSED_BYTES_PER_S)  # noqa: PTH122

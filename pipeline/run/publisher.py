@@ -1,0 +1,86 @@
+"""Moves finished rows from the checkpoint into the output files: full parts while a run goes on, the rest at its end.
+
+Files first, durably, then the note in the checkpoint; a crash in between is mended by doing it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipeline.checkpoint import Journal
+from pipeline.checkpoint.store import CLOSED_JSONL
+from pipeline.sink import Sink
+from pipeline.sink.publish import Result
+
+
+class Publisher:
+    """The one that publishes. `keep` runs beside the pool; `finish` after it."""
+
+    def __init__(self, journal: Journal, sink: Sink, rows_per_part: int) -> None:
+        self._journal = journal
+        self._checkpoint = journal.checkpoint
+        self._sink = sink
+        self._rows_per_part = rows_per_part
+        self._new = 0
+        self._enough = asyncio.Event()
+
+    async def tidy(self) -> None:
+        """Brings the folder back to what the checkpoint knows, after whatever ended the last run."""
+        call = self._journal.call
+        transcripts = await call(self._checkpoint.parts, "transcripts")
+        attempts = await call(self._checkpoint.parts, "attempts")
+        await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
+        await self.finish()
+
+    def result_added(self) -> None:
+        self._new += 1
+        if self._new >= self._rows_per_part:
+            self._enough.set()
+
+    async def keep(self) -> None:
+        """Publishes whenever a part is full. Never returns; cancel it."""
+        while True:
+            await self._enough.wait()
+            self._enough.clear()
+            self._new = 0
+            while await self._journal.call(self._checkpoint.pending_results) >= self._rows_per_part:
+                await self._publish_results()
+            while await self._journal.call(self._checkpoint.pending_attempts) >= self._rows_per_part:
+                await self._publish_attempts()
+
+    async def finish(self) -> None:
+        """Publishes everything that is committed and unpublished, and the errors."""
+        while await self._publish_results():
+            pass
+        while await self._publish_attempts():
+            pass
+
+    async def write_errors(self) -> None:
+        await self._journal.call(self._sink.write_errors, self._checkpoint.failures)
+
+    async def _publish_results(self) -> int:
+        call = self._journal.call
+        found = await call(self._checkpoint.results, self._rows_per_part)
+        if not found:
+            return 0
+        results = [Result(n=n, id=id_, part=part, transcript=row) for n, id_, part, row in found]
+        known = await call(self._checkpoint.parts, "transcripts")
+        jsonl_bytes = int(await call(self._checkpoint.fact, "jsonl_bytes") or 0)
+        whole = jsonl_bytes == CLOSED_JSONL or self._sink.needs_replacing(results)
+        if whole:
+            await call(self._checkpoint.set_fact, "jsonl_bytes", CLOSED_JSONL)
+        published = await asyncio.to_thread(
+            self._sink.publish, results, max(known, default=0) + 1, None if whole else jsonl_bytes
+        )
+        await call(self._checkpoint.results_published, published.placed, published.parts, published.jsonl_bytes)
+        return len(results)
+
+    async def _publish_attempts(self) -> int:
+        call = self._journal.call
+        found = await call(self._checkpoint.attempts, self._rows_per_part)
+        if not found:
+            return 0
+        part = max(await call(self._checkpoint.parts, "attempts"), default=0) + 1
+        await asyncio.to_thread(self._sink.publish_attempts, [attempt for _, attempt in found], part)
+        await call(self._checkpoint.attempts_published, found[-1][0], part, len(found))
+        return len(found)
