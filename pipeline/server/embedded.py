@@ -107,7 +107,10 @@ async def announced(
 
 def last_words(said: deque[str]) -> str:
     """Returns the end of a sentence that quotes what the server wrote last."""
-    return f": {' / '.join(said).rstrip('.')}." if said else ", and said nothing."
+    if not said:
+        return ", and said nothing."
+    words = " / ".join(said)
+    return f": {words}" if words.endswith((".", "?", "!")) else f": {words}."
 
 
 async def drain_stderr(process: asyncio.subprocess.Process, said: deque[str]) -> None:

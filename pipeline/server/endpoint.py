@@ -18,7 +18,7 @@ from pipeline.gradium import wire
 from pipeline.server import answer, asr_request
 from pipeline.server.audio import Sound, decode
 from pipeline.server.body import read_body
-from pipeline.server.faults.account import KEY_REFUSED, over_limit
+from pipeline.server.faults.account import KEY_REFUSED, SessionCap, over_limit
 from pipeline.server.faults.fault import Arrival, Fault
 from pipeline.server.faults.plan import Plan
 from pipeline.server.ledger import ANSWERED, Entry, Ledger
@@ -112,7 +112,8 @@ class Endpoint:
             query=request.query,
         )
         fault = self._plan.strike(arrival)
-        ledger.admit(entry)
+        if not isinstance(fault, SessionCap):
+            ledger.admit(entry)
         return fault
 
     def _key_is_good(self, request: web.BaseRequest) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -60,6 +61,13 @@ def lines(answer: httpx.Response) -> list[dict[str, Any]]:
 def texts_of(messages: list[dict[str, Any]]) -> list[str]:
     """Returns the words among messages."""
     return [message["text"] for message in messages if message["type"] == "text"]
+
+
+def until(holds: Callable[[], bool], deadline_s: float = 10) -> None:
+    """Asks again and again until it holds; fails when it does not in time."""
+    end = time.monotonic() + deadline_s
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold in time"
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.server.bodies import noise, sha256, texts, wav
-from tests.server.conftest import Client, lines
+from tests.server.conftest import Client, lines, until
 from tests.servers import start_server
 
 SAMPLES = noise("endpoint", 2.5)
@@ -201,11 +201,3 @@ def test_stats_count_requests_and_answers_by_body(http: httpx.Client) -> None:
         assert stats["outcomes"] == {"answered": 2, "unsupported_content_type": 1, "bad_audio": 1}
         assert stats["bodies"][sha256(BODY)] == {"requests": 3, "answered": 2}
         assert stats["credits_charged"] == pytest.approx(15)
-
-
-def until(holds: object, deadline_s: float = 10) -> None:
-    """Asks until it holds."""
-    assert callable(holds)
-    end = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < end

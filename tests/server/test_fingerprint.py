@@ -30,7 +30,7 @@ def test_silent_seconds_have_no_word() -> None:
 
 def test_bytes_and_arrays_give_the_same_words() -> None:
     samples = noise("a", 1.5, 8000)
-    assert fingerprint_words(samples, 8000) == fingerprint_words(np.frombuffer(samples, dtype="<i2"), 8000)
+    assert fingerprint_words(samples, 8000) == fingerprint_words(np.frombuffer(samples, dtype="<i2").data, 8000)
 
 
 def test_no_samples_have_no_words() -> None:

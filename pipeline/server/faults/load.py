@@ -29,7 +29,7 @@ def load_plan(path: Path) -> Plan:
         raise ConfigError(f"The faults file {path} is no valid TOML: {error}.") from error
     for key in document:
         if key not in TOP_LEVEL:
-            raise ConfigError(f"{path}: unknown key {key!r}{nearest(key, TOP_LEVEL)}.")
+            raise ConfigError(f"{path}: unknown key {key!r}{instead(key, TOP_LEVEL)}")
     seed = document.get("seed", 0)
     if type(seed) is not int:
         raise ConfigError(f"{path}: seed is a whole number, not {seed!r}.")
@@ -47,14 +47,12 @@ def load_fault(entry: dict[str, Any], number: int, path: Path) -> Fault:
     name = entry["kind"]
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        known = nearest(str(name), KINDS) or f"; the kinds are: {', '.join(KINDS)}"
-        raise ConfigError(f"{where} has an unknown kind {name!r}{known}.")
+        raise ConfigError(f"{where} has an unknown kind {name!r}{instead(str(name), KINDS)}")
     where = f"{where} ({name})"
     fields = ("kind", *kind.__struct_fields__)
     for key in entry:
         if key not in fields:
-            known = nearest(key, fields) or f"; it takes {', '.join(fields[1:])}"
-            raise ConfigError(f"{where} has an unknown key {key!r}{known}.")
+            raise ConfigError(f"{where} has an unknown key {key!r}{instead(key, fields[1:])}")
     try:
         fault = msgspec.convert(entry, kind)
     except msgspec.ValidationError as error:
@@ -72,10 +70,10 @@ def load_fault(entry: dict[str, Any], number: int, path: Path) -> Fault:
     return msgspec.structs.replace(fault, file=None, sha256=digest)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Returns a question after the nearest right name, or nothing where none is near."""
+def instead(name: str, names: Iterable[str]) -> str:
+    """Returns the end of a sentence: the nearest right name, or all of them where none is near."""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else ""
+    return f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}."
 
 
 def plain(message: str) -> str:
