@@ -81,7 +81,7 @@ def explain(raw: bytes, words: str) -> str:
     if b"\0" in raw:
         return f"the line holds a NUL byte (column {column(raw, raw.index(0))}); is the file damaged?"
     if found := re.search(r"(.*) \(byte (\d+)\)$", words):
-        at = int(found[2])
+        at = int(found[2]) - ("trailing" in words)  # of what trails it names the second byte
         hint = "; JSON has no NaN, write null" if raw[at : at + 3] == b"NaN" or raw[at - 1 : at + 2] == b"NaN" else ""
         return f"no JSON: {found[1].removeprefix('JSON is malformed: ')} at column {column(raw, at)}{hint}."
     if "truncated" in words:
