@@ -24,6 +24,7 @@ from pipeline.server.options import KEY_ENV, ServerOptions
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
 STDERR_LINES = 5
+PIPE_BYTES = 1 << 16
 
 
 class Announcement(msgspec.Struct, frozen=True):
@@ -66,12 +67,15 @@ async def embedded_server(
         process_group=0,
     )
     said: deque[str] = deque(maxlen=STDERR_LINES)
-    listening = asyncio.create_task(drain_stderr(process, said))
+    reading = [asyncio.create_task(drain(process.stderr, said))]
     try:
-        yield await announced(process, said, listening, start_deadline_s), key
+        url = await announced(process.stdout, said, reading[0], start_deadline_s)
+        # nothing more is to come there, but a recognizer that prints must not be stopped by a full pipe
+        reading.append(asyncio.create_task(drain(process.stdout, said)))
+        yield url, key
     finally:
         await stop(process)
-        await listening
+        await asyncio.gather(*reading)
 
 
 def command(options: ServerOptions) -> list[str]:
@@ -88,13 +92,13 @@ def environment(key: str | None) -> dict[str, str]:
 
 
 async def announced(
-    process: asyncio.subprocess.Process, said: deque[str], listening: asyncio.Task[None], deadline_s: float
+    stdout: asyncio.StreamReader | None, said: deque[str], listening: asyncio.Task[None], deadline_s: float
 ) -> str:
     """Returns the URL that the server announces; raises LocalServerError when it does not."""
-    if process.stdout is None:
+    if stdout is None:
         raise RuntimeError("the server's stdout is not a pipe")
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), deadline_s)
+        line = await asyncio.wait_for(stdout.readline(), deadline_s)
     except TimeoutError as error:
         raise LocalServerError(f"The local server did not come up within {deadline_s:g} s{last_words(said)}") from error
     try:
@@ -113,14 +117,12 @@ def last_words(said: deque[str]) -> str:
     return f": {words}" if words.endswith((".", "?", "!")) else f": {words}."
 
 
-async def drain_stderr(process: asyncio.subprocess.Process, said: deque[str]) -> None:
-    """Keeps the last lines of stderr and lets the server never wait for a reader."""
-    if process.stderr is None:
-        return
+async def drain(stream: asyncio.StreamReader | None, said: deque[str]) -> None:
+    """Reads to the end, so that the server never waits for a reader; keeps the last lines."""
     pending = b""
-    while chunk := await process.stderr.read(65536):
-        *whole, pending = (pending + chunk[-65536:]).split(b"\n")
-        pending = pending[-65536:]
+    while stream is not None and (chunk := await stream.read(PIPE_BYTES)):
+        *whole, pending = (pending + chunk).split(b"\n")
+        pending = pending[-PIPE_BYTES:]
         said.extend(line.decode(errors="replace").strip() for line in whole if line.strip())
     if pending.strip():
         said.append(pending.decode(errors="replace").strip())
@@ -134,6 +136,5 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             process.send_signal(number)
         with suppress(TimeoutError):
-            # communicate() also reads stdout to its end, so that its pipe is closed
             await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
             return

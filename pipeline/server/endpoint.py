@@ -6,7 +6,6 @@ Knows the order of things (body, fault, key, format, settings, audio, words, str
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
 import uuid
@@ -16,9 +15,10 @@ from aiohttp import web
 
 from pipeline.gradium import wire
 from pipeline.server import answer, asr_request
+from pipeline.server.account import Account
 from pipeline.server.audio import Sound, decode
 from pipeline.server.body import read_body
-from pipeline.server.faults.account import KEY_REFUSED, SessionCap, over_limit
+from pipeline.server.faults.account import SessionCap, over_limit
 from pipeline.server.faults.fault import Arrival, Fault
 from pipeline.server.faults.plan import Plan
 from pipeline.server.ledger import ANSWERED, Entry, Ledger
@@ -48,6 +48,7 @@ class Endpoint:
         listener: Listener,
     ) -> None:
         self._options = options
+        self._account = Account(options, plan, ledger)
         self._recognizer = recognizer
         self._plan = plan
         self._ledger = ledger
@@ -59,7 +60,7 @@ class Endpoint:
             case "POST", wire.PATH:
                 return await self._transcribe(request)
             case "GET", wire.CREDITS_PATH:
-                return self._credits(request)
+                return self._account.page(request)
             case "GET", path if path == STATS_PATH:
                 return web.Response(body=msgspec.json.encode(self._ledger.stats()), content_type="application/json")
         return web.Response(status=404, text="404: Not Found")
@@ -71,6 +72,13 @@ class Endpoint:
         except RefusalError as refusal:
             entry.outcome, entry.status = refusal.outcome, refusal.status
             return web.Response(status=refusal.status, body=refusal.body.encode(), headers=refusal.headers)
+        except (ConnectionError, web.RequestPayloadError) as error:
+            # the client went, or sent half a body: aiohttp closes the connection of a cancelled handler without a word
+            raise asyncio.CancelledError from error
+        except Exception:
+            log.exception("A mistake of the local server itself")
+            entry.outcome, entry.status = "server_failed", 500
+            return web.Response(status=500, text="error from server 1011: the local server failed, see its stderr")
         finally:
             self._ledger.finish(entry)
 
@@ -82,7 +90,7 @@ class Endpoint:
             entry.fault = entry.outcome = str(fault.__struct_config__.tag)
             if (instead := await fault.before(line)) is not None:
                 return await self._write(request, entry, instead, line)
-        self._check_key(request)
+        self._account.check(request)
         input_format = asr_request.input_format(request.query, request.headers.get("Content-Type"))
         config = asr_request.json_config(request.query)
         sound = await self._sound(body, input_format)
@@ -115,18 +123,6 @@ class Endpoint:
         if not isinstance(fault, SessionCap):
             ledger.admit(entry)
         return fault
-
-    def _key_is_good(self, request: web.BaseRequest) -> bool:
-        sent = request.headers.get(wire.KEY_HEADER, "")
-        if self._options.key is None:
-            return bool(sent)
-        return hmac.compare_digest(sent.encode(), self._options.key.encode())
-
-    def _check_key(self, request: web.BaseRequest) -> None:
-        if not self._key_is_good(request):
-            raise policy("key_refused", KEY_REFUSED)
-        if self._credits_left() <= 0:
-            raise policy("credits_spent", "Insufficient credits: no credits remaining for this billing period")
 
     async def _sound(self, body: bytes, input_format: str) -> Sound:
         if len(body) > INLINE_BYTES or input_format == "opus":
@@ -182,19 +178,3 @@ class Endpoint:
             await line.close()
         await response.write_eof()
         return response
-
-    def _credits_left(self) -> float:
-        account = self._options.credits - self._ledger.audio_s * wire.CREDITS_PER_S
-        return self._plan.credits_left(account, self._ledger.audio_s)
-
-    def _credits(self, request: web.BaseRequest) -> web.Response:
-        if not self._key_is_good(request) or self._plan.key_is_revoked(self._ledger.requests):
-            return web.Response(status=401, text="invalid API key")
-        page = wire.Credits(
-            remaining_credits=self._credits_left(),
-            allocated_credits=self._options.credits,
-            billing_period="monthly",
-            next_rollover_date="2100-01-01",
-            plan_name="local",
-        )
-        return web.Response(body=msgspec.json.encode(page), content_type="application/json")

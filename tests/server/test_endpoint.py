@@ -201,3 +201,25 @@ def test_stats_count_requests_and_answers_by_body(http: httpx.Client) -> None:
         assert stats["outcomes"] == {"answered": 2, "unsupported_content_type": 1, "bad_audio": 1}
         assert stats["bodies"][sha256(BODY)] == {"requests": 3, "answered": 2}
         assert stats["credits_charged"] == pytest.approx(15)
+
+
+def test_client_that_leaves_is_noted_and_holds_no_session(http: httpx.Client) -> None:
+    head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    with start_server(key=None, faults='[[fault]]\nkind = "drip"\ninterval_s = 0.001\ntimes = 1') as server:
+        for sent in (BODY[:-1], BODY):
+            with socket.create_connection((server.host, server.port), 10) as connection:
+                connection.sendall(head.encode() + sent)
+                until(lambda: server.stats()["in_flight"] == 1)
+                if sent == BODY:
+                    assert connection.recv(12) == b"HTTP/1.1 200"
+            until(lambda: server.stats()["in_flight"] == 0)
+        assert server.stats()["outcomes"] == {"client_gone": 2}
+        assert server.stats()["sessions"] == 0
+        assert server.stderr() == ""
+        # a chunk, then something that is none: aiohttp tells of it, and it is not taken for a mistake of the server
+        with socket.create_connection((server.host, server.port), 10) as connection:
+            chunked = head.replace(f"Content-Length: {len(BODY)}", "Transfer-Encoding: chunked")
+            connection.sendall(chunked.encode() + b"3\r\nabc\r\nno chunk\r\n")
+            assert not connection.recv(100).startswith(b"HTTP/1.1 200")
+        assert Client(http, server).texts(BODY) == texts(SAMPLES)
+        assert "mistake of the local server" not in server.stderr()
