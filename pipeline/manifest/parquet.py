@@ -14,6 +14,7 @@ from pipeline.manifest.rows import Rows
 from pipeline.model import BadRow, Utterance
 
 BATCH_ROWS = 2_000
+BUFFER_BYTES = 1 << 18
 TEXT = ("audio", "audio_filepath", "language", "reference", "text")
 NUMBERS = ("offset_s", "offset", "duration_s", "duration", "channel")
 
@@ -28,10 +29,11 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
 
     line = 1
     try:
-        file = pq.ParquetFile(stream)
+        # without these two the columns of a whole row group, often of the whole file, are read before the first row
+        file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES)
         columns.check(file.schema_arrow.names, rows.manifest, None)
         wanted = [field.name for field in file.schema_arrow if is_wanted(field, rows.manifest)]
-        for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+        for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
             for row in readable(batch).to_pylist():
                 yield typed.utterance(line, row, rows)
                 line += 1

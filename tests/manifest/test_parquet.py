@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,20 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     source.write_bytes(content)
     with pytest.raises(ManifestError, match="not readable as Parquet"):
         list(read_manifest(str(source)))
+
+
+def bytes_read() -> int:
+    """What this process has read from files so far."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts what was read in /proc")
+def test_the_first_row_comes_before_its_row_group_is_read_whole(tmp_path: Path) -> None:
+    text = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(100_000)]  # hardly compresses
+    source = tmp_path / "m.parquet"
+    pq.write_table(pa.table({"audio": text}), source, row_group_size=len(text))
+    before = bytes_read()
+    rows = read_manifest(str(source))
+    next(rows)
+    assert bytes_read() - before < source.stat().st_size / 2
+    assert sum(1 for _ in rows) == len(text) - 1
