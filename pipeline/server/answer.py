@@ -53,14 +53,14 @@ def messages(
             text_stream_names=["text"],
         )
     ]
-    telemetry_s = 0.0
+    telemetry_s = TELEMETRY_EVERY_S
     for word in words:
         while telemetry_s <= word.start_s:
             stream.append(telemetry(telemetry_s, speech=True))
             telemetry_s += TELEMETRY_EVERY_S
         stream.append(wire.Text(word.text, round(word.start_s + late_s, 3), STREAM_ID))
         stream.append(wire.EndText(round(word.stop_s + late_s, 3), STREAM_ID))
-    while telemetry_s <= duration_s:
+    while telemetry_s < duration_s:
         stream.append(telemetry(telemetry_s, speech=False))
         telemetry_s += TELEMETRY_EVERY_S
     stream.append(wire.EndOfStream())

@@ -162,19 +162,22 @@ class Endpoint:
         entry.status = 200
         response = web.StreamResponse(headers={"Content-Type": wire.NDJSON})
         await response.prepare(request)
+        last = b""
         for chunk in script.chunks:
-            await response.write(chunk)
-            if script.pause_s:
-                await asyncio.sleep(script.pause_s)
+            if last:
+                await response.write(last)
+                if script.pause_s:
+                    await asyncio.sleep(script.pause_s)
+            last = chunk
         if request.transport is not None and not request.transport.is_closing():
             entry.outcome = outcome
         # the books are closed first: whoever has seen the end of the answer finds it counted
         self._ledger.finish(entry)
-        if script.ending != "clean":
-            request.writer.send_headers()  # they wait for the first byte of the body, which need not come
-        if script.ending == "reset":
-            await line.reset()
-        if script.ending == "cut":
-            await line.close()
-        await response.write_eof()
+        if script.ending == "clean":
+            await response.write_eof(last)  # the last line and the end of the body in one packet
+            return response
+        if last:
+            await response.write(last)
+        request.writer.send_headers()  # they wait for the first byte of the body, which need not come
+        await (line.reset() if script.ending == "reset" else line.close())
         return response

@@ -5,7 +5,7 @@ Deterministic, without libraries or processes, thousands of answers a second: fo
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import sha256
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # 64 syllables, 6 bits each; the ñ puts a two-byte character into about every fourth word, so that UTF-8 is exercised
 SYLLABLES = tuple(map("".join, product("bdfgjklmnprstvzñ", "aiou")))
-SYLLABLES_PER_WORD = 4
 
 
 def fingerprint_words(samples: ReadableBuffer, rate: int) -> list[tuple[str, float, float]]:
@@ -40,8 +39,9 @@ def fingerprint_words(samples: ReadableBuffer, rate: int) -> list[tuple[str, flo
 
 def spell(block: ReadableBuffer) -> str:
     """Returns the pseudo-word of these bytes; two blocks share one by chance once in 16 million."""
-    number = int.from_bytes(blake2b(block, digest_size=3).digest(), "little")
-    return "".join(SYLLABLES[number >> 6 * place & 63] for place in range(SYLLABLES_PER_WORD))
+    # of the good hashes the one that processors compute in hardware
+    first, second, third, fourth = sha256(block).digest()[:4]
+    return SYLLABLES[first & 63] + SYLLABLES[second & 63] + SYLLABLES[third & 63] + SYLLABLES[fourth & 63]
 
 
 class Fingerprint:
