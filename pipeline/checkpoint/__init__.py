@@ -1,14 +1,15 @@
 """The run's memory: what is done, what is left, what it cost. One SQLite file per output folder, one owner at a time.
 
-`schema` the tables and states · `lock` one run per folder · `plan` the manifest against what is known ·
-`store` reads and writes · `journal` groups writes into durable commits.
+`schema` the tables and states · `lock` one run per folder · `plan` the manifest against what is known · `events` what
+happens to utterances · `store` reads and writes · `journal` groups writes into durable commits.
 """
 
+from pipeline.checkpoint.events import Failed, Finished, Reused, Sent
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
 from pipeline.checkpoint.plan import Plan, ScannedRow, plan_counts, scan_manifest
 from pipeline.checkpoint.schema import State
-from pipeline.checkpoint.store import Checkpoint, Failed, Finished, Identity, Reused, Selected, Sent
+from pipeline.checkpoint.store import Checkpoint, Identity, Selected
 
 __all__ = [
     "Checkpoint",

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.store import Checkpoint, Event
+from pipeline.checkpoint.events import Event
+from pipeline.checkpoint.store import Checkpoint
 
 WINDOW_S = 0.05
 MAX_PENDING = 5_000

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pipeline.checkpoint.schema import BAD_ROW, SCAN_TABLE, State
+from pipeline.checkpoint.schema import BAD_ROW, ERRORS_STALE, SCAN_TABLE, State
 from pipeline.model import Failure, Utterance
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
@@ -115,6 +115,7 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
     Rows that are as they were are not written: a night with nothing new costs a comparison and no more.
     """
     connection.execute("BEGIN IMMEDIATE")
+    before = connection.total_changes
     try:
         connection.execute("UPDATE utterances SET selected = 0 WHERE selected")
         connection.execute(
@@ -136,6 +137,8 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
             f"UPDATE utterances SET selected = 1 WHERE NOT vanished AND config_hash <> ? AND ({_where(only)})",  # noqa: S608 fixed texts
             (BAD_ROW,),
         )
+        if connection.total_changes != before:
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (ERRORS_STALE,))
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -12,6 +12,7 @@ A result without a row takes back what was published: the audio changed and its 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from enum import IntEnum
 from pathlib import Path
@@ -21,6 +22,8 @@ from pipeline.errors import CheckpointError
 VERSION = 1
 BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
+ERRORS_STALE = "errors_stale"
+"""The fact that is 1 while errors.* may differ from what the checkpoint says; a crash leaves it so."""
 
 
 class State(IntEnum):
@@ -98,7 +101,9 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
             connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             connection.executescript(TABLES)
             return connection
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
+        mode = "rw" if os.access(path.parent, os.W_OK) else "ro&immutable=1"
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
         _checked_version(connection, path)
     except sqlite3.Error as error:
         raise _unusable(path, error) from error

@@ -15,6 +15,7 @@ from typing import Self
 import msgspec
 
 from pipeline.checkpoint import plan
+from pipeline.checkpoint.events import Event, apply
 from pipeline.checkpoint.schema import State, connect
 from pipeline.errors import CheckpointError
 from pipeline.model import Attempt, Failure, Transcript, Utterance
@@ -42,37 +43,6 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """What the transcript it already has answers to."""
     attempts: int
     """Requests sent for it in earlier runs since it last had a transcript."""
-
-
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """A request was sent and came to an end."""
-
-    attempt: Attempt
-
-
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance has its transcript."""
-
-    n: int
-    transcript: Transcript
-    ref_words: int = 0
-    ref_errors: int = 0
-
-
-class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance was given up for this run."""
-
-    n: int
-    failure: Failure
-
-
-class Reused(msgspec.Struct, frozen=True, kw_only=True):
-    """A file only looked changed: its content and settings are what the transcript answers to."""
-
-    n: int
-
-
-Event = Sent | Finished | Failed | Reused
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,72 +123,7 @@ class Checkpoint:
         """Writes the events in one transaction; when this returns they survive a power cut."""
         with self._transaction():
             for event in events:
-                match event:
-                    case Sent():
-                        self._apply_sent(event.attempt)
-                    case Finished():
-                        self._apply_finished(event)
-                    case Failed():
-                        self._apply_failed(event)
-                    case Reused():
-                        self._db.execute(
-                            "UPDATE utterances SET state = ?, selected = 0 WHERE n = ?", (State.DONE, event.n)
-                        )
-
-    def _apply_sent(self, attempt: Attempt) -> None:
-        self._db.execute("INSERT INTO attempts (row) VALUES (?)", (msgspec.msgpack.encode(attempt),))
-        self._db.execute("UPDATE utterances SET attempts = attempts + 1 WHERE id = ?", (attempt.id,))
-        if attempt.credits:
-            self._db.execute(
-                """INSERT INTO facts VALUES ('credits', ?1)
-                   ON CONFLICT (key) DO UPDATE SET value = value + excluded.value""",
-                (attempt.credits,),
-            )
-
-    def _apply_finished(self, event: Finished) -> None:
-        row = event.transcript
-        self._db.execute(
-            "INSERT OR REPLACE INTO results VALUES (?, ?)", (event.n, msgspec.msgpack.encode(event.transcript))
-        )
-        self._db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
-        self._db.execute(
-            """UPDATE utterances SET state = ?, selected = 0, attempts = 0, done_audio = ?, done_config = ?,
-                   duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ? WHERE n = ?""",
-            (
-                State.DONE,
-                row.audio_hash,
-                row.config_hash,
-                row.duration_s,
-                row.status == "suspect",
-                event.ref_words,
-                event.ref_errors,
-                event.n,
-            ),
-        )
-
-    def _apply_failed(self, event: Failed) -> None:
-        [state] = self._db.execute("SELECT state FROM utterances WHERE n = ?", (event.n,)).fetchone()
-        if state == State.DONE:
-            # redone on request and failed: the transcript it has still answers to the row
-            self._db.execute("UPDATE utterances SET selected = 0 WHERE n = ?", (event.n,))
-            return
-        failure = event.failure
-        known = self._db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
-        if known is not None:
-            before = msgspec.msgpack.decode(known[0], type=Failure)
-            failure = msgspec.structs.replace(failure, first_seen=before.first_seen)
-        self._db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?)", (event.n, msgspec.msgpack.encode(failure)))
-        # a result without a row takes the stale transcript back at the next publishing
-        self._db.execute(
-            """INSERT OR REPLACE INTO results SELECT n, NULL FROM utterances
-               WHERE n = ?1 AND (part IS NOT NULL OR n IN (SELECT n FROM results))""",
-            (event.n,),
-        )
-        self._db.execute(
-            """UPDATE utterances SET state = ?, selected = 0, done_audio = NULL, done_config = NULL, duration_s = NULL,
-                   suspect = 0, ref_words = 0, ref_errors = 0 WHERE n = ?""",
-            (State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM, event.n),
-        )
+                apply(self._db, event)
 
     # -- figures ----------------------------------------------------------------------------------------------------
 

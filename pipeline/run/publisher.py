@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from pipeline.checkpoint import Journal
+from pipeline.checkpoint.schema import ERRORS_STALE
 from pipeline.checkpoint.store import CLOSED_JSONL
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
@@ -56,7 +57,11 @@ class Publisher:
             pass
 
     async def write_errors(self) -> None:
-        await self._journal.call(self._sink.write_errors, self._checkpoint.failures)
+        """Rewrites errors.* where they may differ from what lies there."""
+        call = self._journal.call
+        if await call(self._checkpoint.fact, ERRORS_STALE) != 0:
+            await call(self._sink.write_errors, self._checkpoint.failures)
+            await call(self._checkpoint.set_fact, ERRORS_STALE, 0)
 
     async def _publish_results(self) -> int:
         call = self._journal.call

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.durable import replacing
@@ -38,6 +37,8 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) 
 
     Doing it twice gives the same part, so a crash in between is mended by doing it again.
     """
+    import pyarrow.compute as pc  # 75 ms to load, and most runs replace nothing
+
     path = part_path(folder, part)
     try:
         old = pq.read_table(path, schema=rows.schema)

@@ -1,0 +1,113 @@
+"""What happens to utterances, and what each event changes in the checkpoint; the transitions of `schema.py`'s picture.
+
+Runs inside a transaction that the store opened; reads and writes nothing else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from pipeline.checkpoint.schema import State
+from pipeline.model import Attempt, Failure, Transcript
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A request was sent and came to an end."""
+
+    attempt: Attempt
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance has its transcript."""
+
+    n: int
+    transcript: Transcript
+    ref_words: int = 0
+    ref_errors: int = 0
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance was given up for this run."""
+
+    n: int
+    failure: Failure
+
+
+class Reused(msgspec.Struct, frozen=True, kw_only=True):
+    """A file only looked changed: its content and settings are what the transcript answers to."""
+
+    n: int
+
+
+Event = Sent | Finished | Failed | Reused
+
+
+def apply(db: sqlite3.Connection, event: Event) -> None:
+    """Writes one event."""
+    match event:
+        case Sent():
+            _apply_sent(db, event.attempt)
+        case Finished():
+            _apply_finished(db, event)
+        case Failed():
+            _apply_failed(db, event)
+        case Reused():
+            db.execute("UPDATE utterances SET state = ?, selected = 0 WHERE n = ?", (State.DONE, event.n))
+
+
+def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
+    db.execute("INSERT INTO attempts (row) VALUES (?)", (msgspec.msgpack.encode(attempt),))
+    db.execute("UPDATE utterances SET attempts = attempts + 1 WHERE id = ?", (attempt.id,))
+    if attempt.credits:
+        db.execute(
+            """INSERT INTO facts VALUES ('credits', ?1)
+               ON CONFLICT (key) DO UPDATE SET value = value + excluded.value""",
+            (attempt.credits,),
+        )
+
+
+def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
+    row = event.transcript
+    db.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (event.n, msgspec.msgpack.encode(event.transcript)))
+    db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
+    db.execute(
+        """UPDATE utterances SET state = ?, selected = 0, attempts = 0, done_audio = ?, done_config = ?,
+               duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ? WHERE n = ?""",
+        (
+            State.DONE,
+            row.audio_hash,
+            row.config_hash,
+            row.duration_s,
+            row.status == "suspect",
+            event.ref_words,
+            event.ref_errors,
+            event.n,
+        ),
+    )
+
+
+def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
+    [state] = db.execute("SELECT state FROM utterances WHERE n = ?", (event.n,)).fetchone()
+    if state == State.DONE:
+        # redone on request and failed: the transcript it has still answers to the row
+        db.execute("UPDATE utterances SET selected = 0 WHERE n = ?", (event.n,))
+        return
+    failure = event.failure
+    known = db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
+    if known is not None:
+        before = msgspec.msgpack.decode(known[0], type=Failure)
+        failure = msgspec.structs.replace(failure, first_seen=before.first_seen)
+    db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?)", (event.n, msgspec.msgpack.encode(failure)))
+    # a result without a row takes the stale transcript back at the next publishing
+    db.execute(
+        """INSERT OR REPLACE INTO results SELECT n, NULL FROM utterances
+           WHERE n = ?1 AND (part IS NOT NULL OR n IN (SELECT n FROM results))""",
+        (event.n,),
+    )
+    db.execute(
+        """UPDATE utterances SET state = ?, selected = 0, done_audio = NULL, done_config = NULL, duration_s = NULL,
+               suspect = 0, ref_words = 0, ref_errors = 0 WHERE n = ?""",
+        (State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM, event.n),
+    )

@@ -1,0 +1,105 @@
+"""Runs that are killed, stopped or cut off, and what the next run finds."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.batch import Corpus, batch, finish, jsonl_rows_of, rows_of, start_batch
+from tests.servers import RunningServer, start_server
+
+
+def wait_for_answers(server: RunningServer, count: int) -> None:
+    """Until the server has answered `count` requests."""
+    deadline = time.monotonic() + 30
+    while server.stats()["answered"] < count:
+        assert time.monotonic() < deadline, "the server was not asked"
+
+
+def test_after_kill_9_nothing_is_lost_or_doubled_and_little_is_sent_again(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=120)
+    in_flight, kills = 4, 3
+    with start_server(latency_s=0.02) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", str(in_flight), "--set", "sink.rows_per_part=10")
+        for kill in range(1, kills + 1):
+            process = start_batch(*args, server=server)
+            wait_for_answers(server, kill * 25)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        assert batch(*args, server=server).exit == 0
+        assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+        one_window = 4  # answers of 50 ms at 20 ms each and 4 in flight come to 10; most are committed by then
+        assert server.stats()["answered"] - 120 <= kills * (in_flight + one_window + 6)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_lets_answers_in_flight_come(tmp_path: Path, out: Path, number: signal.Signals, status: int) -> None:
+    corpus = Corpus(tmp_path / "audio", count=60)
+    with start_server(latency_s=0.2) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "4")
+        process = start_batch(*args, server=server)
+        wait_for_answers(server, 8)
+        process.send_signal(number)
+        result = finish(process)
+        assert result.exit == status
+        assert 0 < result.figures["done"] < 60
+        # every answer the server gave is in the output
+        assert server.stats()["answered"] == len(rows_of(out)) == result.figures["done"]
+        assert batch(*args, server=server).exit == 0
+        assert server.stats()["answered"] == 60
+        assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_a_second_signal_cuts_what_is_in_flight(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=4)
+    with start_server(faults='[[fault]]\nkind = "hang"\nprobability = 1.0') as server:
+        process = start_batch("run", corpus.folder, "--out", out, server=server)
+        deadline = time.monotonic() + 30
+        while server.stats()["requests"] < 4:
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(TimeoutError):
+            _exited_within(process, 0.5)
+        process.send_signal(signal.SIGTERM)
+        result = finish(process)
+        assert result.exit == 143
+        assert result.figures["left"] == 4
+        assert result.figures["failed"] == 0
+
+
+def _exited_within(process: object, seconds: float) -> None:
+    import subprocess
+
+    assert isinstance(process, subprocess.Popen)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+
+
+def test_max_duration_stops_and_resumes(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=40)
+    with start_server(latency_s=0.25) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "2")
+        first = batch(*args, "--max-duration", "2s", server=server)
+        assert first.exit == 4
+        assert first.figures["left"] > 0
+        assert batch(*args, "--concurrency", "32", server=server).exit == 0
+        assert rows_of(out) == corpus.texts
+        assert server.stats()["answered"] == 40
+
+
+def test_a_second_run_on_one_output_is_told_who_holds_it(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=10)
+    with start_server(latency_s=0.3) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "2")
+        process = start_batch(*args, server=server)
+        wait_for_answers(server, 1)
+        second = batch(*args, server=server)
+        assert second.exit == 5
+        assert f"pid {process.pid}" in second.stderr
+        assert finish(process).exit == 0
+        assert rows_of(out) == corpus.texts

@@ -1,0 +1,47 @@
+"""The main job on real speech: the shipped sample corpus, the shipped configuration, the embedded server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.batch import batch, rows_of, table_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_sample_corpus_is_understood(out: Path) -> None:
+    args = ("run", ROOT / "manifests/sample.csv", "--config", ROOT / "configs/local.toml", "--out", out)
+    result = batch(*args)
+    assert result.exit == 0, result.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["done"] >= 12
+    assert summary["wer"] < 0.15
+    assert "WER" in result.stderr
+    for row in table_of(out).to_pylist():
+        starts = [word["start_s"] for word in row["words"]]
+        assert starts == sorted(starts)
+        # half a second of silence at most on either side: the decoder's delay of 1.28 s is off
+        assert starts[0] < 0.8
+        assert row["words"][-1]["stop_s"] <= row["duration_s"]
+        assert row["duration_s"] - row["words"][-1]["stop_s"] < 0.8
+
+    again = batch(*args)
+    assert again.exit == 0
+    assert "sent    nothing" in again.stderr
+
+
+def test_the_samples_other_manifests_name_the_same_recordings(out: Path) -> None:
+    for manifest in ("sample.jsonl", "sample"):
+        forecast = batch("check", ROOT / "manifests" / manifest, "--out", out, "--json")
+        assert forecast.exit == 0
+        assert json.loads(forecast.stdout)["requests"] == json.loads(forecast.stdout)["rows"] >= 12
+
+
+def test_a_folder_through_the_embedded_server(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "audio").mkdir()
+    for name in ("rain-16k.wav", "keys.ogg"):
+        (tmp_path / "audio" / name).write_bytes((ROOT / "manifests/sample" / name).read_bytes())
+    result = batch("run", tmp_path / "audio", "--config", ROOT / "configs/local.toml", "--out", out)
+    assert result.exit == 0, result.stderr
+    assert sorted(rows_of(out)) == ["keys.ogg", "rain-16k.wav"]
