@@ -1,0 +1,182 @@
+"""Publishing: parts and lines appear whole, rows are replaced, and a crash at any step is mended by the next run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Journal, Sent
+from pipeline.errors import OutputError
+from pipeline.run.publisher import Publisher
+from pipeline.sink import Sink
+from tests.records import attempt, failure, scanned, transcript
+
+FORMATS = ("parquet", "jsonl")
+
+
+class Crash(Exception):
+    """The machine stops here."""
+
+
+class Output:
+    """An output folder with its checkpoint, opened anew for each step like a run does."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.out.mkdir()
+
+    def step(self, action: Callable[[Checkpoint, Publisher], Awaitable[None]], rows_per_part: int = 3) -> None:
+        async def whole() -> None:
+            with Checkpoint(self.out / "checkpoint.sqlite") as checkpoint:
+                journal = Journal(checkpoint)
+                try:
+                    await action(checkpoint, Publisher(journal, Sink(self.out, FORMATS), rows_per_part))
+                finally:
+                    journal.release()
+
+        asyncio.run(whole())
+
+    def finish(self, texts: dict[str, str | None], publish: bool = True) -> None:
+        """Transcribes (or fails, for None) these ids, and publishes as a run does."""
+
+        async def action(checkpoint: Checkpoint, publisher: Publisher) -> None:
+            checkpoint.scan([scanned(id_, config=str(texts)) for id_ in texts])
+            checkpoint.merge(("all",))
+            events: list[Any] = []
+            for selected in checkpoint.selected(None, 1000):
+                id_ = selected.utterance.id
+                text = texts[id_]
+                events.append(Sent(attempt=attempt(id_)))
+                if text is None:
+                    events.append(Failed(n=selected.n, failure=failure(id_)))
+                else:
+                    events.append(Finished(n=selected.n, transcript=transcript(id_, text)))
+            checkpoint.apply(events)
+            if publish:
+                await publisher.finish()
+
+        self.step(action)
+
+    def recover(self) -> None:
+        async def action(_: Checkpoint, publisher: Publisher) -> None:
+            await publisher.tidy()
+
+        self.step(action)
+
+    def read(self) -> dict[str, str]:
+        rows = pq.read_table(self.out / "transcripts").select(["id", "text"]).to_pylist()
+        lines = [json.loads(line) for line in (self.out / "transcripts.jsonl").read_text().splitlines()]
+        texts = {row["id"]: row["text"] for row in rows}
+        assert len(texts) == len(rows), "an id stands twice in the parts"
+        assert {line["id"]: line["text"] for line in lines} == texts
+        assert len(lines) == len(texts), "an id stands twice in the JSONL"
+        return texts
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return Output(tmp_path / "out")
+
+
+FIRST: dict[str, str | None] = {f"id{n}": f"text {n}" for n in range(7)}
+SECOND: dict[str, str | None] = {"id1": "other one", "id5": "other five", "new": "brand new"}
+
+
+def test_a_redone_row_replaces_the_old_one_where_it_stands(output: Output) -> None:
+    output.finish(FIRST)
+    output.finish(SECOND)
+    assert output.read() == FIRST | SECOND
+    assert len(list((output.out / "transcripts").iterdir())) == 4
+
+
+def test_a_row_is_taken_back(output: Output) -> None:
+    output.finish(FIRST)
+    output.finish({"id2": None})
+    assert "id2" not in output.read()
+    output.finish({"id2": "again"})
+    assert output.read() == FIRST | {"id2": "again"}
+
+
+# each step between a result in the checkpoint and the note that it is published
+STEPS = (
+    "pipeline.sink.parts.write_part",
+    "pipeline.sink.lines.append",
+    "pipeline.sink.lines.replace_rows",
+    "pipeline.checkpoint.store.Checkpoint.results_published",
+    "pipeline.sink.publish.Sink.publish_attempts",
+    "pipeline.checkpoint.store.Checkpoint.attempts_published",
+)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("texts", [{"x": "ex", "y": "why"}, SECOND], ids=["new", "replacing"])
+def test_a_crash_at_any_step_is_mended(
+    output: Output, monkeypatch: pytest.MonkeyPatch, step: str, before: bool, texts: dict[str, str | None]
+) -> None:
+    output.finish(FIRST)
+    with monkeypatch.context() as patch:
+        _crash_at(patch, step, before=before)
+        try:
+            output.finish(texts)
+        except Crash:
+            pass
+        else:
+            assert step.endswith(("replace_rows", "append")), "the step was never reached"
+    output.recover()
+    assert output.read() == FIRST | texts
+    attempts = pq.read_table(output.out / "attempts")
+    assert attempts.num_rows == len(FIRST) + len(texts)
+
+
+def _crash_at(patch: pytest.MonkeyPatch, step: str, *, before: bool) -> None:
+    import importlib
+
+    module_name, _, name = step.rpartition(".")
+    try:
+        owner: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError:
+        module_name, _, class_name = module_name.rpartition(".")
+        owner = getattr(importlib.import_module(module_name), class_name)
+    real = getattr(owner, name)
+
+    def crash(*args: Any, **kwargs: Any) -> None:
+        if not before:
+            real(*args, **kwargs)
+        raise Crash
+
+    patch.setattr(owner, name, crash)
+
+
+def test_a_torn_line_is_cut_at_the_last_committed_byte(output: Output) -> None:
+    output.finish(FIRST)
+    with (output.out / "transcripts.jsonl").open("ab") as file:
+        file.write(b'{"id": "id9", "text": "half a li')
+    output.finish({"z": "last"})
+    assert output.read() == FIRST | {"z": "last"}
+
+
+def test_temporary_files_and_unknown_parts_are_removed(output: Output) -> None:
+    output.finish(FIRST)
+    (output.out / "transcripts" / "part-000099.parquet").write_bytes(b"PAR1 torn")
+    (output.out / "transcripts" / ".part-000004.parquet.tmp").write_bytes(b"PA")
+    output.recover()
+    assert output.read() == FIRST
+
+
+def test_a_damaged_part_is_told_and_nothing_is_lost(output: Output) -> None:
+    output.finish(FIRST)
+    part = output.out / "transcripts" / "part-000001.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(OutputError, match="a published part is damaged"):
+        output.finish({"id0": "redone"})
+    part.write_bytes(whole)
+    output.recover()
+    assert output.read() == FIRST | {"id0": "redone"}
