@@ -159,29 +159,34 @@ def run(
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
 @click.option(
-    "--recognizer", default="pocketsphinx", show_default=True, help="pocketsphinx, fingerprint, or module:factory."
+    "--recognizer",
+    default="pocketsphinx",
+    show_default=True,
+    help="pocketsphinx, fingerprint, or package.module:factory.",
 )
-@click.option("--faults", type=click.Path(path_type=Path), help="Faults file (TOML): how it misbehaves on purpose.")
-def serve(host: str, port: int, recognizer: str, faults: Path | None) -> None:
+@click.option("--faults", type=click.Path(), help="Faults file (TOML): how it misbehaves on purpose.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per CPU]")
+@click.option("--max-sessions", type=click.IntRange(min=1), help="Refuse more requests at a time than this.")
+@click.option(
+    "--credits", type=click.FloatRange(min=0), default=1e7, help="Balance of the account. [default: 10 million]"
+)
+@click.option("--latency-s", type=click.FloatRange(min=0), default=0.0, help="An answer takes at least this long,")
+@click.option(
+    "--realtime-factor", type=click.FloatRange(min=0), default=0.0, help="plus this many seconds per audio second."
+)
+@click.option("--request-log", type=click.Path(), help="Append one JSON line per finished request.")
+def serve(**options: Any) -> None:
     """Run the local endpoint, which speaks the service's protocol with a recognizer of its own.
 
-    It takes the key in GRADIUM_API_KEY, or any key when that is empty.
+    It lets in the key in GRADIUM_API_KEY, or any key when that is empty, and prints its URL as one line of JSON.
     """
     with _Sentences():
         from pipeline.server.options import ServerOptions
         from pipeline.server.serve import serve as serve_until_stopped
 
-        serve_until_stopped(
-            ServerOptions(
-                host=host,
-                port=port,
-                recognizer=recognizer,
-                faults=None if faults is None else str(faults),
-                key=os.environ.get("GRADIUM_API_KEY") or None,
-            )
-        )
+        serve_until_stopped(ServerOptions(key=os.environ.get("GRADIUM_API_KEY") or None, **options))
 
 
 class _Sentences:

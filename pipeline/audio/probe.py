@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.errors import AudioEmpty, AudioMissing, AudioUnreadable, AudioUnsupported
 
-_WAV_ENCODINGS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_WAV_ENCODINGS = ("PCM_16", "PCM_24", "PCM_32")
 _CONVERT = "convert it to 16-bit mono WAV first"
 
 
@@ -67,7 +67,8 @@ def _size(path: Path) -> int:
 
 
 def _content_type(container: str, encoding: str) -> str:
-    if container in ("WAV", "WAVEX") and encoding in _WAV_ENCODINGS:
+    # WAVEX is the extensible header: the service documents plain integer PCM, format 1, only
+    if container == "WAV" and encoding in _WAV_ENCODINGS:
         return "audio/wav"
     if container == "OGG" and encoding == "OPUS":
         return "audio/ogg"
