@@ -100,6 +100,9 @@ def check(
 @_manifest_options
 @click.option("--limit", type=click.IntRange(min=1), help="Do at most this many utterances, then stop (exit 4).")
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")
+@click.option(
+    "--budget", type=click.FloatRange(min=0), help="Most credits this run may spend (budget.credits; exit 4)."
+)
 @click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
 @click.option("--skip-bad-rows", is_flag=True, help="Go on without bad manifest rows; they are listed in errors.*.")
 @click.option(
@@ -115,6 +118,7 @@ def run(
     overrides: tuple[str, ...],
     limit: int | None,
     concurrency: int | None,
+    budget: float | None,
     max_duration: float | None,
     skip_bad_rows: bool,
     engine: str,
@@ -132,7 +136,8 @@ def run(
         from pipeline.run.run import RunOptions
 
         set_up_logs(log_format)
-        flags = () if concurrency is None else (f"pool.concurrency={concurrency}",)
+        flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
+        flags += [f"budget.credits={budget}"] if budget is not None else []
         result = run_here(
             RunOptions(
                 manifest=manifest,

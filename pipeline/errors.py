@@ -67,6 +67,14 @@ class EndpointUnreachable(RunError):
     """Nothing answers at the endpoint's address."""
 
 
+class ServiceOut(RunError):
+    """The service failed for everybody for longer than `retry.outage_max_s`."""
+
+
+class BalanceTooLow(RunError):
+    """The account holds less than the run would cost, and `service.require_credits` is set."""
+
+
 class OutputHeld(GradiumBatchError):
     """Another run holds the output folder."""
 
@@ -93,7 +101,7 @@ class AttemptError(GradiumBatchError):
         self.http_status = http_status
         self.code = code
         self.retry_after_s = retry_after_s
-        self.billed = billed
+        self.billed: Literal["no", "maybe"] = billed
         self.bytes_sent = bytes_sent
         self.request_id = request_id
 
@@ -128,6 +136,22 @@ class BadManifestRow(ItemError):
 
 class AudioRefused(ItemError):
     """The service refuses this audio."""
+
+
+class RepeatedStreamError(AudioRefused):
+    """The same error in the stream, attempt after attempt: the audio's doing."""
+
+    @classmethod
+    def of(cls, error: AttemptError) -> RepeatedStreamError:
+        """The verdict on a clip whose last attempt ended in `error`."""
+        return cls(
+            error.message,
+            http_status=error.http_status,
+            code=error.code,
+            billed=error.billed,
+            bytes_sent=error.bytes_sent,
+            request_id=error.request_id,
+        )
 
 
 class PassingError(AttemptError):

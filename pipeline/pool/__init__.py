@@ -1,9 +1,14 @@
-"""N requests at a time: who is sent next, how often a failure is tried again, when to stop.
+"""Requests side by side: who is sent next, how many at a time, how often again, when to stop.
 
-`retry` decides about one failure, `pool` carries it out. Knows clips, answers and errors; no HTTP, files or database.
+`pool` carries out what the others decide: `retry` about one failure, `capacity` how many at a time, `outage` whether
+the service is out, `budget` what may still be spent; `job` is what they speak about. No HTTP, files or database here.
 """
 
-from pipeline.pool.pool import Job, Outcomes, Pool
+from pipeline.pool.budget import Budget
+from pipeline.pool.capacity import Capacity
+from pipeline.pool.job import Job, Limits, Outcomes
+from pipeline.pool.outage import Outage
+from pipeline.pool.pool import Pool
 from pipeline.pool.retry import RetryPolicy
 
-__all__ = ["Job", "Outcomes", "Pool", "RetryPolicy"]
+__all__ = ["Budget", "Capacity", "Job", "Limits", "Outage", "Outcomes", "Pool", "RetryPolicy"]

@@ -1,4 +1,4 @@
-"""The worker pool: at most `concurrency` attempts in flight, retries when they are due, a bounded look-ahead.
+"""The worker pool: sends clips, as many at a time as the service carries, and decides what a failure means for others.
 
 One dispatcher decides from the pool's state what is sent next; attempts run as tasks and report back to it. A clip that
 waits for its next attempt holds no slot. Nothing is stored here: outcomes go to whoever listens.
@@ -11,81 +11,63 @@ import heapq
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Protocol
 
-import msgspec
-
-from pipeline.errors import AccountError, AttemptError, AttemptTimeout, LimitError, SettingsRefused
+from pipeline.errors import (
+    AccountError,
+    AttemptError,
+    AttemptTimeout,
+    ConnectionFailed,
+    EmptyAnswer,
+    ItemError,
+    LimitError,
+    RepeatedStreamError,
+    ServiceOut,
+    SettingsRefused,
+    StreamError,
+)
 from pipeline.model import Answer, Clip, Transcriber
-from pipeline.pool.retry import RetryPolicy
+from pipeline.pool.job import Job, Limits, Outcomes
 
 MAX_WAITING_PER_SLOT = 8
 """Clips that may wait for another attempt before the pool stops taking new ones."""
-
-
-class Job(msgspec.Struct, kw_only=True, eq=False):
-    """A clip on its way through the pool. The one record that changes: it counts."""
-
-    clip: Clip
-    requests: int = 0
-    """Requests sent."""
-    attempts: int = 0
-    """Attempts used up; a refusal for the service's limits uses none."""
-    latency_s: float = 0.0
-    """Time spent in requests."""
-
-
-class Outcomes(Protocol):
-    """Listens to the pool. Called in the event loop; must not block."""
-
-    async def room(self) -> None:
-        """Waits while outcomes come faster than they can be stored; a slot stays taken meanwhile."""
-
-    def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
-        """A request came to its end."""
-
-    def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
-        """The clip will be sent again after a pause."""
-
-    def done(self, job: Job, answer: Answer) -> None:
-        """The clip has its answer."""
-
-    def failed(self, job: Job, error: AttemptError) -> None:
-        """The clip is given up."""
+EMPTY_AT_FIRST = 4
+"""Empty answers, and nothing else, from the start: that is how refused settings look."""
+MOST_OF_A_FAULT = 0.75
+"""What part of a failure can be the service's doing; the rest uses up the clip's attempts, so that they end."""
+SAME_STREAM_ERRORS = 3
+"""The same error in the stream of one clip so many times running is the clip's own fault."""
 
 
 class Pool:
     """Runs clips through a transcriber. One `run` per pool."""
 
     def __init__(
-        self,
-        transcriber: Transcriber,
-        outcomes: Outcomes,
-        retry: RetryPolicy,
-        *,
-        concurrency: int,
-        drain_s: float,
+        self, transcriber: Transcriber, outcomes: Outcomes, limits: Limits, *, look_ahead: int, drain_s: float
     ) -> None:
-        """`drain_s` is how long answers in flight may take to come once the pool was stopped."""
+        """`look_ahead` clips are taken from the source before they can be sent; `drain_s` is how long answers in flight
+        may take to come once the pool was stopped."""
         self._transcriber = transcriber
         self._outcomes = outcomes
-        self._retry = retry
-        self._concurrency = concurrency
+        self._limits = limits
+        self._look_ahead = look_ahead
         self._drain_s = drain_s
-        self._ready: asyncio.Queue[Clip] = asyncio.Queue(concurrency)
+        self._ready: asyncio.Queue[Clip] = asyncio.Queue(look_ahead)
+        self._next_up: Job | None = None
+        """Taken, but not sent for want of budget."""
         self._waiting: list[tuple[float, int, Job]] = []
         """A heap by the moment of the next attempt."""
+        self._order = 0
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._probe: Job | None = None
+        self._closed_until = 0.0
         self._changed = asyncio.Event()
         self._source_ended = False
         self._stopping = False
-        self._order = 0
-        self._fatal: Exception | None = None
         self._cut_later: asyncio.TimerHandle | None = None
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._in_flight)
+        self._fatal: Exception | None = None
+        self._ended = self._empty = self._answered = 0
+        """Requests that ended, that ended in an empty answer, that were answered."""
+        self.budget_reached = False
 
     def stop(self) -> None:
         """Sends nothing more; answers in flight still come. Clips that wait are dropped without an outcome."""
@@ -108,8 +90,8 @@ class Pool:
     async def run(self, clips: AsyncIterator[Clip]) -> None:
         """Returns when every clip has its outcome or the pool was stopped.
 
-        Raises AccountError or SettingsRefused as soon as the requests in flight have ended, what `end_with` was given,
-        and whatever is our own bug.
+        Raises AccountError, SettingsRefused or ServiceOut as soon as the requests in flight have ended, what `end_with`
+        was given, and whatever is our own bug.
         """
         source = asyncio.create_task(self._pull(clips))
         try:
@@ -129,6 +111,8 @@ class Pool:
         if self._fatal is not None:
             raise self._fatal
 
+    # -- what is sent next ------------------------------------------------------------------------------------------
+
     async def _pull(self, clips: AsyncIterator[Clip]) -> None:
         try:
             async for clip in clips:
@@ -143,46 +127,78 @@ class Pool:
     def _finished(self) -> bool:
         if self._in_flight:
             return False
-        return self._stopping or (self._source_ended and self._ready.empty() and not self._waiting)
+        nothing_left = self._source_ended and self._ready.empty() and not self._waiting and self._next_up is None
+        return self._stopping or nothing_left
 
     def _dispatch(self) -> None:
         """Starts what may start now."""
-        while not self._stopping and len(self._in_flight) < self._concurrency:
+        outage, budget = self._limits.outage, self._limits.budget
+        if outage.lasts_s > self._limits.outage_max_s:
+            self.end_with(ServiceOut(f"the service has not answered for {outage.lasts_s:.0f} s"))
+        while not self._stopping and self._may_send():
             job = self._next()
             if job is None:
                 return
+            room = budget.room(self._limits.price(job.clip))
+            if room != "yes":
+                self._next_up = job
+                if room == "no":
+                    self.budget_reached = True
+                    self.stop()
+                return
+            budget.set_aside(self._limits.price(job.clip))
+            if outage.going_on:
+                self._probe = job
+                outage.probe_sent()
             task = asyncio.create_task(self._attempt(job))
             self._in_flight.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._task_ended)
+
+    def _may_send(self) -> bool:
+        outage = self._limits.outage
+        if outage.going_on:
+            return self._probe is None and outage.next_probe_in_s() == 0
+        return len(self._in_flight) < self._limits.capacity.now and time.monotonic() >= self._closed_until
 
     def _next(self) -> Job | None:
-        """A clip whose pause is over, else a new one; None when there is neither."""
-        if self._waiting and self._waiting[0][0] <= time.monotonic():
+        """What was held back, a clip whose pause is over, or a new one; None when there is nothing to send now."""
+        if self._next_up is not None:
+            job, self._next_up = self._next_up, None
+            return job
+        # an outage is probed with clips that are not under suspicion, where there are any
+        fresh_first = self._limits.outage.going_on and not self._ready.empty()
+        if not fresh_first and self._waiting and self._waiting[0][0] <= time.monotonic():
             return heapq.heappop(self._waiting)[2]
-        if self._ready.empty() or len(self._waiting) >= MAX_WAITING_PER_SLOT * self._concurrency:
+        full = len(self._waiting) >= MAX_WAITING_PER_SLOT * self._look_ahead
+        if self._ready.empty() or (full and not fresh_first):
             return None
         return Job(clip=self._ready.get_nowait())
 
     async def _sleep(self) -> None:
-        """Until something changes or a pause is over."""
-        pause = None
-        if self._waiting and not self._stopping and len(self._in_flight) < self._concurrency:
-            pause = max(0.0, self._waiting[0][0] - time.monotonic())
+        """Until something changes, or the moment comes at which something may be sent."""
         try:
-            async with asyncio.timeout(pause):
+            async with asyncio.timeout_at(self._wake_at()):
                 await self._changed.wait()
         except TimeoutError:
             pass
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._changed.set()
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            self.end_with(error)
+    def _wake_at(self) -> float | None:
+        """That moment, on the event loop's clock; None where only a change can bring it."""
+        now, due = time.monotonic(), self._waiting[0][0] if self._waiting else None
+        if self._stopping or self._next_up is not None:
+            return None
+        if self._limits.outage.going_on:
+            if self._probe is not None or (due is None and self._ready.empty()):
+                return None
+            probe_at = now + self._limits.outage.next_probe_in_s()
+            return max(probe_at, due) if due is not None and self._ready.empty() else probe_at
+        if len(self._in_flight) >= self._limits.capacity.now:
+            return None
+        if self._closed_until > now:
+            return self._closed_until
+        return due
 
-    def _end_with(self, error: Exception) -> None:
-        self._fatal = self._fatal or error
-        self.stop()
+    # -- one attempt ------------------------------------------------------------------------------------------------
 
     async def _attempt(self, job: Job) -> None:
         job.requests += 1
@@ -193,28 +209,89 @@ class Pool:
         except AttemptError as error:
             ended = error
         except asyncio.CancelledError:
-            cut = AttemptTimeout("cut off by the user", billed="maybe")
+            cut = AttemptTimeout("cut off before the answer came", billed="maybe")
             self._outcomes.sent(job, started_at, time.monotonic() - started, cut)
             raise
         latency_s = time.monotonic() - started
         job.latency_s += latency_s
+        billed = isinstance(ended, Answer) or ended.billed != "no"
+        self._limits.budget.settle(self._limits.price(job.clip), billed=billed)
         self._outcomes.sent(job, started_at, latency_s, ended)
-        if isinstance(ended, Answer):
-            self._outcomes.done(job, ended)
-        else:
-            self._judge(job, ended)
+        self._judge(job, ended)
         await self._outcomes.room()
 
-    def _judge(self, job: Job, error: AttemptError) -> None:
-        if isinstance(error, AccountError | SettingsRefused):
-            self.end_with(error)  # no fault of the clip, which stays as it was
-            return
-        if not isinstance(error, LimitError):
-            job.attempts += 1
-        pause_s = self._retry.pause_s(error, job.attempts)
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._changed.set()
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self.end_with(error)
+
+    # -- what an end means ------------------------------------------------------------------------------------------
+
+    def _judge(self, job: Job, ended: Answer | AttemptError) -> None:
+        """What the end of a request means for its clip and for all others; the type of the error decides."""
+        limits, in_flight = self._limits, len(self._in_flight)
+        is_probe, self._probe = job is self._probe, None if job is self._probe else self._probe
+        self._ended += 1
+        self._empty += isinstance(ended, EmptyAnswer)
+        match ended:
+            case Answer():
+                self._answered += 1
+                limits.outage.answered(job)
+                limits.capacity.answered(in_flight)
+                self._outcomes.done(job, ended)
+            case AccountError():
+                self.end_with(ended)  # no fault of the clip, which stays as it was
+            case SettingsRefused() if not self._answered:
+                self.end_with(ended)
+            case EmptyAnswer() if self._ended == self._empty == EMPTY_AT_FIRST:
+                self.end_with(
+                    SettingsRefused(
+                        f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
+                        "request settings; check service.json_config and service.model"
+                    )
+                )
+            case LimitError():
+                limits.outage.answered(job)
+                limits.capacity.refused(in_flight - 1)
+                if ended.retry_after_s:
+                    self._closed_until = time.monotonic() + limits.retry.asked_pause_s(ended)
+                self._wait(job, ended, limits.retry.pause_s(ended, job.attempts))
+            case ItemError():
+                limits.outage.answered(job)
+                self._outcomes.failed(job, ended)
+            case _:
+                self._judge_passing(job, ended, is_probe)
+
+    def _judge_passing(self, job: Job, error: AttemptError, is_probe: bool) -> None:
+        outage = self._limits.outage
+        unreachable = isinstance(error, ConnectionFailed) and not error.bytes_sent
+        known_outage = outage.count if outage.going_on else 0
+        if not known_outage:
+            job.attempts += 1 - min(outage.share_of_failures(), MOST_OF_A_FAULT)
+        elif is_probe and not unreachable:
+            # the service answers, if only with faults: a clip that meets them probe after probe may be the cause
+            job.attempts += job.probed_in == known_outage
+            job.probed_in = known_outage
+        for struck in outage.failed(job, unreachable=unreachable):
+            struck.attempts = max(0.0, struck.attempts - 1)
+        if isinstance(error, StreamError):
+            job.same_errors = job.same_errors + 1 if error.message == job.stream_error else 1
+            job.stream_error = error.message
+            if job.same_errors >= SAME_STREAM_ERRORS:
+                self._outcomes.failed(job, RepeatedStreamError.of(error))
+                return
+        pause_s = self._limits.retry.pause_s(error, job.attempts)
+        if pause_s is None and outage.likely and not is_probe:
+            pause_s = self._limits.retry.longest_s  # no time to judge a single clip
         if pause_s is None:
             self._outcomes.failed(job, error)
-        elif not self._stopping:
-            self._outcomes.retrying(job, error, pause_s)
-            self._order += 1
-            heapq.heappush(self._waiting, (time.monotonic() + pause_s, self._order, job))
+        else:
+            self._wait(job, error, pause_s)
+
+    def _wait(self, job: Job, error: AttemptError, pause_s: float | None) -> None:
+        if self._stopping or pause_s is None:
+            return
+        self._outcomes.retrying(job, error, pause_s)
+        self._order += 1
+        heapq.heappush(self._waiting, (time.monotonic() + pause_s, self._order, job))

@@ -6,32 +6,41 @@ hold a slot.
 
 from __future__ import annotations
 
+import math
+
 import tenacity
 
 from pipeline.config.settings import RetrySettings
-from pipeline.errors import AttemptError, LimitError, PassingError
+from pipeline.errors import AttemptError, LimitError, PassingError, SettingsRefused
+
+ROUNDING = 1e-9
 
 
 class RetryPolicy:
     """Decides about failures; holds no state."""
 
     def __init__(self, settings: RetrySettings) -> None:
-        self._max_s = settings.max_s
+        self.longest_s = settings.max_s
         self._rules = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(PassingError),
+            # refused settings reach this only after the same settings were answered, so they are not what is wrong
+            retry=tenacity.retry_if_exception_type((PassingError, SettingsRefused)),
             stop=tenacity.stop_after_attempt(settings.max_attempts),
             wait=tenacity.wait_random_exponential(multiplier=settings.base_s, max=settings.max_s),
         )
 
-    def pause_s(self, error: AttemptError, attempts: int) -> float | None:
+    def pause_s(self, error: AttemptError, attempts: float) -> float | None:
         """Seconds to wait before the next attempt, None to give up.
 
         `attempts` counts those that were used up, this one included. A limit of the service uses none up, and what
         the service asks for in Retry-After is waited at least, as far as `retry.max_s`.
         """
         state = tenacity.RetryCallState(self._rules, None, (), {})
-        state.attempt_number = max(1, attempts)
+        state.attempt_number = max(1, math.floor(attempts + ROUNDING))
         state.set_exception((type(error), error, error.__traceback__))
         if not isinstance(error, LimitError) and (not self._rules.retry(state) or self._rules.stop(state)):
             return None
-        return max(self._rules.wait(state), min(error.retry_after_s or 0.0, self._max_s))
+        return max(self._rules.wait(state), self.asked_pause_s(error))
+
+    def asked_pause_s(self, error: AttemptError) -> float:
+        """What the service asked for in Retry-After, as far as we follow it."""
+        return min(error.retry_after_s or 0.0, self.longest_s)

@@ -46,6 +46,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Files that only looked changed: nothing was sent for them."""
     requests: int
     retries: int
+    refusals: int
+    """Requests refused for the service's limits."""
+    outages: int
+    """Times that the service was out for everybody."""
+    learned_concurrency: int | None
+    """Requests in flight that the plan carries, where a limit was met."""
     audio_s: float
     """Audio transcribed in this run."""
     credits: float
@@ -108,6 +114,10 @@ def table(figures: Figures) -> str:
     if figures.vanished:
         rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; their transcripts are kept"))
     rows.append(("sent", _sent(figures)))
+    if figures.learned_concurrency:
+        rows.append(("plan's limit", f"{figures.learned_concurrency} requests at a time"))
+    if figures.outages:
+        rows.append(("outages", f"{figures.outages}, waited out"))
     if figures.wer is not None:
         rows.append(("WER", f"{figures.wer:.1%} over all transcripts with a reference"))
     rows += [

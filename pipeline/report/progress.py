@@ -40,23 +40,30 @@ class Tally:
     """The counts that every kind of progress shows."""
 
     def __init__(self) -> None:
-        self.total_s = 0.0
         self.audio_s = 0.0
+        self._expected_s = self._expected_ended_s = 0.0
         self.ok = self.failed = self.retries = 0
         self._started = time.monotonic()
 
     def start(self, expected_s: float) -> None:
-        self.total_s = expected_s
+        self._expected_s = expected_s
         self._started = time.monotonic()
 
     def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
-        self.total_s += audio_s - expected_s
+        self._expected_ended_s += expected_s if ok else 0.0
+        self._expected_s -= 0.0 if ok else expected_s
         self.audio_s += audio_s
         self.ok += ok
         self.failed += not ok
 
     def retried(self) -> None:
         self.retries += 1
+
+    @property
+    def total_s(self) -> float:
+        """Audio in all: what is still to come was guessed as wrongly as what has come."""
+        left_s = max(0.0, self._expected_s - self._expected_ended_s)
+        return self.audio_s + left_s * (self.audio_s / self._expected_ended_s if self._expected_ended_s else 1.0)
 
     @property
     def rtfx(self) -> float:
@@ -88,7 +95,7 @@ class Bar(Tally):
 
     def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
         super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
-        self._bar.total = max(self.total_s, self.audio_s)
+        self._bar.total = self.total_s
         self._bar.set_postfix_str(self.words(), refresh=False)
         self._bar.update(audio_s)
 
@@ -114,7 +121,7 @@ class Plain(Tally):
         super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every_s
-            left_s = max(self.total_s - self.audio_s, 0.0) / max(self.rtfx, 1e-3)
+            left_s = (self.total_s - self.audio_s) / max(self.rtfx, 1e-3)
             print(
                 f"{self.audio_s:,.0f} of about {self.total_s:,.0f} s of audio, {self.words()}, ETA {left_s:,.0f} s",
                 file=sys.stderr,

@@ -14,15 +14,20 @@ import msgspec
 
 from pipeline.checkpoint import Failed, Finished, Journal, Reused, Selected, Sent
 from pipeline.config import Settings
-from pipeline.errors import AttemptError, ItemError, UnknownFault
+from pipeline.errors import AttemptError, ItemError, LimitError, UnknownFault
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.model import Answer, Attempt, Failure, Transcript
+from pipeline.model import Answer, Attempt, Clip, Failure, Transcript
 from pipeline.pool import Job
 from pipeline.report import wer
 from pipeline.report.progress import Progress
 
 MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)
+
+
+def price(clip: Clip) -> float:
+    """Credits that a request for the clip costs when it is billed."""
+    return clip.duration_s * CREDITS_PER_S
 
 
 class _Expected(msgspec.Struct, frozen=True):
@@ -37,7 +42,7 @@ class Recorder:
         self, journal: Journal, progress: Progress, settings: Settings, run_id: str, on_result: Callable[[], None]
     ) -> None:
         """`on_result` is called whenever a transcript or the withdrawal of one was handed to the journal."""
-        self.transcribed = self.failed_count = self.reused_count = self.requests = self.retries = 0
+        self.transcribed = self.failed_count = self.reused_count = self.requests = self.retries = self.refusals = 0
         self.audio_s = self.credits = 0.0
         self.unknown: Counter[str] = Counter()
         self._journal = journal
@@ -72,9 +77,10 @@ class Recorder:
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         answered = isinstance(ended, Answer)
         billed = "yes" if isinstance(ended, Answer) else ended.billed
-        cost = 0.0 if billed == "no" else job.clip.duration_s * CREDITS_PER_S
+        cost = 0.0 if billed == "no" else price(job.clip)
         self.requests += 1
         self.retries += job.requests > 1
+        self.refusals += isinstance(ended, LimitError)
         self.credits += cost
         if isinstance(ended, UnknownFault) and (ended.message in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
             self.unknown[ended.message] += 1
@@ -119,7 +125,7 @@ class Recorder:
             request_ids=(answer.request_id,) if answer.request_id else (),
             attempts=selected.attempts + job.requests,
             latency_s=job.latency_s,
-            credits=job.clip.duration_s * CREDITS_PER_S,
+            credits=price(job.clip),
             run_id=self._run_id,
             finished_at=datetime.now(UTC),
             reference=utterance.reference,

@@ -20,22 +20,25 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
 from pipeline.config import Settings
 from pipeline.durable import replacing
-from pipeline.errors import ConfigError, GradiumBatchError, OutputError
+from pipeline.errors import BalanceTooLow, ConfigError, GradiumBatchError, OutputError
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
+from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
-from pipeline.pool import Pool, RetryPolicy
+from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
 from pipeline.report.figures import FailureClass, Figures
 from pipeline.report.progress import Mode, progress
 from pipeline.run import feed
 from pipeline.run.control import Control, Stopped
 from pipeline.run.planning import ManifestRows
 from pipeline.run.publisher import Publisher
-from pipeline.run.recorder import Recorder
+from pipeline.run.recorder import Recorder, price
 from pipeline.sink import Sink
 
 log = logging.getLogger(__name__)
 
+LEARNED = "concurrency"
+"""The checkpoint's fact that holds how many requests the plan carried, for the next night."""
 EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
 
 
@@ -101,6 +104,7 @@ class _Run:
             on_row=control.raise_if_stopped,
         )
         self.error: GradiumBatchError | None = None
+        self.outages = 0
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
         plan = await self._plan()
@@ -144,18 +148,52 @@ class _Run:
                 trust_env=settings.service.trust_env,
             ) as http,
         ):
-            await fetch_credits(http, target)
+            await self._compare_with_balance(await fetch_credits(http, target))
+            client = GradiumClient(http, target, self.request, settings.timeouts)
+            limits = await self._limits()
             pool = Pool(
-                GradiumClient(http, target, self.request, settings.timeouts),
+                client,
                 self.recorder,
-                RetryPolicy(settings.retry),
-                concurrency=settings.pool.concurrency,
+                limits,
+                look_ahead=settings.pool.concurrency,
                 drain_s=settings.timeouts.drain_s,
             )
             self.control.attach(stop=pool.stop, cut=pool.cut)
             clips = feed.clips(self.journal, self.recorder, settings, self.control, self.options.limit)
-            async with self._kept(pool), self._timed():
-                await pool.run(clips)
+            try:
+                async with self._kept(pool), self._timed():
+                    await pool.run(clips)
+            finally:
+                self.outages = limits.outage.count
+                await self.journal.call(self.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
+            if pool.budget_reached:
+                self.control.note_limit(ExitStatus.LIMIT_REACHED, f"budget of {settings.budget.credits:g} credits")
+
+    async def _limits(self) -> Limits:
+        settings = self.settings
+        learned = await self.journal.call(self.checkpoint.fact, LEARNED)
+        return Limits(
+            retry=RetryPolicy(settings.retry),
+            capacity=Capacity(
+                settings.pool.concurrency, learned=int(learned or 0) or None, adaptive=settings.pool.adaptive
+            ),
+            outage=Outage(),
+            budget=Budget(settings.budget.credits),
+            price=price,
+            outage_max_s=settings.retry.outage_max_s,
+        )
+
+    async def _compare_with_balance(self, balance: Credits | None) -> None:
+        """Warns, or with `service.require_credits` raises BalanceTooLow, when the account holds less than is needed."""
+        if balance is None:
+            return
+        needed = await self.journal.call(self.checkpoint.expected_s) * CREDITS_PER_S
+        if balance.remaining_credits >= needed:
+            return
+        sentence = f"the account holds {balance.remaining_credits:,.0f} credits and the run takes about {needed:,.0f}"
+        if self.settings.service.require_credits:
+            raise BalanceTooLow(f"{sentence}; nothing was sent, because service.require_credits is set")
+        log.warning("%s; the run goes on until they are spent", sentence)
 
     @contextlib.asynccontextmanager
     async def _kept(self, pool: Pool) -> AsyncIterator[None]:
@@ -214,6 +252,7 @@ class _Run:
 
     async def _figures(self, plan: Plan) -> Figures:
         totals = await self.journal.call(self.checkpoint.totals)
+        learned = await self.journal.call(self.checkpoint.fact, LEARNED)
         recorder, wall_s = self.recorder, time.monotonic() - self._started
         failures = await self.journal.call(_classes, self.checkpoint)
         return Figures(
@@ -238,6 +277,9 @@ class _Run:
             reused=recorder.reused_count,
             requests=recorder.requests,
             retries=recorder.retries,
+            refusals=recorder.refusals,
+            outages=self.outages,
+            learned_concurrency=int(learned) if learned else None,
             audio_s=recorder.audio_s,
             credits=recorder.credits,
             credits_in_all=totals.credits,

@@ -1,0 +1,38 @@
+"""The most a run may spend: credits are set aside before a request is sent, so that no number of requests goes over.
+
+Pure arithmetic; the prices are given.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Room = Literal["yes", "later", "no"]
+
+ROUNDING = 1e-6
+"""Sums of many prices are off by less."""
+
+
+class Budget:
+    """Credits set aside, spent and left. A limit of 0 is none."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._spent = 0.0
+        self._set_aside = 0.0
+
+    def room(self, price: float) -> Room:
+        """Whether a request of this price fits; "later": perhaps, once requests in flight turn out to cost nothing."""
+        if not self._limit or self._spent + self._set_aside + price <= self._limit + ROUNDING:
+            return "yes"
+        return "later" if self._set_aside and self._spent + price <= self._limit + ROUNDING else "no"
+
+    def set_aside(self, price: float) -> None:
+        """A request is about to be sent."""
+        self._set_aside += price
+
+    def settle(self, price: float, *, billed: bool) -> None:
+        """A request came to its end; `billed` also when only perhaps."""
+        self._set_aside = max(0.0, self._set_aside - price)
+        if billed:
+            self._spent += price

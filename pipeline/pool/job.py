@@ -1,0 +1,65 @@
+"""What the pool works with: a clip on its way, the limits it keeps, and who listens to what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from pipeline.errors import AttemptError
+from pipeline.model import Answer, Clip
+from pipeline.pool.budget import Budget
+from pipeline.pool.capacity import Capacity
+from pipeline.pool.outage import Outage
+from pipeline.pool.retry import RetryPolicy
+
+
+class Job(msgspec.Struct, kw_only=True, eq=False):
+    """A clip on its way through the pool. The one record that changes: it counts."""
+
+    clip: Clip
+    requests: int = 0
+    """Requests sent."""
+    attempts: float = 0.0
+    """Attempts used up. A refusal for the service's limits uses none, nor does an outage, and while the service fails
+    for others as well a failure counts only in part."""
+    latency_s: float = 0.0
+    """Time spent in requests."""
+    probed_in: int = 0
+    """Number of the outage in which this clip was a failed probe."""
+    stream_error: str = ""
+    same_errors: int = 0
+    """How many times running the stream ended in `stream_error`."""
+
+
+class Limits(msgspec.Struct, kw_only=True, eq=False):
+    """What a pool keeps to."""
+
+    retry: RetryPolicy
+    capacity: Capacity
+    outage: Outage[Job]
+    budget: Budget
+    price: Callable[[Clip], float]
+    """Credits that a request for a clip may cost."""
+    outage_max_s: float
+
+
+class Outcomes(Protocol):
+    """Listens to the pool. Called in the event loop; must not block."""
+
+    async def room(self) -> None:
+        """Waits while outcomes come faster than they can be stored; a slot stays taken meanwhile."""
+
+    def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
+        """A request came to its end."""
+
+    def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
+        """The clip will be sent again after a pause."""
+
+    def done(self, job: Job, answer: Answer) -> None:
+        """The clip has its answer."""
+
+    def failed(self, job: Job, error: AttemptError) -> None:
+        """The clip is given up."""
