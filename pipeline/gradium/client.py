@@ -59,7 +59,7 @@ class GradiumClient:
             raise
         except TimeoutError:
             raise AttemptTimeout(
-                f"no complete answer within {deadline_s:.0f} s for {clip.duration_s:.0f} s of audio",
+                f"no complete answer within {deadline_s:.4g} s for {clip.duration_s:.4g} s of audio",
                 billed="maybe" if body.sent_bytes else "no",
                 bytes_sent=body.sent_bytes,
             ) from None

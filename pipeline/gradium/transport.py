@@ -24,15 +24,17 @@ def http_client(*, connect_s: float, idle_s: float, trust_env: bool) -> httpx.As
     How many connections are open is the pool's decision; the client sets no limit of its own.
     """
 
+    tls = httpx.create_ssl_context(trust_env=trust_env)
+
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=httpx.create_ssl_context(trust_env=trust_env)),
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=trust_env,
         )
 
     return httpx.AsyncClient(
-        transport=AiohttpTransport(client=session),
+        transport=AiohttpTransport(verify=tls, client=session),  # without `verify` it would read SSL_CERT_FILE
         timeout=httpx.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None),
         follow_redirects=False,
         trust_env=False,
@@ -62,7 +64,7 @@ class FileBody(httpx.AsyncByteStream):
                 while left:
                     chunk = file.read(min(CHUNK_BYTES, left))
                     if not chunk:
-                        raise OSError("became shorter while it was being sent")
+                        raise OSError("it became shorter while it was being sent")
                     left -= len(chunk)
                     yield chunk
                     self.sent_bytes += len(chunk)

@@ -30,6 +30,8 @@ class Listener:
         self._delay_s = delay_s
         self._heard_anything = False
         self._texts: list[wire.Text] = []
+        self._backwards = False
+        self._latest_s: dict[int | None, float] = {}
         self._stops: dict[int, float] = {}
         self._open: dict[int | None, int] = {}
         """Stream to the place of its last text that has no end yet."""
@@ -65,13 +67,9 @@ class Listener:
         if not self._heard_anything:
             raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
         words = []
-        backwards = False
-        latest_s: dict[int | None, float] = {}
-        for place, text in enumerate(self._texts):
+        for place in sorted(range(len(self._texts)), key=lambda place: self._texts[place].start_s):
+            text, stop = self._texts[place], self._stops.get(place)
             start = self._on_clip_clock(text.start_s, duration_s)
-            stop = self._stops.get(place)
-            backwards |= start < latest_s.get(text.stream_id, start)
-            latest_s[text.stream_id] = start
             words.append(
                 Word(
                     text=" ".join(text.text.split()),
@@ -82,8 +80,7 @@ class Listener:
                     clip=clip,
                 )
             )
-        words.sort(key=lambda word: word.start_s)
-        odd = {"no_words": not words, "times_backwards": backwards}
+        odd = {"no_words": not words, "times_backwards": self._backwards}
         return tuple(words), tuple(flag for flag, holds in odd.items() if holds)
 
     def _hear_text(self, message: wire.Text) -> None:
@@ -92,6 +89,8 @@ class Listener:
             return
         if self._texts and message == self._texts[-1]:
             return  # said twice: one word at one time on one stream is one word
+        self._backwards |= message.start_s < self._latest_s.get(message.stream_id, message.start_s)
+        self._latest_s[message.stream_id] = message.start_s
         self._open[message.stream_id] = len(self._texts)
         self._texts.append(message)
 
