@@ -15,9 +15,9 @@ from pipeline.gradium import ndjson, wire
 from pipeline.gradium.ndjson import MAX_ANSWER_BYTES, MAX_LINE_BYTES, MessageDecoder
 from pipeline.gradium.words import Listener
 
-READY = {"type": "ready", "request_id": "r-1", "model_name": "m", "delay_in_frames": 16}
-HOLA = {"type": "text", "text": "mañana", "start_s": 2.0, "stream_id": 0}
-END = {"type": "end_text", "stop_s": 2.5, "stream_id": 0}
+READY: dict[str, Any] = {"type": "ready", "request_id": "r-1", "model_name": "m", "delay_in_frames": 16}
+HOLA: dict[str, Any] = {"type": "text", "text": "mañana", "start_s": 2.0, "stream_id": 0}
+END: dict[str, Any] = {"type": "end_text", "stop_s": 2.5, "stream_id": 0}
 STREAM = [READY, {"type": "step", "vad": [], "step_idx": 3}, HOLA, END, {"type": "end_of_stream"}]
 
 

@@ -183,7 +183,7 @@ def test_request_id_and_model_are_kept() -> None:
     ],
 )
 def test_an_error_message_ends_the_stream(error: Error, kind: type[Exception]) -> None:
-    stream = [Ready(request_id="r-7"), Text("one", 1.0, 0), error, Text("two", 2.0, 0), EndOfStream()]
+    stream: list[AnyMessage] = [Ready(request_id="r-7"), Text("one", 1.0, 0), error, Text("two", 2.0, 0), EndOfStream()]
     listener = Listener(0.0)
     with pytest.raises(kind) as caught:
         listener.hear(stream)
