@@ -1,11 +1,13 @@
 """Puts the configuration together from a TOML file, the environment and `--set`, and explains what is wrong.
 
 Reads one file and `os.environ`; every mistake becomes a ConfigError that names the place and the nearest right key.
+Values are text, or TOML or JSON where they look like it, alike in the environment and in `--set`.
 """
 
 from __future__ import annotations
 
-import difflib
+import contextlib
+import json
 import os
 import re
 import tomllib
@@ -14,10 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
 
+from pipeline.config.nearest import nearest
 from pipeline.config.settings import ENV_NESTED, ENV_PREFIX, Settings
 from pipeline.errors import ConfigError
+
+_IN_TOML = {
+    "model_type": "should be a table",
+    "dict_type": "should be a table",
+    "tuple_type": "should be a list",
+    "too_short": "should not be empty",
+}
+"""What pydantic says in Python's words."""
 
 
 def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
@@ -29,23 +42,38 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
     from_file = _parse(text, file)
     from_flags = _parse_overrides(overrides)
     _refuse_unknown_environment(os.environ)
+    from_environment = _Environment(Settings)()
     try:
-        from_environment = _FromEnvironment().model_dump(exclude_unset=True)
         return Settings(**_merged(from_file, from_environment, from_flags))
     except ValidationError as error:
-        where = _Places(file, text, from_flags)
-        raise ConfigError("\n".join(where.explain(detail) for detail in error.errors())) from None
-    except ValueError as error:  # pydantic-settings: a value that should be JSON is not
-        raise ConfigError(f"in the environment: {error}; lists and tables are written as JSON there") from None
+        where = _Places(file, text, from_environment, from_flags)
+        raise ConfigError("\n".join(where.explain(detail) for detail in _causes(error.errors()))) from None
 
 
-class _FromEnvironment(Settings):
-    """What the environment alone says; unset keys stay unset."""
+class _Environment(EnvSettingsSource):
+    """What the environment alone says, as nested tables, before anything is checked."""
+
+    def __call__(self) -> dict[str, Any]:
+        tables = super().__call__()
+        service = tables.get("service")
+        if isinstance(service, dict) and "json_config" in service:
+            # a table without a declared type: pydantic-settings leaves its values as text
+            service["json_config"] = _typed(service["json_config"])
+        return tables
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        return _value(value)
+
+
+def _typed(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {key: _typed(value) for key, value in found.items()}
+    return _value(found) if isinstance(found, str) else found
 
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{file}: there is no such configuration file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -56,28 +84,39 @@ def _parse(text: str, file: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+        said = str(error)
+        line = re.search(r" \(at line (\d+), column \d+\)$", said)
+        where = f"{file}:{line[1]}" if line else str(file)
+        raise ConfigError(f"{where}: not valid TOML: {said[: line.start()] if line else said}") from None
 
 
 def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """`service.language=fr` as nested tables; the value is TOML, or else plain text."""
+    """`service.language=fr` as nested tables."""
     tables: dict[str, Any] = {}
     for override in overrides:
         key, equals, raw = override.partition("=")
         path = key.strip().split(".")
         if not equals or not all(path):
             raise ConfigError(f"--set {override}: write it as section.key=value, e.g. --set pool.concurrency=8")
-        try:
-            value = tomllib.loads(f"value = {raw}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = raw.strip()
         table = tables
         for part in path[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"--set {override}: {part!r} was given a plain value before")
-        table[path[-1]] = value
+        table[path[-1]] = _value(raw)
     return tables
+
+
+def _value(raw: str) -> Any:
+    """What a text says as TOML, as a JSON table, or else the text."""
+    with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
+        found = tomllib.loads(f"value = {raw}")
+        if found.keys() == {"value"}:
+            return found["value"]
+    if raw.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(raw)
+    return raw.strip()
 
 
 def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,37 +137,45 @@ def _refuse_unknown_environment(environ: Mapping[str, str]) -> None:
         section = name[len(ENV_PREFIX) :].lower().split(ENV_NESTED)[0]
         if section not in sections:
             known = [f"{ENV_PREFIX}{known.upper()}{ENV_NESTED}…" for known in sections]
-            hint = _nearest(section, sections)
+            hint = nearest(section, sections)
             meant = f"did you mean {ENV_PREFIX}{hint.upper()}{ENV_NESTED}…?" if hint else f"known: {', '.join(known)}"
             raise ConfigError(f"environment variable {name}: there is no configuration section {section!r}; {meant}")
 
 
-def _nearest(word: str, known: Sequence[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.5)), None)
+def _causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow from another: a list that is too short because an element was refused."""
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail, place in zip(details, places, strict=True)
+        if not any(other[: len(place)] == place and len(other) > len(place) for other in places)
+    ]
 
 
 class _Places:
     """Where a setting was given, so that a message can point at it."""
 
-    def __init__(self, file: Path | None, text: str, flags: Mapping[str, Any]) -> None:
-        self.file, self.text, self.flags = file, text, flags
+    def __init__(self, file: Path | None, text: str, environment: Mapping[str, Any], flags: Mapping[str, Any]) -> None:
+        self.file, self.text, self.environment, self.flags = file, text, environment, flags
 
     def explain(self, detail: ErrorDetails) -> str:
-        path = [str(part) for part in detail["loc"]]
+        path = [part for part in detail["loc"] if isinstance(part, str)]  # without places in a list
         if detail["type"] == "extra_forbidden":
             return f"{self._place(path)}: unknown key {'.'.join(path)!r}; {_suggestion(path)}"
-        wanted_table = detail["type"] in ("model_type", "dict_type")
-        reason = "should be a table" if wanted_table else detail["msg"].removeprefix("Value error, ")
+        said = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to")[0]
+        reason = _IN_TOML.get(detail["type"], said)
         given = "" if isinstance(detail["input"], dict) else f" (given: {detail['input']!r})"
-        return f"{self._place(path)}: {'.'.join(path)}: {reason[:1].lower()}{reason[1:]}{given}"
+        place, key = self._place(path), ".".join(path)
+        where = place if place.endswith(key) else f"{place}: {key}"
+        return f"{where}: {reason[:1].lower()}{reason[1:]}{given}"
 
     def _place(self, path: list[str]) -> str:
         if _holds(self.flags, path):
             return f"--set {'.'.join(path)}"
-        name = ENV_PREFIX + ENV_NESTED.join(path).upper()
-        if any(variable.upper() == name for variable in os.environ):
-            return f"environment variable {name}"
-        line = _line_of(self.text, path)
+        if _holds(self.environment, path):
+            return f"environment variable {_variable(path)}"
+        lines = (_line_of(self.text, path[:depth]) for depth in range(len(path), 0, -1))
+        line = next((line for line in lines if line), None)
         return f"{self.file}:{line}" if line else str(self.file or "configuration")
 
 
@@ -141,18 +188,31 @@ def _holds(table: Mapping[str, Any], path: Sequence[str]) -> bool:
     return True
 
 
+def _variable(path: Sequence[str]) -> str:
+    """The environment variable that sets `path`, or the table it is in, or something within it."""
+    for depth in range(len(path), 0, -1):
+        name = ENV_PREFIX + ENV_NESTED.join(path[:depth]).upper()
+        for variable in os.environ:
+            if variable.upper() == name or variable.upper().startswith(name + ENV_NESTED):
+                return variable
+    return f"{ENV_PREFIX}…"
+
+
 def _line_of(text: str, path: Sequence[str]) -> int | None:
-    """The line that sets `path`, found by its [section] and key; None where it is written in another way."""
-    section, key = ".".join(path[:-1]), path[-1]
-    current = ""
+    """The line that sets `path` or opens its [section]; None where it is written in another way."""
+    section: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            current = header[1]
-            if current == ".".join(path):
+        if header := re.match(r"\s*\[+([^\[\]=,]+)\]+\s*(#.*)?$", line):
+            section = _dotted(header[1])
+            if section == tuple(path):
                 return number
-        elif current == section and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+        elif (key := re.match(r"([^=#\[]+)=", line)) and (*section, *_dotted(key[1])) == tuple(path):
             return number
     return None
+
+
+def _dotted(key: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in key.split("."))
 
 
 def _suggestion(path: Sequence[str]) -> str:
@@ -163,10 +223,9 @@ def _suggestion(path: Sequence[str]) -> str:
     if model is None:
         return "see docs/configuration.md for the keys there are"
     known = list(model.model_fields)
-    nearest = _nearest(path[-1], known)
     prefix = "".join(f"{part}." for part in path[:-1])
-    if nearest:
-        return f"did you mean {prefix + nearest!r}?"
+    if near := nearest(path[-1], known):
+        return f"did you mean {prefix + near!r}?"
     elsewhere = [
         f"{section}.{path[-1]}"
         for section, field in Settings.model_fields.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_PREFIX = "GRADIUM_BATCH_"
 ENV_NESTED = "__"
@@ -19,7 +19,7 @@ def _only(value: Any) -> AfterValidator:
 
     def check(given: Any) -> Any:
         if given != value:
-            raise ValueError(f"{given!r} is not available in this version; leave it at {value!r}")
+            raise ValueError(f"is not available in this version; leave it at {value!r}")
         return given
 
     return AfterValidator(check)
@@ -36,7 +36,7 @@ def _with_pinned_delay(given: Any) -> Any:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ServiceSettings(Section):
@@ -125,3 +125,15 @@ class Settings(BaseSettings):
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     sink: SinkSettings = Field(default_factory=SinkSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: `load.py` reads the environment and puts it between the file and the flags."""
+        return (init_settings,)

@@ -1,7 +1,8 @@
 """What a failure is: the one place where status, code, text and transport error become a type of `errors.py`.
 
 The status alone says nothing (a revoked key, a broken file and a passing fault all arrive as HTTP 500), so the
-parsed code and the reason decide first. The raw text stays in the error; a text that no rule knows is UnknownFault.
+parsed code and the reason decide first. The raw text stays in the error; a text that no rule knows is UnknownFault
+(or, inside the stream, StreamError).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeline.errors import (
     ConnectionFailed,
     CreditsSpent,
     KeyRefused,
+    LimitError,
     RateLimited,
     Redirected,
     ServerFault,
@@ -33,6 +35,7 @@ from pipeline.errors import (
 from pipeline.gradium import wire
 
 MAX_MESSAGE = 2_000
+"""As much of the service's words is kept."""
 
 _DOCUMENTED = re.compile(r"^\s*error from server (\d{1,9}):\s*(.*)", re.DOTALL)
 
@@ -40,19 +43,24 @@ _DOCUMENTED = re.compile(r"^\s*error from server (\d{1,9}):\s*(.*)", re.DOTALL)
 _REASONS: tuple[tuple[re.Pattern[str], type[AttemptError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error)
     for pattern, error in (
-        (r"concurrency limit|too many (concurrent|open) (sessions|requests)", ConcurrencyLimit),
-        (r"rate limit|too many requests", RateLimited),
+        (r"concurrency limit|concurrent (sessions|requests|streams)|too many (open )?sessions", ConcurrencyLimit),
+        (r"(?<!sample )\brate[ _-]limit|too many requests", RateLimited),
         (r"api[ _-]?key|unauthori[sz]ed|invalid credentials|not authenticated", KeyRefused),
         (r"(credit|quota|balance)s?\b.*(exhausted|spent|exceeded|insufficient|used up|no more|run out)", CreditsSpent),
         (r"(insufficient|not enough|no|out of|no more|no remaining) (remaining )?(credit|quota|balance)", CreditsSpent),
         (r"unsupported content type", AudioRefused),
         (r"(audio|file|input|recording|session).*(too long|too large|too short|exceeds|longer than)", AudioRefused),
-        (r"(json_config|setup|model name|unknown model|invalid model|language|delay_in_frames)", SettingsRefused),
+        (r"json_config|delay_in_frames|model name", SettingsRefused),
+        (r"(bad|invalid|unsupported|unknown|malformed) (setup|model|language)", SettingsRefused),
         (r"(bad|invalid|unsupported|unknown|malformed|corrupt\w*) (audio|wav|ogg|opus|pcm|file|format|header|input)",
          AudioRefused),
         (r"(decode|decoding|parse|read) .*(audio|wav|ogg|opus|file)", AudioRefused),
     )
 )  # fmt: skip
+_ABOUT_SETTINGS = re.compile(r"\b(setup|language|model)\b", re.IGNORECASE)
+"""Too common a word to stop a run by, except in the service's own refusals by policy."""
+_UNCLEAR_STATUS = frozenset({400, 403, 422, 429, 500})
+"""Statuses that say so little that the text decides, when it is plain text."""
 
 _BY_STATUS: Mapping[int, type[AttemptError]] = {
     401: KeyRefused,
@@ -73,20 +81,22 @@ _BY_STATUS: Mapping[int, type[AttemptError]] = {
 
 def refused(status: int, headers: Mapping[str, str], body: str) -> AttemptError:
     """The error of an answer that is not 200, before any stream."""
-    documented = _DOCUMENTED.match(body)
-    code = int(documented[1]) if documented else None
-    reason = documented[2] if documented else body
     if 300 <= status < 400:
         return Redirected(
             f"HTTP {status} to {headers.get('location', 'nowhere')!r}; not followed, it would carry the key along",
             http_status=status,
         )
-    shown = body.strip() or f"HTTP {status} with an empty body"
-    kind = _by_reason(reason) if status in (400, 403, 422, 429, 500) else None
+    documented = _DOCUMENTED.match(body)
+    if documented:
+        code, kind = int(documented[1]), _by_reason(documented[2], int(documented[1]))
+    elif status in _UNCLEAR_STATUS and not _is_page(headers, body):
+        code, kind = None, _by_reason(body, None)
+    else:
+        code, kind = None, None
     if kind is None:
-        kind = ServerFault if code == wire.CODE_INTERNAL else _BY_STATUS.get(status, UnknownFault)
+        kind = _BY_STATUS.get(status, UnknownFault)
     return kind(
-        shown[:MAX_MESSAGE],
+        body.strip() or f"HTTP {status} with an empty body",
         http_status=status,
         code=code,
         retry_after_s=_retry_after(headers.get("retry-after")),
@@ -97,28 +107,41 @@ def in_stream(message: str, code: int | str | None) -> AttemptError:
     """The error of an `error` message inside the stream."""
     documented = _DOCUMENTED.match(message)
     number = int(documented[1]) if documented else _as_number(code)
-    kind = _by_reason(documented[2] if documented else message)
-    if kind is None:
-        kind = ServerFault if number == wire.CODE_INTERNAL else StreamError
-    return kind(message[:MAX_MESSAGE] or "an error without a message", http_status=200, code=number, billed="maybe")
+    kind = _by_reason(documented[2] if documented else message, number) or StreamError
+    return kind(message or "an error without a message", http_status=200, code=number, billed="maybe")
 
 
 def transport(error: Exception, *, bytes_sent: int, streaming: bool) -> AttemptError:
     """The error of an exchange that broke; `streaming` once the answer's head has arrived."""
     billed: Literal["no", "maybe"] = "maybe" if bytes_sent else "no"
-    said = f"{type(error).__name__}: {error}".rstrip(": ")[:MAX_MESSAGE]
-    # httpx-aiohttp reports a dropped keep-alive connection as ConnectTimeout too: no words about time here
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return ConnectionFailed(said, billed=billed, bytes_sent=bytes_sent)
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    # httpx-aiohttp reports a dropped connection as ConnectTimeout too: that one says nothing about time
+    dropped = isinstance(error, httpx.ConnectTimeout)
+    if isinstance(error, TimeoutError | httpx.TimeoutException) and not dropped:
         return AttemptTimeout(said, billed=billed, bytes_sent=bytes_sent)
     if streaming:
         return StreamCut(said, http_status=200, billed="maybe", bytes_sent=bytes_sent)
     return ConnectionFailed(said, billed=billed, bytes_sent=bytes_sent)
 
 
-def _by_reason(reason: str) -> type[AttemptError] | None:
-    return next((error for pattern, error in _REASONS if pattern.search(reason)), None)
+def presentable(text: str, key: str) -> str:
+    """What may be shown and stored of a text from outside: without the API key, in bounded length."""
+    return text.replace(key, "[API key]")[:MAX_MESSAGE]
+
+
+def _by_reason(reason: str, code: int | None) -> type[AttemptError] | None:
+    found = next((error for pattern, error in _REASONS if pattern.search(reason)), None)
+    if code == wire.CODE_INTERNAL:
+        # it failed inside: what its words blame is not to blame, unless it was too much at once
+        return found if found is not None and issubclass(found, LimitError) else ServerFault
+    if found is None and code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(reason):
+        return SettingsRefused
+    return found
+
+
+def _is_page(headers: Mapping[str, str], body: str) -> bool:
+    """An HTML page is a middlebox's, and full of words that mean something else in it."""
+    return "html" in headers.get("content-type", "").lower() or body.lstrip().startswith("<")
 
 
 def _as_number(code: int | str | None) -> int | None:
@@ -133,11 +156,11 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds from now, from either form of the header; None where it says nothing usable."""
     if value is None:
         return None
-    if re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
+    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", value):
         return float(value)
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)

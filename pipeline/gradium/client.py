@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from pipeline.config.settings import TimeoutSettings
-from pipeline.errors import AttemptError, AttemptTimeout, AudioUnreadable, StreamCut, StreamMalformed
+from pipeline.errors import AttemptError, AttemptTimeout, StreamCut, StreamMalformed
 from pipeline.gradium import classify, wire
 from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
@@ -23,6 +23,8 @@ from pipeline.gradium.transport import FileBody
 from pipeline.gradium.words import Listener
 from pipeline.model import Answer, Clip, Endpoint
 
+BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError)
+"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
 MAX_REFUSAL_BYTES = 64 << 10
 """More of a refusal than this is never read; a proxy's error page is smaller."""
 
@@ -52,10 +54,12 @@ class GradiumClient:
                 answer = await self._exchange(clip, body)
         except AttemptError as error:
             error.bytes_sent = body.sent_bytes
+            error.message = classify.presentable(error.message, self._endpoint.key)
+            error.args = (error.message,)
             raise
         except TimeoutError:
             raise AttemptTimeout(
-                f"no complete answer within {deadline_s:.0f} s for {clip.duration_s:.0f} s of audio",
+                f"no complete answer within {deadline_s:.4g} s for {clip.duration_s:.4g} s of audio",
                 billed="maybe" if body.sent_bytes else "no",
                 bytes_sent=body.sent_bytes,
             ) from None
@@ -74,13 +78,13 @@ class GradiumClient:
         )
         try:
             response = await self._http.send(request, stream=True)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except BROKEN as error:
             _raise_broken(error, body, streaming=False)
         try:
             if response.status_code != 200:
                 raise await _refusal(response)
             return await self._listen(clip, response)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except BROKEN as error:
             _raise_broken(error, body, streaming=True)
         finally:
             await response.aclose()
@@ -109,14 +113,17 @@ class GradiumClient:
 
 async def _refusal(response: httpx.Response) -> AttemptError:
     body = b""
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > MAX_REFUSAL_BYTES:
-            break
+    try:
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_REFUSAL_BYTES:
+                break
+    except BROKEN:
+        pass  # it is a refusal all the same: judged by what came of it
     return classify.refused(response.status_code, response.headers, body.decode("utf-8", "replace"))
 
 
 def _raise_broken(error: Exception, body: FileBody, *, streaming: bool) -> NoReturn:
-    if body.changed:
-        raise AudioUnreadable("the file changed while it was being sent", bytes_sent=body.sent_bytes) from error
+    if body.fault is not None:
+        raise body.fault from None
     raise classify.transport(error, bytes_sent=body.sent_bytes, streaming=streaming) from error

@@ -5,17 +5,19 @@ The service ignores keys it does not know, so a misspelt one must be caught here
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import httpx
 import msgspec
 
+from pipeline.config.nearest import nearest
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError
 from pipeline.gradium import wire
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEYWORDS_HINT = 'write keywords = { words = ["one", "two"], boost = 3 }'
 
 
@@ -52,20 +54,16 @@ def _query(settings: RequestSettings, language: str | None) -> str:
 def request_settings(service: ServiceSettings) -> RequestSettings:
     """The request settings of a configuration. Raises ConfigError where the service would not take (or see) one."""
     given = service.json_config
-    for key in given:
-        if key not in wire.JsonConfig.__struct_fields__:
-            raise ConfigError(_unknown("service.json_config", key, wire.JsonConfig.__struct_fields__))
+    _refuse_unknown("service.json_config", given, wire.JsonConfig)
     if "language" in given:
         raise ConfigError("service.json_config.language: set the language as service.language")
     keywords = given.get("keywords")
     if isinstance(keywords, dict):
-        for key in keywords:
-            if key not in wire.Keywords.__struct_fields__:
-                raise ConfigError(_unknown("service.json_config.keywords", key, wire.Keywords.__struct_fields__))
+        _refuse_unknown("service.json_config.keywords", keywords, wire.Keywords)
     try:
         config = msgspec.convert({**given, "language": service.language}, wire.JsonConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"service.json_config: {error}; {KEYWORDS_HINT}") from None
+        raise ConfigError(_wrong_type(str(error))) from None
     _check_values(config)
     return RequestSettings(model=service.model, config=config)
 
@@ -79,13 +77,27 @@ def check_language(language: str) -> str | None:
 
 def check_url(url: str) -> None:
     """Raises ConfigError unless the key may be sent there: https, or plain http to this machine."""
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in ("http", "https"):
+    if "@" in url:  # first of all, because the other texts show the address
+        raise ConfigError("service.url: leave user and password out; the API key is read from service.api_key_env")
+    if not _is_address(url):
         raise ConfigError(f'service.url: {url!r} is no http(s) address; "local" starts the embedded server')
-    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ConfigError(f"service.url: {url!r} would carry the API key in clear text; use https")
-    if parts.username or parts.password:
-        raise ConfigError("service.url: leave user and password out; the key goes in GRADIUM_API_KEY")
+    if "?" in url or "#" in url:
+        raise ConfigError(
+            f"service.url: leave out what follows the path of {url!r}; "
+            "model and settings are service.model, service.language and service.json_config"
+        )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = httpx.URL(url)
+    except (httpx.InvalidURL, ValueError):
+        return False
+    has_host = bool(parts.host) and 0 < (parts.port or 443) < 1 << 16
+    return parts.scheme in ("http", "https") and has_host and url.isprintable() and " " not in url
 
 
 def _check_values(config: wire.JsonConfig) -> None:
@@ -118,7 +130,17 @@ def _check_range(name: str, value: float | None, bounds: tuple[float, float]) ->
         raise ConfigError(f"service.json_config.{name}: {value} is not between {low:g} and {high:g}")
 
 
-def _unknown(where: str, key: str, known: tuple[str, ...]) -> str:
-    nearest: list[Any] = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    meant = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-    return f"{where}: unknown key {key!r}, which the service would silently ignore; {meant}"
+def _refuse_unknown(where: str, keys: Iterable[str], table: type[msgspec.Struct]) -> None:
+    known = table.__struct_fields__
+    for key in keys:
+        if key not in known:
+            near = nearest(key, known)
+            meant = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"{where}: unknown key {key!r}, which the service would silently ignore; {meant}")
+
+
+def _wrong_type(complaint: str) -> str:
+    """msgspec's "Expected `int`, got `str` - at `$.temp`" as a sentence that begins with the key."""
+    wrong, _, place = complaint.replace("`", "").partition(" - at $")
+    hint = f"; {KEYWORDS_HINT}" if place.startswith(".keywords") else ""
+    return f"service.json_config{place}: {wrong[:1].lower()}{wrong[1:]}{hint}"

@@ -13,6 +13,8 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from pipeline.errors import AudioMissing, AudioUnreadable, ItemError
+
 CHUNK_BYTES = 256 << 10
 
 
@@ -22,15 +24,17 @@ def http_client(*, connect_s: float, idle_s: float, trust_env: bool) -> httpx.As
     How many connections are open is the pool's decision; the client sets no limit of its own.
     """
 
+    tls = httpx.create_ssl_context(trust_env=trust_env)
+
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=httpx.create_ssl_context(trust_env=trust_env)),
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=trust_env,
         )
 
     return httpx.AsyncClient(
-        transport=AiohttpTransport(client=session),
+        transport=AiohttpTransport(verify=tls, client=session),  # without `verify` it would read SSL_CERT_FILE
         timeout=httpx.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None),
         follow_redirects=False,
         trust_env=False,
@@ -48,19 +52,25 @@ class FileBody(httpx.AsyncByteStream):
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self.sent_bytes = 0
-        self.changed = False
-        """The file no longer holds the bytes that were announced."""
+        self.fault: ItemError | None = None
+        """Why the file could not be sent; the HTTP library reports that as a broken connection."""
         self._path = path
         self._size_bytes = size_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = self._size_bytes
-        with self._path.open("rb") as file:
-            while left:
-                chunk = file.read(min(CHUNK_BYTES, left))
-                if not chunk:
-                    self.changed = True
-                    raise OSError(f"{self._path} became shorter while it was being sent")
-                left -= len(chunk)
-                yield chunk
-                self.sent_bytes += len(chunk)
+        try:
+            with self._path.open("rb") as file:
+                while left:
+                    chunk = file.read(min(CHUNK_BYTES, left))
+                    if not chunk:
+                        raise OSError("it became shorter while it was being sent")
+                    left -= len(chunk)
+                    yield chunk
+                    self.sent_bytes += len(chunk)
+        except (FileNotFoundError, NotADirectoryError):
+            self.fault = AudioMissing(f"there is no file {self._path}")
+            raise
+        except OSError as error:
+            self.fault = AudioUnreadable(f"cannot be read: {error.strerror or error}")
+            raise

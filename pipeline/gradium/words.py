@@ -5,13 +5,15 @@ Pure: no I/O. Pairs each `text` with its `end_text` per stream and takes the dec
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 
 from pipeline.errors import AttemptError, EmptyAnswer
 from pipeline.gradium import wire
 from pipeline.gradium.classify import in_stream
 from pipeline.model import Word
+
+MAX_DELAY_IN_FRAMES = 1_000
+"""A `ready` that reports more does not mean frames of look-ahead; then what was asked for holds."""
 
 
 class Listener:
@@ -28,6 +30,8 @@ class Listener:
         self._delay_s = delay_s
         self._heard_anything = False
         self._texts: list[wire.Text] = []
+        self._backwards = False
+        self._latest_s: dict[int | None, float] = {}
         self._stops: dict[int, float] = {}
         self._open: dict[int | None, int] = {}
         """Stream to the place of its last text that has no end yet."""
@@ -62,11 +66,10 @@ class Listener:
         """
         if not self._heard_anything:
             raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
-        flags = []
         words = []
-        for place, text in enumerate(self._texts):
+        for place in sorted(range(len(self._texts)), key=lambda place: self._texts[place].start_s):
+            text, stop = self._texts[place], self._stops.get(place)
             start = self._on_clip_clock(text.start_s, duration_s)
-            stop = self._stops.get(place)
             words.append(
                 Word(
                     text=" ".join(text.text.split()),
@@ -77,29 +80,29 @@ class Listener:
                     clip=clip,
                 )
             )
-        if not words:
-            flags.append("no_words")
-        if any(later.start_s < earlier.start_s for earlier, later in itertools.pairwise(words)):
-            flags.append("times_backwards")
-            words.sort(key=lambda word: word.start_s)
-        return tuple(words), tuple(flags)
+        odd = {"no_words": not words, "times_backwards": self._backwards}
+        return tuple(words), tuple(flag for flag, holds in odd.items() if holds)
 
     def _hear_text(self, message: wire.Text) -> None:
         if not message.text.strip():
+            self._open.pop(message.stream_id, None)  # the end that follows is not the word's before it
             return
         if self._texts and message == self._texts[-1]:
             return  # said twice: one word at one time on one stream is one word
+        self._backwards |= message.start_s < self._latest_s.get(message.stream_id, message.start_s)
+        self._latest_s[message.stream_id] = message.start_s
         self._open[message.stream_id] = len(self._texts)
         self._texts.append(message)
 
     def _hear_ready(self, message: wire.Ready) -> None:
         self.request_id = message.request_id or self.request_id
         self.model = message.model_name or self.model
-        if message.delay_in_frames is not None and message.delay_in_frames >= 0:
-            frame_s = wire.FRAME_S
-            if message.frame_size and message.sample_rate:
-                frame_s = message.frame_size / message.sample_rate
-            self._delay_s = message.delay_in_frames * frame_s
+        if message.delay_in_frames is None or not 0 <= message.delay_in_frames <= MAX_DELAY_IN_FRAMES:
+            return
+        frame_s = wire.FRAME_S
+        if message.frame_size and message.sample_rate and 0 < message.frame_size <= message.sample_rate:
+            frame_s = message.frame_size / message.sample_rate
+        self._delay_s = message.delay_in_frames * frame_s
 
     def _on_clip_clock(self, decoder_s: float, duration_s: float) -> float:
         return round(min(max(decoder_s - self._delay_s, 0.0), duration_s), 3)

@@ -6,11 +6,13 @@ Pure. Case and punctuation do not count; words do.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import msgspec
 
 _PUNCTUATION = re.compile(r"[^\w\s']|_")
 _LOOSE_APOSTROPHE = re.compile(r"(?<!\w)'|'(?!\w)")
+_TYPOGRAPHIC_APOSTROPHE = re.compile(r"[\u2018\u2019\u02bc]")
 
 
 class WordErrors(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +29,7 @@ class WordErrors(msgspec.Struct, frozen=True, kw_only=True):
 
 def compare(reference: str, hypothesis: str) -> WordErrors:
     """Aligns two texts word by word."""
-    import jiwer
+    import jiwer  # only where there are references
 
     said, heard = normalized(reference), normalized(hypothesis)
     if not said or not heard:
@@ -40,6 +42,7 @@ def compare(reference: str, hypothesis: str) -> WordErrors:
 
 
 def normalized(text: str) -> str:
-    """Lower case, no punctuation except apostrophes within words, single spaces."""
-    text = _PUNCTUATION.sub(" ", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    """Lower case, composed letters, no punctuation except apostrophes within words, single spaces."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    text = _PUNCTUATION.sub(" ", _TYPOGRAPHIC_APOSTROPHE.sub("'", text))
     return " ".join(_LOOSE_APOSTROPHE.sub(" ", text).split())

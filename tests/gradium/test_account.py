@@ -1,0 +1,178 @@
+"""The account: where the key comes from, what the balance is, and that the key is never shown."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.settings import ServiceSettings
+from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
+from pipeline.gradium import account, wire
+from pipeline.gradium.account import fetch_credits, read_key
+from pipeline.gradium.transport import http_client
+from pipeline.model import Endpoint
+from tests.gradium.scripted import Scripted, answer
+from tests.servers import RunningServer, start_server
+
+SECRET = "gd_0123456789abcdef"  # noqa: S105  no key of anybody
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with start_server(key=SECRET, credits=900) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADIUM_API_KEY", raising=False)
+
+
+def credits_at(url: str, key: str = SECRET) -> wire.Credits | None:
+    async def ask() -> wire.Credits | None:
+        async with http_client(connect_s=5, idle_s=5, trust_env=False) as http:
+            return await fetch_credits(http, Endpoint(url=url, key=key))
+
+    return asyncio.run(ask())
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIUM_API_KEY", f" {SECRET}\n")
+    assert read_key(ServiceSettings()) == SECRET
+
+
+def test_the_variable_may_have_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTHER_KEY", SECRET)
+    assert read_key(ServiceSettings(api_key_env="OTHER_KEY")) == SECRET
+
+
+def test_the_key_comes_from_a_file_when_the_variable_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text(f"{SECRET}\n")
+    service = ServiceSettings(api_key_file=str(tmp_path / "key"))
+    monkeypatch.setenv("GRADIUM_API_KEY", "  ")
+    assert read_key(service) == SECRET
+    monkeypatch.setenv("GRADIUM_API_KEY", "gd_from_the_variable")
+    assert read_key(service) == "gd_from_the_variable"
+
+
+def test_the_key_file_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key").write_text(SECRET)
+    assert read_key(ServiceSettings(api_key_file="~/key")) == SECRET
+
+
+def test_no_key_is_answered_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r"set the environment variable MY_KEY .*configs/local\.toml"):
+        read_key(ServiceSettings(api_key_env="MY_KEY"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "the key file cannot be read"),
+        (b" \n", "is empty"),
+        (b"gd_\xff\xfe", "is no text file"),
+        (SECRET.encode() + b" and more", "was more than the key copied?"),
+        (SECRET.encode() + b"\n" + SECRET.encode(), "was more than the key copied?"),
+        ("gd_ключ0123".encode(), "was more than the key copied?"),
+        (b"gd_\x000123456789", "was more than the key copied?"),
+    ],
+)
+def test_a_key_file_with_something_else_in_it_is_refused(tmp_path: Path, content: bytes | None, said: str) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_key(ServiceSettings(api_key_file=str(file)))
+    assert said in str(caught.value)
+    assert "0123" not in str(caught.value)
+    assert "0xff" not in str(caught.value)
+
+
+def test_a_home_folder_of_nobody_is_a_file_that_cannot_be_read() -> None:
+    with pytest.raises(ConfigError, match="the key file cannot be read"):
+        read_key(ServiceSettings(api_key_file="~no-such-user-here/key"))
+
+
+@pytest.mark.parametrize("name", ["api_key_env", "api_key_file"])
+def test_a_key_in_the_place_of_its_place_is_not_shown(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^service\.{name}: that looks like the API key itself") as caught:
+        read_key(ServiceSettings.model_validate({name: SECRET}))
+    assert SECRET not in str(caught.value)
+
+
+def test_the_balance_is_told(server: RunningServer) -> None:
+    found = credits_at(server.url)
+    assert found is not None
+    assert (found.remaining_credits, found.plan_name) == (900, "local")
+
+
+def test_a_wrong_key_is_refused_before_anything_is_sent(server: RunningServer) -> None:
+    with pytest.raises(KeyRefused, match="invalid API key") as caught:
+        credits_at(server.url, "gd_wrong_key")
+    assert caught.value.http_status == 401
+    assert server.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_that_repeats_the_key_does_not_show_it(status: int) -> None:
+    with Scripted(answer(f"the key {SECRET} is unknown".encode(), status=status)) as peer:
+        with pytest.raises(KeyRefused) as caught:
+            credits_at(peer.url)
+        assert str(caught.value) == "the key [API key] is unknown"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(b"not found", status=404),
+        answer(b"", status=307, headers={"Location": "https://elsewhere.example/"}),
+        answer(b"error from server 1011: internal server error", status=500),
+        answer(b"<html>"),
+        answer(b"[]"),
+        answer(b'{"remaining_credits": "many"}'),
+        answer(b'{"plan_name": "\xff"}'),
+        answer(b'{"plan_name": ' + b"[" * 60_000),
+        answer(b'{"remaining_credits": 1, "terms": "' + b"a" * 200_000 + b'"}'),
+    ],
+)
+def test_a_balance_that_is_not_told_is_not_known(reply: bytes) -> None:
+    with Scripted(reply) as peer:
+        assert credits_at(peer.url) is None
+        assert len(peer.requests) == 1
+
+
+def test_nothing_at_the_address_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "PAUSE_S", 0.001)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can take the port
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/asr"
+        with pytest.raises(
+            EndpointUnreachable, match=r"nothing answers at http://127\.0\.0\.1:\d+ \(.+\); check"
+        ) as caught:
+            credits_at(url)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_address_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "PAUSE_S", 0.001)
+    monkeypatch.setattr(account, "PATIENCE_S", 0.1)
+    with Scripted(None) as peer, pytest.raises(EndpointUnreachable, match=r"\(TimeoutError\)"):
+        credits_at(peer.url)
+
+
+def test_a_hiccup_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "PAUSE_S", 0.001)
+    with Scripted(b"", answer(b'{"remaining_credits": 5}')) as peer:
+        found = credits_at(peer.url)
+    assert found is not None
+    assert found.remaining_credits == 5
+
+
+def test_the_key_shows_in_no_repr() -> None:
+    assert SECRET not in repr(Endpoint(url="https://api.gradium.ai/asr", key=SECRET))
+    assert SECRET not in str(Endpoint(url="https://api.gradium.ai/asr", key=SECRET))

@@ -1,0 +1,206 @@
+"""What a failure is: a table of what may arrive, and the class, code and pause it becomes."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import errors
+from pipeline.gradium import classify
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta http-equiv="Content-Language" content="en"><title>{title}</title></head>
+<body><h1>{title}</h1><p>Invalid language setup. Too many requests. The API key of this file format is spent.</p></body>
+</html>"""
+
+REFUSALS = [
+    # documented
+    (500, "error from server 1008: API key is revoked or expired", errors.KeyRefused, 1008),
+    (500, "error from server 1008: missing API key", errors.KeyRefused, 1008),
+    (500, "error from server 1008: invalid api_key", errors.KeyRefused, 1008),
+    (500, "error from server 1008: bad format", errors.AudioRefused, 1008),
+    (500, "error from server 1008: bad setup", errors.SettingsRefused, 1008),
+    (500, "error from server 1008: invalid json_config: temp 7 is not between 0 and 1.5", errors.SettingsRefused, 1008),
+    (500, "error from server 1008: setup message could not be understood", errors.SettingsRefused, 1008),
+    (500, "error from server 1008: no model of this name: foo", errors.SettingsRefused, 1008),
+    (500, "error from server 1011: internal server error", errors.ServerFault, 1011),
+    (500, "unsupported content type for SST 'audio/mpeg'", errors.AudioRefused, None),
+    # seen
+    (500, "error from server 1008: Concurrency limit exceeded: at most 2 sessions", errors.ConcurrencyLimit, 1008),
+    (500, "Concurrency limit exceeded", errors.ConcurrencyLimit, None),
+    (429, "Concurrency limit exceeded", errors.ConcurrencyLimit, None),
+    (503, "error from server 1008: Concurrency limit exceeded", errors.ConcurrencyLimit, 1008),
+    (500, "error from server 1011: Concurrency limit exceeded", errors.ConcurrencyLimit, 1011),
+    (500, "error from server 1008: number of concurrent sessions exceeds the plan", errors.ConcurrencyLimit, 1008),
+    # the words are not known
+    (500, "error from server 1008: Insufficient credits: no credits remaining", errors.CreditsSpent, 1008),
+    (500, "error from server 1008: your monthly quota is exhausted", errors.CreditsSpent, 1008),
+    (402, "Payment Required", errors.CreditsSpent, None),
+    (500, "error from server 1008: audio of 301.0 s is longer than the limit of 300 s", errors.AudioRefused, 1008),
+    (500, "error from server 1008: failed to decode the audio", errors.AudioRefused, 1008),
+    (500, "error from server 1008: sample rate limit is 48000", errors.UnknownFault, 1008),
+    # what is blamed by something that failed inside is not to blame
+    (500, "error from server 1011: language model setup failed", errors.ServerFault, 1011),
+    (500, "error from server 1011: could not read input file", errors.ServerFault, 1011),
+    (500, "error from server 1011: invalid API key for storage", errors.ServerFault, 1011),
+    # middleboxes
+    (401, "", errors.KeyRefused, None),
+    (403, "Forbidden", errors.KeyRefused, None),
+    (404, "404: Not Found", errors.SettingsRefused, None),
+    (413, "", errors.AudioRefused, None),
+    (415, "", errors.AudioRefused, None),
+    (429, "slow down", errors.RateLimited, None),
+    (502, "Bad Gateway", errors.ServerFault, None),
+    (503, "invalid language in API key file format", errors.ServerFault, None),
+    (504, "", errors.ServerFault, None),
+    (408, "", errors.ServerFault, None),
+    (500, "upstream connect error or disconnect before headers", errors.UnknownFault, None),
+    (500, "upstream connection setup timed out", errors.UnknownFault, None),
+    (500, "", errors.UnknownFault, None),
+    (500, "error from server 4242: something new", errors.UnknownFault, 4242),
+    (500, "error from server soon: something new", errors.UnknownFault, None),
+    (418, "I'm a teapot", errors.UnknownFault, None),
+    (204, "", errors.UnknownFault, None),
+    (520, "", errors.UnknownFault, None),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "code"), REFUSALS)
+def test_a_refusal_is_known_by_its_words_before_its_status(
+    status: int, body: str, kind: type[errors.AttemptError], code: int | None
+) -> None:
+    error = classify.refused(status, httpx.Headers(), body)
+    assert type(error) is kind
+    assert (error.http_status, error.code) == (status, code)
+    assert error.message == (body or f"HTTP {status} with an empty body")
+    assert error.billed == "no"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(500, errors.UnknownFault), (502, errors.ServerFault), (504, errors.ServerFault), (429, errors.RateLimited)],
+)
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "text/plain"])
+def test_the_words_of_a_html_page_are_not_the_services(
+    status: int, kind: type[errors.AttemptError], content_type: str
+) -> None:
+    error = classify.refused(status, {"content-type": content_type}, PAGE.format(title="Gateway"))
+    assert type(error) is kind
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])
+def test_a_redirect_says_where_it_would_have_led(status: int) -> None:
+    error = classify.refused(status, httpx.Headers({"Location": "https://elsewhere.example/"}), "")
+    assert type(error) is errors.Redirected
+    assert error.http_status == status
+    if status != 304:
+        assert "https://elsewhere.example/" in error.message
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "kind", "number"),
+    [
+        ("internal error", 1011, errors.ServerFault, 1011),
+        ("error from server 1011: internal server error", None, errors.ServerFault, 1011),
+        ("error from server 1008: API key is revoked or expired", None, errors.KeyRefused, 1008),
+        ("Concurrency limit exceeded", 1008, errors.ConcurrencyLimit, 1008),
+        ("Concurrency limit exceeded", None, errors.ConcurrencyLimit, None),
+        ("invalid language 'xx'", 1008, errors.SettingsRefused, 1008),
+        ("Insufficient credits", "1008", errors.CreditsSpent, 1008),
+        ("corrupt audio", "policy", errors.AudioRefused, None),
+        ("something new", None, errors.StreamError, None),
+        ("something new", 10**20, errors.StreamError, None),
+        ("", None, errors.StreamError, None),
+    ],
+)
+def test_an_error_within_the_stream(
+    message: str, code: int | str | None, kind: type[errors.AttemptError], number: int | None
+) -> None:
+    error = classify.in_stream(message, code)
+    assert type(error) is kind
+    assert (error.http_status, error.code, error.billed) == (200, number, "maybe")
+    assert error.message == (message or "an error without a message")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("0", 0.0),
+        ("1.5", 1.5),
+        ("999999999", 999_999_999.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("9999999999999999", None),
+        ("-5", None),
+        ("1e9", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 31 Feb 2031 00:00:00 GMT", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 2031 23:59:59 +99999999999999999999", None),
+        ("٣", None),
+    ],
+)
+def test_retry_after_is_read_where_it_makes_sense(value: str, seconds: float | None) -> None:
+    assert classify.refused(503, {"retry-after": value}, "").retry_after_s == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    until = datetime.now(UTC) + timedelta(seconds=90)
+    pause = classify.refused(429, {"retry-after": format_datetime(until, usegmt=True)}, "").retry_after_s
+    assert pause is not None
+    assert 80 < pause <= 90
+
+
+@given(st.text(max_size=40) | st.from_regex(re.compile(r"\w{3}, [0-9]{1,5} \w{3} [0-9]{1,6} [0-9:]{1,8} [+-]?\w{1,9}")))
+def test_no_retry_after_is_odd_enough_to_break_anything(value: str) -> None:
+    pause = classify.refused(503, {"retry-after": value}, "").retry_after_s
+    assert pause is None or pause >= 0
+
+
+@given(st.integers(201, 599), st.text(max_size=80))
+def test_whatever_is_said_becomes_an_error_of_ours(status: int, body: str) -> None:
+    assert isinstance(classify.refused(status, {}, body), errors.AttemptError)
+    assert isinstance(classify.in_stream(body, body), errors.AttemptError)
+
+
+@pytest.mark.parametrize(
+    ("error", "streaming", "kind"),
+    [
+        (httpx.ConnectError("refused"), False, errors.ConnectionFailed),
+        (httpx.ConnectTimeout("server disconnected"), False, errors.ConnectionFailed),
+        (httpx.ConnectTimeout("connection reset"), True, errors.StreamCut),
+        (httpx.ReadTimeout("no byte"), False, errors.AttemptTimeout),
+        (httpx.ReadTimeout("no byte"), True, errors.AttemptTimeout),
+        (TimeoutError(), True, errors.AttemptTimeout),
+        (httpx.ReadError("payload is not completed"), True, errors.StreamCut),
+        (ConnectionResetError("reset by peer"), False, errors.ConnectionFailed),
+    ],
+)
+def test_a_broken_exchange(error: Exception, streaming: bool, kind: type[errors.AttemptError]) -> None:
+    found = classify.transport(error, bytes_sent=10, streaming=streaming)
+    assert type(found) is kind
+    assert (found.bytes_sent, found.billed) == (10, "maybe")
+    assert type(error).__name__ in found.message
+
+
+def test_an_exchange_that_broke_before_a_byte_was_sent_costs_nothing() -> None:
+    assert classify.transport(httpx.ConnectError("refused"), bytes_sent=0, streaming=False).billed == "no"
+
+
+def test_presentable_text_holds_no_key_and_has_bounds() -> None:
+    said = classify.presentable("the key gd_secret is unknown. " + "x" * 5000, "gd_secret")
+    assert said.startswith("the key [API key] is unknown.")
+    assert len(said) == classify.MAX_MESSAGE
+
+
+def test_a_key_at_the_place_where_the_text_is_cut_leaves_no_piece() -> None:
+    assert "gd_" not in classify.presentable("x" * (classify.MAX_MESSAGE - 4) + "gd_secret", "gd_secret")

@@ -1,0 +1,521 @@
+"""The exchange with a real server process, and with peers that send what no server should."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import random
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from pipeline import errors
+from pipeline.config.settings import ServiceSettings, TimeoutSettings
+from pipeline.gradium.client import GradiumClient
+from pipeline.gradium.request import request_settings
+from pipeline.gradium.transport import http_client
+from pipeline.model import Answer, Clip, Endpoint, Utterance
+from pipeline.server.faults.table import KINDS
+from pipeline.server.fingerprint import fingerprint_words
+from tests.gradium.scripted import Scripted, answer
+from tests.server.bodies import RATE, encoded, noise, sha256, wav
+from tests.servers import KEY, RunningServer, start_server
+
+SECONDS = 2.5
+READY = b'{"type":"ready","request_id":"r-1","model_name":"m","delay_in_frames":16}\n'
+WORD = b'{"type":"text","text":"one","start_s":2.28}\n{"type":"end_text","stop_s":2.78}\n'
+END = b'{"type":"end_of_stream"}\n'
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+BROKEN: list[tuple[str, type[errors.AttemptError]]] = [
+    ('kind = "internal_error"', errors.ServerFault),
+    ('kind = "policy"\nmessage = "bad setup"', errors.SettingsRefused),
+    ('kind = "policy"\nmessage = "something new"', errors.UnknownFault),
+    ('kind = "proxy_rejection"', errors.UnknownFault),
+    ('kind = "proxy_rejection"\nmessage = "unsupported content type for SST \'audio/mpeg\'"', errors.AudioRefused),
+    ('kind = "rate_limited"\nretry_after_s = 7', errors.RateLimited),
+    ('kind = "unavailable"\nretry_after_s = 30', errors.ServerFault),
+    ('kind = "bad_gateway"', errors.ServerFault),
+    ('kind = "bad_gateway"\nstatus = 504', errors.ServerFault),
+    ('kind = "reset_before_answer"', errors.ConnectionFailed),
+    ('kind = "reset_in_stream"', errors.StreamCut),
+    ('kind = "cut"\nat_byte = 0', errors.StreamCut),
+    ('kind = "cut"\nat_byte = 1', errors.StreamCut),
+    ('kind = "cut"\nat_byte = 300', errors.StreamCut),
+    ('kind = "cut"\nat_byte = 100000', errors.StreamCut),
+    ('kind = "hang"', errors.AttemptTimeout),
+    ('kind = "drip"\ninterval_s = 0.05', errors.AttemptTimeout),
+    ('kind = "session_cap"\ncap = 0', errors.ConcurrencyLimit),
+    ('kind = "session_cap"\ncap = 0\ndress = "rate_limited"', errors.ConcurrencyLimit),
+    ('kind = "session_cap"\ncap = 0\ndress = "in_stream"', errors.ConcurrencyLimit),
+    ('kind = "key_revoked"', errors.KeyRefused),
+    ('kind = "settings_refused"\nkeys = ["language"]', errors.EmptyAnswer),
+    ('kind = "stream_error"', errors.ServerFault),
+    ('kind = "stream_error"\nmessage = "something new"\nafter_words = 2', errors.ServerFault),
+    ('kind = "malformed_line"', errors.StreamMalformed),
+    ('kind = "invalid_utf8"', errors.StreamMalformed),
+    ('kind = "long_line"\nsize_bytes = 3000000', errors.StreamMalformed),
+    ('kind = "empty_200"', errors.EmptyAnswer),
+]
+HONEST = [
+    'kind = "hang"\nfor_s = 0.05',
+    'kind = "drip"\ninterval_s = 0\nchunk_bytes = 7',
+    'kind = "duplicate_messages"',
+    'kind = "no_end_text"',
+    'kind = "no_end_text"\nlast_only = true',
+    'kind = "no_stop_s"',
+    'kind = "times_backwards"\nby_s = 1.5',
+    'kind = "other_delay"\ndelay_in_frames = 40',
+    'kind = "no_ready"',
+    'kind = "no_end_of_stream"',
+    'kind = "untidy_lines"',
+    'kind = "odd_chunks"',
+    'kind = "unknown_types"',
+]
+ELSEWHERE = {"redirect", "connection_refused", "credits_spent"}
+"""Kinds that have a test of their own below."""
+
+
+def body_for(fault: str) -> bytes:
+    """Each fault strikes a body of its own, so that one server serves them all."""
+    return wav(noise(fault, SECONDS))
+
+
+def faults_file(faults: Sequence[str]) -> str:
+    return "\n".join(f'[[fault]]\n{fault}\nsha256 = "{sha256(body_for(fault))}"' for fault in faults)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    once = f'[[fault]]\nkind = "internal_error"\ntimes = 1\nsha256 = "{sha256(body_for("once"))}"'
+    with start_server(faults=faults_file([*(fault for fault, _ in BROKEN), *HONEST]) + "\n" + once) as running:
+        yield running
+
+
+def clip_of(path: Path, body: bytes, content_type: str = "audio/wav", duration_s: float = SECONDS) -> Clip:
+    path.write_bytes(body)
+    return Clip(
+        utterance=Utterance(id="u", audio=str(path)),
+        clip=0,
+        path=str(path),
+        content_type=content_type,
+        size_bytes=len(body),
+        start_s=0.0,
+        duration_s=duration_s,
+    )
+
+
+def ask(
+    url: str,
+    *clips: Clip,
+    key: str = KEY,
+    deadline_s: float = 20,
+    idle_s: float = 10,
+    trust_env: bool = False,
+    **json_config: Any,
+) -> list[Answer]:
+    """The answers to the clips, all asked at once."""
+
+    async def together() -> list[Answer]:
+        timeouts = TimeoutSettings(attempt_base_s=deadline_s, attempt_per_audio_s=0)
+        settings = request_settings(ServiceSettings(json_config=json_config))
+        async with http_client(connect_s=5, idle_s=idle_s, trust_env=trust_env) as http:
+            client = GradiumClient(http, Endpoint(url=url, key=key), settings, timeouts)
+            return await asyncio.gather(*map(client.transcribe, clips))
+
+    return asyncio.run(together())
+
+
+def failure(url: str, clip: Clip, **options: Any) -> errors.AttemptError:
+    with pytest.raises(errors.AttemptError) as caught:
+        ask(url, clip, **options)
+    return caught.value
+
+
+def right(samples: bytes, rate: int = RATE) -> list[tuple[str, float, float]]:
+    return [(text, start, round(stop, 3)) for text, start, stop in fingerprint_words(samples, rate)]
+
+
+def said(found: Answer) -> list[tuple[str, float, float | None]]:
+    return [(word.text, word.start_s, word.stop_s) for word in found.words]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Clip:
+    return clip_of(tmp_path / "clip.wav", wav(noise("plain", SECONDS)))
+
+
+# -- good answers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay_in_frames", [7, 16, 48])
+def test_words_have_the_times_of_the_audio_whatever_the_delay(
+    server: RunningServer, clip: Clip, delay_in_frames: int
+) -> None:
+    (found,) = ask(server.url, clip, delay_in_frames=delay_in_frames)
+    assert said(found) == right(noise("plain", SECONDS))
+    assert (found.flags, found.model, found.http_status) == ((), "local-fingerprint", 200)
+    assert found.request_id
+    assert found.bytes_sent == clip.size_bytes
+    assert found.latency_s > 0
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32"])
+def test_wav_of_each_depth(server: RunningServer, tmp_path: Path, subtype: str) -> None:
+    samples = noise(subtype, SECONDS)
+    (found,) = ask(server.url, clip_of(tmp_path / "a.wav", encoded(samples, "WAV", subtype)))
+    assert said(found) == right(samples)
+
+
+def test_raw_samples(server: RunningServer, tmp_path: Path) -> None:
+    samples = noise("raw", SECONDS, 24_000)
+    (found,) = ask(server.url, clip_of(tmp_path / "a.pcm", samples, "audio/pcm"))
+    assert said(found) == right(samples, 24_000)
+
+
+def test_opus(server: RunningServer) -> None:
+    path = Path("manifests/sample/keys.ogg")
+    (found,) = ask(
+        server.url,
+        Clip(
+            utterance=Utterance(id="u", audio=str(path)),
+            clip=0,
+            path=str(path),
+            content_type="audio/ogg",
+            size_bytes=path.stat().st_size,
+            start_s=0,
+            duration_s=300,
+        ),
+    )
+    assert [start for _, start, _ in said(found)] == [float(second) for second in range(len(found.words))]
+    assert found.words
+
+
+def test_silence_is_an_answer_without_words(server: RunningServer, tmp_path: Path) -> None:
+    (found,) = ask(server.url, clip_of(tmp_path / "a.wav", wav(bytes(2 * RATE))))
+    assert (found.words, found.flags) == ((), ("no_words",))
+
+
+def test_answers_do_not_mix_with_many_at_once(server: RunningServer, tmp_path: Path) -> None:
+    clips = [clip_of(tmp_path / f"{n}.wav", wav(noise(f"many {n}", 1.0))) for n in range(40)]
+    found = ask(server.url, *clips)
+    assert [said(answer) for answer in found] == [right(noise(f"many {n}", 1.0)) for n in range(40)]
+    assert len({answer.request_id for answer in found}) == 40
+
+
+def test_a_long_clip_is_sent_whole(server: RunningServer, tmp_path: Path) -> None:
+    samples = random.Random(1).randbytes(120 * RATE * 2)
+    (found,) = ask(server.url, clip_of(tmp_path / "a.wav", wav(samples), duration_s=120))
+    assert said(found) == right(samples)
+
+
+def test_the_second_attempt_sends_the_whole_body_again(server: RunningServer, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "a.wav", body_for("once"))
+    first = failure(server.url, clip)
+    assert isinstance(first, errors.ServerFault)
+    assert first.bytes_sent == clip.size_bytes
+    (found,) = ask(server.url, clip)
+    assert said(found) == right(noise("once", SECONDS))
+    assert server.stats()["bodies"][sha256(body_for("once"))] == {"requests": 2, "answered": 1}
+
+
+@pytest.mark.parametrize("fault", HONEST)
+def test_an_odd_answer_still_gives_its_words(server: RunningServer, tmp_path: Path, fault: str) -> None:
+    (found,) = ask(server.url, clip_of(tmp_path / "a.wav", body_for(fault)))
+    wanted = right(noise(fault, SECONDS))
+    if "times_backwards" in fault:
+        assert found.flags == ("times_backwards",)
+        assert sorted(word.text for word in found.words) == sorted(text for text, _, _ in wanted)
+        assert [word.start_s for word in found.words] == sorted(word.start_s for word in found.words)
+        return
+    if "no_stop_s" in fault or fault == 'kind = "no_end_text"':
+        assert said(found) == [(text, start, None) for text, start, _ in wanted]
+    elif "last_only" in fault:
+        assert said(found) == [*wanted[:-1], (*wanted[-1][:2], None)]
+    else:
+        assert said(found) == wanted
+    assert found.flags == ()
+    assert (found.request_id is None) == ("no_ready" in fault)
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fault", "kind"), BROKEN)
+def test_a_fault_becomes_its_error(
+    server: RunningServer, tmp_path: Path, fault: str, kind: type[errors.AttemptError]
+) -> None:
+    clip = clip_of(tmp_path / "a.wav", body_for(fault))
+    silent = fault.startswith(('kind = "hang"', 'kind = "drip"'))
+    error = failure(server.url, clip, deadline_s=0.4 if silent else 20)
+    assert type(error) is kind
+    assert error.message
+    assert error.bytes_sent == clip.size_bytes
+    assert KEY not in str(error)
+    if "retry_after_s = 7" in fault:
+        assert error.retry_after_s == 7
+    if "retry_after_s = 30" in fault:
+        assert 25 < (error.retry_after_s or 0) <= 30
+    if kind in (errors.StreamCut, errors.StreamMalformed, errors.AttemptTimeout, errors.ConnectionFailed):
+        assert error.billed == "maybe"
+
+
+def test_every_kind_of_fault_is_tested_here() -> None:
+    named = {fault.split('"')[1] for fault in [*(fault for fault, _ in BROKEN), *HONEST]}
+    assert named | ELSEWHERE == set(KINDS)
+
+
+def test_the_stream_id_of_a_broken_answer_is_kept(server: RunningServer, tmp_path: Path) -> None:
+    error = failure(server.url, clip_of(tmp_path / "a.wav", body_for('kind = "stream_error"')))
+    assert error.request_id
+    assert error.code == 1011
+
+
+def test_a_silent_service_is_given_up_before_the_deadline(server: RunningServer, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "a.wav", body_for('kind = "hang"'))
+    assert isinstance(failure(server.url, clip, idle_s=0.2), errors.AttemptTimeout)
+
+
+def test_the_deadline_is_told_in_its_error(server: RunningServer, tmp_path: Path) -> None:
+    error = failure(server.url, clip_of(tmp_path / "a.wav", body_for('kind = "hang"')), deadline_s=0.2)
+    assert error.message == "no complete answer within 0.2 s for 2.5 s of audio"
+
+
+def test_a_wrong_key_is_refused(server: RunningServer, clip: Clip) -> None:
+    error = failure(server.url, clip, key="gd_another_key")
+    assert isinstance(error, errors.KeyRefused)
+    assert error.code == 1008
+
+
+def test_audio_that_the_service_cannot_read_is_its_own_fault(server: RunningServer, tmp_path: Path) -> None:
+    assert isinstance(failure(server.url, clip_of(tmp_path / "a.wav", b"no audio")), errors.AudioRefused)
+    mp3 = clip_of(tmp_path / "a.mp3", b"ID3", "audio/mpeg")
+    assert isinstance(failure(server.url, mp3), errors.AudioRefused)
+
+
+def test_audio_that_is_too_long_is_refused(server: RunningServer, tmp_path: Path) -> None:
+    long = clip_of(tmp_path / "a.wav", wav(bytes(2 * 301 * 1000), rate=1000))
+    assert isinstance(failure(server.url, long), errors.AudioRefused)
+
+
+def test_a_redirect_is_not_followed_and_the_key_stays_here(clip: Clip) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        location = f"http://127.0.0.1:{target.getsockname()[1]}/api/post/speech/asr"
+        faults = [
+            f'[[fault]]\nkind = "redirect"\nlocation = "{location}"\nstatus = {status}\nat_most = 1\n'
+            for status in (301, 302, 303, 307, 308)
+        ]
+        with start_server(faults="".join(faults)) as server:
+            found = [failure(server.url, clip) for _ in faults]
+        target.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            target.accept()
+    for error in found:
+        assert isinstance(error, errors.Redirected)
+        assert location in error.message
+
+
+def test_a_port_where_nobody_listens(clip: Clip) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        error = failure(f"http://127.0.0.1:{unused.getsockname()[1]}/asr", clip)
+    assert isinstance(error, errors.ConnectionFailed)
+    assert (error.bytes_sent, error.billed) == (0, "no")
+
+
+def test_spent_credits_are_the_accounts_fault(tmp_path: Path) -> None:
+    clips = [clip_of(tmp_path / f"{n}.wav", wav(noise(f"spent {n}", 1))) for n in range(2)]
+    with start_server(faults='[[fault]]\nkind = "credits_spent"\nafter_audio_s = 1') as server:
+        ask(server.url, clips[0])
+        assert isinstance(failure(server.url, clips[1]), errors.CreditsSpent)
+
+
+def test_a_server_that_goes_away_takes_its_connections_with_it(tmp_path: Path) -> None:
+    clips = [clip_of(tmp_path / f"{n}.wav", wav(noise(f"outage {n}", 1))) for n in range(3)]
+    with start_server(faults='[[fault]]\nkind = "connection_refused"\nfor_s = 60') as server:
+        assert isinstance(failure(server.url, clips[0]), errors.ConnectionFailed)
+        assert isinstance(failure(server.url, clips[1]), errors.ConnectionFailed)
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_became_shorter_is_the_items_fault(server: RunningServer, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    clip = clip_of(path, wav(noise("shorter", 30)))
+    with path.open("r+b") as file:
+        file.truncate(600_000)
+    error = failure(server.url, clip)
+    assert isinstance(error, errors.AudioUnreadable)
+    assert error.message == "cannot be read: it became shorter while it was being sent"
+    assert error.bytes_sent == 600_000
+
+
+def test_a_file_that_is_gone_is_missing_and_nothing_is_sent(server: RunningServer, clip: Clip) -> None:
+    Path(clip.path).unlink()
+    error = failure(server.url, clip)
+    assert isinstance(error, errors.AudioMissing)
+    assert clip.path in error.message
+    assert (error.bytes_sent, error.billed) == (0, "no")
+
+
+def test_a_file_that_cannot_be_read_is_the_items_fault(server: RunningServer, clip: Clip) -> None:
+    Path(clip.path).unlink()
+    Path(clip.path).mkdir()
+    assert isinstance(failure(server.url, clip), errors.AudioUnreadable)
+
+
+# -- the wire ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_request_is_what_the_documentation_asks_for(clip: Clip) -> None:
+    with Scripted(answer(READY + END, headers=NDJSON)) as peer:
+        ask(peer.url, clip, delay_in_frames=24)
+    (request,) = peer.requests
+    lines = request.head.lower().splitlines()
+    assert lines[0].startswith("post /api/post/speech/asr?model=default&json_config=%7b%22language%22")
+    assert "http/1.1" in lines[0]
+    assert f"x-api-key: {KEY}" in lines
+    assert "content-type: audio/wav" in lines
+    assert f"content-length: {clip.size_bytes}" in lines
+    assert "accept-encoding: identity" in lines
+    assert not [line for line in lines if line.startswith(("transfer-encoding", "cookie", "expect"))]
+    assert request.body == Path(clip.path).read_bytes()
+
+
+def test_settings_arrive_as_they_were_set(server: RunningServer, clip: Clip) -> None:
+    words = ["Zürich", "a+b", "50%", "x&y=z", "#1"]
+    ask(server.url, clip, keywords={"words": words}, temp=0.5)
+    with Scripted(answer(READY + END, headers=NDJSON)) as peer:
+        ask(peer.url, clip, keywords={"words": words})
+    query = parse_qs(peer.requests[0].head.split()[1].partition("?")[2], strict_parsing=True)
+    assert json.loads(query["json_config"][0])["keywords"]["words"] == words
+
+
+def test_an_answer_without_length_that_says_end_of_stream_is_whole(clip: Clip) -> None:
+    with Scripted(answer(READY + WORD + END, headers=NDJSON, framed=False)) as peer:
+        (found,) = ask(peer.url, clip)
+    assert said(found) == [("one", 1.0, 1.5)]
+
+
+@pytest.mark.parametrize("body", [b"", READY, READY + WORD, READY + WORD + END[:-4]])
+def test_an_answer_without_length_that_does_not_say_so_may_be_cut(clip: Clip, body: bytes) -> None:
+    with Scripted(answer(body, headers=NDJSON, framed=False)) as peer:
+        error = failure(peer.url, clip)
+    assert isinstance(error, errors.StreamCut | errors.StreamMalformed)
+    assert error.request_id == ("r-1" if body else None)
+
+
+def test_an_answer_shorter_than_its_length_is_cut(clip: Clip) -> None:
+    with Scripted(answer(READY + WORD + END, headers=NDJSON)[: -len(END)]) as peer:
+        assert isinstance(failure(peer.url, clip), errors.StreamCut)
+
+
+def test_a_compressed_answer_is_refused_unread(clip: Clip) -> None:
+    bomb = gzip.compress(bytes(1 << 24))
+    with Scripted(answer(bomb, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
+        error = failure(peer.url, clip)
+    assert isinstance(error, errors.StreamMalformed)
+    assert error.message == "the answer is compressed, which was not asked for"
+
+
+@pytest.mark.parametrize("body", [b"<html>Please log in to this network</html>", b"OK", b'{"status":"ok"}'])
+def test_a_200_of_somebody_else_is_no_answer(clip: Clip, body: bytes) -> None:
+    with Scripted(answer(body)) as peer:
+        assert isinstance(failure(peer.url, clip), errors.StreamMalformed)
+
+
+@pytest.mark.parametrize("body", [b"", b"\n\r\n \n"])
+def test_a_200_with_nothing_in_it_is_no_silence(clip: Clip, body: bytes) -> None:
+    with Scripted(answer(body, headers=NDJSON)) as peer:
+        assert isinstance(failure(peer.url, clip), errors.EmptyAnswer)
+
+
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00" * 99])
+def test_what_is_no_http_is_a_failed_connection(clip: Clip, reply: bytes) -> None:
+    with Scripted(reply) as peer:
+        assert isinstance(failure(peer.url, clip), errors.ConnectionFailed)
+
+
+def test_a_refusal_that_breaks_off_is_still_that_refusal(clip: Clip) -> None:
+    reply = answer(b"error from server 1008: Concurrency limit exceeded" + bytes(50), status=500)[:-50]
+    with Scripted(reply) as peer:
+        error = failure(peer.url, clip)
+    assert isinstance(error, errors.ConcurrencyLimit)
+    assert error.http_status == 500
+
+
+def test_an_endless_refusal_is_read_no_further_than_needed(clip: Clip) -> None:
+    with Scripted(answer(b"x" * 20_000_000, status=500)) as peer:
+        error = failure(peer.url, clip)
+    assert isinstance(error, errors.UnknownFault)
+    assert len(error.message) == 2000
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(f"error from server 1008: API key {KEY} is revoked or expired".encode(), status=500),
+        answer(b'{"type":"error","message":"API key ' + KEY.encode() + b' is revoked or expired"}\n', headers=NDJSON),
+        answer(b"", status=307, headers={"Location": f"https://elsewhere.example/?key={KEY}"}),
+        answer(f"<p>{KEY}</p>".encode()),
+        answer(f"{'x' * 1990} {KEY}".encode(), status=500),
+    ],
+)
+def test_a_service_that_repeats_the_key_does_not_get_it_into_an_error(clip: Clip, reply: bytes) -> None:
+    with Scripted(reply) as peer:
+        error = failure(peer.url, clip)
+    chain: list[BaseException | None] = [error, error.__cause__, error.__context__]
+    for found in chain:
+        assert KEY[:6] not in f"{found!r} {found}"
+    assert KEY[:6] not in error.message
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_is_not_asked(
+    server: RunningServer, clip: Clip, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with Scripted(answer(b"", status=502)) as proxy:
+        monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        (found,) = ask(server.url, clip)
+        assert said(found) == right(noise("plain", SECONDS))
+        assert proxy.requests == []
+
+
+def test_a_proxy_of_the_environment_is_asked_with_trust_env(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Scripted(answer(READY + WORD + END, headers=NDJSON)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        (found,) = ask("http://localhost:1/asr", clip, trust_env=True)
+    assert said(found) == [("one", 1.0, 1.5)]
+    assert proxy.requests[0].head.startswith("POST http://localhost:1/asr?")
+
+
+def test_certificates_named_by_the_environment_are_not_read(
+    server: RunningServer, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/there/is/no/such/file")
+    (found,) = ask(server.url, clip)
+    assert found.words
+
+
+def test_a_clip_that_is_given_up_ends_its_request(clip: Clip) -> None:
+    async def cancelled(url: str) -> None:
+        settings = request_settings(ServiceSettings())
+        async with http_client(connect_s=5, idle_s=5, trust_env=False) as http:
+            client = GradiumClient(http, Endpoint(url=url, key=KEY), settings, TimeoutSettings())
+            task = asyncio.create_task(client.transcribe(clip))
+            while not peer.requests:  # noqa: ASYNC110  the peer is a thread, and sets no event of this loop
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    with Scripted(None) as peer:  # it is done when the client has gone
+        asyncio.run(cancelled(peer.url))

@@ -1,0 +1,245 @@
+"""NDJSON as it arrives: any bytes, cut anywhere, end as messages or as one of the project's errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.errors import AttemptError, KeyRefused, StreamMalformed
+from pipeline.gradium import ndjson, wire
+from pipeline.gradium.ndjson import MAX_ANSWER_BYTES, MAX_LINE_BYTES, MessageDecoder
+from pipeline.gradium.words import Listener
+
+READY: dict[str, Any] = {"type": "ready", "request_id": "r-1", "model_name": "m", "delay_in_frames": 16}
+HOLA: dict[str, Any] = {"type": "text", "text": "mañana", "start_s": 2.0, "stream_id": 0}
+END: dict[str, Any] = {"type": "end_text", "stop_s": 2.5, "stream_id": 0}
+STREAM = [READY, {"type": "step", "vad": [], "step_idx": 3}, HOLA, END, {"type": "end_of_stream"}]
+
+
+def decoded(chunks: Iterable[bytes]) -> list[wire.AnyMessage]:
+    decoder = MessageDecoder()
+    messages = [message for chunk in chunks for message in decoder.feed(chunk)]
+    return [*messages, *decoder.close()]
+
+
+def heard(chunks: Iterable[bytes]) -> Listener:
+    decoder, listener = MessageDecoder(), Listener(0.0)
+    for chunk in chunks:
+        listener.hear(decoder.feed(chunk))
+    listener.hear(decoder.close())
+    return listener
+
+
+def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:
+    inside = sorted({place % (len(stream) + 1) for place in places})
+    return [stream[start:stop] for start, stop in zip([0, *inside], [*inside, len(stream)], strict=True)]
+
+
+def written(messages: Sequence[dict[str, Any]], end: str = "\n") -> bytes:
+    return "".join(json.dumps(message, ensure_ascii=False) + end for message in messages).encode()
+
+
+places = st.lists(st.integers(min_value=0, max_value=2**16), max_size=20)
+number = st.floats(min_value=-10, max_value=1e6) | st.integers(min_value=0, max_value=300)
+stream_id = st.none() | st.integers(min_value=0, max_value=3)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+message = st.one_of(
+    st.fixed_dictionaries({"type": st.just("ready"), "request_id": text, "delay_in_frames": st.integers(0, 60)}),
+    st.fixed_dictionaries({"type": st.just("text"), "text": text, "start_s": number, "stream_id": stream_id}),
+    st.fixed_dictionaries(
+        {"type": st.just("end_text")}, optional={"stop_s": st.none() | number, "stream_id": stream_id}
+    ),
+    st.fixed_dictionaries({"type": st.just("step"), "vad": st.lists(number, max_size=3)}),
+    st.fixed_dictionaries({"type": st.sampled_from(["speaker_change", "", "TEXT"]), "text": st.integers()}),
+    st.just({"type": "end_of_stream"}),
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=8,
+)
+odd_message = st.builds(
+    lambda kind, fields: {**fields, "type": kind},
+    st.sampled_from(["ready", "text", "end_text", "step", "end_of_stream", "error", "new"]),
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "text",
+                "start_s",
+                "stop_s",
+                "stream_id",
+                "delay_in_frames",
+                "frame_size",
+                "sample_rate",
+                "code",
+                "message",
+            ]
+        ),
+        json_values,
+        max_size=6,
+    ),
+)
+some_bytes = st.one_of(
+    st.binary(max_size=300),
+    st.lists(odd_message, max_size=6).map(lambda messages: json.dumps(messages)[1:-1].replace("}, {", "}\n{").encode()),
+    st.builds(
+        lambda stream, noise, place: stream[: place % len(stream)] + noise + stream[place % len(stream) :],
+        st.just(written(STREAM)),
+        st.binary(max_size=8),
+        st.integers(min_value=0),
+    ),
+)
+
+
+@given(some_bytes, places)
+@example(b'{"type":"ready","delay_in_frames":' + b"9" * 400 + b"}", [])
+@example(b'{"type":"ready","delay_in_frames":16,"frame_size":' + b"9" * 400 + b',"sample_rate":1}', [])
+def test_any_bytes_end_as_words_or_as_an_error_of_ours(stream: bytes, cuts: list[int]) -> None:
+    try:
+        words, _ = heard(cut(stream, cuts)).words(duration_s=300, channel=0, clip=0)
+    except AttemptError:
+        return
+    assert all(0 <= word.start_s <= (word.stop_s or 300) <= 300 for word in words)
+
+
+@given(st.lists(message, max_size=8), st.sampled_from(["\n", "\r\n", "\n\n", " \r\n\r\n"]), st.booleans(), places)
+def test_where_a_valid_stream_is_cut_makes_no_difference(
+    messages: list[dict[str, Any]], end: str, bom: bool, cuts: list[int]
+) -> None:
+    stream = (ndjson.BOM if bom else b"") + written(messages, end)
+    whole = decoded([stream])
+    assert decoded(cut(stream, cuts)) == whole
+    assert len(whole) == sum(message["type"] not in ("speaker_change", "", "TEXT") for message in messages)
+
+
+@given(some_bytes, places)
+def test_where_a_broken_stream_is_cut_makes_no_difference_to_what_was_heard(stream: bytes, cuts: list[int]) -> None:
+    def outcome(chunks: list[bytes]) -> object:
+        try:
+            return heard(chunks).words(duration_s=300, channel=0, clip=0)
+        except AttemptError as error:
+            return type(error)
+
+    lines = [line + b"\n" for line in stream.split(b"\n")]
+    assert outcome(cut(b"".join(lines), cuts)) == outcome(lines)
+
+
+def test_an_object_over_two_lines_or_two_on_one_line_is_no_message() -> None:
+    for stream in (b'{"type":\n"step"}\n', b'{"type":"step"}{"type":"step"}\n'):
+        with pytest.raises(StreamMalformed):
+            decoded([stream])
+
+
+def test_each_byte_alone_is_enough() -> None:
+    stream = ndjson.BOM + written(STREAM, "\r\n")
+    assert decoded(stream[at : at + 1] for at in range(len(stream))) == decoded([stream])
+
+
+def test_a_character_cut_in_two_is_whole_again() -> None:
+    stream = written([HOLA])
+    inside = stream.index("ñ".encode()) + 1
+    assert decoded([stream[:inside], stream[inside:]]) == [wire.Text("mañana", 2.0, 0)]
+
+
+def test_the_last_line_needs_no_newline() -> None:
+    assert decoded([written(STREAM).rstrip(b"\n")]) == decoded([written(STREAM)])
+
+
+def test_blank_lines_say_nothing() -> None:
+    assert decoded([b"\n \r\n\t\n\n"]) == []
+
+
+def test_a_bom_within_the_stream_is_no_mark() -> None:
+    with pytest.raises(StreamMalformed):
+        decoded([written([READY]), ndjson.BOM + written([HOLA])])
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"type":"speaker_change","at":[1]}', b'{"type":"","text":5}', b'{"a":1,"type":"x"}']
+)
+def test_unknown_types_are_passed_over(line: bytes) -> None:
+    assert decoded([written([READY]) + line + b"\n" + written([HOLA])])[1:] == [wire.Text("mañana", 2.0, 0)]
+
+
+def test_new_fields_of_known_types_are_passed_over() -> None:
+    assert decoded([written([{**HOLA, "confidence": {"of": [0.9]}}])]) == [wire.Text("mañana", 2.0, 0)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"<html>502 Bad Gateway</html>",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"type":7}',
+        b'{"type":"text","text":"hal',
+        b'{"type":"text","text":"no time"}',
+        b'{"type":"text","text":"late","start_s":"2.0"}',
+        b'{"type":"text","text":"huge","start_s":1e999}',
+        b'{"type":"text","text":"huge","start_s":' + b"9" * 5000 + b"}",
+        b'{"type":"text","text":"a","start_s":NaN}',
+        b'{"type":"text","text":"a","start_s":1,"stream_id":99999999999}',
+        b'{"type":"text","text":"\\ud800","start_s":1}',
+        b'{"type":"text","text":"\xff\xfe","start_s":1}',
+        b'{"type":"step","vad":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"news","vad":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"text","text":"a","start_s":1} {"type":',
+    ],
+)
+def test_a_line_that_is_no_message_spoils_the_answer(line: bytes) -> None:
+    with pytest.raises(StreamMalformed) as caught:
+        decoded([written([READY]), line + b"\n", written([HOLA])])
+    assert caught.value.billed == "maybe"
+    assert len(caught.value.message) < 600
+
+
+def test_an_error_before_a_broken_line_is_heard_even_in_the_same_chunk() -> None:
+    error = {"type": "error", "message": "API key is revoked or expired", "code": 1008}
+    with pytest.raises(KeyRefused):
+        heard([written([READY, error]) + b"<html>\n"])
+
+
+def test_an_error_before_an_endless_line_is_heard_even_in_the_same_chunk() -> None:
+    error = {"type": "error", "message": "API key is revoked or expired", "code": 1008}
+    with pytest.raises(KeyRefused):
+        heard([written([error]) + b"a" * (MAX_LINE_BYTES + 1)])
+
+
+def line_of(size: int) -> bytes:
+    head, tail = b'{"type":"text","start_s":1,"text":"', b'"}'
+    return head + b"a" * (size - len(head) - len(tail)) + tail
+
+
+@pytest.mark.parametrize("chunk", [1000, 1 << 16, 3 << 20])
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_line_may_be_as_long_as_the_limit_and_no_longer(chunk: int, end: bytes) -> None:
+    def chunks(size: int) -> list[bytes]:
+        stream = written([READY]) + line_of(size) + end
+        return [stream[at : at + chunk] for at in range(0, len(stream), chunk)]
+
+    assert len(decoded(chunks(MAX_LINE_BYTES))) == 2
+    with pytest.raises(StreamMalformed, match="longer than 1 MB"):
+        decoded(chunks(MAX_LINE_BYTES + 1))
+
+
+def test_an_endless_line_is_given_up_at_the_limit_and_not_at_its_end() -> None:
+    decoder, chunk = MessageDecoder(), b"a" * (1 << 16)
+    for _ in range(MAX_LINE_BYTES // len(chunk)):
+        assert list(decoder.feed(chunk)) == []
+    with pytest.raises(StreamMalformed, match="longer than 1 MB"):
+        list(decoder.feed(b"a"))
+
+
+def test_an_endless_answer_is_given_up() -> None:
+    decoder, lines = MessageDecoder(), (b" " * 1023 + b"\n") * 1024
+    for _ in range(MAX_ANSWER_BYTES // len(lines)):
+        assert list(decoder.feed(lines)) == []
+    with pytest.raises(StreamMalformed, match="larger than 64 MB"):
+        list(decoder.feed(b"\n"))
