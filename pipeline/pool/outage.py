@@ -17,6 +17,7 @@ UNREACHABLE_IN_A_ROW = 3
 FAILURES_IN_A_ROW = 10
 CLIPS_IN_A_ROW = 5
 """… from at least so many different clips: a few poisoned files are no outage."""
+SUSPICIOUS_CLIPS = 3
 RECENT = 50
 """Requests that tell how the service is doing, and …"""
 ENOUGH_CLIPS = 10
@@ -56,7 +57,7 @@ class Outage(Generic[T]):
     @property
     def likely(self) -> bool:
         """Failures of several clips in a row: no time to give one up for good."""
-        return self.going_on or self._unreachable > 1 or len(set(self._failures)) > 1
+        return self.going_on or self._unreachable > 1 or len(set(self._failures)) >= SUSPICIOUS_CLIPS
 
     def share_of_failures(self) -> float:
         """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's."""

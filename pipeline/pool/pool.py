@@ -69,6 +69,10 @@ class Pool:
         """Requests that ended, that ended in an empty answer, that were answered."""
         self.budget_reached = False
 
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
+
     def stop(self) -> None:
         """Sends nothing more; answers in flight still come. Clips that wait are dropped without an outcome."""
         if not self._stopping:

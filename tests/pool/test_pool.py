@@ -12,7 +12,7 @@ import pytest
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
 from pipeline.model import Answer, Clip, Utterance, Word
-from pipeline.pool import Job, Pool, RetryPolicy
+from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
 
 OK = Answer(words=(Word(text="ok", start_s=0.0),))
 Step = Answer | errors.AttemptError | Exception | Callable[[], Awaitable[Answer]]
@@ -103,9 +103,18 @@ def pool_of(
     base_s: float = 0.001,
     max_s: float = 0.002,
     drain_s: float = 60,
+    budget: float = 0,
+    outage_max_s: float = 60,
 ) -> Pool:
-    retry = RetryPolicy(RetrySettings(max_attempts=max_attempts, base_s=base_s, max_s=max_s))
-    return Pool(transcriber, heard, retry, concurrency=concurrency, drain_s=drain_s)
+    limits = Limits(
+        retry=RetryPolicy(RetrySettings(max_attempts=max_attempts, base_s=base_s, max_s=max_s)),
+        capacity=Capacity(concurrency, adaptive=False),
+        outage=Outage(),
+        budget=Budget(budget),
+        price=lambda _: 1.0,
+        outage_max_s=outage_max_s,
+    )
+    return Pool(transcriber, heard, limits, look_ahead=concurrency, drain_s=drain_s)
 
 
 class Source:

@@ -27,9 +27,7 @@ def test_a_passing_fault_is_tried_until_its_attempts_are_used_up(kind: type[erro
     assert rules.pause_s(kind("x"), 3) is None
 
 
-@pytest.mark.parametrize(
-    "kind", [*subclasses(errors.ItemError), *subclasses(errors.AccountError), errors.SettingsRefused]
-)
+@pytest.mark.parametrize("kind", [*subclasses(errors.ItemError), *subclasses(errors.AccountError)])
 def test_other_faults_are_not_tried_again(kind: type[errors.AttemptError]) -> None:
     assert policy(max_attempts=100).pause_s(kind("x"), 1) is None
 
