@@ -142,6 +142,7 @@ def run(
             RunOptions(
                 manifest=manifest,
                 out=out or _default_out(manifest),
+                shared_out=out is not None,
                 only=only,
                 limit=limit,
                 max_duration_s=max_duration,

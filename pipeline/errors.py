@@ -218,5 +218,9 @@ class CreditsSpent(AccountError):
     """No credits are left."""
 
 
+class CutOff(AttemptError):
+    """The user stopped the run and did not wait for the answer."""
+
+
 class SettingsRefused(AttemptError):
     """The service refuses the request settings, whatever the audio."""

@@ -25,7 +25,9 @@ _STATE = f"""CASE
 _SELECTED_BY = {
     "new": f"state = {State.NEW:d}",
     "changed": f"state = {State.CHANGED:d}",
-    "failed": f"state IN ({State.FAILED_PASSING:d}, {State.FAILED_ITEM:d})",
+    # a failed file that was mended is CHANGED, and still what `--only failed` means
+    "failed": f"state IN ({State.FAILED_PASSING:d}, {State.FAILED_ITEM:d})"
+    f" OR (state = {State.CHANGED:d} AND done_audio IS NULL)",
     "passing": f"state = {State.FAILED_PASSING:d}",
     "suspect": f"state = {State.DONE:d} AND suspect",
     "all": "1",
@@ -77,14 +79,14 @@ def scan_manifest(connection: sqlite3.Connection, rows: Iterable[ScannedRow]) ->
 
 def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     """What the scan means for the checkpoint, which stays as it is."""
-    states = f"SELECT {_STATE} AS state, coalesce(u.suspect, 0) AS suspect, s.size, s.failure {_JOIN}"
+    states = f"SELECT {_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, s.size, s.failure {_JOIN}"
     row = connection.execute(
         f"""SELECT count(*), sum(state = 0), sum(state = 1), sum(state = 2), sum(state IN (3, 4)),
                    sum(failure IS NULL AND ({_where(only)})), sum(size IS NULL AND failure IS NULL) FROM ({states})"""  # noqa: S608 fixed texts
     ).fetchone()
     total, new, changed, done, failed, selected, missing = (value or 0 for value in row)
     [vanished] = connection.execute(
-        "SELECT count(*) FROM utterances WHERE id NOT IN (SELECT id FROM temp.scan)"
+        "SELECT count(*) FROM utterances WHERE config_hash <> ? AND id NOT IN (SELECT id FROM temp.scan)", (BAD_ROW,)
     ).fetchone()
     return Plan(
         rows=total,
@@ -102,7 +104,7 @@ def selected_rows(connection: sqlite3.Connection, only: Sequence[str]) -> Iterat
     """The utterances a run would do, without merging anything."""
     decode = msgspec.msgpack.Decoder(Utterance).decode
     found = connection.execute(
-        f"SELECT row FROM (SELECT s.row, s.failure, {_STATE} AS state, coalesce(u.suspect, 0) AS suspect {_JOIN})"  # noqa: S608 fixed texts
+        f"SELECT row FROM (SELECT s.row, s.failure, {_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio {_JOIN})"  # noqa: S608 fixed texts
         f" WHERE failure IS NULL AND ({_where(only)})"
     )
     for (row,) in found:
@@ -129,6 +131,14 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         connection.execute(
             """INSERT OR REPLACE INTO failures SELECT u.n, s.failure FROM temp.scan s JOIN utterances u USING (id)
                WHERE s.failure IS NOT NULL"""
+        )
+        connection.execute(
+            """DELETE FROM failures WHERE n IN (SELECT n FROM utterances
+               WHERE config_hash = ?1 AND id NOT IN (SELECT id FROM temp.scan))""",
+            (BAD_ROW,),
+        )
+        connection.execute(
+            "DELETE FROM utterances WHERE config_hash = ? AND id NOT IN (SELECT id FROM temp.scan)", (BAD_ROW,)
         )
         connection.execute(
             "UPDATE utterances SET vanished = 1 WHERE NOT vanished AND id NOT IN (SELECT id FROM temp.scan)"

@@ -111,10 +111,14 @@ class Checkpoint:
             for n, row, state, config_hash, expected_s, audio, config, attempts in found
         ]
 
-    def expected_s(self) -> float:
-        """Expected seconds of audio that are selected."""
+    def expected_s(self, at_most: int | None) -> float:
+        """Expected seconds of audio of what is selected, or of the first `at_most` of it."""
         with self._translated():
-            [total] = self._db.execute("SELECT coalesce(sum(expected_s), 0) FROM utterances WHERE selected").fetchone()
+            [total] = self._db.execute(
+                """SELECT coalesce(sum(expected_s), 0) FROM
+                   (SELECT expected_s FROM utterances WHERE selected ORDER BY expected_s DESC LIMIT ?)""",
+                (-1 if at_most is None else at_most,),
+            ).fetchone()
         return float(total)
 
     # -- what happened ----------------------------------------------------------------------------------------------
@@ -132,7 +136,8 @@ class Checkpoint:
         decode = msgspec.msgpack.Decoder(Failure).decode
         with self._translated():
             found = self._db.execute(
-                "SELECT f.row FROM failures f JOIN utterances u USING (n) WHERE NOT u.vanished ORDER BY u.id"
+                """SELECT f.row FROM failures f JOIN utterances u USING (n)
+                   WHERE u.state IN (3, 4) AND NOT u.vanished ORDER BY u.id"""
             )
             for (row,) in found:
                 yield decode(row)

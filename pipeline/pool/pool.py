@@ -1,22 +1,21 @@
 """The worker pool: sends clips, as many at a time as the service carries, and decides what a failure means for others.
 
-One dispatcher decides from the pool's state what is sent next; attempts run as tasks and report back to it. A clip that
-waits for its next attempt holds no slot. Nothing is stored here: outcomes go to whoever listens.
+One dispatcher decides from the pool's state what is sent next; attempts run as tasks and report back to it. Nothing is
+stored here: outcomes go to whoever listens.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from pipeline.errors import (
     AccountError,
     AttemptError,
-    AttemptTimeout,
     ConnectionFailed,
+    CutOff,
     EmptyAnswer,
     ItemError,
     LimitError,
@@ -27,9 +26,8 @@ from pipeline.errors import (
 )
 from pipeline.model import Answer, Clip, Transcriber
 from pipeline.pool.job import Job, Limits, Outcomes
+from pipeline.pool.line import Line
 
-MAX_WAITING_PER_SLOT = 8
-"""Clips that may wait for another attempt before the pool stops taking new ones."""
 EMPTY_AT_FIRST = 4
 """Empty answers, and nothing else, from the start: that is how refused settings look."""
 MOST_OF_A_FAULT = 0.75
@@ -49,19 +47,12 @@ class Pool:
         self._transcriber = transcriber
         self._outcomes = outcomes
         self._limits = limits
-        self._look_ahead = look_ahead
         self._drain_s = drain_s
-        self._ready: asyncio.Queue[Clip] = asyncio.Queue(look_ahead)
-        self._next_up: Job | None = None
-        """Taken, but not sent for want of budget."""
-        self._waiting: list[tuple[float, int, Job]] = []
-        """A heap by the moment of the next attempt."""
-        self._order = 0
+        self._changed = asyncio.Event()
+        self._line = Line(look_ahead, self._changed.set)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._probe: Job | None = None
         self._closed_until = 0.0
-        self._changed = asyncio.Event()
-        self._source_ended = False
         self._stopping = False
         self._cut_later: asyncio.TimerHandle | None = None
         self._fatal: Exception | None = None
@@ -91,13 +82,14 @@ class Pool:
         self._fatal = self._fatal or error
         self.stop()
 
-    async def run(self, clips: AsyncIterator[Clip]) -> None:
-        """Returns when every clip has its outcome or the pool was stopped.
+    async def run(self, clips: AsyncGenerator[Clip, None]) -> None:
+        """Returns when every clip has its outcome or the pool was stopped. Closes `clips`.
 
         Raises AccountError, SettingsRefused or ServiceOut as soon as the requests in flight have ended, what `end_with`
         was given, and whatever is our own bug.
         """
-        source = asyncio.create_task(self._pull(clips))
+        source = asyncio.create_task(self._line.fill(clips))
+        source.add_done_callback(self._task_ended)
         try:
             while not self._finished():
                 self._changed.clear()
@@ -117,35 +109,27 @@ class Pool:
 
     # -- what is sent next ------------------------------------------------------------------------------------------
 
-    async def _pull(self, clips: AsyncIterator[Clip]) -> None:
-        try:
-            async for clip in clips:
-                await self._ready.put(clip)
-                self._changed.set()
-        except Exception as error:
-            self.end_with(error)
-        finally:
-            self._source_ended = True
-            self._changed.set()
-
     def _finished(self) -> bool:
-        if self._in_flight:
-            return False
-        nothing_left = self._source_ended and self._ready.empty() and not self._waiting and self._next_up is None
-        return self._stopping or nothing_left
+        return not self._in_flight and (self._stopping or self._line.ended)
 
     def _dispatch(self) -> None:
         """Starts what may start now."""
         outage, budget = self._limits.outage, self._limits.budget
         if outage.lasts_s > self._limits.outage_max_s:
-            self.end_with(ServiceOut(f"the service has not answered for {outage.lasts_s:.0f} s"))
+            self.end_with(
+                ServiceOut(
+                    f"the service has failed for everybody for {outage.lasts_s:.0f} s (retry.outage_max_s); "
+                    "nothing is lost, run the same command again when it is back"
+                )
+            )
         while not self._stopping and self._may_send():
-            job = self._next()
+            # an outage is probed with clips that are not under suspicion, where there are any
+            job = self._line.next(fresh_first=outage.going_on)
             if job is None:
                 return
             room = budget.room(self._limits.price(job.clip))
             if room != "yes":
-                self._next_up = job
+                self._line.hold(job)
                 if room == "no":
                     self.budget_reached = True
                     self.stop()
@@ -162,21 +146,7 @@ class Pool:
         outage = self._limits.outage
         if outage.going_on:
             return self._probe is None and outage.next_probe_in_s() == 0
-        return len(self._in_flight) < self._limits.capacity.now and time.monotonic() >= self._closed_until
-
-    def _next(self) -> Job | None:
-        """What was held back, a clip whose pause is over, or a new one; None when there is nothing to send now."""
-        if self._next_up is not None:
-            job, self._next_up = self._next_up, None
-            return job
-        # an outage is probed with clips that are not under suspicion, where there are any
-        fresh_first = self._limits.outage.going_on and not self._ready.empty()
-        if not fresh_first and self._waiting and self._waiting[0][0] <= time.monotonic():
-            return heapq.heappop(self._waiting)[2]
-        full = len(self._waiting) >= MAX_WAITING_PER_SLOT * self._look_ahead
-        if self._ready.empty() or (full and not fresh_first):
-            return None
-        return Job(clip=self._ready.get_nowait())
+        return self.in_flight < self._limits.capacity.now and time.monotonic() >= self._closed_until
 
     async def _sleep(self) -> None:
         """Until something changes, or the moment comes at which something may be sent."""
@@ -188,19 +158,17 @@ class Pool:
 
     def _wake_at(self) -> float | None:
         """That moment, on the event loop's clock; None where only a change can bring it."""
-        now, due = time.monotonic(), self._waiting[0][0] if self._waiting else None
-        if self._stopping or self._next_up is not None:
+        now, due, fresh = time.monotonic(), self._line.next_due, self._line.has_fresh
+        if self._stopping or self._line.holds_back:
             return None
         if self._limits.outage.going_on:
-            if self._probe is not None or (due is None and self._ready.empty()):
+            if self._probe is not None or (due is None and not fresh):
                 return None
             probe_at = now + self._limits.outage.next_probe_in_s()
-            return max(probe_at, due) if due is not None and self._ready.empty() else probe_at
-        if len(self._in_flight) >= self._limits.capacity.now:
+            return probe_at if fresh or due is None else max(probe_at, due)
+        if self.in_flight >= self._limits.capacity.now:
             return None
-        if self._closed_until > now:
-            return self._closed_until
-        return due
+        return self._closed_until if self._closed_until > now else due
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
@@ -213,7 +181,7 @@ class Pool:
         except AttemptError as error:
             ended = error
         except asyncio.CancelledError:
-            cut = AttemptTimeout("cut off before the answer came", billed="maybe")
+            cut = CutOff("cut off before the answer came", billed="maybe")
             self._outcomes.sent(job, started_at, time.monotonic() - started, cut)
             raise
         latency_s = time.monotonic() - started
@@ -234,15 +202,15 @@ class Pool:
 
     def _judge(self, job: Job, ended: Answer | AttemptError) -> None:
         """What the end of a request means for its clip and for all others; the type of the error decides."""
-        limits, in_flight = self._limits, len(self._in_flight)
-        is_probe, self._probe = job is self._probe, None if job is self._probe else self._probe
+        limits = self._limits
+        was_probe, self._probe = job is self._probe, None if job is self._probe else self._probe
         self._ended += 1
         self._empty += isinstance(ended, EmptyAnswer)
         match ended:
             case Answer():
                 self._answered += 1
                 limits.outage.answered(job)
-                limits.capacity.answered(in_flight)
+                limits.capacity.answered(self.in_flight)
                 self._outcomes.done(job, ended)
             case AccountError():
                 self.end_with(ended)  # no fault of the clip, which stays as it was
@@ -257,26 +225,25 @@ class Pool:
                 )
             case LimitError():
                 limits.outage.answered(job)
-                limits.capacity.refused(in_flight - 1)
+                limits.capacity.refused(self.in_flight - 1)
                 if ended.retry_after_s:
                     self._closed_until = time.monotonic() + limits.retry.asked_pause_s(ended)
-                self._wait(job, ended, limits.retry.pause_s(ended, job.attempts))
+                self._try_again(job, ended, limits.retry.pause_s(ended, job.attempts) or 0.0)
             case ItemError():
                 limits.outage.answered(job)
                 self._outcomes.failed(job, ended)
             case _:
-                self._judge_passing(job, ended, is_probe)
+                self._judge_passing(job, ended, was_probe=was_probe)
 
-    def _judge_passing(self, job: Job, error: AttemptError, is_probe: bool) -> None:
+    def _judge_passing(self, job: Job, error: AttemptError, *, was_probe: bool) -> None:
         outage = self._limits.outage
         unreachable = isinstance(error, ConnectionFailed) and not error.bytes_sent
-        known_outage = outage.count if outage.going_on else 0
-        if not known_outage:
+        if not outage.going_on:
             job.attempts += 1 - min(outage.share_of_failures(), MOST_OF_A_FAULT)
-        elif is_probe and not unreachable:
+        elif was_probe and not unreachable:
             # the service answers, if only with faults: a clip that meets them probe after probe may be the cause
-            job.attempts += job.probed_in == known_outage
-            job.probed_in = known_outage
+            job.attempts += job.probed_in == outage.count
+            job.probed_in = outage.count
         for struck in outage.failed(job, unreachable=unreachable):
             struck.attempts = max(0.0, struck.attempts - 1)
         if isinstance(error, StreamError):
@@ -286,16 +253,14 @@ class Pool:
                 self._outcomes.failed(job, RepeatedStreamError.of(error))
                 return
         pause_s = self._limits.retry.pause_s(error, job.attempts)
-        if pause_s is None and outage.likely and not is_probe:
+        if pause_s is None and outage.likely and not was_probe:
             pause_s = self._limits.retry.longest_s  # no time to judge a single clip
         if pause_s is None:
             self._outcomes.failed(job, error)
         else:
-            self._wait(job, error, pause_s)
+            self._try_again(job, error, pause_s)
 
-    def _wait(self, job: Job, error: AttemptError, pause_s: float | None) -> None:
-        if self._stopping or pause_s is None:
-            return
-        self._outcomes.retrying(job, error, pause_s)
-        self._order += 1
-        heapq.heappush(self._waiting, (time.monotonic() + pause_s, self._order, job))
+    def _try_again(self, job: Job, error: AttemptError, pause_s: float) -> None:
+        if not self._stopping:
+            self._outcomes.retrying(job, error, pause_s)
+            self._line.wait(job, pause_s)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from pipeline.audio.prepare import Prepared, prepare
 from pipeline.checkpoint import Identity, Journal, Selected, State
@@ -25,7 +25,7 @@ LOOK_AHEAD = 8
 
 async def clips(
     journal: Journal, recorder: Recorder, settings: Settings, control: Control, limit: int | None
-) -> AsyncIterator[Clip]:
+) -> AsyncGenerator[Clip, None]:
     """The clips of what is selected, longest first; at most `limit` utterances."""
     preparing: deque[tuple[Selected, asyncio.Task[Prepared]]] = deque()
     try:

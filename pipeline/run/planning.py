@@ -46,7 +46,7 @@ class ManifestRows:
         self.manifest = manifest
         self.bad_rows: list[BadRow] = []
         """The first of them."""
-        self.bad_count = 0
+        self.bad_count = self.count = 0
         self._settings = settings
         self._request = request
         self._skip = skip_bad_rows
@@ -58,6 +58,7 @@ class ManifestRows:
         config_hash = _ConfigHash(self._settings, self._request)
         for row in read_manifest(self.manifest):
             self._on_row()
+            self.count += 1
             bad = row if isinstance(row, BadRow) else self._wrong_language(row)
             if bad is None:
                 assert isinstance(row, Utterance)  # noqa: S101 for the type checker
@@ -93,6 +94,11 @@ class ManifestRows:
                 )
             )
 
+    def refuse_empty(self) -> None:
+        """Raises ManifestError where there was no row at all: more often a broken export than an empty archive."""
+        if not self.count:
+            raise ManifestError(f"{self.manifest}: the manifest has no rows")
+
     def refuse_bad(self, *, skippable: bool = True) -> None:
         """Raises ManifestError with every bad row (the first 50 in full)."""
         if not self.bad_count:
@@ -120,7 +126,7 @@ class ManifestRows:
             id=name,
             audio="",
             error=BadManifestRow.__name__,
-            message=str(bad),
+            message=bad.message,
             retryable=False,
             attempts=0,
             first_seen=now,

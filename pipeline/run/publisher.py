@@ -24,6 +24,7 @@ class Publisher:
         self._rows_per_part = rows_per_part
         self._new = 0
         self._enough = asyncio.Event()
+        self._closing = False
 
     async def tidy(self) -> None:
         """Brings the folder back to what the checkpoint knows, after whatever ended the last run."""
@@ -39,15 +40,22 @@ class Publisher:
             self._enough.set()
 
     async def keep(self) -> None:
-        """Publishes whenever a part is full. Never returns; cancel it."""
+        """Publishes whenever a part is full, until `close`."""
         while True:
             await self._enough.wait()
             self._enough.clear()
+            if self._closing:
+                return
             self._new = 0
             while await self._journal.call(self._checkpoint.pending_results) >= self._rows_per_part:
                 await self._publish_results()
             while await self._journal.call(self._checkpoint.pending_attempts) >= self._rows_per_part:
                 await self._publish_attempts()
+
+    def close(self) -> None:
+        """Lets `keep` end after what it is publishing: two that publish at once would write the same part."""
+        self._closing = True
+        self._enough.set()
 
     async def finish(self) -> None:
         """Publishes everything that is committed and unpublished, and the errors."""

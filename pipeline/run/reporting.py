@@ -1,0 +1,99 @@
+"""What a run leaves about itself: its figures, summary.json, and the record of earlier runs.
+
+Reads the checkpoint; writes OUT/summary.json and OUT/runs/<run_id>.json.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from pipeline.checkpoint import Checkpoint, Plan
+from pipeline.durable import replacing
+from pipeline.errors import OutputError
+from pipeline.report.figures import FailureClass, Figures
+from pipeline.run.planning import ManifestRows
+from pipeline.run.recorder import Recorder
+from pipeline.run.sending import LEARNED
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run came to its end."""
+
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    wall_s: float
+    exit: int
+    stopped_by: str | None
+    outages: int
+
+
+def figures_of(
+    checkpoint: Checkpoint, plan: Plan, rows: ManifestRows, recorder: Recorder, out: Path, ending: Ending
+) -> Figures:
+    """The run in figures."""
+    totals = checkpoint.totals()
+    learned = int(checkpoint.fact(LEARNED) or 0)
+    return Figures(
+        run_id=ending.run_id,
+        manifest=rows.manifest,
+        out=str(out),
+        started_at=ending.started_at,
+        finished_at=ending.finished_at,
+        exit=ending.exit,
+        stopped_by=ending.stopped_by,
+        done=totals.done,
+        failed=totals.failed,
+        left=totals.left,
+        suspect=totals.suspect,
+        rows=plan.rows,
+        new=plan.new,
+        changed=plan.changed,
+        vanished=totals.vanished,
+        bad_rows=rows.bad_count,
+        selected=plan.selected,
+        transcribed=recorder.transcribed,
+        reused=recorder.reused_count,
+        requests=recorder.requests,
+        retries=recorder.retries,
+        refusals=recorder.refusals,
+        outages=ending.outages,
+        learned_concurrency=learned or None,
+        audio_s=round(recorder.audio_s, 3),
+        credits=round(recorder.credits, 3),
+        credits_in_all=round(totals.credits, 3),
+        wall_s=round(ending.wall_s, 3),
+        rtfx=round(recorder.audio_s / max(ending.wall_s, 1e-3), 3),
+        wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
+        failures=_classes(checkpoint),
+        unknown_refusals=dict(recorder.unknown),
+    )
+
+
+def write_summary(out: Path, figures: Figures) -> bytes:
+    """Writes summary.json and the run's own record; returns their content. Raises OutputError."""
+    encoded = msgspec.json.format(msgspec.json.encode(figures), indent=2)
+    try:
+        (out / "runs").mkdir(exist_ok=True)
+        for path in (out / "runs" / f"{figures.run_id}.json", out / "summary.json"):
+            with replacing(path) as temp:
+                temp.write_bytes(encoded + b"\n")
+    except OSError as error:
+        raise OutputError(f"the summary cannot be written into {out}: {error.strerror}") from error
+    return encoded
+
+
+def _classes(checkpoint: Checkpoint) -> list[FailureClass]:
+    classes: dict[str, FailureClass] = {}
+    for failure in checkpoint.failures():
+        known = classes.get(failure.error)
+        classes[failure.error] = FailureClass(
+            error=failure.error,
+            count=1 + (known.count if known else 0),
+            example_id=known.example_id if known else failure.id,
+            example_message=known.example_message if known else failure.message,
+        )
+    return sorted(classes.values(), key=lambda found: -found.count)

@@ -1,0 +1,151 @@
+"""The sending part of a run: endpoint, client and pool, with the journal and the publisher at work beside them.
+
+Returns when everything selected has its outcome or the run was stopped; by then all outcomes are committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from pipeline.checkpoint import Journal
+from pipeline.config import Settings
+from pipeline.errors import BalanceTooLow
+from pipeline.exits import ExitStatus
+from pipeline.gradium.request import RequestSettings
+from pipeline.gradium.wire import CREDITS_PER_S, Credits
+from pipeline.model import Endpoint
+from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
+from pipeline.report.progress import Progress
+from pipeline.run import feed
+from pipeline.run.control import Control
+from pipeline.run.publisher import Publisher
+from pipeline.run.recorder import Recorder, price
+
+log = logging.getLogger(__name__)
+
+EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
+LEARNED = "concurrency"
+"""The checkpoint's fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
+
+
+class Sending:
+    """Sends what a run has selected."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        request: RequestSettings,
+        journal: Journal,
+        recorder: Recorder,
+        publisher: Publisher,
+        progress: Progress,
+        control: Control,
+    ) -> None:
+        self.outages = 0
+        self._settings = settings
+        self._request = request
+        self._journal = journal
+        self._recorder = recorder
+        self._publisher = publisher
+        self._progress = progress
+        self._control = control
+
+    async def send(self, endpoint: EndpointFactory, *, at_most: int | None, stop_in_s: float | None) -> None:
+        """Sends `at_most` utterances; stops after `stop_in_s` seconds.
+
+        Raises AccountError, SettingsRefused, ServiceOut, EndpointUnreachable, BalanceTooLow, LocalServerError, and
+        CheckpointError or OutputError when outcomes cannot be stored.
+        """
+        from pipeline.gradium.account import fetch_credits
+        from pipeline.gradium.client import GradiumClient
+        from pipeline.gradium.transport import http_client
+
+        settings, call = self._settings, self._journal.call
+        expected_s = await call(self._journal.checkpoint.expected_s, at_most)
+        self._progress.start(expected_s)
+        timeouts = settings.timeouts
+        async with (
+            endpoint(settings) as target,
+            http_client(
+                connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=settings.service.trust_env
+            ) as http,
+        ):
+            self._compare_with_balance(await fetch_credits(http, target), expected_s)
+            limits = await self._limits()
+            pool = Pool(
+                GradiumClient(http, target, self._request, timeouts),
+                self._recorder,
+                limits,
+                look_ahead=settings.pool.concurrency,
+                drain_s=timeouts.drain_s,
+            )
+            self._control.attach(pool)
+            clips = feed.clips(self._journal, self._recorder, settings, self._control, at_most)
+            try:
+                async with self._kept(pool), self._timed(stop_in_s):
+                    await pool.run(clips)
+            finally:
+                self.outages = limits.outage.count
+            await call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
+            if pool.budget_reached:
+                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"the budget of {settings.budget.credits:g} credits")
+
+    async def _limits(self) -> Limits:
+        settings = self._settings
+        learned = int(await self._journal.call(self._journal.checkpoint.fact, LEARNED) or 0) or None
+        return Limits(
+            retry=RetryPolicy(settings.retry),
+            capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive),
+            outage=Outage(),
+            budget=Budget(settings.budget.credits),
+            price=price,
+            outage_max_s=settings.retry.outage_max_s,
+        )
+
+    def _compare_with_balance(self, balance: Credits | None, expected_s: float) -> None:
+        """Warns, or with `service.require_credits` raises BalanceTooLow, when the account holds less than is needed."""
+        needed = expected_s * CREDITS_PER_S
+        if balance is None or balance.remaining_credits >= needed:
+            return
+        sentence = f"the account holds {balance.remaining_credits:,.0f} credits and the run takes about {needed:,.0f}"
+        if self._settings.service.require_credits:
+            raise BalanceTooLow(f"{sentence}; nothing was sent, because service.require_credits is set")
+        log.warning("%s; the run goes on until they are spent", sentence)
+
+    @asynccontextmanager
+    async def _kept(self, pool: Pool) -> AsyncIterator[None]:
+        """Journal and publisher beside the pool; the failure of one ends it. On the way out all is committed."""
+
+        def end_pool(task: asyncio.Task[None]) -> None:
+            if isinstance(error := task.exception(), Exception):
+                pool.end_with(error)
+                pool.cut()  # an answer that cannot be stored is not worth waiting for
+
+        keepers = [asyncio.create_task(self._journal.keep()), asyncio.create_task(self._publisher.keep())]
+        for keeper in keepers:
+            keeper.add_done_callback(end_pool)
+        try:
+            yield
+        finally:
+            self._progress.close()
+            self._journal.close()
+            self._publisher.close()
+            await asyncio.wait(keepers)
+        for keeper in keepers:
+            keeper.result()
+
+    @asynccontextmanager
+    async def _timed(self, stop_in_s: float | None) -> AsyncIterator[None]:
+        if stop_in_s is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(
+            max(0.0, stop_in_s), self._control.stop, ExitStatus.LIMIT_REACHED, "--max-duration"
+        )
+        try:
+            yield
+        finally:
+            timer.cancel()
