@@ -84,10 +84,7 @@ def _parse(text: str, file: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        said = str(error)
-        line = re.search(r" \(at line (\d+), column \d+\)$", said)
-        where = f"{file}:{line[1]}" if line else str(file)
-        raise ConfigError(f"{where}: not valid TOML: {said[: line.start()] if line else said}") from None
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
 
 
 def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:

@@ -181,9 +181,9 @@ def test_json_config_may_be_one_variable(file: Path, monkeypatch: pytest.MonkeyP
         ("[sink]\nformats = 'jsonl'", "{}:2: sink.formats: should be a list (given: 'jsonl')"),
         ("pool = 3", "{}:1: pool: should be a table (given: 3)"),
         ("[service]\njson_config = 3", "{}:2: service.json_config: should be a table (given: 3)"),
-        ("[pool]\n\nconcurrency\n", "{}:3: not valid TOML: Expected '=' after a key in a key/value pair"),
+        ("[pool]\n\nconcurrency\n", "{}: not valid TOML: Expected '=' after a key in a key/value pair (at line 3"),
         ("[pool]\nconcurrency =", "{}: not valid TOML: Invalid value (at end of document)"),
-        ("[pool]\nconcurrency = 1\nconcurrency = 2\n", "{}:3: not valid TOML: Cannot overwrite a value"),
+        ("[pool]\nconcurrency = 1\nconcurrency = 2\n", "{}: not valid TOML: Cannot overwrite a value (at line 3"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_file_is_one_sentence_that_names_the_line(file: Path, toml: str, said: str) -> None:
