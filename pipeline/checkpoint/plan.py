@@ -79,10 +79,9 @@ def scan_manifest(connection: sqlite3.Connection, rows: Iterable[ScannedRow]) ->
 
 def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     """What the scan means for the checkpoint, which stays as it is."""
-    states = f"SELECT {_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, s.size, s.failure {_JOIN}"
     row = connection.execute(
         f"""SELECT count(*), sum(state = 0), sum(state = 1), sum(state = 2), sum(state IN (3, 4)),
-                   sum(failure IS NULL AND ({_where(only)})), sum(size IS NULL AND failure IS NULL) FROM ({states})"""  # noqa: S608 fixed texts
+                   sum(failure IS NULL AND ({_where(only)})), sum(size IS NULL AND failure IS NULL) FROM ({_SCANNED})"""  # noqa: S608 fixed texts
     ).fetchone()
     total, new, changed, done, failed, selected, missing = (value or 0 for value in row)
     [vanished] = connection.execute(
@@ -104,8 +103,7 @@ def selected_rows(connection: sqlite3.Connection, only: Sequence[str]) -> Iterat
     """The utterances a run would do, without merging anything."""
     decode = msgspec.msgpack.Decoder(Utterance).decode
     found = connection.execute(
-        f"SELECT row FROM (SELECT s.row, s.failure, {_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio {_JOIN})"  # noqa: S608 fixed texts
-        f" WHERE failure IS NULL AND ({_where(only)})"
+        f"SELECT row FROM ({_SCANNED}) WHERE failure IS NULL AND ({_where(only)})"  # noqa: S608 fixed texts
     )
     for (row,) in found:
         yield decode(row)
@@ -157,6 +155,8 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
 
 
 _JOIN = "FROM temp.scan s LEFT JOIN utterances u ON u.id = s.id"
+_SCANNED = f"""SELECT s.row, s.size, s.failure, {_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio
+    {_JOIN}"""
 
 
 def _where(only: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Literal
 import httpx
 
 from pipeline.errors import (
+    AccountError,
     AttemptError,
     AttemptTimeout,
     AudioRefused,
@@ -99,6 +100,8 @@ def refused(status: int, headers: Mapping[str, str], body: str) -> AttemptError:
         body.strip() or f"HTTP {status} with an empty body",
         http_status=status,
         code=code,
+        # a refusal costs nothing; what broke inside, or behind a gateway, may have been at work already
+        billed="maybe" if kind is ServerFault and (code == wire.CODE_INTERNAL or status in (502, 504)) else "no",
         retry_after_s=_retry_after(headers.get("retry-after")),
     )
 
@@ -108,13 +111,14 @@ def in_stream(message: str, code: int | str | None) -> AttemptError:
     documented = _DOCUMENTED.match(message)
     number = int(documented[1]) if documented else _as_number(code)
     kind = _by_reason(documented[2] if documented else message, number) or StreamError
-    return kind(message or "an error without a message", http_status=200, code=number, billed="maybe")
+    billed: Literal["no", "maybe"] = "no" if issubclass(kind, LimitError | AccountError) else "maybe"
+    return kind(message or "an error without a message", http_status=200, code=number, billed=billed)
 
 
 def transport(error: Exception, *, bytes_sent: int, streaming: bool) -> AttemptError:
     """The error of an exchange that broke; `streaming` once the answer's head has arrived."""
     billed: Literal["no", "maybe"] = "maybe" if bytes_sent else "no"
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    said = str(error) or type(error).__name__
     # httpx-aiohttp reports a dropped connection as ConnectTimeout too: that one says nothing about time
     dropped = isinstance(error, httpx.ConnectTimeout)
     if isinstance(error, TimeoutError | httpx.TimeoutException) and not dropped:

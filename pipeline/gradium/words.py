@@ -65,7 +65,7 @@ class Listener:
         Call it only after the stream ended cleanly. Raises EmptyAnswer where there was no message at all.
         """
         if not self._heard_anything:
-            raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
+            raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200, billed="maybe")
         words = []
         for place in sorted(range(len(self._texts)), key=lambda place: self._texts[place].start_s):
             text, stop = self._texts[place], self._stops.get(place)

@@ -58,6 +58,8 @@ class Pool:
         self._fatal: Exception | None = None
         self._ended = self._empty = self._answered = 0
         """Requests that ended, that ended in an empty answer, that were answered."""
+        self._refused_in_a_row = 0
+        self._refusing_since: float | None = None
         self.budget_reached = False
 
     @property
@@ -116,12 +118,7 @@ class Pool:
         """Starts what may start now."""
         outage, budget = self._limits.outage, self._limits.budget
         if outage.lasts_s > self._limits.outage_max_s:
-            self.end_with(
-                ServiceOut(
-                    f"the service has failed for everybody for {outage.lasts_s:.0f} s (retry.outage_max_s); "
-                    "nothing is lost, run the same command again when it is back"
-                )
-            )
+            self.end_with(ServiceOut(_out_sentence("failed for everybody", outage.lasts_s)))
         while not self._stopping and self._may_send():
             # an outage is probed with clips that are not under suspicion, where there are any
             job = self._line.next(fresh_first=outage.going_on)
@@ -180,7 +177,7 @@ class Pool:
             ended = await self._transcriber.transcribe(job.clip)
         except AttemptError as error:
             ended = error
-        except asyncio.CancelledError:
+        except BaseException:  # cut off, or a bug of ours: it was sent all the same
             cut = CutOff("cut off before the answer came", billed="maybe")
             self._outcomes.sent(job, started_at, time.monotonic() - started, cut)
             raise
@@ -209,6 +206,7 @@ class Pool:
         match ended:
             case Answer():
                 self._answered += 1
+                self._refused_in_a_row, self._refusing_since = 0, None
                 limits.outage.answered(job)
                 limits.capacity.answered(self.in_flight)
                 self._outcomes.done(job, ended)
@@ -225,15 +223,26 @@ class Pool:
                 )
             case LimitError():
                 limits.outage.answered(job)
-                limits.capacity.refused(self.in_flight - 1)
-                if ended.retry_after_s:
-                    self._closed_until = time.monotonic() + limits.retry.asked_pause_s(ended)
-                self._try_again(job, ended, limits.retry.pause_s(ended, job.attempts) or 0.0)
+                self._judge_limit(job, ended)
             case ItemError():
                 limits.outage.answered(job)
                 self._outcomes.failed(job, ended)
             case _:
                 self._judge_passing(job, ended, was_probe=was_probe)
+
+    def _judge_limit(self, job: Job, error: LimitError) -> None:
+        limits, now = self._limits, time.monotonic()
+        limits.capacity.refused(self.in_flight - 1)
+        self._refused_in_a_row += 1
+        self._refusing_since = self._refusing_since or now
+        if now - self._refusing_since > limits.outage_max_s:
+            self.end_with(ServiceOut(_out_sentence("refused everybody for its limits", now - self._refusing_since)))
+        # when not even as many as it carries are let in, somebody else holds the sessions: everybody waits, and longer
+        rounds = self._refused_in_a_row // (limits.capacity.now + 1)
+        pause_s = limits.retry.pause_s(error, rounds) or 0.0
+        if rounds or error.retry_after_s:
+            self._closed_until = max(self._closed_until, now + pause_s)
+        self._try_again(job, error, pause_s)
 
     def _judge_passing(self, job: Job, error: AttemptError, *, was_probe: bool) -> None:
         outage = self._limits.outage
@@ -264,3 +273,10 @@ class Pool:
         if not self._stopping:
             self._outcomes.retrying(job, error, pause_s)
             self._line.wait(job, pause_s)
+
+
+def _out_sentence(what: str, seconds: float) -> str:
+    return (
+        f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "
+        "run the same command again when it is back"
+    )
