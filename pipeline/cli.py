@@ -48,7 +48,8 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
         click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<manifest stem>]"),
-        click.option("--config", type=click.Path(path_type=Path), help="Configuration file (TOML); see configs/."),
+        click.option("--config", type=click.Path(path_type=Path),
+                     help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
         click.argument("manifest"),
     ):  # fmt: skip
         command = option(command)
@@ -98,18 +99,42 @@ def check(
 
 @main.command()
 @_manifest_options
-@click.option("--limit", type=click.IntRange(min=1), help="Do at most this many utterances, then stop (exit 4).")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Do at most this many utterances, whatever becomes of them, then stop (exit 4).",
+)
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")
 @click.option(
     "--budget", type=click.FloatRange(min=0), help="Most credits this run may spend (budget.credits; exit 4)."
 )
 @click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
-@click.option("--skip-bad-rows", is_flag=True, help="Go on without bad manifest rows; they are listed in errors.*.")
 @click.option(
-    "--engine", type=click.Choice(["local"]), default="local", show_default=True, help="Where the run takes place."
+    "--skip-bad-rows",
+    is_flag=True,
+    help="Go on without bad manifest rows, which are listed in errors.* then. Rows that share an id are never skipped.",
 )
-@click.option("--progress", type=click.Choice(["auto", "bar", "plain", "off"]), default="auto", show_default=True)
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["local"]),
+    default="local",
+    show_default=True,
+    help="Where the run takes place; local: in this process.",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "bar", "plain", "off"]),
+    default="auto",
+    show_default=True,
+    help="How progress is shown on stderr; auto: a bar on a terminal, else a line now and then.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line for everything that happens, and no table at the end.",
+)
 def run(
     manifest: str,
     config: Path | None,
@@ -132,7 +157,7 @@ def run(
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
-        from pipeline.report.logs import set_up_logs
+        from pipeline.report.logs import report_as_json, set_up_logs
         from pipeline.run.run import RunOptions
 
         set_up_logs(log_format)
@@ -156,7 +181,10 @@ def run(
         status = status_of(error)
         click.echo(status_line(exit_status=status), err=True)
         sys.exit(status)
-    click.echo(table(result.figures), err=True)
+    if log_format == "json":
+        report_as_json(result.figures)
+    else:
+        click.echo(table(result.figures), err=True)
     if result.error is not None:
         _say(result.error)
     click.echo(last_line(result.figures), err=True)

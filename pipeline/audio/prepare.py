@@ -50,12 +50,12 @@ def prepare(utterance: Utterance, settings: AudioSettings) -> Prepared:
 def refuse_unsendable(utterance: Utterance, found: Probe, settings: AudioSettings) -> None:
     """Raises AudioUnsupported or AudioTooLong for what this version cannot turn into requests."""
     if found.channels > 1:
-        raise AudioUnsupported(f"has {found.channels} channels; this version sends mono files only")
+        raise AudioUnsupported(f"the file has {found.channels} channels; this version sends mono files only")
     if utterance.offset_s or utterance.duration_s is not None or utterance.channel not in (None, 0):
         raise AudioUnsupported("the row selects a span or channel; this version sends whole mono files only")
     if found.duration_s > settings.max_clip_s:
         raise AudioTooLong(
-            f"is {found.duration_s:.1f} s long; one request carries at most {settings.max_clip_s:g} s, "
+            f"the file is {found.duration_s:.1f} s long; one request carries at most {settings.max_clip_s:g} s, "
             "and this version does not split"
         )
 
@@ -66,4 +66,4 @@ def hash_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError as error:
-        raise AudioUnreadable(f"cannot be read: {error.strerror or error}") from None
+        raise AudioUnreadable(f"the file cannot be read: {error.strerror or error}") from None

@@ -13,7 +13,7 @@ import msgspec
 from pipeline.errors import AudioEmpty, AudioMissing, AudioUnreadable, AudioUnsupported
 
 _WAV_ENCODINGS = ("PCM_16", "PCM_24", "PCM_32")
-_CONVERT = "convert it to 16-bit mono WAV first"
+_CONVERT = "convert it first, e.g. with sox IN -b 16 -c 1 -t wav OUT"
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +39,11 @@ def probe(path: Path) -> Probe:
             container, encoding = sound.format, sound.subtype
             channels, rate, frames = sound.channels, sound.samplerate, sound.frames
     except OSError as error:
-        raise AudioUnreadable(f"cannot be read: {error.strerror or error}") from None
+        raise AudioUnreadable(f"the file cannot be read: {error.strerror or error}") from None
     except soundfile.SoundFileError as error:
-        raise AudioUnreadable(f"is no audio that can be read: {_words(error)}") from None
+        raise AudioUnreadable(f"the file is no audio that can be read: {_words(error)}") from None
     if frames <= 0:
-        raise AudioEmpty("holds no samples")
+        raise AudioEmpty("the file holds no samples")
     return Probe(
         content_type=_content_type(container, encoding),
         duration_s=frames / rate,
@@ -58,11 +58,11 @@ def _size(path: Path) -> int:
     except (FileNotFoundError, NotADirectoryError):
         raise AudioMissing(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
-        raise AudioUnreadable(f"cannot be read: {error}") from None
+        raise AudioUnreadable(f"the file cannot be read: {error}") from None
     if not os.path.isfile(path):  # noqa: PTH113 a path object would stat again and swallow other errors
-        raise AudioUnreadable("is not a file")
+        raise AudioUnreadable("the path names no regular file")
     if found.st_size == 0:
-        raise AudioEmpty("is an empty file")
+        raise AudioEmpty("the file is empty")
     return found.st_size
 
 
@@ -72,9 +72,10 @@ def _content_type(container: str, encoding: str) -> str:
         return "audio/wav"
     if container == "OGG" and encoding == "OPUS":
         return "audio/ogg"
+    form = "WAV with an extensible header" if container == "WAVEX" else f"{container} with {encoding} samples"
     raise AudioUnsupported(
-        f"is {container} with {encoding} samples; the service takes WAV with 16, 24 or 32 bit integers "
-        f"and Ogg-Opus, and this version converts nothing: {_CONVERT}"
+        f"the file is {form}; the service takes plain WAV with 16, 24 or 32 bit integers and Ogg-Opus, "
+        f"and this version converts nothing: {_CONVERT}"
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.errors import (
     ItemError,
     LimitError,
     RepeatedStreamError,
+    ServerFault,
     ServiceOut,
     SettingsRefused,
     StreamError,
@@ -33,7 +34,9 @@ EMPTY_AT_FIRST = 4
 MOST_OF_A_FAULT = 0.75
 """What part of a failure can be the service's doing; the rest uses up the clip's attempts, so that they end."""
 SAME_STREAM_ERRORS = 3
-"""The same error in the stream of one clip so many times running is the clip's own fault."""
+"""The same error in the stream of one clip so many times running is the clip's own fault …"""
+HEALTHY = 0.2
+"""… while fewer of the clips than this meet any fault."""
 
 
 class Pool:
@@ -255,12 +258,9 @@ class Pool:
             job.probed_in = outage.count
         for struck in outage.failed(job, unreachable=unreachable):
             struck.attempts = max(0.0, struck.attempts - 1)
-        if isinstance(error, StreamError):
-            job.same_errors = job.same_errors + 1 if error.message == job.stream_error else 1
-            job.stream_error = error.message
-            if job.same_errors >= SAME_STREAM_ERRORS:
-                self._outcomes.failed(job, RepeatedStreamError.of(error))
-                return
+        if self._is_own_fault(job, error):
+            self._outcomes.failed(job, RepeatedStreamError.of(error))
+            return
         pause_s = self._limits.retry.pause_s(error, job.attempts)
         if pause_s is None and outage.likely and not was_probe:
             pause_s = self._limits.retry.longest_s  # no time to judge a single clip
@@ -268,6 +268,15 @@ class Pool:
             self._outcomes.failed(job, error)
         else:
             self._try_again(job, error, pause_s)
+
+    def _is_own_fault(self, job: Job, error: AttemptError) -> bool:
+        """Whether a clip drew the same error in the stream again and again, while the service did well by others."""
+        if not isinstance(error, StreamError | ServerFault) or error.http_status != 200:
+            job.same_errors = 0
+            return False
+        job.same_errors = job.same_errors + 1 if error.message == job.stream_error else 1
+        job.stream_error = error.message
+        return job.same_errors >= SAME_STREAM_ERRORS and self._limits.outage.share_of_failures() < HEALTHY
 
     def _try_again(self, job: Job, error: AttemptError, pause_s: float) -> None:
         if not self._stopping:

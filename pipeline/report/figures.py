@@ -57,6 +57,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     credits: float
     """Spent by this run, counting what may have been billed."""
     credits_in_all: float
+    local: bool
+    """The embedded server answered: nothing was billed."""
     wall_s: float
     rtfx: float
     """Audio seconds per wall second."""
@@ -100,22 +102,23 @@ def status_line(
 
 def table(figures: Figures) -> str:
     """The end-of-run table."""
-    rows = [
-        ("done", f"{figures.done:,} of {figures.rows:,}" + (f" ({figures.suspect:,} suspect)" * bool(figures.suspect))),
-    ]
+    suspect = f" ({figures.suspect:,} suspect)" if figures.suspect else ""
+    rows = [("done", f"{figures.done:,} of {figures.rows:,}{suspect}")]
     if figures.failed:
         rows.append(("failed", f"{figures.failed:,}"))
     rows += [
         (f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}: {_one_line(failure.example_message)}")
         for failure in figures.failures
     ]
+    if figures.failed and not figures.selected:
+        rows.append(("", "left alone until they change; --only failed sends them again"))
     if figures.left:
         rows.append(("left", f"{figures.left:,}"))
     if figures.vanished:
-        rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; their transcripts are kept"))
+        rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; what they have is kept"))
     rows.append(("sent", _sent(figures)))
     if figures.learned_concurrency:
-        rows.append(("plan's limit", f"{figures.learned_concurrency} requests at a time"))
+        rows.append(("plan's limit", f"{plural(figures.learned_concurrency, 'request')} at a time"))
     if figures.outages:
         rows.append(("outages", f"{figures.outages}, waited out"))
     if figures.wer is not None:
@@ -124,18 +127,32 @@ def table(figures: Figures) -> str:
         (f"unknown refusal x{count}", f"{_one_line(text)} (please report it)")
         for text, count in figures.unknown_refusals.items()
     ]
+    if figures.stopped_by is not None:
+        rows.append(("stopped by", _one_line(figures.stopped_by)))
     rows.append(("output", figures.out))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 request`, `2 requests`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def length(seconds: float) -> str:
+    """Audio time as a person says it: `44.0 s`, `3.2 min`, `15.1 h`."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
 def _sent(figures: Figures) -> str:
     if not figures.requests:
         return "nothing"
-    retries = f" ({figures.retries:,} of them retries)" if figures.retries else ""
+    again = f" ({figures.retries:,} of them again)" if figures.retries else ""
     return (
-        f"{figures.requests:,} requests{retries}: {figures.audio_s / 3600:.2f} h of audio in {figures.wall_s:.1f} s "
-        f"(RTFx {figures.rtfx:.1f}), {figures.credits:,.0f} credits"
+        f"{plural(figures.requests, 'request')}{again}: {length(figures.audio_s)} of audio in {figures.wall_s:.1f} s "
+        f"(RTFx {figures.rtfx:.1f}), {figures.credits:,.0f} credits{' of the local server' * figures.local}"
     )
 
 

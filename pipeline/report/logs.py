@@ -5,20 +5,24 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+
+from pipeline.report.figures import Figures
 
 
 class JsonLines(logging.Formatter):
     """time, level, logger, message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line).decode()
@@ -41,3 +45,8 @@ def set_up_logs(form: str) -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO if form == "json" else logging.WARNING)
     logger.propagate = False
+
+
+def report_as_json(figures: Figures) -> None:
+    """The end of a run as a log line."""
+    logging.getLogger(__name__).info("run ended", extra={"fields": {"figures": msgspec.to_builtins(figures)}})

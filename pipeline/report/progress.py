@@ -89,9 +89,9 @@ class Bar(Tally):
             unit="s",
             file=sys.stderr,
             dynamic_ncols=True,
-            bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,.0f} s of audio, {postfix}, ETA {remaining}",
+            bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,.0f} s of audio{postfix}, ETA {remaining}",
+            postfix=self.words(),
         )
-        self._bar.set_postfix_str(self.words())
 
     def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
         super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
@@ -101,7 +101,6 @@ class Bar(Tally):
 
     def close(self) -> None:
         if self._bar is not None:
-            self._bar.refresh()
             self._bar.close()
 
 

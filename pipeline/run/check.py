@@ -23,9 +23,22 @@ from pipeline.errors import ItemError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Utterance
+from pipeline.report.figures import length, plural
 from pipeline.run.planning import ManifestRows
 
 AT_ONCE = 1_000
+
+
+PROBLEMS_NAMED = 100
+PROBLEMS_SHOWN = 10
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance that would fail before anything is sent."""
+
+    id: str
+    error: str
+    message: str
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +61,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     credits: float
     bad: list[str]
     """What is wrong with the first bad rows."""
+    problems: list[Problem]
+    """The first unsendable utterances."""
 
 
 def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -> Forecast:
@@ -59,10 +74,13 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         rows.note_repeated(scan_manifest(connection, rows))
         plan = plan_counts(connection, only)
         unsendable: Counter[str] = Counter()
+        problems: list[Problem] = []
         requests, audio_s = 0, 0.0
-        for found in _lengths(selected_rows(connection, only), settings):
+        for row, found in _lengths(selected_rows(connection, only), settings):
             if isinstance(found, ItemError):
                 unsendable[type(found).__name__] += 1
+                if len(problems) < PROBLEMS_NAMED:
+                    problems.append(Problem(id=row.id, error=type(found).__name__, message=found.message))
             else:
                 requests += 1
                 audio_s += found
@@ -83,19 +101,20 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         audio_s=audio_s,
         credits=audio_s * CREDITS_PER_S,
         bad=[str(bad) for bad in rows.bad_rows],
+        problems=problems,
     )
 
 
-def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[float | ItemError]:
-    """Seconds of audio of each row, or why it cannot be sent."""
+def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[tuple[Utterance, float | ItemError]]:
+    """Each row with its seconds of audio, or why it cannot be sent."""
 
-    def length(row: Utterance) -> float | ItemError:
+    def length(row: Utterance) -> tuple[Utterance, float | ItemError]:
         try:
             found = probe(Path(row.audio))
             refuse_unsendable(row, found, settings.audio)
         except ItemError as error:
-            return error
-        return found.duration_s
+            return row, error
+        return row, found.duration_s
 
     with ThreadPoolExecutor(4) as threads:
         while batch := list(islice(rows, AT_ONCE)):
@@ -104,15 +123,16 @@ def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[float | 
 
 def as_table(forecast: Forecast) -> str:
     """The forecast for a person."""
+    states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
     lines = [
-        ("rows", f"{forecast.rows:,} ({forecast.new:,} new, {forecast.changed:,} changed, {forecast.done:,} done, "
-                 f"{forecast.failed:,} failed)"),
+        ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
         ("bad rows", f"{forecast.bad_rows:,}"),
         ("missing files", f"{forecast.missing:,}"),
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
-        ("to do", f"{forecast.selected:,} utterances"),
-        ("unsendable", ", ".join(f"{name} {count:,}" for name, count in forecast.unsendable.items()) or "none"),
-        ("would send", f"{forecast.requests:,} requests, {forecast.audio_s / 3600:.3f} h of audio"),
-        ("credits", f"{forecast.credits:,.0f} (3 per second, without retries)"),
-    ]  # fmt: skip
+        ("to do", plural(forecast.selected, "utterance")),
+        ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
+        *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
+        ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.audio_s)} of audio"),
+        ("credits", f"{forecast.credits:,.0f} (3 per second of audio, without retries)"),
+    ]
     return "\n".join(f"{name:<13}  {value}" for name, value in lines)

@@ -29,6 +29,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     exit: int
     stopped_by: str | None
     outages: int
+    local: bool
 
 
 def figures_of(
@@ -65,6 +66,7 @@ def figures_of(
         audio_s=round(recorder.audio_s, 3),
         credits=round(recorder.credits, 3),
         credits_in_all=round(totals.credits, 3),
+        local=ending.local,
         wall_s=round(ending.wall_s, 3),
         rtfx=round(recorder.audio_s / max(ending.wall_s, 1e-3), 3),
         wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,

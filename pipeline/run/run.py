@@ -99,6 +99,7 @@ class _Run:
             run_id=self.run_id,
             on_row=control.raise_if_stopped,
         )
+        self.local = settings.service.url == "local"
         self.error: GradiumBatchError | None = None
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
@@ -149,6 +150,7 @@ class _Run:
             exit=int(self._status()),
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
+            local=self.local,
         )
         return figures_of(self.checkpoint, plan, self.rows, self.recorder, self.options.out, ending)
 

@@ -18,12 +18,14 @@ from pathlib import Path
 import msgspec
 
 import pipeline
-from pipeline.errors import LocalServerError
+from pipeline.errors import ConfigError, LocalServerError
 from pipeline.server.options import KEY_ENV, ServerOptions
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
 STDERR_LINES = 5
+REFUSED_OPTIONS = 2
+"""The server's exit status for options that it does not take."""
 PIPE_BYTES = 1 << 16
 
 
@@ -69,7 +71,12 @@ async def embedded_server(
     said: deque[str] = deque(maxlen=STDERR_LINES)
     reading = [asyncio.create_task(drain(process.stderr, said))]
     try:
-        url = await announced(process.stdout, said, reading[0], start_deadline_s)
+        try:
+            url = await announced(process.stdout, said, reading[0], start_deadline_s)
+        except LocalServerError as error:
+            if process.returncode == REFUSED_OPTIONS:  # a recognizer or a faults file that the user named
+                raise ConfigError(str(error)) from None
+            raise
         # nothing more is to come there, but a recognizer that prints must not be stopped by a full pipe
         reading.append(asyncio.create_task(drain(process.stdout, said)))
         yield url, key

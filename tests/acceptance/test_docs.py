@@ -24,7 +24,7 @@ def blocks(language: str) -> list[object]:
     for page in PAGES:
         text = page.read_text("utf-8")
         for match in BLOCK.finditer(text):
-            if match[1] == language and not match[2].strip().startswith("skip"):
+            if match[1] == language and not match[2].strip().startswith(("skip", "faults")):
                 line = text[: match.start()].count("\n") + 1
                 found.append(pytest.param(match[3], id=f"{page.name}:{line}"))
     return found
@@ -35,6 +35,9 @@ def workspace(tmp_path: Path) -> Path:
     """A folder like a checkout, to run commands in."""
     for name in ("manifests", "configs", "Makefile"):
         (tmp_path / name).symlink_to(ROOT / name)
+    page = (ROOT / "docs/hostile-service.md").read_text("utf-8")
+    [faults] = [match[3] for match in BLOCK.finditer(page) if match[2].strip() == "faults"]
+    (tmp_path / "faults.toml").write_text(faults)
     return tmp_path
 
 
