@@ -53,11 +53,14 @@ def test_only_failed_sends_failed_items_again_whatever_their_fault(tmp_path: Pat
 
 
 def test_passing_faults_are_retried(tmp_path: Path, out: Path) -> None:
-    corpus = Corpus(tmp_path / "audio", count=10)
-    with start_server(faults='[[fault]]\nkind = "internal_error"\nprobability = 1.0\ntimes = 2') as server:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    text = "".join(
+        f'[[fault]]\nkind = "internal_error"\nfile = "{corpus.folder}/{n:05d}.wav"\ntimes = 2\n' for n in (2, 5, 8)
+    )
+    with start_server(faults=text) as server:
         result = batch("run", corpus.folder, "--out", out, "--set", "retry.base_s=0.01", server=server)
         assert result.exit == 0
-        assert server.stats()["requests"] == 30
+        assert server.stats()["requests"] == 12 + 3 * 2
         assert rows_of(out) == corpus.texts
 
 
