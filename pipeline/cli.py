@@ -192,6 +192,41 @@ def run(
 
 
 @main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
+def status(out: Path, as_json: bool) -> None:
+    """Say how the output folder OUT stands: done, failed and why, left, spent, the last runs."""
+    with _Sentences():
+        from pipeline.run.status import as_table
+        from pipeline.run.status import status as status_of_output
+
+        found = status_of_output(out)
+        if as_json:
+            import msgspec
+
+            click.echo(msgspec.json.encode(found))
+        else:
+            click.echo(as_table(found))
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+def rebuild(out: Path) -> None:
+    """Make a new checkpoint for the output folder OUT from the files in it, when the old one is damaged or gone.
+
+    Whatever is in the transcripts is then known to be done and is not sent again; the old checkpoint is kept aside.
+    """
+    with _Sentences():
+        from pipeline.run.rebuild import rebuild as rebuild_output
+
+        made = rebuild_output(out)
+        click.echo(
+            f"{made.transcripts:,} transcripts are known again ({made.salvaged:,} of them from the old checkpoint), "
+            f"{made.credits:,.0f} credits spent" + (f"; the old checkpoint is {made.old}" if made.old else "")
+        )
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
 @click.option(

@@ -4,12 +4,12 @@
 happens to utterances · `store` reads and writes · `journal` groups writes into durable commits.
 """
 
-from pipeline.checkpoint.events import Failed, Finished, Reused, Sent
+from pipeline.checkpoint.events import Failed, Finished, Refreshed, Reused, Sent
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
 from pipeline.checkpoint.plan import Plan, ScannedRow, plan_counts, scan_manifest
 from pipeline.checkpoint.schema import State
-from pipeline.checkpoint.store import Checkpoint, Identity, Selected
+from pipeline.checkpoint.store import Checkpoint, Identity, Placed, Selected
 
 __all__ = [
     "Checkpoint",
@@ -17,7 +17,9 @@ __all__ = [
     "Finished",
     "Identity",
     "Journal",
+    "Placed",
     "Plan",
+    "Refreshed",
     "Reused",
     "ScannedRow",
     "Selected",

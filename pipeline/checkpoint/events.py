@@ -41,7 +41,16 @@ class Reused(msgspec.Struct, frozen=True, kw_only=True):
     n: int
 
 
-Event = Sent | Finished | Failed | Reused
+class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
+    """A transcript that stands is to be written anew, with another reference or other metadata."""
+
+    n: int
+    transcript: Transcript
+    ref_words: int = 0
+    ref_errors: int = 0
+
+
+Event = Refreshed | Sent | Finished | Failed | Reused
 
 
 def apply(db: sqlite3.Connection, event: Event) -> None:
@@ -51,6 +60,12 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             _apply_sent(db, event.attempt)
         case Finished():
             _apply_finished(db, event)
+        case Refreshed():
+            _store_result(db, event.n, event.transcript)
+            db.execute(
+                "UPDATE utterances SET refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?",
+                (event.ref_words, event.ref_errors, event.n),
+            )
         case Failed():
             _apply_failed(db, event)
         case Reused():
@@ -68,12 +83,16 @@ def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
         )
 
 
+def _store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None:
+    db.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (n, msgspec.msgpack.encode(transcript)))
+
+
 def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
-    db.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (event.n, msgspec.msgpack.encode(event.transcript)))
+    _store_result(db, event.n, row)
     db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
     db.execute(
-        """UPDATE utterances SET state = ?, selected = 0, attempts = 0, done_audio = ?, done_config = ?,
+        """UPDATE utterances SET state = ?, selected = 0, attempts = 0, refresh = 0, done_audio = ?, done_config = ?,
                duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ? WHERE n = ?""",
         (
             State.DONE,
@@ -108,6 +127,6 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
     )
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, done_audio = NULL, done_config = NULL, duration_s = NULL,
-               suspect = 0, ref_words = 0, ref_errors = 0 WHERE n = ?""",
+               suspect = 0, refresh = 0, ref_words = 0, ref_errors = 0 WHERE n = ?""",
         (State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM, event.n),
     )

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event
-from pipeline.checkpoint.store import Checkpoint
+from pipeline.checkpoint.events import Event, Finished
+from pipeline.checkpoint.store import Checkpoint, Identity
+from pipeline.model import Transcript
 
 WINDOW_S = 0.05
 MAX_PENDING = 5_000
@@ -27,6 +28,7 @@ class Journal:
         self.checkpoint = checkpoint
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[Event] = []
+        self._committing: list[Event] = []
         self._something = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -38,6 +40,15 @@ class Journal:
         self._something.set()
         if len(self._pending) >= MAX_PENDING:
             self._room.clear()
+
+    def finished(self, identity: Identity) -> Transcript | None:
+        """A transcript of this very audio and these settings that is still on its way into the checkpoint."""
+        for event in (*self._committing, *self._pending):
+            if isinstance(event, Finished):
+                row = event.transcript
+                if (row.audio_hash, row.config_hash) == (identity.audio_hash, identity.config_hash):
+                    return row
+        return None
 
     async def room(self) -> None:
         """Waits while the disk is far behind."""
@@ -55,9 +66,10 @@ class Journal:
                 await asyncio.sleep(max(0.0, next_window - loop.time()))
 
     async def _commit(self) -> None:
-        events, self._pending = self._pending, []
-        if events:
-            await self.call(self.checkpoint.apply, events)
+        self._committing, self._pending = self._pending, []
+        if self._committing:
+            await self.call(self.checkpoint.apply, self._committing)
+        self._committing = []
         self._room.set()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

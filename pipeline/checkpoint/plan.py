@@ -124,7 +124,8 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
                 WHERE u.n IS NULL OR NOT {_SAME} OR u.row <> s.row OR u.vanished
                 ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
                     expected_s = excluded.expected_s, size = excluded.size, mtime_ns = excluded.mtime_ns,
-                    config_hash = excluded.config_hash"""
+                    config_hash = excluded.config_hash,
+                    refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row)"""
         )
         connection.execute(
             """INSERT OR REPLACE INTO failures SELECT u.n, s.failure FROM temp.scan s JOIN utterances u USING (id)
@@ -167,7 +168,8 @@ def _scan_values(row: ScannedRow) -> tuple[object, ...]:
     utterance = row.utterance
     return (
         utterance.id,
-        msgspec.msgpack.encode(utterance),
+        # without its line: a row that only moved within the manifest is the row it was
+        msgspec.msgpack.encode(msgspec.structs.replace(utterance, line=None)),
         utterance.line,
         row.expected_s,
         row.size,

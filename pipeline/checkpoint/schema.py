@@ -6,6 +6,7 @@
     FAILED_ITEM ──────┘    FAILED_ITEM      its own fault: left alone until it changes or is asked for
     DONE ──(file, settings or span differ)──> CHANGED
 
+`refresh` marks a transcript that stands while its row's reference or metadata have changed: it is written anew.
 A finished row waits in `results` until a part that holds it is published; then `utterances.part` names the part.
 A result without a row takes back what was published: the audio changed and its new version has no transcript.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from pipeline.errors import CheckpointError
 
-VERSION = 1
+VERSION = 2
 BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
 ERRORS_STALE = "errors_stale"
@@ -55,9 +56,12 @@ CREATE TABLE utterances (
     attempts      INTEGER NOT NULL DEFAULT 0,
     ref_words     INTEGER NOT NULL DEFAULT 0,
     ref_errors    INTEGER NOT NULL DEFAULT 0,
-    part          INTEGER
+    part          INTEGER,
+    refresh       INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX selected ON utterances (expected_s DESC, n) WHERE selected;
+CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
+CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL);
 CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
@@ -65,6 +69,15 @@ CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER N
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
 """
+
+# What brings a checkpoint of each older version to the next one.
+MIGRATIONS = {
+    1: """
+ALTER TABLE utterances ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
+CREATE INDEX refresh  ON utterances (part) WHERE refresh;
+""",
+}
 
 # One row per manifest row; lives in the temp schema, so a read-only checkpoint can be planned against.
 SCAN_TABLE = """
@@ -82,15 +95,18 @@ CREATE TEMP TABLE scan (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The checkpoint at `path`, made where there is none, ready to write. Raises CheckpointError."""
+    """The checkpoint at `path`, made where there is none, migrated where it is older. Raises CheckpointError."""
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        if not _checked_version(connection, path):
+        version = _checked_version(connection, path)
+        if not version:
             connection.executescript(f"BEGIN;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+        for older in range(version or VERSION, VERSION):
+            connection.executescript(f"BEGIN;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
     except sqlite3.Error as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     return connection
 
 
@@ -104,9 +120,16 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
         mode = "rw" if os.access(path.parent, os.W_OK) else "ro&immutable=1"
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
-        _checked_version(connection, path)
+        version = _checked_version(connection, path)
+        if 0 < version < VERSION:  # a copy is migrated: who only reads changes nothing
+            migrated = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            connection.backup(migrated)
+            connection.close()
+            connection = migrated
+            for older in range(version, VERSION):
+                connection.executescript(MIGRATIONS[older])
     except sqlite3.Error as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     return connection
 
 
@@ -120,8 +143,15 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> CheckpointError:
+def unusable(path: Path, error: sqlite3.Error) -> CheckpointError:
+    """What to say of a checkpoint that SQLite cannot work with: a full disk is mended otherwise than a damaged file."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return CheckpointError(
+            f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "
+            f"run gradium-batch rebuild {path.parent}, which makes a new one from them"
+        )
     return CheckpointError(
-        f"the checkpoint {path} cannot be used: {error}; the transcripts beside it are untouched, "
-        "so move it away or choose another --out"
+        f"the checkpoint {path} cannot be written or read ({error}); what was committed is kept, "
+        "so make room or mend the disk and run the same command again"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,8 +17,7 @@ import msgspec
 
 from pipeline.checkpoint import plan
 from pipeline.checkpoint.events import Event, apply
-from pipeline.checkpoint.schema import State, connect
-from pipeline.errors import CheckpointError
+from pipeline.checkpoint.schema import State, connect, connect_to_read, unusable
 from pipeline.model import Attempt, Failure, Transcript, Utterance
 
 CLOSED_JSONL = -1
@@ -45,6 +45,18 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """Requests sent for it in earlier runs since it last had a transcript."""
 
 
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A done utterance and where its transcript is."""
+
+    n: int
+    utterance: Utterance
+    id: str
+    part: int | None
+    """The part that holds it, where `transcript` does not."""
+    transcript: Transcript | None
+    """The transcript, while it is not published yet."""
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """The whole output folder in figures, over the rows the manifest still has."""
 
@@ -63,9 +75,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 class Checkpoint:
     """The open checkpoint of an output folder. Methods raise CheckpointError when SQLite cannot do its work."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, only_read: bool = False) -> None:
+        """Opens it for the one run that owns the folder, or for anybody to read beside a run."""
         self.path = path
-        self._db = connect(path)
+        self._db = connect_to_read(path) if only_read else connect(path)
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +134,27 @@ class Checkpoint:
             ).fetchone()
         return float(total)
 
+    def twin(self, identity: Identity) -> Placed | None:
+        """An utterance whose transcript answers to this very audio and these settings; None where there is none."""
+        with self._translated():
+            found = self._db.execute(
+                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                   WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)
+                   LIMIT 1""",
+                (identity.audio_hash, identity.config_hash),
+            ).fetchone()
+        return None if found is None else _placed(found)
+
+    def to_refresh(self, limit: int) -> list[Placed]:
+        """Utterances whose transcript stands while their row's reference or metadata have changed, part by part."""
+        with self._translated():
+            found = self._db.execute(
+                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                   WHERE u.refresh AND u.state = ? ORDER BY u.part LIMIT ?""",
+                (State.DONE, limit),
+            ).fetchall()
+        return [_placed(row) for row in found]
+
     # -- what happened ----------------------------------------------------------------------------------------------
 
     def apply(self, events: Sequence[Event]) -> None:
@@ -163,6 +197,21 @@ class Checkpoint:
             ref_errors=ref_errors,
             credits=float(self.fact("credits") or 0.0),
         )
+
+    def last_runs(self, limit: int) -> list[tuple[str, str, bytes | None]]:
+        """The latest runs: (run_id, when it started, its figures as JSON; None for one that did not reach its end)."""
+        with self._translated():
+            return self._db.execute(
+                "SELECT run_id, started_at, figures FROM runs ORDER BY started_at DESC LIMIT ?", (limit,)
+            ).fetchall()
+
+    def runs_since(self, first: datetime) -> int:
+        """Runs that began since then."""
+        with self._translated():
+            [count] = self._db.execute(
+                "SELECT count(*) FROM runs WHERE started_at >= ?", (first.isoformat(),)
+            ).fetchone()
+        return int(count)
 
     def save_run(self, run_id: str, started_at: str, figures: bytes | None) -> None:
         """Notes a run, at its start without and at its end with its figures."""
@@ -227,6 +276,22 @@ class Checkpoint:
             "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", [(kind, part, rows) for part, rows in parts.items()]
         )
 
+    # -- rebuilding -------------------------------------------------------------------------------------------------
+
+    def adopt(self, utterances: Sequence[Utterance]) -> list[int | None]:
+        """Takes utterances in that the output has and this new checkpoint does not: their numbers, None for one that it
+        has already. They count as vanished until a manifest names them, and their files as never seen."""
+        numbers: list[int | None] = []
+        with self._transaction():
+            for utterance in utterances:
+                added = self._db.execute(
+                    """INSERT OR IGNORE INTO utterances (id, row, state, expected_s, config_hash, vanished)
+                       VALUES (?, ?, ?, 0, '-', 1)""",
+                    (utterance.id, msgspec.msgpack.encode(utterance), State.NEW),
+                )
+                numbers.append(added.lastrowid if added.rowcount else None)
+        return numbers
+
     # -- transactions -----------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -246,7 +311,15 @@ class Checkpoint:
         try:
             yield
         except sqlite3.Error as error:
-            raise CheckpointError(
-                f"the checkpoint {self.path} cannot be written or read: {error}; what was committed is kept, "
-                "so make room or mend the disk and run the same command again"
-            ) from error
+            raise unusable(self.path, error) from error
+
+
+def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
+    n, id_, row, part, result = found
+    return Placed(
+        n=n,
+        id=id_,
+        utterance=msgspec.msgpack.decode(row, type=Utterance),
+        part=part,
+        transcript=None if result is None else msgspec.msgpack.decode(result, type=Transcript),
+    )

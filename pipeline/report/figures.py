@@ -17,6 +17,9 @@ class FailureClass(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     example_id: str
     example_message: str
+    """Of the one that has failed for longest."""
+    runs: int
+    """Runs since that one failed for the first time, this one included: its nights."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +110,10 @@ def table(figures: Figures) -> str:
     if figures.failed:
         rows.append(("failed", f"{figures.failed:,}"))
     rows += [
-        (f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}: {_one_line(failure.example_message)}")
+        (
+            f"  {failure.error}",
+            f"{failure.count:,}   e.g. {failure.example_id}{_for_runs(failure.runs)}: {_one_line(failure.example_message)}",
+        )
         for failure in figures.failures
     ]
     if figures.failed and not figures.selected:
@@ -116,6 +122,7 @@ def table(figures: Figures) -> str:
         rows.append(("left", f"{figures.left:,}"))
     if figures.vanished:
         rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; what they have is kept"))
+    rows.append(("found", f"{figures.new:,} new, {figures.changed:,} changed{_reused(figures)}"))
     rows.append(("sent", _sent(figures)))
     if figures.learned_concurrency:
         rows.append(("plan's limit", f"{plural(figures.learned_concurrency, 'request')} at a time"))
@@ -144,6 +151,14 @@ def length(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def _reused(figures: Figures) -> str:
+    return f"; {figures.reused:,} known by their content" if figures.reused else ""
+
+
+def _for_runs(runs: int) -> str:
+    return f" (for {runs} runs)" if runs > 1 else ""
 
 
 def _sent(figures: Figures) -> str:

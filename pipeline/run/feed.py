@@ -1,6 +1,6 @@
 """From selected utterances to clips, a few ahead of the pool: preparation runs in threads beside the event loop.
 
-An utterance whose audio cannot be sent is given up here, and one that only looked changed is settled here.
+An utterance whose audio cannot be sent is given up here, and one whose very audio has a transcript already gets that.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.config import Settings
 from pipeline.errors import ItemError
 from pipeline.exits import ExitStatus
-from pipeline.model import Clip
+from pipeline.model import Clip, Transcript
 from pipeline.run.control import Control
 from pipeline.run.recorder import Recorder
+from pipeline.sink import Sink
 
 BATCH = 200
 LOOK_AHEAD = 8
@@ -24,7 +25,7 @@ LOOK_AHEAD = 8
 
 
 async def clips(
-    journal: Journal, recorder: Recorder, settings: Settings, control: Control, limit: int | None
+    journal: Journal, recorder: Recorder, sink: Sink, settings: Settings, control: Control, limit: int | None
 ) -> AsyncGenerator[Clip, None]:
     """The clips of what is selected, longest first; at most `limit` utterances."""
     preparing: deque[tuple[Selected, asyncio.Task[Prepared]]] = deque()
@@ -33,10 +34,10 @@ async def clips(
             task = asyncio.create_task(asyncio.to_thread(prepare, selected.utterance, settings.audio))
             preparing.append((selected, task))
             if len(preparing) >= LOOK_AHEAD:
-                for clip in await _settled(*preparing.popleft(), recorder):
+                for clip in await _settled(*preparing.popleft(), journal, recorder, sink):
                     yield clip
         while preparing:
-            for clip in await _settled(*preparing.popleft(), recorder):
+            for clip in await _settled(*preparing.popleft(), journal, recorder, sink):
                 yield clip
     finally:
         for _, task in preparing:
@@ -57,17 +58,33 @@ async def _selected(journal: Journal, control: Control, limit: int | None) -> As
         after = (batch[-1].expected_s, batch[-1].n)
 
 
-async def _settled(selected: Selected, task: asyncio.Task[Prepared], recorder: Recorder) -> tuple[Clip, ...]:
+async def _settled(
+    selected: Selected, task: asyncio.Task[Prepared], journal: Journal, recorder: Recorder, sink: Sink
+) -> tuple[Clip, ...]:
+    """What is to be sent for the utterance: nothing, where it cannot be, or where its transcript exists already."""
+    await recorder.room()
     try:
         prepared = await task
     except ItemError as error:
         recorder.unsendable(selected, error)
-        await recorder.room()
         return ()
     now = Identity(audio_hash=prepared.audio_hash, config_hash=selected.config_hash)
-    if selected.done == now and selected.state != State.DONE:
-        recorder.reused(selected, prepared.duration_s)
-        await recorder.room()
+    if recorder.follow(selected, now):
         return ()
-    recorder.expect(selected, prepared.duration_s)
+    if selected.state != State.DONE:  # a done one was selected to be sent again
+        if selected.done == now:
+            recorder.reused(selected, prepared.duration_s)
+            return ()
+        twin = journal.finished(now) or await _twin(now, journal, sink)
+        if twin is not None:
+            recorder.copied(selected, twin)
+            return ()
+    recorder.expect(selected, prepared.duration_s, now)
     return prepared.clips
+
+
+async def _twin(identity: Identity, journal: Journal, sink: Sink) -> Transcript | None:
+    placed = await journal.call(journal.checkpoint.twin, identity)
+    if placed is None or placed.transcript is not None:
+        return None if placed is None else placed.transcript
+    return (await asyncio.to_thread(sink.read, [placed.id], placed.part)).get(placed.id)

@@ -6,12 +6,17 @@ Files first, durably, then the note in the checkpoint; a crash in between is men
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
-from pipeline.checkpoint import Journal
+from pipeline.checkpoint import Journal, Refreshed
 from pipeline.checkpoint.schema import ERRORS_STALE
 from pipeline.checkpoint.store import CLOSED_JSONL
+from pipeline.errors import OutputError
+from pipeline.run.recorder import retold, word_errors
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
+
+REFRESHED_AT_ONCE = 1_000
 
 
 class Publisher:
@@ -33,6 +38,24 @@ class Publisher:
         attempts = await call(self._checkpoint.parts, "attempts")
         await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
         await self.finish()
+
+    async def refresh(self) -> None:
+        """Writes transcripts anew whose row has another reference or other metadata by now; nothing is sent."""
+        call = self._journal.call
+        while placed := await call(self._checkpoint.to_refresh, REFRESHED_AT_ONCE):
+            known = {one.id: one.transcript for one in placed if one.transcript is not None}
+            by_part: dict[int | None, list[str]] = defaultdict(list)
+            for one in placed:
+                if one.id not in known:
+                    by_part[one.part].append(one.id)
+            for part, ids in by_part.items():
+                known |= await asyncio.to_thread(self._sink.read, ids, part)
+            lost = [one.id for one in placed if one.id not in known]
+            if lost:
+                raise OutputError(f"the transcript of {lost[0]!r} is no longer in the output folder; restore it")
+            told = [(one.n, retold(known[one.id], one.utterance)) for one in placed]
+            await call(self._checkpoint.apply, [Refreshed(n=n, transcript=row, **word_errors(row)) for n, row in told])
+            await self.finish()
 
     def result_added(self) -> None:
         self._new += 1

@@ -9,14 +9,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
-from pipeline.checkpoint import Failed, Finished, Journal, Reused, Selected, Sent
+from pipeline.checkpoint import Failed, Finished, Identity, Journal, Reused, Selected, Sent
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, ItemError, LimitError, UnknownFault
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.model import Answer, Attempt, Clip, Failure, Transcript
+from pipeline.model import Answer, Attempt, Clip, Failure, Transcript, Utterance
 from pipeline.pool import Job
 from pipeline.report import wer
 from pipeline.report.progress import Progress
@@ -30,9 +31,34 @@ def price(clip: Clip) -> float:
     return clip.duration_s * CREDITS_PER_S
 
 
+def retold(transcript: Transcript, utterance: Utterance, **changes: Any) -> Transcript:
+    """The transcript as the row of `utterance`: with its id, path, reference and metadata."""
+    compared = None if utterance.reference is None else wer.compare(utterance.reference, transcript.text)
+    return msgspec.structs.replace(
+        transcript,
+        id=utterance.id,
+        audio=utterance.audio,
+        reference=utterance.reference,
+        wer=None if compared is None else compared.wer,
+        metadata=utterance.metadata,
+        **changes,
+    )
+
+
+def word_errors(transcript: Transcript) -> dict[str, int]:
+    """What the checkpoint sums up to the corpus's word error rate."""
+    if transcript.reference is None:
+        return {}
+    compared = wer.compare(transcript.reference, transcript.text)
+    return {"ref_words": compared.words, "ref_errors": compared.errors}
+
+
 class _Expected(msgspec.Struct, frozen=True):
     selected: Selected
     duration_s: float
+    identity: Identity
+    followers: list[Selected]
+    """Other utterances with the same audio and settings: they get the same transcript, or the same failure."""
 
 
 class Recorder:
@@ -52,15 +78,40 @@ class Recorder:
         self._on_result = on_result
         self._expected: dict[str, _Expected] = {}
         """Utterances whose clips are with the pool, by id."""
+        self._leaders: dict[Identity, _Expected] = {}
 
     async def room(self) -> None:
         await self._journal.room()
 
     # -- before the pool --------------------------------------------------------------------------------------------
 
-    def expect(self, selected: Selected, duration_s: float) -> None:
+    def follow(self, selected: Selected, identity: Identity) -> bool:
+        """Whether the same audio is with the pool already: then the utterance shares what comes of it."""
+        leader = self._leaders.get(identity)
+        if leader is not None:
+            leader.followers.append(selected)
+        return leader is not None
+
+    def expect(self, selected: Selected, duration_s: float, identity: Identity) -> None:
         """The utterance's clips go to the pool."""
-        self._expected[selected.utterance.id] = _Expected(selected, duration_s)
+        expected = _Expected(selected, duration_s, identity, [])
+        self._expected[selected.utterance.id] = self._leaders[identity] = expected
+
+    def copied(self, selected: Selected, original: Transcript) -> None:
+        """Another utterance's transcript answers to this one as well: nothing is sent."""
+        self.reused_count += 1
+        copy = retold(
+            original,
+            selected.utterance,
+            request_ids=original.request_ids,
+            attempts=0,
+            latency_s=0.0,
+            credits=0.0,
+            run_id=self._run_id,
+            finished_at=datetime.now(UTC),
+        )
+        self._finish(selected, copy)
+        self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
 
     def unsendable(self, selected: Selected, error: ItemError) -> None:
         """The utterance's audio cannot be sent."""
@@ -107,13 +158,12 @@ class Recorder:
 
     def done(self, job: Job, answer: Answer) -> None:
         expected = self._expected.pop(job.clip.utterance.id)
+        del self._leaders[expected.identity]
         selected, utterance = expected.selected, job.clip.utterance
-        text = " ".join(word.text for word in answer.words)
-        compared = None if utterance.reference is None else wer.compare(utterance.reference, text)
         transcript = Transcript(
             id=utterance.id,
             audio=utterance.audio,
-            text=text,
+            text=" ".join(word.text for word in answer.words),
             words=answer.words,
             duration_s=expected.duration_s,
             status="suspect" if answer.flags else "ok",
@@ -128,26 +178,24 @@ class Recorder:
             credits=price(job.clip),
             run_id=self._run_id,
             finished_at=datetime.now(UTC),
-            reference=utterance.reference,
-            wer=None if compared is None else compared.wer,
-            metadata=utterance.metadata,
         )
         self.transcribed += 1
         self.audio_s += expected.duration_s
-        self._journal.add(
-            Finished(
-                n=selected.n,
-                transcript=transcript,
-                ref_words=compared.words if compared else 0,
-                ref_errors=compared.errors if compared else 0,
-            )
-        )
-        self._on_result()
+        self._finish(selected, retold(transcript, utterance))
         self._progress.ended(expected_s=selected.expected_s, audio_s=expected.duration_s, ok=True)
+        for follower in expected.followers:
+            self.copied(follower, transcript)
+
+    def _finish(self, selected: Selected, transcript: Transcript) -> None:
+        self._journal.add(Finished(n=selected.n, transcript=transcript, **word_errors(transcript)))
+        self._on_result()
 
     def failed(self, job: Job, error: AttemptError) -> None:
         expected = self._expected.pop(job.clip.utterance.id)
+        del self._leaders[expected.identity]
         self._give_up(expected.selected, error, requests=job.requests, clip=job.clip.clip)
+        for follower in expected.followers:
+            self._give_up(follower, error, requests=0, clip=job.clip.clip)
 
     def _give_up(self, selected: Selected, error: AttemptError, *, requests: int, clip: int | None) -> None:
         utterance = selected.utterance

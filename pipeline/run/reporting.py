@@ -5,6 +5,7 @@ Reads the checkpoint; writes OUT/summary.json and OUT/runs/<run_id>.json.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Plan
 from pipeline.durable import replacing
 from pipeline.errors import OutputError
+from pipeline.model import Failure
 from pipeline.report.figures import FailureClass, Figures
 from pipeline.run.planning import ManifestRows
 from pipeline.run.recorder import Recorder
@@ -70,7 +72,7 @@ def figures_of(
         wall_s=round(ending.wall_s, 3),
         rtfx=round(recorder.audio_s / max(ending.wall_s, 1e-3), 3),
         wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
-        failures=_classes(checkpoint),
+        failures=failure_classes(checkpoint),
         unknown_refusals=dict(recorder.unknown),
     )
 
@@ -88,14 +90,22 @@ def write_summary(out: Path, figures: Figures) -> bytes:
     return encoded
 
 
-def _classes(checkpoint: Checkpoint) -> list[FailureClass]:
-    classes: dict[str, FailureClass] = {}
+def failure_classes(checkpoint: Checkpoint) -> list[FailureClass]:
+    """The failures by class, the largest first, each with the one that has failed for longest as an example."""
+    oldest: dict[str, Failure] = {}
+    counts: Counter[str] = Counter()
     for failure in checkpoint.failures():
-        known = classes.get(failure.error)
-        classes[failure.error] = FailureClass(
-            error=failure.error,
-            count=1 + (known.count if known else 0),
-            example_id=known.example_id if known else failure.id,
-            example_message=known.example_message if known else failure.message,
+        counts[failure.error] += 1
+        known = oldest.get(failure.error)
+        if known is None or failure.first_seen < known.first_seen:
+            oldest[failure.error] = failure
+    return [
+        FailureClass(
+            error=error,
+            count=count,
+            example_id=oldest[error].id,
+            example_message=oldest[error].message,
+            runs=checkpoint.runs_since(oldest[error].first_seen) + 1,
         )
-    return sorted(classes.values(), key=lambda found: -found.count)
+        for error, count in counts.most_common()
+    ]

@@ -87,10 +87,11 @@ class _Run:
         self.checkpoint = journal.checkpoint
         self.started_at, self._started = datetime.now(UTC), time.monotonic()
         self.run_id = f"{self.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        self.publisher = Publisher(journal, Sink(options.out, settings.sink.formats), settings.sink.rows_per_part)
+        sink = Sink(options.out, settings.sink.formats)
+        self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
         shown = progress(options.progress)
         self.recorder = Recorder(journal, shown, settings, self.run_id, self.publisher.result_added)
-        self.sending = Sending(settings, request, journal, self.recorder, self.publisher, shown, control)
+        self.sending = Sending(settings, request, journal, self.recorder, self.publisher, sink, shown, control)
         self.rows = ManifestRows(
             options.manifest,
             settings,
@@ -107,6 +108,7 @@ class _Run:
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
             await self.publisher.tidy()
+            await self.publisher.refresh()
             if plan.selected:
                 left_s = self.options.max_duration_s and self.options.max_duration_s - self._wall_s()
                 await self.sending.send(endpoint, at_most=self.options.limit, stop_in_s=left_s)
@@ -114,6 +116,7 @@ class _Run:
             self.error = error
         try:
             await self.publisher.finish()
+            await self.publisher.refresh()  # files that were only touched, and whose rows had changed as well
             await self.publisher.write_errors()
         except GradiumBatchError as error:
             self.error = self.error or error

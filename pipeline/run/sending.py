@@ -23,6 +23,7 @@ from pipeline.run import feed
 from pipeline.run.control import Control
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder, price
+from pipeline.sink import Sink
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Sending:
         journal: Journal,
         recorder: Recorder,
         publisher: Publisher,
+        sink: Sink,
         progress: Progress,
         control: Control,
     ) -> None:
@@ -50,6 +52,7 @@ class Sending:
         self._journal = journal
         self._recorder = recorder
         self._publisher = publisher
+        self._sink = sink
         self._progress = progress
         self._control = control
 
@@ -83,7 +86,7 @@ class Sending:
                 drain_s=timeouts.drain_s,
             )
             self._control.attach(pool)
-            clips = feed.clips(self._journal, self._recorder, settings, self._control, at_most)
+            clips = feed.clips(self._journal, self._recorder, self._sink, settings, self._control, at_most)
             try:
                 async with self._kept(pool), self._timed(stop_in_s):
                     await pool.run(clips)

@@ -56,7 +56,27 @@ def replace_rows(path: Path, ids: Collection[str], records: Iterable[Any]) -> in
         return out.tell()
 
 
-def write(path: Path, records: Iterable[Any]) -> None:
-    """One JSONL file, atomically."""
+def write(path: Path, records: Iterable[Any]) -> int:
+    """One JSONL file, atomically; returns its bytes."""
     with replacing(path) as temp, temp.open("wb") as out:
         out.writelines(lines(records))
+        out.flush()
+        return out.tell()
+
+
+def cut_torn_line(path: Path) -> int:
+    """Cuts off what stands behind the last newline; returns the bytes that are left."""
+    with path.open("r+b") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _COPY_BYTES)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end != size:
+            file.truncate(end)
+            os.fsync(file.fileno())
+        return end

@@ -19,6 +19,12 @@ def part_path(folder: Path, part: int) -> Path:
     return folder / f"part-{part:06d}.parquet"
 
 
+def parts_in(folder: Path) -> list[int]:
+    """Numbers of the parts in a folder."""
+    names = (path.name.removeprefix("part-").removesuffix(".parquet") for path in folder.glob("part-*.parquet"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
 def write_part(folder: Path, part: int, rows: pa.Table) -> None:
     """Publishes a part, in place of one of the same number."""
     folder.mkdir(exist_ok=True)

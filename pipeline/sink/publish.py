@@ -104,6 +104,57 @@ class Sink:
             placed += [(result.n, None if result.transcript is None else part) for result in members]
         return placed, parts
 
+    def read(self, ids: Collection[str], part: int | None) -> dict[str, Transcript]:
+        """Published rows by id, from their part; those that cannot be found are left out."""
+        if self._parquet and part:
+            from pipeline.sink.read import transcripts_in_part
+
+            return transcripts_in_part(self._out / "transcripts", part, ids)
+        from pipeline.sink.read import transcripts_in_lines
+
+        return transcripts_in_lines(self._out / JSONL_NAME, ids)
+
+    def parts_on_disk(self, kind: str) -> list[int]:
+        """Numbers of the parts of a kind ("transcripts", "attempts") that lie in the folder."""
+        from pipeline.sink.parts import parts_in
+
+        return parts_in(self._out / kind)
+
+    def part(self, part: int) -> list[Transcript]:
+        """All rows of a part."""
+        from pipeline.sink.read import transcripts_in_part
+
+        return list(transcripts_in_part(self._out / "transcripts", part).values())
+
+    def lines(self) -> Iterator[Transcript]:
+        """All rows of the JSONL."""
+        from pipeline.sink.read import all_lines
+
+        with _translated(self._out):
+            yield from all_lines(self._out / JSONL_NAME)
+
+    def whole_lines(self) -> int:
+        """Cuts a torn last line off the JSONL; returns its bytes."""
+        from pipeline.sink.lines import cut_torn_line
+
+        with _translated(self._out):
+            return cut_torn_line(self._out / JSONL_NAME)
+
+    def rewrite_lines(self) -> int:
+        """Writes the JSONL anew from the parts; returns its bytes."""
+        from pipeline.sink.lines import write
+
+        with _translated(self._out):
+            rows = (row for part in self.parts_on_disk("transcripts") for row in self.part(part))
+            return write(self._out / JSONL_NAME, rows)
+
+    def attempts_in(self, part: int) -> tuple[int, float]:
+        """Rows and credits of a part of the ledger."""
+        from pipeline.sink.read import attempts_in_part
+
+        with _translated(self._out):
+            return attempts_in_part(self._out / "attempts", part)
+
     def publish_attempts(self, attempts: Sequence[Attempt], part: int) -> None:
         from pipeline.sink.parts import write_part
         from pipeline.sink.schema import ATTEMPTS, table

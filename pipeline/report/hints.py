@@ -1,0 +1,24 @@
+"""What to do about each class of error, in a sentence. Pure."""
+
+from __future__ import annotations
+
+HINTS = {
+    "AudioMissing": "put the file where the manifest points, or mend the path; the next run does it then",
+    "AudioUnreadable": "replace the file by one that plays; the next run does it then",
+    "AudioUnsupported": "convert the file, e.g. with sox IN -b 16 -c 1 -t wav OUT",
+    "AudioTooLong": "cut the file into pieces of at most 300 s at silences",
+    "AudioEmpty": "record or copy the file again",
+    "BadManifestRow": "mend the row in the manifest",
+    "AudioRefused": "the service does not take this file; convert or replace it, or ask for it with --only failed",
+    "RepeatedStreamError": "the service fails on this file each time; convert or replace it, or report it",
+    "ServerFault": "the service failed inside; the next run tries again",
+    "ConnectionFailed": "the connection broke; the next run tries again",
+    "AttemptTimeout": "no answer in time; the next run tries again, timeouts.* say how long is waited",
+    "StreamCut": "the answer broke off; the next run tries again",
+    "StreamMalformed": "the answer made no sense; the next run tries again",
+    "EmptyAnswer": "the service answered with nothing; the next run tries again",
+    "StreamError": "the service gave up in mid-answer; the next run tries again",
+    "Redirected": "something redirects the requests elsewhere: check service.url and the network",
+    "UnknownFault": "a refusal that no rule knows: please report its words",
+}
+DEFAULT = "see docs/output.md"

@@ -1,0 +1,117 @@
+"""How an output folder stands: done, failed and why, left, spent, the last runs. Only reads, also beside a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.errors import UsageError
+from pipeline.report.figures import FailureClass, Figures, length, plural
+from pipeline.report.hints import DEFAULT, HINTS
+from pipeline.run.reporting import failure_classes
+from pipeline.run.sending import LEARNED
+
+RUNS_SHOWN = 5
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the last runs; figures are None for one that did not reach its end."""
+
+    run_id: str
+    started_at: str
+    exit: int | None = None
+    transcribed: int | None = None
+    requests: int | None = None
+    credits: float | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """An output folder, over the rows its manifest had at the last run."""
+
+    out: str
+    done: int
+    failed: int
+    left: int
+    suspect: int
+    vanished: int
+    audio_s: float
+    credits: float
+    """Spent in all runs, counting what may have been billed."""
+    wer: float | None
+    learned_concurrency: int | None
+    failures: list[FailureClass]
+    runs: list[RunLine]
+
+
+def status(out: Path) -> Status:
+    """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
+    path = out / "checkpoint.sqlite"
+    if not path.exists():
+        raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
+    with Checkpoint(path, only_read=True) as checkpoint:
+        totals = checkpoint.totals()
+        return Status(
+            out=str(out),
+            done=totals.done,
+            failed=totals.failed,
+            left=totals.left,
+            suspect=totals.suspect,
+            vanished=totals.vanished,
+            audio_s=round(totals.audio_s, 3),
+            credits=round(totals.credits, 3),
+            wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
+            learned_concurrency=int(checkpoint.fact(LEARNED) or 0) or None,
+            failures=failure_classes(checkpoint),
+            runs=[_run_line(*run) for run in checkpoint.last_runs(RUNS_SHOWN)],
+        )
+
+
+def _run_line(run_id: str, started_at: str, figures: bytes | None) -> RunLine:
+    if figures is None:
+        return RunLine(run_id=run_id, started_at=started_at)
+    known = msgspec.json.decode(figures, type=Figures)
+    return RunLine(
+        run_id=run_id,
+        started_at=started_at,
+        exit=known.exit,
+        transcribed=known.transcribed,
+        requests=known.requests,
+        credits=known.credits,
+    )
+
+
+def as_table(found: Status) -> str:
+    """The status for a person."""
+    suspect = f" ({found.suspect:,} suspect)" if found.suspect else ""
+    rows = [
+        ("done", f"{found.done:,}{suspect}, {length(found.audio_s)} of audio"),
+        ("failed", f"{found.failed:,}"),
+    ]
+    for failure in found.failures:
+        nights = f", {plural(failure.runs, 'run')}" if failure.runs else ""
+        rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
+        rows.append(("", f"    {' '.join(failure.example_message.split())[:120]}"))
+        rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))
+    rows.append(("left", f"{found.left:,}"))
+    if found.vanished:
+        rows.append(("vanished", f"{found.vanished:,} no longer in the manifest"))
+    rows.append(("spent", f"{found.credits:,.0f} credits in all runs"))
+    if found.wer is not None:
+        rows.append(("WER", f"{found.wer:.1%}"))
+    if found.learned_concurrency:
+        rows.append(("plan's limit", f"{plural(found.learned_concurrency, 'request')} at a time"))
+    for run in found.runs:
+        if run.exit is None:
+            rows.append(("run", f"{run.started_at[:19]}  did not reach its end, or is at work"))
+        else:
+            rows.append(
+                (
+                    "run",
+                    f"{run.started_at[:19]}  exit {run.exit}, {plural(run.transcribed or 0, 'transcript')}, "
+                    f"{plural(run.requests or 0, 'request')}, {run.credits or 0:,.0f} credits",
+                )
+            )
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows)

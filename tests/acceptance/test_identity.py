@@ -1,0 +1,122 @@
+"""Nothing is paid twice: the same audio is sent once, and what is only told differently is not sent at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from tests.batch import Corpus, batch, errors_of, jsonl_of, jsonl_rows_of, rows_of, table_of, write_wav
+from tests.servers import RunningServer, start_server
+
+
+def test_identical_files_under_many_ids_are_one_request(tmp_path: Path, out: Path) -> None:
+    text = write_wav(tmp_path / "audio" / "0.wav", seed=1)
+    for n in range(1, 10):
+        shutil.copy(tmp_path / "audio" / "0.wav", tmp_path / "audio" / f"{n}.wav")
+    with start_server(latency_s=0.1) as server:
+        result = batch("run", tmp_path / "audio", "--out", out, server=server)
+        assert result.exit == 0
+        assert server.stats()["requests"] == 1
+        assert rows_of(out) == jsonl_rows_of(out) == {f"{n}.wav": text for n in range(10)}
+        assert sum(row["credits"] for row in jsonl_of(out)) == 1.5
+        # one more on a later night: its transcript is already published
+        shutil.copy(tmp_path / "audio" / "0.wav", tmp_path / "audio" / "later.wav")
+        assert batch("run", tmp_path / "audio", "--out", out, server=server).exit == 0
+        assert server.stats()["requests"] == 1
+        assert rows_of(out)["later.wav"] == text
+
+
+def test_a_renamed_file_is_recognised(server: RunningServer, tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    batch("run", corpus.folder, "--out", out, server=server)
+    before = server.stats()["requests"]
+    (corpus.folder / "00001.wav").rename(corpus.folder / "renamed.wav")
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == corpus.texts | {"renamed.wav": corpus.texts["00001.wav"]}
+
+
+def test_copies_of_a_refused_file_share_its_failure(tmp_path: Path, out: Path) -> None:
+    write_wav(tmp_path / "audio" / "a.wav", seed=1)
+    shutil.copy(tmp_path / "audio" / "a.wav", tmp_path / "audio" / "b.wav")
+    refuse = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nprobability = 1.0'
+    with start_server(faults=refuse, latency_s=0.2) as server:
+        assert batch("run", tmp_path / "audio", "--out", out, server=server).exit == 3
+        assert errors_of(out) == {"a.wav": "AudioRefused", "b.wav": "AudioRefused"}
+        assert server.stats()["requests"] == 1
+
+
+def test_only_all_sends_copies_once_again(server: RunningServer, tmp_path: Path, out: Path) -> None:
+    write_wav(tmp_path / "audio" / "a.wav", seed=71)
+    shutil.copy(tmp_path / "audio" / "a.wav", tmp_path / "audio" / "b.wav")
+    batch("run", tmp_path / "audio", "--out", out, server=server)
+    before = server.stats()["requests"]
+    assert batch("run", tmp_path / "audio", "--out", out, "--only", "all", server=server).exit == 0
+    assert server.stats()["requests"] - before in (1, 2), "one, or two when the first is done before the second comes"
+    assert len(rows_of(out)) == 2
+
+
+def manifest(path: Path, speaker: str, reference: str, *more: str) -> Path:
+    rows = [f"a,audio/a.wav,{speaker},{reference}", *more]
+    path.write_text("id,audio,speaker,reference\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_another_reference_or_other_metadata_are_written_without_sending(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    text = write_wav(tmp_path / "audio" / "a.wav", seed=5)
+    write_wav(tmp_path / "audio" / "b.wav", seed=6)
+    path = manifest(tmp_path / "m.csv", "Ann", "wrong", "b,audio/b.wav,Bob,")
+    batch("run", path, "--out", out, server=server)
+    before = server.stats()["requests"]
+    manifest(path, "Zoe", text, "b,audio/b.wav,Bob,")
+    result = batch("run", path, "--out", out, server=server)
+    assert result.exit == 0
+    assert server.stats()["requests"] == before
+    [row] = [row for row in jsonl_of(out) if row["id"] == "a"]
+    assert (row["metadata"], row["reference"], row["wer"]) == ({"speaker": "Zoe"}, text, 0.0)
+    by_id = {row["id"]: dict(row["metadata"]) for row in table_of(out).to_pylist()}
+    assert by_id == {"a": {"speaker": "Zoe"}, "b": {"speaker": "Bob"}}
+    assert json.loads((out / "summary.json").read_text())["wer"] == 0.0
+    assert len(rows_of(out)) == len(jsonl_rows_of(out)) == 2
+
+
+def test_a_touched_file_with_other_metadata_is_written_anew_too(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    write_wav(tmp_path / "audio" / "a.wav", seed=5)
+    path = manifest(tmp_path / "m.csv", "Ann", "")
+    batch("run", path, "--out", out, server=server)
+    before = server.stats()["requests"]
+    manifest(path, "Zoe", "")
+    os.utime(tmp_path / "audio" / "a.wav", (1, 1))
+    assert batch("run", path, "--out", out, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    [row] = jsonl_of(out)
+    assert row["metadata"] == {"speaker": "Zoe"}
+
+
+def test_a_row_that_only_moved_within_the_manifest_is_the_row_it_was(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    write_wav(tmp_path / "audio" / "a.wav", seed=5)
+    write_wav(tmp_path / "audio" / "b.wav", seed=6)
+    path = manifest(tmp_path / "m.csv", "Ann", "")
+    batch("run", path, "--out", out, server=server)
+    part = (out / "transcripts" / "part-000001.parquet").stat().st_mtime_ns
+    path.write_text("id,audio,speaker,reference\nb,audio/b.wav,Bob,\na,audio/a.wav,Ann,\n")
+    assert batch("run", path, "--out", out, server=server).exit == 0
+    assert (out / "transcripts" / "part-000001.parquet").stat().st_mtime_ns == part
+    assert len(rows_of(out)) == 2
+
+
+def test_two_manifests_of_one_name_do_not_share_a_default_output(server: RunningServer, tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        Corpus(tmp_path / folder / "set", count=1)
+    assert batch("run", tmp_path / "x" / "set", server=server, cwd=tmp_path).exit == 0
+    other = batch("run", tmp_path / "y" / "set", server=server, cwd=tmp_path)
+    assert other.exit == 2
+    assert "choose a folder for" in other.stderr
