@@ -5,7 +5,9 @@ What the commands do is in `run` and `engines`; here is how they are asked, and 
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from pipeline.errors import GradiumBatchError
+from pipeline.errors import ConfigError, GradiumBatchError
 from pipeline.exits import ExitStatus, status_of
 
 ONLY = ("new", "changed", "failed", "suspect", "all")
@@ -37,6 +39,20 @@ class Duration(click.ParamType[float]):
         if not 0 < seconds < float("inf"):
             self.fail(f"{value!r} is no duration; write it like 90s, 30m or 6h", param, ctx)
         return seconds
+
+
+class _RunCommand(click.Command):
+    """Ends also a usage error with the line for scripts, which is the last one of every run."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            from pipeline.report.figures import status_line
+
+            error.show()
+            click.echo(status_line(exit_status=ExitStatus.USAGE), err=True)
+            ctx.exit(ExitStatus.USAGE)
 
 
 def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -84,6 +100,7 @@ def check(
         from pipeline.run.check import as_table
         from pipeline.run.check import check as forecast_of
 
+        _refuse_unprintable(manifest, out, overrides)
         forecast = forecast_of(manifest, out or _default_out(manifest), load_settings(config, overrides), only)
         if as_json:
             import msgspec
@@ -93,8 +110,7 @@ def check(
             for bad in forecast.bad:
                 click.echo(bad, err=True)
             click.echo(as_table(forecast))
-    if forecast.bad_rows:
-        sys.exit(ExitStatus.USAGE)
+    _exit(ExitStatus.USAGE if forecast.bad_rows else ExitStatus.OK)
 
 
 @main.command()
@@ -152,15 +168,17 @@ def run(
 ) -> None:
     """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat."""
     del engine  # there is one
+    signal.signal(signal.SIGTERM, _on_sigterm)
     from pipeline.report.figures import last_line, status_line, table
+    from pipeline.report.logs import report_as_json, say, set_up_logs
 
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
-        from pipeline.report.logs import report_as_json, set_up_logs
         from pipeline.run.run import RunOptions
 
         set_up_logs(log_format)
+        _refuse_unprintable(manifest, out, overrides)
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         flags += [f"budget.credits={budget}"] if budget is not None else []
         result = run_here(
@@ -177,18 +195,21 @@ def run(
             load_settings(config, (*overrides, *flags)),
         )
     except GradiumBatchError as error:
-        _say(error)
+        say(f"gradium-batch: {error}")
         status = status_of(error)
-        click.echo(status_line(exit_status=status), err=True)
-        sys.exit(status)
+        say(status_line(exit_status=status))
+        _exit(status)
+    except KeyboardInterrupt:
+        say(status_line(exit_status=ExitStatus.SIGINT))
+        _exit(ExitStatus.SIGINT)
     if log_format == "json":
         report_as_json(result.figures)
     else:
-        click.echo(table(result.figures), err=True)
+        say(table(result.figures))
     if result.error is not None:
-        _say(result.error)
-    click.echo(last_line(result.figures), err=True)
-    sys.exit(result.figures.exit)
+        say(f"gradium-batch: {result.error}")
+    say(last_line(result.figures))
+    _exit(ExitStatus(result.figures.exit))
 
 
 @main.command()
@@ -266,18 +287,42 @@ class _Sentences:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, GradiumBatchError):
-            _say(error)
+            click.echo(f"gradium-batch: {error}", err=True)
             _exit(status_of(error))
-
-
-def _say(error: GradiumBatchError) -> None:
-    click.echo(f"gradium-batch: {error}", err=True)
+        if isinstance(error, KeyboardInterrupt):
+            _exit(ExitStatus.SIGINT)
+        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC):
+            _exit(ExitStatus.BROKE_OFF)  # whoever reads stdout has gone, or the file it goes to is full
 
 
 def _exit(status: ExitStatus) -> NoReturn:
+    """Ends the command. What cannot be written any more to a pipe that broke changes the status no more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)
+
+
+def _refuse_unprintable(manifest: str, out: Path | None, overrides: tuple[str, ...]) -> None:
+    """Text that is no UTF-8 cannot stand in the output files; better now than after everything was paid."""
+    folder = str((out or Path()).absolute())
+    named = {"MANIFEST": str(Path(manifest).absolute()), "--out": folder, "--set": "".join(overrides)}
+    for what, text in named.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"{what}: {text!a} is not UTF-8; rename the folder, or write it otherwise") from None
 
 
 def _default_out(manifest: str) -> Path:
     stem = "stdin" if manifest == "-" else Path(manifest).resolve().stem
     return Path("runs") / (stem or "root")
+
+
+def _on_sigterm(number: int, frame: object) -> NoReturn:
+    """Before the run has its own handlers: nothing was sent."""
+    os.write(2, b"done=0 failed=0 left=0 audio_s=0.0 credits=0.0 rtfx=0.00 wall_s=0.0 exit=143\n")
+    os._exit(ExitStatus.SIGTERM)

@@ -2,27 +2,26 @@
 
 GradiumBatchError
 ├── UsageError             the user's to mend; nothing was sent
-│   ├── ConfigError
-│   └── ManifestError
+│   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
-│   ├── OutputError
-│   ├── CheckpointError
-│   ├── LocalServerError
-│   └── EndpointUnreachable
+│   ├── OutputError · CheckpointError · LocalServerError
+│   └── EndpointUnreachable · ServiceOut · BalanceTooLow
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
     │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTooLong · AudioEmpty   (nothing sent)
     │   ├── BadManifestRow                                                                  (nothing sent)
     │   └── AudioRefused   the service says no to this audio
+    │       └── RepeatedStreamError
     ├── PassingError       may go well next time: retried with backoff
     │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
-    │   ├── EmptyAnswer · StreamError · Redirected
+    │   ├── EmptyAnswer · StreamError · Redirected · AudioUnavailable
     │   └── UnknownFault   a text no rule knows
     ├── LimitError         the service's limit on us: slow down, uses up no attempt
     │   └── ConcurrencyLimit · RateLimited
     ├── AccountError       stop the run at once
     │   └── KeyRefused · CreditsSpent
+    ├── CutOff             ended by the user while it was in flight: nothing is known about it
     └── SettingsRefused    the service refuses the request settings: stop the run at once
 """
 
@@ -188,6 +187,10 @@ class StreamError(PassingError):
 
 class Redirected(PassingError):
     """Sent elsewhere; never followed, because that would carry the key to another host."""
+
+
+class AudioUnavailable(PassingError):
+    """The file is there and cannot be read now: too many open files, a disk or a network mount that fails."""
 
 
 class UnknownFault(PassingError):

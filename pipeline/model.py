@@ -58,6 +58,8 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     """The file whose bytes are the request's body."""
     content_type: str
     size_bytes: int
+    mtime_ns: int
+    """With the size: what the file was when it was hashed; it must be that still when it is sent."""
     start_s: float
     """Where the clip starts on the utterance's clock."""
     duration_s: float

@@ -6,14 +6,15 @@ Reads the recording once (hash and header); a file that the service takes as it 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from io import FileIO
 
 import msgspec
 
-from pipeline.audio.probe import Probe, probe
+from pipeline.audio.probe import Probe, probe_open
 from pipeline.config.settings import AudioSettings
-from pipeline.errors import AudioTooLong, AudioUnreadable, AudioUnsupported
+from pipeline.errors import AudioTooLong, AudioUnavailable, AudioUnsupported
 from pipeline.model import Clip, Utterance
+from pipeline.recording import fault, open_recording, same_file
 
 VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
@@ -29,17 +30,20 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(utterance: Utterance, settings: AudioSettings) -> Prepared:
-    """The clips of an utterance. Raises a subclass of ItemError where its audio cannot be sent."""
-    path = Path(utterance.audio)
-    found = probe(path)
-    refuse_unsendable(utterance, found, settings)
-    audio_hash = hash_file(path)
+    """The clips of an utterance. Raises a subclass of ItemError where its audio cannot be sent, or AudioUnavailable."""
+    with open_recording(utterance.audio) as file:
+        found = probe_open(utterance.audio, file)
+        refuse_unsendable(utterance, found, settings)
+        audio_hash = _hash(utterance.audio, file)
+        if not same_file(file, found.size_bytes, found.mtime_ns):
+            raise AudioUnavailable("the file is being written; the next run does it")
     clip = Clip(
         utterance=utterance,
         clip=0,
         path=utterance.audio,
         content_type=found.content_type,
         size_bytes=found.size_bytes,
+        mtime_ns=found.mtime_ns,
         start_s=0.0,
         duration_s=found.duration_s,
         audio_hash=audio_hash,
@@ -60,10 +64,10 @@ def refuse_unsendable(utterance: Utterance, found: Probe, settings: AudioSetting
         )
 
 
-def hash_file(path: Path) -> str:
-    """Content hash of a file, as 32 hex digits. Raises AudioUnreadable."""
+def _hash(path: str, file: FileIO) -> str:
+    """Content hash of an open file, as 32 hex digits."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError as error:
-        raise AudioUnreadable(f"the file cannot be read: {error.strerror or error}") from None
+        raise fault(path, error) from None

@@ -6,11 +6,12 @@ Opens the file through libsndfile (soundfile), reads headers only. Raises the it
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from io import FileIO
 
 import msgspec
 
-from pipeline.errors import AudioEmpty, AudioMissing, AudioUnreadable, AudioUnsupported
+from pipeline.errors import AudioEmpty, AudioUnreadable, AudioUnsupported
+from pipeline.recording import fault, open_recording
 
 _WAV_ENCODINGS = ("PCM_16", "PCM_24", "PCM_32")
 _CONVERT = "convert it first, e.g. with sox IN -b 16 -c 1 -t wav OUT"
@@ -23,23 +24,32 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     channels: int
     size_bytes: int
+    mtime_ns: int
 
 
-def probe(path: Path) -> Probe:
+def probe(path: str) -> Probe:
     """The facts of a file that can be sent untouched.
 
-    Raises AudioMissing, AudioEmpty, AudioUnreadable (no audio, no right to read it) or AudioUnsupported (audio, but in
-    a form the service does not take).
+    Raises AudioMissing, AudioEmpty, AudioUnreadable (no audio, no right to read it), AudioUnsupported (audio, but in a
+    form the service does not take) or AudioUnavailable.
     """
+    with open_recording(path) as file:
+        return probe_open(path, file)
+
+
+def probe_open(path: str, file: FileIO) -> Probe:
+    """The same for an open file."""
     import soundfile  # 30 ms to load, and a run with nothing to do needs none of it
 
-    size = _size(path)
+    found = os.fstat(file.fileno())
+    if not found.st_size:
+        raise AudioEmpty("the file is empty")
     try:
-        with path.open("rb") as raw, soundfile.SoundFile(raw) as sound:
+        with soundfile.SoundFile(file) as sound:
             container, encoding = sound.format, sound.subtype
             channels, rate, frames = sound.channels, sound.samplerate, sound.frames
     except OSError as error:
-        raise AudioUnreadable(f"the file cannot be read: {error.strerror or error}") from None
+        raise fault(path, error) from None
     except soundfile.SoundFileError as error:
         raise AudioUnreadable(f"the file is no audio that can be read: {_words(error)}") from None
     if frames <= 0:
@@ -48,22 +58,9 @@ def probe(path: Path) -> Probe:
         content_type=_content_type(container, encoding),
         duration_s=frames / rate,
         channels=channels,
-        size_bytes=size,
+        size_bytes=found.st_size,
+        mtime_ns=found.st_mtime_ns,
     )
-
-
-def _size(path: Path) -> int:
-    try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise AudioMissing(f"there is no file {path}") from None
-    except (OSError, ValueError) as error:
-        raise AudioUnreadable(f"the file cannot be read: {error}") from None
-    if not os.path.isfile(path):  # noqa: PTH113 a path object would stat again and swallow other errors
-        raise AudioUnreadable("the path names no regular file")
-    if found.st_size == 0:
-        raise AudioEmpty("the file is empty")
-    return found.st_size
 
 
 def _content_type(container: str, encoding: str) -> str:

@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.errors import OutputHeld
+from pipeline.errors import OutputError, OutputHeld
 
 
 @contextmanager
 def hold_output(out: Path) -> Iterator[None]:
-    """Holds `out` for the length of the block. Raises OutputHeld naming the owner, or OSError."""
-    descriptor = os.open(out / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Holds `out` for the length of the block. Raises OutputHeld naming the owner, or OutputError."""
+    try:
+        descriptor = os.open(out / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise OutputError(f"the lock {out / 'run.lock'} cannot be taken: {error.strerror}; move it away") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

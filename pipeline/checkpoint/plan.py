@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pipeline.checkpoint.schema import BAD_ROW, ERRORS_STALE, SCAN_TABLE, State
+from pipeline.checkpoint.schema import BAD_ROW, ERRORS_STALE, SCAN_TABLE, State, transaction
 from pipeline.model import Failure, Utterance
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
@@ -67,9 +67,8 @@ def scan_manifest(connection: sqlite3.Connection, rows: Iterable[ScannedRow]) ->
     """Fills the scan table and returns ids that several rows claim, with the lines they stand on (at most 100)."""
     connection.execute("DROP TABLE IF EXISTS temp.scan")
     connection.execute(SCAN_TABLE)
-    connection.execute("BEGIN")
-    connection.executemany("INSERT INTO temp.scan VALUES (?,?,?,?,?,?,?,?)", map(_scan_values, rows))
-    connection.execute("COMMIT")
+    with transaction(connection):
+        connection.executemany("INSERT INTO temp.scan VALUES (?,?,?,?,?,?,?,?)", map(_scan_values, rows))
     connection.execute("CREATE INDEX temp.scan_id ON scan (id)")
     twice = connection.execute(
         "SELECT id, group_concat(line) FROM temp.scan GROUP BY id HAVING count(*) > 1 ORDER BY min(line) LIMIT 100"
@@ -114,9 +113,8 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
 
     Rows that are as they were are not written: a night with nothing new costs a comparison and no more.
     """
-    connection.execute("BEGIN IMMEDIATE")
     before = connection.total_changes
-    try:
+    with transaction(connection):
         connection.execute("UPDATE utterances SET selected = 0 WHERE selected")
         connection.execute(
             f"""INSERT INTO utterances (id, row, state, expected_s, size, mtime_ns, config_hash)
@@ -148,10 +146,6 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         )
         if connection.total_changes != before:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (ERRORS_STALE,))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
     connection.execute("DROP TABLE temp.scan")
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -133,6 +135,19 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing. A full disk ends a transaction by itself, and must not be hidden by our wish to roll it back."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
@@ -143,9 +158,9 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def unusable(path: Path, error: sqlite3.Error) -> CheckpointError:
+def unusable(path: Path, error: Exception) -> CheckpointError:
     """What to say of a checkpoint that SQLite cannot work with: a full disk is mended otherwise than a damaged file."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return CheckpointError(
             f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "

@@ -17,11 +17,13 @@ import msgspec
 
 from pipeline.checkpoint import plan
 from pipeline.checkpoint.events import Event, apply
-from pipeline.checkpoint.schema import State, connect, connect_to_read, unusable
+from pipeline.checkpoint.schema import State, connect, connect_to_read, transaction, unusable
 from pipeline.model import Attempt, Failure, Transcript, Utterance
 
+JSONL_BYTES = "jsonl_bytes"
+"""The fact that says how far transcripts.jsonl is committed."""
 CLOSED_JSONL = -1
-"""`jsonl_bytes` while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
+"""Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,14 +239,22 @@ class Checkpoint:
         with self._translated():
             return int(self._db.execute("SELECT count(*) FROM attempts").fetchone()[0])
 
-    def results(self, limit: int) -> list[tuple[int, str, int | None, Transcript | None]]:
-        """Up to `limit` unpublished results: (n, id, the part that holds its old row, the transcript or None)."""
-        decode = msgspec.msgpack.Decoder(Transcript).decode
+    def results(self, limit: int, most_bytes: int) -> list[tuple[int, str, int | None, bytes | None]]:
+        """Unpublished results: (n, id, the part that holds its old row, the transcript as stored; None: take it back).
+
+        At most `limit` of them, and no more once they come to `most_bytes`.
+        """
+        found: list[tuple[int, str, int | None, bytes | None]] = []
+        size = 0
         with self._translated():
-            found = self._db.execute(
+            for row in self._db.execute(
                 "SELECT n, u.id, u.part, r.row FROM results r JOIN utterances u USING (n) ORDER BY n LIMIT ?", (limit,)
-            ).fetchall()
-        return [(n, id_, part, None if row is None else decode(row)) for n, id_, part, row in found]
+            ):
+                found.append(row)
+                size += len(row[3] or b"")
+                if size >= most_bytes:
+                    break
+        return found
 
     def attempts(self, limit: int) -> list[tuple[int, Attempt]]:
         """Up to `limit` attempts that are in no part yet."""
@@ -264,7 +274,7 @@ class Checkpoint:
             self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
             self._db.executemany("DELETE FROM results WHERE n = ?", [(n,) for n, _ in placed])
             self._save_parts("transcripts", parts)
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES ('jsonl_bytes', ?)", (jsonl,))
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))
 
     def attempts_published(self, last_n: int, part: int, rows: int) -> None:
         with self._transaction():
@@ -296,21 +306,14 @@ class Checkpoint:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._translated(), transaction(self._db):
+            yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise unusable(self.path, error) from error
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 from pipeline.config import Settings
 from pipeline.exits import ExitStatus
 from pipeline.model import Endpoint
+from pipeline.report.figures import status_line
+from pipeline.report.logs import say
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, RunResult, run
 
@@ -24,11 +28,23 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
 
 
 async def _run(options: RunOptions, settings: Settings) -> RunResult:
-    control = Control()
+    control = Control(_leave)
     loop = asyncio.get_running_loop()
     for number, status in _SIGNALS.items():
         loop.add_signal_handler(number, control.stop, status, signal.Signals(number).name)
-    return await run(options, settings, _endpoint, control)
+    try:
+        return await run(options, settings, _endpoint, control)
+    finally:
+        for number in _SIGNALS:
+            # the work is over and only its figures are left to be told: they tell the truth, a signal no longer would
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _leave(status: ExitStatus) -> NoReturn:
+    """Ends the process at once: a second signal came while nothing was in flight, and what goes on may never end."""
+    say(status_line(exit_status=status))
+    os._exit(status)
 
 
 @asynccontextmanager

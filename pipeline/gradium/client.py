@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import NoReturn
 
 import aiohttp
@@ -23,7 +22,10 @@ from pipeline.gradium.transport import FileBody
 from pipeline.gradium.words import Listener
 from pipeline.model import Answer, Clip, Endpoint
 
-BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError)
+# UnicodeError: a status line or header that is no text ends in the libraries' own decoding
+BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
+MAX_NAME = 200
+"""More of a request id or model name is not kept."""
 """How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
 MAX_REFUSAL_BYTES = 64 << 10
 """More of a refusal than this is never read; a proxy's error page is smaller."""
@@ -46,7 +48,7 @@ class GradiumClient:
 
     async def transcribe(self, clip: Clip) -> Answer:
         """Sends the clip once. Raises a subclass of AttemptError when there is no answer that counts."""
-        body = FileBody(Path(clip.path), clip.size_bytes)
+        body = FileBody(clip.path, clip.size_bytes, clip.mtime_ns)
         deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * clip.duration_s
         started = time.monotonic()
         try:
@@ -56,6 +58,7 @@ class GradiumClient:
             error.bytes_sent = body.sent_bytes
             error.message = classify.presentable(error.message, self._endpoint.key)
             error.args = (error.message,)
+            error.request_id = _name(error.request_id, self._endpoint.key)
             raise
         except TimeoutError:
             raise AttemptTimeout(
@@ -108,7 +111,19 @@ class GradiumClient:
                 StreamCut("the connection closed without end_of_stream", http_status=200, billed="maybe")
             )
         words, flags = listener.words(duration_s=clip.duration_s, channel=clip.channel, clip=clip.clip)
-        return Answer(words=words, flags=flags, request_id=listener.request_id, model=listener.model)
+        key = self._endpoint.key
+        if any(key in word.text for word in words):  # a service that repeats the key must not get it into a file
+            words = tuple(msgspec.structs.replace(word, text=classify.presentable(word.text, key)) for word in words)
+        return Answer(
+            words=words,
+            flags=flags,
+            request_id=_name(listener.request_id, key),
+            model=_name(listener.model, key),
+        )
+
+
+def _name(text: str | None, key: str) -> str | None:
+    return None if text is None else classify.presentable(text, key)[:MAX_NAME]
 
 
 async def _refusal(response: httpx.Response) -> AttemptError:

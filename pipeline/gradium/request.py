@@ -96,7 +96,8 @@ def _is_address(url: str) -> bool:
         parts = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):
         return False
-    has_host = bool(parts.host) and 0 < (parts.port or 443) < 1 << 16
+    has_host = 0 < len(parts.host) < 254 and all(0 < len(label) < 64 for label in parts.host.rstrip(".").split("."))
+    has_host = has_host and 0 < (parts.port or 443) < 1 << 16
     return parts.scheme in ("http", "https") and has_host and url.isprintable() and " " not in url
 
 

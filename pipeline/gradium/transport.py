@@ -7,13 +7,13 @@ httpx over aiohttp's connections, because httpx's default transport gives way wi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from pipeline.errors import AudioMissing, AudioUnreadable, ItemError
+from pipeline.errors import AttemptError, AudioUnreadable
+from pipeline.recording import fault, open_recording, same_file
 
 CHUNK_BYTES = 256 << 10
 
@@ -50,27 +50,31 @@ class FileBody(httpx.AsyncByteStream):
     costs more than the copy.
     """
 
-    def __init__(self, path: Path, size_bytes: int) -> None:
+    def __init__(self, path: str, size_bytes: int, mtime_ns: int) -> None:
         self.sent_bytes = 0
-        self.fault: ItemError | None = None
+        self.fault: AttemptError | None = None
         """Why the file could not be sent; the HTTP library reports that as a broken connection."""
         self._path = path
         self._size_bytes = size_bytes
+        self._mtime_ns = mtime_ns
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         left = self._size_bytes
         try:
-            with self._path.open("rb") as file:
+            with open_recording(self._path) as file:
                 while left:
+                    # asked each time: an answer to bytes that were exchanged on the way would be another file's
+                    if not same_file(file, self._size_bytes, self._mtime_ns):
+                        raise AudioUnreadable("the file changed after it was looked at; the next run does it anew")
                     chunk = file.read(min(CHUNK_BYTES, left))
                     if not chunk:
-                        raise OSError("it became shorter while it was being sent")
+                        raise AudioUnreadable("the file ends before its end")
                     left -= len(chunk)
                     yield chunk
                     self.sent_bytes += len(chunk)
-        except (FileNotFoundError, NotADirectoryError):
-            self.fault = AudioMissing(f"there is no file {self._path}")
-            raise
+        except AttemptError as error:
+            self.fault = error
+            raise OSError(error.message) from None
         except OSError as error:
-            self.fault = AudioUnreadable(f"cannot be read: {error.strerror or error}")
+            self.fault = fault(self._path, error)
             raise

@@ -37,7 +37,8 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
             for row in readable(batch).to_pylist():
                 yield typed.utterance(line, row, rows)
                 line += 1
-    except (pa.ArrowException, OSError) as error:
+    # the last four: values that Arrow can hold and Python cannot, or text that is none
+    except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
         where = rows.manifest if line == 1 else f"{rows.manifest}: after row {line - 1}"
         raise ManifestError(f"{where}: not readable as Parquet: {error}; write the file anew.") from error
 

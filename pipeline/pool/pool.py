@@ -35,7 +35,7 @@ MOST_OF_A_FAULT = 0.75
 """What part of a failure can be the service's doing; the rest uses up the clip's attempts, so that they end."""
 SAME_STREAM_ERRORS = 3
 """The same error in the stream of one clip so many times running is the clip's own fault …"""
-HEALTHY = 0.2
+HEALTHY = 0.3
 """… while fewer of the clips than this meet any fault."""
 
 

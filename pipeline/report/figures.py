@@ -112,7 +112,8 @@ def table(figures: Figures) -> str:
     rows += [
         (
             f"  {failure.error}",
-            f"{failure.count:,}   e.g. {failure.example_id}{_for_runs(failure.runs)}: {_one_line(failure.example_message)}",
+            f"{failure.count:,}   e.g. {failure.example_id}{_for_runs(failure.runs)}: "
+            + _one_line(failure.example_message),
         )
         for failure in figures.failures
     ]

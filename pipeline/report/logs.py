@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from tqdm import tqdm
 
 from pipeline.report.figures import Figures
 
@@ -28,13 +30,18 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+def say(text: str) -> None:
+    """Writes a line to stderr around the progress bar. A stderr that is closed or full never ends a run."""
+    with suppress(OSError, ValueError, AttributeError):
+        tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
+
+
 class AroundTheBar(logging.Handler):
-    """Writes so that a progress bar is not torn."""
+    """Hands each record to `say`."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from tqdm import tqdm
-
-        tqdm.write(self.format(record), file=sys.stderr)
+        say(self.format(record))
 
 
 def set_up_logs(form: str) -> None:

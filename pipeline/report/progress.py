@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any, Literal, Protocol
 
+from pipeline.report.logs import say
+
 Mode = Literal["auto", "bar", "plain", "off"]
 PLAIN_EVERY_S = 10.0
 
@@ -30,7 +32,7 @@ class Progress(Protocol):
 def progress(mode: Mode) -> Progress:
     """What `--progress` asks for; "auto" is a bar where stderr is a terminal."""
     if mode == "auto":
-        mode = "bar" if sys.stderr.isatty() else "plain"
+        mode = "bar" if sys.stderr is not None and sys.stderr.isatty() else "plain"
     if mode == "bar":
         return Bar()
     return Plain(every_s=PLAIN_EVERY_S) if mode == "plain" else Off()
@@ -121,11 +123,7 @@ class Plain(Tally):
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every_s
             left_s = (self.total_s - self.audio_s) / max(self.rtfx, 1e-3)
-            print(
-                f"{self.audio_s:,.0f} of about {self.total_s:,.0f} s of audio, {self.words()}, ETA {left_s:,.0f} s",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{self.audio_s:,.0f} of about {self.total_s:,.0f} s of audio, {self.words()}, ETA {left_s:,.0f} s")
 
     def close(self) -> None:
         pass

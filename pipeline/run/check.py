@@ -19,7 +19,7 @@ from pipeline.checkpoint import plan_counts, scan_manifest
 from pipeline.checkpoint.plan import selected_rows
 from pipeline.checkpoint.schema import connect_to_read
 from pipeline.config import Settings
-from pipeline.errors import ItemError
+from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Utterance
@@ -77,7 +77,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         problems: list[Problem] = []
         requests, audio_s = 0, 0.0
         for row, found in _lengths(selected_rows(connection, only), settings):
-            if isinstance(found, ItemError):
+            if isinstance(found, AttemptError):
                 unsendable[type(found).__name__] += 1
                 if len(problems) < PROBLEMS_NAMED:
                     problems.append(Problem(id=row.id, error=type(found).__name__, message=found.message))
@@ -105,14 +105,14 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
     )
 
 
-def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[tuple[Utterance, float | ItemError]]:
+def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[tuple[Utterance, float | AttemptError]]:
     """Each row with its seconds of audio, or why it cannot be sent."""
 
-    def length(row: Utterance) -> tuple[Utterance, float | ItemError]:
+    def length(row: Utterance) -> tuple[Utterance, float | AttemptError]:
         try:
-            found = probe(Path(row.audio))
+            found = probe(row.audio)
             refuse_unsendable(row, found, settings.audio)
-        except ItemError as error:
+        except AttemptError as error:
             return row, error
         return row, found.duration_s
 

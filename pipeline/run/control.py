@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 from pipeline.exits import ExitStatus
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -26,33 +29,43 @@ class Stopped(Exception):
 
 
 class Control:
-    """Passes the first request to stop on to the pool, and a second one as `cut`."""
+    """Passes the first request to stop on to the pool, and a second signal as `cut`."""
 
-    def __init__(self) -> None:
+    def __init__(self, leave: Callable[[ExitStatus], None]) -> None:
+        """`leave` ends the process: for a second signal while nothing is in flight that could be waited for."""
         self.status: ExitStatus | None = None
         """What the stop means for the exit status; None while nobody asked."""
         self.reason: str | None = None
+        self._leave = leave
         self._pool: Stoppable | None = None
+        self._asked = asyncio.Event()
 
     def attach(self, pool: Stoppable) -> None:
         """Names what carries the stop out; asked before that, it is carried out now."""
         self._pool = pool
-        if self.status is not None:
+        if self._asked.is_set():
             pool.stop()
 
     def stop(self, status: ExitStatus, reason: str) -> None:
         """Asks to stop. Asked again by a signal, cuts what is in flight."""
         by_signal = status in (ExitStatus.SIGINT, ExitStatus.SIGTERM)
-        first, self.status = self.status is None, status if self.status is None or by_signal else self.status
-        self.reason = reason if first or by_signal else self.reason
+        again = self._asked.is_set()
+        self._asked.set()
+        if by_signal or self.status is None:
+            self.status, self.reason = status, reason
+        if not again:
+            self._say_and_stop(reason, by_signal)
+        elif by_signal and self._pool is not None:
+            self._pool.cut()
+        elif by_signal:
+            self._leave(status)
+
+    def _say_and_stop(self, reason: str, by_signal: bool) -> None:
         if self._pool is None:
             return
-        if first:
-            self._pool.stop()
-            log.warning("stopping at %s: %d answers in flight are waited for%s",
-                        reason, self._pool.in_flight, "; once more cuts them off" if by_signal else "")  # fmt: skip
-        elif by_signal:
-            self._pool.cut()
+        self._pool.stop()
+        more = "; once more cuts them off" if by_signal else ""
+        log.warning("stopping at %s: %d answers in flight are waited for%s", reason, self._pool.in_flight, more)
 
     def note_limit(self, status: ExitStatus, reason: str) -> None:
         """The work was cut short by a limit, with nothing to stop: what is in the pool is finished."""
@@ -60,5 +73,19 @@ class Control:
             self.status, self.reason = status, reason
 
     def raise_if_stopped(self) -> None:
-        if self.status is not None:
+        """Raises Stopped when a stop was asked for."""
+        if self._asked.is_set():
             raise Stopped
+
+    async def unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """What `waiting` returns; raises Stopped, and cancels it, when a stop is asked for before."""
+        work, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._asked.wait())
+        try:
+            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise Stopped
+            return work.result()
+        finally:
+            for task in (work, stop):
+                task.cancel()
+            await asyncio.gather(work, stop, return_exceptions=True)

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pipeline.audio.prepare import Prepared, prepare
 from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.config import Settings
-from pipeline.errors import ItemError
+from pipeline.errors import AttemptError
 from pipeline.exits import ExitStatus
 from pipeline.model import Clip, Transcript
 from pipeline.run.control import Control
@@ -65,7 +65,7 @@ async def _settled(
     await recorder.room()
     try:
         prepared = await task
-    except ItemError as error:
+    except AttemptError as error:
         recorder.unsendable(selected, error)
         return ()
     now = Identity(audio_hash=prepared.audio_hash, config_hash=selected.config_hash)

@@ -24,6 +24,7 @@ from pipeline.manifest import read_manifest
 from pipeline.model import BadRow, Failure, Utterance
 
 BAD_ROWS_SHOWN = 50
+MAX_INT64 = (1 << 63) - 1
 _BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
 _COMPRESSED_BYTES_PER_S = 4_000
 """What a second of audio weighs, roughly: only order and progress depend on it."""
@@ -165,7 +166,7 @@ def _size_and_time(audio: str) -> tuple[int | None, int | None]:
         found = os.stat(audio)  # noqa: PTH116 a Path object per row would cost more than the call
     except (OSError, ValueError):
         return None, None
-    return found.st_size, found.st_mtime_ns
+    return found.st_size, min(found.st_mtime_ns, MAX_INT64)  # a clock may be set to the year 2400
 
 
 def _expected_s(row: Utterance, size: int | None) -> float:

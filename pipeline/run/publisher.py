@@ -6,17 +6,25 @@ Files first, durably, then the note in the checkpoint; a crash in between is men
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
+
+import msgspec
 
 from pipeline.checkpoint import Journal, Refreshed
 from pipeline.checkpoint.schema import ERRORS_STALE
-from pipeline.checkpoint.store import CLOSED_JSONL
+from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
 from pipeline.errors import OutputError
+from pipeline.model import Transcript
 from pipeline.run.recorder import retold, word_errors
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
 
 REFRESHED_AT_ONCE = 1_000
+PART_BYTES = 16 << 20
+"""A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
+PART_WORDS = 400_000
+log = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -27,7 +35,7 @@ class Publisher:
         self._checkpoint = journal.checkpoint
         self._sink = sink
         self._rows_per_part = rows_per_part
-        self._new = 0
+        self._new = self._new_words = 0
         self._enough = asyncio.Event()
         self._closing = False
 
@@ -37,6 +45,10 @@ class Publisher:
         transcripts = await call(self._checkpoint.parts, "transcripts")
         attempts = await call(self._checkpoint.parts, "attempts")
         await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
+        committed = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
+        if not self._sink.lines_are_there(committed):
+            log.warning("transcripts.jsonl is gone or cut short; it is written anew from the parts")
+            await call(self._checkpoint.set_fact, JSONL_BYTES, await asyncio.to_thread(self._sink.mend_lines))
         await self.finish()
 
     async def refresh(self) -> None:
@@ -57,9 +69,11 @@ class Publisher:
             await call(self._checkpoint.apply, [Refreshed(n=n, transcript=row, **word_errors(row)) for n, row in told])
             await self.finish()
 
-    def result_added(self) -> None:
+    def result_added(self, words: int) -> None:
+        """A result of so many words was handed to the journal."""
         self._new += 1
-        if self._new >= self._rows_per_part:
+        self._new_words += words
+        if self._new >= self._rows_per_part or self._new_words >= PART_WORDS:
             self._enough.set()
 
     async def keep(self) -> None:
@@ -69,9 +83,11 @@ class Publisher:
             self._enough.clear()
             if self._closing:
                 return
-            self._new = 0
-            while await self._journal.call(self._checkpoint.pending_results) >= self._rows_per_part:
+            full = self._new_words >= PART_WORDS
+            self._new = self._new_words = 0
+            while full or await self._journal.call(self._checkpoint.pending_results) >= self._rows_per_part:
                 await self._publish_results()
+                full = False
             while await self._journal.call(self._checkpoint.pending_attempts) >= self._rows_per_part:
                 await self._publish_attempts()
 
@@ -96,15 +112,15 @@ class Publisher:
 
     async def _publish_results(self) -> int:
         call = self._journal.call
-        found = await call(self._checkpoint.results, self._rows_per_part)
+        found = await call(self._checkpoint.results, self._rows_per_part, PART_BYTES)
         if not found:
             return 0
-        results = [Result(n=n, id=id_, part=part, transcript=row) for n, id_, part, row in found]
+        results = await asyncio.to_thread(_decoded, found)
         known = await call(self._checkpoint.parts, "transcripts")
-        jsonl_bytes = int(await call(self._checkpoint.fact, "jsonl_bytes") or 0)
+        jsonl_bytes = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
         whole = jsonl_bytes == CLOSED_JSONL or self._sink.needs_replacing(results)
         if whole:
-            await call(self._checkpoint.set_fact, "jsonl_bytes", CLOSED_JSONL)
+            await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
         published = await asyncio.to_thread(
             self._sink.publish, results, max(known, default=0) + 1, None if whole else jsonl_bytes
         )
@@ -120,3 +136,10 @@ class Publisher:
         await asyncio.to_thread(self._sink.publish_attempts, [attempt for _, attempt in found], part)
         await call(self._checkpoint.attempts_published, found[-1][0], part, len(found))
         return len(found)
+
+
+def _decoded(found: list[tuple[int, str, int | None, bytes | None]]) -> list[Result]:
+    decode = msgspec.msgpack.Decoder(Transcript).decode
+    return [
+        Result(n=n, id=id_, part=part, transcript=None if row is None else decode(row)) for n, id_, part, row in found
+    ]

@@ -47,9 +47,11 @@ def rebuild(out: Path) -> Rebuilt:
             parts = sink.parts_on_disk("transcripts")
             formats = [name for name, there in (("jsonl", (out / JSONL_NAME).exists()), ("parquet", parts)) if there]
             checkpoint.set_fact("formats", ",".join(formats))
-            _settle_lines(checkpoint, sink, formats)
             done = sum(_take_in(checkpoint, rows, part) for part, rows in _published(sink, parts))
+            if "jsonl" in formats and parts:
+                done += _take_in(checkpoint, sink.lines(), None)  # rows whose part is gone are published again
             salvaged = _take_in(checkpoint, salvaged_results(old) if old else [], None)
+            _settle_lines(checkpoint, sink, formats)
             credits_ = _take_attempts(checkpoint, sink, old)
     return Rebuilt(transcripts=done + salvaged, salvaged=salvaged, credits=credits_, old=old)
 

@@ -65,9 +65,10 @@ class Recorder:
     """The pool's listener for one run."""
 
     def __init__(
-        self, journal: Journal, progress: Progress, settings: Settings, run_id: str, on_result: Callable[[], None]
+        self, journal: Journal, progress: Progress, settings: Settings, run_id: str, on_result: Callable[[int], None]
     ) -> None:
-        """`on_result` is called whenever a transcript or the withdrawal of one was handed to the journal."""
+        """`on_result` is called whenever a transcript was handed to the journal, with its number of words, or the
+        withdrawal of one, with 0."""
         self.transcribed = self.failed_count = self.reused_count = self.requests = self.retries = self.refusals = 0
         self.audio_s = self.credits = 0.0
         self.unknown: Counter[str] = Counter()
@@ -113,7 +114,7 @@ class Recorder:
         self._finish(selected, copy)
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
 
-    def unsendable(self, selected: Selected, error: ItemError) -> None:
+    def unsendable(self, selected: Selected, error: AttemptError) -> None:
         """The utterance's audio cannot be sent."""
         self._give_up(selected, error, requests=0, clip=None)
 
@@ -188,7 +189,7 @@ class Recorder:
 
     def _finish(self, selected: Selected, transcript: Transcript) -> None:
         self._journal.add(Finished(n=selected.n, transcript=transcript, **word_errors(transcript)))
-        self._on_result()
+        self._on_result(len(transcript.words))
 
     def failed(self, job: Job, error: AttemptError) -> None:
         expected = self._expected.pop(job.clip.utterance.id)
@@ -217,6 +218,6 @@ class Recorder:
         )
         self.failed_count += 1
         self._journal.add(Failed(n=selected.n, failure=failure))
-        self._on_result()
+        self._on_result(0)
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
         log.warning("failed %s: %s: %s", utterance.id, failure.error, failure.message)

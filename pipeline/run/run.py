@@ -18,7 +18,7 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
 from pipeline.config import Settings
-from pipeline.errors import ConfigError, GradiumBatchError, OutputError, UsageError
+from pipeline.errors import CheckpointError, ConfigError, GradiumBatchError, OutputError, UsageError
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
@@ -65,6 +65,7 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
         hold_output(options.out),
         Checkpoint(options.out / "checkpoint.sqlite") as checkpoint,
     ):
+        _refuse_stray_transcripts(checkpoint, options.out)
         _keep_formats(checkpoint, settings)
         if not options.shared_out:
             _keep_manifest(checkpoint, options)
@@ -112,6 +113,8 @@ class _Run:
             if plan.selected:
                 left_s = self.options.max_duration_s and self.options.max_duration_s - self._wall_s()
                 await self.sending.send(endpoint, at_most=self.options.limit, stop_in_s=left_s)
+        except Stopped:
+            pass
         except GradiumBatchError as error:
             self.error = error
         try:
@@ -187,6 +190,15 @@ def _output_folder(out: Path) -> Iterator[None]:
         if is_new:
             shutil.rmtree(out, ignore_errors=True)
         raise
+
+
+def _refuse_stray_transcripts(checkpoint: Checkpoint, out: Path) -> None:
+    """Transcripts whose checkpoint is gone are somebody's money: they are taken in or left, never written over."""
+    if checkpoint.fact("formats") is None and Sink(out, ("parquet", "jsonl")).holds_transcripts():
+        raise CheckpointError(
+            f"{out} holds transcripts, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
+            "in, or choose another --out"
+        )
 
 
 def _keep_formats(checkpoint: Checkpoint, settings: Settings) -> None:

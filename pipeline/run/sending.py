@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from pipeline.checkpoint import Journal
 from pipeline.config import Settings
-from pipeline.errors import BalanceTooLow
+from pipeline.errors import BalanceTooLow, CheckpointError
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
@@ -71,12 +71,14 @@ class Sending:
         self._progress.start(expected_s)
         timeouts = settings.timeouts
         async with (
+            self._timed(stop_in_s),
             endpoint(settings) as target,
             http_client(
                 connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=settings.service.trust_env
             ) as http,
         ):
-            self._compare_with_balance(await fetch_credits(http, target), expected_s)
+            balance = await self._control.unless_stopped(fetch_credits(http, target))
+            self._compare_with_balance(balance, expected_s)
             limits = await self._limits()
             pool = Pool(
                 GradiumClient(http, target, self._request, timeouts),
@@ -88,7 +90,7 @@ class Sending:
             self._control.attach(pool)
             clips = feed.clips(self._journal, self._recorder, self._sink, settings, self._control, at_most)
             try:
-                async with self._kept(pool), self._timed(stop_in_s):
+                async with self._kept(pool):
                     await pool.run(clips)
             finally:
                 self.outages = limits.outage.count
@@ -125,7 +127,8 @@ class Sending:
         def end_pool(task: asyncio.Task[None]) -> None:
             if isinstance(error := task.exception(), Exception):
                 pool.end_with(error)
-                pool.cut()  # an answer that cannot be stored is not worth waiting for
+                if isinstance(error, CheckpointError):
+                    pool.cut()  # an answer that cannot be stored is not worth waiting for
 
         keepers = [asyncio.create_task(self._journal.keep()), asyncio.create_task(self._publisher.keep())]
         for keeper in keepers:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,17 @@ def append(path: Path, records: Iterable[Any], committed: int) -> int:
     """Appends after the first `committed` bytes, dropping what lies behind them; returns the new number of bytes."""
     created = not path.exists()
     with path.open("ab") as file:
-        if file.tell() != committed:
-            file.truncate(committed)
+        try:
+            file.truncate(committed)  # never longer: the caller has seen that so much is there
             file.seek(committed)
-        file.writelines(lines(records))
-        file.flush()
-        os.fsync(file.fileno())
-        size = file.tell()
+            file.writelines(lines(records))
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(file.fileno(), committed)  # half a line is worse than none
+            raise
     if created:
         sync_folder(path.parent)
     return size

@@ -56,13 +56,18 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) 
     return int(new.num_rows)
 
 
-def remove_unknown_parts(folder: Path, known: Collection[int]) -> None:
-    """Removes parts and temporary files that a crash left and nobody knows of; their rows are still to be published."""
-    if not folder.is_dir():
-        return
-    names = {part_path(folder, part).name for part in known}
-    for path in folder.glob("part-*.parquet"):
-        if path.name not in names:
-            path.unlink()
+def settle_parts(folder: Path, known: Collection[int]) -> None:
+    """Removes what a crash left: the one part that was written and not noted, whose rows are still to be published, and
+    temporary files. Raises FileNotFoundError where a part that was noted is gone, and FileExistsError for any other
+    part that nobody knows of: that is somebody's data.
+    """
+    there = parts_in(folder)
+    for part in sorted(set(known) - set(there)):
+        raise FileNotFoundError(errno.ENOENT, "a published part is gone", str(part_path(folder, part)))
+    unnoted = max(known, default=0) + 1
+    for part in sorted(set(there) - set(known)):
+        if part != unnoted:
+            raise FileExistsError(errno.EEXIST, "a part is not in the checkpoint", str(part_path(folder, part)))
+        part_path(folder, part).unlink()
     for path in folder.glob(".part-*.tmp"):
         path.unlink()

@@ -50,15 +50,37 @@ class Sink:
         self._parquet = "parquet" in formats
         self._jsonl = "jsonl" in formats
 
-    def tidy(self, transcripts: Collection[int], attempts: Collection[int]) -> None:
-        """Removes what a crash left: parts that nobody noted (their rows are still to be published), temp files."""
-        from pipeline.sink.parts import remove_unknown_parts
+    def holds_transcripts(self) -> bool:
+        """Whether somebody's transcripts lie here."""
+        path = self._out / JSONL_NAME
+        return bool(self.parts_on_disk("transcripts")) or (path.exists() and path.stat().st_size > 0)
 
-        with _translated(self._out):
-            remove_unknown_parts(self._out / "transcripts", transcripts)
-            remove_unknown_parts(self._out / "attempts", attempts)
+    def tidy(self, transcripts: Collection[int], attempts: Collection[int]) -> None:
+        """Removes what a crash left: the part that was not noted (its rows are still to be published), temp files.
+
+        Raises OutputError where what was noted is gone, or where there is more than a crash can leave.
+        """
+        from pipeline.sink.parts import settle_parts
+
+        with _translated(self._out, " or run gradium-batch rebuild on it"):
+            settle_parts(self._out / "transcripts", transcripts)
+            settle_parts(self._out / "attempts", attempts)
             for name in (JSONL_NAME, "errors.parquet", "errors.jsonl", "summary.json"):
                 (self._out / f".{name}.tmp").unlink(missing_ok=True)
+
+    def lines_are_there(self, committed: int) -> bool:
+        """Whether the JSONL holds at least what was noted of it."""
+        path = self._out / JSONL_NAME
+        return not self._jsonl or committed <= 0 or (path.exists() and path.stat().st_size >= committed)
+
+    def mend_lines(self) -> int:
+        """Writes a JSONL that is gone or cut short anew from the parts; returns its bytes."""
+        if not self._parquet:
+            raise OutputError(
+                f"{self._out / JSONL_NAME} is gone or shorter than what was written; restore it, "
+                f"or run gradium-batch rebuild {self._out} to go on with what is there"
+            )
+        return self.rewrite_lines()
 
     def needs_replacing(self, results: Sequence[Result]) -> bool:
         """Whether published rows are to be replaced, which rewrites transcripts.jsonl as a whole."""
@@ -182,12 +204,16 @@ def _nowhere(results: Sequence[Result]) -> tuple[list[tuple[int, int | None]], d
 
 
 @contextmanager
-def _translated(out: Path) -> Iterator[None]:
+def _translated(out: Path, or_else: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
         raise OutputError(
-            f"the output folder {out} cannot be written: {error.strerror or error}{name}; "
-            "what was answered is kept in its checkpoint, so mend this and run the same command again"
+            f"the output folder {out} cannot be worked with: {error.strerror or error}{name}; "
+            f"what was answered is kept in its checkpoint, so mend this{or_else} and run the same command again"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise OutputError(
+            f"{out / JSONL_NAME} is damaged ({error}); nothing is lost: run gradium-batch rebuild {out}"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 import random
 import socket
 from collections.abc import Iterator, Sequence
@@ -105,6 +106,7 @@ def clip_of(path: Path, body: bytes, content_type: str = "audio/wav", duration_s
         path=str(path),
         content_type=content_type,
         size_bytes=len(body),
+        mtime_ns=path.stat().st_mtime_ns,
         start_s=0.0,
         duration_s=duration_s,
     )
@@ -188,6 +190,7 @@ def test_opus(server: RunningServer) -> None:
             path=str(path),
             content_type="audio/ogg",
             size_bytes=path.stat().st_size,
+            mtime_ns=path.stat().st_mtime_ns,
             start_s=0,
             duration_s=300,
         ),
@@ -345,15 +348,32 @@ def test_a_server_that_goes_away_takes_its_connections_with_it(tmp_path: Path) -
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_became_shorter_is_the_items_fault(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["shorter", "longer", "other content of the same size"])
+def test_a_file_that_is_no_longer_what_was_hashed_is_not_sent(
+    server: RunningServer, tmp_path: Path, change: str
+) -> None:
     path = tmp_path / "a.wav"
     clip = clip_of(path, wav(noise("shorter", 30)))
     with path.open("r+b") as file:
-        file.truncate(600_000)
+        if change == "shorter":
+            file.truncate(600_000)
+        else:
+            file.seek(0 if change.startswith("other") else clip.size_bytes)
+            file.write(b"RIFF, but other")
     error = failure(server.url, clip)
     assert isinstance(error, errors.AudioUnreadable)
-    assert error.message == "cannot be read: it became shorter while it was being sent"
-    assert error.bytes_sent == 600_000
+    assert error.message == "the file changed after it was looked at; the next run does it anew"
+    assert error.bytes_sent == 0
+
+
+def test_a_path_that_became_a_pipe_holds_nothing_up(server: RunningServer, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    clip = clip_of(path, wav(noise("pipe", 1)))
+    path.unlink()
+    os.mkfifo(path)
+    error = failure(server.url, clip)
+    assert isinstance(error, errors.AudioUnreadable)
+    assert error.message == "the path names no regular file"
 
 
 def test_a_file_that_is_gone_is_missing_and_nothing_is_sent(server: RunningServer, clip: Clip) -> None:

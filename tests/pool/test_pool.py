@@ -26,6 +26,7 @@ def clip(name: str) -> Clip:
         path=utterance.audio,
         content_type="audio/wav",
         size_bytes=1,
+        mtime_ns=1,
         start_s=0,
         duration_s=1,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.errors import LocalServerError
+from pipeline.errors import ConfigError, LocalServerError
 from pipeline.server.embedded import embedded_server
 from pipeline.server.options import ServerOptions
 from tests.server.bodies import noise, texts, wav
@@ -57,7 +57,7 @@ def test_server_that_cannot_start_is_one_sentence(tmp_path: Path) -> None:
         async with embedded_server("fingerprint", faults=faults):
             pass
 
-    with pytest.raises(LocalServerError) as raised:
+    with pytest.raises(ConfigError) as raised:
         asyncio.run(session())
     assert str(raised.value) == (
         f"The local server did not start: {faults}: fault 1 has an unknown kind 'hung', did you mean 'hang'?"

@@ -162,9 +162,9 @@ def test_a_torn_line_is_cut_at_the_last_committed_byte(output: Output) -> None:
     assert output.read() == FIRST | {"z": "last"}
 
 
-def test_temporary_files_and_unknown_parts_are_removed(output: Output) -> None:
+def test_what_a_crash_leaves_is_removed(output: Output) -> None:
     output.finish(FIRST)
-    (output.out / "transcripts" / "part-000099.parquet").write_bytes(b"PAR1 torn")
+    (output.out / "transcripts" / "part-000004.parquet").write_bytes(b"PAR1, not noted")
     (output.out / "transcripts" / ".part-000004.parquet.tmp").write_bytes(b"PA")
     output.recover()
     assert output.read() == FIRST
@@ -180,3 +180,40 @@ def test_a_damaged_part_is_told_and_nothing_is_lost(output: Output) -> None:
     part.write_bytes(whole)
     output.recover()
     assert output.read() == FIRST | {"id0": "redone"}
+
+
+def test_a_part_that_no_crash_leaves_is_somebodys_and_stops_the_run(output: Output) -> None:
+    output.finish(FIRST)
+    stray = output.out / "transcripts" / "part-000099.parquet"
+    stray.write_bytes(b"PAR1")
+    with pytest.raises(OutputError, match=r"a part is not in the checkpoint .*part-000099"):
+        output.recover()
+    assert stray.exists()
+
+
+def test_a_part_that_is_gone_is_told_before_anything_is_sent(output: Output) -> None:
+    output.finish(FIRST)
+    (output.out / "transcripts" / "part-000002.parquet").unlink()
+    with pytest.raises(OutputError, match=r"a published part is gone .*part-000002"):
+        output.recover()
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut short"])
+def test_a_jsonl_that_is_gone_or_cut_short_is_written_anew_from_the_parts(output: Output, harm: str) -> None:
+    output.finish(FIRST)
+    path = output.out / "transcripts.jsonl"
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:200])
+    output.recover()
+    assert output.read() == FIRST
+    output.finish({"z": "last"})
+    assert output.read() == FIRST | {"z": "last"}
+
+
+def test_long_rows_make_smaller_parts(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.run.publisher.PART_BYTES", 300)
+    output.finish(FIRST)
+    assert output.read() == FIRST
+    assert len(list((output.out / "transcripts").iterdir())) > 3

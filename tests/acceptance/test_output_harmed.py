@@ -1,0 +1,169 @@
+"""Outputs that were harmed from outside: nothing paid for is written over, and `rebuild` takes in what is there."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.batch import COMMAND, Corpus, batch, environment, errors_of, jsonl_rows_of, rows_of
+from tests.servers import RunningServer, start_server
+
+PARTS = ("--set", "sink.rows_per_part=4")
+
+
+@pytest.fixture
+def corpus(server: RunningServer, tmp_path: Path, out: Path) -> Corpus:
+    """Ten utterances, done and published in three parts."""
+    made = Corpus(tmp_path / "audio", count=10)
+    assert batch("run", made.folder, "--out", out, *PARTS, server=server).exit == 0
+    return made
+
+
+def harm(out: Path, how: str) -> None:
+    path = out / "checkpoint.sqlite"
+    if how == "cut in half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif how == "garbage":
+        path.write_bytes(b"no database " * 1000)
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["cut in half", "garbage", "empty", "gone"])
+def test_a_harmed_checkpoint_is_told_and_rebuilt_and_nothing_is_sent_again(
+    server: RunningServer, corpus: Corpus, out: Path, how: str
+) -> None:
+    harm(out, how)
+    before = server.stats()["requests"]
+    told = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
+    assert told.exit == 1
+    assert f"gradium-batch rebuild {out}" in told.stderr
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts, "what is there is not touched"
+
+    made = batch("rebuild", out)
+    assert made.exit == 0, made.stderr
+    assert "10 transcripts are known again" in made.stdout
+    again = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
+    assert again.exit == 0, again.stderr
+    assert again.figures["done"] == 10
+    assert server.stats()["requests"] == before
+    corpus.add(50)
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == before + 1
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_rebuild_takes_rows_whose_part_is_gone_from_the_jsonl(server: RunningServer, corpus: Corpus, out: Path) -> None:
+    (out / "transcripts" / "part-000002.parquet").unlink()
+    before = server.stats()["requests"]
+    told = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
+    assert told.exit == 1
+    assert "a published part is gone" in told.stderr
+    assert batch("rebuild", out).exit == 0
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path) -> None:
+    import signal
+
+    from tests.acceptance.test_interrupted import wait_for_answers
+    from tests.batch import start_batch
+
+    corpus = Corpus(tmp_path / "audio", count=40)
+    with start_server(latency_s=0.05) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "4", "--set", "sink.rows_per_part=10")
+        process = start_batch(*args, server=server)
+        wait_for_answers(server, 25)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        answered = server.stats()["answered"]
+        assert batch("rebuild", out).exit == 0
+        assert batch(*args, server=server).exit == 0
+        assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+        assert server.stats()["answered"] <= 40 + 4 + 4, f"{answered} had been answered"
+
+
+def test_a_damaged_line_is_told_and_rebuilt(server: RunningServer, corpus: Corpus, out: Path) -> None:
+    path = out / "transcripts.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"status"', b'"sta\xfftus', 1))
+    result = batch("run", corpus.folder, "--out", out, "--only", "all", *PARTS, server=server)
+    assert result.exit == 1
+    assert "is damaged" in result.stderr
+    assert batch("rebuild", out).exit == 0
+    before = server.stats()["requests"]
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_rebuild_without_transcripts_says_so(tmp_path: Path) -> None:
+    result = batch("rebuild", tmp_path)
+    assert result.exit == 2
+    assert "there are no transcripts here" in result.stderr
+
+
+def test_a_full_disk_stops_with_one_sentence_and_the_run_goes_on_when_there_is_room(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    import subprocess
+
+    corpus = Corpus(tmp_path / "audio", count=300)
+
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    full = subprocess.run(
+        [*COMMAND, "run", str(corpus.folder), "--out", str(out), "--set", "sink.rows_per_part=50"],
+        env=environment(server),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=small_files_only,
+        check=False,
+    )
+    assert full.returncode == 1, full.stderr
+    assert "Traceback" not in full.stderr
+    assert sum(line.startswith("gradium-batch: ") for line in full.stderr.splitlines()) == 1
+    before = server.stats()["answered"]
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+    assert server.stats()["answered"] - before <= 300
+
+
+def test_status_tells_how_an_output_stands(server: RunningServer, corpus: Corpus, out: Path) -> None:
+    (corpus.folder / "broken.wav").write_text("no audio")
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 3
+    found = json.loads(batch("status", out, "--json").stdout)
+    assert (found["done"], found["failed"], found["left"]) == (10, 1, 0)
+    assert found["credits"] == 15.0
+    assert [run["exit"] for run in found["runs"]] == [3, 0]
+    [failure] = found["failures"]
+    assert (failure["error"], failure["example_id"]) == ("AudioUnreadable", "broken.wav")
+    table = batch("status", out).stdout
+    assert "-> replace the file by one that plays" in table
+
+
+def test_three_nights_over_a_growing_corpus(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=8)
+    poisoned = [corpus.folder / "00002.wav", corpus.folder / "00005.wav"]
+    text = "".join(f'[[fault]]\nkind = "policy"\nmessage = "bad audio"\nfile = "{path}"\n' for path in poisoned)
+    with start_server(faults=text) as server:
+        sent, nights = 0, []
+        for night in range(3):
+            for number in range(night * 3):
+                corpus.add(100 * night + number)
+            batch("run", corpus.folder, "--out", out, server=server)
+            nights.append(server.stats()["requests"] - sent)
+            sent = server.stats()["requests"]
+        assert nights == [8, 3, 6], "each night exactly what is new"
+    assert errors_of(out).keys() == {path.name for path in poisoned}
+    assert "(for 3 runs)" in batch("status", out).stdout or "3 runs" in batch("status", out).stdout
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["failures"][0]["runs"] == 3
