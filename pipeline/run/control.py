@@ -39,6 +39,7 @@ class Control:
         self._leave = leave
         self._pool: Stoppable | None = None
         self._asked = asyncio.Event()
+        self._signalled = False
 
     def attach(self, pool: Stoppable) -> None:
         """Names what carries the stop out; asked before that, it is carried out now."""
@@ -49,15 +50,15 @@ class Control:
     def stop(self, status: ExitStatus, reason: str) -> None:
         """Asks to stop. Asked again by a signal, cuts what is in flight."""
         by_signal = status in (ExitStatus.SIGINT, ExitStatus.SIGTERM)
-        again = self._asked.is_set()
+        signalled_before, self._signalled = self._signalled, self._signalled or by_signal
         self._asked.set()
         if by_signal or self.status is None:
             self.status, self.reason = status, reason
-        if not again:
+        if not (by_signal and signalled_before):
             self._say_and_stop(reason, by_signal)
-        elif by_signal and self._pool is not None:
+        elif self._pool is not None:
             self._pool.cut()
-        elif by_signal:
+        else:
             self._leave(status)
 
     def _say_and_stop(self, reason: str, by_signal: bool) -> None:

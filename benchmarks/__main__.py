@@ -1,0 +1,22 @@
+"""python -m benchmarks [NAME …]: runs the named measurements, or all of them."""
+
+from __future__ import annotations
+
+import click
+
+from benchmarks import million, torture
+
+ALL = {"torture": torture.main, "million": million.main}
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(sorted(ALL)))
+def main(names: tuple[str, ...]) -> None:
+    """Run measurements: torture (kill -9 at 100 random moments and at each step of publishing), million (rows)."""
+    for name in names or ALL:
+        click.echo(f"== {name}")
+        ALL[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""python -m benchmarks.crash_at STEP WHEN NTH ARGS…: the command, killed with kill -9 at one step of publishing.
+
+STEP is a name below, WHEN `before` or `after` it, NTH the time it is reached. The kill is real: nothing is cleaned up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import pipeline.checkpoint.store
+import pipeline.durable
+import pipeline.sink.lines
+import pipeline.sink.parts
+from pipeline.cli import main
+
+STEPS: dict[str, tuple[Any, str]] = {
+    "write part": (pipeline.sink.parts, "write_part"),
+    "sync file": (pipeline.durable, "sync_file"),
+    "sync folder": (pipeline.durable, "sync_folder"),
+    "append lines": (pipeline.sink.lines, "append"),
+    "note results": (pipeline.checkpoint.store.Checkpoint, "results_published"),
+    "note attempts": (pipeline.checkpoint.store.Checkpoint, "attempts_published"),
+    "commit": (pipeline.checkpoint.store.Checkpoint, "apply"),
+}
+
+
+def aim(step: str, when: str, nth: int) -> None:
+    """Replaces the step by itself and the kill."""
+    owner, name = STEPS[step]
+    real = getattr(owner, name)
+    reached = 0
+
+    def aimed(*args: Any, **kwargs: Any) -> Any:
+        nonlocal reached
+        reached += 1
+        if reached == nth and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **kwargs)
+        if reached == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, aimed)
+
+
+if __name__ == "__main__":
+    aim(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[4:], prog_name="gradium-batch")
