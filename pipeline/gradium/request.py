@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
 
-import httpx
 import msgspec
 
 from pipeline.config.nearest import nearest
@@ -92,6 +91,8 @@ def check_url(url: str) -> None:
 
 
 def _is_address(url: str) -> bool:
+    import httpx  # 70 ms to load, and only an address of the user's needs it
+
     try:
         parts = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):

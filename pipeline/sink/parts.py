@@ -13,16 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.durable import replacing
-
-
-def part_path(folder: Path, part: int) -> Path:
-    return folder / f"part-{part:06d}.parquet"
-
-
-def parts_in(folder: Path) -> list[int]:
-    """Numbers of the parts in a folder."""
-    names = (path.name.removeprefix("part-").removesuffix(".parquet") for path in folder.glob("part-*.parquet"))
-    return sorted(int(name) for name in names if name.isdigit())
+from pipeline.sink.folder import part_path
 
 
 def write_part(folder: Path, part: int, rows: pa.Table) -> None:
@@ -54,20 +45,3 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) 
     new = pa.concat_tables([kept, rows])
     write_part(folder, part, new)
     return int(new.num_rows)
-
-
-def settle_parts(folder: Path, known: Collection[int]) -> None:
-    """Removes what a crash left: the one part that was written and not noted, whose rows are still to be published, and
-    temporary files. Raises FileNotFoundError where a part that was noted is gone, and FileExistsError for any other
-    part that nobody knows of: that is somebody's data.
-    """
-    there = parts_in(folder)
-    for part in sorted(set(known) - set(there)):
-        raise FileNotFoundError(errno.ENOENT, "a published part is gone", str(part_path(folder, part)))
-    unnoted = max(known, default=0) + 1
-    for part in sorted(set(there) - set(known)):
-        if part != unnoted:
-            raise FileExistsError(errno.EEXIST, "a part is not in the checkpoint", str(part_path(folder, part)))
-        part_path(folder, part).unlink()
-    for path in folder.glob(".part-*.tmp"):
-        path.unlink()

@@ -60,7 +60,7 @@ class Sink:
 
         Raises OutputError where what was noted is gone, or where there is more than a crash can leave.
         """
-        from pipeline.sink.parts import settle_parts
+        from pipeline.sink.folder import settle_parts
 
         with _translated(self._out, " or run gradium-batch rebuild on it"):
             settle_parts(self._out / "transcripts", transcripts)
@@ -138,7 +138,7 @@ class Sink:
 
     def parts_on_disk(self, kind: str) -> list[int]:
         """Numbers of the parts of a kind ("transcripts", "attempts") that lie in the folder."""
-        from pipeline.sink.parts import parts_in
+        from pipeline.sink.folder import parts_in
 
         return parts_in(self._out / kind)
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline.model import Transcript
-from pipeline.sink.parts import part_path
+from pipeline.sink.folder import part_path
 
 
 def transcripts_in_part(folder: Path, part: int, ids: Collection[str] | None = None) -> dict[str, Transcript]:
