@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -28,7 +29,12 @@ def salvaged_attempts(path: Path) -> Iterator[Attempt]:
         yield decode(row)
 
 
-def _rows(path: Path, query: str) -> Iterator[bytes]:
+def salvaged_formats(path: Path) -> str | None:
+    """The formats that the output was begun with, where that can be read."""
+    return next((str(value) for value in _rows(path, "SELECT value FROM facts WHERE key = 'formats'")), None)
+
+
+def _rows(path: Path, query: str) -> Iterator[Any]:
     try:
         connection = sqlite3.connect(path)
     except sqlite3.Error:

@@ -22,6 +22,8 @@ from pipeline.model import Attempt, Failure, Transcript, Utterance
 
 JSONL_BYTES = "jsonl_bytes"
 """The fact that says how far transcripts.jsonl is committed."""
+REBUILT = "rebuilt"
+"""The fact that says that transcripts which were there before this checkpoint have been taken in."""
 CLOSED_JSONL = -1
 """Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
 

@@ -6,14 +6,15 @@ OUT/checkpoint.sqlite. The old one is kept beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Finished, Sent, hold_output
-from pipeline.checkpoint.salvage import salvaged_attempts, salvaged_results
+from pipeline.checkpoint.salvage import salvaged_attempts, salvaged_formats, salvaged_results
+from pipeline.checkpoint.store import JSONL_BYTES, REBUILT
 from pipeline.errors import OutputError, UsageError
 from pipeline.model import Transcript, Utterance
 from pipeline.run.recorder import word_errors
@@ -39,20 +40,20 @@ def rebuild(out: Path) -> Rebuilt:
     """Makes a new checkpoint for `out`. Raises UsageError where there is nothing to make it from, OutputHeld."""
     path = out / "checkpoint.sqlite"
     sink = Sink(out, ("parquet", "jsonl"))
-    if not (out / "transcripts").is_dir() and not (out / JSONL_NAME).exists():
+    if not (out / "transcripts").is_dir() and not (out / JSONL_NAME).exists() and not path.exists():
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
     with hold_output(out):
         old = _set_aside(path)
         with Checkpoint(path) as checkpoint:
-            parts = sink.parts_on_disk("transcripts")
-            formats = [name for name, there in (("jsonl", (out / JSONL_NAME).exists()), ("parquet", parts)) if there]
-            checkpoint.set_fact("formats", ",".join(formats))
-            done = sum(_take_in(checkpoint, rows, part) for part, rows in _published(sink, parts))
-            if "jsonl" in formats and parts:
-                done += _take_in(checkpoint, sink.lines(), None)  # rows whose part is gone are published again
+            checkpoint.set_fact(REBUILT, 1)
+            parts, lines = sink.parts_on_disk("transcripts"), (out / JSONL_NAME).exists()
+            done = sum(_take_in(checkpoint, sink.part(part), part) for part in parts)
+            only_lines = old is not None and salvaged_formats(old) == "jsonl"
+            if lines:  # those that are in no part are published again, unless there never were parts
+                done += _take_in(checkpoint, sink.lines(), 0 if only_lines else None)
             salvaged = _take_in(checkpoint, salvaged_results(old) if old else [], None)
-            _settle_lines(checkpoint, sink, formats)
             credits_ = _take_attempts(checkpoint, sink, old)
+            checkpoint.set_fact(JSONL_BYTES, _settle_lines(sink, only_lines=only_lines, lines=lines))
     return Rebuilt(transcripts=done + salvaged, salvaged=salvaged, credits=credits_, old=old)
 
 
@@ -69,14 +70,6 @@ def _set_aside(path: Path) -> Path | None:
     except OSError as error:
         raise OutputError(f"the old checkpoint {path} cannot be moved aside: {error.strerror}") from error
     return aside
-
-
-def _published(sink: Sink, parts: list[int]) -> Iterator[tuple[int, Iterable[Transcript]]]:
-    """The rows that readers see, with the part they are in: 0 where there are only lines."""
-    if not parts:
-        yield 0, sink.lines()
-    for part in parts:
-        yield part, sink.part(part)
 
 
 def _take_in(checkpoint: Checkpoint, rows: Iterable[Transcript], part: int | None) -> int:
@@ -113,7 +106,11 @@ def _take_attempts(checkpoint: Checkpoint, sink: Sink, old: Path | None) -> floa
     return float(checkpoint.fact("credits") or 0.0)
 
 
-def _settle_lines(checkpoint: Checkpoint, sink: Sink, formats: list[str]) -> None:
-    """Makes the JSONL say what the parts say, or where it stands alone cuts a torn last line off."""
-    if "jsonl" in formats:
-        checkpoint.set_fact("jsonl_bytes", sink.rewrite_lines() if "parquet" in formats else sink.whole_lines())
+def _settle_lines(sink: Sink, *, only_lines: bool, lines: bool) -> int:
+    """Makes the JSONL say what the parts say, or where it stands alone cuts a torn last line off; returns its bytes.
+
+    Rows that are in no part are safe in the new checkpoint by now, and are published by the next run.
+    """
+    if not lines:
+        return int(bool(sink.parts_on_disk("transcripts")))  # 1 is more than is there: it is written from the parts
+    return sink.whole_lines() if only_lines else sink.rewrite_lines()

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
+from pipeline.checkpoint.store import REBUILT
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, ConfigError, GradiumBatchError, OutputError, UsageError
 from pipeline.exits import ExitStatus, status_of
@@ -194,7 +195,11 @@ def _output_folder(out: Path) -> Iterator[None]:
 
 def _refuse_stray_transcripts(checkpoint: Checkpoint, out: Path) -> None:
     """Transcripts whose checkpoint is gone are somebody's money: they are taken in or left, never written over."""
-    if checkpoint.fact("formats") is None and Sink(out, ("parquet", "jsonl")).holds_transcripts():
+    if (
+        checkpoint.fact("formats") is None
+        and checkpoint.fact(REBUILT) is None
+        and Sink(out, ("parquet", "jsonl")).holds_transcripts()
+    ):
         raise CheckpointError(
             f"{out} holds transcripts, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
             "in, or choose another --out"

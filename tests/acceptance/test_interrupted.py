@@ -94,7 +94,7 @@ def test_max_duration_stops_and_resumes(tmp_path: Path, out: Path) -> None:
 
 def test_a_second_run_on_one_output_is_told_who_holds_it(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=10)
-    with start_server(latency_s=0.3) as server:
+    with start_server(latency_s=1.5) as server:
         args = ("run", corpus.folder, "--out", out, "--concurrency", "2")
         process = start_batch(*args, server=server)
         wait_for_answers(server, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,35 @@ def test_rebuild_takes_rows_whose_part_is_gone_from_the_jsonl(server: RunningSer
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.parametrize("gone", ["transcripts", "transcripts.jsonl"])
+def test_rebuild_makes_one_format_from_the_other(server: RunningServer, corpus: Corpus, out: Path, gone: str) -> None:
+    harm(out, "gone")
+    if gone == "transcripts":
+        shutil.rmtree(out / gone)
+    else:
+        (out / gone).unlink()
+    before = server.stats()["requests"]
+    made = batch("rebuild", out)
+    assert made.exit == 0, made.stderr
+    again = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
+    assert again.exit == 0, again.stderr
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_an_output_of_lines_only_is_rebuilt_as_that(server: RunningServer, tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "lines", count=5)
+    args = ("run", corpus.folder, "--out", out, "--set", 'sink.formats=["jsonl"]')
+    assert batch(*args, server=server).exit == 0
+    path = out / "checkpoint.sqlite"
+    path.write_bytes(path.read_bytes()[:-4096])
+    before = server.stats()["requests"]
+    assert batch("rebuild", out).exit == 0
+    assert batch(*args, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert jsonl_rows_of(out) == corpus.texts
+
+
 def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path) -> None:
     import signal
 
@@ -84,8 +114,10 @@ def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path
         process.send_signal(signal.SIGKILL)
         process.communicate()
         answered = server.stats()["answered"]
-        assert batch("rebuild", out).exit == 0
-        assert batch(*args, server=server).exit == 0
+        made = batch("rebuild", out)
+        assert made.exit == 0, made.stderr
+        again = batch(*args, server=server)
+        assert again.exit == 0, again.stderr
         assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
         assert server.stats()["answered"] <= 40 + 4 + 4, f"{answered} had been answered"
 
