@@ -245,6 +245,8 @@ def rebuild(out: Path) -> None:
             f"{made.transcripts:,} transcripts are known again ({made.salvaged:,} of them from the old checkpoint), "
             f"{made.credits:,.0f} credits spent" + (f"; the old checkpoint is {made.old}" if made.old else "")
         )
+        for path in made.damaged:
+            click.echo(f"a part that could not be read was renamed to {path}")
 
 
 @main.command()

@@ -22,8 +22,6 @@ from pipeline.model import Attempt, Failure, Transcript, Utterance
 
 JSONL_BYTES = "jsonl_bytes"
 """The fact that says how far transcripts.jsonl is committed."""
-REBUILT = "rebuilt"
-"""The fact that says that transcripts which were there before this checkpoint have been taken in."""
 CLOSED_JSONL = -1
 """Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
 
@@ -128,13 +126,17 @@ class Checkpoint:
             for n, row, state, config_hash, expected_s, audio, config, attempts in found
         ]
 
-    def expected_s(self, at_most: int | None) -> float:
-        """Expected seconds of audio of what is selected, or of the first `at_most` of it."""
+    def expected_s(self, at_most: int | None, *, surely: bool = False) -> float:
+        """Expected seconds of audio of what is selected, or of the first `at_most` of it.
+
+        `surely` leaves out files that have a transcript under the settings of now: they may only look changed.
+        """
         with self._translated():
             [total] = self._db.execute(
-                """SELECT coalesce(sum(expected_s), 0) FROM
-                   (SELECT expected_s FROM utterances WHERE selected ORDER BY expected_s DESC LIMIT ?)""",
-                (-1 if at_most is None else at_most,),
+                """SELECT coalesce(sum(CASE WHEN ?2 AND known THEN 0 ELSE expected_s END), 0) FROM
+                   (SELECT expected_s, state = ?3 AND done_config IS config_hash AS known
+                    FROM utterances WHERE selected ORDER BY expected_s DESC LIMIT ?1)""",
+                (-1 if at_most is None else at_most, surely, State.CHANGED),
             ).fetchone()
         return float(total)
 

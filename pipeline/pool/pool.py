@@ -7,6 +7,7 @@ stored here: outcomes go to whoever listens.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -29,12 +30,14 @@ from pipeline.model import Answer, Clip, Transcriber
 from pipeline.pool.job import Job, Limits, Outcomes
 from pipeline.pool.line import Line
 
+log = logging.getLogger(__name__)
+
 EMPTY_AT_FIRST = 4
 """Empty answers, and nothing else, from the start: that is how refused settings look."""
 MOST_OF_A_FAULT = 0.75
 """What part of a failure can be the service's doing; the rest uses up the clip's attempts, so that they end."""
 SAME_STREAM_ERRORS = 3
-"""The same error in the stream of one clip so many times running is the clip's own fault …"""
+"""A clip is given up as its own fault when the same error in its stream came so many times running …"""
 HEALTHY = 0.3
 """… while fewer of the clips than this meet any fault."""
 
@@ -208,6 +211,8 @@ class Pool:
         self._empty += isinstance(ended, EmptyAnswer)
         match ended:
             case Answer():
+                if limits.outage.going_on:
+                    log.warning("the service answers again after %.0f s", limits.outage.lasts_s)
                 self._answered += 1
                 self._refused_in_a_row, self._refusing_since = 0, None
                 limits.outage.answered(job)
@@ -256,16 +261,17 @@ class Pool:
             # the service answers, if only with faults: a clip that meets them probe after probe may be the cause
             job.attempts += job.probed_in == outage.count
             job.probed_in = outage.count
+        was_out = outage.going_on
         for struck in outage.failed(job, unreachable=unreachable):
             struck.attempts = max(0.0, struck.attempts - 1)
-        if self._is_own_fault(job, error):
-            self._outcomes.failed(job, RepeatedStreamError.of(error))
-            return
+        if outage.going_on and not was_out:
+            log.warning("the service fails for everybody (%s): one probe is sent now and then until it answers", error)
+        own_fault = self._is_own_fault(job, error)
         pause_s = self._limits.retry.pause_s(error, job.attempts)
         if pause_s is None and outage.likely and not was_probe:
             pause_s = self._limits.retry.longest_s  # no time to judge a single clip
         if pause_s is None:
-            self._outcomes.failed(job, error)
+            self._outcomes.failed(job, RepeatedStreamError.of(error) if own_fault else error)
         else:
             self._try_again(job, error, pause_s)
 

@@ -136,7 +136,7 @@ def table(figures: Figures) -> str:
         for text, count in figures.unknown_refusals.items()
     ]
     if figures.stopped_by is not None:
-        rows.append(("stopped by", _one_line(figures.stopped_by)))
+        rows.append(("stopped by", " ".join(figures.stopped_by.split())))
     rows.append(("output", figures.out))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

@@ -6,7 +6,8 @@ OUT/checkpoint.sqlite. The old one is kept beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, Finished, Sent, hold_output
 from pipeline.checkpoint.salvage import salvaged_attempts, salvaged_formats, salvaged_results
-from pipeline.checkpoint.store import JSONL_BYTES, REBUILT
-from pipeline.errors import OutputError, UsageError
+from pipeline.checkpoint.store import JSONL_BYTES
+from pipeline.errors import CheckpointError, OutputError, UsageError
 from pipeline.model import Transcript, Utterance
 from pipeline.run.recorder import word_errors
 from pipeline.sink import Sink
@@ -32,8 +33,24 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     salvaged: int
     """Those of them that were only in the old checkpoint."""
     credits: float
+    damaged: list[Path]
+    """Parts that could not be read, as they are called now."""
     old: Path | None
     """Where the old checkpoint lies now."""
+
+
+@contextmanager
+def known_transcripts(out: Path) -> Iterator[None]:
+    """Raises CheckpointError where transcripts lie without a checkpoint: they are somebody's money, and are taken in or
+    left, never written over."""
+    path = out / "checkpoint.sqlite"
+    is_gone = not path.exists() or not path.stat().st_size
+    if is_gone and Sink(out, ("parquet", "jsonl")).holds_transcripts():
+        raise CheckpointError(
+            f"{out} holds transcripts, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
+            "in, or choose another --out"
+        )
+    yield
 
 
 def rebuild(out: Path) -> Rebuilt:
@@ -45,7 +62,7 @@ def rebuild(out: Path) -> Rebuilt:
     with hold_output(out):
         old = _set_aside(path)
         with Checkpoint(path) as checkpoint:
-            checkpoint.set_fact(REBUILT, 1)
+            damaged = sink.set_damaged_aside()
             parts, lines = sink.parts_on_disk("transcripts"), (out / JSONL_NAME).exists()
             done = sum(_take_in(checkpoint, sink.part(part), part) for part in parts)
             only_lines = old is not None and salvaged_formats(old) == "jsonl"
@@ -54,7 +71,7 @@ def rebuild(out: Path) -> Rebuilt:
             salvaged = _take_in(checkpoint, salvaged_results(old) if old else [], None)
             credits_ = _take_attempts(checkpoint, sink, old)
             checkpoint.set_fact(JSONL_BYTES, _settle_lines(sink, only_lines=only_lines, lines=lines))
-    return Rebuilt(transcripts=done + salvaged, salvaged=salvaged, credits=credits_, old=old)
+    return Rebuilt(transcripts=done + salvaged, salvaged=salvaged, credits=credits_, damaged=damaged, old=old)
 
 
 def _set_aside(path: Path) -> Path | None:

@@ -17,9 +17,8 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
-from pipeline.checkpoint.store import REBUILT
 from pipeline.config import Settings
-from pipeline.errors import CheckpointError, ConfigError, GradiumBatchError, OutputError, UsageError
+from pipeline.errors import ConfigError, GradiumBatchError, OutputError, UsageError
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
@@ -27,6 +26,7 @@ from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control, Stopped
 from pipeline.run.planning import ManifestRows
 from pipeline.run.publisher import Publisher
+from pipeline.run.rebuild import known_transcripts
 from pipeline.run.recorder import Recorder
 from pipeline.run.reporting import Ending, figures_of, write_summary
 from pipeline.run.sending import EndpointFactory, Sending
@@ -64,9 +64,9 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
     with (
         _output_folder(options.out),
         hold_output(options.out),
+        known_transcripts(options.out),
         Checkpoint(options.out / "checkpoint.sqlite") as checkpoint,
     ):
-        _refuse_stray_transcripts(checkpoint, options.out)
         _keep_formats(checkpoint, settings)
         if not options.shared_out:
             _keep_manifest(checkpoint, options)
@@ -191,19 +191,6 @@ def _output_folder(out: Path) -> Iterator[None]:
         if is_new:
             shutil.rmtree(out, ignore_errors=True)
         raise
-
-
-def _refuse_stray_transcripts(checkpoint: Checkpoint, out: Path) -> None:
-    """Transcripts whose checkpoint is gone are somebody's money: they are taken in or left, never written over."""
-    if (
-        checkpoint.fact("formats") is None
-        and checkpoint.fact(REBUILT) is None
-        and Sink(out, ("parquet", "jsonl")).holds_transcripts()
-    ):
-        raise CheckpointError(
-            f"{out} holds transcripts, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
-            "in, or choose another --out"
-        )
 
 
 def _keep_formats(checkpoint: Checkpoint, settings: Settings) -> None:

@@ -9,10 +9,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from pipeline.checkpoint import Journal
 from pipeline.config import Settings
-from pipeline.errors import BalanceTooLow, CheckpointError
+from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
@@ -24,6 +25,9 @@ from pipeline.run.control import Control
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder, price
 from pipeline.sink import Sink
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,6 @@ class Sending:
         Raises AccountError, SettingsRefused, ServiceOut, EndpointUnreachable, BalanceTooLow, LocalServerError, and
         CheckpointError or OutputError when outcomes cannot be stored.
         """
-        from pipeline.gradium.account import fetch_credits
         from pipeline.gradium.client import GradiumClient
         from pipeline.gradium.transport import http_client
 
@@ -77,8 +80,7 @@ class Sending:
                 connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=settings.service.trust_env
             ) as http,
         ):
-            balance = await self._control.unless_stopped(fetch_credits(http, target))
-            self._compare_with_balance(balance, expected_s)
+            await self._compare_with_balance(await self._balance(http, target), at_most)
             limits = await self._limits()
             pool = Pool(
                 GradiumClient(http, target, self._request, timeouts),
@@ -98,6 +100,22 @@ class Sending:
             if pool.budget_reached:
                 self._control.note_limit(ExitStatus.LIMIT_REACHED, f"the budget of {settings.budget.credits:g} credits")
 
+    async def _balance(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | None:
+        """The balance, or None where it cannot be known.
+
+        An address where nothing answers stops the first run into a folder: it is more likely wrong than out. Where it
+        has answered on an earlier night this is an outage, which the pool waits out.
+        """
+        from pipeline.gradium.account import fetch_credits
+
+        try:
+            return await self._control.unless_stopped(fetch_credits(http, target))
+        except EndpointUnreachable as error:
+            if not await self._journal.call(self._journal.checkpoint.fact, "credits"):
+                raise
+            log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
+            return None
+
     async def _limits(self) -> Limits:
         settings = self._settings
         learned = int(await self._journal.call(self._journal.checkpoint.fact, LEARNED) or 0) or None
@@ -110,10 +128,14 @@ class Sending:
             outage_max_s=settings.retry.outage_max_s,
         )
 
-    def _compare_with_balance(self, balance: Credits | None, expected_s: float) -> None:
+    async def _compare_with_balance(self, balance: Credits | None, at_most: int | None) -> None:
         """Warns, or with `service.require_credits` raises BalanceTooLow, when the account holds less than is needed."""
+        if balance is None:
+            return
+        # files that only look changed are not counted: most of them were touched, copied back or known before a rebuild
+        expected_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)
         needed = expected_s * CREDITS_PER_S
-        if balance is None or balance.remaining_credits >= needed:
+        if balance.remaining_credits >= needed:
             return
         sentence = f"the account holds {balance.remaining_credits:,.0f} credits and the run takes about {needed:,.0f}"
         if self._settings.service.require_credits:

@@ -9,6 +9,8 @@ import errno
 from collections.abc import Collection
 from pathlib import Path
 
+MAGIC = b"PAR1"
+
 
 def part_path(folder: Path, part: int) -> Path:
     return folder / f"part-{part:06d}.parquet"
@@ -20,6 +22,26 @@ def parts_in(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdigit())
 
 
+def set_damaged_aside(folder: Path) -> list[Path]:
+    """Renames parts that are no whole Parquet files, under names that readers of a folder pass over; says which."""
+    aside = []
+    for part in parts_in(folder):
+        path = part_path(folder, part)
+        if not _is_whole(path):
+            aside.append(path.rename(path.with_name(f"_{path.name}.damaged")))
+    return aside
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file begins and ends like a Parquet file, and has room for the footer that its end announces."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        begins = file.read(len(MAGIC)) == MAGIC
+        file.seek(max(0, size - 8))
+        footer, end = file.read(4), file.read(4)
+    return begins and end == MAGIC and int.from_bytes(footer, "little") + 12 <= size
+
+
 def settle_parts(folder: Path, known: Collection[int]) -> None:
     """Removes what a crash left: the one part that was written and not noted, whose rows are still to be published, and
     temporary files. Raises FileNotFoundError where a part that was noted is gone, and FileExistsError for any other
@@ -28,6 +50,9 @@ def settle_parts(folder: Path, known: Collection[int]) -> None:
     there = parts_in(folder)
     for part in sorted(set(known) - set(there)):
         raise FileNotFoundError(errno.ENOENT, "a published part is gone", str(part_path(folder, part)))
+    for part in known:
+        if not _is_whole(part_path(folder, part)):
+            raise OSError(errno.EIO, "a published part is damaged", str(part_path(folder, part)))
     unnoted = max(known, default=0) + 1
     for part in sorted(set(there) - set(known)):
         if part != unnoted:

@@ -142,6 +142,16 @@ class Sink:
 
         return parts_in(self._out / kind)
 
+    def set_damaged_aside(self) -> list[Path]:
+        """Renames parts that nobody can read any more; says what they are called now."""
+        from pipeline.sink.folder import set_damaged_aside
+
+        with _translated(self._out):
+            return [
+                *set_damaged_aside(self._out / "transcripts"),
+                *set_damaged_aside(self._out / "attempts"),
+            ]
+
     def part(self, part: int) -> list[Transcript]:
         """All rows of a part."""
         from pipeline.sink.read import transcripts_in_part

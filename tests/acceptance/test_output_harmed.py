@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -98,6 +99,49 @@ def test_an_output_of_lines_only_is_rebuilt_as_that(server: RunningServer, tmp_p
     assert batch(*args, server=server).exit == 0
     assert server.stats()["requests"] == before
     assert jsonl_rows_of(out) == corpus.texts
+
+
+def test_a_part_cut_short_is_told_set_aside_and_made_anew(server: RunningServer, corpus: Corpus, out: Path) -> None:
+    part = out / "transcripts" / "part-000002.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    before = server.stats()["requests"]
+    told = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
+    assert told.exit == 1
+    assert "a published part is damaged" in told.stderr
+    made = batch("rebuild", out)
+    assert "part-000002.parquet.damaged" in made.stdout
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_status_does_not_take_a_lost_checkpoint_for_an_empty_corpus(
+    server: RunningServer, corpus: Corpus, out: Path
+) -> None:
+    harm(out, "gone")
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 1
+    result = batch("status", out, "--json")
+    assert result.exit == 1
+    assert "gradium-batch rebuild" in result.stderr
+
+
+def test_touched_files_are_no_reason_to_stop_for_a_low_balance(corpus: Corpus, out: Path) -> None:
+    for path in corpus.folder.iterdir():
+        os.utime(path, (1, 1))
+    with start_server(credits=1) as poor:
+        args = ("run", corpus.folder, "--out", out, "--set", "service.require_credits=true", *PARTS)
+        assert batch(*args, server=poor).exit == 0
+        assert poor.stats()["requests"] == 0
+
+
+def test_an_endpoint_that_is_down_on_a_later_night_is_waited_for(corpus: Corpus, out: Path, tmp_path: Path) -> None:
+    corpus.add(90)
+    url = "http://127.0.0.1:9/api/post/speech/asr"
+    args = ("run", corpus.folder, "--out", out, "--set", f"service.url={url}", "--set", "retry.outage_max_s=3", *PARTS)
+    result = batch(*args, GRADIUM_API_KEY="gd_k")
+    assert result.exit == 1
+    assert "the service has failed for everybody for" in result.stderr
+    assert result.figures["wall_s"] > 3
 
 
 def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path) -> None:
