@@ -22,6 +22,8 @@ RECENT = 50
 """Requests that tell how the service is doing, and …"""
 ENOUGH_CLIPS = 10
 """… from how many clips at least."""
+BROWNOUT = 0.15
+"""A smaller share of failing clips than this is their own."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 
@@ -60,10 +62,14 @@ class Outage(Generic[T]):
         return self.going_on or self._unreachable > 1 or len(set(self._failures)) >= SUSPICIOUS_CLIPS
 
     def share_of_failures(self) -> float:
-        """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's."""
+        """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's.
+
+        0 while it is so few that they may as well be at fault themselves.
+        """
         clips = {who for who, _ in self._recent}
         failing = {who for who, failed in self._recent if failed}
-        return len(failing) / len(clips) if len(clips) >= ENOUGH_CLIPS else 0.0
+        share = len(failing) / len(clips) if len(clips) >= ENOUGH_CLIPS else 0.0
+        return share if share >= BROWNOUT else 0.0
 
     def next_probe_in_s(self) -> float:
         """Seconds until one request may be sent to see."""

@@ -65,9 +65,12 @@ def test_the_share_of_failures_needs_enough_clips_to_say_anything() -> None:
     for n in range(9):
         outage.failed(f"clip{n % 2}", unreachable=False)
     assert outage.share_of_failures() == 0
-    for n in range(18):
+    for n in range(8):
         outage.answered(f"other{n}")
-    assert outage.share_of_failures() == 2 / 20
+    assert outage.share_of_failures() == 2 / 10
+    for n in range(10):
+        outage.answered(f"more{n}")
+    assert outage.share_of_failures() == 0, "two of twenty may be at fault themselves"
 
 
 @given(
