@@ -20,7 +20,7 @@ CLIPS_IN_A_ROW = 5
 SUSPICIOUS_CLIPS = 3
 RECENT = 50
 """Requests that tell how the service is doing, and …"""
-ENOUGH_CLIPS = 10
+ENOUGH_CLIPS = 20
 """… from how many clips at least."""
 BROWNOUT = 0.15
 """A smaller share of failing clips than this is their own."""

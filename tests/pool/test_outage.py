@@ -63,14 +63,15 @@ def test_probes_come_at_growing_distances_and_few_in_a_minute() -> None:
 def test_the_share_of_failures_needs_enough_clips_to_say_anything() -> None:
     outage: Outage[str] = Outage(clock=Clock())
     for n in range(9):
-        outage.failed(f"clip{n % 2}", unreachable=False)
-    assert outage.share_of_failures() == 0
-    for n in range(8):
+        outage.failed(f"clip{n % 4}", unreachable=False)
+    for n in range(15):
         outage.answered(f"other{n}")
-    assert outage.share_of_failures() == 2 / 10
+    assert outage.share_of_failures() == 0
+    outage.answered("one more")
+    assert outage.share_of_failures() == 4 / 20
     for n in range(10):
         outage.answered(f"more{n}")
-    assert outage.share_of_failures() == 0, "two of twenty may be at fault themselves"
+    assert outage.share_of_failures() == 0, "four of thirty may be at fault themselves"
 
 
 @given(
