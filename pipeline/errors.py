@@ -9,7 +9,7 @@ GradiumBatchError
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
-    │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTooLong · AudioEmpty   (nothing sent)
+    │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTruncated · AudioEmpty (nothing sent)
     │   ├── BadManifestRow                                                                  (nothing sent)
     │   └── AudioRefused   the service says no to this audio
     │       └── RepeatedStreamError
@@ -121,8 +121,8 @@ class AudioUnsupported(ItemError):
     """Audio in a form that cannot be sent."""
 
 
-class AudioTooLong(ItemError):
-    """More audio than one request may carry."""
+class AudioTruncated(ItemError):
+    """The audio breaks off, or does not decode to its end."""
 
 
 class AudioEmpty(ItemError):

@@ -55,7 +55,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     clip: int
     """Position among the utterance's clips, from 0."""
     path: str
-    """The file whose bytes are the request's body."""
+    """The file whose bytes are the request's body, or, with `span_bytes`, some of them."""
     content_type: str
     size_bytes: int
     mtime_ns: int
@@ -63,9 +63,28 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     start_s: float
     """Where the clip starts on the utterance's clock."""
     duration_s: float
+    """Length of the recording's part that it carries, in seconds."""
+    prefix: bytes = b""
+    """What is sent before the file's bytes: the header of cut audio, and its lead silence."""
+    span_bytes: tuple[int, int] | None = None
+    """(offset, length) of the file's bytes that are sent; None: all."""
+    lead_s: float = 0.0
+    """Silence in front, which is sent and paid for and no part of `duration_s`."""
     channel: int = 0
     audio_hash: str = ""
     """Hash of the utterance's audio content."""
+    key: str = ""
+    """Which samples of which track it carries: an answer of an earlier run counts for a clip of the same key."""
+
+    @property
+    def body_bytes(self) -> int:
+        """Length of the request's body."""
+        return len(self.prefix) + (self.size_bytes if self.span_bytes is None else self.span_bytes[1])
+
+    @property
+    def sent_s(self) -> float:
+        """Seconds of audio that the service gets, and bills."""
+        return self.lead_s + self.duration_s
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +110,20 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     http_status: int = 200
     latency_s: float = 0.0
     bytes_sent: int = 0
+
+
+class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answered clip adds to its utterance's transcript; kept until all clips of the utterance have theirs."""
+
+    clip: int
+    key: str
+    words: tuple[Word, ...]
+    """On the utterance's clock."""
+    flags: tuple[str, ...]
+    request_id: str | None
+    model: str | None
+    latency_s: float
+    credits: float
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,73 +1,230 @@
-"""From an utterance to the clips its requests carry. Blocking: call it in a thread.
+"""From an utterance to the clips its requests carry.
 
-Reads the recording once (hash and header); a file that the service takes as it is goes out untouched, from disk.
+A recording that the service takes as it is goes out untouched, from disk. Everything else is decoded into the spool and
+sent as spans of what was decoded: one clip per span and channel, no longer than one request may carry.
 """
 
 from __future__ import annotations
 
-import hashlib
-from io import FileIO
+import asyncio
+import os
+from collections.abc import Hashable
+from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.probe import Probe, probe_open
+from pipeline.audio.decode import SAMPLE_RATE, Decoded, Track
+from pipeline.audio.decoders import Decoders
+from pipeline.audio.look import Look
+from pipeline.audio.probe import Probe
+from pipeline.audio.spool import Spool
 from pipeline.config.settings import AudioSettings
-from pipeline.errors import AudioTooLong, AudioUnavailable, AudioUnsupported
+from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnsupported
 from pipeline.model import Clip, Utterance
-from pipeline.recording import fault, open_recording, same_file
 
 VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
+SAMPLE_BYTES = 2
+MARGIN_S = 0.5
+"""A cut clip is shorter than one request may carry by this much: nobody knows how exactly the service counts."""
+ROW_TOLERANCE_S = 1.0
+"""A row may end so much after its recording: others round, and count from headers."""
+SHORTER_S = 0.02
+"""A row that ends so little before its recording means all of it."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """An utterance's audio, ready to go."""
 
     clips: tuple[Clip, ...]
-    audio_hash: str
     duration_s: float
     """Measured length of what will be transcribed."""
+    flags: tuple[str, ...] = ()
+    held: Hashable = None
+    """What it holds of the spool, and `files` that are its own; both go with `Preparation.release`."""
+    files: tuple[str, ...] = ()
 
 
-def prepare(utterance: Utterance, settings: AudioSettings) -> Prepared:
-    """The clips of an utterance. Raises a subclass of ItemError where its audio cannot be sent, or AudioUnavailable."""
-    with open_recording(utterance.audio) as file:
-        found = probe_open(utterance.audio, file)
-        refuse_unsendable(utterance, found, settings)
-        audio_hash = _hash(utterance.audio, file)
-        if not same_file(file, found.size_bytes, found.mtime_ns):
-            raise AudioUnavailable("the file is being written; the next run does it")
-    clip = Clip(
-        utterance=utterance,
-        clip=0,
-        path=utterance.audio,
-        content_type=found.content_type,
-        size_bytes=found.size_bytes,
-        mtime_ns=found.mtime_ns,
-        start_s=0.0,
-        duration_s=found.duration_s,
-        audio_hash=audio_hash,
-    )
-    return Prepared(clips=(clip,), audio_hash=audio_hash, duration_s=found.duration_s)
+class Preparation:
+    """Prepares the utterances of one run; owns the decoders and the spool."""
 
+    def __init__(self, settings: AudioSettings, folder: Path) -> None:
+        """`folder` holds what is decoded, for as long as the run lasts."""
+        self._settings = settings
+        self._decoders = Decoders(settings.decoders)
+        self._spool = Spool(folder, settings.spool_mb << 20)
+        self._encoded = 0
 
-def refuse_unsendable(utterance: Utterance, found: Probe, settings: AudioSettings) -> None:
-    """Raises AudioUnsupported or AudioTooLong for what this version cannot turn into requests."""
-    if found.channels > 1:
-        raise AudioUnsupported(f"the file has {found.channels} channels; this version sends mono files only")
-    if utterance.offset_s or utterance.duration_s is not None or utterance.channel not in (None, 0):
-        raise AudioUnsupported("the row selects a span or channel; this version sends whole mono files only")
-    if found.duration_s > settings.max_clip_s:
-        raise AudioTooLong(
-            f"the file is {found.duration_s:.1f} s long; one request carries at most {settings.max_clip_s:g} s, "
-            "and this version does not split"
+    async def prepare(self, utterance: Utterance, found: Look) -> Prepared:
+        """The clips of an utterance; hand the result to `release` when they have been sent.
+
+        Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, or OutputError.
+        """
+        if passes_through(utterance, found, self._settings):
+            return untouched(utterance, found)
+        probe, settings = found.probe, self._settings
+        which = channels_of(utterance, probe, settings)
+        key = (found.path, probe.size_bytes, probe.mtime_ns, which)
+        tracks = max(1, probe.channels) if which == "split" else 1
+
+        async def decode(target: str) -> Decoded:
+            return await self._decoders.decode(
+                found.path, target, which, size_bytes=probe.size_bytes, allow_truncated=settings.allow_truncated
+            )
+
+        expected_bytes = int(probe.duration_s * SAMPLE_RATE) * SAMPLE_BYTES * tracks
+        decoded = await self._spool.hold(key, expected_bytes, decode)
+        files: list[str] = []
+        try:
+            start, samples, flags = _span(utterance, decoded, settings)
+            clips: list[Clip] = []
+            for track in decoded.tracks:
+                for first, last in pairwise(await self._bounds(track, start, samples)):
+                    clips.append(await self._clip(utterance, found, track, (first, last), start, len(clips), files))
+        except BaseException:
+            self._let_go(utterance, key, files)
+            raise
+        return Prepared(clips=tuple(clips), duration_s=samples / SAMPLE_RATE, flags=flags, held=key, files=tuple(files))
+
+    def release(self, utterance: Utterance, prepared: Prepared) -> None:
+        """Nothing of it will be sent any more."""
+        if prepared.held is not None:
+            self._let_go(utterance, prepared.held, prepared.files)
+
+    async def close(self) -> None:
+        """Ends the decoders and removes what was decoded."""
+        await self._decoders.close()
+        await self._spool.close()
+
+    def _let_go(self, utterance: Utterance, key: Hashable, files: list[str] | tuple[str, ...]) -> None:
+        # a recording of which one row wants a span is likely to be wanted by others
+        self._spool.release(key, keep=_is_span(utterance))
+        for file in files:
+            Path(file).unlink(missing_ok=True)
+
+    async def _bounds(self, track: Track, start: int, samples: int) -> list[int]:
+        longest = longest_samples(self._settings)
+        if samples <= longest:
+            return [start, start + samples]
+        from pipeline.audio.split import cuts
+
+        return [start, *await asyncio.to_thread(cuts, track.path, start, samples, longest), start + samples]
+
+    async def _clip(
+        self, utterance: Utterance, found: Look, track: Track, span: tuple[int, int], start: int, number: int,
+        files: list[str],
+    ) -> Clip:  # fmt: skip
+        first, last = span
+        settings, samples = self._settings, last - first
+        lead = round(settings.lead_silence_s * SAMPLE_RATE)
+        if settings.upload == "opus":
+            self._encoded += 1
+            path, content_type = str(self._spool.file(f"{self._encoded:07d}.opus")), "audio/ogg"
+            files.append(path)
+            await self._decoders.encode_opus(track.path, first, samples, lead, path)
+            prefix, span_bytes = b"", None
+        else:
+            from pipeline.audio.encode import wav_header
+
+            path, content_type = track.path, "audio/wav"
+            prefix = wav_header(lead + samples) + bytes(lead * SAMPLE_BYTES)
+            span_bytes = (first * SAMPLE_BYTES, samples * SAMPLE_BYTES)
+        stat = os.stat(path)  # noqa: PTH116 a file that was written a moment ago
+        return Clip(
+            utterance=utterance,
+            clip=number,
+            path=path,
+            content_type=content_type,
+            size_bytes=stat.st_size,
+            mtime_ns=stat.st_mtime_ns,
+            start_s=(first - start) / SAMPLE_RATE,
+            duration_s=samples / SAMPLE_RATE,
+            prefix=prefix,
+            span_bytes=span_bytes,
+            lead_s=lead / SAMPLE_RATE,
+            channel=track.channel,
+            audio_hash=found.audio_hash,
+            key=f"{track.channel}:{first}+{samples}",
         )
 
 
-def _hash(path: str, file: FileIO) -> str:
-    """Content hash of an open file, as 32 hex digits."""
-    try:
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-    except OSError as error:
-        raise fault(path, error) from None
+def passes_through(utterance: Utterance, found: Look, settings: AudioSettings) -> bool:
+    """Whether the service gets the file's own bytes."""
+    probe = found.probe
+    return (
+        probe.content_type is not None
+        and (not _is_span(utterance) or _covers(utterance, probe))
+        and probe.duration_s <= settings.max_clip_s
+        and not settings.lead_silence_s
+        and (settings.upload == "auto" or probe.content_type == "audio/ogg")
+    )
+
+
+def untouched(utterance: Utterance, found: Look) -> Prepared:
+    """The one clip of a recording that goes out as it is."""
+    probe = found.probe
+    clip = Clip(
+        utterance=utterance,
+        clip=0,
+        path=found.path,
+        content_type=probe.content_type or "",
+        size_bytes=probe.size_bytes,
+        mtime_ns=probe.mtime_ns,
+        start_s=0.0,
+        duration_s=probe.duration_s,
+        audio_hash=found.audio_hash,
+    )
+    return Prepared(clips=(clip,), duration_s=probe.duration_s)
+
+
+def longest_samples(settings: AudioSettings) -> int:
+    """The most samples of a recording that one cut clip carries."""
+    margin_s = min(MARGIN_S, settings.max_clip_s / 100)
+    return max(1, int((settings.max_clip_s - settings.lead_silence_s - margin_s) * SAMPLE_RATE))
+
+
+def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> str | int:
+    """What is decoded of the recording's channels."""
+    channels = probe.channels
+    if utterance.channel is not None:
+        if utterance.channel >= channels > 0:
+            raise AudioUnsupported(
+                f"the row asks for channel {utterance.channel}, counted from 0; the recording has {channels}"
+            )
+        return utterance.channel
+    return 0 if settings.channels == "first" or channels == 1 else settings.channels
+
+
+def _is_span(utterance: Utterance) -> bool:
+    return bool(utterance.offset_s or utterance.duration_s is not None or utterance.channel)
+
+
+def _covers(utterance: Utterance, probe: Probe) -> bool:
+    """Whether the row's span is the whole recording, as manifests have it that give each row its length."""
+    length_s = utterance.duration_s or 0.0
+    over_s = length_s - probe.duration_s
+    return not utterance.offset_s and not utterance.channel and -SHORTER_S <= over_s <= ROW_TOLERANCE_S
+
+
+def _span(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tuple[int, int, tuple[str, ...]]:
+    """(first sample, number of samples, flags) of the utterance in its recording."""
+    whole = max(track.samples for track in decoded.tracks)
+    start = round(utterance.offset_s * SAMPLE_RATE)
+    flags = decoded.flags
+    if start >= whole:
+        raise AudioEmpty(_outside("begins", start, whole))
+    if utterance.duration_s is None:
+        return start, whole - start, flags
+    wanted = round(utterance.duration_s * SAMPLE_RATE)
+    if start + wanted > whole + round(ROW_TOLERANCE_S * SAMPLE_RATE):
+        if not settings.allow_truncated:
+            raise AudioTruncated(
+                f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
+            )
+        flags = tuple(dict.fromkeys((*flags, "truncated")))
+    return start, min(wanted, whole - start), flags
+
+
+def _outside(what: str, sample: int, whole: int) -> str:
+    return f"the row {what} at {sample / SAMPLE_RATE:.2f} s, the recording ends at {whole / SAMPLE_RATE:.2f} s"

@@ -4,7 +4,7 @@
 happens to utterances · `store` reads and writes · `journal` groups writes into durable commits.
 """
 
-from pipeline.checkpoint.events import Failed, Finished, Refreshed, Reused, Sent
+from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Refreshed, Reused, Sent
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
 from pipeline.checkpoint.plan import Plan, ScannedRow, plan_counts, scan_manifest
@@ -13,6 +13,7 @@ from pipeline.checkpoint.store import Checkpoint, Identity, Placed, Selected
 
 __all__ = [
     "Checkpoint",
+    "ClipAnswered",
     "Failed",
     "Finished",
     "Identity",

@@ -10,13 +10,21 @@ import sqlite3
 import msgspec
 
 from pipeline.checkpoint.schema import State
-from pipeline.model import Attempt, Failure, Transcript
+from pipeline.model import Attempt, ClipResult, Failure, Transcript
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """A request was sent and came to an end."""
 
     attempt: Attempt
+
+
+class ClipAnswered(msgspec.Struct, frozen=True, kw_only=True):
+    """One of an utterance's several clips has its answer; `key` is the identity that the answer answers to."""
+
+    n: int
+    key: str
+    result: ClipResult
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +58,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
-Event = Refreshed | Sent | Finished | Failed | Reused
+Event = Refreshed | Sent | ClipAnswered | Finished | Failed | Reused
 
 
 def apply(db: sqlite3.Connection, event: Event) -> None:
@@ -58,6 +66,11 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
     match event:
         case Sent():
             _apply_sent(db, event.attempt)
+        case ClipAnswered():
+            db.execute(
+                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)",
+                (event.n, event.result.clip, event.key, msgspec.msgpack.encode(event.result)),
+            )
         case Finished():
             _apply_finished(db, event)
         case Refreshed():
@@ -91,6 +104,7 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
     _store_result(db, event.n, row)
     db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
+    db.execute("DELETE FROM clips WHERE n = ?", (event.n,))
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, attempts = 0, refresh = 0, done_audio = ?, done_config = ?,
                duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ? WHERE n = ?""",

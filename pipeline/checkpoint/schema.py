@@ -9,6 +9,7 @@
 `refresh` marks a transcript that stands while its row's reference or metadata have changed: it is written anew.
 A finished row waits in `results` until a part that holds it is published; then `utterances.part` names the part.
 A result without a row takes back what was published: the audio changed and its new version has no transcript.
+A long recording is sent as several clips: each answer waits in `clips` until all are there and the transcript is made.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from pipeline.errors import CheckpointError
 
-VERSION = 2
+VERSION = 3
 BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
 ERRORS_STALE = "errors_stale"
@@ -37,9 +38,12 @@ class State(IntEnum):
     FAILED_ITEM = 4
 
 
+# Answered clips of utterances that have several and no transcript yet; `key` is what an answer answers to.
+CLIPS = "CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (n, clip));\n"
+
 # `selected` is what this run does; the partial index leaves everything else out, so that it stays small and the
 # planner has no second index to choose wrongly. An id that the manifest no longer has is `vanished` and keeps its row.
-TABLES = """
+TABLES = f"""
 CREATE TABLE utterances (
     n             INTEGER PRIMARY KEY,
     id            TEXT    NOT NULL UNIQUE,
@@ -66,7 +70,7 @@ CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
 CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL);
-CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
+{CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
@@ -79,6 +83,8 @@ ALTER TABLE utterances ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
 CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 """,
+    # what an older version could not send may be sendable by now, and costs nothing where it is not
+    2: CLIPS + "UPDATE utterances SET state = 3 WHERE state = 4 AND attempts = 0 AND config_hash <> '';",  # noqa: S608 fixed texts
 }
 
 # One row per manifest row; lives in the temp schema, so a read-only checkpoint can be planned against.

@@ -18,7 +18,7 @@ import msgspec
 from pipeline.checkpoint import plan
 from pipeline.checkpoint.events import Event, apply
 from pipeline.checkpoint.schema import State, connect, connect_to_read, transaction, unusable
-from pipeline.model import Attempt, Failure, Transcript, Utterance
+from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
 JSONL_BYTES = "jsonl_bytes"
 """The fact that says how far transcripts.jsonl is committed."""
@@ -31,6 +31,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     audio_hash: str
     config_hash: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.audio_hash}:{self.config_hash}"
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +154,12 @@ class Checkpoint:
                 (identity.audio_hash, identity.config_hash),
             ).fetchone()
         return None if found is None else _placed(found)
+
+    def answered_clips(self, n: int, key: str) -> list[ClipResult]:
+        """Clips of an utterance that were answered in earlier runs, for the identity that `key` stands for."""
+        with self._translated():
+            found = self._db.execute("SELECT row FROM clips WHERE n = ? AND key = ?", (n, key)).fetchall()
+        return [msgspec.msgpack.decode(row, type=ClipResult) for (row,) in found]
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part."""

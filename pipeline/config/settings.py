@@ -7,22 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_PREFIX = "GRADIUM_BATCH_"
 ENV_NESTED = "__"
-
-
-def _only(value: Any) -> AfterValidator:
-    """Accepts one value: for keys whose other values are not built yet, which must not be ignored in silence."""
-
-    def check(given: Any) -> Any:
-        if given != value:
-            raise ValueError(f"is not available in this version; leave it at {value!r}")
-        return given
-
-    return AfterValidator(check)
 
 
 PINNED = {"delay_in_frames": 16}
@@ -67,17 +56,22 @@ class TimeoutSettings(Section):
 
 
 class AudioSettings(Section):
-    channels: Annotated[Literal["mix", "split", "first"], _only("mix")] = Field(
-        "mix", description="what is done with more than one channel"
+    channels: Literal["mix", "split", "first"] = Field(
+        "mix",
+        description="what is done with more than one channel: their mean, each one by itself, or only the first",
     )
-    upload: Annotated[Literal["auto", "opus"], _only("auto")] = Field("auto", description="form of the upload")
-    max_clip_s: float = Field(300.0, gt=0, le=300, description="the most audio one request carries")
-    lead_silence_s: Annotated[float, _only(0.0)] = Field(
-        0.0, ge=0, le=1, description="silence put in front of each clip, taken off the times again"
+    upload: Literal["auto", "opus"] = Field(
+        "auto", description="`auto`: what the service takes untouched, all else as WAV; `opus`: small uploads"
     )
-    allow_truncated: Annotated[bool, _only(False)] = Field(
-        False, description="transcribe a broken file as far as it decodes"
+    max_clip_s: float = Field(300.0, ge=1, le=300, description="the most audio one request carries")
+    lead_silence_s: float = Field(
+        0.0, ge=0, le=1, description="silence put in front of each clip, and paid for; taken off the times again"
     )
+    allow_truncated: bool = Field(
+        False, description="transcribe a broken file as far as it decodes, with the flag `truncated`"
+    )
+    decoders: int = Field(0, ge=0, le=256, description="processes that decode; 0: one per CPU")
+    spool_mb: int = Field(4096, ge=1, description="most disk that decoded audio takes in the output folder (MiB)")
 
 
 class PoolSettings(Section):

@@ -18,7 +18,7 @@ from pipeline.errors import AttemptError, AttemptTimeout, StreamCut, StreamMalfo
 from pipeline.gradium import classify, wire
 from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
-from pipeline.gradium.transport import FileBody
+from pipeline.gradium.transport import ClipBody
 from pipeline.gradium.words import Listener
 from pipeline.model import Answer, Clip, Endpoint
 
@@ -48,8 +48,8 @@ class GradiumClient:
 
     async def transcribe(self, clip: Clip) -> Answer:
         """Sends the clip once. Raises a subclass of AttemptError when there is no answer that counts."""
-        body = FileBody(clip.path, clip.size_bytes, clip.mtime_ns)
-        deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * clip.duration_s
+        body = ClipBody(clip)
+        deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * clip.sent_s
         started = time.monotonic()
         try:
             async with asyncio.timeout(deadline_s):
@@ -62,13 +62,13 @@ class GradiumClient:
             raise
         except TimeoutError:
             raise AttemptTimeout(
-                f"no complete answer within {deadline_s:.4g} s for {clip.duration_s:.4g} s of audio",
+                f"no complete answer within {deadline_s:.4g} s for {clip.sent_s:.4g} s of audio",
                 billed="maybe" if body.sent_bytes else "no",
                 bytes_sent=body.sent_bytes,
             ) from None
         return msgspec.structs.replace(answer, latency_s=time.monotonic() - started, bytes_sent=body.sent_bytes)
 
-    async def _exchange(self, clip: Clip, body: FileBody) -> Answer:
+    async def _exchange(self, clip: Clip, body: ClipBody) -> Answer:
         request = self._http.build_request(
             "POST",
             f"{self._endpoint.url}?{self._settings.query(clip.utterance.language)}",
@@ -76,7 +76,7 @@ class GradiumClient:
             headers={
                 wire.KEY_HEADER: self._endpoint.key,
                 "content-type": clip.content_type,
-                "content-length": str(clip.size_bytes),
+                "content-length": str(clip.body_bytes),
             },
         )
         try:
@@ -96,7 +96,7 @@ class GradiumClient:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise StreamMalformed("the answer is compressed, which was not asked for", http_status=200, billed="maybe")
         decoder = MessageDecoder()
-        listener = Listener(self._settings.delay_s)
+        listener = Listener(self._settings.delay_s, lead_s=clip.lead_s)
         try:
             async for chunk in response.aiter_raw():
                 listener.hear(decoder.feed(chunk))
@@ -138,7 +138,7 @@ async def _refusal(response: httpx.Response) -> AttemptError:
     return classify.refused(response.status_code, response.headers, body.decode("utf-8", "replace"))
 
 
-def _raise_broken(error: Exception, body: FileBody, *, streaming: bool) -> NoReturn:
+def _raise_broken(error: Exception, body: ClipBody, *, streaming: bool) -> NoReturn:
     if body.fault is not None:
         raise body.fault from None
     raise classify.transport(error, bytes_sent=body.sent_bytes, streaming=streaming) from error

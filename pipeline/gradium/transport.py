@@ -13,6 +13,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pipeline.errors import AttemptError, AudioUnreadable
+from pipeline.model import Clip
 from pipeline.recording import fault, open_recording, same_file
 
 CHUNK_BYTES = 256 << 10
@@ -43,28 +44,31 @@ def http_client(*, connect_s: float, idle_s: float, trust_env: bool) -> httpx.As
     )
 
 
-class FileBody(httpx.AsyncByteStream):
-    """A file as a request body, in chunks; it is opened anew each time it is iterated.
+class ClipBody(httpx.AsyncByteStream):
+    """A clip as a request body, in chunks; its file is opened anew each time it is iterated.
 
-    Reads in the event loop: the file was hashed a moment ago, so its pages are in memory, and a thread per chunk
-    costs more than the copy.
+    Reads in the event loop: the file was hashed or written a moment ago, so its pages are in memory, and a thread per
+    chunk costs more than the copy.
     """
 
-    def __init__(self, path: str, size_bytes: int, mtime_ns: int) -> None:
+    def __init__(self, clip: Clip) -> None:
         self.sent_bytes = 0
         self.fault: AttemptError | None = None
         """Why the file could not be sent; the HTTP library reports that as a broken connection."""
-        self._path = path
-        self._size_bytes = size_bytes
-        self._mtime_ns = mtime_ns
+        self._clip = clip
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self._size_bytes
+        clip = self._clip
+        offset, left = clip.span_bytes or (0, clip.size_bytes)
         try:
-            with open_recording(self._path) as file:
+            with open_recording(clip.path) as file:
+                if clip.prefix:
+                    yield clip.prefix
+                    self.sent_bytes += len(clip.prefix)
+                file.seek(offset)
                 while left:
                     # asked each time: an answer to bytes that were exchanged on the way would be another file's
-                    if not same_file(file, self._size_bytes, self._mtime_ns):
+                    if not same_file(file, clip.size_bytes, clip.mtime_ns):
                         raise AudioUnreadable("the file changed after it was looked at; the next run does it anew")
                     chunk = file.read(min(CHUNK_BYTES, left))
                     if not chunk:
@@ -76,5 +80,5 @@ class FileBody(httpx.AsyncByteStream):
             self.fault = error
             raise OSError(error.message) from None
         except OSError as error:
-            self.fault = fault(self._path, error)
+            self.fault = fault(clip.path, error)
             raise

@@ -1,6 +1,6 @@
 """From the messages of one stream to words on the clip's own clock.
 
-Pure: no I/O. Pairs each `text` with its `end_text` per stream and takes the decoder's delay off.
+Pure: no I/O. Pairs each `text` with its `end_text` per stream and takes the decoder's delay and the lead silence off.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ MAX_DELAY_IN_FRAMES = 1_000
 class Listener:
     """Collects what one stream says.
 
-    `delay_s` is how late the decoder's clock was asked to run; what `ready` reports beats it.
+    `delay_s` is how late the decoder's clock was asked to run; what `ready` reports beats it. `lead_s` is the silence
+    that was put in front of the clip.
     """
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, *, lead_s: float = 0.0) -> None:
         self.request_id: str | None = None
         self.model: str | None = None
         self.ended = False
         """An `end_of_stream` was seen."""
         self._delay_s = delay_s
+        self._lead_s = lead_s
         self._heard_anything = False
         self._texts: list[wire.Text] = []
         self._backwards = False
@@ -105,4 +107,4 @@ class Listener:
         self._delay_s = message.delay_in_frames * frame_s
 
     def _on_clip_clock(self, decoder_s: float, duration_s: float) -> float:
-        return round(min(max(decoder_s - self._delay_s, 0.0), duration_s), 3)
+        return round(min(max(decoder_s - self._delay_s - self._lead_s, 0.0), duration_s), 3)

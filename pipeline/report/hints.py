@@ -5,8 +5,8 @@ from __future__ import annotations
 HINTS = {
     "AudioMissing": "put the file where the manifest points, or mend the path; the next run does it then",
     "AudioUnreadable": "replace the file by one that plays; the next run does it then",
-    "AudioUnsupported": "convert the file, e.g. with sox IN -b 16 -c 1 -t wav OUT",
-    "AudioTooLong": "cut the file into pieces of at most 300 s at silences",
+    "AudioUnsupported": "convert the file, e.g. with ffmpeg -i IN -ac 1 OUT.wav",
+    "AudioTruncated": "replace the file by a whole one, or set audio.allow_truncated = true and use --only failed",
     "AudioEmpty": "record or copy the file again",
     "BadManifestRow": "mend the row in the manifest",
     "AudioRefused": "the service does not take this file; convert or replace it, or ask for it with --only failed",

@@ -24,6 +24,9 @@ class Progress(Protocol):
     def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
         """An utterance got its transcript, or was given up."""
 
+    def heard(self, *, expected_s: float, audio_s: float) -> None:
+        """A part of an utterance that is sent in several was answered; what `ended` tells later comes on top."""
+
     def retried(self) -> None: ...
 
     def close(self) -> None: ...
@@ -57,6 +60,10 @@ class Tally:
         self.audio_s += audio_s
         self.ok += ok
         self.failed += not ok
+
+    def heard(self, *, expected_s: float, audio_s: float) -> None:
+        self._expected_ended_s += expected_s
+        self.audio_s += audio_s
 
     def retried(self) -> None:
         self.retries += 1
@@ -97,6 +104,13 @@ class Bar(Tally):
 
     def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
         super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
+        self._move(audio_s)
+
+    def heard(self, *, expected_s: float, audio_s: float) -> None:
+        super().heard(expected_s=expected_s, audio_s=audio_s)
+        self._move(audio_s)
+
+    def _move(self, audio_s: float) -> None:
         self._bar.total = self.total_s
         self._bar.set_postfix_str(self.words(), refresh=False)
         self._bar.update(audio_s)
@@ -120,6 +134,13 @@ class Plain(Tally):
 
     def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
         super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
+        self._tell()
+
+    def heard(self, *, expected_s: float, audio_s: float) -> None:
+        super().heard(expected_s=expected_s, audio_s=audio_s)
+        self._tell()
+
+    def _tell(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every_s
             left_s = (self.total_s - self.audio_s) / max(self.rtfx, 1e-3)

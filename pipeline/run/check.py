@@ -13,8 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.prepare import refuse_unsendable
-from pipeline.audio.probe import probe
+from pipeline.audio.estimate import Estimate, estimate
 from pipeline.checkpoint import plan_counts, scan_manifest
 from pipeline.checkpoint.plan import selected_rows
 from pipeline.checkpoint.schema import connect_to_read
@@ -75,15 +74,16 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         plan = plan_counts(connection, only)
         unsendable: Counter[str] = Counter()
         problems: list[Problem] = []
-        requests, audio_s = 0, 0.0
+        requests, audio_s, sent_s = 0, 0.0, 0.0
         for row, found in _lengths(selected_rows(connection, only), settings):
             if isinstance(found, AttemptError):
                 unsendable[type(found).__name__] += 1
                 if len(problems) < PROBLEMS_NAMED:
                     problems.append(Problem(id=row.id, error=type(found).__name__, message=found.message))
             else:
-                requests += 1
-                audio_s += found
+                requests += found.requests
+                audio_s += found.audio_s
+                sent_s += found.sent_s
     finally:
         connection.close()
     return Forecast(
@@ -99,22 +99,20 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         unsendable=dict(unsendable),
         requests=requests,
         audio_s=audio_s,
-        credits=audio_s * CREDITS_PER_S,
+        credits=sent_s * CREDITS_PER_S,
         bad=[str(bad) for bad in rows.bad_rows],
         problems=problems,
     )
 
 
-def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[tuple[Utterance, float | AttemptError]]:
-    """Each row with its seconds of audio, or why it cannot be sent."""
+def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[tuple[Utterance, Estimate | AttemptError]]:
+    """Each row with what it would take, or why it cannot be sent."""
 
-    def length(row: Utterance) -> tuple[Utterance, float | AttemptError]:
+    def length(row: Utterance) -> tuple[Utterance, Estimate | AttemptError]:
         try:
-            found = probe(row.audio)
-            refuse_unsendable(row, found, settings.audio)
+            return row, estimate(row, settings.audio)
         except AttemptError as error:
             return row, error
-        return row, found.duration_s
 
     with ThreadPoolExecutor(4) as threads:
         while batch := list(islice(rows, AT_ONCE)):

@@ -147,7 +147,8 @@ class _ConfigHash:
         audio, service = settings.audio, settings.service
         # the toy recognizer's words must not pass for the service's; which of its hosts answered makes no difference
         speaker = f"local:{settings.local.recognizer}" if service.url == "local" else "gradium"
-        preparation = (PREPARATION_VERSION, audio.channels, audio.lead_silence_s, audio.allow_truncated)
+        # not how long clips are, nor whether broken files are taken: what has a transcript would not get another one
+        preparation = (PREPARATION_VERSION, audio.channels, audio.lead_silence_s, audio.upload == "opus")
 
         @lru_cache(maxsize=4096)
         def of(language: str | None, offset_s: float, duration_s: float | None, channel: int | None) -> str:

@@ -16,7 +16,7 @@ from pipeline.checkpoint.schema import ERRORS_STALE
 from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
-from pipeline.run.recorder import retold, word_errors
+from pipeline.run.joining import retold, word_errors
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
 

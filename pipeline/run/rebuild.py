@@ -18,7 +18,7 @@ from pipeline.checkpoint.salvage import salvaged_attempts, salvaged_formats, sal
 from pipeline.checkpoint.store import JSONL_BYTES
 from pipeline.errors import CheckpointError, OutputError, UsageError
 from pipeline.model import Transcript, Utterance
-from pipeline.run.recorder import word_errors
+from pipeline.run.joining import word_errors
 from pipeline.sink import Sink
 from pipeline.sink.publish import JSONL_NAME
 

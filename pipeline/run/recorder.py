@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
-
-from pipeline.checkpoint import Failed, Finished, Identity, Journal, Reused, Selected, Sent
+from pipeline.checkpoint import ClipAnswered, Failed, Finished, Identity, Journal, Reused, Selected, Sent
+from pipeline.checkpoint.events import Event
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, ItemError, LimitError, UnknownFault
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.model import Answer, Attempt, Clip, Failure, Transcript, Utterance
+from pipeline.model import Answer, Attempt, Clip, Failure, Transcript
 from pipeline.pool import Job
-from pipeline.report import wer
 from pipeline.report.progress import Progress
+from pipeline.run.joining import Leader, retold, word_errors
 
 MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)
@@ -28,37 +26,7 @@ log = logging.getLogger(__name__)
 
 def price(clip: Clip) -> float:
     """Credits that a request for the clip costs when it is billed."""
-    return clip.duration_s * CREDITS_PER_S
-
-
-def retold(transcript: Transcript, utterance: Utterance, **changes: Any) -> Transcript:
-    """The transcript as the row of `utterance`: with its id, path, reference and metadata."""
-    compared = None if utterance.reference is None else wer.compare(utterance.reference, transcript.text)
-    return msgspec.structs.replace(
-        transcript,
-        id=utterance.id,
-        audio=utterance.audio,
-        reference=utterance.reference,
-        wer=None if compared is None else compared.wer,
-        metadata=utterance.metadata,
-        **changes,
-    )
-
-
-def word_errors(transcript: Transcript) -> dict[str, int]:
-    """What the checkpoint sums up to the corpus's word error rate."""
-    if transcript.reference is None:
-        return {}
-    compared = wer.compare(transcript.reference, transcript.text)
-    return {"ref_words": compared.words, "ref_errors": compared.errors}
-
-
-class _Expected(msgspec.Struct, frozen=True):
-    selected: Selected
-    duration_s: float
-    identity: Identity
-    followers: list[Selected]
-    """Other utterances with the same audio and settings: they get the same transcript, or the same failure."""
+    return clip.sent_s * CREDITS_PER_S
 
 
 class Recorder:
@@ -77,52 +45,51 @@ class Recorder:
         self._settings = settings
         self._run_id = run_id
         self._on_result = on_result
-        self._expected: dict[str, _Expected] = {}
+        self._sending: dict[str, Leader] = {}
         """Utterances whose clips are with the pool, by id."""
-        self._leaders: dict[Identity, _Expected] = {}
+        self._leaders: dict[Identity, Leader] = {}
 
     async def room(self) -> None:
         await self._journal.room()
 
     # -- before the pool --------------------------------------------------------------------------------------------
 
-    def follow(self, selected: Selected, identity: Identity) -> bool:
-        """Whether the same audio is with the pool already: then the utterance shares what comes of it."""
+    def lead(self, selected: Selected, identity: Identity) -> Leader | None:
+        """The utterance as the one that is prepared and sent for its identity; None where that is under way already:
+        then it shares what comes of it."""
         leader = self._leaders.get(identity)
         if leader is not None:
             leader.followers.append(selected)
-        return leader is not None
+            return None
+        self._leaders[identity] = leader = Leader(selected, identity)
+        return leader
 
-    def expect(self, selected: Selected, duration_s: float, identity: Identity) -> None:
-        """The utterance's clips go to the pool."""
-        expected = _Expected(selected, duration_s, identity, [])
-        self._expected[selected.utterance.id] = self._leaders[identity] = expected
-
-    def copied(self, selected: Selected, original: Transcript) -> None:
-        """Another utterance's transcript answers to this one as well: nothing is sent."""
-        self.reused_count += 1
-        copy = retold(
-            original,
-            selected.utterance,
-            request_ids=original.request_ids,
-            attempts=0,
-            latency_s=0.0,
-            credits=0.0,
-            run_id=self._run_id,
-            finished_at=datetime.now(UTC),
-        )
-        self._finish(selected, copy)
-        self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
-
-    def unsendable(self, selected: Selected, error: AttemptError) -> None:
-        """The utterance's audio cannot be sent."""
-        self._give_up(selected, error, requests=0, clip=None)
-
-    def reused(self, selected: Selected, duration_s: float) -> None:
+    def reused(self, selected: Selected) -> None:
         """The transcript it has still answers to it."""
         self.reused_count += 1
         self._journal.add(Reused(n=selected.n))
-        self._progress.ended(expected_s=selected.expected_s, audio_s=duration_s, ok=True)
+        self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
+
+    def unsendable(self, selected: Selected, error: AttemptError) -> None:
+        """The utterance has no audio that could be looked at."""
+        self._give_up(selected, error, requests=0, clip=None)
+
+    def unprepared(self, leader: Leader, error: AttemptError) -> None:
+        """The utterance's audio cannot be made into clips."""
+        leader.error = error
+        self._settle_failed(leader)
+
+    def has_twin(self, leader: Leader, twin: Transcript) -> None:
+        """Another utterance's transcript answers to this one as well: nothing is sent."""
+        del self._leaders[leader.identity]
+        for selected in (leader.selected, *leader.followers):
+            self._copy(selected, twin)
+
+    def expect(self, leader: Leader, clips: Sequence[Clip]) -> None:
+        """These clips of it go to the pool; with none it has all its answers from earlier runs."""
+        self._sending[leader.selected.utterance.id] = leader
+        if not clips:
+            self._settle(leader)
 
     # -- from the pool ----------------------------------------------------------------------------------------------
 
@@ -158,45 +125,82 @@ class Recorder:
         log.info("retrying %s in %.1f s: %s: %s", job.clip.utterance.id, pause_s, type(error).__name__, error.message)
 
     def done(self, job: Job, answer: Answer) -> None:
-        expected = self._expected.pop(job.clip.utterance.id)
-        del self._leaders[expected.identity]
-        selected, utterance = expected.selected, job.clip.utterance
-        transcript = Transcript(
-            id=utterance.id,
-            audio=utterance.audio,
-            text=" ".join(word.text for word in answer.words),
-            words=answer.words,
-            duration_s=expected.duration_s,
-            status="suspect" if answer.flags else "ok",
-            flags=answer.flags,
+        leader, clip = self._leader_of(job), job.clip
+        result = leader.answered(clip, answer, latency_s=job.latency_s, cost=price(clip))
+        events: list[Event] = []
+        if leader.several:
+            events.append(ClipAnswered(n=leader.selected.n, key=leader.identity.key, result=result))
+            share = leader.share(clip)
+            self._progress.heard(expected_s=share * leader.selected.expected_s, audio_s=share * leader.duration_s)
+        if leader.settled:
+            self._settle(leader, *events)
+        else:
+            self._journal.add(*events)
+
+    def failed(self, job: Job, error: AttemptError) -> None:
+        leader = self._leader_of(job)
+        leader.given_up(job.clip, error)
+        if leader.settled:
+            self._settle(leader)
+
+    def _leader_of(self, job: Job) -> Leader:
+        leader = self._sending[job.clip.utterance.id]
+        leader.requests += job.requests
+        return leader
+
+    def _settle(self, leader: Leader, *events: Event) -> None:
+        """All its clips have come to their end. `events` go into the same commit."""
+        del self._sending[leader.selected.utterance.id]
+        if leader.error is not None:
+            self._journal.add(*events)
+            self._settle_failed(leader)
+            return
+        del self._leaders[leader.identity]
+        leader.release()
+        selected, utterance = leader.selected, leader.selected.utterance
+        transcript = leader.joined(
             language=utterance.language or self._settings.service.language,
-            model=answer.model,
-            audio_hash=job.clip.audio_hash,
-            config_hash=selected.config_hash,
-            request_ids=(answer.request_id,) if answer.request_id else (),
-            attempts=selected.attempts + job.requests,
-            latency_s=job.latency_s,
-            credits=price(job.clip),
             run_id=self._run_id,
             finished_at=datetime.now(UTC),
         )
         self.transcribed += 1
-        self.audio_s += expected.duration_s
-        self._finish(selected, retold(transcript, utterance))
-        self._progress.ended(expected_s=selected.expected_s, audio_s=expected.duration_s, ok=True)
-        for follower in expected.followers:
-            self.copied(follower, transcript)
+        self.audio_s += leader.duration_s
+        self._finish(selected, retold(transcript, utterance), *events)
+        already = leader.duration_s if leader.several else 0.0
+        self._progress.ended(
+            expected_s=0.0 if already else selected.expected_s, audio_s=leader.duration_s - already, ok=True
+        )
+        for follower in leader.followers:
+            self._copy(follower, transcript)
 
-    def _finish(self, selected: Selected, transcript: Transcript) -> None:
-        self._journal.add(Finished(n=selected.n, transcript=transcript, **word_errors(transcript)))
+    def _settle_failed(self, leader: Leader) -> None:
+        del self._leaders[leader.identity]
+        leader.release()
+        error = leader.error
+        assert error is not None  # noqa: S101 for the type checker
+        self._give_up(leader.selected, error, requests=leader.requests, clip=leader.error_clip)
+        for follower in leader.followers:
+            self._give_up(follower, error, requests=0, clip=leader.error_clip)
+
+    def _copy(self, selected: Selected, original: Transcript) -> None:
+        """The utterance gets another one's transcript, which cost it nothing."""
+        self.reused_count += 1
+        copy = retold(
+            original,
+            selected.utterance,
+            request_ids=original.request_ids,
+            attempts=0,
+            latency_s=0.0,
+            credits=0.0,
+            run_id=self._run_id,
+            finished_at=datetime.now(UTC),
+        )
+        self._finish(selected, copy)
+        self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
+
+    def _finish(self, selected: Selected, transcript: Transcript, *events: Event) -> None:
+        self._journal.add(*events, Finished(n=selected.n, transcript=transcript, **word_errors(transcript)))
         self._on_result(len(transcript.words))
-
-    def failed(self, job: Job, error: AttemptError) -> None:
-        expected = self._expected.pop(job.clip.utterance.id)
-        del self._leaders[expected.identity]
-        self._give_up(expected.selected, error, requests=job.requests, clip=job.clip.clip)
-        for follower in expected.followers:
-            self._give_up(follower, error, requests=0, clip=job.clip.clip)
 
     def _give_up(self, selected: Selected, error: AttemptError, *, requests: int, clip: int | None) -> None:
         utterance = selected.utterance

@@ -32,6 +32,9 @@ from pipeline.run.reporting import Ending, figures_of, write_summary
 from pipeline.run.sending import EndpointFactory, Sending
 from pipeline.sink import Sink
 
+SPOOL = ".spool"
+"""The folder in OUT for decoded audio; what a killed run left in it is worth nothing."""
+
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What one run is asked to do, beside its settings."""
@@ -93,7 +96,9 @@ class _Run:
         self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
         shown = progress(options.progress)
         self.recorder = Recorder(journal, shown, settings, self.run_id, self.publisher.result_added)
-        self.sending = Sending(settings, request, journal, self.recorder, self.publisher, sink, shown, control)
+        self.sending = Sending(
+            settings, request, journal, self.recorder, self.publisher, sink, shown, control, options.out / SPOOL
+        )
         self.rows = ManifestRows(
             options.manifest,
             settings,
@@ -110,6 +115,7 @@ class _Run:
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
             await self.publisher.tidy()
+            await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             await self.publisher.refresh()
             if plan.selected:
                 left_s = self.options.max_duration_s and self.options.max_duration_s - self._wall_s()

@@ -9,8 +9,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
 from pipeline.config import Settings
 from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable
@@ -20,8 +22,8 @@ from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
 from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
 from pipeline.report.progress import Progress
-from pipeline.run import feed
 from pipeline.run.control import Control
+from pipeline.run.feed import Feed
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder, price
 from pipeline.sink import Sink
@@ -49,8 +51,11 @@ class Sending:
         sink: Sink,
         progress: Progress,
         control: Control,
+        spool: Path,
     ) -> None:
+        """`spool` is the folder for decoded audio, which exists only while something is sent."""
         self.outages = 0
+        self._spool = spool
         self._settings = settings
         self._request = request
         self._journal = journal
@@ -90,12 +95,14 @@ class Sending:
                 drain_s=timeouts.drain_s,
             )
             self._control.attach(pool)
-            clips = feed.clips(self._journal, self._recorder, self._sink, settings, self._control, at_most)
+            preparation = Preparation(settings.audio, self._spool)
+            feed = Feed(self._journal, self._recorder, self._sink, preparation, self._control, at_most)
             try:
                 async with self._kept(pool):
-                    await pool.run(clips)
+                    await pool.run(feed.clips())
             finally:
                 self.outages = limits.outage.count
+                await preparation.close()
             await call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
             if pool.budget_reached:
                 self._control.note_limit(ExitStatus.LIMIT_REACHED, f"the budget of {settings.budget.credits:g} credits")

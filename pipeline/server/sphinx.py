@@ -13,7 +13,7 @@ from pipeline.gradium.wire import JsonConfig
 from pipeline.server.audio import Sound
 from pipeline.server.options import ServerOptions
 from pipeline.server.recognizer import Heard, missing_extra
-from pipeline.server.workers import Workers
+from pipeline.workers import Workers
 
 RATE = 16_000
 FRAMES_PER_S = 100

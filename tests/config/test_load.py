@@ -259,19 +259,6 @@ def test_the_source_that_won_is_the_one_that_is_blamed(file: Path, monkeypatch: 
     assert complaint(file, ["pool.concurrency=-1"]).startswith("--set pool.concurrency: ")
 
 
-@pytest.mark.parametrize(
-    ("override", "value"),
-    [
-        ("audio.channels=split", "'mix'"),
-        ("audio.upload=opus", "'auto'"),
-        ("audio.lead_silence_s=0.5", "0.0"),
-        ("audio.allow_truncated=true", "False"),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused_and_not_ignored(override: str, value: str) -> None:
-    assert f"is not available in this version; leave it at {value}" in complaint(None, [override])
-
-
 def test_a_file_that_is_not_there_is_named(file: Path) -> None:
     assert complaint(file) == f"{file}: there is no such configuration file"
 

@@ -1,7 +1,7 @@
 """A process per CPU for work that holds the interpreter lock, none of which ever outlives this process.
 
-Knows nothing of speech: a worker makes its tool once by a factory, then answers calls. A worker that dies costs the
-call it worked on and is replaced.
+Knows nothing of speech: a worker makes its tool once by a factory, then answers calls. A worker that dies, or is killed
+because a call takes too long, costs that call and is replaced. The decoders and the local server's recognizers use it.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ class Worker(Generic[Call, Result]):
         self._process.join()
         self._pipe.close()
 
+    def kill_call(self) -> None:
+        """Ends the process, so that the call it works on ends as if it had died."""
+        self._process.kill()
+
 
 class Workers(Generic[Call, Result]):
     """Processes that take calls in turn."""
@@ -70,15 +74,24 @@ class Workers(Generic[Call, Result]):
             self._add()
             await asyncio.sleep(0)  # starting a process takes milliseconds: requests are answered between two
 
-    async def call(self, call: Call) -> Result:
+    async def call(self, call: Call, *, at_most_s: float | None = None) -> Result:
         """Returns what a worker makes of the call; waits for a free one.
 
-        Raises RuntimeError when the tool failed, EOFError or OSError when the process died.
+        Raises RuntimeError when the tool failed, EOFError or OSError when the process died, which it also does when the
+        call takes longer than `at_most_s`.
         """
         worker = await self._idle.get()
-        running = asyncio.get_running_loop().run_in_executor(self._threads, worker.call, call)
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._threads, worker.call, call)
+        timer = None if at_most_s is None else loop.call_later(at_most_s, worker.kill_call)
+
         # a caller that is cancelled leaves its worker busy: it is free when the call is over, not before
-        running.add_done_callback(lambda done: self._release(worker, done))
+        def over(done: asyncio.Future[Result]) -> None:
+            if timer is not None:
+                timer.cancel()
+            self._release(worker, done)
+
+        running.add_done_callback(over)
         return await asyncio.shield(running)
 
     async def close(self) -> None:
@@ -111,7 +124,7 @@ class Workers(Generic[Call, Result]):
 
 def work(pipe: Connection, make_tool: Callable[[], Tool[Call, Result]]) -> None:
     """The worker process: makes its tool, then answers calls until the pipe or the parent ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started us ends us
     die_with_parent()
     tool = make_tool()
     while True:

@@ -1,0 +1,143 @@
+"""Decoded recordings on disk: each is decoded once while somebody needs it, within a bound on the bytes they take.
+
+Owns one folder, which is made when the first recording is decoded and goes when the run ends. What is in it is worth
+nothing to anybody else: after a crash the next run removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Awaitable, Callable, Hashable
+from pathlib import Path
+
+from pipeline.audio.decode import Decoded
+from pipeline.errors import AudioUnavailable, OutputError
+
+FAILURES_KEPT = 1_000
+"""Recordings that do not decode are remembered, for the other rows that are spans of them."""
+
+
+class _Entry:
+    """A recording that is being decoded, or that is there."""
+
+    def __init__(self, expected_bytes: int) -> None:
+        self.bytes = expected_bytes
+        self.holders = 0
+        self.decoding: asyncio.Task[Decoded] | None = None
+
+
+class Spool:
+    """The folder of decoded recordings of one run."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._entries: dict[Hashable, _Entry] = {}
+        """In the order in which they were last let go."""
+        self._changed = asyncio.Event()
+        self._made = 0
+
+    async def hold(self, key: Hashable, expected_bytes: int, decode: Callable[[str], Awaitable[Decoded]]) -> Decoded:
+        """The decoded recording `key`; `decode` is called with the stem of its files where nobody holds it yet.
+
+        Each `hold` that returns is to be followed by a `release`. Raises what `decode` raises, and OutputError.
+        """
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = _Entry(expected_bytes)
+            entry.decoding = asyncio.create_task(self._decoded(entry, decode))
+        assert entry.decoding is not None  # noqa: S101 for the type checker
+        entry.holders += 1
+        try:
+            return await asyncio.shield(entry.decoding)
+        except BaseException as error:
+            self.release(key)
+            if isinstance(error, AudioUnavailable):
+                self._entries.pop(key, None)  # it may be there for the next one
+            raise
+
+    def release(self, key: Hashable, *, keep: bool = False) -> None:
+        """One holder less. Without holders the files go: with `keep` only when their room is needed."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        entry.holders -= 1
+        if not entry.holders:
+            if keep or _failed(entry):
+                self._entries[key] = self._entries.pop(key)  # the last one to be dropped
+                self._drop_failures()
+            else:
+                self._drop(key)
+        self._changed.set()
+
+    def file(self, name: str) -> Path:
+        """The path of another temporary file of the run; whoever asks for it removes it."""
+        self._make_folder()
+        return self._folder / name
+
+    async def close(self) -> None:
+        """Ends what is being decoded and removes the folder."""
+        tasks = [entry.decoding for entry in self._entries.values() if entry.decoding is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._entries.clear()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def _decoded(self, entry: _Entry, decode: Callable[[str], Awaitable[Decoded]]) -> Decoded:
+        await self._room_for(entry)
+        self._made += 1
+        try:
+            done = await decode(str(self.file(f"{self._made:07d}")))
+        except BaseException:
+            entry.bytes = 0
+            raise
+        entry.bytes = sum(track.samples for track in done.tracks) * 2
+        return done
+
+    async def _room_for(self, entry: _Entry) -> None:
+        """Waits until the bytes fit, or nobody else holds any: one recording may be larger than the bound."""
+        wanted, entry.bytes = entry.bytes, 0
+        while self._used + wanted > self._most_bytes:
+            idle = next((key for key, other in self._entries.items() if not other.holders and other.bytes), None)
+            if idle is not None:
+                self._drop(idle)
+            elif not self._used:
+                break
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+        entry.bytes = wanted
+
+    @property
+    def _used(self) -> int:
+        return sum(entry.bytes for entry in self._entries.values())
+
+    def _drop(self, key: Hashable) -> None:
+        entry = self._entries.pop(key)
+        if entry.decoding is None or _failed(entry):
+            return
+        if not entry.decoding.done():
+            entry.decoding.cancel()  # whoever wanted it has gone
+            return
+        for track in entry.decoding.result().tracks:
+            with contextlib.suppress(FileNotFoundError):
+                Path(track.path).unlink()
+
+    def _drop_failures(self) -> None:
+        failed = [key for key, entry in self._entries.items() if not entry.holders and _failed(entry)]
+        for key in failed[:-FAILURES_KEPT]:
+            del self._entries[key]
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder {self._folder} cannot be made: {error.strerror}") from error
+
+
+def _failed(entry: _Entry) -> bool:
+    task = entry.decoding
+    return task is not None and task.done() and (task.cancelled() or task.exception() is not None)

@@ -1,0 +1,168 @@
+"""An utterance on its way: which of its clips have their answer, and how the answers become its transcript.
+
+Pure: no I/O. The recorder owns these records, and knows what is to be done when one is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.checkpoint import Identity, Selected
+from pipeline.errors import AttemptError
+from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
+from pipeline.report import wer
+
+NO_WORDS = "no_words"
+CLIP_WITHOUT_WORDS = "clip_without_words"
+
+
+class Leader:
+    """An utterance whose audio is with the decoders or with the pool, and the others that wait for what comes of it."""
+
+    def __init__(self, selected: Selected, identity: Identity) -> None:
+        self.selected = selected
+        self.identity = identity
+        self.followers: list[Selected] = []
+        """Other utterances with the same audio and settings: they get the same transcript, or the same failure."""
+        self.duration_s = 0.0
+        self.flags: tuple[str, ...] = ()
+        self.results: dict[int, ClipResult] = {}
+        """Answers by clip, those of earlier runs included."""
+        self.requests = 0
+        """Requests sent for its clips in this run."""
+        self.error: AttemptError | None = None
+        """Why the first clip that was given up was."""
+        self.error_clip: int | None = None
+        self._clips: dict[int, Clip] = {}
+        self._given_up = 0
+        self._release: Callable[[], None] = lambda: None
+
+    def expect(
+        self,
+        clips: Sequence[Clip],
+        *,
+        duration_s: float,
+        flags: tuple[str, ...],
+        answered: Sequence[ClipResult],
+        release: Callable[[], None],
+    ) -> list[Clip]:
+        """Takes its clips; returns those that `answered`, of earlier runs, has no result for. `release` is called when
+        none of them will be sent any more."""
+        known = {result.key: result for result in answered}
+        self._clips = {clip.clip: clip for clip in clips}
+        self.results = {clip.clip: result for clip in clips if (result := known.get(clip.key)) is not None}
+        self.duration_s, self.flags, self._release = duration_s, flags, release
+        return [clip for clip in clips if clip.clip not in self.results]
+
+    @property
+    def several(self) -> bool:
+        """It has more clips than one, so that each answer is kept for itself until all are there."""
+        return len(self._clips) > 1
+
+    @property
+    def settled(self) -> bool:
+        """Each clip has its answer or was given up."""
+        return len(self.results) + self._given_up == len(self._clips)
+
+    def share(self, clip: Clip) -> float:
+        """What part of the utterance the clip is."""
+        return clip.duration_s / max(sum(other.duration_s for other in self._clips.values()), 1e-9)
+
+    def answered(self, clip: Clip, answer: Answer, *, latency_s: float, cost: float) -> ClipResult:
+        """A clip has its answer; returns it on the utterance's clock."""
+        result = ClipResult(
+            clip=clip.clip,
+            key=clip.key,
+            words=_on_utterance_clock(clip, answer),
+            flags=answer.flags,
+            request_id=answer.request_id,
+            model=answer.model,
+            latency_s=latency_s,
+            credits=cost,
+        )
+        self.results[clip.clip] = result
+        return result
+
+    def given_up(self, clip: Clip, error: AttemptError) -> None:
+        """A clip gets no answer in this run; the others go on."""
+        self._given_up += 1
+        if self.error is None:
+            self.error, self.error_clip = error, clip.clip
+
+    def release(self) -> None:
+        """Nothing of it will be sent any more."""
+        self._release()
+        self._release = lambda: None
+
+    def joined(self, **about: Any) -> Transcript:
+        """The transcript of all its clips; `about` are the fields that no clip knows."""
+        results = [self.results[number] for number in sorted(self.results)]
+        words = sorted((word for result in results for word in result.words), key=lambda word: word.start_s)
+        flags = (*self.flags, *self._odd(results))
+        utterance = self.selected.utterance
+        return Transcript(
+            id=utterance.id,
+            audio=utterance.audio,
+            text=" ".join(word.text for word in words),
+            words=tuple(words),
+            duration_s=self.duration_s,
+            status="suspect" if flags else "ok",
+            flags=flags,
+            model=next((result.model for result in results if result.model), None),
+            audio_hash=self.identity.audio_hash,
+            config_hash=self.identity.config_hash,
+            request_ids=tuple(result.request_id for result in results if result.request_id),
+            attempts=self.selected.attempts + self.requests,
+            latency_s=sum(result.latency_s for result in results),
+            credits=sum(result.credits for result in results),
+            **about,
+        )
+
+    def _odd(self, results: Sequence[ClipResult]) -> list[str]:
+        """Flags of the clips as flags of the whole."""
+        odd = dict.fromkeys(flag for result in results for flag in result.flags)
+        silent = [result for result in results if NO_WORDS in result.flags]
+        if silent and len(silent) < len(results):
+            del odd[NO_WORDS]
+            # on one of several channels nobody may speak for minutes; in the whole recording that is rarer
+            if len({clip.channel for clip in self._clips.values()}) == 1:
+                odd[CLIP_WITHOUT_WORDS] = None
+        return list(odd)
+
+
+def retold(transcript: Transcript, utterance: Utterance, **changes: Any) -> Transcript:
+    """The transcript as the row of `utterance`: with its id, path, reference and metadata."""
+    compared = None if utterance.reference is None else wer.compare(utterance.reference, transcript.text)
+    return msgspec.structs.replace(
+        transcript,
+        id=utterance.id,
+        audio=utterance.audio,
+        reference=utterance.reference,
+        wer=None if compared is None else compared.wer,
+        metadata=utterance.metadata,
+        **changes,
+    )
+
+
+def word_errors(transcript: Transcript) -> dict[str, int]:
+    """What the checkpoint sums up to the corpus's word error rate."""
+    if transcript.reference is None:
+        return {}
+    compared = wer.compare(transcript.reference, transcript.text)
+    return {"ref_words": compared.words, "ref_errors": compared.errors}
+
+
+def _on_utterance_clock(clip: Clip, answer: Answer) -> tuple[Word, ...]:
+    if not clip.start_s:
+        return answer.words
+    return tuple(
+        msgspec.structs.replace(
+            word,
+            start_s=round(clip.start_s + word.start_s, 3),
+            stop_s=None if word.stop_s is None else round(clip.start_s + word.stop_s, 3),
+        )
+        for word in answer.words
+    )

@@ -1,0 +1,106 @@
+"""Each recording is decoded once while somebody needs it, and what is decoded stays within its bound."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from pipeline.audio.decode import Decoded, Track
+from pipeline.audio.spool import Spool
+from pipeline.errors import AudioUnavailable, AudioUnreadable
+
+BYTES = 1_000
+
+
+class Decoder:
+    """Writes a file of BYTES for each recording, and knows which it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def of(self, name: str):  # type: ignore[no-untyped-def]
+        async def decode(stem: str) -> Decoded:
+            self.asked.append(name)
+            await self.gate.wait()
+            path = Path(f"{stem}.0.pcm")
+            path.write_bytes(bytes(BYTES))
+            return Decoded(tracks=(Track(path=str(path), channel=0, samples=BYTES // 2),), duration_s=1.0)
+
+        return decode
+
+
+def test_a_recording_is_decoded_once_for_all_who_hold_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        spool, decoder = Spool(tmp_path / "spool", 10 * BYTES), Decoder()
+        held = await asyncio.gather(*(spool.hold("a", BYTES, decoder.of("a")) for _ in range(5)))
+        assert decoder.asked == ["a"]
+        assert len({one.tracks[0].path for one in held}) == 1
+        for _ in range(4):
+            spool.release("a")
+        assert Path(held[0].tracks[0].path).exists()
+        spool.release("a")
+        assert not Path(held[0].tracks[0].path).exists()
+        await spool.close()
+        assert not (tmp_path / "spool").exists()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_kept_goes_when_its_room_is_needed_and_the_oldest_first(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        spool, decoder = Spool(tmp_path / "spool", 2 * BYTES), Decoder()
+        for name in ("a", "b"):
+            await spool.hold(name, BYTES, decoder.of(name))
+            spool.release(name, keep=True)
+        await spool.hold("a", BYTES, decoder.of("a"))
+        spool.release("a", keep=True)
+        await spool.hold("c", BYTES, decoder.of("c"))
+        assert decoder.asked == ["a", "b", "c"]
+        assert len(list((tmp_path / "spool").iterdir())) == 2
+        await spool.hold("a", BYTES, decoder.of("a"))
+        assert decoder.asked == ["a", "b", "c"]
+        await spool.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_recording_waits_for_room_and_one_larger_than_the_bound_is_still_decoded(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        spool, decoder = Spool(tmp_path / "spool", BYTES), Decoder()
+        await spool.hold("large", 5 * BYTES, decoder.of("large"))
+        waiting = asyncio.create_task(spool.hold("b", BYTES, decoder.of("b")))
+        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        assert not done
+        assert decoder.asked == ["large"]
+        spool.release("large")
+        await asyncio.wait_for(waiting, 10)
+        assert decoder.asked == ["large", "b"]
+        await spool.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("error", "asked"), [(AudioUnreadable("broken"), 1), (AudioUnavailable("not now"), 2)])
+def test_a_broken_recording_is_tried_once_and_one_that_may_be_there_later_again(
+    tmp_path: Path, error: Exception, asked: int
+) -> None:
+    async def scenario() -> None:
+        spool, count = Spool(tmp_path / "spool", BYTES), 0
+
+        async def decode(stem: str) -> Decoded:
+            nonlocal count
+            count += 1
+            raise error
+
+        for _ in range(2):
+            with pytest.raises(type(error)):
+                await spool.hold("a", BYTES, decode)
+        assert count == asked
+        await asyncio.wait_for(spool.hold("b", BYTES, Decoder().of("b")), 10)
+        await spool.close()
+
+    asyncio.run(scenario())

@@ -1,0 +1,115 @@
+"""How the answers of an utterance's clips become its transcript."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.checkpoint import Identity, Selected, State
+from pipeline.errors import AudioRefused, StreamCut
+from pipeline.model import Answer, Clip, Transcript, Utterance, Word
+from pipeline.run.joining import Leader
+from tests.records import NOW
+
+UTTERANCE = Utterance(id="a", audio="/a.flac")
+
+
+def clip(number: int, *, channel: int = 0) -> Clip:
+    return Clip(
+        utterance=UTTERANCE, clip=number, path="/spool", content_type="audio/wav", size_bytes=1, mtime_ns=1,
+        start_s=10.0 * number if not channel else 0.0, duration_s=10.0, channel=channel, key=f"{channel}:{number}",
+    )  # fmt: skip
+
+
+def answer(*words: tuple[str, float], clip: Clip, flags: tuple[str, ...] = ()) -> Answer:
+    said = tuple(
+        Word(text=text, start_s=at, stop_s=at + 0.5, channel=clip.channel, clip=clip.clip) for text, at in words
+    )
+    return Answer(words=said, flags=flags or (() if words else ("no_words",)), request_id=f"r{clip.clip}", model="m")
+
+
+def leader(*clips: Clip, flags: tuple[str, ...] = (), **more: Any) -> Leader:
+    selected = Selected(n=1, utterance=UTTERANCE, state=State.NEW, config_hash="c", expected_s=1, done=None, attempts=2)
+    made = Leader(selected, Identity(audio_hash="h", config_hash="c"))
+    expected = {"duration_s": 10.0 * len(clips), "answered": (), "release": lambda: None} | more
+    made.expect(clips, flags=flags, **expected)
+    return made
+
+
+def joined(made: Leader) -> Transcript:
+    return made.joined(language="en", run_id="run", finished_at=NOW)
+
+
+def test_words_come_back_on_the_utterances_clock_whatever_the_order_of_the_answers() -> None:
+    clips = [clip(0), clip(1), clip(2)]
+    made = leader(*clips)
+    for number in (2, 0, 1):
+        assert not made.settled
+        said = answer((f"w{number}", 1.25), clip=clips[number])
+        made.answered(clips[number], said, latency_s=1.0, cost=30.0)
+    assert made.settled
+    row = joined(made)
+    assert row.text == "w0 w1 w2"
+    assert [(word.start_s, word.stop_s, word.clip) for word in row.words] == [
+        (1.25, 1.75, 0), (11.25, 11.75, 1), (21.25, 21.75, 2),
+    ]  # fmt: skip
+    assert (row.request_ids, row.latency_s, row.credits) == (("r0", "r1", "r2"), 3.0, 90.0)
+    assert (row.status, row.flags, row.model) == ("ok", (), "m")
+
+
+def test_channels_are_merged_by_time() -> None:
+    left, right = clip(0), clip(1, channel=1)
+    made = leader(left, right, duration_s=10.0)
+    made.answered(left, answer(("hello", 1.0), ("fine", 5.0), clip=left), latency_s=1, cost=30)
+    made.answered(right, answer(("hi", 3.0), clip=right), latency_s=1, cost=30)
+    row = joined(made)
+    assert [(word.text, word.channel) for word in row.words] == [("hello", 0), ("hi", 1), ("fine", 0)]
+
+
+def test_a_silent_clip_among_others_is_told_and_a_silent_channel_is_not() -> None:
+    first, second = clip(0), clip(1)
+    made = leader(first, second)
+    made.answered(first, answer(("hello", 1.0), clip=first), latency_s=1, cost=30)
+    made.answered(second, answer(clip=second), latency_s=1, cost=30)
+    assert (joined(made).status, joined(made).flags) == ("suspect", ("clip_without_words",))
+
+    left, right = clip(0), clip(1, channel=1)
+    made = leader(left, right)
+    made.answered(left, answer(("hello", 1.0), clip=left), latency_s=1, cost=30)
+    made.answered(right, answer(clip=right), latency_s=1, cost=30)
+    assert joined(made).flags == ()
+
+
+def test_no_words_at_all_and_a_truncated_recording_are_told() -> None:
+    first, second = clip(0), clip(1)
+    made = leader(first, second, flags=("truncated",))
+    for one in (first, second):
+        made.answered(one, answer(clip=one), latency_s=1, cost=30)
+    assert joined(made).flags == ("truncated", "no_words")
+
+
+def test_answers_of_earlier_runs_count_for_the_same_samples_only() -> None:
+    clips = [clip(0), clip(1)]
+    before = leader(*clips)
+    kept = before.answered(clips[0], answer(("old", 1.0), clip=clips[0]), latency_s=1, cost=30)
+    made = leader()
+    missing = made.expect(clips, duration_s=20, flags=(), answered=[kept], release=lambda: None)
+    assert missing == [clips[1]]
+    made.answered(clips[1], answer(("new", 1.0), clip=clips[1]), latency_s=1, cost=30)
+    assert made.settled
+    assert joined(made).text == "old new"
+    # cut elsewhere, so the old answer is to other audio
+    moved = [Clip(**{name: getattr(one, name) for name in one.__struct_fields__} | {"key": "x"}) for one in clips]
+    assert leader().expect(moved, duration_s=20, flags=(), answered=[kept], release=lambda: None) == moved
+
+
+def test_a_clip_that_is_given_up_does_not_end_the_others() -> None:
+    clips, released = [clip(0), clip(1)], []
+    made = leader(*clips, release=lambda: released.append(True))
+    made.given_up(clips[1], AudioRefused("no"))
+    assert not made.settled
+    made.given_up(clips[0], StreamCut("cut"))
+    assert made.settled
+    assert (str(made.error), made.error_clip) == ("no", 1)
+    made.release()
+    made.release()
+    assert released == [True]
