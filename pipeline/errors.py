@@ -10,7 +10,7 @@ GradiumBatchError
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
     │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTooLong · AudioEmpty   (nothing sent)
-    │   ├── BadManifestRow                                                                  (nothing sent)
+    │   ├── AudioTruncated · BadManifestRow                                                 (nothing sent)
     │   └── AudioRefused   the service says no to this audio
     │       └── RepeatedStreamError
     ├── PassingError       may go well next time: retried with backoff
@@ -127,6 +127,10 @@ class AudioTooLong(ItemError):
 
 class AudioEmpty(ItemError):
     """The file holds no samples."""
+
+
+class AudioTruncated(ItemError):
+    """The file breaks off, or does not decode to its end."""
 
 
 class BadManifestRow(ItemError):

@@ -18,6 +18,7 @@ from pipeline.recording import fault, open_recording, same_file
 
 VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
+_CONVERT = "convert it first, e.g. with sox IN -b 16 -c 1 -t wav OUT"
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +42,7 @@ def prepare(utterance: Utterance, settings: AudioSettings) -> Prepared:
         utterance=utterance,
         clip=0,
         path=utterance.audio,
-        content_type=found.content_type,
+        content_type=found.content_type or "",
         size_bytes=found.size_bytes,
         mtime_ns=found.mtime_ns,
         start_s=0.0,
@@ -53,6 +54,11 @@ def prepare(utterance: Utterance, settings: AudioSettings) -> Prepared:
 
 def refuse_unsendable(utterance: Utterance, found: Probe, settings: AudioSettings) -> None:
     """Raises AudioUnsupported or AudioTooLong for what this version cannot turn into requests."""
+    if found.content_type is None and found.channels == 1:
+        raise AudioUnsupported(
+            f"the file is {found.form}; the service takes plain WAV with 16, 24 or 32 bit integers and Ogg-Opus, "
+            f"and this version converts nothing: {_CONVERT}"
+        )
     if found.channels > 1:
         raise AudioUnsupported(f"the file has {found.channels} channels; this version sends mono files only")
     if utterance.offset_s or utterance.duration_s is not None or utterance.channel not in (None, 0):
