@@ -5,14 +5,17 @@ PyAV (and numpy behind it) is loaded here: import this module only where a file 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 
 import av
 import av.error
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 
 from pipeline.errors import AttemptError, AudioUnreadable, AudioUnsupported
 from pipeline.recording import fault
@@ -22,10 +25,12 @@ _FORMATS = (
     "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,iff,m4a,matroska,mov,mp3,mp4,"
     "mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,rm,tak,tta,voc,w64,wav,webm,wsd,wv"
 )
-_LOCKED_TAGS = ("enca", "drms", "aavd")
-"""How MP4 names audio that is encrypted: common encryption, FairPlay, Audible."""
+_LOCKED_TAGS = ("drms", "aavd")
+"""How MP4 names audio that only its seller's programs decode: FairPlay, Audible."""
+_LOCKED = "the audio is encrypted (DRM): it cannot be decoded without its key"
 _LOCKED_ASF = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")
 """Marks the Content Encryption Object of WMA."""
+_CUT_MP4 = "the MP4 file has no readable index: it was cut off before it was finished, or is damaged"
 _HEAD = 64 * 1024
 _BUFFER = 256 * 1024
 
@@ -41,34 +46,65 @@ def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, Au
     file.seek(0)
     if _LOCKED_ASF in head:
         raise AudioUnsupported("the audio is encrypted (WMA with DRM): it cannot be decoded without its key")
-    with translated(path):
-        # through the file and not its name: names with colons are addresses to the library
-        container = av.open(
-            file,
-            "r",
-            options={"format_whitelist": _FORMATS, "protocol_whitelist": "none"},
-            metadata_errors="replace",
-            buffer_size=_BUFFER,
-        )
+    reader = _Reader(file)
+    verdict = _CUT_MP4 if head[4:8] == b"ftyp" else "the file is no audio that can be read"
     try:
-        yield container, _audio_of(container)
-    finally:
-        container.close()
+        with translated(path, verdict):
+            # through the file and not its name: names with colons are addresses to the library
+            container = av.open(
+                reader,
+                "r",
+                options={"format_whitelist": _FORMATS, "protocol_whitelist": "none"},
+                metadata_errors="replace",
+                buffer_size=_BUFFER,
+            )
+        with container:
+            yield container, _audio_of(container)
+    except AttemptError:
+        if reader.error is None:
+            raise
+    if reader.error is not None:
+        # to the library this was the end of the file; what it made of that is not the file's fault
+        raise fault(path, reader.error)
+
+
+class _Reader:
+    """The file as the library gets to see it: calls that fail would print a traceback of its own."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size) or b""
+        except OSError as error:
+            self.error = self.error or error
+            return b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError:
+            return -1  # damaged files point before their start
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
+def translated(path: str, verdict: str = "the file does not decode") -> Iterator[None]:
     """Turns what the library raises into the item's own fault, and what reading raises into its meaning."""
     try:
         yield
     except AttemptError:
         raise
     except av.error.FFmpegError as error:
-        raise AudioUnreadable(f"the file is no audio that can be read: {words(error)}") from None
+        raise AudioUnreadable(f"{verdict} ({words(error)})") from None
     except OSError as error:
         raise fault(path, error) from None
     except (ValueError, OverflowError, RuntimeError, MemoryError) as error:
-        raise AudioUnreadable(f"the file is no audio that can be read: {error}") from None
+        raise AudioUnreadable(f"{verdict} ({error})") from None
 
 
 def words(error: av.error.FFmpegError) -> str:
@@ -100,6 +136,19 @@ def _audio_of(container: InputContainer) -> AudioStream:
         context = None
     if context is None:
         raise AudioUnsupported(f"the file's audio is in a form that no decoder here knows ({container.format.name})")
-    if context.codec_tag in _LOCKED_TAGS:
-        raise AudioUnsupported("the audio is encrypted (DRM): it cannot be decoded without its key")
+    if _tag(context) in _LOCKED_TAGS:
+        raise AudioUnsupported(_LOCKED)
     return stream
+
+
+def refuse_locked(packet: Packet[AudioStream]) -> None:
+    """Raises AudioUnsupported for a packet under MP4's common encryption."""
+    if packet.has_sidedata("encryption_info"):
+        raise AudioUnsupported(_LOCKED)
+
+
+def _tag(context: AudioCodecContext) -> str:
+    try:
+        return context.codec_tag
+    except UnicodeDecodeError:
+        return ""  # a number, in forms that know no four letters

@@ -81,7 +81,10 @@ def _sendable(wav: WavFile) -> bool:
 
 
 def _container(path: str, file: FileIO) -> tuple[str, float, int]:
-    from pipeline.audio.container import form_of, header_s, open_container  # 50 ms to load, and WAV needs none of it
+    # 50 ms to load, and WAV needs none of it
+    from pipeline.audio.container import form_of, header_s, open_container, refuse_locked, translated
 
-    with open_container(path, file) as (container, stream):
+    with open_container(path, file) as (container, stream), translated(path):
+        if container.format.name.startswith("mov"):
+            refuse_locked(next(container.demux(stream)))
         return form_of(container, stream), header_s(container, stream) or 0.0, stream.codec_context.channels
