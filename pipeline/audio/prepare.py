@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.decode import SAMPLE_RATE, Decoded, Track
-from pipeline.audio.decoders import Decoders
+from pipeline.audio.decoded import BYTES, RATE, Channels, Decoded, Track
+from pipeline.audio.decoders import Decode, Decoders, EncodeOpus
 from pipeline.audio.look import Look
 from pipeline.audio.probe import Probe
 from pipeline.audio.spool import Spool
@@ -25,7 +25,6 @@ from pipeline.model import Clip, Utterance
 
 VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
-SAMPLE_BYTES = 2
 MARGIN_S = 0.5
 """A cut clip is shorter than one request may carry by this much: nobody knows how exactly the service counts."""
 ROW_TOLERANCE_S = 1.0
@@ -69,11 +68,10 @@ class Preparation:
         tracks = max(1, probe.channels) if which == "split" else 1
 
         async def decode(target: str) -> Decoded:
-            return await self._decoders.decode(
-                found.path, target, which, size_bytes=probe.size_bytes, allow_truncated=settings.allow_truncated
-            )
+            job = Decode(path=found.path, target=target, channels=which, allow_truncated=settings.allow_truncated)
+            return await self._decoders.decode(job, size_bytes=probe.size_bytes)
 
-        expected_bytes = int(probe.duration_s * SAMPLE_RATE) * SAMPLE_BYTES * tracks
+        expected_bytes = int(probe.duration_s * RATE) * BYTES * tracks
         decoded = await self._spool.hold(key, expected_bytes, decode)
         files: list[str] = []
         try:
@@ -85,7 +83,7 @@ class Preparation:
         except BaseException:
             self._let_go(utterance, key, files)
             raise
-        return Prepared(clips=tuple(clips), duration_s=samples / SAMPLE_RATE, flags=flags, held=key, files=tuple(files))
+        return Prepared(clips=tuple(clips), duration_s=samples / RATE, flags=flags, held=key, files=tuple(files))
 
     def release(self, utterance: Utterance, prepared: Prepared) -> None:
         """Nothing of it will be sent any more."""
@@ -117,19 +115,21 @@ class Preparation:
     ) -> Clip:  # fmt: skip
         first, last = span
         settings, samples = self._settings, last - first
-        lead = round(settings.lead_silence_s * SAMPLE_RATE)
+        lead = round(settings.lead_silence_s * RATE)
         if settings.upload == "opus":
             self._encoded += 1
             path, content_type = str(self._spool.file(f"{self._encoded:07d}.opus")), "audio/ogg"
             files.append(path)
-            await self._decoders.encode_opus(track.path, first, samples, lead, path)
+            await self._decoders.encode(
+                EncodeOpus(track=track.path, start=first, samples=samples, lead_samples=lead, target=path)
+            )
             prefix, span_bytes = b"", None
         else:
             from pipeline.audio.encode import wav_header
 
             path, content_type = track.path, "audio/wav"
-            prefix = wav_header(lead + samples) + bytes(lead * SAMPLE_BYTES)
-            span_bytes = (first * SAMPLE_BYTES, samples * SAMPLE_BYTES)
+            prefix = wav_header(lead + samples) + bytes(lead * BYTES)
+            span_bytes = (first * BYTES, samples * BYTES)
         stat = os.stat(path)  # noqa: PTH116 a file that was written a moment ago
         return Clip(
             utterance=utterance,
@@ -138,11 +138,11 @@ class Preparation:
             content_type=content_type,
             size_bytes=stat.st_size,
             mtime_ns=stat.st_mtime_ns,
-            start_s=(first - start) / SAMPLE_RATE,
-            duration_s=samples / SAMPLE_RATE,
+            start_s=(first - start) / RATE,
+            duration_s=samples / RATE,
             prefix=prefix,
             span_bytes=span_bytes,
-            lead_s=lead / SAMPLE_RATE,
+            lead_s=lead / RATE,
             channel=track.channel,
             audio_hash=found.audio_hash,
             key=f"{track.channel}:{first}+{samples}",
@@ -181,10 +181,10 @@ def untouched(utterance: Utterance, found: Look) -> Prepared:
 def longest_samples(settings: AudioSettings) -> int:
     """The most samples of a recording that one cut clip carries."""
     margin_s = min(MARGIN_S, settings.max_clip_s / 100)
-    return max(1, int((settings.max_clip_s - settings.lead_silence_s - margin_s) * SAMPLE_RATE))
+    return max(1, int((settings.max_clip_s - settings.lead_silence_s - margin_s) * RATE))
 
 
-def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> str | int:
+def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> Channels:
     """What is decoded of the recording's channels."""
     channels = probe.channels
     if utterance.channel is not None:
@@ -210,14 +210,14 @@ def _covers(utterance: Utterance, probe: Probe) -> bool:
 def _span(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tuple[int, int, tuple[str, ...]]:
     """(first sample, number of samples, flags) of the utterance in its recording."""
     whole = max(track.samples for track in decoded.tracks)
-    start = round(utterance.offset_s * SAMPLE_RATE)
+    start = round(utterance.offset_s * RATE)
     flags = decoded.flags
     if start >= whole:
         raise AudioEmpty(_outside("begins", start, whole))
     if utterance.duration_s is None:
         return start, whole - start, flags
-    wanted = round(utterance.duration_s * SAMPLE_RATE)
-    if start + wanted > whole + round(ROW_TOLERANCE_S * SAMPLE_RATE):
+    wanted = round(utterance.duration_s * RATE)
+    if start + wanted > whole + round(ROW_TOLERANCE_S * RATE):
         if not settings.allow_truncated:
             raise AudioTruncated(
                 f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
@@ -227,4 +227,4 @@ def _span(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tu
 
 
 def _outside(what: str, sample: int, whole: int) -> str:
-    return f"the row {what} at {sample / SAMPLE_RATE:.2f} s, the recording ends at {whole / SAMPLE_RATE:.2f} s"
+    return f"the row {what} at {sample / RATE:.2f} s, the recording ends at {whole / RATE:.2f} s"

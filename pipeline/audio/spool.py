@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Hashable
 from pathlib import Path
 
-from pipeline.audio.decode import Decoded
+from pipeline.audio.decoded import BYTES, Decoded
 from pipeline.errors import AudioUnavailable, OutputError
 
 FAILURES_KEPT = 1_000
@@ -94,7 +94,7 @@ class Spool:
         except BaseException:
             entry.bytes = 0
             raise
-        entry.bytes = sum(track.samples for track in done.tracks) * 2
+        entry.bytes = sum(track.samples for track in done.tracks) * BYTES
         return done
 
     async def _room_for(self, entry: _Entry) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.decode import Decoded, Track
+from pipeline.audio.decoded import Decoded, Track
 from pipeline.audio.spool import Spool
 from pipeline.errors import AudioUnavailable, AudioUnreadable
 

@@ -1,0 +1,73 @@
+"""A recording of any form to tracks the service's way. Blocking, for a worker process; a second of it is in memory.
+
+decode(path, target, "mix", allow_truncated=False) writes target.0.pcm
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import FileIO
+
+import soundfile
+
+from pipeline.audio.blocks import Block
+from pipeline.audio.decoded import Channels, Decoded
+from pipeline.audio.heard import Heard
+from pipeline.audio.pcm import wav_blocks
+from pipeline.audio.wav import WavFile, is_wav, read_wav
+from pipeline.audio.writers import EachChannel, OneChannel, Writer
+from pipeline.errors import AudioEmpty, AudioUnreadable
+from pipeline.recording import fault, open_recording
+
+
+def decode(path: str, target: str, channels: Channels, *, allow_truncated: bool) -> Decoded:
+    """Decodes the recording to `{target}.{channel}.pcm`, a file for each track; on an error none is left.
+
+    Raises a subclass of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written.
+    """
+    heard = Heard(allow_truncated=allow_truncated)
+    writer: Writer = EachChannel(target) if channels == "split" else OneChannel(target, channels)
+    try:
+        with open_recording(path) as file:
+            for rate, samples in _blocks(path, file, heard):
+                writer.add(rate, samples)
+        tracks = writer.finish()
+    except BaseException:
+        writer.remove()
+        raise
+    flags = ("truncated",) if heard.truncated else ()
+    return Decoded(tracks=tracks, duration_s=heard.seconds, flags=flags)
+
+
+def _blocks(path: str, file: FileIO, heard: Heard) -> Iterator[Block]:
+    size = os.fstat(file.fileno()).st_size
+    if not size:
+        raise AudioEmpty("the file is empty")
+    try:
+        head = file.read(12) or b""
+        wav = read_wav(file, size) if is_wav(head) else None
+    except OSError as error:
+        raise fault(path, error) from None
+    if wav and wav.plain:
+        yield from _wav(path, file, wav, heard)
+        return
+    from pipeline.audio.packets import packet_blocks  # loads PyAV, which plain WAV needs not
+
+    yield from packet_blocks(path, file, size, heard)
+
+
+def _wav(path: str, file: FileIO, wav: WavFile, heard: Heard) -> Iterator[Block]:
+    blocks = wav_blocks(file, wav)
+    while True:
+        try:
+            block = next(blocks, None)
+        except OSError as error:
+            raise fault(path, error) from None
+        except soundfile.SoundFileError as error:
+            raise AudioUnreadable(f"the file is no audio that can be read: {error}") from None
+        if block is None:
+            break
+        heard.seconds += block.samples.shape[1] / block.rate
+        yield block
+    heard.ended(wav.declared_s, max(wav.size, 1))

@@ -1,0 +1,48 @@
+"""How far a recording decodes: its length by its samples, and what is done where it breaks off before its end."""
+
+from __future__ import annotations
+
+from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnreadable
+
+EDGE_S = 0.5
+"""Lost at either end this much is what cutting and tagging a file by hand does to it."""
+_SHARE = 0.01
+_MOST_S = 5.0
+_LEAST_BITS_PER_S = 100
+
+
+class Heard:
+    """Counts what was decoded. Changes while a recording is read."""
+
+    def __init__(self, *, allow_truncated: bool) -> None:
+        self._allowed = allow_truncated
+        self._first_fault = ""
+        self.seconds = 0.0
+        self.truncated = False
+
+    def note(self, reason: str) -> None:
+        """Keeps the first reason why something did not decode, in case nothing does."""
+        self._first_fault = self._first_fault or reason
+
+    def broke(self, reason: str) -> None:
+        """The audio breaks here: raises AudioTruncated, or lets it through with the flag."""
+        if not self._allowed:
+            raise AudioTruncated(
+                f"the file decodes for {self.seconds:.1f} s, then: {reason}; "
+                "audio.allow_truncated = true transcribes what decodes"
+            )
+        self.truncated = True
+
+    def ended(self, declared_s: float | None, size_bytes: int) -> None:
+        """The last sample was read. Raises AudioEmpty, AudioUnreadable or AudioTruncated.
+
+        `declared_s` is a length that the header counts and does not guess.
+        """
+        if not self.seconds:
+            if self._first_fault:
+                raise AudioUnreadable(f"nothing in the file decodes: {self._first_fault}")
+            raise AudioEmpty("the file holds no samples")
+        if declared_s is None or size_bytes * 8 < declared_s * _LEAST_BITS_PER_S:
+            return  # no codec fits this length into so few bytes: a placeholder
+        if self.seconds < declared_s - max(EDGE_S, min(_MOST_S, _SHARE * declared_s)):
+            self.broke(f"the file ends, though its header promises {declared_s:.1f} s")

@@ -1,0 +1,177 @@
+"""Everything that is not plain WAV decoded by PyAV, packet by packet, on past what is damaged where that is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import FileIO
+
+import av
+import av.error
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from pipeline.audio.blocks import Block, Samples, check_shape, cleaned
+from pipeline.audio.container import open_container, refuse_locked, translated
+from pipeline.audio.heard import EDGE_S, Heard
+from pipeline.audio.lengths import declared_s
+from pipeline.errors import AudioUnsupported
+
+_GUESSED_PACKET_S = 0.03
+_GAP_S = 0.05
+_MOST_PLANES = 8
+"""Of a frame that PyAV can be trusted with: it counts further ones by reading past the end of their list."""
+_LONGEST_SILENCE_S = 60.0
+"""In place of what is lost; a clock that jumps further is itself damaged."""
+_COUNTING_CLOCKS = ("flac", "ogg")
+"""Forms whose clock counts samples: where it jumps, something was lost. Elsewhere a recording may have been paused."""
+_TAGS = (b"ID3", b"TAG", b"APETAGEX")
+"""Song titles among the packets, where MP3 files were joined end to end: no audio, and nothing lost."""
+_DAMAGED = "its data is damaged"
+_DEMUX_FAILURES = 50
+_SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
+
+
+def packet_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Iterator[Block]:
+    """The samples of an open file of any form that PyAV knows, block by block.
+
+    Raises AudioUnreadable, AudioUnsupported, AudioUnavailable, and what `Heard` raises where the audio breaks.
+    """
+    with open_container(path, file) as (container, stream), translated(path):
+        declared = declared_s(container, stream, file)
+        context = stream.codec_context
+        context.thread_count = 1
+        if context.name == "flac":
+            # FLAC is the one form that can tell a wrong bit from music
+            context.options = {"err_detect": "crccheck+explode"}
+        clock = _Clock(container.format.name in _COUNTING_CLOCKS)
+        queue = _Queue()
+        lost_s, reason = 0.0, ""
+        for packet, frames, fault in _decoded(container, stream):
+            if fault:
+                heard.note(fault)
+                reason = reason or fault
+                lost_s += _length_s(packet)
+                continue
+            for frame in frames:
+                if not frame.samples:
+                    continue
+                if (gap_s := clock.gap_s(frame)) is not None:
+                    lost_s, reason = gap_s, reason or _DAMAGED
+                if reason and (heard.seconds > EDGE_S or lost_s > EDGE_S):
+                    heard.broke(f"{reason}, and {lost_s:.2f} s are lost before more follows")
+                    yield from queue.rest()
+                    silence = _silence(min(lost_s, _LONGEST_SILENCE_S), frame)
+                    heard.seconds += silence.samples.shape[1] / silence.rate
+                    yield silence
+                lost_s, reason = 0.0, ""
+                heard.seconds += frame.samples / frame.sample_rate
+                yield from queue.add(frame)
+        yield from queue.rest()
+        if lost_s > EDGE_S:
+            heard.broke(reason)
+        heard.ended(declared, size_bytes)
+
+
+class _Queue:
+    """Collects frames, of some 20 ms each, into blocks of a second."""
+
+    def __init__(self) -> None:
+        self._fifo = av.AudioFifo()
+        self._shape: tuple[str, str, int] | None = None
+        self._rate = 0
+
+    def add(self, frame: AudioFrame) -> Iterator[Block]:
+        shape = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if shape != self._shape:
+            yield from self.rest()
+            check_shape(frame.layout.nb_channels, frame.sample_rate)
+            if frame.format.is_planar and frame.layout.nb_channels > _MOST_PLANES:
+                raise AudioUnsupported(
+                    f"the file has {frame.layout.nb_channels} channels; of this form at most {_MOST_PLANES} are decoded"
+                )
+            self._shape, self._rate, self._fifo = shape, frame.sample_rate, av.AudioFifo()
+        frame.pts = None  # the queue counts samples; clocks of broken files go astray
+        self._fifo.write(frame)
+        while (full := self._fifo.read(self._rate)) is not None:
+            yield Block(self._rate, _floats(full))
+
+    def rest(self) -> Iterator[Block]:
+        if self._shape and (last := self._fifo.read(0, partial=True)) is not None:
+            yield Block(self._rate, _floats(last))
+
+
+class _Clock:
+    """Compares the stream's clock with the samples that came."""
+
+    def __init__(self, counts: bool) -> None:
+        self._counts = counts
+        self._expected: float | None = None
+
+    def gap_s(self, frame: AudioFrame) -> float | None:
+        """How much is missing before this frame, where that can be told and is worth telling."""
+        if not self._counts:
+            return None
+        length = frame.samples / frame.sample_rate
+        expected, now = self._expected, frame.time
+        self._expected = (now if now is not None else expected or 0.0) + length
+        gap_s = now - expected if now is not None and expected is not None else 0.0
+        return gap_s if gap_s >= _GAP_S else None
+
+
+def _silence(seconds: float, like: AudioFrame) -> Block:
+    """In place of what was lost, so that all times after it stay right."""
+    samples = np.zeros((like.layout.nb_channels, round(seconds * like.sample_rate)), dtype=np.float32)
+    return Block(like.sample_rate, samples)
+
+
+def _decoded(
+    container: InputContainer, stream: AudioStream
+) -> Iterator[tuple[Packet[AudioStream] | None, list[AudioFrame], str | None]]:
+    """Packets with their frames, or with what is wrong with them."""
+    failures = 0
+    while failures < _DEMUX_FAILURES:
+        try:
+            for packet in container.demux(stream):
+                refuse_locked(packet)
+                try:
+                    frames = stream.decode(packet)
+                except av.error.EOFError:
+                    return
+                except av.error.FFmpegError:
+                    # the library's own words name its parts, not the file's
+                    if not bytes(packet).startswith(_TAGS):
+                        yield packet, [], _DAMAGED
+                    continue
+                failures = 0
+                yield packet, frames, None
+            return
+        except av.error.EOFError:
+            break
+        except (av.error.FFmpegError, IndexError):  # the latter for a track that shows up in mid-file
+            failures += 1
+            yield None, [], _DAMAGED
+    try:
+        yield None, stream.codec_context.decode(None), None
+    except av.error.FFmpegError:
+        return
+
+
+def _length_s(packet: Packet[AudioStream] | None) -> float:
+    if packet is None or not packet.duration or packet.time_base is None:
+        return _GUESSED_PACKET_S
+    return float(packet.duration * packet.time_base)
+
+
+def _floats(frame: AudioFrame) -> Samples:
+    """Shape (channels, samples), -1 to 1."""
+    values = frame.to_ndarray()
+    if frame.format.is_packed:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    name = frame.format.name.removesuffix("p")
+    if name in ("flt", "dbl"):
+        return cleaned(values.astype(np.float32, copy=False))
+    samples: Samples = np.multiply(values, np.float32(1 / _SCALES[name]), dtype=np.float32)
+    return samples - np.float32(1.0) if name == "u8" else samples

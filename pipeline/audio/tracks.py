@@ -1,0 +1,80 @@
+"""Tracks: what is decoded, one channel each, written as raw signed 16-bit little-endian samples at 24 kHz."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from pipeline.audio.blocks import Samples
+from pipeline.audio.decoded import RATE, Track
+from pipeline.errors import OutputError
+
+_FULL_SCALE = 32_768.0
+
+
+class TrackFile:
+    """A track that is being written. Raises OutputError where the disk takes no more."""
+
+    def __init__(self, path: str, channel: int) -> None:
+        self.path = path
+        self.channel = channel
+        self.samples = 0
+        self.loudest = 0
+        self._rate = 0
+        self._resampler: soxr.ResampleStream | None = None
+        try:
+            self._file = Path(path).open("wb")  # noqa: SIM115  closed by finish or remove
+        except OSError as error:
+            raise _full(path, error) from None
+
+    def write(self, rate: int, samples: Samples) -> None:
+        """Adds samples of shape (samples,) and of any rate."""
+        if rate != self._rate:
+            self._flush()
+            self._rate = rate
+            self._resampler = (
+                None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ")
+            )
+        self._put(self._resampler.resample_chunk(samples) if self._resampler else samples)
+
+    def finish(self) -> Track:
+        """Writes what the resampler still holds and closes the file."""
+        self._flush()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _full(self.path, error) from None
+        return Track(path=self.path, channel=self.channel, samples=self.samples)
+
+    def remove(self) -> None:
+        """Closes and deletes the file, finished or not."""
+        with contextlib.suppress(OSError):  # of a full disk: what could not be written is not wanted any more
+            self._file.close()
+        with contextlib.suppress(OSError):
+            Path(self.path).unlink()
+
+    def _flush(self) -> None:
+        if self._resampler:
+            self._put(self._resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+            self._resampler = None
+
+    def _put(self, samples: Samples) -> None:
+        if not samples.size:
+            return
+        scaled = samples * np.float32(_FULL_SCALE)
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1, out=scaled)
+        numbers = scaled.astype("<i2")
+        self.loudest = max(self.loudest, int(numbers.max()), -int(numbers.min()))
+        self.samples += numbers.size
+        try:
+            self._file.write(numbers.data)
+        except OSError as error:
+            raise _full(self.path, error) from None
+
+
+def _full(path: str, error: OSError) -> OutputError:
+    return OutputError(f"decoded audio cannot be written to {Path(path).parent}: {error.strerror or error}")
