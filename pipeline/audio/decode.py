@@ -13,6 +13,7 @@ import soundfile
 
 from pipeline.audio.blocks import Block
 from pipeline.audio.decoded import Channels, Decoded
+from pipeline.audio.flac import MAGIC, flac_blocks
 from pipeline.audio.heard import Heard
 from pipeline.audio.pcm import wav_blocks
 from pipeline.audio.wav import WavFile, is_wav, read_wav
@@ -52,7 +53,10 @@ def _blocks(path: str, file: FileIO, heard: Heard) -> Iterator[Block]:
     if wav and wav.plain:
         yield from _wav(path, file, wav, heard)
         return
-    from pipeline.audio.packets import packet_blocks  # loads PyAV, which plain WAV needs not
+    if head.startswith(MAGIC):
+        yield from flac_blocks(path, file, size, heard)
+        return
+    from pipeline.audio.packets import packet_blocks  # loads PyAV, which plain WAV and FLAC need not
 
     yield from packet_blocks(path, file, size, heard)
 
