@@ -11,7 +11,6 @@ from io import FileIO
 from typing import Literal
 
 import msgspec
-import soundfile
 
 from pipeline.audio.blocks import Block
 from pipeline.audio.heard import Heard
@@ -19,7 +18,7 @@ from pipeline.audio.pcm import wav_blocks
 from pipeline.audio.tracks import Track
 from pipeline.audio.wav import WavFile, is_wav, read_wav
 from pipeline.audio.writers import EachChannel, OneChannel, Writer
-from pipeline.errors import AudioEmpty, AudioUnreadable
+from pipeline.errors import AudioEmpty
 from pipeline.recording import fault, open_recording
 
 Channels = Literal["mix", "split"] | int
@@ -79,8 +78,6 @@ def _wav(path: str, file: FileIO, wav: WavFile, heard: Heard) -> Iterator[Block]
             block = next(blocks, None)
         except OSError as error:
             raise fault(path, error) from None
-        except soundfile.SoundFileError as error:
-            raise AudioUnreadable(f"the file is no audio that can be read: {error}") from None
         if block is None:
             break
         heard.seconds += block.samples.shape[1] / block.rate

@@ -91,7 +91,7 @@ class _Queue:
         frame.pts = None  # the queue counts samples; clocks of broken files go astray
         for piece in self._packer.resample(frame) if self._packer else (frame,):
             self._fifo.write(piece)
-        while (full := self._fifo.read(self._rate)) is not None:
+        while self._fifo.samples >= self._rate and (full := self._fifo.read(self._rate)) is not None:
             yield Block(self._rate, _floats(full))
 
     def rest(self) -> Iterator[Block]:
@@ -144,12 +144,12 @@ def _decoded(
     while failures < _DEMUX_FAILURES:
         try:
             for packet in container.demux(stream):
-                refuse_locked(packet)
                 try:
                     frames = stream.decode(packet)
                 except av.error.EOFError:
                     return
                 except av.error.FFmpegError:
+                    refuse_locked(packet)
                     # the library's own words name its parts, not the file's
                     if not bytes(packet).startswith(_TAGS):
                         yield packet, [], _DAMAGED
