@@ -6,6 +6,7 @@ HINTS = {
     "AudioMissing": "put the file where the manifest points, or mend the path; the next run does it then",
     "AudioUnreadable": "replace the file by one that plays; the next run does it then",
     "AudioUnsupported": "convert the file, e.g. with sox IN -b 16 -c 1 -t wav OUT",
+    "AudioTruncated": "get the whole file; or audio.allow_truncated = true transcribes what decodes",
     "AudioTooLong": "cut the file into pieces of at most 300 s at silences",
     "AudioEmpty": "record or copy the file again",
     "BadManifestRow": "mend the row in the manifest",
