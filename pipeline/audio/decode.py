@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterator
 from io import FileIO
 
-import soundfile
-
 from pipeline.audio.blocks import Block
 from pipeline.audio.decoded import Channels, Decoded
 from pipeline.audio.flac import MAGIC, flac_blocks
@@ -18,7 +16,7 @@ from pipeline.audio.heard import Heard
 from pipeline.audio.pcm import wav_blocks
 from pipeline.audio.wav import WavFile, is_wav, read_wav
 from pipeline.audio.writers import EachChannel, OneChannel, Writer
-from pipeline.errors import AudioEmpty, AudioUnreadable
+from pipeline.errors import AudioEmpty
 from pipeline.recording import fault, open_recording
 
 
@@ -68,8 +66,6 @@ def _wav(path: str, file: FileIO, wav: WavFile, heard: Heard) -> Iterator[Block]
             block = next(blocks, None)
         except OSError as error:
             raise fault(path, error) from None
-        except soundfile.SoundFileError as error:
-            raise AudioUnreadable(f"the file is no audio that can be read: {error}") from None
         if block is None:
             break
         heard.seconds += block.samples.shape[1] / block.rate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Iterator
 from io import BufferedWriter
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audio.decoded import BYTES, RATE
+from pipeline.audio.tracks import discard
 from pipeline.errors import AudioUnavailable, OutputError
 
 _BIT_RATE = 32_000
@@ -39,18 +39,13 @@ def encode_opus(pcm_path: str, start: int, samples: int, lead_samples: int, targ
         with Path(target).open("wb") as file:
             _encode(_span(pcm_path, start, samples, lead_samples), file)
     except OSError as error:
-        _remove(target)
+        discard(target)
         raise OutputError(
             f"encoded audio cannot be written to {Path(target).parent}: {error.strerror or error}"
         ) from None
     except BaseException:
-        _remove(target)
+        discard(target)
         raise
-
-
-def _remove(target: str) -> None:
-    with contextlib.suppress(OSError):
-        Path(target).unlink()
 
 
 def _span(path: str, start: int, samples: int, lead: int) -> Iterator[npt.NDArray[np.int16]]:

@@ -36,8 +36,8 @@ def flac_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Itera
                 heard.seconds += samples.shape[1] / sound.samplerate
                 yield Block(sound.samplerate, samples)
                 samples, damaged = (samples[:, :0], True) if damaged else _second(sound)
-            # where the length is not told, the end of the file looks like damage to the library
-            if damaged and (declared_s is not None or file.tell() < size_bytes):
+            # a file that ends before its last frame does, or whose length is not told, looks damaged to the library
+            if damaged and file.tell() < size_bytes:
                 if heard.seconds:
                     heard.broke("its data is damaged")
                 heard.note("its data is damaged")

@@ -27,6 +27,7 @@ class _Page(msgspec.Struct, frozen=True):
     position: int
     """Samples at 48 kHz up to the page's end; -1 where no packet ends on it."""
     serial: int
+    number: int
     body: int
     """Where its body begins in the file."""
     end: int
@@ -51,7 +52,7 @@ def read_ogg_opus(file: FileIO, length: int) -> OggOpus | None:
     return OggOpus(
         channels=head[9],
         duration_s=(last.position - (skipped if from_start else start)) / OPUS_RATE,
-        whole=from_start and last.end == length and bool(last.flags & _LAST_OF_STREAM),
+        whole=from_start and last.flags & _LAST_OF_STREAM > 0 and _is_one_stream(file, first, length),
     )
 
 
@@ -60,10 +61,22 @@ def _page(file: FileIO, place: int) -> _Page | None:
     head = file.read(_PAGE.size) or b""
     if len(head) < _PAGE.size or head[:4] != b"OggS":
         return None
-    _, _, flags, position, serial, _, _, count = _PAGE.unpack(head)
+    _, _, flags, position, serial, number, _, count = _PAGE.unpack(head)
     sizes = file.read(count) or b""
     body = place + _PAGE.size + count
-    return _Page(flags, position, serial, body, body + sum(sizes))
+    return _Page(flags, position, serial, number, body, body + sum(sizes))
+
+
+def _is_one_stream(file: FileIO, first: _Page, length: int) -> bool:
+    """Whether page follows page from the first to the file's last byte: no gap, and no second stream behind."""
+    page: _Page | None = first
+    number = first.number
+    while page and page.end < length:
+        page = _page(file, page.end)
+        number += 1
+        if page is None or (page.serial, page.number) != (first.serial, number):
+            return False
+    return page is not None and page.end == length
 
 
 def _first_position(file: FileIO, first: _Page) -> int | None:

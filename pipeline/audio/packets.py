@@ -17,12 +17,11 @@ from pipeline.audio.blocks import Block, Samples, check_shape, cleaned
 from pipeline.audio.container import open_container, refuse_locked, translated
 from pipeline.audio.heard import EDGE_S, Heard
 from pipeline.audio.lengths import declared_s
-from pipeline.errors import AudioUnsupported
 
 _GUESSED_PACKET_S = 0.03
 _GAP_S = 0.05
-_MOST_PLANES = 8
-"""Of a frame that PyAV can be trusted with: it counts further ones by reading past the end of their list."""
+_MOST_PLANES = 7
+"""Of a frame whose channels lie apart: from 8 on PyAV reads past the end of their list, so they are packed first."""
 _LONGEST_SILENCE_S = 60.0
 """In place of what is lost; a clock that jumps further is itself damaged."""
 _COUNTING_CLOCKS = ("flac", "ogg")
@@ -80,6 +79,7 @@ class _Queue:
 
     def __init__(self) -> None:
         self._fifo = av.AudioFifo()
+        self._packer: av.AudioResampler | None = None
         self._shape: tuple[str, str, int] | None = None
         self._rate = 0
 
@@ -87,20 +87,29 @@ class _Queue:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._shape:
             yield from self.rest()
-            check_shape(frame.layout.nb_channels, frame.sample_rate)
-            if frame.format.is_planar and frame.layout.nb_channels > _MOST_PLANES:
-                raise AudioUnsupported(
-                    f"the file has {frame.layout.nb_channels} channels; of this form at most {_MOST_PLANES} are decoded"
-                )
-            self._shape, self._rate, self._fifo = shape, frame.sample_rate, av.AudioFifo()
+            self._begin(shape, frame)
         frame.pts = None  # the queue counts samples; clocks of broken files go astray
-        self._fifo.write(frame)
-        while (full := self._fifo.read(self._rate)) is not None:
+        for piece in self._packer.resample(frame) if self._packer else (frame,):
+            self._fifo.write(piece)
+        while self._fifo.samples >= self._rate and (full := self._fifo.read(self._rate)) is not None:
             yield Block(self._rate, _floats(full))
 
     def rest(self) -> Iterator[Block]:
-        if self._shape and (last := self._fifo.read(0, partial=True)) is not None:
+        """Ends the run of frames that are alike."""
+        if self._shape is None:
+            return
+        for piece in self._packer.resample(None) if self._packer else ():
+            self._fifo.write(piece)
+        while (last := self._fifo.read(self._rate, partial=True)) is not None:
             yield Block(self._rate, _floats(last))
+        self._shape = None
+
+    def _begin(self, shape: tuple[str, str, int], frame: AudioFrame) -> None:
+        channels = frame.layout.nb_channels
+        check_shape(channels, frame.sample_rate)
+        many = frame.format.is_planar and channels > _MOST_PLANES
+        self._packer = av.AudioResampler("flt", frame.layout, frame.sample_rate) if many else None
+        self._shape, self._rate, self._fifo = shape, frame.sample_rate, av.AudioFifo()
 
 
 class _Clock:
@@ -135,12 +144,12 @@ def _decoded(
     while failures < _DEMUX_FAILURES:
         try:
             for packet in container.demux(stream):
-                refuse_locked(packet)
                 try:
                     frames = stream.decode(packet)
                 except av.error.EOFError:
                     return
                 except av.error.FFmpegError:
+                    refuse_locked(packet)
                     # the library's own words name its parts, not the file's
                     if not bytes(packet).startswith(_TAGS):
                         yield packet, [], _DAMAGED

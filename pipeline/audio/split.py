@@ -21,7 +21,10 @@ _SMOOTH = RATE // 2
 """A pause between words is longer than the closure of a stop inside one: half a second tells them apart."""
 _FINE = RATE // 10
 _AS_QUIET = 1.5
-"""Within this ratio of the lowest energy all is the same pause (1.8 dB)."""
+"""Within this ratio of the lowest energy all is the same pause (1.8 dB),"""
+_CONTRAST = 0.1
+"""unless it is nearer to what is loud around it: a pause shorter than the smoothing is but a dent."""
+_LOUD_PERCENTILE = 90
 _FLOOR = 4.0
 """Mean square, of 32,768 squared, that is as good as nothing."""
 
@@ -101,7 +104,8 @@ def _smoothed(levels: Levels, width: int) -> Levels:
 
 def _pause(levels: Levels, wanted: float) -> tuple[int, int]:
     """The longest stretch that is about as quiet as the quietest value; of equals the one nearest to `wanted`."""
-    quiet = levels <= levels.min() * _AS_QUIET + _FLOOR
+    lowest, loud = levels.min(), np.percentile(levels, _LOUD_PERCENTILE)
+    quiet = levels <= min(lowest * _AS_QUIET, lowest + _CONTRAST * (loud - lowest)) + _FLOOR
     edges = np.flatnonzero(np.diff(np.concatenate(([False], quiet, [False])).astype(np.int8)))
     firsts, lasts = edges[::2], edges[1::2] - 1
     distances = np.abs((firsts + lasts) / 2 - wanted)

@@ -53,8 +53,7 @@ class TrackFile:
         """Closes and deletes the file, finished or not."""
         with contextlib.suppress(OSError):  # of a full disk: what could not be written is not wanted any more
             self._file.close()
-        with contextlib.suppress(OSError):
-            Path(self.path).unlink()
+        discard(self.path)
 
     def _flush(self) -> None:
         if self._resampler:
@@ -74,6 +73,13 @@ class TrackFile:
             self._file.write(numbers.data)
         except OSError as error:
             raise _full(self.path, error) from None
+
+
+def discard(path: str) -> None:
+    """Deletes what was written in vain; never a device, to which a path may lead on an odd machine."""
+    with contextlib.suppress(OSError):
+        if Path(path).is_symlink() or Path(path).is_file():
+            Path(path).unlink()
 
 
 def _full(path: str, error: OSError) -> OutputError:

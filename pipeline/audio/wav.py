@@ -85,10 +85,12 @@ def read_wav(file: FileIO, length: int) -> WavFile:
     order = _ORDERS[head[:4]]
     (riff_size,) = struct.unpack(order + "I", head[4:8])
     form: _Chunk | None = None
+    end = 12
     wide: tuple[int, int] | None = None
     honest = head[:4] in (b"RIFF", b"RIFX") and riff_size + 8 == length
     for chunk, padded in _chunks(file, order, length):
         honest = honest and padded
+        end = chunk.start + chunk.size
         if chunk.name == b"ds64":
             wide = struct.unpack("<QQ", _at(file, chunk.start, 16).ljust(16, b"\0"))
         elif chunk.name == b"fmt " and form is None:
@@ -98,8 +100,8 @@ def read_wav(file: FileIO, length: int) -> WavFile:
                 raise AudioUnreadable("the WAV file's samples come without a word on their form (no fmt chunk)")
             declared = wide[1] if wide and chunk.size == 0xFFFFFFFF else chunk.size
             return _wav(file, length, order, form, _Chunk(b"data", chunk.start, declared), honest)
-    if form is None:
-        raise AudioUnreadable("the WAV file breaks off or is damaged in its header")
+    if form is None or end != length:
+        raise AudioUnreadable("the WAV file breaks off, or is damaged, in its header")
     raise AudioEmpty("the WAV file holds no samples: it has no data chunk")
 
 
