@@ -48,6 +48,8 @@ class Recorder:
         self._sending: dict[str, Leader] = {}
         """Utterances whose clips are with the pool, by id."""
         self._leaders: dict[Identity, Leader] = {}
+        self._refused: dict[Identity, tuple[ItemError, int | None]] = {}
+        """What the service refused for its audio in this run, with the clip: a copy that comes later is not sent."""
 
     async def room(self) -> None:
         await self._journal.room()
@@ -55,8 +57,12 @@ class Recorder:
     # -- before the pool --------------------------------------------------------------------------------------------
 
     def lead(self, selected: Selected, identity: Identity) -> Leader | None:
-        """The utterance as the one that is prepared and sent for its identity; None where that is under way already:
-        then it shares what comes of it."""
+        """The utterance as the one that is prepared and sent for its identity; None where that is under way already,
+        or was refused before: then it shares what comes of it."""
+        if (refused := self._refused.get(identity)) is not None:
+            error, clip = refused
+            self._give_up(selected, error, requests=0, clip=clip)
+            return None
         leader = self._leaders.get(identity)
         if leader is not None:
             leader.followers.append(selected)
@@ -178,6 +184,8 @@ class Recorder:
         leader.release()
         error = leader.error
         assert error is not None  # noqa: S101 for the type checker
+        if isinstance(error, ItemError) and leader.requests:  # without a request it may be the file's, not the audio's
+            self._refused[leader.identity] = error, leader.error_clip
         self._give_up(leader.selected, error, requests=leader.requests, clip=leader.error_clip)
         for follower in leader.followers:
             self._give_up(follower, error, requests=0, clip=leader.error_clip)

@@ -48,6 +48,19 @@ def test_copies_of_a_refused_file_share_its_failure(tmp_path: Path, out: Path) -
         assert server.stats()["requests"] == 1
 
 
+def test_a_copy_that_comes_after_the_refusal_is_not_sent(tmp_path: Path, out: Path) -> None:
+    names = [f"{n:02}.wav" for n in range(40)]  # more than are prepared ahead of the pool
+    for seed, name in enumerate(names[:-1]):
+        write_wav(tmp_path / "audio" / name, seed=seed)
+    shutil.copy(tmp_path / "audio" / names[0], tmp_path / "audio" / names[-1])
+    refuse = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nprobability = 1.0'
+    with start_server(faults=refuse) as server:
+        result = batch("run", tmp_path / "audio", "--out", out, "--set", "pool.concurrency=1", server=server)
+        assert result.exit == 3
+        assert errors_of(out) == dict.fromkeys(names, "AudioRefused")
+        assert server.stats()["requests"] == len(names) - 1
+
+
 def test_only_all_sends_copies_once_again(server: RunningServer, tmp_path: Path, out: Path) -> None:
     write_wav(tmp_path / "audio" / "a.wav", seed=71)
     shutil.copy(tmp_path / "audio" / "a.wav", tmp_path / "audio" / "b.wav")
