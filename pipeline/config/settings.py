@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_PREFIX = "GRADIUM_BATCH_"
 ENV_NESTED = "__"
@@ -110,12 +109,8 @@ class LocalSettings(Section):
     faults: str = Field("", description="faults file of the embedded server")
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The whole configuration of one run. Flags beat environment beats file beats default."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED, extra="forbid", frozen=True
-    )
 
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
@@ -125,15 +120,3 @@ class Settings(BaseSettings):
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     sink: SinkSettings = Field(default_factory=SinkSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is given: `load.py` reads the environment and puts it between the file and the flags."""
-        return (init_settings,)
