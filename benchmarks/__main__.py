@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
-from benchmarks import million, torture
+from benchmarks import million, start, torture
 
-ALL = {"torture": torture.main, "million": million.main}
+ALL = {"torture": torture.main, "million": million.main, "start": start.main}
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(sorted(ALL)))
 def main(names: tuple[str, ...]) -> None:
-    """Run measurements: torture (kill -9 at 100 random moments and at each step of publishing), million (rows)."""
+    """Run measurements: torture (kill -9 at 100 random moments and at each step of publishing), million (rows),
+    start (seconds until a command does something)."""
     for name in names or ALL:
         click.echo(f"== {name}")
         ALL[name]()
