@@ -124,7 +124,7 @@ class Sending:
         return Limits(
             retry=RetryPolicy(settings.retry),
             capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive),
-            outage=Outage(),
+            outage=Outage(first_pause_s=settings.retry.probe_s),
             budget=Budget(settings.budget.credits),
             price=price,
             outage_max_s=settings.retry.outage_max_s,
