@@ -88,7 +88,7 @@ class RetrySettings(Section):
     max_attempts: int = Field(6, ge=1, le=100, description="requests for one clip in one run")
     base_s: float = Field(0.5, gt=0, description="longest first pause; it doubles with each attempt")
     max_s: float = Field(60.0, gt=0, description="longest pause, also for Retry-After")
-    probe_s: float = Field(1.0, gt=0, le=30, description="first pause before a probe in an outage; it doubles up to 30 s")
+    probe_s: float = Field(1.0, gt=0, le=30, description="before the first probe in an outage; doubles up to 30 s")
     outage_max_s: float = Field(1800.0, ge=0, description="longest outage waited out before the run stops")
 
 
