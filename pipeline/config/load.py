@@ -6,8 +6,6 @@ Values are text, or TOML or JSON where they look like it, alike in the environme
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
 import tomllib
@@ -16,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
 
 from pipeline.config.nearest import nearest
 from pipeline.config.settings import ENV_NESTED, ENV_PREFIX, Settings
+from pipeline.config.value import value_of
 from pipeline.errors import ConfigError
 
 _IN_TOML = {
@@ -42,7 +39,7 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
     from_file = _parse(text, file)
     from_flags = _parse_overrides(overrides)
     _refuse_unknown_environment(os.environ)
-    from_environment = _Environment(Settings)()
+    from_environment = _from_environment()
     try:
         return Settings(**_merged(from_file, from_environment, from_flags))
     except ValidationError as error:
@@ -50,25 +47,12 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
         raise ConfigError("\n".join(where.explain(detail) for detail in _causes(error.errors()))) from None
 
 
-class _Environment(EnvSettingsSource):
-    """What the environment alone says, as nested tables, before anything is checked."""
+def _from_environment() -> dict[str, Any]:
+    if not any(name.upper().startswith(ENV_PREFIX) for name in os.environ):
+        return {}  # most runs: the library that reads it costs as much to load as all the rest of the configuration
+    from pipeline.config.environment import tables
 
-    def __call__(self) -> dict[str, Any]:
-        tables = super().__call__()
-        service = tables.get("service")
-        if isinstance(service, dict) and "json_config" in service:
-            # a table without a declared type: pydantic-settings leaves its values as text
-            service["json_config"] = _typed(service["json_config"])
-        return tables
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        return _value(value)
-
-
-def _typed(found: Any) -> Any:
-    if isinstance(found, dict):
-        return {key: _typed(value) for key, value in found.items()}
-    return _value(found) if isinstance(found, str) else found
+    return tables()
 
 
 def _read(file: Path) -> str:
@@ -100,20 +84,8 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise ConfigError(f"--set {override}: {part!r} was given a plain value before")
-        table[path[-1]] = _value(raw)
+        table[path[-1]] = value_of(raw)
     return tables
-
-
-def _value(raw: str) -> Any:
-    """What a text says as TOML, as a JSON table, or else the text."""
-    with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
-        found = tomllib.loads(f"value = {raw}")
-        if found.keys() == {"value"}:
-            return found["value"]
-    if raw.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(raw)
-    return raw.strip()
 
 
 def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:

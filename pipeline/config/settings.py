@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_PREFIX = "GRADIUM_BATCH_"
 ENV_NESTED = "__"
@@ -83,6 +82,7 @@ class RetrySettings(Section):
     max_attempts: int = Field(6, ge=1, le=100, description="requests for one clip in one run")
     base_s: float = Field(0.5, gt=0, description="longest first pause; it doubles with each attempt")
     max_s: float = Field(60.0, gt=0, description="longest pause, also for Retry-After")
+    probe_s: float = Field(1.0, gt=0, le=30, description="before the first probe in an outage; doubles up to 30 s")
     outage_max_s: float = Field(1800.0, ge=0, description="longest outage waited out before the run stops")
 
 
@@ -104,12 +104,8 @@ class LocalSettings(Section):
     faults: str = Field("", description="faults file of the embedded server")
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The whole configuration of one run. Flags beat environment beats file beats default."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_NESTED, extra="forbid", frozen=True
-    )
 
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
@@ -119,15 +115,3 @@ class Settings(BaseSettings):
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     sink: SinkSettings = Field(default_factory=SinkSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is given: `load.py` reads the environment and puts it between the file and the flags."""
-        return (init_settings,)

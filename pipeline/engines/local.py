@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from pipeline.config import Settings
 from pipeline.exits import ExitStatus
+from pipeline.gradium.key import read_key
+from pipeline.gradium.request import check_url
 from pipeline.model import Endpoint
 from pipeline.report.figures import status_line
 from pipeline.report.logs import say
@@ -60,8 +62,5 @@ async def _endpoint(settings: Settings) -> AsyncIterator[Endpoint]:
 
 
 def _remote_endpoint(settings: Settings) -> Endpoint:
-    from pipeline.gradium.account import read_key
-    from pipeline.gradium.request import check_url
-
     check_url(settings.service.url)
     return Endpoint(url=settings.service.url, key=read_key(settings.service))

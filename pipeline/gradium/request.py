@@ -10,12 +10,14 @@ from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
+from pydantic_core import Url
 
 from pipeline.config.nearest import nearest
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError
 from pipeline.gradium import wire
 
+MAX_URL = 8_000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEYWORDS_HINT = 'write keywords = { words = ["one", "two"], boost = 3 }'
 
@@ -91,15 +93,26 @@ def check_url(url: str) -> None:
 
 
 def _is_address(url: str) -> bool:
-    import httpx  # 70 ms to load, and only an address of the user's needs it
+    """Whether all who will read it read the same host: the parser of browsers, Python's, and the HTTP library's."""
+    if not url.isprintable() or " " in url or len(url) > MAX_URL:
+        return False
+    try:
+        parsed, parts = Url(url), urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parsed.scheme not in ("http", "https") or port == 0:
+        return False
+    if not 0 < len(host) < 254 or not all(0 < len(label) < 64 for label in host.rstrip(".").split(".")):
+        return False
+    if host.isascii() and "xn--" not in host:
+        return ":" in host or host == parsed.host
+    import httpx  # slow to load; it has rules of its own only for names in other scripts
 
     try:
-        parts = httpx.URL(url)
+        return bool(httpx.URL(url).host)
     except (httpx.InvalidURL, ValueError):
         return False
-    has_host = 0 < len(parts.host) < 254 and all(0 < len(label) < 64 for label in parts.host.rstrip(".").split("."))
-    has_host = has_host and 0 < (parts.port or 443) < 1 << 16
-    return parts.scheme in ("http", "https") and has_host and url.isprintable() and " " not in url
 
 
 def _check_values(config: wire.JsonConfig) -> None:

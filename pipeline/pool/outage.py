@@ -34,7 +34,9 @@ T = TypeVar("T", bound=Hashable)
 class Outage(Generic[T]):
     """Told about answers and passing faults; tells whether requests may be sent."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, clock: Callable[[], float] = time.monotonic) -> None:
+        """`first_pause_s` is how long the first probe of an outage waits."""
+        self._first_pause_s = first_pause_s
         self._clock = clock
         self._failures: list[T] = []
         """Whose attempts failed since the last answer."""
@@ -42,7 +44,7 @@ class Outage(Generic[T]):
         """Who was sent lately, and whether that failed."""
         self._unreachable = 0
         self._began: float | None = None
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = self._first_pause_s
         self._probe_at = 0.0
         self.count = 0
         """Outages so far."""
@@ -81,7 +83,7 @@ class Outage(Generic[T]):
         self._failures.clear()
         self._unreachable = 0
         self._began = None
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = self._first_pause_s
 
     def failed(self, who: T, *, unreachable: bool) -> list[T]:
         """A passing fault. Returns whose used-up attempts are to be given back, which is when the fuse blows."""

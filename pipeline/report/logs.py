@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from tqdm import tqdm
 
 from pipeline.report.figures import Figures
 
@@ -33,7 +32,12 @@ class JsonLines(logging.Formatter):
 def say(text: str) -> None:
     """Writes a line to stderr around the progress bar. A stderr that is closed or full never ends a run."""
     with suppress(OSError, ValueError, AttributeError):
-        tqdm.write(text, file=sys.stderr)
+        if "tqdm" in sys.modules:  # no bar can be in the way where nobody has loaded what draws it
+            from tqdm import tqdm
+
+            tqdm.write(text, file=sys.stderr)
+        else:
+            sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 

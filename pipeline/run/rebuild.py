@@ -18,7 +18,6 @@ from pipeline.checkpoint.salvage import salvaged_attempts, salvaged_formats, sal
 from pipeline.checkpoint.store import JSONL_BYTES
 from pipeline.errors import CheckpointError, OutputError, UsageError
 from pipeline.model import Transcript, Utterance
-from pipeline.run.joining import word_errors
 from pipeline.sink import Sink
 from pipeline.sink.publish import JSONL_NAME
 
@@ -101,6 +100,8 @@ def _take_in(checkpoint: Checkpoint, rows: Iterable[Transcript], part: int | Non
 
 
 def _take_batch(checkpoint: Checkpoint, rows: list[Transcript], part: int | None) -> int:
+    from pipeline.run.joining import word_errors  # `status` asks this module too, and needs no recorder
+
     utterances = [Utterance(id=row.id, audio=row.audio, reference=row.reference, metadata=row.metadata) for row in rows]
     numbers = checkpoint.adopt(utterances)
     events = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,9 +17,13 @@ from pipeline.durable import replacing
 from pipeline.errors import OutputError
 from pipeline.model import Failure
 from pipeline.report.figures import FailureClass, Figures
-from pipeline.run.planning import ManifestRows
-from pipeline.run.recorder import Recorder
-from pipeline.run.sending import LEARNED
+
+if TYPE_CHECKING:  # `status` needs nothing of what sends
+    from pipeline.run.planning import ManifestRows
+    from pipeline.run.recorder import Recorder
+
+LEARNED = "concurrency"
+"""The checkpoint's fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

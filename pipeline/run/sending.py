@@ -26,6 +26,7 @@ from pipeline.run.control import Control
 from pipeline.run.feed import Feed
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder, price
+from pipeline.run.reporting import LEARNED
 from pipeline.sink import Sink
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
-LEARNED = "concurrency"
-"""The checkpoint's fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
 
 
 class Sending:
@@ -82,7 +81,10 @@ class Sending:
             self._timed(stop_in_s),
             endpoint(settings) as target,
             http_client(
-                connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=settings.service.trust_env
+                target.url,
+                connect_s=timeouts.connect_s,
+                idle_s=timeouts.idle_s,
+                trust_env=settings.service.trust_env,
             ) as http,
         ):
             await self._compare_with_balance(await self._balance(http, target), at_most)
@@ -129,7 +131,7 @@ class Sending:
         return Limits(
             retry=RetryPolicy(settings.retry),
             capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive),
-            outage=Outage(),
+            outage=Outage(first_pause_s=settings.retry.probe_s),
             budget=Budget(settings.budget.credits),
             price=price,
             outage_max_s=settings.retry.outage_max_s,

@@ -11,8 +11,7 @@ from pipeline.errors import UsageError
 from pipeline.report.figures import FailureClass, Figures, length, plural
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.run.rebuild import known_transcripts
-from pipeline.run.reporting import failure_classes
-from pipeline.run.sending import LEARNED
+from pipeline.run.reporting import LEARNED, failure_classes
 
 RUNS_SHOWN = 5
 

@@ -74,8 +74,9 @@ async def embedded_server(
         try:
             url = await announced(process.stdout, said, reading[0], start_deadline_s)
         except LocalServerError as error:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
+            if process.stdout is not None and process.stdout.at_eof():  # it is ending by itself: wait for its status
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
             if process.returncode == REFUSED_OPTIONS:  # a recognizer or a faults file that the user named
                 raise ConfigError(str(error)) from None
             raise

@@ -93,9 +93,9 @@ def test_spent_credits_stop_the_run(tmp_path: Path, out: Path) -> None:
 
 def test_an_outage_is_waited_out_with_few_probes_and_costs_nobody_an_attempt(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=200)
-    gone = '[[fault]]\nkind = "connection_refused"\nafter_requests = 60\nfor_s = 4'
+    gone = '[[fault]]\nkind = "connection_refused"\nafter_requests = 60\nfor_s = 1.2'
     with start_server(faults=gone, latency_s=0.02) as server:
-        args = ("--concurrency", "16", "--set", "retry.max_attempts=2", *FAST)
+        args = ("--concurrency", "16", "--set", "retry.max_attempts=2", "--set", "retry.probe_s=0.2", *FAST)
         result = batch("run", corpus.folder, "--out", out, *args, server=server)
     assert result.exit == 0, result.stderr
     assert rows_of(out) == corpus.texts
@@ -108,7 +108,7 @@ def test_an_outage_is_waited_out_with_few_probes_and_costs_nobody_an_attempt(tmp
 def test_an_outage_that_does_not_end_ends_the_run_resumable(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=80)
     with start_server(faults=faults("internal_error", probability=1.0, more="after_requests = 30\n")) as server:
-        args = ("--set", "retry.outage_max_s=2", *FAST)
+        args = ("--set", "retry.outage_max_s=0.5", "--set", "retry.probe_s=0.1", *FAST)
         result = batch("run", corpus.folder, "--out", out, *args, server=server)
     assert result.exit == 1
     assert "the service has failed for everybody" in result.stderr
@@ -174,7 +174,7 @@ def test_a_low_balance_warns_or_stops_before_anything_is_sent(tmp_path: Path, ou
 def test_hanging_and_dripping_answers_cost_a_deadline_each_and_not_the_night(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=120)
     text = faults("hang", "drip", probability=0.05, more="times = 1\n")
-    args = ("--set", "timeouts.idle_s=1", "--set", "timeouts.attempt_base_s=1", *FAST)
+    args = ("--set", "timeouts.idle_s=0.5", "--set", "timeouts.attempt_base_s=0.5", *FAST)
     with start_server(faults=text, latency_s=0.1) as server:
         started = time.monotonic()
         result = batch("run", corpus.folder, "--out", out, *args, server=server)

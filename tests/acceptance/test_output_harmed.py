@@ -137,11 +137,12 @@ def test_touched_files_are_no_reason_to_stop_for_a_low_balance(corpus: Corpus, o
 def test_an_endpoint_that_is_down_on_a_later_night_is_waited_for(corpus: Corpus, out: Path, tmp_path: Path) -> None:
     corpus.add(90)
     url = "http://127.0.0.1:9/api/post/speech/asr"
-    args = ("run", corpus.folder, "--out", out, "--set", f"service.url={url}", "--set", "retry.outage_max_s=3", *PARTS)
+    waits = ("--set", "retry.outage_max_s=1", "--set", "retry.probe_s=0.1")
+    args = ("run", corpus.folder, "--out", out, "--set", f"service.url={url}", *waits, *PARTS)
     result = batch(*args, GRADIUM_API_KEY="gd_k")
     assert result.exit == 1
     assert "the service has failed for everybody for" in result.stderr
-    assert result.figures["wall_s"] > 3
+    assert result.figures["wall_s"] > 2.7, "1.8 s to be sure that nothing answers, and the outage"
 
 
 def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
 from pipeline.gradium import account, wire
-from pipeline.gradium.account import fetch_credits, read_key
+from pipeline.gradium.account import fetch_credits
+from pipeline.gradium.key import read_key
 from pipeline.gradium.transport import http_client
 from pipeline.model import Endpoint
 from tests.gradium.scripted import Scripted, answer
@@ -34,7 +35,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def credits_at(url: str, key: str = SECRET) -> wire.Credits | None:
     async def ask() -> wire.Credits | None:
-        async with http_client(connect_s=5, idle_s=5, trust_env=False) as http:
+        async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
             return await fetch_credits(http, Endpoint(url=url, key=key))
 
     return asyncio.run(ask())

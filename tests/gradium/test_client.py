@@ -126,7 +126,7 @@ def ask(
     async def together() -> list[Answer]:
         timeouts = TimeoutSettings(attempt_base_s=deadline_s, attempt_per_audio_s=0)
         settings = request_settings(ServiceSettings(json_config=json_config))
-        async with http_client(connect_s=5, idle_s=idle_s, trust_env=trust_env) as http:
+        async with http_client(url, connect_s=5, idle_s=idle_s, trust_env=trust_env) as http:
             client = GradiumClient(http, Endpoint(url=url, key=key), settings, timeouts)
             return await asyncio.gather(*map(client.transcribe, clips))
 
@@ -528,7 +528,7 @@ def test_certificates_named_by_the_environment_are_not_read(
 def test_a_clip_that_is_given_up_ends_its_request(clip: Clip) -> None:
     async def cancelled(url: str) -> None:
         settings = request_settings(ServiceSettings())
-        async with http_client(connect_s=5, idle_s=5, trust_env=False) as http:
+        async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
             client = GradiumClient(http, Endpoint(url=url, key=KEY), settings, TimeoutSettings())
             task = asyncio.create_task(client.transcribe(clip))
             while not peer.requests:  # noqa: ASYNC110  the peer is a thread, and sets no event of this loop
