@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.checkpoint import Journal
+from pipeline.checkpoint.store import LEARNED
 from pipeline.config import Settings
 from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable
 from pipeline.exits import ExitStatus
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
-LEARNED = "concurrency"
-"""The checkpoint's fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
 
 
 class Sending:
