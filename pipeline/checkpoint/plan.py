@@ -13,7 +13,7 @@ from contextlib import closing
 
 import msgspec
 
-from pipeline.checkpoint.schema import BAD_ROW, ERRORS_STALE, SCAN_TABLES, State, transaction
+from pipeline.checkpoint.schema import BAD_ROW, DROP_SCAN, ERRORS_STALE, SCAN_TABLES, State, transaction
 from pipeline.checkpoint.walk import Seen, Walk
 from pipeline.model import Failure, Utterance
 
@@ -68,14 +68,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def scan_manifest(connection: sqlite3.Connection, rows: Iterable[ScannedRow]) -> list[tuple[str, list[int]]]:
     """Fills the scan tables and returns ids that several rows claim, with the lines they stand on (at most 100)."""
+    if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
+        connection.execute(DROP_SCAN)
     connection.executescript(SCAN_TABLES)
     with (
         transaction(connection, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on
         closing(Walk(connection)) as walk,
     ):
-        connection.executemany("INSERT INTO temp.scan VALUES (?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk))
+        connection.executemany("INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk))
         walk.note_missed()
-    connection.execute("CREATE INDEX temp.scan_id ON scan (id)")
+    connection.execute("CREATE INDEX manifest.scan_id ON scan (id)")
     return _repeated(connection, walk)
 
 
@@ -134,13 +136,13 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         )
         connection.execute(
             """INSERT OR REPLACE INTO failures SELECT u.n, s.failure, s.error, s.first_seen
-               FROM temp.scan s JOIN utterances u USING (id) WHERE s.failure IS NOT NULL"""
+               FROM manifest.scan s JOIN utterances u USING (id) WHERE s.failure IS NOT NULL"""
         )
         connection.execute(f"DELETE FROM failures WHERE n IN (SELECT n FROM utterances WHERE {_GONE_BAD})", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(f"DELETE FROM utterances WHERE {_GONE_BAD}", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(
             f"""UPDATE utterances SET vanished = 1
-                WHERE NOT vanished AND n IN (SELECT n FROM temp.rest) AND {_NOT_SCANNED}"""  # noqa: S608 fixed texts
+                WHERE NOT vanished AND n IN (SELECT n FROM manifest.rest) AND {_NOT_SCANNED}"""  # noqa: S608 fixed texts
         )
         connection.execute(
             f"""UPDATE utterances SET selected = 1
@@ -149,14 +151,14 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         )
         if connection.total_changes != before:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (ERRORS_STALE,))
-    connection.executescript("DROP TABLE temp.scan; DROP TABLE temp.rest;")
+    connection.execute(DROP_SCAN)
 
 
-_JOIN = "FROM temp.scan s LEFT JOIN utterances u ON u.id = s.id"
+_JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
 _KNOWN = f"{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio"
-_NOT_KEPT = "vanished OR n IN (SELECT n FROM temp.rest)"
-_NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM temp.scan s WHERE s.id = utterances.id)"
-_GONE_BAD = f"n IN (SELECT n FROM temp.rest) AND config_hash = ? AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
+_NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
+_NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
+_GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
 _SCANNED = f"""SELECT row, size, NULL AS failure, state, suspect, done_audio FROM utterances WHERE NOT ({_NOT_KEPT})
     UNION ALL SELECT s.row, s.size, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
@@ -184,7 +186,7 @@ def _not_as_it_was(rows: Iterable[ScannedRow], walk: Walk) -> Iterator[tuple[obj
 def _repeated(connection: sqlite3.Connection, walk: Walk) -> list[tuple[str, list[int]]]:
     """Ids that rows of the scan share with each other, or with a row that is as it was."""
     found = connection.execute(
-        f"""SELECT s.id, group_concat(s.line), u.n FROM temp.scan s
+        f"""SELECT s.id, group_concat(s.line), u.n FROM manifest.scan s
             LEFT JOIN utterances u ON u.id = s.id AND NOT ({_NOT_KEPT})
             GROUP BY s.id HAVING count(*) > 1 OR u.n IS NOT NULL ORDER BY min(s.line) LIMIT 100"""  # noqa: S608 fixed texts
     )

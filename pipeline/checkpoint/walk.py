@@ -69,12 +69,12 @@ class Walk:
         return None if at < 0 else self._lines[at] + n - self._starts[at]
 
     def note_missed(self) -> None:
-        """Notes the known rows that were not found in temp.rest."""
+        """Notes the known rows that were not found in manifest.rest."""
         self._note(list(self._window.values()))
         self._window.clear()
         if not self._is_over:
             self._db.execute(
-                "INSERT INTO temp.rest SELECT n FROM utterances WHERE NOT vanished AND n > ?", (self._last,)
+                "INSERT INTO manifest.rest SELECT n FROM utterances WHERE NOT vanished AND n > ?", (self._last,)
             )
 
     def close(self) -> None:
@@ -94,4 +94,4 @@ class Walk:
             self._note([self._window.pop(id_) for id_ in oldest])
 
     def _note(self, found: list[tuple[int, Seen]]) -> None:
-        self._db.executemany("INSERT INTO temp.rest VALUES (?)", [(n,) for n, _ in found])
+        self._db.executemany("INSERT INTO manifest.rest VALUES (?)", [(n,) for n, _ in found])
