@@ -108,7 +108,7 @@ UPDATE utterances SET error = (SELECT error FROM failures f WHERE f.n = utteranc
 }
 
 # What of the manifest is not plainly as it was, and the numbers of known rows that no such row was found for. They live
-# in a database of their own, which SQLite takes away when it is let go: so a read-only checkpoint can be planned against,
+# in a database of their own, which SQLite takes away when it is let go: a read-only checkpoint can be planned against,
 # and nothing is spent on emptying tables.
 SCAN_TABLES = """
 ATTACH '' AS manifest;

@@ -115,7 +115,7 @@ class Checkpoint:
         with self._translated():
             found = self._db.execute(
                 f"""SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts FROM utterances
-                    WHERE selected AND ({ORDER}, n) > ({ORDER_OF}, ?2)
+                    WHERE selected AND {ORDER} >= {ORDER_OF} AND ({ORDER}, n) > ({ORDER_OF}, ?2)
                     ORDER BY {ORDER}, n LIMIT ?3""",  # noqa: S608 fixed texts
                 (*(after or (LONGER_THAN_ANY_S, 0)), limit),
             ).fetchall()
