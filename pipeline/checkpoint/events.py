@@ -132,7 +132,10 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
     if known is not None:
         before = msgspec.msgpack.decode(known[0], type=Failure)
         failure = msgspec.structs.replace(failure, first_seen=before.first_seen)
-    db.execute("INSERT OR REPLACE INTO failures VALUES (?, ?)", (event.n, msgspec.msgpack.encode(failure)))
+    db.execute(
+        "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
+        (event.n, msgspec.msgpack.encode(failure), failure.error, failure.first_seen.timestamp()),
+    )
     # a result without a row takes the stale transcript back at the next publishing
     db.execute(
         """INSERT OR REPLACE INTO results SELECT n, NULL FROM utterances

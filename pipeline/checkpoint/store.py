@@ -17,13 +17,16 @@ import msgspec
 
 from pipeline.checkpoint import plan
 from pipeline.checkpoint.events import Event, apply
-from pipeline.checkpoint.schema import State, connect, connect_to_read, transaction, unusable
+from pipeline.checkpoint.schema import ORDER, ORDER_OF, State, connect, connect_to_read, transaction, unusable
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
 JSONL_BYTES = "jsonl_bytes"
 """The fact that says how far transcripts.jsonl is committed."""
 CLOSED_JSONL = -1
 """Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
+LEARNED = "concurrency"
+"""The fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
+LONGER_THAN_ANY_S = 1e18
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,13 +112,16 @@ class Checkpoint:
             return counts
 
     def selected(self, after: tuple[float, int] | None, limit: int) -> list[Selected]:
-        """The next utterances to do, longest first. `after` is (expected_s, n) of the last one that was handed out."""
+        """The next utterances to do, in the order of `schema.ORDER`: about longest first.
+
+        `after` is (expected_s, n) of the last one that was handed out.
+        """
         with self._translated():
             found = self._db.execute(
-                """SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts FROM utterances
-                   WHERE selected AND (?1 IS NULL OR expected_s < ?1 OR (expected_s = ?1 AND n > ?2))
-                   ORDER BY expected_s DESC, n LIMIT ?3""",
-                (*(after or (None, None)), limit),
+                f"""SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts FROM utterances
+                    WHERE selected AND {ORDER} >= {ORDER_OF} AND ({ORDER}, n) > ({ORDER_OF}, ?2)
+                    ORDER BY {ORDER}, n LIMIT ?3""",  # noqa: S608 fixed texts
+                (*(after or (LONGER_THAN_ANY_S, 0)), limit),
             ).fetchall()
         return [
             Selected(
@@ -135,12 +141,13 @@ class Checkpoint:
 
         `surely` leaves out files that have a transcript under the settings of now: they may only look changed.
         """
+        first = "" if at_most is None else f"ORDER BY {ORDER}, n LIMIT {at_most:d}"
         with self._translated():
             [total] = self._db.execute(
-                """SELECT coalesce(sum(CASE WHEN ?2 AND known THEN 0 ELSE expected_s END), 0) FROM
-                   (SELECT expected_s, state = ?3 AND done_config IS config_hash AS known
-                    FROM utterances WHERE selected ORDER BY expected_s DESC LIMIT ?1)""",
-                (-1 if at_most is None else at_most, surely, State.CHANGED),
+                f"""SELECT coalesce(sum(CASE WHEN ?1 AND known THEN 0 ELSE expected_s END), 0) FROM
+                    (SELECT expected_s, state = ?2 AND done_config IS config_hash AS known
+                     FROM utterances WHERE selected {first})""",  # noqa: S608 fixed texts
+                (surely, State.CHANGED),
             ).fetchone()
         return float(total)
 
@@ -192,23 +199,41 @@ class Checkpoint:
             for (row,) in found:
                 yield decode(row)
 
+    def failing(self) -> list[tuple[Failure, int]]:
+        """Each class of failure with the number of utterances that it keeps from a transcript, the most first; as an
+        example the one that has failed for longest."""
+        with self._translated():
+            classes = self._db.execute(
+                "SELECT error, rows FROM failing WHERE rows ORDER BY rows DESC, error"
+            ).fetchall()
+            examples = [self._oldest(error) for error, _ in classes]
+        return [(example, count) for example, (_, count) in zip(examples, classes, strict=True) if example is not None]
+
+    def _oldest(self, error: str) -> Failure | None:
+        found = self._db.execute(
+            """SELECT f.row FROM failures f INDEXED BY oldest CROSS JOIN utterances u USING (n)
+               WHERE f.error = ? AND u.state IN (3, 4) AND NOT u.vanished ORDER BY f.first_seen LIMIT 1""",
+            (error,),
+        ).fetchone()
+        return None if found is None else msgspec.msgpack.decode(found[0], type=Failure)
+
     def totals(self) -> Totals:
         with self._translated():
             figures = self._db.execute(
-                """SELECT sum(state = 2), sum(state IN (3, 4)), sum(state IN (0, 1)), sum(state = 2 AND suspect),
-                          sum(CASE WHEN state = 2 THEN duration_s END),
-                          sum(CASE WHEN state = 2 THEN ref_words END), sum(CASE WHEN state = 2 THEN ref_errors END)
-                   FROM utterances WHERE NOT vanished"""
+                """SELECT sum(rows * (state = 2)), sum(rows * (state IN (3, 4))), sum(rows * (state IN (0, 1))),
+                          sum(rows * (state = 2 AND suspect)), sum(audio_us * (state = 2)),
+                          sum(ref_words * (state = 2)), sum(ref_errors * (state = 2))
+                   FROM tally WHERE NOT vanished"""
             ).fetchone()
-            [vanished] = self._db.execute("SELECT count(*) FROM utterances WHERE vanished").fetchone()
-        done, failed, left, suspect, audio_s, ref_words, ref_errors = (figure or 0 for figure in figures)
+            [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished").fetchone()
+        done, failed, left, suspect, audio_us, ref_words, ref_errors = figures
         return Totals(
             done=done,
             failed=failed,
             left=left,
             suspect=suspect,
             vanished=vanished,
-            audio_s=audio_s,
+            audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
             credits=float(self.fact("credits") or 0.0),

@@ -26,6 +26,8 @@ from pipeline.model import BadRow, Failure, Utterance
 BAD_ROWS_SHOWN = 50
 MAX_INT64 = (1 << 63) - 1
 _BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
+FILES_REMEMBERED = 4_096
+"""Rows that name the same recording mostly stand together: it is asked for its size once."""
 _COMPRESSED_BYTES_PER_S = 4_000
 """What a second of audio weighs, roughly: only order and progress depend on it."""
 
@@ -57,17 +59,18 @@ class ManifestRows:
     def __iter__(self) -> Iterator[ScannedRow]:
         """Each good row; bad ones are counted, and with `skip_bad_rows` come as failures."""
         config_hash = _ConfigHash(self._settings, self._request)
+        file_of = lru_cache(maxsize=FILES_REMEMBERED)(_file)
         for row in read_manifest(self.manifest):
             self._on_row()
             self.count += 1
             bad = row if isinstance(row, BadRow) else self._wrong_language(row)
             if bad is None:
                 assert isinstance(row, Utterance)  # noqa: S101 for the type checker
-                size, mtime_ns = _size_and_time(row.audio)
+                size, mtime_ns, length_s = file_of(row.audio)
                 yield ScannedRow(
                     utterance=row,
                     config_hash=config_hash.of(row),
-                    expected_s=_expected_s(row, size),
+                    expected_s=length_s if row.duration_s is None else row.duration_s,
                     size=size,
                     mtime_ns=mtime_ns,
                 )
@@ -150,11 +153,16 @@ class _ConfigHash:
         # not how long clips are, nor whether broken files are taken: what has a transcript would not get another one
         preparation = (PREPARATION_VERSION, audio.channels, audio.lead_silence_s, audio.upload == "opus")
 
+        @lru_cache(maxsize=256)
+        def beginning(language: str | None) -> bytes:
+            config = msgspec.to_builtins(request.config_for(language))
+            return msgspec.json.encode((speaker, request.model, config, preparation))[:-1]
+
         @lru_cache(maxsize=4096)
         def of(language: str | None, offset_s: float, duration_s: float | None, channel: int | None) -> str:
-            config = msgspec.to_builtins(request.config_for(language))
-            shape = (speaker, request.model, config, preparation, offset_s, duration_s, channel)
-            return hashlib.sha256(msgspec.json.encode(shape)).hexdigest()[:32]
+            # one array, whose beginning is the same for most rows, while their spans are not
+            span = msgspec.json.encode((offset_s, duration_s, channel))[1:]
+            return hashlib.sha256(beginning(language) + b"," + span).hexdigest()[:32]
 
         self._of = of
 
@@ -162,15 +170,12 @@ class _ConfigHash:
         return self._of(row.language, row.offset_s, row.duration_s, row.channel)
 
 
-def _size_and_time(audio: str) -> tuple[int | None, int | None]:
+def _file(audio: str) -> tuple[int | None, int | None, float]:
+    """A recording's size, its time and about how many seconds it has; None where there is no file."""
     try:
         found = os.stat(audio)  # noqa: PTH116 a Path object per row would cost more than the call
     except (OSError, ValueError):
-        return None, None
-    return found.st_size, min(found.st_mtime_ns, MAX_INT64)  # a clock may be set to the year 2400
-
-
-def _expected_s(row: Utterance, size: int | None) -> float:
-    if row.duration_s is not None:
-        return row.duration_s
-    return (size or 0) / _BYTES_PER_S.get(os.path.splitext(row.audio)[1].lower(), _COMPRESSED_BYTES_PER_S)  # noqa: PTH122
+        return None, None, 0.0
+    ending = os.path.splitext(audio)[1].lower()  # noqa: PTH122
+    length_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
+    return found.st_size, min(found.st_mtime_ns, MAX_INT64), length_s  # a clock may be set to the year 2400

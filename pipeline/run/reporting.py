@@ -5,7 +5,6 @@ Reads the checkpoint; writes OUT/summary.json and OUT/runs/<run_id>.json.
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Plan
+from pipeline.checkpoint.store import LEARNED
 from pipeline.durable import replacing
 from pipeline.errors import OutputError
-from pipeline.model import Failure
 from pipeline.report.figures import FailureClass, Figures
 
-if TYPE_CHECKING:  # `status` needs nothing of what sends
+if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
     from pipeline.run.planning import ManifestRows
     from pipeline.run.recorder import Recorder
-
-LEARNED = "concurrency"
-"""The checkpoint's fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,20 +93,13 @@ def write_summary(out: Path, figures: Figures) -> bytes:
 
 def failure_classes(checkpoint: Checkpoint) -> list[FailureClass]:
     """The failures by class, the largest first, each with the one that has failed for longest as an example."""
-    oldest: dict[str, Failure] = {}
-    counts: Counter[str] = Counter()
-    for failure in checkpoint.failures():
-        counts[failure.error] += 1
-        known = oldest.get(failure.error)
-        if known is None or failure.first_seen < known.first_seen:
-            oldest[failure.error] = failure
     return [
         FailureClass(
-            error=error,
+            error=example.error,
             count=count,
-            example_id=oldest[error].id,
-            example_message=oldest[error].message,
-            runs=checkpoint.runs_since(oldest[error].first_seen) + 1,
+            example_id=example.id,
+            example_message=example.message,
+            runs=checkpoint.runs_since(example.first_seen) + 1,
         )
-        for error, count in counts.most_common()
+        for example, count in checkpoint.failing()
     ]

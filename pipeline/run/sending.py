@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
+from pipeline.checkpoint.store import LEARNED
 from pipeline.config import Settings
 from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable
 from pipeline.exits import ExitStatus
@@ -26,7 +27,6 @@ from pipeline.run.control import Control
 from pipeline.run.feed import Feed
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder, price
-from pipeline.run.reporting import LEARNED
 from pipeline.sink import Sink
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import UsageError
 from pipeline.report.figures import FailureClass, Figures, length, plural
 from pipeline.report.hints import DEFAULT, HINTS
-from pipeline.run.rebuild import known_transcripts
-from pipeline.run.reporting import LEARNED, failure_classes
+from pipeline.run.reporting import failure_classes
 
 RUNS_SHOWN = 5
 
@@ -48,8 +48,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
     path = out / "checkpoint.sqlite"
-    with known_transcripts(out):
-        pass
+    if not path.exists() or not path.stat().st_size:
+        from pipeline.run.rebuild import known_transcripts  # looks into the parts, which takes long to load
+
+        with known_transcripts(out):
+            pass
     if not path.exists():
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
     with Checkpoint(path, only_read=True) as checkpoint:

@@ -98,9 +98,9 @@ def test_a_vanished_row_is_not_done_again_and_comes_back_as_it_was(mixed: Checkp
 
 
 def test_longest_first_and_in_batches(checkpoint: Checkpoint) -> None:
-    plan(checkpoint, [scanned(f"{n}", expected_s=float(n % 4)) for n in range(12)])
+    plan(checkpoint, [scanned(f"{n}", expected_s=20.0 * (n % 4)) for n in range(12)])
     everything = checkpoint.selected(None, 100)
-    assert [found.expected_s for found in everything] == sorted((float(n % 4) for n in range(12)), reverse=True)
+    assert [found.expected_s for found in everything] == sorted((20.0 * (n % 4) for n in range(12)), reverse=True)
     seen, after = [], None
     while batch := checkpoint.selected(after, 5):
         seen += batch

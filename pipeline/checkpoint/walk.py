@@ -1,0 +1,97 @@
+"""The manifest beside the known rows, both in their order: tells which rows are plainly as they were.
+
+Numbers follow the order in which rows came, and most manifests keep theirs or grow, so that a row's counterpart is
+found among the next few known ones without asking the index. One that is not found there may still be known: SQL
+decides.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from bisect import bisect_right
+
+from pipeline.checkpoint.schema import BAD_ROW
+
+AHEAD = 4_096
+"""Known rows looked at past the latest one that was found: more rows than this may vanish in a row."""
+MOST = 16_384
+"""Known rows in memory, some 8 MB: more rows than the difference may come in between."""
+PULLED = 256
+
+Seen = tuple[bytes, int | None, int | None, str]
+"""All that a row is compared by: the encoded row, the file's size and mtime_ns, config_hash."""
+
+
+class Walk:
+    """One pass over a manifest: `knows` for each row, then `note_missed` for the known rows that no row is."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._known = connection.execute(
+            """SELECT n, id, row, size, mtime_ns, config_hash FROM utterances
+               WHERE NOT vanished ORDER BY n"""
+        )
+        self._window: dict[str, tuple[int, Seen]] = {}
+        self._last = 0
+        """The number of the row pulled last."""
+        self._is_over = False
+        self._misses = 0
+        # lines by number, as (number, line) wherever a stretch begins in which both count on together
+        self._starts, self._lines = array("q"), array("q")
+        self._next_n = self._next_line = -1
+        self._pull()
+
+    def knows(self, id_: str, seen: Seen, line: int | None) -> bool:
+        """Whether the row is known and as it was; each known row answers once."""
+        found = self._window.get(id_)
+        if found is None:
+            self._misses += 1
+            if self._misses % PULLED == 0:
+                self._pull()
+            return False
+        n, before = found
+        if self._last - n < AHEAD and not self._is_over:
+            self._pull()
+        if before != seen or before[3] == BAD_ROW:
+            return False
+        del self._window[id_]
+        if line is not None:
+            if n != self._next_n or line != self._next_line:
+                self._starts.append(n)
+                self._lines.append(line)
+            self._next_n, self._next_line = n + 1, line + 1
+        return True
+
+    def line_of(self, n: int) -> int | None:
+        """Where a row stands that was known; None for manifests without lines."""
+        at = bisect_right(self._starts, n) - 1
+        return None if at < 0 else self._lines[at] + n - self._starts[at]
+
+    def note_missed(self) -> None:
+        """Notes the known rows that were not found in manifest.rest."""
+        self._note(list(self._window.values()))
+        self._window.clear()
+        if not self._is_over:
+            self._db.execute(
+                "INSERT INTO manifest.rest SELECT n FROM utterances WHERE NOT vanished AND n > ?", (self._last,)
+            )
+
+    def close(self) -> None:
+        """Lets go of the checkpoint: a statement that is still read from keeps SQLite from tidying up."""
+        self._known.close()
+
+    def _pull(self) -> None:
+        pulled = [] if self._is_over else self._known.fetchmany(PULLED)
+        for n, id_, *seen in pulled:
+            self._window[id_] = (n, (*seen,))
+        if len(pulled) < PULLED:
+            self._is_over = True
+        if pulled:
+            self._last = pulled[-1][0]
+        if len(self._window) > MOST:
+            oldest = [id_ for id_, _ in zip(self._window, range(PULLED), strict=False)]
+            self._note([self._window.pop(id_) for id_ in oldest])
+
+    def _note(self, found: list[tuple[int, Seen]]) -> None:
+        self._db.executemany("INSERT INTO manifest.rest VALUES (?)", [(n,) for n, _ in found])

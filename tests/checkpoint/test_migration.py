@@ -1,0 +1,148 @@
+"""Checkpoints of older schemas are brought to this one, and a run goes on from them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity
+from pipeline.checkpoint.schema import VERSION
+from pipeline.model import Failure, Utterance
+from tests.records import failure, scanned, transcript
+
+SINCE_2 = """
+    refresh       INTEGER NOT NULL DEFAULT 0"""
+INDEXES_SINCE_2 = """
+CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
+CREATE INDEX refresh  ON utterances (part) WHERE refresh;
+"""
+
+
+def tables(version: int) -> str:
+    """The tables as that version made them."""
+    return f"""
+CREATE TABLE utterances (
+    n             INTEGER PRIMARY KEY,
+    id            TEXT    NOT NULL UNIQUE,
+    row           BLOB    NOT NULL,
+    vanished      INTEGER NOT NULL DEFAULT 0,
+    state         INTEGER NOT NULL,
+    selected      INTEGER NOT NULL DEFAULT 0,
+    expected_s    REAL    NOT NULL,
+    size          INTEGER,
+    mtime_ns      INTEGER,
+    config_hash   TEXT    NOT NULL,
+    done_audio    TEXT,
+    done_config   TEXT,
+    duration_s    REAL,
+    suspect       INTEGER NOT NULL DEFAULT 0,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    ref_words     INTEGER NOT NULL DEFAULT 0,
+    ref_errors    INTEGER NOT NULL DEFAULT 0,
+    part          INTEGER{"," + SINCE_2 if version > 1 else ""}
+);
+CREATE INDEX selected ON utterances (expected_s DESC, n) WHERE selected;
+{INDEXES_SINCE_2 if version > 1 else ""}
+CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB);
+CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL);
+CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
+CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
+CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
+CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
+PRAGMA user_version = {version};
+"""
+
+
+ERRORS = {"passing": "ServerFault", "unsent": "AudioUnsupported"}
+# (id, state, vanished, suspect): 0 new, 1 changed, 2 done, 3 and 4 failed
+ROWS = (
+    ("new", 0, 0, 0),
+    ("done", 2, 0, 0),
+    ("odd", 2, 0, 1),
+    ("gone", 2, 1, 0),
+    ("passing", 3, 0, 0),
+    ("item", 4, 0, 0),
+    ("gone-item", 4, 1, 0),
+    ("mended", 1, 0, 0),
+    ("unsent", 4, 0, 0),
+)
+
+
+def make(path: Path, version: int) -> None:
+    with sqlite3.connect(path) as db:
+        db.executescript(tables(version))
+        for n, (name, state, vanished, suspect) in enumerate(ROWS, 1):
+            done = ("a1", "c1", 2.25) if state == 2 else (None, None, None)
+            db.execute(
+                """INSERT INTO utterances (n, id, row, state, vanished, suspect, expected_s, size, mtime_ns,
+                   config_hash, done_audio, done_config, duration_s, ref_words, ref_errors, part, attempts)
+                   VALUES (?,?,?,?,?,?,1.0,100,1,'c1',?,?,?,?,?,?,?)""",
+                (
+                    n,
+                    name,
+                    row(name),
+                    state,
+                    vanished,
+                    suspect,
+                    *done,
+                    *((10, 1, 1) if state == 2 else (0, 0, None)),
+                    int(state > 2 and name != "unsent"),
+                ),  # fmt: skip
+            )
+            if state in (1, 3, 4):
+                one = failure(name, retryable=state == 3, error=ERRORS.get(name, "AudioRefused"))
+                db.execute("INSERT INTO failures VALUES (?, ?)", (n, msgspec.msgpack.encode(one)))
+        db.execute("INSERT INTO facts VALUES ('credits', 12.5)")
+
+
+def row(name: str) -> bytes:
+    return msgspec.msgpack.encode(Utterance(id=name, audio=f"/audio/{name}"))
+
+
+def told(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
+    return {example.error: (example.id, count) for example, count in checkpoint.failing()}
+
+
+@pytest.mark.parametrize("only_read", [False, True])
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, only_read: bool) -> None:
+    make(path := tmp_path / "checkpoint.sqlite", version)
+    with Checkpoint(path, only_read=only_read) as checkpoint:
+        totals = checkpoint.totals()
+        assert (totals.done, totals.failed, totals.left, totals.suspect, totals.vanished) == (2, 3, 2, 1, 2)
+        assert (totals.audio_s, totals.ref_words, totals.ref_errors, totals.credits) == (4.5, 20, 2, 12.5)
+        assert told(checkpoint) == {
+            "ServerFault": ("passing", 1), "AudioRefused": ("item", 1), "AudioUnsupported": ("unsent", 1)
+        }  # fmt: skip
+        assert [found.id for found in checkpoint.failures()] == ["item", "passing", "unsent"]
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (version if only_read else VERSION,)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) -> None:
+    make(path := tmp_path / "checkpoint.sqlite", version)
+    with Checkpoint(path) as checkpoint:
+        rows = [scanned(name) for name, _, _, _ in ROWS if name != "odd"]
+        assert checkpoint.scan(rows) == []
+        plan = checkpoint.merge(())
+        assert (plan.rows, plan.new, plan.changed, plan.done, plan.failed, plan.vanished) == (8, 1, 1, 2, 4, 1)
+        n = {one.utterance.id: one.n for one in checkpoint.selected(None, 100)}
+        # what the older version could not send may be sendable now
+        assert set(n) == {"new", "mended", "passing", "unsent"}
+        checkpoint.apply(
+            [Finished(n=n[name], transcript=transcript(name, audio_hash=name)) for name in ("new", "passing")]
+        )
+        again: Failure = failure("mended", error="DecodeFailed")
+        checkpoint.apply([Failed(n=n["mended"], failure=again)])
+        assert told(checkpoint) == {
+            "AudioRefused": ("item", 2), "AudioUnsupported": ("unsent", 1), "DecodeFailed": ("mended", 1)
+        }  # fmt: skip
+        totals = checkpoint.totals()
+        assert (totals.done, totals.failed, totals.left, totals.vanished) == (4, 4, 0, 1)
+        twin = checkpoint.twin(Identity(audio_hash="a1", config_hash="c1"))
+        assert twin is not None
+        assert twin.part == 1
