@@ -90,7 +90,7 @@ def make(path: Path, version: int) -> None:
                     *done,
                     *((10, 1, 1) if state == 2 else (0, 0, None)),
                     int(state > 2 and name != "unsent"),
-                ),  # fmt: skip
+                ),
             )
             if state in (1, 3, 4):
                 one = failure(name, retryable=state == 3, error=ERRORS.get(name, "AudioRefused"))
@@ -115,8 +115,10 @@ def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, onl
         assert (totals.done, totals.failed, totals.left, totals.suspect, totals.vanished) == (2, 3, 2, 1, 2)
         assert (totals.audio_s, totals.ref_words, totals.ref_errors, totals.credits) == (4.5, 20, 2, 12.5)
         assert told(checkpoint) == {
-            "ServerFault": ("passing", 1), "AudioRefused": ("item", 1), "AudioUnsupported": ("unsent", 1)
-        }  # fmt: skip
+            "ServerFault": ("passing", 1),
+            "AudioRefused": ("item", 1),
+            "AudioUnsupported": ("unsent", 1),
+        }
         assert [found.id for found in checkpoint.failures()] == ["item", "passing", "unsent"]
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (version if only_read else VERSION,)
@@ -139,8 +141,10 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         again: Failure = failure("mended", error="DecodeFailed")
         checkpoint.apply([Failed(n=n["mended"], failure=again)])
         assert told(checkpoint) == {
-            "AudioRefused": ("item", 2), "AudioUnsupported": ("unsent", 1), "DecodeFailed": ("mended", 1)
-        }  # fmt: skip
+            "AudioRefused": ("item", 2),
+            "AudioUnsupported": ("unsent", 1),
+            "DecodeFailed": ("mended", 1),
+        }
         totals = checkpoint.totals()
         assert (totals.done, totals.failed, totals.left, totals.vanished) == (4, 4, 0, 1)
         twin = checkpoint.twin(Identity(audio_hash="a1", config_hash="c1"))
