@@ -7,6 +7,7 @@ sent as spans of what was decoded: one clip per span and channel, no longer than
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Hashable
 from itertools import pairwise
@@ -22,6 +23,8 @@ from pipeline.audio.spool import Spool
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnsupported
 from pipeline.model import Clip, Utterance
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
@@ -69,7 +72,9 @@ class Preparation:
 
         async def decode(target: str) -> Decoded:
             job = Decode(path=found.path, target=target, channels=which, allow_truncated=settings.allow_truncated)
-            return await self._decoders.decode(job, size_bytes=probe.size_bytes)
+            decoded = await self._decoders.decode(job, size_bytes=probe.size_bytes)
+            log.info("decoded %s: %.1f s, %d tracks", found.path, decoded.duration_s, len(decoded.tracks))
+            return decoded
 
         expected_bytes = int(probe.duration_s * RATE) * BYTES * tracks
         decoded = await self._spool.hold(key, expected_bytes, decode)
