@@ -151,16 +151,21 @@ class Checkpoint:
             ).fetchone()
         return float(total)
 
-    def twin(self, identity: Identity) -> Placed | None:
-        """An utterance whose transcript answers to this very audio and these settings; None where there is none."""
+    def twins(self, identities: Iterable[Identity]) -> dict[Identity, Placed]:
+        """For those identities that have one, an utterance whose transcript answers to this very audio and these
+        settings."""
+        found = {}
         with self._translated():
-            found = self._db.execute(
-                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
-                   WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)
-                   LIMIT 1""",
-                (identity.audio_hash, identity.config_hash),
-            ).fetchone()
-        return None if found is None else _placed(found)
+            for identity in identities:
+                row = self._db.execute(
+                    """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                       WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)
+                       LIMIT 1""",
+                    (identity.audio_hash, identity.config_hash),
+                ).fetchone()
+                if row is not None:
+                    found[identity] = _placed(row)
+        return found
 
     def answered_clips(self, n: int, key: str) -> list[ClipResult]:
         """Clips of an utterance that were answered in earlier runs, for the identity that `key` stands for."""

@@ -147,6 +147,7 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         }
         totals = checkpoint.totals()
         assert (totals.done, totals.failed, totals.left, totals.vanished) == (4, 4, 0, 1)
-        twin = checkpoint.twin(Identity(audio_hash="a1", config_hash="c1"))
+        identity = Identity(audio_hash="a1", config_hash="c1")
+        twin = checkpoint.twins([identity]).get(identity)
         assert twin is not None
         assert twin.part == 1
