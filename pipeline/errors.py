@@ -10,7 +10,7 @@ GradiumBatchError
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
     │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTruncated · AudioEmpty (nothing sent)
-    │   ├── BadManifestRow                                                                  (nothing sent)
+    │   ├── SpanOutside · BadManifestRow                                                    (nothing sent)
     │   └── AudioRefused   the service says no to this audio
     │       └── RepeatedStreamError
     ├── PassingError       may go well next time: retried with backoff
@@ -127,6 +127,10 @@ class AudioTruncated(ItemError):
 
 class AudioEmpty(ItemError):
     """The file holds no samples."""
+
+
+class SpanOutside(ItemError):
+    """The row asks for a time or a channel that its recording does not have."""
 
 
 class BadManifestRow(ItemError):

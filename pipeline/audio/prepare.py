@@ -21,7 +21,7 @@ from pipeline.audio.look import Look
 from pipeline.audio.probe import Probe
 from pipeline.audio.spool import Spool
 from pipeline.config.settings import AudioSettings
-from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnsupported
+from pipeline.errors import SpanOutside
 from pipeline.model import Clip, Utterance
 
 log = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> 
     channels = probe.channels
     if utterance.channel is not None:
         if utterance.channel >= channels > 0:
-            raise AudioUnsupported(
+            raise SpanOutside(
                 f"the row asks for channel {utterance.channel}, counted from 0; the recording has {channels}"
             )
         return utterance.channel
@@ -218,13 +218,13 @@ def _span(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tu
     start = round(utterance.offset_s * RATE)
     flags = decoded.flags
     if start >= whole:
-        raise AudioEmpty(_outside("begins", start, whole))
+        raise SpanOutside(_outside("begins", start, whole))
     if utterance.duration_s is None:
         return start, whole - start, flags
     wanted = round(utterance.duration_s * RATE)
     if start + wanted > whole + round(ROW_TOLERANCE_S * RATE):
         if not settings.allow_truncated:
-            raise AudioTruncated(
+            raise SpanOutside(
                 f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
             )
         flags = tuple(dict.fromkeys((*flags, "truncated")))

@@ -68,8 +68,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             _apply_sent(db, event.attempt)
         case ClipAnswered():
             db.execute(
-                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)",
-                (event.n, event.result.clip, event.key, msgspec.msgpack.encode(event.result)),
+                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?)",
+                (event.n, event.result.clip, event.key, msgspec.msgpack.encode(event.result), event.result.credits),
             )
         case Finished():
             _apply_finished(db, event)

@@ -44,7 +44,9 @@ class State(IntEnum):
 
 
 # Answered clips of utterances that have several and no transcript yet; `key` is what an answer answers to.
-CLIPS = "CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (n, clip));\n"
+CLIPS = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL, credits REAL NOT NULL,
+    PRIMARY KEY (n, clip));
+"""
 
 ORDER_OF = "-CAST(?1 / 15 AS INTEGER)"
 ORDER = ORDER_OF.replace("?1", "expected_s")

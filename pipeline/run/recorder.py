@@ -137,6 +137,7 @@ class Recorder:
         if leader.several:
             events.append(ClipAnswered(n=leader.selected.n, key=leader.identity.key, result=result))
             share = leader.share(clip)
+            self.audio_s += share * leader.duration_s
             self._progress.heard(expected_s=share * leader.selected.expected_s, audio_s=share * leader.duration_s)
         if leader.settled:
             self._settle(leader, *events)
@@ -170,7 +171,7 @@ class Recorder:
             finished_at=datetime.now(UTC),
         )
         self.transcribed += 1
-        self.audio_s += leader.duration_s
+        self.audio_s += 0.0 if leader.several else leader.duration_s
         self._finish(selected, retold(transcript, utterance), *events)
         already = leader.duration_s if leader.several else 0.0
         self._progress.ended(
