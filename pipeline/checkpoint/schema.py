@@ -56,7 +56,7 @@ CREATE TABLE open_attempts (
     credits REAL    NOT NULL,
     row     BLOB    NOT NULL,
     PRIMARY KEY (id, clip, attempt)
-) WITHOUT ROWID;
+);
 """
 
 ORDER_OF = "-CAST(?1 / 15 AS INTEGER)"

@@ -195,7 +195,9 @@ class Checkpoint:
         """Makes attempts of the requests whose end no run has seen, all in one transaction; returns them."""
         decode = msgspec.msgpack.Decoder(Attempt).decode
         with self._transaction():
-            attempts = [decode(row) for (row,) in self._db.execute("SELECT row FROM open_attempts").fetchall()]
+            attempts = [
+                decode(row) for (row,) in self._db.execute("SELECT row FROM open_attempts ORDER BY rowid").fetchall()
+            ]
             for attempt in attempts:
                 apply(self._db, Sent(attempt=attempt))
         return attempts
