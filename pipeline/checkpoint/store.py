@@ -16,7 +16,7 @@ from typing import Self
 import msgspec
 
 from pipeline.checkpoint import plan
-from pipeline.checkpoint.events import Event, apply
+from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.schema import ORDER, ORDER_OF, State, connect, connect_to_read, transaction, unusable
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
@@ -201,6 +201,17 @@ class Checkpoint:
             for event in events:
                 apply(self._db, event)
 
+    def end_open_attempts(self) -> list[Attempt]:
+        """Makes attempts of the requests whose end no run has seen, all in one transaction; returns them."""
+        decode = msgspec.msgpack.Decoder(Attempt).decode
+        with self._transaction():
+            attempts = [
+                decode(row) for (row,) in self._db.execute("SELECT row FROM open_attempts ORDER BY rowid").fetchall()
+            ]
+            for attempt in attempts:
+                apply(self._db, Sent(attempt=attempt))
+        return attempts
+
     # -- figures ----------------------------------------------------------------------------------------------------
 
     def failures(self) -> Iterator[Failure]:
@@ -241,6 +252,7 @@ class Checkpoint:
                    FROM tally WHERE NOT vanished"""
             ).fetchone()
             [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished").fetchone()
+            [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
         done, failed, left, suspect, audio_us, ref_words, ref_errors = figures
         return Totals(
             done=done,
@@ -251,7 +263,7 @@ class Checkpoint:
             audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
-            credits=float(self.fact("credits") or 0.0),
+            credits=float(self.fact("credits") or 0.0) + in_flight,
         )
 
     def last_runs(self, limit: int) -> list[tuple[str, str, bytes | None]]:

@@ -114,6 +114,7 @@ class _Run:
         plan = await self._plan()
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
+            await self.recorder.end_open_attempts()
             await self.publisher.tidy()
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             await self.publisher.refresh()

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, Started
 from pipeline.checkpoint.schema import VERSION
 from pipeline.model import Failure, Utterance
-from tests.records import failure, scanned, transcript
+from tests.records import attempt, failure, scanned, transcript
 
 SINCE_2 = """
     refresh       INTEGER NOT NULL DEFAULT 0"""
@@ -72,6 +72,12 @@ ROWS = (
 
 
 def make(path: Path, version: int) -> None:
+    if version == 3:  # what came of version 2, before requests in flight were noted
+        make(path, 2)
+        Checkpoint(path).__exit__(None, None, None)
+        with sqlite3.connect(path) as db:
+            db.executescript("DROP TABLE open_attempts; PRAGMA user_version = 3;")
+        return
     with sqlite3.connect(path) as db:
         db.executescript(tables(version))
         for n, (name, state, vanished, suspect) in enumerate(ROWS, 1):
@@ -107,7 +113,7 @@ def told(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("only_read", [False, True])
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, only_read: bool) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path, only_read=only_read) as checkpoint:
@@ -124,7 +130,7 @@ def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, onl
         assert db.execute("PRAGMA user_version").fetchone() == (version if only_read else VERSION,)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path) as checkpoint:
@@ -151,3 +157,5 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         twin = checkpoint.twins([identity]).get(identity)
         assert twin is not None
         assert twin.part == 1
+        checkpoint.apply([Started(attempt=attempt("item"))])
+        assert checkpoint.end_open_attempts() == [attempt("item")]
