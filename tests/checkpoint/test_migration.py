@@ -90,7 +90,7 @@ def make(path: Path, version: int) -> None:
                     *done,
                     *((10, 1, 1) if state == 2 else (0, 0, None)),
                     int(state > 2 and name != "unsent"),
-                ),  # fmt: skip
+                ),
             )
             if state in (1, 3, 4):
                 one = failure(name, retryable=state == 3, error=ERRORS.get(name, "AudioRefused"))
