@@ -4,7 +4,7 @@ GradiumBatchError
 ├── UsageError             the user's to mend; nothing was sent
 │   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
-│   ├── OutputError · CheckpointError · LocalServerError
+│   ├── OutputError · CheckpointError · DamagedCheckpoint · LocalServerError
 │   └── EndpointUnreachable · ServiceOut · BalanceTooLow
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
@@ -56,6 +56,10 @@ class OutputError(RunError):
 
 class CheckpointError(RunError):
     """The checkpoint cannot be used."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """The checkpoint is gone or cannot be read any more: what is in it must be had from elsewhere."""
 
 
 class LocalServerError(RunError):

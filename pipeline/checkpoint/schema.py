@@ -26,7 +26,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.checkpoint.counted import COUNT_ALL, COUNTED
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, DamagedCheckpoint
 from pipeline.model import Failure
 
 VERSION = 4
@@ -225,7 +225,7 @@ def unusable(path: Path, error: Exception) -> CheckpointError:
     """What to say of a checkpoint that SQLite cannot work with: a full disk is mended otherwise than a damaged file."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CheckpointError(
+        return DamagedCheckpoint(
             f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "
             f"run gradium-batch rebuild {path.parent}, which makes a new one from them"
         )

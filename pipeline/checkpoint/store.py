@@ -15,8 +15,9 @@ from typing import Self
 
 import msgspec
 
-from pipeline.checkpoint import plan
+from pipeline.checkpoint import adopting, plan
 from pipeline.checkpoint.events import Event, Sent, apply
+from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.schema import ORDER, ORDER_OF, State, connect, connect_to_read, transaction, unusable
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
@@ -26,6 +27,10 @@ CLOSED_JSONL = -1
 """Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
 LEARNED = "concurrency"
 """The fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
+FORMATS = "formats"
+"""The fact that says in which formats the output was begun."""
+MANIFEST = "manifest"
+"""The fact that says which manifest a default output serves."""
 LONGER_THAN_ANY_S = 1e18
 
 
@@ -354,19 +359,38 @@ class Checkpoint:
 
     # -- rebuilding -------------------------------------------------------------------------------------------------
 
-    def adopt(self, utterances: Sequence[Utterance]) -> list[int | None]:
-        """Takes utterances in that the output has and this new checkpoint does not: their numbers, None for one that it
-        has already. They count as vanished until a manifest names them, and their files as never seen."""
-        numbers: list[int | None] = []
+    def adopt_known(self, rows: Iterable[Known]) -> None:
+        """Takes in the utterances that an old checkpoint knew, none of them as done."""
         with self._transaction():
-            for utterance in utterances:
-                added = self._db.execute(
-                    """INSERT OR IGNORE INTO utterances (id, row, state, expected_s, config_hash, vanished)
-                       VALUES (?, ?, ?, 0, '-', 1)""",
-                    (utterance.id, msgspec.msgpack.encode(utterance), State.NEW),
-                )
-                numbers.append(added.lastrowid if added.rowcount else None)
-        return numbers
+            adopting.adopt_known(self._db, rows)
+
+    def adopt_transcribed(self, utterances: Sequence[Utterance]) -> list[tuple[int, bool]]:
+        """Takes in utterances that a transcript was found for: (n, whether it had one already)."""
+        with self._transaction():
+            return adopting.adopt_transcribed(self._db, utterances)
+
+    def adopt_failures(self, failures: Iterable[Failure]) -> None:
+        """Takes in why utterances have no transcript; the first that is told of an utterance stands."""
+        with self._transaction():
+            adopting.adopt_failures(self._db, failures)
+
+    def forget_unexplained(self) -> None:
+        """Has utterances done anew that failed, and nobody can say why."""
+        with self._transaction():
+            adopting.forget_unexplained(self._db)
+
+    def number_of(self, id_: str) -> int | None:
+        """The number of an utterance that is known."""
+        with self._translated():
+            found = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
+        return None if found is None else int(found[0])
+
+    def check_integrity(self) -> None:
+        """Raises DamagedCheckpoint where SQLite finds anything wrong with the file."""
+        with self._translated():
+            [found] = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise unusable(self.path, sqlite3.DatabaseError(found))
 
     # -- transactions -----------------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
     path = out / "checkpoint.sqlite"
     if not path.exists() or not path.stat().st_size:
-        from pipeline.run.rebuild import known_transcripts  # looks into the parts, which takes long to load
+        from pipeline.run.soundness import known_transcripts  # looks into the parts, which takes long to load
 
         with known_transcripts(out):
             pass
