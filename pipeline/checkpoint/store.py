@@ -181,12 +181,7 @@ class Checkpoint:
     def waiting_clips(self, *, selected: bool = False) -> tuple[int, float]:
         """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
         with self._translated():
-            count, credits_ = self._db.execute(
-                """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
-                   WHERE c.key LIKE '%:' || u.config_hash AND NOT u.vanished AND (u.selected OR NOT ?)""",
-                (selected,),
-            ).fetchone()
-        return int(count), float(credits_)
+            return plan.waiting_clips(self._db, selected=selected)
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part."""

@@ -127,7 +127,7 @@ def test_a_failed_clip_costs_that_clip_only(tmp_path: Path, out: Path) -> None:
 def test_a_stopped_run_keeps_the_answered_clips(tmp_path: Path, out: Path) -> None:
     said = talk(60, seed=4)
     write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))
-    args = ("run", tmp_path / "audio", "--out", out, "--concurrency", "1", "--set", "audio.max_clip_s=10")
+    args = ("run", tmp_path / "audio", "--out", out, "--set", "audio.max_clip_s=10", "--concurrency", "1")
     with start_server(recognizer=RECOGNIZER, latency_s=0.2) as server:
         process = start_batch(*args, server=server)
         deadline = time.monotonic() + 30
@@ -135,6 +135,10 @@ def test_a_stopped_run_keeps_the_answered_clips(tmp_path: Path, out: Path) -> No
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
         assert finish(process).exit == 143
+        kept = json.loads(batch("check", tmp_path / "audio", "--out", out, "--json", *args[4:6], server=server).stdout)
+        told = json.loads(batch("status", out, "--json").stdout)
+        assert kept["answered_clips"] == told["waiting_clips"] == server.stats()["answered"]
+        assert kept["credits"] + told["waiting_credits"] == pytest.approx(180, abs=0.1)
         answered = server.stats()["answered"]
         assert batch(*args, server=server).exit == 0
         row = row_of(out, "long.wav")
