@@ -172,10 +172,10 @@ class Checkpoint:
                     found[identity] = _placed(row)
         return found
 
-    def answered_clips(self, n: int, key: str) -> list[ClipResult]:
-        """Clips of an utterance that were answered in earlier runs, for the identity that `key` stands for."""
+    def answered_clips(self, key: str) -> list[ClipResult]:
+        """Clips that were answered for the identity that `key` stands for, whichever utterance they were sent for."""
         with self._translated():
-            found = self._db.execute("SELECT row FROM clips WHERE n = ? AND key = ?", (n, key)).fetchall()
+            found = self._db.execute("SELECT row FROM clips WHERE key = ?", (key,)).fetchall()
         return [msgspec.msgpack.decode(row, type=ClipResult) for (row,) in found]
 
     def waiting_clips(self, *, selected: bool = False) -> tuple[int, float]:

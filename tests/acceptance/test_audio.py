@@ -309,3 +309,31 @@ def test_a_disk_that_fills_up_while_decoding_stops_the_run_and_blames_no_recordi
     assert errors_of(out) == {}
     assert run(server, tmp_path / "audio", out).exit == 0
     assert_words(row_of(out, "a.flac"), said)
+
+
+def test_a_renamed_recording_takes_its_answered_clips_along(tmp_path: Path, out: Path) -> None:
+    said = talk(60, seed=15)
+    path = write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))
+    args = ("run", tmp_path / "audio", "--out", out, "--set", "audio.max_clip_s=10")
+    refuse = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nafter_requests = 2\nuntil_requests = 3'
+    with start_server(recognizer=RECOGNIZER, faults=refuse) as server:
+        assert batch(*args, server=server).exit == 3
+        sent = server.stats()["requests"]
+        path.rename(path.with_name("renamed.wav"))
+        assert batch(*args, server=server).exit == 0
+        assert server.stats()["requests"] == sent + 1
+        assert_words(row_of(out, "renamed.wav"), said)
+
+
+def test_a_recording_that_goes_on_in_stereo_is_heard_on_both_sides(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    first, second = talk(10, seed=16), talk(10, seed=17)
+    sound, silence = beeps(second, 10, 24_000), np.zeros(240_000, np.float32)
+    mono = write(tmp_path / "mono.mp3", beeps(first, 10, 24_000), subtype="MPEG_LAYER_III")
+    stereo = write(tmp_path / "stereo.mp3", silence, sound, subtype="MPEG_LAYER_III")
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio/both.mp3").write_bytes(mono.read_bytes() + stereo.read_bytes())
+    result = run(server, tmp_path / "audio", out)
+    assert result.exit == 0, result.stderr
+    assert row_of(out, "both.mp3")["text"] == f"{texts(first)} {texts(second)}"
