@@ -24,6 +24,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "note results": (pipeline.checkpoint.store.Checkpoint, "results_published"),
     "note attempts": (pipeline.checkpoint.store.Checkpoint, "attempts_published"),
     "commit": (pipeline.checkpoint.store.Checkpoint, "apply"),
+    "end open attempts": (pipeline.checkpoint.store.Checkpoint, "end_open_attempts"),
 }
 
 

@@ -29,6 +29,7 @@ from tests.servers import RunningServer, start_server
 
 HOURS = float(os.environ.get("HOURS", "3"))
 SAMPLE = Path(__file__).parents[1] / "manifests"
+LOCAL = SAMPLE.parent / "configs/local.toml"
 RATE = 24_000
 FRAME_S = 0.08
 BLOCK_S = 60.0
@@ -113,6 +114,7 @@ def speaking(path: Path, seconds: float, alone: dict[str, dict[str, Any]]) -> tu
 def killed_and_resumed(server: RunningServer, folder: Path, out: Path, kill_after: int) -> dict[str, Any]:
     """Runs the command, kills it after so many answers, runs it again; returns the row and what it took."""
     command = [*COMMAND, "run", str(folder), "--out", str(out), "--concurrency", "4", "--progress", "off"]
+    command += ["--config", str(LOCAL)]  # patience for a recognizer that hears a whole clip before it answers
     before = server.stats()["answered"]
     peaks = []
     for last in (False, True):

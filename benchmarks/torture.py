@@ -1,6 +1,7 @@
 """kill -9 at 100 random moments of a run over 500 items, and at each step of publishing: nothing lost or doubled.
 
-A reader looks at the parts all the time. Prints what was repeated, and fails loudly when a promise is broken.
+A reader looks at the parts all the time, and the spend ledger is held against what the server counted. Prints what was
+repeated, and fails loudly when a promise is broken.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from benchmarks.crash_at import STEPS
-from tests.batch import COMMAND, Corpus, batch, environment, jsonl_rows_of, rows_of
+from pipeline.checkpoint import Checkpoint
+from tests.batch import COMMAND, Corpus, batch, environment, jsonl_rows_of, rows_of, table_of
 from tests.servers import RunningServer, start_server
 
 ITEMS, KILLS, IN_FLIGHT = 500, 100, 4
@@ -69,13 +71,29 @@ def verdict(name: str, server: RunningServer, out: Path, corpus: Corpus, reader:
     answered = server.stats()["answered"]
     repeated, allowed = answered - len(corpus.texts), kills * (IN_FLIGHT + IN_FLIGHT * WINDOW_S / LATENCY_S)
     exact = rows_of(out) == jsonl_rows_of(out) == corpus.texts
-    good = last.exit == 0 and exact and not reader.faults and repeated <= allowed
+    told, good_ledger = ledger(server, out, corpus, kills)
+    good = last.exit == 0 and exact and not reader.faults and repeated <= allowed and good_ledger
     print(
         f"{name}: {len(corpus.texts)} items, {kills} kills, {answered} answered, {repeated} repeated "
-        f"(allowed {allowed:.0f}), {reader.looks} looks, {'as promised' if good else f'BROKEN {reader.faults[:3]}'}"
+        f"(allowed {allowed:.0f}), {reader.looks} looks, {told}, "
+        f"{'as promised' if good else f'BROKEN {reader.faults[:3]}'}"
     )
     if not good:
         raise SystemExit(1)
+
+
+def ledger(server: RunningServer, out: Path, corpus: Corpus, kills: int) -> tuple[str, bool]:
+    """The ledger in figures, and whether it has each request once and every one but those of a window for each kill."""
+    rows, requests = table_of(out, "attempts").to_pylist(), server.stats()["requests"]
+    cut = sum(row["outcome"] == "CutOff" for row in rows)
+    window = kills * IN_FLIGHT * WINDOW_S / LATENCY_S
+    once = len({(row["run_id"], row["id"], row["clip"], row["attempt"]) for row in rows}) == len(rows)
+    complete = {row["id"] for row in rows if row["outcome"] == "ok"} == corpus.texts.keys()
+    with Checkpoint(out / "checkpoint.sqlite", only_read=True) as checkpoint:
+        spent = checkpoint.totals().credits
+    adds_up = abs(spent - sum(row["credits"] for row in rows)) < 1e-6
+    told = f"{requests} requests and {len(rows)} in the ledger ({cut} cut off, off by at most {window:.0f} allowed)"
+    return told, once and complete and adds_up and cut > 0 and abs(requests - len(rows)) <= window
 
 
 def random_moments(base: Path) -> None:

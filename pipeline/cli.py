@@ -232,21 +232,24 @@ def status(out: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-def rebuild(out: Path) -> None:
+@click.option("--force", is_flag=True, help="Make it also where nothing is wrong with the one there is.")
+def rebuild(out: Path, force: bool) -> None:
     """Make a new checkpoint for the output folder OUT from the files in it, when the old one is damaged or gone.
 
     Whatever is in the transcripts is then known to be done and is not sent again; the old checkpoint is kept aside.
+    Where a run would just go on there is nothing to rebuild, and nothing is touched (exit 2).
     """
     with _Sentences():
         from pipeline.run.rebuild import rebuild as rebuild_output
 
-        made = rebuild_output(out)
+        made = rebuild_output(out, force=force)
         click.echo(
             f"{made.transcripts:,} transcripts are known again ({made.salvaged:,} of them from the old checkpoint), "
             f"{made.credits:,.0f} credits spent" + (f"; the old checkpoint is {made.old}" if made.old else "")
         )
+        click.echo(f"also kept: {made.failed:,} failed, {made.clips:,} answered clips, {made.runs:,} earlier runs")
         for path in made.damaged:
-            click.echo(f"a part that could not be read was renamed to {path}")
+            click.echo(f"a file that could not be read is kept as {path}")
 
 
 @main.command()

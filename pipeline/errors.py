@@ -4,13 +4,13 @@ GradiumBatchError
 ├── UsageError             the user's to mend; nothing was sent
 │   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
-│   ├── OutputError · CheckpointError · LocalServerError
+│   ├── OutputError · CheckpointError · DamagedCheckpoint · LocalServerError
 │   └── EndpointUnreachable · ServiceOut · BalanceTooLow
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
     │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTruncated · AudioEmpty (nothing sent)
-    │   ├── BadManifestRow                                                                  (nothing sent)
+    │   ├── SpanOutside · BadManifestRow                                                    (nothing sent)
     │   └── AudioRefused   the service says no to this audio
     │       └── RepeatedStreamError
     ├── PassingError       may go well next time: retried with backoff
@@ -56,6 +56,10 @@ class OutputError(RunError):
 
 class CheckpointError(RunError):
     """The checkpoint cannot be used."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """The checkpoint is gone or cannot be read any more: what is in it must be had from elsewhere."""
 
 
 class LocalServerError(RunError):
@@ -127,6 +131,10 @@ class AudioTruncated(ItemError):
 
 class AudioEmpty(ItemError):
     """The file holds no samples."""
+
+
+class SpanOutside(ItemError):
+    """The row asks for a time or a channel that its recording does not have."""
 
 
 class BadManifestRow(ItemError):

@@ -8,7 +8,7 @@ from pipeline.audio.decoded import RATE
 from pipeline.audio.prepare import channels_of, longest_samples
 from pipeline.audio.probe import probe
 from pipeline.config.settings import AudioSettings
-from pipeline.errors import AudioEmpty
+from pipeline.errors import SpanOutside
 from pipeline.model import Utterance
 
 UNTOLD_BYTES_PER_S = 8_000
@@ -32,7 +32,7 @@ def estimate(utterance: Utterance, settings: AudioSettings) -> Estimate:
     length_s = found.duration_s or found.size_bytes / UNTOLD_BYTES_PER_S
     left_s = length_s - utterance.offset_s
     if left_s <= 0:
-        raise AudioEmpty(f"the row begins at {utterance.offset_s:g} s, the recording ends at {length_s:.2f} s")
+        raise SpanOutside(f"the row begins at {utterance.offset_s:g} s, the recording ends at {length_s:.2f} s")
     audio_s = left_s if utterance.duration_s is None else min(left_s, utterance.duration_s)
     clips = 1
     if audio_s > settings.max_clip_s:

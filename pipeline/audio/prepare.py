@@ -7,6 +7,7 @@ sent as spans of what was decoded: one clip per span and channel, no longer than
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Hashable
 from itertools import pairwise
@@ -20,8 +21,10 @@ from pipeline.audio.look import Look
 from pipeline.audio.probe import Probe
 from pipeline.audio.spool import Spool
 from pipeline.config.settings import AudioSettings
-from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnsupported
+from pipeline.errors import SpanOutside
 from pipeline.model import Clip, Utterance
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
@@ -69,7 +72,9 @@ class Preparation:
 
         async def decode(target: str) -> Decoded:
             job = Decode(path=found.path, target=target, channels=which, allow_truncated=settings.allow_truncated)
-            return await self._decoders.decode(job, size_bytes=probe.size_bytes)
+            decoded = await self._decoders.decode(job, size_bytes=probe.size_bytes)
+            log.info("decoded %s: %.1f s, %d tracks", found.path, decoded.duration_s, len(decoded.tracks))
+            return decoded
 
         expected_bytes = int(probe.duration_s * RATE) * BYTES * tracks
         decoded = await self._spool.hold(key, expected_bytes, decode)
@@ -189,7 +194,7 @@ def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> 
     channels = probe.channels
     if utterance.channel is not None:
         if utterance.channel >= channels > 0:
-            raise AudioUnsupported(
+            raise SpanOutside(
                 f"the row asks for channel {utterance.channel}, counted from 0; the recording has {channels}"
             )
         return utterance.channel
@@ -213,13 +218,13 @@ def _span(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tu
     start = round(utterance.offset_s * RATE)
     flags = decoded.flags
     if start >= whole:
-        raise AudioEmpty(_outside("begins", start, whole))
+        raise SpanOutside(_outside("begins", start, whole))
     if utterance.duration_s is None:
         return start, whole - start, flags
     wanted = round(utterance.duration_s * RATE)
     if start + wanted > whole + round(ROW_TOLERANCE_S * RATE):
         if not settings.allow_truncated:
-            raise AudioTruncated(
+            raise SpanOutside(
                 f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
             )
         flags = tuple(dict.fromkeys((*flags, "truncated")))

@@ -4,7 +4,7 @@
 happens to utterances · `store` reads and writes · `journal` groups writes into durable commits.
 """
 
-from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Refreshed, Reused, Sent
+from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Refreshed, Reused, Sent, Started
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
 from pipeline.checkpoint.plan import Plan, ScannedRow, plan_counts, scan_manifest
@@ -25,6 +25,7 @@ __all__ = [
     "ScannedRow",
     "Selected",
     "Sent",
+    "Started",
     "State",
     "hold_output",
     "plan_counts",

@@ -13,10 +13,19 @@ from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Failure, Transcript
 
 
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """A request is about to be sent."""
+
+    attempt: Attempt
+    """What the ledger says of it where its end is never seen."""
+
+
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """A request was sent and came to an end."""
 
     attempt: Attempt
+    is_noted: bool = True
+    """Its start may have been noted: the note is taken away."""
 
 
 class ClipAnswered(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,18 +67,30 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
-Event = Refreshed | Sent | ClipAnswered | Finished | Failed | Reused
+Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Reused
+
+
+def key_of(attempt: Attempt) -> tuple[str, int, int]:
+    """Which of the requests in flight it is: they are all of one run."""
+    return attempt.id, attempt.clip, attempt.attempt
 
 
 def apply(db: sqlite3.Connection, event: Event) -> None:
     """Writes one event."""
     match event:
+        case Started():
+            db.execute(
+                "INSERT INTO open_attempts VALUES (?, ?, ?, ?, ?)",
+                (*key_of(event.attempt), event.attempt.credits, msgspec.msgpack.encode(event.attempt)),
+            )
         case Sent():
+            if event.is_noted:
+                db.execute("DELETE FROM open_attempts WHERE id = ? AND clip = ? AND attempt = ?", key_of(event.attempt))
             _apply_sent(db, event.attempt)
         case ClipAnswered():
             db.execute(
-                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?)",
-                (event.n, event.result.clip, event.key, msgspec.msgpack.encode(event.result)),
+                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?)",
+                (event.n, event.result.clip, event.key, msgspec.msgpack.encode(event.result), event.result.credits),
             )
         case Finished():
             _apply_finished(db, event)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Finished
+from pipeline.checkpoint.events import Event, Finished, Sent, Started, key_of
 from pipeline.checkpoint.store import Checkpoint, Identity
 from pipeline.model import Transcript
 
@@ -66,7 +66,7 @@ class Journal:
                 await asyncio.sleep(max(0.0, next_window - loop.time()))
 
     async def _commit(self) -> None:
-        self._committing, self._pending = self._pending, []
+        self._committing, self._pending = _without_short_notes(self._pending), []
         if self._committing:
             await self.call(self.checkpoint.apply, self._committing)
         self._committing = []
@@ -85,3 +85,21 @@ class Journal:
     def release(self) -> None:
         """Gives the thread back; nothing may be called afterwards."""
         self._thread.shutdown()
+
+
+def _without_short_notes(events: list[Event]) -> list[Event]:
+    """Leaves the notes of requests out that ended before they were written: a fast request costs one row, as ever."""
+    noted = {key_of(event.attempt) for event in events if isinstance(event, Started)}
+    short = {key_of(event.attempt) for event in events if isinstance(event, Sent)} & noted
+    if not short:
+        return events
+    left: list[Event] = []
+    for event in events:
+        match event:
+            case Started() if key_of(event.attempt) in short:
+                pass
+            case Sent() if key_of(event.attempt) in short:
+                left.append(Sent(attempt=event.attempt, is_noted=False))
+            case _:
+                left.append(event)
+    return left

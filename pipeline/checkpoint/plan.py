@@ -104,14 +104,9 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     )
 
 
-def selected_rows(connection: sqlite3.Connection, only: Sequence[str]) -> Iterator[Utterance]:
-    """The utterances a run would do, without merging anything."""
-    decode = msgspec.msgpack.Decoder(Utterance).decode
-    found = connection.execute(
-        f"SELECT row FROM ({_SCANNED}) WHERE failure IS NULL AND ({_where(only)})"  # noqa: S608 fixed texts
-    )
-    for (row,) in found:
-        yield decode(row)
+def where_selected(only: Sequence[str]) -> str:
+    """The query for what a run would do after a scan: row, size, config_hash, state, done_audio, done_config."""
+    return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND ({_where(only)})"  # noqa: S608 fixed texts
 
 
 def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
@@ -155,12 +150,13 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
 
 
 _JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
-_KNOWN = f"{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio"
+_KNOWN = f"{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, u.done_config"
 _NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
-_SCANNED = f"""SELECT row, size, NULL AS failure, state, suspect, done_audio FROM utterances WHERE NOT ({_NOT_KEPT})
-    UNION ALL SELECT s.row, s.size, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+_SCANNED = f"""SELECT row, size, config_hash, NULL AS failure, state, suspect, done_audio, done_config FROM utterances
+        WHERE NOT ({_NOT_KEPT})
+    UNION ALL SELECT s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _where(only: Sequence[str]) -> str:

@@ -1,48 +1,147 @@
-"""What can still be read of a damaged checkpoint: transcripts and attempts that were in no part yet.
+"""What can still be read of a damaged checkpoint: everything that is in no output file, or tells more than they do.
 
-Reads as far as SQLite goes; a page that it cannot read ends the reading, not the program.
+Reads as far as SQLite goes. A row or a page that cannot be read costs what is in it and no more, and never ends the
+program. Old schemas are read too: the columns that are asked for have always been there.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import msgspec
 
-from pipeline.model import Attempt, Transcript
+from pipeline.checkpoint.schema import State
+from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
+
+T = TypeVar("T")
+LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 
 
-def salvaged_results(path: Path) -> Iterator[Transcript]:
-    """Unpublished transcripts that can be read."""
-    decode = msgspec.msgpack.Decoder(Transcript).decode
-    for row in _rows(path, "SELECT row FROM results WHERE row IS NOT NULL ORDER BY n"):
-        yield decode(row)
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance as a checkpoint knew it."""
+
+    utterance: Utterance
+    state: State
+    vanished: int
+    expected_s: float
+    size: int | None
+    mtime_ns: int | None
+    config_hash: str
+    attempts: int
 
 
-def salvaged_attempts(path: Path) -> Iterator[Attempt]:
-    """Attempts that can be read and are in no part yet."""
-    decode = msgspec.msgpack.Decoder(Attempt).decode
-    for row in _rows(path, "SELECT row FROM attempts ORDER BY n"):
-        yield decode(row)
+class Old:
+    """A checkpoint that may be damaged; without a path one in which there is nothing."""
 
+    def __init__(self, path: Path | None) -> None:
+        self.skipped = 0
+        """Rows so far that are there and cannot be read."""
+        self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
+        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
-def salvaged_formats(path: Path) -> str | None:
-    """The formats that the output was begun with, where that can be read."""
-    return next((str(value) for value in _rows(path, "SELECT value FROM facts WHERE key = 'formats'")), None)
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
 
-def _rows(path: Path, query: str) -> Iterator[Any]:
-    try:
-        connection = sqlite3.connect(path)
-    except sqlite3.Error:
-        return
-    try:
-        for (row,) in connection.execute(query):
-            yield row
-    except (sqlite3.Error, msgspec.DecodeError):
-        return
-    finally:
-        connection.close()
+    def results(self) -> Iterator[Transcript]:
+        """Transcripts that are in no output file yet, or not in the one that says so."""
+        for (row,) in self._rows("results", "row"):
+            if row is not None and (result := self._decoded(row, Transcript)) is not None:
+                yield result
+
+    def attempts(self) -> Iterator[Attempt]:
+        """Requests that are in no part of the ledger yet."""
+        for (row,) in self._rows("attempts", "row"):
+            if (attempt := self._decoded(row, Attempt)) is not None:
+                yield attempt
+
+    def failures(self) -> Iterator[Failure]:
+        """Why utterances have no transcript, or had none before they changed."""
+        for (row,) in self._rows("failures", "row"):
+            if (failure := self._decoded(row, Failure)) is not None:
+                yield failure
+
+    def clips(self) -> Iterator[tuple[Utterance, str, ClipResult]]:
+        """Answered clips of utterances that have no transcript yet: whose it is, the key it answers to, the answer."""
+        for n, key, row in self._rows("clips", "n, key, row"):
+            owner = self._row("utterances", "row", n)
+            utterance = None if owner is None else self._decoded(owner[0], Utterance)
+            result = self._decoded(row, ClipResult)
+            if utterance is not None and result is not None:
+                yield utterance, key, result
+
+    def utterances(self) -> Iterator[Known]:
+        """Every utterance, in the order in which they first came."""
+        columns = "row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts"
+        for row, *rest in self._rows("utterances", columns):
+            if (utterance := self._decoded(row, Utterance)) is not None:
+                names = (name.strip() for name in columns.split(",")[1:])
+                try:
+                    yield msgspec.convert({"utterance": utterance, **dict(zip(names, rest, strict=True))}, Known)
+                except msgspec.ValidationError:
+                    self.skipped += 1
+
+    def runs(self) -> Iterator[tuple[str, str, bytes | None]]:
+        """The runs, as (run_id, when it started, its figures as JSON)."""
+        yield from self._rows("runs", "run_id, started_at, figures")
+
+    def fact(self, key: str) -> str | int | float | None:
+        """A fact, where it can be read."""
+        return next((value for name, value in self._rows("facts", "key, value") if name == key), None)
+
+    def read_through(self) -> None:
+        """Reads every row there is, for `skipped`."""
+        for rows in (self.results(), self.attempts(), self.failures(), self.clips(), self.utterances()):
+            for _ in rows:
+                pass
+
+    def _decoded(self, row: Any, kind: type[T]) -> T | None:
+        try:
+            return msgspec.msgpack.decode(row, type=kind)
+        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):  # a TypeError: not even bytes
+            self.skipped += 1
+            return None
+
+    def _rows(self, table: str, columns: str) -> Iterator[Any]:
+        """Rows by their number, each by itself: a long one may lie on pages that cannot be read."""
+        for number in self._numbers(table):
+            if (row := self._row(table, columns, number)) is not None:
+                yield row
+
+    def _row(self, table: str, columns: str, number: int) -> Any:
+        try:
+            found = self._db.execute(f"SELECT {columns} FROM {table} WHERE rowid = ?", (number,)).fetchone()  # noqa: S608 fixed texts
+        except sqlite3.Error:
+            found = None
+        self.skipped += found is None
+        return found
+
+    def _numbers(self, table: str) -> Iterator[int]:
+        """The numbers of the rows upwards, and where a page between them cannot be read from the other end as well."""
+        last = LOWEST
+        try:
+            while (number := self._next(table, "rowid > ?", (last,), "ASC")) is not None:
+                yield (last := number)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+                return  # there is no such table: nothing was ever in it
+            self.skipped += 1
+            first = HIGHEST
+            with suppress(sqlite3.Error):
+                while (number := self._next(table, "rowid > ? AND rowid < ?", (last, first), "DESC")) is not None:
+                    yield (first := number)
+
+    def _next(self, table: str, where: str, bounds: tuple[int, ...], order: str) -> int | None:
+        """One number at a time: a statement that fails at a later row takes those before it along."""
+        query = f"SELECT rowid FROM {table} NOT INDEXED WHERE {where} ORDER BY rowid {order} LIMIT 1"  # noqa: S608 fixed texts
+        found = self._db.execute(query, bounds).fetchone()
+        return None if found is None else int(found[0])

@@ -10,6 +10,7 @@
 A finished row waits in `results` until a part that holds it is published; then `utterances.part` names the part.
 A result without a row takes back what was published: the audio changed and its new version has no transcript.
 A long recording is sent as several clips: each answer waits in `clips` until all are there and the transcript is made.
+A request is noted in `open_attempts` while it is in flight; its end makes a row of `attempts` of it.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from typing import Literal
 import msgspec
 
 from pipeline.checkpoint.counted import COUNT_ALL, COUNTED
-from pipeline.errors import CheckpointError
+from pipeline.errors import CheckpointError, DamagedCheckpoint
 from pipeline.model import Failure
 
-VERSION = 3
+VERSION = 4
 BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
 ERRORS_STALE = "errors_stale"
@@ -44,7 +45,21 @@ class State(IntEnum):
 
 
 # Answered clips of utterances that have several and no transcript yet; `key` is what an answer answers to.
-CLIPS = "CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (n, clip));\n"
+CLIPS = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL, credits REAL NOT NULL,
+    PRIMARY KEY (n, clip));
+"""
+
+# Requests in flight: each row is the attempt that the request becomes where its end is never seen.
+OPEN_ATTEMPTS = """
+CREATE TABLE open_attempts (
+    id      TEXT    NOT NULL,
+    clip    INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    credits REAL    NOT NULL,
+    row     BLOB    NOT NULL,
+    PRIMARY KEY (id, clip, attempt)
+);
+"""
 
 ORDER_OF = "-CAST(?1 / 15 AS INTEGER)"
 ORDER = ORDER_OF.replace("?1", "expected_s")
@@ -84,6 +99,7 @@ CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
+{OPEN_ATTEMPTS}
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
@@ -112,6 +128,7 @@ UPDATE utterances SET error = (SELECT error FROM failures f WHERE f.n = utteranc
 {COUNTED}
 {COUNT_ALL}
 """,  # noqa: S608 fixed texts
+    3: OPEN_ATTEMPTS,
 }
 
 # What of the manifest is not plainly as it was, and the numbers of known rows that no such row was found for. They live
@@ -208,7 +225,7 @@ def unusable(path: Path, error: Exception) -> CheckpointError:
     """What to say of a checkpoint that SQLite cannot work with: a full disk is mended otherwise than a damaged file."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CheckpointError(
+        return DamagedCheckpoint(
             f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "
             f"run gradium-batch rebuild {path.parent}, which makes a new one from them"
         )

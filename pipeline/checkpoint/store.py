@@ -15,8 +15,9 @@ from typing import Self
 
 import msgspec
 
-from pipeline.checkpoint import plan
-from pipeline.checkpoint.events import Event, apply
+from pipeline.checkpoint import adopting, plan
+from pipeline.checkpoint.events import Event, Sent, apply
+from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.schema import ORDER, ORDER_OF, State, connect, connect_to_read, transaction, unusable
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
@@ -26,6 +27,10 @@ CLOSED_JSONL = -1
 """Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
 LEARNED = "concurrency"
 """The fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
+FORMATS = "formats"
+"""The fact that says in which formats the output was begun."""
+MANIFEST = "manifest"
+"""The fact that says which manifest a default output serves."""
 LONGER_THAN_ANY_S = 1e18
 
 
@@ -151,22 +156,37 @@ class Checkpoint:
             ).fetchone()
         return float(total)
 
-    def twin(self, identity: Identity) -> Placed | None:
-        """An utterance whose transcript answers to this very audio and these settings; None where there is none."""
+    def twins(self, identities: Iterable[Identity]) -> dict[Identity, Placed]:
+        """For those identities that have one, an utterance whose transcript answers to this very audio and these
+        settings."""
+        found = {}
         with self._translated():
-            found = self._db.execute(
-                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
-                   WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)
-                   LIMIT 1""",
-                (identity.audio_hash, identity.config_hash),
-            ).fetchone()
-        return None if found is None else _placed(found)
+            for identity in identities:
+                row = self._db.execute(
+                    """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                       WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)
+                       LIMIT 1""",
+                    (identity.audio_hash, identity.config_hash),
+                ).fetchone()
+                if row is not None:
+                    found[identity] = _placed(row)
+        return found
 
     def answered_clips(self, n: int, key: str) -> list[ClipResult]:
         """Clips of an utterance that were answered in earlier runs, for the identity that `key` stands for."""
         with self._translated():
             found = self._db.execute("SELECT row FROM clips WHERE n = ? AND key = ?", (n, key)).fetchall()
         return [msgspec.msgpack.decode(row, type=ClipResult) for (row,) in found]
+
+    def waiting_clips(self, *, selected: bool = False) -> tuple[int, float]:
+        """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
+        with self._translated():
+            count, credits_ = self._db.execute(
+                """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
+                   WHERE c.key LIKE '%:' || u.config_hash AND NOT u.vanished AND (u.selected OR NOT ?)""",
+                (selected,),
+            ).fetchone()
+        return int(count), float(credits_)
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part."""
@@ -185,6 +205,17 @@ class Checkpoint:
         with self._transaction():
             for event in events:
                 apply(self._db, event)
+
+    def end_open_attempts(self) -> list[Attempt]:
+        """Makes attempts of the requests whose end no run has seen, all in one transaction; returns them."""
+        decode = msgspec.msgpack.Decoder(Attempt).decode
+        with self._transaction():
+            attempts = [
+                decode(row) for (row,) in self._db.execute("SELECT row FROM open_attempts ORDER BY rowid").fetchall()
+            ]
+            for attempt in attempts:
+                apply(self._db, Sent(attempt=attempt))
+        return attempts
 
     # -- figures ----------------------------------------------------------------------------------------------------
 
@@ -226,6 +257,7 @@ class Checkpoint:
                    FROM tally WHERE NOT vanished"""
             ).fetchone()
             [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished").fetchone()
+            [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
         done, failed, left, suspect, audio_us, ref_words, ref_errors = figures
         return Totals(
             done=done,
@@ -236,7 +268,7 @@ class Checkpoint:
             audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
-            credits=float(self.fact("credits") or 0.0),
+            credits=float(self.fact("credits") or 0.0) + in_flight,
         )
 
     def last_runs(self, limit: int) -> list[tuple[str, str, bytes | None]]:
@@ -327,19 +359,38 @@ class Checkpoint:
 
     # -- rebuilding -------------------------------------------------------------------------------------------------
 
-    def adopt(self, utterances: Sequence[Utterance]) -> list[int | None]:
-        """Takes utterances in that the output has and this new checkpoint does not: their numbers, None for one that it
-        has already. They count as vanished until a manifest names them, and their files as never seen."""
-        numbers: list[int | None] = []
+    def adopt_known(self, rows: Iterable[Known]) -> None:
+        """Takes in the utterances that an old checkpoint knew, none of them as done."""
         with self._transaction():
-            for utterance in utterances:
-                added = self._db.execute(
-                    """INSERT OR IGNORE INTO utterances (id, row, state, expected_s, config_hash, vanished)
-                       VALUES (?, ?, ?, 0, '-', 1)""",
-                    (utterance.id, msgspec.msgpack.encode(utterance), State.NEW),
-                )
-                numbers.append(added.lastrowid if added.rowcount else None)
-        return numbers
+            adopting.adopt_known(self._db, rows)
+
+    def adopt_transcribed(self, utterances: Sequence[Utterance]) -> list[tuple[int, bool]]:
+        """Takes in utterances that a transcript was found for: (n, whether it had one already)."""
+        with self._transaction():
+            return adopting.adopt_transcribed(self._db, utterances)
+
+    def adopt_failures(self, failures: Iterable[Failure]) -> None:
+        """Takes in why utterances have no transcript; the first that is told of an utterance stands."""
+        with self._transaction():
+            adopting.adopt_failures(self._db, failures)
+
+    def forget_unexplained(self) -> None:
+        """Has utterances done anew that failed, and nobody can say why."""
+        with self._transaction():
+            adopting.forget_unexplained(self._db)
+
+    def number_of(self, id_: str) -> int | None:
+        """The number of an utterance that is known."""
+        with self._translated():
+            found = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
+        return None if found is None else int(found[0])
+
+    def check_integrity(self) -> None:
+        """Raises DamagedCheckpoint where SQLite finds anything wrong with the file."""
+        with self._translated():
+            [found] = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise unusable(self.path, sqlite3.DatabaseError(found))
 
     # -- transactions -----------------------------------------------------------------------------------------------
 

@@ -178,6 +178,7 @@ class Pool:
     async def _attempt(self, job: Job) -> None:
         job.requests += 1
         started_at, started = datetime.now(UTC), time.monotonic()
+        self._outcomes.started(job, started_at)
         ended: Answer | AttemptError
         try:
             ended = await self._transcriber.transcribe(job.clip)

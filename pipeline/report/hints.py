@@ -8,6 +8,7 @@ HINTS = {
     "AudioUnsupported": "convert the file, e.g. with ffmpeg -i IN -ac 1 OUT.wav",
     "AudioTruncated": "replace the file by a whole one, or set audio.allow_truncated = true and use --only failed",
     "AudioEmpty": "record or copy the file again",
+    "SpanOutside": "mend offset_s, duration_s or channel of the row",
     "BadManifestRow": "mend the row in the manifest",
     "AudioRefused": "the service does not take this file; convert or replace it, or ask for it with --only failed",
     "RepeatedStreamError": "the service fails on this file each time; convert or replace it, or report it",

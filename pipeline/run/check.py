@@ -1,10 +1,12 @@
 """What a run would do and cost, without sending anything or writing into the output folder.
 
-Plans against the checkpoint as it lies there, then reads the headers of what would be sent.
+Plans against the checkpoint as it lies there, then reads the headers of what would be sent; and the whole file where
+only its content says whether it is sent: it is as long as another one, or as it was when it was transcribed.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +16,14 @@ from pathlib import Path
 import msgspec
 
 from pipeline.audio.estimate import Estimate, estimate
-from pipeline.checkpoint import plan_counts, scan_manifest
-from pipeline.checkpoint.plan import selected_rows
+from pipeline.audio.look import look
+from pipeline.checkpoint import Identity, plan_counts, scan_manifest
+from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
 from pipeline.checkpoint.schema import connect_to_read
 from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.model import Utterance
 from pipeline.report.figures import length, plural
 from pipeline.run.planning import ManifestRows
 
@@ -41,7 +43,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What `run` would meet, from headers alone."""
+    """What `run` would meet, as far as headers and the content of files tell."""
 
     rows: int
     bad_rows: int
@@ -55,6 +57,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     selected: int
     unsendable: dict[str, int]
     """Selected utterances that would fail before anything is sent, by class of error."""
+    unchanged: int
+    """Selected utterances whose file only looks changed: nothing is sent for them."""
+    copies: int
+    """Those whose very audio is sent for another one, or has a transcript already: nothing is sent for them either."""
     requests: int
     audio_s: float
     credits: float
@@ -72,18 +78,10 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
     try:
         rows.note_repeated(scan_manifest(connection, rows))
         plan = plan_counts(connection, only)
-        unsendable: Counter[str] = Counter()
-        problems: list[Problem] = []
-        requests, audio_s, sent_s = 0, 0.0, 0.0
-        for row, found in _lengths(selected_rows(connection, only), settings):
-            if isinstance(found, AttemptError):
-                unsendable[type(found).__name__] += 1
-                if len(problems) < PROBLEMS_NAMED:
-                    problems.append(Problem(id=row.id, error=type(found).__name__, message=found.message))
-            else:
-                requests += found.requests
-                audio_s += found.audio_s
-                sent_s += found.sent_s
+        bill = _Bill(connection)
+        if plan.selected:
+            for todo, identity, found in _measured(rows_to_do(connection, only), settings):
+                bill.add(todo, identity, found)
     finally:
         connection.close()
     return Forecast(
@@ -96,27 +94,80 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         failed=plan.failed,
         vanished=plan.vanished,
         selected=plan.selected,
-        unsendable=dict(unsendable),
-        requests=requests,
-        audio_s=audio_s,
-        credits=sent_s * CREDITS_PER_S,
+        unsendable=dict(bill.unsendable),
+        unchanged=bill.unchanged,
+        copies=bill.copies,
+        requests=bill.requests,
+        audio_s=bill.audio_s,
+        credits=bill.sent_s * CREDITS_PER_S,
         bad=[str(bad) for bad in rows.bad_rows],
-        problems=problems,
+        problems=bill.problems,
     )
 
 
-def _lengths(rows: Iterator[Utterance], settings: Settings) -> Iterator[tuple[Utterance, Estimate | AttemptError]]:
-    """Each row with what it would take, or why it cannot be sent."""
+class _Bill:
+    """Sums up what would be sent. Those that may be alike must come behind each other."""
 
-    def length(row: Utterance) -> tuple[Utterance, Estimate | AttemptError]:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.unsendable: Counter[str] = Counter()
+        self.problems: list[Problem] = []
+        self.unchanged = self.copies = self.requests = 0
+        self.audio_s = self.sent_s = 0.0
+        self._connection = connection
+        self._alike: tuple[int | None, str] | None = None
+        self._sent: set[str] = set()
+        """Audio hashes of what is sent of those that may be alike."""
+
+    def add(self, todo: Todo, identity: Identity | None, found: Estimate | AttemptError | None) -> None:
+        """Adds an utterance; with its identity where the file was read, and what it takes where that was looked at."""
+        if identity is not None and self._is_known(todo, identity):
+            return
+        if isinstance(found, AttemptError):
+            error = type(found).__name__
+            self.unsendable[error] += 1
+            if len(self.problems) < PROBLEMS_NAMED:
+                self.problems.append(Problem(id=todo.utterance.id, error=error, message=found.message))
+        elif found is not None:
+            self.requests += found.requests
+            self.audio_s += found.audio_s
+            self.sent_s += found.sent_s
+            if identity is not None:
+                self._sent.add(identity.audio_hash)
+
+    def _is_known(self, todo: Todo, identity: Identity) -> bool:
+        if identity == todo.done:
+            self.unchanged += 1
+            return True
+        if self._alike != (todo.size, todo.config_hash):
+            self._alike = todo.size, todo.config_hash
+            self._sent.clear()
+        if identity.audio_hash not in self._sent and not has_transcript(self._connection, identity):
+            return False
+        self.copies += 1
+        return True
+
+
+Measured = tuple[Todo, Identity | None, Estimate | AttemptError | None]
+
+
+def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
+    """Each row with its identity where that decides, and with what it would take, or why it cannot be sent."""
+
+    def measured(todo: Todo) -> Measured:
+        identity = None
         try:
-            return row, estimate(row, settings.audio)
+            if todo.may_be_known:
+                audio_hash = look(todo.utterance.audio).audio_hash
+                identity = Identity(audio_hash=audio_hash, config_hash=todo.config_hash)
+                if identity == todo.done:
+                    return todo, identity, None
+            return todo, identity, estimate(todo.utterance, settings.audio)
         except AttemptError as error:
-            return row, error
+            return todo, identity, error
 
     with ThreadPoolExecutor(4) as threads:
         while batch := list(islice(rows, AT_ONCE)):
-            yield from threads.map(length, batch)
+            yield from threads.map(measured, batch)
 
 
 def as_table(forecast: Forecast) -> str:
@@ -128,6 +179,10 @@ def as_table(forecast: Forecast) -> str:
         ("missing files", f"{forecast.missing:,}"),
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
         ("to do", plural(forecast.selected, "utterance")),
+        (
+            "not sent",
+            f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done",
+        ),
         ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.audio_s)} of audio"),

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
-from pipeline.audio.look import look
+from pipeline.audio.look import Look, look
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.errors import AttemptError
 from pipeline.exits import ExitStatus
 from pipeline.model import Clip, Transcript
 from pipeline.run.control import Control
+from pipeline.run.joining import Leader
 from pipeline.run.recorder import Recorder
 from pipeline.sink import Sink
 
 BATCH = 200
 SIDE_BY_SIDE = 8
-"""Utterances that are looked at and prepared at a time: one that takes long to decode keeps no other waiting."""
+"""Utterances that are prepared at a time: one that takes long to decode keeps no other waiting."""
+LOOKED_AT = 16
+LOOKED_AT_S = 120.0
+"""Recordings that are read and hashed in one go, and their audio."""
 
 
 class Feed:
@@ -69,30 +73,43 @@ class Feed:
             raise failed
 
     async def _make_in_turn(self, made: asyncio.Queue[Clip | None]) -> None:
-        while (selected := await self._selection.next()) is not None:
+        while batch := await self._selection.next():
             await self._recorder.room()
-            for clip in await self._clips_of(selected):
-                await made.put(clip)
+            for leader, found in await self._to_send(batch):
+                for clip in await self._clips_of(leader, found):
+                    await made.put(clip)
 
-    async def _clips_of(self, selected: Selected) -> list[Clip]:
-        """What is to be sent for an utterance: nothing, where it cannot be, or where its transcript exists already."""
-        recorder, utterance = self._recorder, selected.utterance
-        try:
-            found = await asyncio.to_thread(look, utterance.audio)
-        except AttemptError as error:
-            recorder.unsendable(selected, error)
-            return []
+    async def _to_send(self, batch: Sequence[Selected]) -> list[tuple[Leader, Look]]:
+        """Those that need a request: not what cannot be read, and not what has its transcript already."""
+        looks = await asyncio.to_thread(_look_at, [selected.utterance.audio for selected in batch])
+        leaders = [
+            (leader, found)
+            for selected, found in zip(batch, looks, strict=True)
+            if (leader := self._leader(selected, found)) is not None and isinstance(found, Look)
+        ]
+        # a done one was selected to be sent again
+        asked = [leader for leader, _ in leaders if leader.selected.state != State.DONE]
+        twins = await self._twins([leader.identity for leader in asked])
+        for leader in asked:
+            if (twin := twins.get(leader.identity)) is not None:
+                self._recorder.has_twin(leader, twin)
+        return [(leader, found) for leader, found in leaders if leader not in asked or leader.identity not in twins]
+
+    def _leader(self, selected: Selected, found: Look | AttemptError) -> Leader | None:
+        """The utterance, where it is for it to find out what its audio and settings give."""
+        recorder = self._recorder
+        if isinstance(found, AttemptError):
+            recorder.unsendable(selected, found)
+            return None
         now = Identity(audio_hash=found.audio_hash, config_hash=selected.config_hash)
-        is_redone = selected.state == State.DONE  # it was selected to be sent again
-        if selected.done == now and not is_redone:
+        if selected.done == now and selected.state != State.DONE:
             recorder.reused(selected)
-            return []
-        leader = recorder.lead(selected, now)
-        if leader is None:
-            return []
-        if not is_redone and (twin := self._journal.finished(now) or await self._twin(now)) is not None:
-            recorder.has_twin(leader, twin)
-            return []
+            return None
+        return recorder.lead(selected, now)
+
+    async def _clips_of(self, leader: Leader, found: Look) -> list[Clip]:
+        """What is to be sent for an utterance: nothing, where it cannot be."""
+        recorder, selected, utterance = self._recorder, leader.selected, leader.selected.utterance
         try:
             prepared = await self._preparation.prepare(utterance, found)
         except AttemptError as error:
@@ -100,7 +117,9 @@ class Feed:
             return []
         answered = []
         if len(prepared.clips) > 1:
-            answered = await self._journal.call(self._journal.checkpoint.answered_clips, selected.n, now.key)
+            answered = await self._journal.call(
+                self._journal.checkpoint.answered_clips, selected.n, leader.identity.key
+            )
         missing = leader.expect(
             prepared.clips,
             duration_s=prepared.duration_s,
@@ -111,11 +130,31 @@ class Feed:
         recorder.expect(leader, missing)
         return missing
 
-    async def _twin(self, identity: Identity) -> Transcript | None:
-        placed = await self._journal.call(self._journal.checkpoint.twin, identity)
-        if placed is None or placed.transcript is not None:
-            return None if placed is None else placed.transcript
-        return (await asyncio.to_thread(self._sink.read, [placed.id], placed.part)).get(placed.id)
+    async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
+        """Transcripts that answer to these very audios and settings, of whichever utterance."""
+        twins = {identity: twin for identity in identities if (twin := self._journal.finished(identity)) is not None}
+        unknown = [identity for identity in identities if identity not in twins]
+        if not unknown:
+            return twins
+        for identity, placed in (await self._journal.call(self._journal.checkpoint.twins, unknown)).items():
+            twin = placed.transcript
+            if twin is None:
+                twin = (await asyncio.to_thread(self._sink.read, [placed.id], placed.part)).get(placed.id)
+            if twin is not None:
+                twins[identity] = twin
+        return twins
+
+
+def _look_at(paths: Sequence[str]) -> list[Look | AttemptError]:
+    """Each recording looked at, or why it cannot be; many in one go, for each hop between threads costs as much as a
+    short file."""
+    looks: list[Look | AttemptError] = []
+    for path in paths:
+        try:
+            looks.append(look(path))
+        except AttemptError as error:
+            looks.append(error)
+    return looks
 
 
 class _Selection:
@@ -130,19 +169,22 @@ class _Selection:
         self._after: tuple[float, int] | None = None
         self._reading = asyncio.Lock()
 
-    async def next(self) -> Selected | None:
-        """The next one; None when there are no more, or no more are to be done."""
+    async def next(self) -> list[Selected]:
+        """The next few, no more audio than LOOKED_AT_S unless one is longer; none when no more are to be done."""
         async with self._reading:
             if not self._batch:
                 checkpoint = self._journal.checkpoint
                 self._batch.extend(await self._journal.call(checkpoint.selected, self._after, BATCH))
-            if not self._batch:
-                return None
-            if self._limit is not None and self._handed_out >= self._limit:
-                # not a stop of the pool: what was handed out is finished
-                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {self._limit}")
-                return None
-            selected = self._batch.popleft()
-            self._after = (selected.expected_s, selected.n)
-            self._handed_out += 1
-            return selected
+            taken: list[Selected] = []
+            seconds = 0.0
+            while self._batch and len(taken) < LOOKED_AT and seconds < LOOKED_AT_S:
+                if self._limit is not None and self._handed_out >= self._limit:
+                    # not a stop of the pool: what was handed out is finished
+                    self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {self._limit}")
+                    break
+                taken.append(self._batch.popleft())
+                seconds += taken[-1].expected_s
+                self._handed_out += 1
+            if taken:
+                self._after = (taken[-1].expected_s, taken[-1].n)
+            return taken

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from pathlib import Path
 
 import msgspec
 
 from pipeline.checkpoint import Journal, Refreshed
-from pipeline.checkpoint.schema import ERRORS_STALE
+from pipeline.checkpoint.schema import ERRORS_STALE, unusable
 from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
@@ -115,7 +116,7 @@ class Publisher:
         found = await call(self._checkpoint.results, self._rows_per_part, PART_BYTES)
         if not found:
             return 0
-        results = await asyncio.to_thread(_decoded, found)
+        results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
         known = await call(self._checkpoint.parts, "transcripts")
         jsonl_bytes = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
         whole = jsonl_bytes == CLOSED_JSONL or self._sink.needs_replacing(results)
@@ -138,8 +139,12 @@ class Publisher:
         return len(found)
 
 
-def _decoded(found: list[tuple[int, str, int | None, bytes | None]]) -> list[Result]:
+def _decoded(found: list[tuple[int, str, int | None, bytes | None]], path: Path) -> list[Result]:
     decode = msgspec.msgpack.Decoder(Transcript).decode
-    return [
-        Result(n=n, id=id_, part=part, transcript=None if row is None else decode(row)) for n, id_, part, row in found
-    ]
+    try:
+        return [
+            Result(n=n, id=id_, part=part, transcript=None if row is None else decode(row))
+            for n, id_, part, row in found
+        ]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise unusable(path, error) from error

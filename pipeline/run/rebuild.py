@@ -1,27 +1,32 @@
 """A new checkpoint from the output files, where the old one is damaged or gone, so that nothing paid for is sent again.
 
-Reads OUT/transcripts, transcripts.jsonl, errors and attempts, and what can still be read of the old checkpoint; writes
-OUT/checkpoint.sqlite. The old one is kept beside it.
+Reads OUT/transcripts, transcripts.jsonl, errors, attempts and runs, and what can still be read of the old checkpoint;
+writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint, Finished, Sent, hold_output
-from pipeline.checkpoint.salvage import salvaged_attempts, salvaged_formats, salvaged_results
-from pipeline.checkpoint.store import JSONL_BYTES
-from pipeline.errors import CheckpointError, OutputError, UsageError
+from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Sent, hold_output
+from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.store import FORMATS, JSONL_BYTES, LEARNED, MANIFEST
+from pipeline.errors import OutputError, UsageError
 from pipeline.model import Transcript, Utterance
+from pipeline.report.figures import Figures
+from pipeline.run.aside import put_in_place, set_aside, unfinished
+from pipeline.run.joining import word_errors
+from pipeline.run.soundness import what_is_wrong
 from pipeline.sink import Sink
-from pipeline.sink.publish import JSONL_NAME
+from pipeline.sink.read import key_of
 
 BATCH = 10_000
+T = TypeVar("T")
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,104 +36,178 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     """Utterances that are done."""
     salvaged: int
     """Those of them that were only in the old checkpoint."""
+    clips: int
+    """Answered clips of utterances that have no transcript yet."""
+    failed: int
+    runs: int
     credits: float
     damaged: list[Path]
-    """Parts that could not be read, as they are called now."""
+    """Output files that could not be read, or not to their end, as they are called now."""
     old: Path | None
     """Where the old checkpoint lies now."""
 
 
-@contextmanager
-def known_transcripts(out: Path) -> Iterator[None]:
-    """Raises CheckpointError where transcripts lie without a checkpoint: they are somebody's money, and are taken in or
-    left, never written over."""
-    path = out / "checkpoint.sqlite"
-    is_gone = not path.exists() or not path.stat().st_size
-    if is_gone and Sink(out, ("parquet", "jsonl")).holds_transcripts():
-        raise CheckpointError(
-            f"{out} holds transcripts, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
-            "in, or choose another --out"
-        )
-    yield
+def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
+    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is.
 
-
-def rebuild(out: Path) -> Rebuilt:
-    """Makes a new checkpoint for `out`. Raises UsageError where there is nothing to make it from, OutputHeld."""
+    Raises UsageError where there is nothing to do or nothing to make it from, OutputHeld, OutputError, and
+    CheckpointError where the old one is not damaged and cannot be worked with.
+    """
     path = out / "checkpoint.sqlite"
     sink = Sink(out, ("parquet", "jsonl"))
-    if not (out / "transcripts").is_dir() and not (out / JSONL_NAME).exists() and not path.exists():
+    there = ((out / "transcripts").is_dir(), sink.lines_bytes() is not None, path.exists(), unfinished(out) is not None)
+    if not any(there):
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
     with hold_output(out):
-        old = _set_aside(path)
-        with Checkpoint(path) as checkpoint:
+        if not force and unfinished(out) is None and what_is_wrong(out) is None:
+            raise UsageError(
+                f"{out}: nothing is wrong with the checkpoint and the files beside it, so there is nothing to rebuild; "
+                "just run, or say --force to have a new one made all the same"
+            )
+        new, old_path = set_aside(path)
+        with Old(old_path) as old:
             damaged = sink.set_damaged_aside()
-            parts, lines = sink.parts_on_disk("transcripts"), (out / JSONL_NAME).exists()
-            done = sum(_take_in(checkpoint, sink.part(part), part) for part in parts)
-            only_lines = old is not None and salvaged_formats(old) == "jsonl"
-            if lines:  # those that are in no part are published again, unless there never were parts
-                done += _take_in(checkpoint, sink.lines(), 0 if only_lines else None)
-            salvaged = _take_in(checkpoint, salvaged_results(old) if old else [], None)
-            credits_ = _take_attempts(checkpoint, sink, old)
-            checkpoint.set_fact(JSONL_BYTES, _settle_lines(sink, only_lines=only_lines, lines=lines))
-    return Rebuilt(transcripts=done + salvaged, salvaged=salvaged, credits=credits_, damaged=damaged, old=old)
+            with Checkpoint(new) as checkpoint:
+                made = _Rebuilding(out, sink, old, checkpoint)
+                made.take_in()
+        put_in_place(new, path)
+        if made.lines_are_stale:
+            with Checkpoint(path) as checkpoint:
+                checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines())
+    return Rebuilt(
+        transcripts=made.transcripts + made.salvaged,
+        salvaged=made.salvaged,
+        clips=made.clips,
+        failed=made.failed,
+        runs=made.runs,
+        credits=made.credits,
+        damaged=[*damaged, *made.damaged],
+        old=old_path,
+    )
 
 
-def _set_aside(path: Path) -> Path | None:
-    """Moves the old checkpoint and what SQLite keeps beside it out of the way."""
-    if not path.exists():
-        return None
-    aside = path.with_name(f"checkpoint.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S}.sqlite")
+class _Rebuilding:
+    """One rebuild: what goes from the files and the old checkpoint into the new one, and how much of it there was."""
+
+    def __init__(self, out: Path, sink: Sink, old: Old, checkpoint: Checkpoint) -> None:
+        self.transcripts = self.salvaged = self.clips = self.failed = self.runs = 0
+        self.credits = 0.0
+        self.damaged: list[Path] = []
+        self.lines_are_stale = False
+        """transcripts.jsonl is to be written anew from the parts, once the new checkpoint holds what only it has."""
+        self._out = out
+        self._sink = sink
+        self._old = old
+        self._checkpoint = checkpoint
+
+    def take_in(self) -> None:
+        """In an order in which what says more comes first, and counts."""
+        checkpoint, old, sink = self._checkpoint, self._old, self._sink
+        for fact in (FORMATS, MANIFEST, LEARNED):
+            if (value := old.fact(fact)) is not None:
+                checkpoint.set_fact(fact, value)
+        self._take_attempts()
+        for known in _batches(old.utterances()):
+            checkpoint.adopt_known(known)
+        parts = sink.parts_on_disk("transcripts")
+        for part in parts:
+            self.transcripts += self._take_transcripts(sink.part(part), part)
+        self._take_lines(bool(parts))
+        # a transcript that was made anew stands in a part as it was, and only here as it is
+        self.salvaged = self._take_transcripts(old.results(), None, instead=True)
+        self._take_clips()
+        for told in (old.failures(), sink.errors()):
+            for failures in _batches(told):
+                checkpoint.adopt_failures(failures)
+        checkpoint.forget_unexplained()
+        self._take_runs()
+        self.failed = checkpoint.totals().failed
+
+    def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:
+        """Notes rows as done, published in `part`, or for None as still to be published; those that have a transcript
+        already only where it is to stand `instead`. Returns how many had none."""
+        count = 0
+        for batch in _batches(rows):
+            found = self._checkpoint.adopt_transcribed([_utterance(row) for row in batch])
+            count += sum(not has_one for _, has_one in found)
+            taken = [(n, row) for (n, has_one), row in zip(found, batch, strict=True) if instead or not has_one]
+            self._checkpoint.apply([Finished(n=n, transcript=row, **word_errors(row)) for n, row in taken])
+            if part is not None:
+                placed: list[tuple[int, int | None]] = [(n, part) for n, _ in taken]
+                self._checkpoint.results_published(placed, {part: len(batch)} if part else {}, jsonl=0)
+        return count
+
+    def _take_lines(self, has_parts: bool) -> None:
+        """Takes in the JSONL, and says how it goes on.
+
+        What is in no part is published again, unless the output never had parts.
+        """
+        size = self._sink.lines_bytes()
+        if size is None:
+            size = int(has_parts)  # more than is there: the next run writes it from the parts
+        elif self._old.fact(FORMATS) == "jsonl":
+            size, damaged = self._sink.whole_lines()
+            self.damaged += [damaged] if damaged else []
+            self.transcripts += self._take_transcripts(self._sink.lines(), 0)
+        else:
+            self.transcripts += self._take_transcripts(self._sink.lines(), None)
+            self.lines_are_stale = True
+            size += 1  # should this end before they are rewritten, the next run does it
+        self._checkpoint.set_fact(JSONL_BYTES, size)
+
+    def _take_attempts(self) -> None:
+        parts = self._sink.parts_on_disk("attempts")
+        for part in parts:
+            rows, credits_ = self._sink.attempts_in(part)
+            self._checkpoint.attempts_published(0, part, rows)
+            self.credits += credits_
+        # a crash may have left the last part written and not noted, its rows still waiting
+        written = self._sink.keys_of_attempts(parts[-1]) if parts else ()
+        self._checkpoint.set_fact("credits", self.credits)
+        waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
+        for attempts in _batches(waiting):
+            self._checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
+        self.credits = float(self._checkpoint.fact("credits") or 0.0)
+
+    def _take_clips(self) -> None:
+        for utterance, key, result in self._old.clips():
+            n = self._checkpoint.number_of(utterance.id)
+            if n is not None:
+                self._checkpoint.apply([ClipAnswered(n=n, key=key, result=result)])
+                self.clips += 1
+
+    def _take_runs(self) -> None:
+        """The runs of the old checkpoint, and those that left their record in OUT/runs."""
+        runs = {run_id: (started_at, _whole(figures)) for run_id, started_at, figures in self._old.runs()}
+        for path in sorted((self._out / "runs").glob("*.json")):
+            try:
+                encoded = path.read_bytes()
+            except OSError as error:
+                raise OutputError(f"{path} cannot be read: {error.strerror}; mend it or move it away") from error
+            if (figures := _figures(encoded)) is not None:
+                runs[figures.run_id] = figures.started_at.isoformat(), encoded
+        for run_id, (started_at, encoded_or_none) in runs.items():
+            self._checkpoint.save_run(run_id, started_at, encoded_or_none)
+        self.runs = len(runs)
+
+
+def _utterance(row: Transcript) -> Utterance:
+    return Utterance(id=row.id, audio=row.audio, reference=row.reference, metadata=row.metadata)
+
+
+def _figures(encoded: bytes) -> Figures | None:
     try:
-        for suffix in ("", "-wal", "-shm"):
-            source = path.with_name(path.name + suffix)
-            if source.exists():
-                source.rename(aside.with_name(aside.name + suffix))
-    except OSError as error:
-        raise OutputError(f"the old checkpoint {path} cannot be moved aside: {error.strerror}") from error
-    return aside
+        return msgspec.json.decode(encoded, type=Figures)
+    except msgspec.DecodeError:
+        return None
 
 
-def _take_in(checkpoint: Checkpoint, rows: Iterable[Transcript], part: int | None) -> int:
-    """Notes rows as done: published in `part`, or for None as still to be published."""
-    count, batch = 0, []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH:
-            count += _take_batch(checkpoint, batch, part)
-            batch = []
-    return count + _take_batch(checkpoint, batch, part)
+def _whole(figures: bytes | None) -> bytes | None:
+    """The figures of a run where they can be read: without them it is one that did not reach its end."""
+    return figures if figures is not None and _figures(figures) is not None else None
 
 
-def _take_batch(checkpoint: Checkpoint, rows: list[Transcript], part: int | None) -> int:
-    from pipeline.run.joining import word_errors  # `status` asks this module too, and needs no recorder
-
-    utterances = [Utterance(id=row.id, audio=row.audio, reference=row.reference, metadata=row.metadata) for row in rows]
-    numbers = checkpoint.adopt(utterances)
-    events = [
-        Finished(n=n, transcript=row, **word_errors(row)) for n, row in zip(numbers, rows, strict=True) if n is not None
-    ]
-    checkpoint.apply(events)
-    if part is not None:
-        checkpoint.results_published([(event.n, part) for event in events], {part: len(rows)} if part else {}, jsonl=0)
-    return len(events)
-
-
-def _take_attempts(checkpoint: Checkpoint, sink: Sink, old: Path | None) -> float:
-    spent = 0.0
-    for part in sink.parts_on_disk("attempts"):
-        rows, credits_ = sink.attempts_in(part)
-        checkpoint.attempts_published(0, part, rows)
-        spent += credits_
-    checkpoint.set_fact("credits", spent)
-    checkpoint.apply([Sent(attempt=attempt) for attempt in (salvaged_attempts(old) if old else [])])
-    return float(checkpoint.fact("credits") or 0.0)
-
-
-def _settle_lines(sink: Sink, *, only_lines: bool, lines: bool) -> int:
-    """Makes the JSONL say what the parts say, or where it stands alone cuts a torn last line off; returns its bytes.
-
-    Rows that are in no part are safe in the new checkpoint by now, and are published by the next run.
-    """
-    if not lines:
-        return int(bool(sink.parts_on_disk("transcripts")))  # 1 is more than is there: it is written from the parts
-    return sink.whole_lines() if only_lines else sink.rewrite_lines()
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from pipeline.checkpoint import ClipAnswered, Failed, Finished, Identity, Journal, Reused, Selected, Sent
+from pipeline.checkpoint import ClipAnswered, Failed, Finished, Identity, Journal, Reused, Selected, Sent, Started
 from pipeline.checkpoint.events import Event
 from pipeline.config import Settings
-from pipeline.errors import AttemptError, ItemError, LimitError, UnknownFault
+from pipeline.errors import AttemptError, CutOff, ItemError, LimitError, UnknownFault
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Clip, Failure, Transcript
 from pipeline.pool import Job
+from pipeline.report.figures import plural
 from pipeline.report.progress import Progress
 from pipeline.run.joining import Leader, retold, word_errors
 
@@ -55,6 +56,17 @@ class Recorder:
         await self._journal.room()
 
     # -- before the pool --------------------------------------------------------------------------------------------
+
+    async def end_open_attempts(self) -> None:
+        """Requests that were in flight when the last run was ended go into the ledger as what they are: cut off."""
+        cut = await self._journal.call(self._journal.checkpoint.end_open_attempts)
+        if cut:
+            were, they = ("was", "it") if len(cut) == 1 else ("were", "they")
+            spent = sum(attempt.credits for attempt in cut)
+            log.warning(
+                "%s %s in flight when the last run was ended; %s may have been billed (%s credits)",
+                plural(len(cut), "request"), were, they, f"{spent:,.0f}",
+            )  # fmt: skip
 
     def lead(self, selected: Selected, identity: Identity) -> Leader | None:
         """The utterance as the one that is prepared and sent for its identity; None where that is under way already,
@@ -99,6 +111,21 @@ class Recorder:
 
     # -- from the pool ----------------------------------------------------------------------------------------------
 
+    def started(self, job: Job, started_at: datetime) -> None:
+        attempt = Attempt(
+            id=job.clip.utterance.id,
+            clip=job.clip.clip,
+            attempt=job.requests,
+            run_id=self._run_id,
+            started_at=started_at,
+            latency_s=0.0,
+            outcome=CutOff.__name__,
+            billed="maybe",
+            credits=price(job.clip),
+            bytes_sent=0,
+        )
+        self._journal.add(Started(attempt=attempt))
+
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         answered = isinstance(ended, Answer)
         billed = "yes" if isinstance(ended, Answer) else ended.billed
@@ -137,6 +164,7 @@ class Recorder:
         if leader.several:
             events.append(ClipAnswered(n=leader.selected.n, key=leader.identity.key, result=result))
             share = leader.share(clip)
+            self.audio_s += share * leader.duration_s
             self._progress.heard(expected_s=share * leader.selected.expected_s, audio_s=share * leader.duration_s)
         if leader.settled:
             self._settle(leader, *events)
@@ -170,7 +198,7 @@ class Recorder:
             finished_at=datetime.now(UTC),
         )
         self.transcribed += 1
-        self.audio_s += leader.duration_s
+        self.audio_s += 0.0 if leader.several else leader.duration_s
         self._finish(selected, retold(transcript, utterance), *events)
         already = leader.duration_s if leader.several else 0.0
         self._progress.ended(

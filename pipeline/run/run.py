@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
+from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, GradiumBatchError, OutputError, UsageError
 from pipeline.exits import ExitStatus, status_of
@@ -26,10 +27,10 @@ from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control, Stopped
 from pipeline.run.planning import ManifestRows
 from pipeline.run.publisher import Publisher
-from pipeline.run.rebuild import known_transcripts
 from pipeline.run.recorder import Recorder
 from pipeline.run.reporting import Ending, figures_of, write_summary
 from pipeline.run.sending import EndpointFactory, Sending
+from pipeline.run.soundness import known_transcripts
 from pipeline.sink import Sink
 
 SPOOL = ".spool"
@@ -114,6 +115,7 @@ class _Run:
         plan = await self._plan()
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
+            await self.recorder.end_open_attempts()
             await self.publisher.tidy()
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             await self.publisher.refresh()
@@ -202,9 +204,9 @@ def _output_folder(out: Path) -> Iterator[None]:
 def _keep_formats(checkpoint: Checkpoint, settings: Settings) -> None:
     """An output keeps the formats it began with: a file that starts half-way would look whole."""
     formats = ",".join(sorted(settings.sink.formats))
-    before = checkpoint.fact("formats")
+    before = checkpoint.fact(FORMATS)
     if before is None:
-        checkpoint.set_fact("formats", formats)
+        checkpoint.set_fact(FORMATS, formats)
     elif before != formats:
         raise ConfigError(
             f"sink.formats: this output was begun with {before}, not {formats}; keep that, or choose another --out"
@@ -214,9 +216,9 @@ def _keep_formats(checkpoint: Checkpoint, settings: Settings) -> None:
 def _keep_manifest(checkpoint: Checkpoint, options: RunOptions) -> None:
     """A default output serves one manifest: another of the same name would replace its rows."""
     manifest = options.manifest if options.manifest == "-" else str(Path(options.manifest).absolute())
-    before = checkpoint.fact("manifest")
+    before = checkpoint.fact(MANIFEST)
     if before is None:
-        checkpoint.set_fact("manifest", manifest)
+        checkpoint.set_fact(MANIFEST, manifest)
     elif before != manifest:
         raise ConfigError(
             f"{options.out} holds the transcripts of {before}; choose a folder for {options.manifest} with --out"

@@ -143,7 +143,8 @@ class Sending:
             return
         # files that only look changed are not counted: most of them were touched, copied back or known before a rebuild
         expected_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)
-        needed = expected_s * CREDITS_PER_S
+        _, paid = await self._journal.call(self._journal.checkpoint.waiting_clips, selected=True)
+        needed = max(0.0, expected_s * CREDITS_PER_S - paid)
         if balance.remaining_credits >= needed:
             return
         sentence = f"the account holds {balance.remaining_credits:,.0f} credits and the run takes about {needed:,.0f}"

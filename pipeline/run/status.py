@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 
 import msgspec
 
@@ -14,6 +15,7 @@ from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.run.reporting import failure_classes
 
 RUNS_SHOWN = 5
+MESSAGE_SHOWN = 200
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +41,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
+    waiting_clips: int
+    """Answered pieces of recordings that have no transcript yet, and …"""
+    waiting_credits: float
+    """… what they cost: they are not sent again."""
     wer: float | None
     learned_concurrency: int | None
     failures: list[FailureClass]
@@ -49,7 +55,7 @@ def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
     path = out / "checkpoint.sqlite"
     if not path.exists() or not path.stat().st_size:
-        from pipeline.run.rebuild import known_transcripts  # looks into the parts, which takes long to load
+        from pipeline.run.soundness import known_transcripts  # looks into the parts, which takes long to load
 
         with known_transcripts(out):
             pass
@@ -57,6 +63,7 @@ def status(out: Path) -> Status:
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
     with Checkpoint(path, only_read=True) as checkpoint:
         totals = checkpoint.totals()
+        waiting_clips, waiting_credits = checkpoint.waiting_clips()
         return Status(
             out=str(out),
             done=totals.done,
@@ -66,6 +73,8 @@ def status(out: Path) -> Status:
             vanished=totals.vanished,
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
+            waiting_clips=waiting_clips,
+            waiting_credits=round(waiting_credits, 3),
             wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
             learned_concurrency=int(checkpoint.fact(LEARNED) or 0) or None,
             failures=failure_classes(checkpoint),
@@ -97,9 +106,17 @@ def as_table(found: Status) -> str:
     for failure in found.failures:
         nights = f", {plural(failure.runs, 'run')}" if failure.runs else ""
         rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
-        rows.append(("", f"    {' '.join(failure.example_message.split())[:120]}"))
+        rows.append(("", f"    {shorten(failure.example_message, MESSAGE_SHOWN, placeholder=' …')}"))
         rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))
     rows.append(("left", f"{found.left:,}"))
+    if found.waiting_clips:
+        rows.append(
+            (
+                "in part",
+                f"{plural(found.waiting_clips, 'clip')} of unfinished recordings answered, which are not sent again "
+                f"({found.waiting_credits:,.0f} credits)",
+            )
+        )
     if found.vanished:
         rows.append(("vanished", f"{found.vanished:,} no longer in the manifest"))
     rows.append(("spent", f"{found.credits:,.0f} credits in all runs"))

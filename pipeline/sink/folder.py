@@ -6,7 +6,7 @@ Looks at names and removes files; opens none, so that a run with nothing to publ
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 MAGIC = b"PAR1"
@@ -22,12 +22,12 @@ def parts_in(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdigit())
 
 
-def set_damaged_aside(folder: Path) -> list[Path]:
-    """Renames parts that are no whole Parquet files, under names that readers of a folder pass over; says which."""
+def set_damaged_aside(folder: Path, is_damaged: Callable[[Path], bool]) -> list[Path]:
+    """Renames damaged parts, under names that readers of a folder pass over; says which."""
     aside = []
     for part in parts_in(folder):
         path = part_path(folder, part)
-        if not _is_whole(path):
+        if not _is_whole(path) or is_damaged(path):
             aside.append(path.rename(path.with_name(f"_{path.name}.damaged")))
     return aside
 
@@ -42,10 +42,11 @@ def _is_whole(path: Path) -> bool:
     return begins and end == MAGIC and int.from_bytes(footer, "little") + 12 <= size
 
 
-def settle_parts(folder: Path, known: Collection[int]) -> None:
-    """Removes what a crash left: the one part that was written and not noted, whose rows are still to be published, and
-    temporary files. Raises FileNotFoundError where a part that was noted is gone, and FileExistsError for any other
-    part that nobody knows of: that is somebody's data.
+def unnoted_part(folder: Path, known: Collection[int]) -> Path | None:
+    """The one part that a crash may have left written and not noted.
+
+    Raises FileNotFoundError where a part that was noted is gone, OSError where one is no whole file, and
+    FileExistsError for any other part that nobody knows of: that is somebody's data.
     """
     there = parts_in(folder)
     for part in sorted(set(known) - set(there)):
@@ -57,6 +58,14 @@ def settle_parts(folder: Path, known: Collection[int]) -> None:
     for part in sorted(set(there) - set(known)):
         if part != unnoted:
             raise FileExistsError(errno.EEXIST, "a part is not in the checkpoint", str(part_path(folder, part)))
-        part_path(folder, part).unlink()
+    return part_path(folder, unnoted) if unnoted in there else None
+
+
+def settle_parts(folder: Path, known: Collection[int]) -> None:
+    """Removes what a crash left: the part that was not noted, whose rows are still to be published, and temporary
+    files. Raises as `unnoted_part` does, with nothing removed."""
+    left = unnoted_part(folder, known)
+    if left is not None:
+        left.unlink()
     for path in folder.glob(".part-*.tmp"):
         path.unlink()

@@ -69,6 +69,17 @@ def write(path: Path, records: Iterable[Any]) -> int:
         return out.tell()
 
 
+def without(path: Path, damaged: Iterable[bytes], aside: Path) -> int:
+    """Takes damaged lines out of the file, which is kept as it was under the name `aside`; returns its bytes."""
+    drop = frozenset(damaged)
+    aside.unlink(missing_ok=True)
+    aside.hardlink_to(path)
+    with replacing(path) as temp, temp.open("wb") as out, path.open("rb") as old:
+        out.writelines(line for line in old if line not in drop)
+        out.flush()
+        return out.tell()
+
+
 def cut_torn_line(path: Path) -> int:
     """Cuts off what stands behind the last newline; returns the bytes that are left."""
     with path.open("r+b") as file:

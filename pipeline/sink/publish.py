@@ -68,6 +68,34 @@ class Sink:
             for name in (JSONL_NAME, "errors.parquet", "errors.jsonl", "summary.json"):
                 (self._out / f".{name}.tmp").unlink(missing_ok=True)
 
+    def check(self, transcripts: dict[int, int], attempts: dict[int, int]) -> None:
+        """Raises OutputError where `tidy` would, or where a part cannot be read or has other rows than were noted."""
+        from pipeline.sink.folder import unnoted_part
+        from pipeline.sink.read import check_rows
+
+        with _translated(self._out, " or run gradium-batch rebuild on it"):
+            for kind, parts in (("transcripts", transcripts), ("attempts", attempts)):
+                unnoted_part(self._out / kind, parts)
+                for part, rows in parts.items():
+                    check_rows(self._out / kind, part, rows)
+
+    def check_lines(self, committed: int) -> None:
+        """Raises OutputError where the JSONL is shorter than what was noted (-1: all of it), or a line is damaged."""
+        if not self._jsonl or not committed:
+            return
+        path = self._out / JSONL_NAME
+        if not self.lines_are_there(committed):
+            raise OutputError(f"{path} is gone or shorter than what was written")
+        with _translated(self._out):
+            if next(self._damaged_lines(None if committed < 0 else committed), None) is not None:
+                raise OutputError(f"{path} is damaged")
+
+    def _damaged_lines(self, upto: int | None = None) -> Iterator[bytes]:
+        from pipeline.sink.read import damaged_lines
+
+        path = self._out / JSONL_NAME
+        return damaged_lines(path, upto) if path.exists() else iter(())
+
     def lines_are_there(self, committed: int) -> bool:
         """Whether the JSONL holds at least what was noted of it."""
         path = self._out / JSONL_NAME
@@ -145,11 +173,12 @@ class Sink:
     def set_damaged_aside(self) -> list[Path]:
         """Renames parts that nobody can read any more; says what they are called now."""
         from pipeline.sink.folder import set_damaged_aside
+        from pipeline.sink.read import is_damaged
 
         with _translated(self._out):
             return [
-                *set_damaged_aside(self._out / "transcripts"),
-                *set_damaged_aside(self._out / "attempts"),
+                *set_damaged_aside(self._out / "transcripts", is_damaged),
+                *set_damaged_aside(self._out / "attempts", is_damaged),
             ]
 
     def part(self, part: int) -> list[Transcript]:
@@ -159,18 +188,29 @@ class Sink:
         return list(transcripts_in_part(self._out / "transcripts", part).values())
 
     def lines(self) -> Iterator[Transcript]:
-        """All rows of the JSONL."""
+        """All rows of the JSONL that can be read."""
         from pipeline.sink.read import all_lines
 
         with _translated(self._out):
-            yield from all_lines(self._out / JSONL_NAME)
+            yield from all_lines(self._out / JSONL_NAME, Transcript)
 
-    def whole_lines(self) -> int:
-        """Cuts a torn last line off the JSONL; returns its bytes."""
-        from pipeline.sink.lines import cut_torn_line
+    def lines_bytes(self) -> int | None:
+        """Length of the JSONL; None where there is none."""
+        path = self._out / JSONL_NAME
+        return path.stat().st_size if path.exists() else None
+
+    def whole_lines(self) -> tuple[int, Path | None]:
+        """Takes what cannot be read out of a JSONL that stands alone. Returns its bytes, and where more than a torn
+        last line was taken out what the file as it was is called now."""
+        from pipeline.sink.lines import cut_torn_line, without
 
         with _translated(self._out):
-            return cut_torn_line(self._out / JSONL_NAME)
+            path = self._out / JSONL_NAME
+            size = cut_torn_line(path)
+            if not (damaged := list(self._damaged_lines())):
+                return size, None
+            aside = path.with_name(f"{JSONL_NAME}.damaged")
+            return without(path, damaged, aside), aside
 
     def rewrite_lines(self) -> int:
         """Writes the JSONL anew from the parts; returns its bytes."""
@@ -186,6 +226,20 @@ class Sink:
 
         with _translated(self._out):
             return attempts_in_part(self._out / "attempts", part)
+
+    def keys_of_attempts(self, part: int) -> Collection[object]:
+        """What `key_of` says of each attempt in a part of the ledger."""
+        from pipeline.sink.read import keys_of_attempts
+
+        with _translated(self._out):
+            return keys_of_attempts(self._out / "attempts", part)
+
+    def errors(self) -> Iterator[Failure]:
+        """What errors.* says."""
+        from pipeline.sink.read import failures_in
+
+        with _translated(self._out):
+            yield from failures_in(self._out)
 
     def publish_attempts(self, attempts: Sequence[Attempt], part: int) -> None:
         from pipeline.sink.parts import write_part

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 from tests.batch import Corpus, batch, write_wav
-from tests.servers import RunningServer
+from tests.servers import RunningServer, start_server
 
 
 def test_a_new_manifest_is_priced(tmp_path: Path, out: Path) -> None:
@@ -51,3 +54,72 @@ def test_the_table_for_people(tmp_path: Path, out: Path) -> None:
     result = batch("check", corpus.folder, "--out", out)
     assert result.exit == 0
     assert "would send     3 requests" in result.stdout
+
+
+def forecast_of(manifest: Path, out: Path, *more: str) -> dict[str, Any]:
+    result = batch("check", manifest, "--out", out, "--json", *more)
+    assert result.exit == 0, result.stderr
+    forecast: dict[str, Any] = json.loads(result.stdout)
+    return forecast
+
+
+def figures(forecast: dict[str, Any]) -> tuple[int, int, int, float]:
+    return forecast["unchanged"], forecast["copies"], forecast["requests"], forecast["credits"]
+
+
+def test_it_prices_what_the_run_then_sends(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=6, seconds=1.0)
+    folder = corpus.folder
+    with start_server() as server:
+        run = ("run", folder, "--out", out)
+        assert batch(*run, server=server).exit == 0
+        sent = server.stats()["requests"]
+        os.utime(folder / "00000.wav", (1, 1))  # looks changed, and is not
+        write_wav(folder / "00001.wav", seed=101, seconds=1.0)  # changed, and as long as it was
+        write_wav(folder / "00002.wav", seed=102, seconds=2.0)  # changed, and longer
+        (folder / "00003.wav").rename(folder / "renamed.wav")
+        shutil.copy(folder / "00004.wav", folder / "copied.wav")
+        write_wav(folder / "new.wav", seed=103, seconds=1.0)  # as long as many others
+        for number in range(3):
+            shutil.copy(folder / "new.wav", folder / f"new-{number}.wav")
+        shutil.copy(folder / "00002.wav", folder / "longer.wav")
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+        forecast = forecast_of(folder, out)
+        assert figures(forecast) == (1, 2 + 3 + 1, 3, 3 * (1.0 + 2.0 + 1.0))
+        assert forecast["audio_s"] == 4.0
+        assert forecast["selected"] == 10
+        table = batch("check", folder, "--out", out).stdout
+        assert "1 unchanged by content, 6 copies of what is sent or done" in table
+        assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+        assert server.stats()["requests"] == sent
+        assert batch(*run, server=server).exit == 0
+        assert server.stats()["requests"] - sent == forecast["requests"]
+        assert figures(forecast_of(folder, out)) == (0, 0, 0, 0.0)
+        # with other settings nothing has a transcript, and copies are copies still
+        other = forecast_of(folder, out, "--set", "service.language=fr")
+        assert (other["changed"], other["unchanged"], other["copies"], other["requests"]) == (12, 0, 4 + 1, 7)
+
+
+def test_copies_that_cannot_be_sent_are_told_each(tmp_path: Path, out: Path) -> None:
+    for name in "abc":
+        (tmp_path / "audio").mkdir(exist_ok=True)
+        (tmp_path / "audio" / f"{name}.wav").write_text("no audio")
+    forecast = forecast_of(tmp_path / "audio", out)
+    assert forecast["unsendable"] == {"AudioUnreadable": 3}
+    assert figures(forecast) == (0, 0, 0, 0.0)
+
+
+def test_spans_of_files_of_one_length_are_no_copies_of_each_other(tmp_path: Path, out: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2), ("twin", 1)):
+        write_wav(tmp_path / f"{name}.wav", seed=seed, seconds=2.0)
+    rows = [f"{name}-{start},{name}.wav,{start},1" for name in ("a", "b", "twin") for start in (0, 1)]
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("id,audio,offset_s,duration_s\n" + "\n".join(rows) + "\n")
+    assert figures(forecast_of(manifest, out)) == (0, 2, 4, 12.0)
+
+
+def test_what_is_asked_for_again_is_priced_again(server: RunningServer, tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3, seconds=1.0)
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    shutil.copy(corpus.folder / "00000.wav", corpus.folder / "copied.wav")
+    assert figures(forecast_of(corpus.folder, out, "--only", "all")) == (0, 1, 3, 9.0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import resource
 import signal
+import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.batch import Corpus, batch, finish, jsonl_rows_of, rows_of, start_batch
+from tests.batch import Corpus, batch, finish, jsonl_rows_of, rows_of, start_batch, table_of
 from tests.servers import RunningServer, start_server
 
 
@@ -33,6 +37,76 @@ def test_after_kill_9_nothing_is_lost_or_doubled_and_little_is_sent_again(tmp_pa
         assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
         one_window = 4  # answers of 50 ms at 20 ms each and 4 in flight come to 10; most are committed by then
         assert server.stats()["answered"] - 120 <= kills * (in_flight + one_window + 6)
+
+
+def wait_for_notes(server: RunningServer, out: Path, *, requests: int, noted: int, ended: int) -> None:
+    """Until the server has so many requests, so many are noted as in flight and so many ends are committed."""
+    deadline = time.monotonic() + 30
+    while server.stats()["requests"] < requests:
+        assert time.monotonic() < deadline, "the server was not asked"
+    db = sqlite3.connect(f"{(out / 'checkpoint.sqlite').as_uri()}?mode=ro", uri=True)
+    try:
+        found = None
+        while found != (requests, noted, ended):
+            assert time.monotonic() < deadline, found
+            in_flight, attempts = db.execute(
+                "SELECT (SELECT count(*) FROM open_attempts), (SELECT count(*) FROM attempts)"
+            ).fetchone()
+            found = (server.stats()["requests"], in_flight, attempts)
+    finally:
+        db.close()
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_the_ledger_has_what_was_in_flight_at_each_kill_once(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=10)
+    hang = '[[fault]]\nkind = "hang"\nafter_requests = 2\nuntil_requests = 10'
+    told = "4 requests were in flight when the last run was ended; they may have been billed (6 credits)"
+    args = ("run", corpus.folder, "--out", out, "--concurrency", "4")
+    with start_server(faults=hang) as server:
+        process = start_batch(*args, server=server)
+        wait_for_notes(server, out, requests=6, noted=4, ended=2)
+        kill(process)
+        assert json.loads(batch("status", out, "--json").stdout)["credits"] == 9.0
+        process = start_batch(*args, server=server)
+        wait_for_notes(server, out, requests=10, noted=4, ended=0)  # the ends are in the ledger's part
+        kill(process)
+        last = batch(*args, server=server)
+        assert last.exit == 0
+        assert last.stderr.count(told) == 1
+        assert "in flight" not in batch(*args, server=server).stderr
+        ledger = table_of(out, "attempts").to_pylist()
+        assert len(ledger) == server.stats()["requests"] == 18
+    cut = [row for row in ledger if row["outcome"] == "CutOff"]
+    assert [(row["billed"], row["credits"]) for row in cut] == [("maybe", 1.5)] * 8
+    assert len({(row["run_id"], row["id"], row["clip"], row["attempt"]) for row in ledger}) == 18
+    assert {row["id"] for row in ledger if row["outcome"] == "ok"} == corpus.texts.keys()
+    assert json.loads(batch("status", out, "--json").stdout)["credits"] == sum(row["credits"] for row in ledger) == 27.0
+    assert sum(row["attempts"] for row in table_of(out).to_pylist()) == 18
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_answers_that_a_full_disk_kept_out_are_in_the_ledger_of_the_next_run(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=4)
+    with start_server(latency_s=2) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "4")
+        process = start_batch(*args, server=server)
+        wait_for_notes(server, out, requests=4, noted=4, ended=0)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+        full = finish(process)
+        assert full.exit == 1
+        assert "make room" in full.stderr
+        again = batch(*args, server=server)
+        assert again.exit == 0
+        assert "4 requests were in flight when the last run was ended" in again.stderr
+        ledger = table_of(out, "attempts").to_pylist()
+        assert len(ledger) == server.stats()["requests"] == 8
+    assert sorted(row["outcome"] for row in ledger) == ["CutOff"] * 4 + ["ok"] * 4
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -71,8 +145,6 @@ def test_a_second_signal_cuts_what_is_in_flight(tmp_path: Path, out: Path) -> No
 
 
 def _exited_within(process: object, seconds: float) -> None:
-    import subprocess
-
     assert isinstance(process, subprocess.Popen)
     try:
         process.wait(seconds)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
+import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.batch import COMMAND, Corpus, batch, environment, errors_of, jsonl_rows_of, rows_of
+from pipeline.run.aside import set_aside
+from tests.acceptance.test_interrupted import wait_for_answers
+from tests.batch import COMMAND, Corpus, batch, environment, errors_of, jsonl_of, jsonl_rows_of, rows_of, start_batch
+from tests.beeps import RECOGNIZER, beeps, talk, texts, write
 from tests.servers import RunningServer, start_server
 
 PARTS = ("--set", "sink.rows_per_part=4")
@@ -146,11 +153,6 @@ def test_an_endpoint_that_is_down_on_a_later_night_is_waited_for(corpus: Corpus,
 
 
 def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path) -> None:
-    import signal
-
-    from tests.acceptance.test_interrupted import wait_for_answers
-    from tests.batch import start_batch
-
     corpus = Corpus(tmp_path / "audio", count=40)
     with start_server(latency_s=0.05) as server:
         args = ("run", corpus.folder, "--out", out, "--concurrency", "4", "--set", "sink.rows_per_part=10")
@@ -159,12 +161,171 @@ def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path
         process.send_signal(signal.SIGKILL)
         process.communicate()
         answered = server.stats()["answered"]
-        made = batch("rebuild", out)
+        made = batch("rebuild", out, "--force")
         assert made.exit == 0, made.stderr
         again = batch(*args, server=server)
         assert again.exit == 0, again.stderr
         assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
         assert server.stats()["answered"] <= 40 + 4 + 4, f"{answered} had been answered"
+
+
+@pytest.mark.parametrize("how", ["cut in half", "garbage", "empty", "gone", "not at all"])
+def test_failures_their_nights_and_the_last_runs_are_known_after_a_rebuild(tmp_path: Path, out: Path, how: str) -> None:
+    corpus = Corpus(tmp_path / "audio", count=6)
+    (corpus.folder / "broken.wav").write_text("no audio")
+    refused = corpus.folder / "00003.wav"
+    refuse = f'[[fault]]\nkind = "policy"\nmessage = "bad audio"\nfile = "{refused}"'
+    with start_server(faults=refuse) as server:
+        args = ("run", corpus.folder, "--out", out, *PARTS)
+        for night in range(3):
+            corpus.add(20 + night)
+            assert batch(*args, server=server).exit == (0 if night else 3), "later nights leave the failed ones alone"
+        before = json.loads(batch("status", out, "--json").stdout)
+        if how != "not at all":
+            harm(out, how)
+        made = batch("rebuild", out, *(["--force"] if how == "not at all" else []))
+        assert made.exit == 0, made.stderr
+        assert "2 failed, 0 answered clips, 3 earlier runs" in made.stdout
+        assert json.loads(batch("status", out, "--json").stdout) == before
+        assert {failure["error"]: failure["runs"] for failure in before["failures"]} == {
+            "AudioRefused": 3,
+            "AudioUnreadable": 3,
+        }
+        sent = server.stats()["requests"]
+        result = batch(*args, server=server)
+        assert result.exit == (0 if how == "not at all" else 3)
+        assert result.figures["failed"] == 2
+        if how == "not at all":
+            assert server.stats()["requests"] == sent, "it is known which file failed, and that it is that still"
+        assert server.stats()["requests"] - sent <= 1, "the refused one, where nobody knows what file it was"
+        corpus.texts.pop(refused.name)
+        assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_rebuild_keeps_answered_clips(tmp_path: Path, out: Path) -> None:
+    said = talk(120, seed=2)
+    write(tmp_path / "audio/long.wav", beeps(said, 120, 16_000), rate=16_000)
+    with start_server(recognizer=RECOGNIZER, latency_s=0.3) as server:
+        args = ("run", tmp_path / "audio", "--out", out, "--concurrency", "2", "--set", "audio.max_clip_s=10")
+        process = start_batch(*args, server=server)
+        wait_for_answers(server, 7)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        made = batch("rebuild", out, "--force")
+        assert made.exit == 0, made.stderr
+        told = re.search(r"(\d+) answered clips", made.stdout)
+        assert told is not None
+        assert int(told[1]) >= 3, "all but those of the last commit window"
+        assert json.loads(batch("status", out, "--json").stdout)["left"] == 1
+        before = server.stats()["requests"]
+        assert batch(*args, server=server).exit == 0
+        [row] = jsonl_of(out)
+        assert row["text"] == texts(said)
+        assert server.stats()["requests"] - before == len(row["request_ids"]) - int(told[1])
+
+
+def test_a_row_that_cannot_be_decoded_costs_that_row_only(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=30)
+    with start_server(latency_s=0.05) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "4")
+        process = start_batch(*args, server=server)
+        wait_for_answers(server, 20)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db, db:
+            waiting = [n for (n,) in db.execute("SELECT n FROM results ORDER BY n")]
+            db.execute("UPDATE results SET row = x'c1' WHERE n = ?", (waiting[len(waiting) // 2],))
+            db.execute("UPDATE attempts SET row = x'c1' WHERE n = 2")
+        told = batch(*args, server=server)
+        assert told.exit == 1
+        assert "gradium-batch rebuild" in told.stderr
+        before = server.stats()["answered"]
+        made = batch("rebuild", out)
+        assert made.exit == 0, made.stderr
+        assert batch(*args, server=server).exit == 0
+        assert server.stats()["answered"] - before <= 30 - (len(waiting) - 1)
+        assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_where_nothing_is_wrong_rebuild_refuses_and_touches_nothing(
+    server: RunningServer, corpus: Corpus, out: Path
+) -> None:
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != "run.lock"}
+
+    before = files()
+    refused = batch("rebuild", out)
+    assert refused.exit == 2
+    assert "nothing is wrong" in refused.stderr
+    assert "--force" in refused.stderr
+    assert files() == before
+    sent = server.stats()["requests"]
+    assert batch("rebuild", out, "--force").exit == 0
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == sent
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_a_checkpoint_of_a_newer_version_is_not_rebuilt_but_left_to_it(corpus: Corpus, out: Path) -> None:
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db:
+        db.execute("PRAGMA user_version = 99")
+    result = batch("rebuild", out)
+    assert result.exit == 1
+    assert "newer gradium-batch" in result.stderr
+    assert not list(out.glob("checkpoint.damaged-*"))
+
+
+def test_a_rebuild_that_was_killed_is_told_and_done_again(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=30)
+    with start_server(latency_s=0.05) as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "4")
+        process = start_batch(*args, server=server)
+        wait_for_answers(server, 20)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        waiting = int(sqlite3.connect(out / "checkpoint.sqlite").execute("SELECT count(*) FROM results").fetchone()[0])
+        new, _ = set_aside(out / "checkpoint.sqlite")  # as far as it came
+        new.write_bytes(b"half of it")
+        told = batch(*args, server=server)
+        assert told.exit == 1
+        assert "did not reach its end" in told.stderr
+        made = batch("rebuild", out)
+        assert f"{waiting} transcripts are known again ({waiting} of them from the old checkpoint)" in made.stdout
+        assert batch(*args, server=server).exit == 0
+        assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_a_part_that_rotted_inside_is_told_by_rebuild_and_made_anew(
+    server: RunningServer, corpus: Corpus, out: Path
+) -> None:
+    part = out / "transcripts" / "part-000002.parquet"
+    content = part.read_bytes()
+    part.write_bytes(content[:200] + bytes(400) + content[600:])
+    before = server.stats()["requests"]
+    made = batch("rebuild", out)
+    assert made.exit == 0, made.stderr
+    assert "part-000002.parquet.damaged" in made.stdout
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_a_damaged_line_of_an_output_of_lines_only_costs_that_line(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "lines", count=5)
+    args = ("run", corpus.folder, "--out", out, "--set", 'sink.formats=["jsonl"]')
+    assert batch(*args, server=server).exit == 0
+    path = out / "transcripts.jsonl"
+    harmed = path.read_bytes().replace(b'"status"', b'"sta\xfftus', 1)
+    path.write_bytes(harmed)
+    before = server.stats()["requests"]
+    made = batch("rebuild", out)
+    assert "4 transcripts are known again" in made.stdout, made.stderr
+    assert (out / "transcripts.jsonl.damaged").read_bytes() == harmed
+    assert batch(*args, server=server).exit == 0
+    assert server.stats()["requests"] == before + 1
+    assert jsonl_rows_of(out) == corpus.texts
 
 
 def test_a_damaged_line_is_told_and_rebuilt(server: RunningServer, corpus: Corpus, out: Path) -> None:

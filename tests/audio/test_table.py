@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -26,8 +25,8 @@ from tests.audio.forms import (
     wav,
     written,
 )
-from tests.audio.hearing import heard
-from tests.servers import RunningServer, start_server
+from tests.batch import batch, errors_of, table_of
+from tests.servers import start_server
 
 STREAMED = 0xFFFFFFFF
 PLAYLIST = b"#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF:9,\nhttp://127.0.0.1:1/a.ts\n"
@@ -223,23 +222,23 @@ REFUSED: dict[str, tuple[Maker, type[errors.ItemError], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with start_server(recognizer="pocketsphinx", workers=1) as running:
-        yield running
-
-
-@pytest.mark.parametrize("name", WORDS)
-def test_words_are_heard(name: str, server: RunningServer, tmp_path: Path) -> None:
-    path = tmp_path / "recording"
-    path.write_bytes(WORDS[name](sentence()))
-    found = probe(str(path))
-    decoded = decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False)
-    assert heard(server, decoded.tracks[0]) == SENTENCE
-    assert decoded.flags == ()
-    assert decoded.duration_s == pytest.approx(len(sentence()) / 24_000, abs=0.15)
-    # where the header counts nothing it is a guess by bit rate
-    assert found.duration_s == pytest.approx(decoded.duration_s, rel=0.4)
+def test_every_form_gives_its_words_or_its_error(tmp_path: Path) -> None:
+    """One run of the command over all of them, with the real recognizer behind the local server."""
+    folder, out = tmp_path / "archive", tmp_path / "out"
+    folder.mkdir()
+    for name, maker in (WORDS | {name: maker for name, (maker, _, _) in REFUSED.items()}).items():
+        (folder / f"{name}.wav").write_bytes(maker(sentence()))  # its name says nothing
+    with start_server(recognizer="pocketsphinx") as server:
+        assert batch("run", folder, "--out", out, server=server).exit == 3
+        assert server.stats()["requests"] == len(WORDS), "a refusal cost something"
+    rows = {row["id"]: row for row in table_of(out).to_pylist()}
+    assert {id_: row["text"] for id_, row in rows.items()} == {f"{name}.wav": SENTENCE for name in WORDS}
+    assert {id_: row["flags"] for id_, row in rows.items() if row["flags"]} == {}
+    for row in rows.values():
+        assert row["duration_s"] == pytest.approx(len(sentence()) / 24_000, abs=0.15), row["id"]
+        # where the header counts nothing it is a guess by bit rate
+        assert probe(row["audio"]).duration_s == pytest.approx(row["duration_s"], rel=0.4), row["id"]
+    assert errors_of(out) == {f"{name}.wav": kind.__name__ for name, (_, kind, _) in REFUSED.items()}
 
 
 @pytest.mark.parametrize("name", REFUSED)

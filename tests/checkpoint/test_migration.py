@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, Started
 from pipeline.checkpoint.schema import VERSION
 from pipeline.model import Failure, Utterance
-from tests.records import failure, scanned, transcript
+from tests.records import attempt, failure, scanned, transcript
 
 SINCE_2 = """
     refresh       INTEGER NOT NULL DEFAULT 0"""
@@ -72,6 +72,12 @@ ROWS = (
 
 
 def make(path: Path, version: int) -> None:
+    if version == 3:  # what came of version 2, before requests in flight were noted
+        make(path, 2)
+        Checkpoint(path).__exit__(None, None, None)
+        with sqlite3.connect(path) as db:
+            db.executescript("DROP TABLE open_attempts; PRAGMA user_version = 3;")
+        return
     with sqlite3.connect(path) as db:
         db.executescript(tables(version))
         for n, (name, state, vanished, suspect) in enumerate(ROWS, 1):
@@ -90,7 +96,7 @@ def make(path: Path, version: int) -> None:
                     *done,
                     *((10, 1, 1) if state == 2 else (0, 0, None)),
                     int(state > 2 and name != "unsent"),
-                ),  # fmt: skip
+                ),
             )
             if state in (1, 3, 4):
                 one = failure(name, retryable=state == 3, error=ERRORS.get(name, "AudioRefused"))
@@ -107,7 +113,7 @@ def told(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("only_read", [False, True])
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, only_read: bool) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path, only_read=only_read) as checkpoint:
@@ -115,14 +121,16 @@ def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, onl
         assert (totals.done, totals.failed, totals.left, totals.suspect, totals.vanished) == (2, 3, 2, 1, 2)
         assert (totals.audio_s, totals.ref_words, totals.ref_errors, totals.credits) == (4.5, 20, 2, 12.5)
         assert told(checkpoint) == {
-            "ServerFault": ("passing", 1), "AudioRefused": ("item", 1), "AudioUnsupported": ("unsent", 1)
-        }  # fmt: skip
+            "ServerFault": ("passing", 1),
+            "AudioRefused": ("item", 1),
+            "AudioUnsupported": ("unsent", 1),
+        }
         assert [found.id for found in checkpoint.failures()] == ["item", "passing", "unsent"]
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (version if only_read else VERSION,)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path) as checkpoint:
@@ -139,10 +147,15 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         again: Failure = failure("mended", error="DecodeFailed")
         checkpoint.apply([Failed(n=n["mended"], failure=again)])
         assert told(checkpoint) == {
-            "AudioRefused": ("item", 2), "AudioUnsupported": ("unsent", 1), "DecodeFailed": ("mended", 1)
-        }  # fmt: skip
+            "AudioRefused": ("item", 2),
+            "AudioUnsupported": ("unsent", 1),
+            "DecodeFailed": ("mended", 1),
+        }
         totals = checkpoint.totals()
         assert (totals.done, totals.failed, totals.left, totals.vanished) == (4, 4, 0, 1)
-        twin = checkpoint.twin(Identity(audio_hash="a1", config_hash="c1"))
+        identity = Identity(audio_hash="a1", config_hash="c1")
+        twin = checkpoint.twins([identity]).get(identity)
         assert twin is not None
         assert twin.part == 1
+        checkpoint.apply([Started(attempt=attempt("item"))])
+        assert checkpoint.end_open_attempts() == [attempt("item")]

@@ -62,6 +62,8 @@ class Heard:
     def __init__(self) -> None:
         self.events: dict[str, list[str]] = defaultdict(list)
         self.jobs: dict[str, Job] = {}
+        self.open: set[tuple[str, int]] = set()
+        """Requests that were told as started and have not ended, with their numbers."""
         self.pauses: list[float] = []
         self.full = asyncio.Event()
         self.full.set()
@@ -70,7 +72,12 @@ class Heard:
     async def room(self) -> None:
         await self.full.wait()
 
+    def started(self, job: Job, started_at: datetime) -> None:
+        assert started_at <= datetime.now(UTC)
+        self.open.add((job.clip.utterance.id, job.requests))
+
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | errors.AttemptError) -> None:
+        self.open.remove((job.clip.utterance.id, job.requests))
         assert latency_s >= 0
         assert started_at <= datetime.now(UTC)
         self._note(job, "sent ok" if isinstance(ended, Answer) else f"sent {type(ended).__name__}")
@@ -413,9 +420,11 @@ def test_cut_ends_requests_and_reports_each_as_sent() -> None:
         pool = pool_of(transcriber, heard, concurrency=3)
         running = asyncio.create_task(pool.run(Source(*numbered(50)).clips()))
         await settle()
+        assert heard.open == {(name, 1) for name in numbered(3)}, "told before anything comes back"
         pool.cut()
         await running
         assert dict(heard.events) == {name: ["sent CutOff"] for name in numbered(3)}
+        assert not heard.open
         assert transcriber.in_flight == 0
 
     asyncio.run(run())

@@ -1,0 +1,91 @@
+"""Takes in what a new checkpoint is made of: utterances, transcripts and failures that are known from elsewhere.
+
+Runs inside a transaction that the store opened. Files count as never seen, so that the next run looks at each once;
+those of failed utterances do not where it is known what they were, because a look would have them sent again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from pipeline.checkpoint.salvage import Known
+from pipeline.checkpoint.schema import BAD_ROW, State
+from pipeline.model import Failure, Utterance
+
+FAILED = (State.FAILED_PASSING, State.FAILED_ITEM)
+NEVER_SEEN = "-"
+_INSERT = """INSERT OR IGNORE INTO utterances
+    (id, row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts) VALUES (?,?,?,?,?,?,?,?,?)"""
+
+
+def adopt_known(db: sqlite3.Connection, rows: Iterable[Known]) -> None:
+    """Utterances as the old checkpoint knew them, but none as done: that is for who has its transcript to say."""
+    for known in rows:
+        utterance, state = known.utterance, known.state
+        if state in FAILED:
+            seen = known.size, known.mtime_ns, known.config_hash
+        else:
+            state, seen = State.NEW if state == State.DONE else state, (None, None, NEVER_SEEN)
+        encoded = msgspec.msgpack.encode(utterance)
+        db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, known.attempts))
+
+
+def adopt_transcribed(db: sqlite3.Connection, utterances: Sequence[Utterance]) -> list[tuple[int, bool]]:
+    """Utterances that a transcript was found for, as it names them: (n, whether it had one already)."""
+    return [_transcribed(db, utterance) for utterance in utterances]
+
+
+def adopt_failures(db: sqlite3.Connection, failures: Iterable[Failure]) -> None:
+    """Why utterances have no transcript; the first that is told of an utterance stands, and none where it has one."""
+    for failure in failures:
+        state = State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM
+        utterance = Utterance(id=failure.id, audio=failure.audio, metadata=failure.metadata)
+        config_hash = NEVER_SEEN if failure.audio else BAD_ROW
+        db.execute(
+            _INSERT,
+            (failure.id, msgspec.msgpack.encode(utterance), state, 0, 0.0, None, None, config_hash, failure.attempts),
+        )
+        db.execute(
+            "INSERT OR IGNORE INTO failures SELECT n, ?, ?, ? FROM utterances WHERE id = ? AND state <> ?",
+            (
+                msgspec.msgpack.encode(failure),
+                failure.error,
+                failure.first_seen.timestamp(),
+                failure.id,
+                State.DONE,
+            ),
+        )
+
+
+def forget_unexplained(db: sqlite3.Connection) -> None:
+    """Utterances that are said to have failed, while nobody can say why, are done anew."""
+    db.execute("DELETE FROM utterances WHERE error IS NULL AND config_hash = ?", (BAD_ROW,))
+    db.execute(
+        """UPDATE utterances SET state = ?, size = NULL, mtime_ns = NULL, config_hash = ?
+           WHERE error IS NULL AND state IN (?, ?)""",
+        (State.NEW, NEVER_SEEN, *FAILED),
+    )
+
+
+def _transcribed(db: sqlite3.Connection, utterance: Utterance) -> tuple[int, bool]:
+    encoded = msgspec.msgpack.encode(utterance)
+    added = db.execute(_INSERT, (utterance.id, encoded, State.NEW, 0, 0.0, None, None, NEVER_SEEN, 0))
+    if added.rowcount:
+        return int(added.lastrowid or 0), False
+    n, row, state = db.execute("SELECT n, row, state FROM utterances WHERE id = ?", (utterance.id,)).fetchone()
+    before = msgspec.msgpack.decode(row, type=Utterance)
+    if _told(before) == _told(utterance):
+        encoded = row  # it says more than a transcript does: the row's language, its span
+    db.execute(
+        "UPDATE utterances SET row = ?, size = NULL, mtime_ns = NULL, config_hash = ? WHERE n = ?",
+        (encoded, NEVER_SEEN, n),
+    )
+    return n, state == State.DONE
+
+
+def _told(utterance: Utterance) -> tuple[object, ...]:
+    """What a transcript says about its row; where that differs the transcript is written anew by the next run."""
+    return utterance.audio, utterance.reference, utterance.metadata

@@ -1,0 +1,76 @@
+"""What a run would do, with which of it only the content of the files decides: those may be what has a transcript.
+
+Works beside a scan, in its own tables; the checkpoint stays as it is. SQLite groups, so memory does not grow with rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from pipeline.checkpoint.plan import where_selected
+from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.store import Identity
+from pipeline.model import Utterance
+
+# A row that is done and is selected is to be sent again, whatever has a transcript by now.
+_OPEN = f"state <> {State.DONE:d} AND size IS NOT NULL"
+_TABLES = f"""
+CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
+CREATE TABLE manifest.known AS SELECT DISTINCT u.size, u.done_config FROM utterances u
+    WHERE u.done_audio IS NOT NULL AND EXISTS
+        (SELECT 1 FROM manifest.todo WHERE {_OPEN} AND size = u.size AND config_hash = u.done_config);
+CREATE INDEX manifest.known_size ON known (size, done_config);
+"""  # noqa: S608 fixed texts
+_ALIKE = f"""{_OPEN} AND (done_audio IS NOT NULL AND done_config = config_hash
+    OR EXISTS (SELECT 1 FROM manifest.known k WHERE k.size = todo.size AND k.done_config = todo.config_hash)
+    OR EXISTS (SELECT 1 FROM manifest.todo o WHERE o.state <> {State.DONE:d} AND o.size IS NOT NULL
+               AND o.size = todo.size AND o.config_hash = todo.config_hash AND o.rowid <> todo.rowid))"""  # noqa: S608 fixed texts
+
+
+class Todo(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance that a run would do."""
+
+    utterance: Utterance
+    config_hash: str
+    done: Identity | None
+    """What the transcript it has answers to."""
+    size: int | None
+    may_be_known: bool
+    """Its file is as long as another's that is to be done or is done with these settings, or as long as it was."""
+
+
+def rows_to_do(connection: sqlite3.Connection, only: Sequence[str]) -> Iterator[Todo]:
+    """The utterances a run would do after a scan, without merging anything: first those that no other can be like,
+    then the others, those that may be alike behind each other."""
+    connection.execute(
+        f"""CREATE TABLE manifest.todo AS
+            SELECT row, state, size, config_hash, done_audio, done_config FROM ({where_selected(only)})"""  # noqa: S608 fixed texts
+    )
+    connection.executescript(_TABLES)
+    for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
+        found = connection.execute(
+            f"""SELECT row, size, config_hash, done_audio, done_config FROM manifest.todo
+                WHERE ({_ALIKE}) IS ? ORDER BY {order}""",  # noqa: S608 fixed texts
+            (may_be_known,),
+        )
+        for row, size, config_hash, audio, config in found:
+            yield Todo(
+                utterance=msgspec.msgpack.decode(row, type=Utterance),
+                config_hash=config_hash,
+                done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
+                size=size,
+                may_be_known=may_be_known,
+            )
+
+
+def has_transcript(connection: sqlite3.Connection, identity: Identity) -> bool:
+    """Whether any utterance's transcript answers to this audio and these settings."""
+    found = connection.execute(
+        """SELECT 1 FROM utterances u LEFT JOIN results r USING (n)
+           WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL) LIMIT 1""",
+        (identity.audio_hash, identity.config_hash),
+    ).fetchone()
+    return found is not None

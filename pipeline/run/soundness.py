@@ -1,0 +1,67 @@
+"""Whether an output folder is as its checkpoint says, so that a run would go on from it. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.store import FORMATS, JSONL_BYTES
+from pipeline.errors import DamagedCheckpoint, OutputError
+from pipeline.run.aside import unfinished
+from pipeline.sink import Sink
+
+
+@contextmanager
+def known_transcripts(out: Path) -> Iterator[None]:
+    """Raises DamagedCheckpoint where transcripts lie without a checkpoint: they are somebody's money, and are taken in
+    or left, never written over."""
+    if not _has_checkpoint(out) and Sink(out, ("parquet", "jsonl")).holds_transcripts():
+        raise DamagedCheckpoint(
+            f"{out} holds transcripts, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
+            "in, or choose another --out"
+        )
+    if not _has_checkpoint(out) and unfinished(out) is not None:
+        raise DamagedCheckpoint(
+            f"the last rebuild of {out} did not reach its end: run gradium-batch rebuild {out} again"
+        )
+    yield
+
+
+def what_is_wrong(out: Path) -> str | None:
+    """Why a run would stop here, or what it would find other than it left it; None where nothing is wrong.
+
+    Raises CheckpointError where the checkpoint is not damaged and still cannot be worked with: it is newer, or may not
+    be read.
+    """
+    try:
+        with known_transcripts(out):
+            pass
+        if _has_checkpoint(out):
+            _check(out)
+    except (DamagedCheckpoint, OutputError) as error:
+        return str(error)
+    return None
+
+
+def _has_checkpoint(out: Path) -> bool:
+    path = out / "checkpoint.sqlite"
+    return path.exists() and path.stat().st_size > 0
+
+
+def _check(out: Path) -> None:
+    path = out / "checkpoint.sqlite"
+    with Checkpoint(path, only_read=True) as checkpoint:
+        checkpoint.check_integrity()
+        formats = str(checkpoint.fact(FORMATS) or "parquet,jsonl").split(",")
+        committed = int(checkpoint.fact(JSONL_BYTES) or 0)
+        parts = checkpoint.parts("transcripts"), checkpoint.parts("attempts")
+    with Old(path) as stored:
+        stored.read_through()
+    if stored.skipped:
+        raise DamagedCheckpoint(f"{stored.skipped:,} rows of the checkpoint cannot be read")
+    sink = Sink(out, formats)
+    sink.check(*parts)
+    sink.check_lines(committed)
