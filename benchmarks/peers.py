@@ -37,7 +37,7 @@ def plain_httpx(url: str, paths: list[Path], in_flight: int) -> None:
 
             async def one(path: Path) -> None:
                 async with slots:
-                    (await client.post(url, headers=HEADERS, content=path.read_bytes())).raise_for_status()  # noqa: ASYNC240
+                    (await client.post(url, headers=HEADERS, content=path.read_bytes())).raise_for_status()
 
             await asyncio.gather(*map(one, paths))
 
