@@ -6,7 +6,7 @@ The event loop adds events and never waits for the disk, except when the disk fa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -41,14 +41,16 @@ class Journal:
         if len(self._pending) >= MAX_PENDING:
             self._room.clear()
 
-    def finished(self, identity: Identity) -> Transcript | None:
-        """A transcript of this very audio and these settings that is still on its way into the checkpoint."""
+    def finished(self, identities: Collection[Identity]) -> dict[Identity, Transcript]:
+        """Transcripts of these very audios and settings that are still on their way into the checkpoint."""
+        found: dict[Identity, Transcript] = {}
         for event in (*self._committing, *self._pending):
             if isinstance(event, Finished):
                 row = event.transcript
-                if (row.audio_hash, row.config_hash) == (identity.audio_hash, identity.config_hash):
-                    return row
-        return None
+                identity = Identity(audio_hash=row.audio_hash, config_hash=row.config_hash)
+                if identity in identities:
+                    found[identity] = row
+        return found
 
     async def room(self) -> None:
         """Waits while the disk is far behind."""

@@ -24,9 +24,9 @@ from pipeline.model import Answer, Clip, Endpoint
 
 # UnicodeError: a status line or header that is no text ends in the libraries' own decoding
 BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
+"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
 MAX_NAME = 200
 """More of a request id or model name is not kept."""
-"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
 MAX_REFUSAL_BYTES = 64 << 10
 """More of a refusal than this is never read; a proxy's error page is smaller."""
 
@@ -45,6 +45,11 @@ class GradiumClient:
         self._endpoint = endpoint
         self._settings = settings
         self._timeouts = timeouts
+        # what is the same for all requests is made once: httpx takes longer to merge it than to send a small file
+        self._headers = [*http.headers.raw, (wire.KEY_HEADER.encode(), endpoint.key.encode())]
+        self._extensions = {"timeout": http.timeout.as_dict()}
+        self._urls: dict[str | None, httpx.URL] = {}
+        """By language."""
 
     async def transcribe(self, clip: Clip) -> Answer:
         """Sends the clip once. Raises a subclass of AttemptError when there is no answer that counts."""
@@ -69,18 +74,8 @@ class GradiumClient:
         return msgspec.structs.replace(answer, latency_s=time.monotonic() - started, bytes_sent=body.sent_bytes)
 
     async def _exchange(self, clip: Clip, body: ClipBody) -> Answer:
-        request = self._http.build_request(
-            "POST",
-            f"{self._endpoint.url}?{self._settings.query(clip.utterance.language)}",
-            content=body,
-            headers={
-                wire.KEY_HEADER: self._endpoint.key,
-                "content-type": clip.content_type,
-                "content-length": str(clip.body_bytes),
-            },
-        )
         try:
-            response = await self._http.send(request, stream=True)
+            response = await self._http.send(self._request(clip, body), stream=True)
         except BROKEN as error:
             _raise_broken(error, body, streaming=False)
         try:
@@ -91,6 +86,20 @@ class GradiumClient:
             _raise_broken(error, body, streaming=True)
         finally:
             await response.aclose()
+
+    def _request(self, clip: Clip, body: ClipBody) -> httpx.Request:
+        language = clip.utterance.language
+        url = self._urls.get(language)
+        if url is None:
+            url = self._urls[language] = httpx.URL(f"{self._endpoint.url}?{self._settings.query(language)}")
+        length, content_type = str(clip.body_bytes).encode(), clip.content_type.encode()
+        return httpx.Request(
+            "POST",
+            url,
+            headers=[*self._headers, (b"content-type", content_type), (b"content-length", length)],
+            stream=body,
+            extensions=self._extensions,
+        )
 
     async def _listen(self, clip: Clip, response: httpx.Response) -> Answer:
         if response.headers.get("content-encoding", "identity") != "identity":

@@ -39,7 +39,7 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
             trust_env=trust_env,
         )
 
-    return httpx.AsyncClient(
+    return _Client(
         transport=AiohttpTransport(verify=tls, client=session),  # without `verify` it would read SSL_CERT_FILE
         timeout=httpx.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None),
         follow_redirects=False,
@@ -47,6 +47,26 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
         # an answer is read as it is, never inflated: what is bounded is what was sent
         headers={"accept-encoding": "identity", "user-agent": "gradium-batch"},
     )
+
+
+class _Client(httpx.AsyncClient):
+    """Looks for no cookies: httpx takes 20 microseconds a request to look, and would send what it found."""
+
+    @property
+    def cookies(self) -> httpx.Cookies:
+        return _NO_COOKIES
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        raise TypeError("this client keeps no cookies")
+
+
+class _NoCookies(httpx.Cookies):
+    def extract_cookies(self, response: httpx.Response) -> None:
+        pass
+
+
+_NO_COOKIES = _NoCookies()
 
 
 class ClipBody(httpx.AsyncByteStream):

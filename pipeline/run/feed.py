@@ -130,7 +130,7 @@ class Feed:
 
     async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""
-        twins = {identity: twin for identity in identities if (twin := self._journal.finished(identity)) is not None}
+        twins = self._journal.finished(identities)
         unknown = [identity for identity in identities if identity not in twins]
         if not unknown:
             return twins

@@ -539,3 +539,17 @@ def test_a_clip_that_is_given_up_ends_its_request(clip: Clip) -> None:
 
     with Scripted(None) as peer:  # it is done when the client has gone
         asyncio.run(cancelled(peer.url))
+
+
+def test_cookies_are_not_sent_back(clip: Clip) -> None:
+    async def one_after_another(url: str) -> None:
+        settings = request_settings(ServiceSettings())
+        async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
+            client = GradiumClient(http, Endpoint(url=url, key=KEY), settings, TimeoutSettings())
+            await client.transcribe(clip)
+            await client.transcribe(clip)
+
+    with Scripted(answer(READY + WORD + END, headers={"Set-Cookie": "visit=1; Path=/"})) as peer:
+        asyncio.run(one_after_another(peer.url))
+    assert len(peer.requests) == 2
+    assert not any("cookie" in request.head.lower() for request in peer.requests)

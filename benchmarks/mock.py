@@ -1,0 +1,99 @@
+"""An endpoint far faster than any client: reads every byte of a body, answers with a short stream of the protocol.
+
+A process of its own, a hand-made protocol over asyncio; it knows POST with Content-Length and GET /stats.
+Speaks just enough HTTP for the measurements: no server for anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+
+LINES = (
+    b'{"type":"ready","request_id":"mock","model_name":"mock","sample_rate":24000,"frame_size":1920,"delay_in_frames":16}\n',
+    b'{"type":"text","text":"hello","start_s":1.3,"stream_id":0}\n{"type":"end_text","stop_s":1.5,"stream_id":0}\n',
+    b'{"type":"end_of_stream"}\n',
+)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+ANSWER = HEAD + b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in LINES) + b"0\r\n\r\n"
+
+
+class Stats:
+    """What arrived since the start: whole requests, their bytes, when the first began and the last was answered."""
+
+    requests = 0
+    body_bytes = 0
+    first = 0.0
+    last = 0.0
+
+
+class Connection(asyncio.Protocol):
+    """One connection; requests on it come one after another."""
+
+    latency_s = 0.0
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._left: int | None = None
+        self._chunked = False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._left is not None:
+            self._take(len(data))
+            return
+        self._head += data
+        end = self._head.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head, rest = bytes(self._head[:end]).lower(), len(self._head) - end - 4
+        self._head.clear()
+        if head.startswith(b"get /stats"):
+            body = json.dumps({name: getattr(Stats, name) for name in ("requests", "body_bytes", "first", "last")})
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body.encode()))
+            return
+        mark = head.find(b"content-length:")
+        if mark < 0:
+            self._transport.write(b"HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\n\r\n")
+            self._transport.close()
+            return
+        if b"expect: 100-continue" in head:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        Stats.first = Stats.first or time.monotonic()
+        self._left = int(head[mark + 15 :].split(b"\r\n", 1)[0])
+        Stats.body_bytes += self._left
+        self._take(rest)
+
+    def _take(self, count: int) -> None:
+        assert self._left is not None
+        self._left -= count
+        if self._left > 0:
+            return
+        self._left = None
+        if self.latency_s:
+            asyncio.get_running_loop().call_later(self.latency_s, self._answer)
+        else:
+            self._answer()
+
+    def _answer(self) -> None:
+        Stats.requests += 1
+        Stats.last = time.monotonic()
+        self._transport.write(ANSWER)
+
+
+async def serve(latency_s: float) -> None:
+    """Prints the port, then serves until it is ended."""
+    Connection.latency_s = latency_s
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(float(sys.argv[1])))
