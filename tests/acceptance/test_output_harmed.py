@@ -14,11 +14,26 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline.checkpoint import Checkpoint, Finished
+from pipeline.model import Attempt, Transcript
 from pipeline.run.aside import set_aside
 from tests.acceptance.test_interrupted import wait_for_answers
-from tests.batch import COMMAND, Corpus, batch, environment, errors_of, jsonl_of, jsonl_rows_of, rows_of, start_batch
+from tests.batch import (
+    COMMAND,
+    Corpus,
+    batch,
+    environment,
+    errors_of,
+    jsonl_of,
+    jsonl_rows_of,
+    rows_of,
+    start_batch,
+    table_of,
+)
 from tests.beeps import RECOGNIZER, beeps, talk, texts, write
 from tests.servers import RunningServer, start_server
 
@@ -295,6 +310,39 @@ def test_a_rebuild_that_was_killed_is_told_and_done_again(tmp_path: Path, out: P
         assert f"{waiting} transcripts are known again ({waiting} of them from the old checkpoint)" in made.stdout
         assert batch(*args, server=server).exit == 0
         assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+def test_attempts_that_a_crash_left_written_and_not_noted_are_counted_once(
+    server: RunningServer, corpus: Corpus, out: Path
+) -> None:
+    before = json.loads(batch("status", out, "--json").stdout)["credits"]
+    assert before == 15.0
+    last = max((out / "attempts").iterdir())
+    waiting = [Attempt(**row) for row in pq.read_table(last).to_pylist()]
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db, db:
+        db.execute("DELETE FROM parts WHERE kind = 'attempts' AND part = ?", (int(last.stem[-6:]),))
+        db.executemany("INSERT INTO attempts (row) VALUES (?)", [(msgspec.msgpack.encode(row),) for row in waiting])
+    ledger = table_of(out, "attempts").num_rows
+    assert batch("rebuild", out, "--force").exit == 0
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert json.loads(batch("status", out, "--json").stdout)["credits"] == before
+    assert table_of(out, "attempts").num_rows == ledger
+
+
+def test_a_transcript_made_anew_and_not_published_yet_replaces_the_old_one(
+    server: RunningServer, corpus: Corpus, out: Path
+) -> None:
+    [row] = [row for row in jsonl_of(out) if row["id"] == "00004.wav"]
+    anew = msgspec.convert({**row, "text": "anew"}, Transcript, strict=False)
+    with Checkpoint(out / "checkpoint.sqlite") as checkpoint:
+        n = checkpoint.number_of("00004.wav")
+        assert n is not None
+        checkpoint.apply([Finished(n=n, transcript=anew)])
+    before = server.stats()["requests"]
+    assert batch("rebuild", out, "--force").exit == 0
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts | {"00004.wav": "anew"}
 
 
 def test_a_part_that_rotted_inside_is_told_by_rebuild_and_made_anew(
