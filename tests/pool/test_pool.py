@@ -113,11 +113,10 @@ def pool_of(
     drain_s: float = 60,
     budget: float = 0,
     outage_max_s: float = 60,
-    adaptive: bool = False,
 ) -> Pool:
     limits = Limits(
         retry=RetryPolicy(RetrySettings(max_attempts=max_attempts, base_s=base_s, max_s=max_s)),
-        capacity=Capacity(concurrency, adaptive=adaptive),
+        capacity=Capacity(concurrency, adaptive=False),
         outage=Outage(),
         budget=Budget(budget),
         price=lambda _: 1.0,
@@ -166,31 +165,6 @@ def test_never_more_in_flight_than_concurrency_and_each_clip_has_one_outcome(con
         assert transcriber.most_in_flight == concurrency
         assert sorted(transcriber.asked) == sorted(names)
         assert dict(heard.events) == {name: ["sent ok", "done"] for name in names}
-
-    asyncio.run(run())
-
-
-def test_the_first_answers_need_not_come_before_more_is_sent() -> None:
-    class Slow(Scripted):
-        """Answers nobody before so many have asked."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.enough = asyncio.Event()
-
-        async def transcribe(self, clip: Clip) -> Answer:
-            if self.in_flight == 15:
-                self.enough.set()
-            self.in_flight += 1
-            await self.enough.wait()
-            self.in_flight -= 1
-            return OK
-
-    async def run() -> None:
-        heard = Heard()
-        async with asyncio.timeout(10):
-            await pool_of(Slow(), heard, concurrency=16, adaptive=True).run(Source(*numbered(20)).clips())
-        assert len(heard.ended("done")) == 20
 
     asyncio.run(run())
 
