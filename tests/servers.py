@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,13 @@ def start_server(
             finally:
                 if process.poll() is None:
                     process.kill()
+
+
+def wait_for_answers(server: RunningServer, count: int) -> None:
+    """Until the server has answered `count` requests."""
+    deadline = time.monotonic() + 30
+    while server.stats()["answered"] < count:
+        assert time.monotonic() < deadline, "the server was not asked"
 
 
 def is_alive(pid: int) -> bool:

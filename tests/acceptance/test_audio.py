@@ -9,7 +9,6 @@ import random
 import resource
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from tests.batch import (
     table_of,
 )
 from tests.beeps import BEEP_S, RECOGNIZER, WORDS, beeps, talk, texts, write
-from tests.servers import RunningServer, start_server
+from tests.servers import RunningServer, start_server, wait_for_answers
 
 FRAME_S = 0.08
 
@@ -92,9 +91,7 @@ def test_a_killed_run_sends_only_the_clips_that_have_no_answer(tmp_path: Path, o
     with start_server(recognizer=RECOGNIZER, latency_s=0.3) as slow:
         args = ("run", tmp_path / "audio", "--out", out, "--concurrency", "2", "--set", "audio.max_clip_s=10")
         process = start_batch(*args, server=slow)
-        deadline = time.monotonic() + 30
-        while slow.stats()["answered"] < 7:
-            assert time.monotonic() < deadline
+        wait_for_answers(slow, 7)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert batch(*args, server=slow).exit == 0
@@ -130,9 +127,7 @@ def test_a_stopped_run_keeps_the_answered_clips(tmp_path: Path, out: Path) -> No
     args = ("run", tmp_path / "audio", "--out", out, "--set", "audio.max_clip_s=10", "--concurrency", "1")
     with start_server(recognizer=RECOGNIZER, latency_s=0.2) as server:
         process = start_batch(*args, server=server)
-        deadline = time.monotonic() + 30
-        while server.stats()["answered"] < 2:
-            assert time.monotonic() < deadline
+        wait_for_answers(server, 2)
         process.send_signal(signal.SIGTERM)
         assert finish(process).exit == 143
         kept = json.loads(batch("check", tmp_path / "audio", "--out", out, "--json", *args[4:6], server=server).stdout)

@@ -13,14 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.batch import Corpus, batch, finish, jsonl_rows_of, rows_of, start_batch, table_of
-from tests.servers import RunningServer, start_server
-
-
-def wait_for_answers(server: RunningServer, count: int) -> None:
-    """Until the server has answered `count` requests."""
-    deadline = time.monotonic() + 30
-    while server.stats()["answered"] < count:
-        assert time.monotonic() < deadline, "the server was not asked"
+from tests.servers import RunningServer, start_server, wait_for_answers
 
 
 def test_after_kill_9_nothing_is_lost_or_doubled_and_little_is_sent_again(tmp_path: Path, out: Path) -> None:

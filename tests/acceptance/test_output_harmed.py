@@ -21,7 +21,6 @@ import pytest
 from pipeline.checkpoint import Checkpoint, Finished
 from pipeline.model import Attempt, Transcript
 from pipeline.run.aside import set_aside
-from tests.acceptance.test_interrupted import wait_for_answers
 from tests.batch import (
     COMMAND,
     Corpus,
@@ -35,7 +34,7 @@ from tests.batch import (
     table_of,
 )
 from tests.beeps import RECOGNIZER, beeps, talk, texts, write
-from tests.servers import RunningServer, start_server
+from tests.servers import RunningServer, start_server, wait_for_answers
 
 PARTS = ("--set", "sink.rows_per_part=4")
 
