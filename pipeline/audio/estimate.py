@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.audio.decoded import RATE
-from pipeline.audio.prepare import channels_of, longest_samples
+from pipeline.audio.prepare import channels_of, longest_samples, passes_through
 from pipeline.audio.probe import probe
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import SpanOutside
@@ -34,11 +34,10 @@ def estimate(utterance: Utterance, settings: AudioSettings) -> Estimate:
     if left_s <= 0:
         raise SpanOutside(f"the row begins at {utterance.offset_s:g} s, the recording ends at {length_s:.2f} s")
     audio_s = left_s if utterance.duration_s is None else min(left_s, utterance.duration_s)
-    clips = 1
-    is_cut = found.content_type is None or audio_s < length_s or settings.lead_silence_s or settings.upload != "auto"
-    if audio_s * RATE > (longest_samples(settings) if is_cut else settings.max_clip_s * RATE):
+    samples, longest, clips = round(audio_s * RATE), longest_samples(settings), 1
+    if samples > longest and not passes_through(utterance, found, settings):
         from pipeline.audio.split import pieces
 
-        clips = pieces(round(audio_s * RATE), longest_samples(settings))
+        clips = pieces(samples, longest)
     requests = clips * channels
     return Estimate(requests=requests, audio_s=audio_s, sent_s=audio_s * channels + requests * settings.lead_silence_s)

@@ -63,9 +63,9 @@ class Preparation:
 
         Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, or OutputError.
         """
-        if passes_through(utterance, found, self._settings):
-            return untouched(utterance, found)
         probe, settings = found.probe, self._settings
+        if passes_through(utterance, probe, settings):
+            return untouched(utterance, found)
         which = channels_of(utterance, probe, settings)
         key = (found.path, probe.size_bytes, probe.mtime_ns, which)
         tracks = max(1, probe.channels) if which == "split" else 1
@@ -165,9 +165,8 @@ class Preparation:
         )
 
 
-def passes_through(utterance: Utterance, found: Look, settings: AudioSettings) -> bool:
+def passes_through(utterance: Utterance, probe: Probe, settings: AudioSettings) -> bool:
     """Whether the service gets the file's own bytes."""
-    probe = found.probe
     return (
         probe.content_type is not None
         and (not _is_span(utterance) or _covers(utterance, probe))
@@ -197,7 +196,7 @@ def untouched(utterance: Utterance, found: Look) -> Prepared:
 def longest_samples(settings: AudioSettings) -> int:
     """The most samples of a recording that one cut clip carries."""
     margin_s = min(MARGIN_S, settings.max_clip_s / 100)
-    return max(1, int((settings.max_clip_s - settings.lead_silence_s - margin_s) * RATE))
+    return int((settings.max_clip_s - settings.lead_silence_s - margin_s) * RATE)
 
 
 def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> Channels:
