@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.plan import where_selected
 from pipeline.checkpoint.schema import State
-from pipeline.checkpoint.store import Identity
 from pipeline.model import Utterance
 
 # A row that is done and is selected is to be sent again, whatever has a transcript by now.
@@ -69,8 +69,7 @@ def rows_to_do(connection: sqlite3.Connection, only: Sequence[str]) -> Iterator[
 def has_transcript(connection: sqlite3.Connection, identity: Identity) -> bool:
     """Whether any utterance's transcript answers to this audio and these settings."""
     found = connection.execute(
-        """SELECT 1 FROM utterances u LEFT JOIN results r USING (n)
-           WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL) LIMIT 1""",
+        f"SELECT 1 FROM {TRANSCRIBED}",  # noqa: S608 fixed texts
         (identity.audio_hash, identity.config_hash),
     ).fetchone()
     return found is not None

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from pipeline.checkpoint.events import Event, Finished, Sent, Started, key_of
-from pipeline.checkpoint.store import Checkpoint, Identity
+from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.store import Checkpoint
 from pipeline.model import Transcript
 
 WINDOW_S = 0.05
@@ -46,10 +47,9 @@ class Journal:
         found: dict[Identity, Transcript] = {}
         for event in (*self._committing, *self._pending):
             if isinstance(event, Finished):
-                row = event.transcript
-                identity = Identity(audio_hash=row.audio_hash, config_hash=row.config_hash)
+                identity = Identity.of(event.transcript)
                 if identity in identities:
-                    found[identity] = row
+                    found[identity] = event.transcript
         return found
 
     async def room(self) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from pipeline.checkpoint import adopting, plan
 from pipeline.checkpoint.events import Event, Sent, apply
+from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.schema import ORDER, ORDER_OF, State, connect, connect_to_read, transaction, unusable
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
@@ -32,17 +33,6 @@ FORMATS = "formats"
 MANIFEST = "manifest"
 """The fact that says which manifest a default output serves."""
 LONGER_THAN_ANY_S = 1e18
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a transcript answers to: the audio and everything else that shapes it, as hashes."""
-
-    audio_hash: str
-    config_hash: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.audio_hash}:{self.config_hash}"
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,19 +153,17 @@ class Checkpoint:
         with self._translated():
             for identity in identities:
                 row = self._db.execute(
-                    """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
-                       WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)
-                       LIMIT 1""",
+                    f"SELECT u.n, u.id, u.row, u.part, r.row FROM {TRANSCRIBED}",  # noqa: S608 fixed texts
                     (identity.audio_hash, identity.config_hash),
                 ).fetchone()
                 if row is not None:
                     found[identity] = _placed(row)
         return found
 
-    def answered_clips(self, key: str) -> list[ClipResult]:
-        """Clips that were answered for the identity that `key` stands for, whichever utterance they were sent for."""
+    def answered_clips(self, identity: Identity) -> list[ClipResult]:
+        """Clips of this audio and these settings that were answered, whichever utterance they were sent for."""
         with self._translated():
-            found = self._db.execute("SELECT row FROM clips WHERE key = ?", (key,)).fetchall()
+            found = self._db.execute("SELECT row FROM clips WHERE key = ?", (identity.key,)).fetchall()
         return [msgspec.msgpack.decode(row, type=ClipResult) for (row,) in found]
 
     def waiting_clips(self, *, selected: bool = False) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from pipeline.exits import ExitStatus
 from pipeline.model import Clip, Transcript
 from pipeline.run.control import Control
 from pipeline.run.joining import Leader
+from pipeline.run.published import transcripts_of
 from pipeline.run.recorder import Recorder
 from pipeline.sink import Sink
 
@@ -93,7 +94,7 @@ class Feed:
         for leader in asked:
             if (twin := twins.get(leader.identity)) is not None:
                 self._recorder.has_twin(leader, twin)
-        return [(leader, found) for leader, found in leaders if leader not in asked or leader.identity not in twins]
+        return [(leader, found) for leader, found in leaders if leader.identity not in twins]
 
     def _leader(self, selected: Selected, found: Look | AttemptError) -> Leader | None:
         """The utterance, where it is for it to find out what its audio and settings give."""
@@ -117,7 +118,7 @@ class Feed:
             return []
         answered = []
         if len(prepared.clips) > 1:
-            answered = await self._journal.call(self._journal.checkpoint.answered_clips, leader.identity.key)
+            answered = await self._journal.call(self._journal.checkpoint.answered_clips, leader.identity)
         missing = leader.expect(
             prepared.clips,
             duration_s=prepared.duration_s,
@@ -134,12 +135,9 @@ class Feed:
         unknown = [identity for identity in identities if identity not in twins]
         if not unknown:
             return twins
-        for identity, placed in (await self._journal.call(self._journal.checkpoint.twins, unknown)).items():
-            twin = placed.transcript
-            if twin is None:
-                twin = (await asyncio.to_thread(self._sink.read, [placed.id], placed.part)).get(placed.id)
-            if twin is not None:
-                twins[identity] = twin
+        placed = await self._journal.call(self._journal.checkpoint.twins, unknown)
+        known = await transcripts_of(placed.values(), self._sink)
+        twins |= {identity: known[one.id] for identity, one in placed.items() if one.id in known}
         return twins
 
 
@@ -156,7 +154,7 @@ def _look_at(paths: Sequence[str]) -> list[Look | AttemptError]:
 
 
 class _Selection:
-    """What is selected, handed out one by one to whoever asks."""
+    """What is selected, handed out a few at a time to whoever asks."""
 
     def __init__(self, journal: Journal, control: Control, limit: int | None) -> None:
         self._journal = journal

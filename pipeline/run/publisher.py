@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
 from pipeline.run.joining import retold, word_errors
+from pipeline.run.published import transcripts_of
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
 
@@ -56,13 +56,7 @@ class Publisher:
         """Writes transcripts anew whose row has another reference or other metadata by now; nothing is sent."""
         call = self._journal.call
         while placed := await call(self._checkpoint.to_refresh, REFRESHED_AT_ONCE):
-            known = {one.id: one.transcript for one in placed if one.transcript is not None}
-            by_part: dict[int | None, list[str]] = defaultdict(list)
-            for one in placed:
-                if one.id not in known:
-                    by_part[one.part].append(one.id)
-            for part, ids in by_part.items():
-                known |= await asyncio.to_thread(self._sink.read, ids, part)
+            known = await transcripts_of(placed, self._sink)
             lost = [one.id for one in placed if one.id not in known]
             if lost:
                 raise OutputError(f"the transcript of {lost[0]!r} is no longer in the output folder; restore it")

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pipeline.checkpoint import ClipAnswered, Failed, Finished, Identity, Journal, Reused, Selected, Sent, Started
 from pipeline.checkpoint.events import Event
@@ -112,12 +113,9 @@ class Recorder:
     # -- from the pool ----------------------------------------------------------------------------------------------
 
     def started(self, job: Job, started_at: datetime) -> None:
-        attempt = Attempt(
-            id=job.clip.utterance.id,
-            clip=job.clip.clip,
-            attempt=job.requests,
-            run_id=self._run_id,
-            started_at=started_at,
+        attempt = self._attempt(
+            job,
+            started_at,
             latency_s=0.0,
             outcome=CutOff.__name__,
             billed="maybe",
@@ -136,12 +134,9 @@ class Recorder:
         self.credits += cost
         if isinstance(ended, UnknownFault) and (ended.message in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
             self.unknown[ended.message] += 1
-        attempt = Attempt(
-            id=job.clip.utterance.id,
-            clip=job.clip.clip,
-            attempt=job.requests,
-            run_id=self._run_id,
-            started_at=started_at,
+        attempt = self._attempt(
+            job,
+            started_at,
             latency_s=latency_s,
             outcome="ok" if answered else type(ended).__name__,
             billed=billed,
@@ -152,6 +147,17 @@ class Recorder:
             request_id=ended.request_id,
         )
         self._journal.add(Sent(attempt=attempt))
+
+    def _attempt(self, job: Job, started_at: datetime, **ended: Any) -> Attempt:
+        """A line of the ledger; `ended` are the fields that its end decides."""
+        return Attempt(
+            id=job.clip.utterance.id,
+            clip=job.clip.clip,
+            attempt=job.requests,
+            run_id=self._run_id,
+            started_at=started_at,
+            **ended,
+        )
 
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
         self._progress.retried()
@@ -198,12 +204,11 @@ class Recorder:
             finished_at=datetime.now(UTC),
         )
         self.transcribed += 1
-        self.audio_s += 0.0 if leader.several else leader.duration_s
         self._finish(selected, retold(transcript, utterance), *events)
-        already = leader.duration_s if leader.several else 0.0
-        self._progress.ended(
-            expected_s=0.0 if already else selected.expected_s, audio_s=leader.duration_s - already, ok=True
-        )
+        # of several clips each has counted for itself
+        expected_s, audio_s = (0.0, 0.0) if leader.several else (selected.expected_s, leader.duration_s)
+        self.audio_s += audio_s
+        self._progress.ended(expected_s=expected_s, audio_s=audio_s, ok=True)
         for follower in leader.followers:
             self._copy(follower, transcript)
 
