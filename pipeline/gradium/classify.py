@@ -160,8 +160,9 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds from now, from either form of the header; None where it says nothing usable."""
     if value is None:
         return None
-    if re.fullmatch(r"\s*[0-9]{1,9}(\.[0-9]{1,9})?\s*", value):
-        return float(value)
+    # only the digits: what a regular expression takes for a blank is not all that float() does
+    if seconds := re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", value):
+        return float(seconds[1])
     try:
         until = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
