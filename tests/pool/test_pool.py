@@ -195,6 +195,38 @@ def test_the_first_answers_need_not_come_before_more_is_sent() -> None:
     asyncio.run(run())
 
 
+def test_answers_that_come_together_each_let_one_more_be_sent() -> None:
+    class InStep(Scripted):
+        """Answers all that have asked at once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asking: list[asyncio.Future[Answer]] = []
+            self.together: list[int] = []
+
+        async def transcribe(self, clip: Clip) -> Answer:
+            self.asking.append(asyncio.get_running_loop().create_future())
+            return await self.asking[-1]
+
+        async def answer(self) -> None:
+            while sum(self.together) < 4 + 8 + 16:
+                await settle()
+                asking, self.asking = self.asking, []
+                self.together.append(len(asking))
+                for one in asking:
+                    one.set_result(OK)
+
+    async def run() -> None:
+        transcriber = InStep()
+        pool = pool_of(transcriber, Heard(), concurrency=100, adaptive=True)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(transcriber.answer())
+            await pool.run(Source(*numbered(28)).clips())
+        assert transcriber.together == [4, 8, 16]
+
+    asyncio.run(run())
+
+
 def test_clips_are_sent_in_the_order_they_come() -> None:
     async def run() -> None:
         transcriber = Scripted()
