@@ -32,7 +32,12 @@ class Worker(Generic[Call, Result]):
     def __init__(self, make_tool: Callable[[], Tool[Call, Result]]) -> None:
         self._pipe, theirs = CONTEXT.Pipe()
         self._process = CONTEXT.Process(target=work, args=(theirs, make_tool), daemon=True)
-        self._process.start()
+        # Ctrl-C reaches the whole group, also while the child still loads: whoever started it ends it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def call(self, call: Call) -> Result:
@@ -112,9 +117,10 @@ class Workers(Generic[Call, Result]):
         self._idle.put_nowait(worker)
 
     def _release(self, worker: Worker[Call, Result], done: asyncio.Future[Result]) -> None:
+        died = not done.cancelled() and isinstance(done.exception(), EOFError | OSError)
         if worker not in self._all:
             return  # closed meanwhile
-        if not done.cancelled() and isinstance(done.exception(), EOFError | OSError):
+        if died:
             self._all.discard(worker)
             worker.kill()
             self._add()
@@ -124,7 +130,6 @@ class Workers(Generic[Call, Result]):
 
 def work(pipe: Connection, make_tool: Callable[[], Tool[Call, Result]]) -> None:
     """The worker process: makes its tool, then answers calls until the pipe or the parent ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started us ends us
     die_with_parent()
     tool = make_tool()
     while True:

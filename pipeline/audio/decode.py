@@ -16,27 +16,44 @@ from pipeline.audio.heard import Heard
 from pipeline.audio.pcm import wav_blocks
 from pipeline.audio.wav import WavFile, is_wav, read_wav
 from pipeline.audio.writers import EachChannel, OneChannel, Writer
-from pipeline.errors import AudioEmpty
-from pipeline.recording import fault, open_recording
+from pipeline.errors import AudioEmpty, AudioUnavailable
+from pipeline.recording import fault, open_recording, same_file
 
 
-def decode(path: str, target: str, channels: Channels, *, allow_truncated: bool) -> Decoded:
+def decode(
+    path: str, target: str, channels: Channels, *, allow_truncated: bool, looked_at: tuple[int, int] | None = None
+) -> Decoded:
     """Decodes the recording to `{target}.{channel}.pcm`, a file for each track; on an error none is left.
 
-    Raises a subclass of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written.
+    `looked_at` is the size and mtime_ns that the file had when it was hashed: a transcript must not answer to other
+    bytes. Raises a subclass of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written.
     """
     heard = Heard(allow_truncated=allow_truncated)
     writer: Writer = EachChannel(target) if channels == "split" else OneChannel(target, channels)
     try:
         with open_recording(path) as file:
-            for rate, samples in _blocks(path, file, heard):
-                writer.add(rate, samples)
+            try:
+                for rate, samples in _blocks(path, file, heard):
+                    writer.add(rate, samples)
+            finally:
+                # also where it seemed broken: what was read may be half of the old and half of the new
+                if looked_at is not None and not _is_still(path, file, looked_at):
+                    raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
         tracks = writer.finish()
     except BaseException:
         writer.remove()
         raise
     flags = ("truncated",) if heard.truncated else ()
     return Decoded(tracks=tracks, duration_s=heard.seconds, flags=flags)
+
+
+def _is_still(path: str, file: FileIO, looked_at: tuple[int, int]) -> bool:
+    """Whether the open file, and what the path names now, are what was looked at."""
+    try:
+        now = os.stat(path)  # noqa: PTH116 a Path object buys nothing here
+    except OSError:
+        return same_file(file, *looked_at)  # taken away, but its bytes were read to the end
+    return same_file(file, *looked_at) and (now.st_size, now.st_mtime_ns) == looked_at
 
 
 def _blocks(path: str, file: FileIO, heard: Heard) -> Iterator[Block]:

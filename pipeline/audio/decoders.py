@@ -17,7 +17,9 @@ from pipeline.workers import Workers
 LEAST_S = 120.0
 """What any recording may take …"""
 SECONDS_PER_MB = 2.0
-"""… and for each of its megabytes: a slow network mount reads as slowly as this."""
+"""… and for each of its megabytes: a slow network mount reads as slowly as this …"""
+SLOWEST = 20.0
+"""… and for its length: a busy machine decodes so many times faster than real time."""
 
 
 class Decode(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,10 @@ class Decode(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     channels: Channels
     allow_truncated: bool
+    looked_at: tuple[int, int]
+    """The file's size and mtime_ns when it was hashed."""
+    expected_s: float
+    """Its length by its header."""
 
 
 class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +57,8 @@ def perform(job: Job) -> Ended:
     try:
         match job:
             case Decode():
-                return decode(job.path, job.target, job.channels, allow_truncated=job.allow_truncated)
+                allowed, looked_at = job.allow_truncated, job.looked_at
+                return decode(job.path, job.target, job.channels, allow_truncated=allowed, looked_at=looked_at)
             case EncodeOpus():
                 encode_opus(job.track, job.start, job.samples, job.lead_samples, job.target)
                 return None
@@ -71,10 +78,10 @@ class Decoders:
         self._count = count
         self._workers: Workers[Job, Ended] | None = None
 
-    async def decode(self, job: Decode, *, size_bytes: int) -> Decoded:
-        """Raises what `decode.decode` raises, and AudioUnreadable for a recording of that size that no decoder
-        survives."""
-        ended = await self._perform(job, LEAST_S + size_bytes / 1e6 * SECONDS_PER_MB)
+    async def decode(self, job: Decode) -> Decoded:
+        """Raises what `decode.decode` raises, and AudioUnreadable for a recording that no decoder survives."""
+        most_s = LEAST_S + job.looked_at[0] / 1e6 * SECONDS_PER_MB + job.expected_s / SLOWEST
+        ended = await self._perform(job, most_s)
         assert isinstance(ended, Decoded)  # noqa: S101 for the type checker
         return ended
 

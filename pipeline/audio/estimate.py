@@ -35,7 +35,8 @@ def estimate(utterance: Utterance, settings: AudioSettings) -> Estimate:
         raise SpanOutside(f"the row begins at {utterance.offset_s:g} s, the recording ends at {length_s:.2f} s")
     audio_s = left_s if utterance.duration_s is None else min(left_s, utterance.duration_s)
     clips = 1
-    if audio_s > settings.max_clip_s:
+    is_cut = found.content_type is None or audio_s < length_s or settings.lead_silence_s or settings.upload != "auto"
+    if audio_s * RATE > (longest_samples(settings) if is_cut else settings.max_clip_s * RATE):
         from pipeline.audio.split import pieces
 
         clips = pieces(round(audio_s * RATE), longest_samples(settings))

@@ -71,8 +71,15 @@ class Preparation:
         tracks = max(1, probe.channels) if which == "split" else 1
 
         async def decode(target: str) -> Decoded:
-            job = Decode(path=found.path, target=target, channels=which, allow_truncated=settings.allow_truncated)
-            decoded = await self._decoders.decode(job, size_bytes=probe.size_bytes)
+            job = Decode(
+                path=found.path,
+                target=target,
+                channels=which,
+                allow_truncated=settings.allow_truncated,
+                looked_at=(probe.size_bytes, probe.mtime_ns),
+                expected_s=probe.duration_s,
+            )
+            decoded = await self._decoders.decode(job)
             log.info("decoded %s: %.1f s, %d tracks", found.path, decoded.duration_s, len(decoded.tracks))
             return decoded
 
@@ -83,7 +90,9 @@ class Preparation:
             start, samples, flags = _span(utterance, decoded, settings)
             clips: list[Clip] = []
             for track in decoded.tracks:
-                for first, last in pairwise(await self._bounds(track, start, samples)):
+                # tracks differ in length where a recording changed its channels on the way
+                length = min(samples, track.samples - start)
+                for first, last in pairwise(await self._bounds(track, start, length)):
                     clips.append(await self._clip(utterance, found, track, (first, last), start, len(clips), files))
         except BaseException:
             self._let_go(utterance, key, files)
@@ -108,6 +117,8 @@ class Preparation:
 
     async def _bounds(self, track: Track, start: int, samples: int) -> list[int]:
         longest = longest_samples(self._settings)
+        if samples <= 0:
+            return []
         if samples <= longest:
             return [start, start + samples]
         from pipeline.audio.split import cuts
@@ -198,7 +209,7 @@ def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> 
                 f"the row asks for channel {utterance.channel}, counted from 0; the recording has {channels}"
             )
         return utterance.channel
-    return 0 if settings.channels == "first" or channels == 1 else settings.channels
+    return 0 if settings.channels == "first" else settings.channels  # a file may go on with more than it begins with
 
 
 def _is_span(utterance: Utterance) -> bool:
@@ -222,6 +233,8 @@ def _span(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tu
     if utterance.duration_s is None:
         return start, whole - start, flags
     wanted = round(utterance.duration_s * RATE)
+    if not wanted:
+        raise SpanOutside(f"the row's span of {utterance.duration_s:g} s is shorter than a sample")
     if start + wanted > whole + round(ROW_TOLERANCE_S * RATE):
         if not settings.allow_truncated:
             raise SpanOutside(

@@ -125,7 +125,7 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
     _store_result(db, event.n, row)
     db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
-    db.execute("DELETE FROM clips WHERE n = ?", (event.n,))
+    db.execute("DELETE FROM clips WHERE n = ? OR key = ?", (event.n, f"{row.audio_hash}:{row.config_hash}"))
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, attempts = 0, refresh = 0, done_audio = ?, done_config = ?,
                duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ? WHERE n = ?""",

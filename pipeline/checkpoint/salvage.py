@@ -59,10 +59,11 @@ class Old:
                 yield result
 
     def attempts(self) -> Iterator[Attempt]:
-        """Requests that are in no part of the ledger yet."""
-        for (row,) in self._rows("attempts", "row"):
-            if (attempt := self._decoded(row, Attempt)) is not None:
-                yield attempt
+        """Requests that are in no part of the ledger yet, those that were in flight included."""
+        for table in ("attempts", "open_attempts"):
+            for (row,) in self._rows(table, "row"):
+                if (attempt := self._decoded(row, Attempt)) is not None:
+                    yield attempt
 
     def failures(self) -> Iterator[Failure]:
         """Why utterances have no transcript, or had none before they changed."""

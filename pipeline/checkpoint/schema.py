@@ -47,6 +47,7 @@ class State(IntEnum):
 # Answered clips of utterances that have several and no transcript yet; `key` is what an answer answers to.
 CLIPS = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL, credits REAL NOT NULL,
     PRIMARY KEY (n, clip));
+CREATE INDEX clips_key ON clips (key);
 """
 
 # Requests in flight: each row is the attempt that the request becomes where its end is never seen.

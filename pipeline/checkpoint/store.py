@@ -172,21 +172,16 @@ class Checkpoint:
                     found[identity] = _placed(row)
         return found
 
-    def answered_clips(self, n: int, key: str) -> list[ClipResult]:
-        """Clips of an utterance that were answered in earlier runs, for the identity that `key` stands for."""
+    def answered_clips(self, key: str) -> list[ClipResult]:
+        """Clips that were answered for the identity that `key` stands for, whichever utterance they were sent for."""
         with self._translated():
-            found = self._db.execute("SELECT row FROM clips WHERE n = ? AND key = ?", (n, key)).fetchall()
+            found = self._db.execute("SELECT row FROM clips WHERE key = ?", (key,)).fetchall()
         return [msgspec.msgpack.decode(row, type=ClipResult) for (row,) in found]
 
     def waiting_clips(self, *, selected: bool = False) -> tuple[int, float]:
         """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
         with self._translated():
-            count, credits_ = self._db.execute(
-                """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
-                   WHERE c.key LIKE '%:' || u.config_hash AND NOT u.vanished AND (u.selected OR NOT ?)""",
-                (selected,),
-            ).fetchone()
-        return int(count), float(credits_)
+            return plan.waiting_clips(self._db, selected=selected)
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part."""

@@ -62,7 +62,7 @@ class AudioSettings(Section):
     upload: Literal["auto", "opus"] = Field(
         "auto", description="`auto`: what the service takes untouched, all else as WAV; `opus`: small uploads"
     )
-    max_clip_s: float = Field(300.0, ge=1, le=300, description="the most audio one request carries")
+    max_clip_s: float = Field(300.0, ge=5, le=300, description="the most audio one request carries")
     lead_silence_s: float = Field(
         0.0, ge=0, le=1, description="silence put in front of each clip, and paid for; taken off the times again"
     )

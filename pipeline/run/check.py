@@ -19,6 +19,7 @@ from pipeline.audio.estimate import Estimate, estimate
 from pipeline.audio.look import look
 from pipeline.checkpoint import Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
+from pipeline.checkpoint.plan import waiting_clips
 from pipeline.checkpoint.schema import connect_to_read
 from pipeline.config import Settings
 from pipeline.errors import AttemptError
@@ -61,6 +62,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """Selected utterances whose file only looks changed: nothing is sent for them."""
     copies: int
     """Those whose very audio is sent for another one, or has a transcript already: nothing is sent for them either."""
+    answered_clips: int
+    """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
     requests: int
     audio_s: float
     credits: float
@@ -78,6 +81,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
     try:
         rows.note_repeated(scan_manifest(connection, rows))
         plan = plan_counts(connection, only)
+        answered, paid = waiting_clips(connection) if plan.selected else (0, 0.0)
         bill = _Bill(connection)
         if plan.selected:
             for todo, identity, found in _measured(rows_to_do(connection, only), settings):
@@ -97,9 +101,10 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         unsendable=dict(bill.unsendable),
         unchanged=bill.unchanged,
         copies=bill.copies,
-        requests=bill.requests,
+        answered_clips=answered,
+        requests=max(0, bill.requests - answered),
         audio_s=bill.audio_s,
-        credits=bill.sent_s * CREDITS_PER_S,
+        credits=max(0.0, bill.sent_s * CREDITS_PER_S - paid),
         bad=[str(bad) for bad in rows.bad_rows],
         problems=bill.problems,
     )
@@ -181,11 +186,12 @@ def as_table(forecast: Forecast) -> str:
         ("to do", plural(forecast.selected, "utterance")),
         (
             "not sent",
-            f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done",
+            f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done, "
+            f"{forecast.answered_clips:,} answered clips",
         ),
         ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.audio_s)} of audio"),
-        ("credits", f"{forecast.credits:,.0f} (3 per second of audio, without retries)"),
+        ("credits", f"{forecast.credits:,.0f} (3 per second that is sent, without retries)"),
     ]
     return "\n".join(f"{name:<13}  {value}" for name, value in lines)

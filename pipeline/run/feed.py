@@ -109,7 +109,7 @@ class Feed:
 
     async def _clips_of(self, leader: Leader, found: Look) -> list[Clip]:
         """What is to be sent for an utterance: nothing, where it cannot be."""
-        recorder, selected, utterance = self._recorder, leader.selected, leader.selected.utterance
+        recorder, utterance = self._recorder, leader.selected.utterance
         try:
             prepared = await self._preparation.prepare(utterance, found)
         except AttemptError as error:
@@ -117,9 +117,7 @@ class Feed:
             return []
         answered = []
         if len(prepared.clips) > 1:
-            answered = await self._journal.call(
-                self._journal.checkpoint.answered_clips, selected.n, leader.identity.key
-            )
+            answered = await self._journal.call(self._journal.checkpoint.answered_clips, leader.identity.key)
         missing = leader.expect(
             prepared.clips,
             duration_s=prepared.duration_s,

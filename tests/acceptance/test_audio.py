@@ -127,7 +127,7 @@ def test_a_failed_clip_costs_that_clip_only(tmp_path: Path, out: Path) -> None:
 def test_a_stopped_run_keeps_the_answered_clips(tmp_path: Path, out: Path) -> None:
     said = talk(60, seed=4)
     write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))
-    args = ("run", tmp_path / "audio", "--out", out, "--concurrency", "1", "--set", "audio.max_clip_s=10")
+    args = ("run", tmp_path / "audio", "--out", out, "--set", "audio.max_clip_s=10", "--concurrency", "1")
     with start_server(recognizer=RECOGNIZER, latency_s=0.2) as server:
         process = start_batch(*args, server=server)
         deadline = time.monotonic() + 30
@@ -135,6 +135,10 @@ def test_a_stopped_run_keeps_the_answered_clips(tmp_path: Path, out: Path) -> No
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
         assert finish(process).exit == 143
+        kept = json.loads(batch("check", tmp_path / "audio", "--out", out, "--json", *args[4:6], server=server).stdout)
+        told = json.loads(batch("status", out, "--json").stdout)
+        assert kept["answered_clips"] == told["waiting_clips"] == server.stats()["answered"]
+        assert kept["credits"] + told["waiting_credits"] == pytest.approx(180, abs=0.1)
         answered = server.stats()["answered"]
         assert batch(*args, server=server).exit == 0
         row = row_of(out, "long.wav")
@@ -305,3 +309,31 @@ def test_a_disk_that_fills_up_while_decoding_stops_the_run_and_blames_no_recordi
     assert errors_of(out) == {}
     assert run(server, tmp_path / "audio", out).exit == 0
     assert_words(row_of(out, "a.flac"), said)
+
+
+def test_a_renamed_recording_takes_its_answered_clips_along(tmp_path: Path, out: Path) -> None:
+    said = talk(60, seed=15)
+    path = write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))
+    args = ("run", tmp_path / "audio", "--out", out, "--set", "audio.max_clip_s=10")
+    refuse = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nafter_requests = 2\nuntil_requests = 3'
+    with start_server(recognizer=RECOGNIZER, faults=refuse) as server:
+        assert batch(*args, server=server).exit == 3
+        sent = server.stats()["requests"]
+        path.rename(path.with_name("renamed.wav"))
+        assert batch(*args, server=server).exit == 0
+        assert server.stats()["requests"] == sent + 1
+        assert_words(row_of(out, "renamed.wav"), said)
+
+
+def test_a_recording_that_goes_on_in_stereo_is_heard_on_both_sides(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    first, second = talk(10, seed=16), talk(10, seed=17)
+    sound, silence = beeps(second, 10, 24_000), np.zeros(240_000, np.float32)
+    mono = write(tmp_path / "mono.mp3", beeps(first, 10, 24_000), subtype="MPEG_LAYER_III")
+    stereo = write(tmp_path / "stereo.mp3", silence, sound, subtype="MPEG_LAYER_III")
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio/both.mp3").write_bytes(mono.read_bytes() + stereo.read_bytes())
+    result = run(server, tmp_path / "audio", out)
+    assert result.exit == 0, result.stderr
+    assert row_of(out, "both.mp3")["text"] == f"{texts(first)} {texts(second)}"

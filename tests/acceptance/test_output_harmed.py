@@ -9,14 +9,31 @@ import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+import pyarrow.parquet as pq
 import pytest
 
+from pipeline.checkpoint import Checkpoint, Finished
+from pipeline.model import Attempt, Transcript
 from pipeline.run.aside import set_aside
 from tests.acceptance.test_interrupted import wait_for_answers
-from tests.batch import COMMAND, Corpus, batch, environment, errors_of, jsonl_of, jsonl_rows_of, rows_of, start_batch
+from tests.batch import (
+    COMMAND,
+    Corpus,
+    batch,
+    environment,
+    errors_of,
+    jsonl_of,
+    jsonl_rows_of,
+    rows_of,
+    start_batch,
+    table_of,
+)
 from tests.beeps import RECOGNIZER, beeps, talk, texts, write
 from tests.servers import RunningServer, start_server
 
@@ -295,6 +312,39 @@ def test_a_rebuild_that_was_killed_is_told_and_done_again(tmp_path: Path, out: P
         assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+def test_attempts_that_a_crash_left_written_and_not_noted_are_counted_once(
+    server: RunningServer, corpus: Corpus, out: Path
+) -> None:
+    before = json.loads(batch("status", out, "--json").stdout)["credits"]
+    assert before == 15.0
+    last = max((out / "attempts").iterdir())
+    waiting = [Attempt(**row) for row in pq.read_table(last).to_pylist()]
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db, db:
+        db.execute("DELETE FROM parts WHERE kind = 'attempts' AND part = ?", (int(last.stem[-6:]),))
+        db.executemany("INSERT INTO attempts (row) VALUES (?)", [(msgspec.msgpack.encode(row),) for row in waiting])
+    ledger = table_of(out, "attempts").num_rows
+    assert batch("rebuild", out, "--force").exit == 0
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert json.loads(batch("status", out, "--json").stdout)["credits"] == before
+    assert table_of(out, "attempts").num_rows == ledger
+
+
+def test_a_transcript_made_anew_and_not_published_yet_replaces_the_old_one(
+    server: RunningServer, corpus: Corpus, out: Path
+) -> None:
+    [row] = [row for row in jsonl_of(out) if row["id"] == "00004.wav"]
+    anew = msgspec.convert({**row, "text": "anew"}, Transcript, strict=False)
+    with Checkpoint(out / "checkpoint.sqlite") as checkpoint:
+        n = checkpoint.number_of("00004.wav")
+        assert n is not None
+        checkpoint.apply([Finished(n=n, transcript=anew)])
+    before = server.stats()["requests"]
+    assert batch("rebuild", out, "--force").exit == 0
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts | {"00004.wav": "anew"}
+
+
 def test_a_part_that_rotted_inside_is_told_by_rebuild_and_made_anew(
     server: RunningServer, corpus: Corpus, out: Path
 ) -> None:
@@ -350,8 +400,6 @@ def test_rebuild_without_transcripts_says_so(tmp_path: Path) -> None:
 def test_a_full_disk_stops_with_one_sentence_and_the_run_goes_on_when_there_is_room(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
-    import subprocess
-
     corpus = Corpus(tmp_path / "audio", count=300)
 
     def small_files_only() -> None:
@@ -373,6 +421,45 @@ def test_a_full_disk_stops_with_one_sentence_and_the_run_goes_on_when_there_is_r
     assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
     assert server.stats()["answered"] - before <= 300
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount a file system: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full_in_mid_run_costs_nothing_that_was_paid(tmp_path: Path, small_disk: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=400)
+    out, ballast = small_disk / "out", small_disk / "ballast"
+    ballast.write_bytes(bytes((32 << 20) - 500_000))  # room for a part of the run
+    in_flight = 4
+    with start_server() as server:
+        args = ("run", corpus.folder, "--out", out, "--concurrency", str(in_flight), "--set", "sink.rows_per_part=20")
+        full = batch(*args, server=server)
+        assert full.exit == 1, full.stderr
+        [sentence] = [line for line in full.stderr.splitlines() if line.startswith("gradium-batch: ")]
+        assert "full" in sentence or "No space left" in sentence
+        assert 0 < server.stats()["answered"] < 400, "it stopped in mid-run"
+        again = batch(*args, server=server)
+        assert again.exit == 1, "there is no more room than before"
+        assert "Traceback" not in again.stderr
+        ballast.unlink()
+        mended = batch(*args, server=server)
+        assert mended.exit == 0, mended.stderr
+        assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+        window = 60  # answers of 50 ms, from a server that answers at once
+        assert server.stats()["answered"] - 400 <= 2 * (in_flight + window)
 
 
 def test_status_tells_how_an_output_stands(server: RunningServer, corpus: Corpus, out: Path) -> None:

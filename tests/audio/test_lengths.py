@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,15 @@ def test_flac_keeps_the_short_frames_of_digital_silence(tmp_path: Path) -> None:
     found = decoded(path)
     assert found.duration_s == pytest.approx(200)
     assert found.flags == ()
+
+
+def test_a_file_that_was_exchanged_since_it_was_hashed_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(plain()(SPEECH))
+    found = path.stat()
+    looked_at = (found.st_size, found.st_mtime_ns)
+    decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False, looked_at=looked_at)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(errors.AudioUnavailable, match="changed after it was looked at"):
+        decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False, looked_at=looked_at)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a"]

@@ -1,0 +1,153 @@
+"""Gathers what is known of an output: from its files and from an old checkpoint into a new one.
+
+Reads the output folder; writes the new checkpoint, and nothing else but a JSONL that stands alone and is damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Sent
+from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.store import FORMATS, JSONL_BYTES, LEARNED, MANIFEST
+from pipeline.errors import OutputError
+from pipeline.model import Transcript, Utterance
+from pipeline.report.figures import Figures
+from pipeline.run.joining import word_errors
+from pipeline.sink import Sink
+from pipeline.sink.read import key_of
+
+BATCH = 10_000
+T = TypeVar("T")
+
+
+class Gathering:
+    """One rebuild: what goes from the files and the old checkpoint into the new one, and how much of it there was."""
+
+    def __init__(self, out: Path, sink: Sink, old: Old, checkpoint: Checkpoint) -> None:
+        self.transcripts = self.salvaged = self.clips = self.failed = self.runs = 0
+        self.credits = 0.0
+        self.damaged: list[Path] = []
+        self.lines_are_stale = False
+        """transcripts.jsonl is to be written anew from the parts, once the new checkpoint holds what only it has."""
+        self._out = out
+        self._sink = sink
+        self._old = old
+        self._checkpoint = checkpoint
+
+    def take_in(self) -> None:
+        """In an order in which what says more comes first, and counts."""
+        checkpoint, old, sink = self._checkpoint, self._old, self._sink
+        for fact in (FORMATS, MANIFEST, LEARNED):
+            if (value := old.fact(fact)) is not None:
+                checkpoint.set_fact(fact, value)
+        self._take_attempts()
+        for known in _batches(old.utterances()):
+            checkpoint.adopt_known(known)
+        parts = sink.parts_on_disk("transcripts")
+        for part in parts:
+            self.transcripts += self._take_transcripts(sink.part(part), part)
+        self._take_lines(bool(parts))
+        # a transcript that was made anew stands in a part as it was, and only here as it is
+        self.salvaged = self._take_transcripts(old.results(), None, instead=True)
+        self._take_clips()
+        for told in (old.failures(), sink.errors()):
+            for failures in _batches(told):
+                checkpoint.adopt_failures(failures)
+        checkpoint.forget_unexplained()
+        self._take_runs()
+        self.failed = checkpoint.totals().failed
+
+    def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:
+        """Notes rows as done, published in `part`, or for None as still to be published; those that have a transcript
+        already only where it is to stand `instead`. Returns how many had none."""
+        count = 0
+        for batch in _batches(rows):
+            found = self._checkpoint.adopt_transcribed([_utterance(row) for row in batch])
+            count += sum(not has_one for _, has_one in found)
+            taken = [(n, row) for (n, has_one), row in zip(found, batch, strict=True) if instead or not has_one]
+            self._checkpoint.apply([Finished(n=n, transcript=row, **word_errors(row)) for n, row in taken])
+            if part is not None:
+                placed: list[tuple[int, int | None]] = [(n, part) for n, _ in taken]
+                self._checkpoint.results_published(placed, {part: len(batch)} if part else {}, jsonl=0)
+        return count
+
+    def _take_lines(self, has_parts: bool) -> None:
+        """Takes in the JSONL, and says how it goes on.
+
+        What is in no part is published again, unless the output never had parts.
+        """
+        size = self._sink.lines_bytes()
+        if size is None:
+            size = int(has_parts)  # more than is there: the next run writes it from the parts
+        elif self._old.fact(FORMATS) == "jsonl":
+            size, damaged = self._sink.whole_lines()
+            self.damaged += [damaged] if damaged else []
+            self.transcripts += self._take_transcripts(self._sink.lines(), 0)
+        else:
+            self.transcripts += self._take_transcripts(self._sink.lines(), None)
+            self.lines_are_stale = True
+            size += 1  # should this end before they are rewritten, the next run does it
+        self._checkpoint.set_fact(JSONL_BYTES, size)
+
+    def _take_attempts(self) -> None:
+        parts = self._sink.parts_on_disk("attempts")
+        for part in parts:
+            rows, credits_ = self._sink.attempts_in(part)
+            self._checkpoint.attempts_published(0, part, rows)
+            self.credits += credits_
+        # a crash may have left the last part written and not noted, its rows still waiting
+        written = self._sink.keys_of_attempts(parts[-1]) if parts else ()
+        self._checkpoint.set_fact("credits", self.credits)
+        waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
+        for attempts in _batches(waiting):
+            self._checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
+        self.credits = float(self._checkpoint.fact("credits") or 0.0)
+
+    def _take_clips(self) -> None:
+        for utterance, key, result in self._old.clips():
+            n = self._checkpoint.number_of(utterance.id)
+            if n is not None:
+                self._checkpoint.apply([ClipAnswered(n=n, key=key, result=result)])
+                self.clips += 1
+
+    def _take_runs(self) -> None:
+        """The runs of the old checkpoint, and those that left their record in OUT/runs."""
+        runs = {run_id: (started_at, _whole(figures)) for run_id, started_at, figures in self._old.runs()}
+        for path in sorted((self._out / "runs").glob("*.json")):
+            try:
+                encoded = path.read_bytes()
+            except OSError as error:
+                raise OutputError(f"{path} cannot be read: {error.strerror}; mend it or move it away") from error
+            if (figures := _figures(encoded)) is not None:
+                runs[figures.run_id] = figures.started_at.isoformat(), encoded
+        for run_id, (started_at, encoded_or_none) in runs.items():
+            self._checkpoint.save_run(run_id, started_at, encoded_or_none)
+        self.runs = len(runs)
+
+
+def _utterance(row: Transcript) -> Utterance:
+    return Utterance(id=row.id, audio=row.audio, reference=row.reference, metadata=row.metadata)
+
+
+def _figures(encoded: bytes) -> Figures | None:
+    try:
+        return msgspec.json.decode(encoded, type=Figures)
+    except msgspec.DecodeError:
+        return None
+
+
+def _whole(figures: bytes | None) -> bytes | None:
+    """The figures of a run where they can be read: without them it is one that did not reach its end."""
+    return figures if figures is not None and _figures(figures) is not None else None
+
+
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
