@@ -12,7 +12,7 @@ BIN      := $(VENV)/bin
 INSTALL  := PIP_CONSTRAINT=requirements.lock PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 COMMAND  := $(BIN)/gradium-batch
 
-.PHONY: run rerun-failed plan test check format bench lock clean help
+.PHONY: run rerun-failed plan test check format bench bench-quick lock clean help
 
 run: $(VENV)/.run ## transcribe MANIFEST
 	$(COMMAND) run "$(MANIFEST)" --config "$(CONFIG)" $(if $(OUT),--out "$(OUT)") $(ARGS)
@@ -38,6 +38,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev ## measured comparisons
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.dev ## whether sending got slower than the stored baseline, in less than a minute
+	$(BIN)/python -m benchmarks.quick
 
 lock: $(VENV)/.dev ## bring requirements.lock up to date
 	$(BIN)/python -m pip install --quiet uv

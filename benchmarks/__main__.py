@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-ALL = ("torture", "million", "long", "preparation", "start", "throughput")
+ALL = ("torture", "million", "long", "preparation", "start", "throughput", "slots", "memory", "durable")
 """Modules with a `main`; each is imported when its turn comes, because a child's peak memory starts at its parent's."""
 
 
@@ -15,7 +15,8 @@ ALL = ("torture", "million", "long", "preparation", "start", "throughput")
 def main(names: tuple[str, ...]) -> None:
     """Run measurements: torture (kill -9 at 100 random moments and at each step of publishing), million (rows),
     long (three hours in one recording), preparation (speed of decoding), start (seconds until a command does
-    something), throughput (requests per second beside what users would write instead)."""
+    something), throughput (requests per second beside what users would write instead), slots (whether they stay
+    busy), memory (with large bodies), durable (what fsync costs)."""
     for name in names or ALL:
         click.echo(f"== {name}")
         import_module(f"benchmarks.{name}").main()

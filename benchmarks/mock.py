@@ -33,11 +33,13 @@ class Connection(asyncio.Protocol):
     """One connection; requests on it come one after another."""
 
     latency_s = 0.0
+    per_byte_s = 0.0
+    """How much later a longer body is answered."""
 
     def __init__(self) -> None:
         self._head = bytearray()
         self._left: int | None = None
-        self._chunked = False
+        self._length = 0
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,8 +68,8 @@ class Connection(asyncio.Protocol):
         if b"expect: 100-continue" in head:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         Stats.first = Stats.first or time.monotonic()
-        self._left = int(head[mark + 15 :].split(b"\r\n", 1)[0])
-        Stats.body_bytes += self._left
+        self._left = self._length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
+        Stats.body_bytes += self._length
         self._take(rest)
 
     def _take(self, count: int) -> None:
@@ -76,8 +78,8 @@ class Connection(asyncio.Protocol):
         if self._left > 0:
             return
         self._left = None
-        if self.latency_s:
-            asyncio.get_running_loop().call_later(self.latency_s, self._answer)
+        if later_s := self.latency_s + self.per_byte_s * self._length:
+            asyncio.get_running_loop().call_later(later_s, self._answer)
         else:
             self._answer()
 
@@ -87,13 +89,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(ANSWER)
 
 
-async def serve(latency_s: float) -> None:
+async def serve(latency_s: float, per_byte_s: float) -> None:
     """Prints the port, then serves until it is ended."""
-    Connection.latency_s = latency_s
+    Connection.latency_s, Connection.per_byte_s = latency_s, per_byte_s
     server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(float(sys.argv[1])))
+    asyncio.run(serve(*map(float, sys.argv[1:])))

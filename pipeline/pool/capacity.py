@@ -59,11 +59,12 @@ class Capacity:
             return None
         return self._capacity if self._trial_of is None else self._trial_of
 
-    def answered(self, in_flight: int) -> None:
-        """A request was carried; `in_flight` counts it. Only a full bridge says anything about its limit."""
+    def answered(self, *, was_full: bool) -> None:
+        """A request was carried; `was_full` when last traffic was let on. Only a full bridge says anything about its
+        limit, and several may get across before the next ones go."""
         self._answers += 1
         self._strain = max(0.0, self._strain - STRAIN_RELIEF)
-        if not self._adaptive or self._capacity >= self._highest or in_flight < self._capacity:
+        if not self._adaptive or self._capacity >= self._highest or not was_full:
             return
         if self._growing:
             self._capacity += 1

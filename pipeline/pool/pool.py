@@ -59,6 +59,8 @@ class Pool:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._probe: Job | None = None
         self._closed_until = 0.0
+        self._full = False
+        """No more could be sent when last something was."""
         self._stopping = False
         self._cut_later: asyncio.TimerHandle | None = None
         self._fatal: Exception | None = None
@@ -102,6 +104,7 @@ class Pool:
             while not self._finished():
                 self._changed.clear()
                 self._dispatch()
+                self._full = self.in_flight >= self._limits.capacity.now
                 if not self._finished():
                     await self._sleep()
         except BaseException:
@@ -217,7 +220,7 @@ class Pool:
                 self._answered += 1
                 self._refused_in_a_row, self._refusing_since = 0, None
                 limits.outage.answered(job)
-                limits.capacity.answered(self.in_flight)
+                limits.capacity.answered(was_full=self._full)
                 self._outcomes.done(job, ended)
             case AccountError():
                 self.end_with(ended)  # no fault of the clip, which stays as it was

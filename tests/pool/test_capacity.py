@@ -32,7 +32,7 @@ class Bridge:
                 self.capacity.refused(wanted - n - 1)
             for _ in range(carried):
                 # the pool refills what an answer frees, as far as the service lets it
-                self.capacity.answered(min(self.capacity.now, self.limit))
+                self.capacity.answered(was_full=self.limit >= self.capacity.now)
             self.clock.now += seconds
 
 
@@ -86,7 +86,7 @@ def test_refusals_now_and_then_on_a_bridge_that_is_not_full_are_chance(clock: Cl
     Bridge(capacity, clock, 1000).rounds(8)
     for _ in range(50):
         for _ in range(30):
-            capacity.answered(10)
+            capacity.answered(was_full=False)
         capacity.refused(9)
     assert capacity.now == 32
 

@@ -113,10 +113,11 @@ def pool_of(
     drain_s: float = 60,
     budget: float = 0,
     outage_max_s: float = 60,
+    adaptive: bool = False,
 ) -> Pool:
     limits = Limits(
         retry=RetryPolicy(RetrySettings(max_attempts=max_attempts, base_s=base_s, max_s=max_s)),
-        capacity=Capacity(concurrency, adaptive=False),
+        capacity=Capacity(concurrency, adaptive=adaptive),
         outage=Outage(),
         budget=Budget(budget),
         price=lambda _: 1.0,
@@ -165,6 +166,38 @@ def test_never_more_in_flight_than_concurrency_and_each_clip_has_one_outcome(con
         assert transcriber.most_in_flight == concurrency
         assert sorted(transcriber.asked) == sorted(names)
         assert dict(heard.events) == {name: ["sent ok", "done"] for name in names}
+
+    asyncio.run(run())
+
+
+def test_answers_that_come_together_each_let_one_more_be_sent() -> None:
+    class InStep(Scripted):
+        """Answers all that have asked at once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asking: list[asyncio.Future[Answer]] = []
+            self.together: list[int] = []
+
+        async def transcribe(self, clip: Clip) -> Answer:
+            self.asking.append(asyncio.get_running_loop().create_future())
+            return await self.asking[-1]
+
+        async def answer(self) -> None:
+            while sum(self.together) < 4 + 8 + 16:
+                await settle()
+                asking, self.asking = self.asking, []
+                self.together.append(len(asking))
+                for one in asking:
+                    one.set_result(OK)
+
+    async def run() -> None:
+        transcriber = InStep()
+        pool = pool_of(transcriber, Heard(), concurrency=100, adaptive=True)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(transcriber.answer())
+            await pool.run(Source(*numbered(28)).clips())
+        assert transcriber.together == [4, 8, 16]
 
     asyncio.run(run())
 
