@@ -6,6 +6,7 @@ Owns the port. Everything else in the server sees connections only through a req
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 
@@ -16,6 +17,10 @@ from pipeline.errors import LocalServerError
 BACKLOG = 1024
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """struct linger {on, 0 seconds}: closing sends an RST and drops what is not sent yet."""
+PAUSE_S = 0.1
+"""After a connection could not be taken, for want of file descriptors as a rule."""
+
+log = logging.getLogger(__name__)
 
 
 class Listener:
@@ -24,7 +29,8 @@ class Listener:
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
         self._server: web.Server | None = None
-        self._listening: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._reopening: asyncio.Task[None] | None = None
 
     async def open(self, server: web.Server) -> int:
@@ -44,15 +50,14 @@ class Listener:
         # a port 0 is settled now; the same one is taken again after an outage
         self._address = (host, bound.getsockname()[1])
         self._server = server
-        await self._listen(bound)
+        self._listen(bound)
         return self._address[1]
 
     async def outage(self, for_s: float) -> None:
         """Refuses connections for `for_s` seconds and resets all there are, as a restart would; returns at once."""
         if self._reopening is not None and not self._reopening.done():
             return
-        if self._listening is not None:
-            self._listening.close()
+        await self._stop_accepting()
         # bound but not listening: connections are refused, and nobody else can take the port meanwhile
         bound = bind(*self._address)
         self._reopening = asyncio.create_task(self._reopen(bound, for_s))
@@ -67,8 +72,7 @@ class Listener:
         """Stops listening and drops every connection."""
         if self._reopening is not None:
             self._reopening.cancel()
-        if self._listening is not None:
-            self._listening.close()
+        await self._stop_accepting()
         for transport in self._transports():
             transport.abort()
         if self._server is not None:
@@ -82,17 +86,40 @@ class Listener:
         except asyncio.CancelledError:
             bound.close()
             raise
-        await self._listen(bound)
+        self._listen(bound)
 
     def _transports(self) -> list[asyncio.Transport]:
         connections = self._server.connections if self._server is not None else []
         return [connection.transport for connection in connections if connection.transport is not None]
 
-    async def _listen(self, bound: socket.socket) -> None:
+    def _listen(self, bound: socket.socket) -> None:
+        bound.listen(BACKLOG)
+        bound.setblocking(False)
+        self._listening = bound
+        self._accepting = asyncio.create_task(self._accept(bound))
+
+    async def _accept(self, listening: socket.socket) -> None:
+        """Takes one connection after the other. asyncio's own server would leave some alive that it was about to take
+        when it was closed, and an outage in which some are answered is none."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connected, _ = await loop.sock_accept(listening)
+                await loop.connect_accepted_socket(self._arrived, connected)
+            except OSError as error:
+                log.warning("a connection was not taken: %s", error)
+                await asyncio.sleep(PAUSE_S)
+
+    def _arrived(self) -> asyncio.Protocol:
         if self._server is None:
             raise RuntimeError("open() comes first")
-        loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._server, sock=bound, backlog=BACKLOG)
+        return self._server()
+
+    async def _stop_accepting(self) -> None:
+        if self._accepting is not None and self._listening is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            self._listening.close()
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
+from aiohttp import web
 
 from pipeline.server.faults.fault import Arrival
 from pipeline.server.faults.plan import Plan
 from pipeline.server.faults.refusals import InternalError
+from pipeline.server.listener import Listener
 from tests.server.bodies import noise, sha256, texts, wav
 from tests.server.conftest import Client, texts_of, until
 from tests.server.test_faults import raw, toml
@@ -42,6 +45,33 @@ def test_connection_refused_resets_all_and_comes_back_on_the_same_port(http: htt
 
         until(listens)
         assert client.texts(BODY) == texts(SAMPLES)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_an_outage_spares_no_connection_that_is_just_being_taken(turns: int) -> None:
+    async def handler(_: web.BaseRequest) -> web.Response:
+        return web.Response(text="alive")
+
+    async def run() -> None:
+        listener = Listener("127.0.0.1", 0)
+        port = await listener.open(web.Server(handler))
+        clients = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(5)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await listener.outage(60)
+        assert [await asyncio.to_thread(answer_to, client) for client in clients] == [b""] * 5
+        await listener.close()
+
+    asyncio.run(run())
+
+
+def answer_to(client: socket.socket) -> bytes:
+    with client:
+        try:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            return client.recv(100)
+        except ConnectionError:
+            return b""
 
 
 def test_session_cap_in_each_dress(http: httpx.Client) -> None:
