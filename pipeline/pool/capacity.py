@@ -1,9 +1,10 @@
 """How many requests may be in flight: finds the plan's own limit by itself, and follows it when it changes.
 
-The picture is a bridge whose load limit is not posted. Traffic grows while nothing gives way. A refused request never
-was on the bridge, so what is still on it is what it carries: that becomes the capacity, however many of one burst are
-refused. From then on one more is tried now and then; when it is carried, traffic grows on. A refusal on a bridge that
-is not full is chance, until they add up.
+The picture is a bridge whose load limit is not posted. Traffic grows while nothing gives way: by one for each that got
+across; and twofold when nobody comes off a full bridge for a while, because crossing takes as long as the audio is, and
+a refusal comes at once. A refused request never was on the bridge, so what is still on it is what it carries: that
+becomes the capacity, however many of one burst are refused. From then on one more is tried now and then; when it is
+carried, traffic grows on. A refusal on a bridge that is not full is chance, until they add up.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable
 
 FIRST = 4
 """Where growth starts when nothing was learned on an earlier night."""
+UNREFUSED_S = 0.5
+"""Who was not refused for so long is being carried."""
 PROBE_FIRST_S = 10.0
 PROBE_LONGEST_S = 30.0
 PROBE_AFTER_ANSWERS = 20
@@ -75,6 +78,16 @@ class Capacity:
             self._trial_of = self._capacity
             self._capacity += 1
             self._answers = 0
+
+    @property
+    def grows_unrefused(self) -> bool:
+        """Whether a full bridge from which nobody comes is worth another look after UNREFUSED_S."""
+        return self._adaptive and self._growing and self._capacity < self._highest
+
+    def unrefused(self, in_flight: int, for_s: float) -> None:
+        """The last one went onto the bridge `for_s` ago, and none of the `in_flight` was refused since."""
+        if self.grows_unrefused and in_flight >= self._capacity and for_s >= UNREFUSED_S:
+            self._capacity = min(self._highest, 2 * self._capacity)
 
     def refused(self, others: int) -> None:
         """A request was refused for the limit; `others` are still in flight."""

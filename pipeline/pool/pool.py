@@ -27,6 +27,7 @@ from pipeline.errors import (
     StreamError,
 )
 from pipeline.model import Answer, Clip, Transcriber
+from pipeline.pool.capacity import UNREFUSED_S
 from pipeline.pool.job import Job, Limits, Outcomes
 from pipeline.pool.line import Line
 
@@ -61,6 +62,7 @@ class Pool:
         self._closed_until = 0.0
         self._full = False
         """No more could be sent when last something was."""
+        self._last_sent = 0.0
         self._stopping = False
         self._cut_later: asyncio.TimerHandle | None = None
         self._fatal: Exception | None = None
@@ -128,6 +130,8 @@ class Pool:
         outage, budget = self._limits.outage, self._limits.budget
         if outage.lasts_s > self._limits.outage_max_s:
             self.end_with(ServiceOut(_out_sentence("failed for everybody", outage.lasts_s)))
+        if not outage.going_on:
+            self._limits.capacity.unrefused(self.in_flight, time.monotonic() - self._last_sent)
         while not self._stopping and self._may_send():
             # an outage is probed with clips that are not under suspicion, where there are any
             job = self._line.next(fresh_first=outage.going_on)
@@ -144,6 +148,7 @@ class Pool:
             if outage.going_on:
                 self._probe = job
                 outage.probe_sent()
+            self._last_sent = time.monotonic()
             task = asyncio.create_task(self._attempt(job))
             self._in_flight.add(task)
             task.add_done_callback(self._task_ended)
@@ -172,8 +177,9 @@ class Pool:
                 return None
             probe_at = now + self._limits.outage.next_probe_in_s()
             return probe_at if fresh or due is None else max(probe_at, due)
-        if self.in_flight >= self._limits.capacity.now:
-            return None
+        capacity = self._limits.capacity
+        if self.in_flight >= capacity.now:
+            return self._last_sent + UNREFUSED_S if capacity.grows_unrefused else None
         return self._closed_until if self._closed_until > now else due
 
     # -- one attempt ------------------------------------------------------------------------------------------------

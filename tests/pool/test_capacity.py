@@ -59,6 +59,24 @@ def test_without_a_limit_it_grows_to_the_highest_and_learns_nothing(clock: Clock
     assert bridge.capacity.learned is None
 
 
+def test_it_does_not_wait_for_long_answers_to_grow(clock: Clock) -> None:
+    capacity = Capacity(32, clock=clock)
+    for _ in range(3):
+        capacity.unrefused(capacity.now, 0.4)
+        capacity.unrefused(capacity.now - 1, 0.5)
+        capacity.unrefused(capacity.now, 0.5)
+    assert capacity.now == 32
+    assert not capacity.grows_unrefused
+
+
+def test_once_it_has_met_a_limit_only_answers_let_it_grow(clock: Clock) -> None:
+    capacity = Capacity(32, clock=clock)
+    capacity.unrefused(4, 0.5)
+    capacity.refused(7)
+    capacity.unrefused(7, 60)
+    assert capacity.now == 7
+
+
 def test_a_raised_limit_is_used_within_a_minute(clock: Clock) -> None:
     bridge = Bridge(Capacity(32, clock=clock), clock, 3)
     bridge.rounds(120)

@@ -199,6 +199,29 @@ def test_answers_that_come_together_each_let_one_more_be_sent() -> None:
             await pool.run(Source(*numbered(28)).clips())
         assert transcriber.together == [4, 8, 16]
 
+
+def test_the_first_answers_need_not_come_before_more_is_sent() -> None:
+    class Slow(Scripted):
+        """Answers nobody before so many have asked."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.enough = asyncio.Event()
+
+        async def transcribe(self, clip: Clip) -> Answer:
+            if self.in_flight == 15:
+                self.enough.set()
+            self.in_flight += 1
+            await self.enough.wait()
+            self.in_flight -= 1
+            return OK
+
+    async def run() -> None:
+        heard = Heard()
+        async with asyncio.timeout(10):
+            await pool_of(Slow(), heard, concurrency=16, adaptive=True).run(Source(*numbered(20)).clips())
+        assert len(heard.ended("done")) == 20
+
     asyncio.run(run())
 
 
