@@ -5,7 +5,6 @@ The bare loop is what one would write first: every frame through a resampler to 
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import statistics
@@ -19,6 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from benchmarks.measuring import keep
 from pipeline.audio.decode import decode
 
 SECONDS = int(os.environ.get("SECONDS_EACH", "600"))
@@ -47,13 +47,13 @@ def ours(path: str) -> int:
     return track.samples
 
 
-def make(folder: Path) -> dict[str, str]:
+def make(folder: Path, seconds: int) -> dict[str, str]:
     """The sample's sentences over and over, stereo at 44.1 kHz (Opus: 48), in each form."""
     speech = []
     for path in sorted(SAMPLE.iterdir()):
         samples, rate = soundfile.read(path, dtype="float32")
         speech.append(soxr.resample(samples, rate, RATE))
-    mono = np.resize(np.concatenate(speech), SECONDS * RATE)
+    mono = np.resize(np.concatenate(speech), seconds * RATE)
     stereo = np.stack([mono, 0.8 * np.roll(mono, 200)], axis=1)
     files = {"wav": str(folder / "a.wav"), "flac": str(folder / "a.flac")}
     for path in files.values():
@@ -86,13 +86,13 @@ def seconds(work: object, path: str) -> float:
 
 
 def main() -> None:
-    """Prints a line for each form, and all of them as JSON."""
+    """Prints a line for each form, and keeps all of them."""
     rows = []
     with (
         tempfile.TemporaryDirectory(prefix="preparation-") as name,
         ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool,
     ):
-        files = make(Path(name))
+        files = make(Path(name), SECONDS)
         list(pool.map(ours, [files["wav"], files["flac"]] * 2))  # both processes have loaded everything
         for form, path in files.items():
             ours(path)
@@ -111,7 +111,7 @@ def main() -> None:
                 flush=True,
             )
             rows.append(row | {"one": round(statistics.median(one), 2), "two": round(statistics.median(two), 2)})
-    print(json.dumps(rows))
+    keep("preparation", rows)
 
 
 if __name__ == "__main__":

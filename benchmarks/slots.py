@@ -56,7 +56,7 @@ def write_recordings(folder: Path) -> list[int]:
 
 
 def many_at_a_time(base: Path) -> dict[str, list[Figures]]:
-    load = Load(folder=base / "many", count=20_000, size_bytes=16 << 10, in_flight=MANY, latency_s=LATENCY_S)
+    load = Load(folder=base / "many", count=30_000, size_bytes=16 << 10, in_flight=MANY, latency_s=LATENCY_S)
     write_files(load.folder, load.size_bytes, load.count)
     return rounds(
         ROUNDS,

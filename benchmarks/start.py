@@ -6,7 +6,6 @@ empty Python beside them. The server listens before the clock starts and notes w
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from benchmarks.measuring import keep
 from tests.batch import COMMAND, Corpus, environment
 from tests.servers import KEY, start_server
 
@@ -95,7 +95,7 @@ def repeated(measure: Callable[[int], tuple[float, float]]) -> tuple[float, floa
 
 
 def main() -> None:
-    """Prints a line for each measurement, and all of them as JSON."""
+    """Prints a line for each measurement, and keeps all of them."""
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="start-") as name, start_server() as server:
         base = Path(name)
@@ -116,4 +116,4 @@ def main() -> None:
         rows["first request"] = {"balance_s": asked, "recording_s": posted}
         print(f"{'start to the balance being asked for':<40} {asked:>7.3f} s")
         print(f"{'start to the first recording':<40} {posted:>7.3f} s")
-    print(json.dumps({"rounds": ROUNDS, "medians": rows}))
+    keep("start", rows)

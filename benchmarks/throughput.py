@@ -7,50 +7,88 @@ answer, so that no peer gains by its shorter start. Clients that are slow by the
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.measuring import ROUNDS, Load, keep, machine, measured, middle, ours, ratio, rounds, write_files
+from benchmarks.measuring import (
+    IN_FLIGHT,
+    ROUNDS,
+    Figures,
+    Load,
+    keep,
+    machine,
+    measured,
+    middle,
+    ours,
+    ratio,
+    rounds,
+    write_files,
+)
 from benchmarks.peers import PEERS, peer_command
 
-SIZES = {"64 KB": (64 << 10, 6_000), "960 KB": (960 << 10, 800), "10 MB": (10 << 20, 64)}
+SIZES = {"64 KB": (64 << 10, 6_000), "960 KB": (960 << 10, 800), "10 MB": (10 << 20, 128)}
 """Body size in bytes, and how many files."""
 SLOW = {"quickstart", "threads", "httpx", "xargs curl"}
 PART = 5
 BASE = "aiohttp"
+CLIPS = (1_440_044, 2_000)
+"""WAVs of 30 s, for the processor time of an hour of audio."""
+AT_A_TIME = (1, 4, 16, 64, 128, 256)
+
+Found = dict[str, list[Figures]]
+
+
+def compared(folder: Path, size_bytes: int, count: int, peers: Sequence[str], in_flight: int = IN_FLIGHT) -> Found:
+    """Ours and the peers in turn, on the files of a folder or, for those that are slow, on a part of them."""
+    load = Load(folder=folder, count=count, size_bytes=size_bytes, in_flight=in_flight)
+    part = folder.with_name(f"part of {folder.name}")
+    if not part.exists():
+        part.mkdir()
+        for path in sorted(folder.iterdir())[: count // PART]:
+            (part / path.name).hardlink_to(path)
+    less = msgspec.structs.replace(load, folder=part, count=count // PART)
+    runs = {"ours": partial(measured, load, partial(ours, load))}
+    for name in peers:
+        share = less if name in SLOW else load
+        command = partial(peer_command, name, share.folder, in_flight)
+        runs[name] = partial(measured, share, lambda url, out, command=command: command(url))
+    return rounds(ROUNDS, runs)
+
+
+def show(label: str, found: Found) -> None:
+    print(
+        f"{label:<14}{'whole/s':>9}{'sending/s':>11}{'x aiohttp':>11}{'CPU ms':>8}{'x aiohttp':>11}"
+        f"{'s/audio h':>11}{'peak MB':>9}"
+    )
+    for name, rows in found.items():
+        one = middle(rows)
+        print(
+            f"{name:<14}{one['whole_per_s']:>9.0f}{one['sending_per_s']:>11.0f}{ratio(rows, found[BASE]):>11.2f}"
+            f"{one['cpu_ms']:>8.2f}{ratio(rows, found[BASE], 'cpu_ms'):>11.2f}{one['cpu_s_per_audio_hour']:>11.2f}"
+            f"{one['peak_mb']:>9.0f}",
+            flush=True,
+        )
 
 
 def main() -> None:
-    """Prints the table, and keeps every single run."""
+    """Prints the tables, and keeps every single run."""
     print(f"{machine()}; medians of {ROUNDS}")
-    report = {}
-    with tempfile.TemporaryDirectory(prefix="throughput-") as base:
+    sizes: dict[str, Found] = {}
+    at_a_time: dict[int, Found] = {}
+    with tempfile.TemporaryDirectory(prefix="throughput-") as name:
+        base = Path(name)
         for label, (size_bytes, count) in SIZES.items():
-            some, many = Path(base) / f"part {label}", Path(base) / label
-            write_files(many, size_bytes, count)
-            some.mkdir()
-            for path in sorted(many.iterdir())[: count // PART]:
-                (some / path.name).hardlink_to(path)
-            load = Load(folder=many, count=count, size_bytes=size_bytes)
-            less = msgspec.structs.replace(load, folder=some, count=count // PART)
-            runs = {"ours": partial(measured, load, lambda url, out, load=load: ours(load, url, out))}
-            for name in PEERS:
-                share = less if name in SLOW else load
-                command = partial(peer_command, name, share.folder, share.in_flight)
-                runs[name] = partial(measured, share, lambda url, out, command=command: command(url))
-            report[label] = found = rounds(ROUNDS, runs)
-            print(
-                f"{label:<14}{'whole/s':>9}{'sending/s':>11}{'x aiohttp':>11}"
-                f"{'CPU ms':>8}{'s/audio h':>11}{'peak MB':>9}"
-            )
-            for name, rows in found.items():
-                one = middle(rows)
-                print(
-                    f"{name:<14}{one['whole_per_s']:>9.0f}{one['sending_per_s']:>11.0f}"
-                    f"{ratio(rows, found[BASE]):>11.2f}{one['cpu_ms']:>8.2f}"
-                    f"{one['cpu_s_per_audio_hour']:>11.2f}{one['peak_mb']:>9.0f}",
-                    flush=True,
-                )
-    keep("throughput", report)
+            write_files(base / label, size_bytes, count)
+            sizes[label] = compared(base / label, size_bytes, count, PEERS)
+            show(label, sizes[label])
+        label = "30 s"
+        write_files(base / label, *CLIPS)
+        sizes[label] = compared(base / label, *CLIPS, [BASE])
+        show(label, sizes[label])
+        for in_flight in AT_A_TIME:
+            at_a_time[in_flight] = found = compared(base / "64 KB", *SIZES["64 KB"], [BASE], in_flight)
+            show(f"{in_flight} in flight", found)
+    keep("throughput", {"sizes": sizes, "at_a_time": at_a_time})
