@@ -73,6 +73,14 @@ def prepared_alone(folder: Path) -> Figures:
         return {"sending_per_s": asyncio.run(run(Path(spool) / "spool"))}
 
 
+def of_slower(found: dict[str, list[Figures]]) -> float:
+    """What decoding and sending together reach of the slower of them."""
+    return median(
+        both["sending_per_s"] / min(decoding["sending_per_s"], sending["sending_per_s"])
+        for decoding, sending, both in zip(*found.values(), strict=True)
+    )
+
+
 def main() -> None:
     """Prints a line for each form."""
     print(f"{machine()}; medians of {ROUNDS}")
@@ -95,10 +103,6 @@ def main() -> None:
                 },
             )
             rates = {what: middle(rows)["sending_per_s"] for what, rows in found.items()}
-            of_slower = median(
-                both["sending_per_s"] / min(decoding["sending_per_s"], sending["sending_per_s"])
-                for decoding, sending, both in zip(*found.values(), strict=True)
-            )
             told = "   ".join(f"{what} {rate:.0f}/s" for what, rate in rates.items())
-            print(f"{form:<5} {told}   {of_slower:.2f} of the slower alone", flush=True)
+            print(f"{form:<5} {told}   {of_slower(found):.2f} of the slower alone", flush=True)
     keep("mixed", kept)
