@@ -60,6 +60,7 @@ def main() -> None:
         print(f"{name:<46}{before[name]:>9.2f}{figure:>7.2f}{'  worse' if is_worse else ''}")
     if worse:
         raise SystemExit(f"got worse by more than {TOLERANCE:.0%}: {'; '.join(worse)}")
+    print(f"nothing got worse by more than {TOLERANCE:.0%} (more is better)")
 
 
 if __name__ == "__main__":
