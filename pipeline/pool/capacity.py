@@ -41,6 +41,7 @@ class Capacity:
         self._adaptive = adaptive
         self._clock = clock
         self._growing = learned is None
+        self._met_limit = learned is not None
         self._capacity = min(highest, learned or FIRST) if adaptive else highest
         self._answers = 0
         """Answers since the last refusal or change."""
@@ -82,7 +83,7 @@ class Capacity:
     @property
     def grows_unrefused(self) -> bool:
         """Whether a full bridge from which nobody comes is worth another look after UNREFUSED_S."""
-        return self._adaptive and self._growing and self._capacity < self._highest
+        return self._adaptive and not self._met_limit and self._capacity < self._highest
 
     def unrefused(self, in_flight: int, for_s: float) -> None:
         """The last one went onto the bridge `for_s` ago, and none of the `in_flight` was refused since."""
@@ -93,13 +94,14 @@ class Capacity:
         """A request was refused for the limit; `others` are still in flight."""
         if not self._adaptive:
             return
+        in_a_burst = self._met_limit and not self._answers
         self._answers = 0
         full = others + 1 >= self._capacity
         if full and self._trial_of is not None:
             self._settle(self._trial_of)
             self._probe_pause_s = min(self._probe_pause_s * 2, PROBE_LONGEST_S)
-        elif full and self._growing:
-            self._settle(others)
+        elif full and (self._growing or in_a_burst):
+            self._settle(others)  # those of a burst that are refused leave one after the other
         else:
             self._strain += 1
             if self._strain > STRAIN_BORNE:
@@ -109,5 +111,6 @@ class Capacity:
         self._capacity = max(1, capacity)
         self._trial_of = None
         self._growing = False
+        self._met_limit = True
         self._strain = 0.0
         self._settled_at = self._clock()

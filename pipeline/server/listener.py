@@ -32,6 +32,7 @@ class Listener:
         self._listening: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._reopening: asyncio.Task[None] | None = None
+        self._is_away = asyncio.Event()
 
     async def open(self, server: web.Server) -> int:
         """Starts to listen for `server` and returns the port.
@@ -54,14 +55,12 @@ class Listener:
         return self._address[1]
 
     async def outage(self, for_s: float) -> None:
-        """Refuses connections for `for_s` seconds and resets all there are, as a restart would; returns at once."""
-        if self._reopening is not None and not self._reopening.done():
-            return
-        await self._stop_accepting()
-        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
-        bound = bind(*self._address)
-        self._reopening = asyncio.create_task(self._reopen(bound, for_s))
-        self.reset_all()
+        """Refuses connections for `for_s` seconds and resets all there are, as a restart would, before it returns."""
+        # noted before anything is waited for: several requests may be struck at once
+        if self._reopening is None or self._reopening.done():
+            self._is_away = asyncio.Event()
+            self._reopening = asyncio.create_task(self._go_away(for_s))
+        await self._is_away.wait()
 
     def reset_all(self) -> None:
         """Resets every open connection."""
@@ -80,7 +79,12 @@ class Listener:
                 timeout=0.5
             )  # its handlers are cancelled by now; aiohttp takes 0 for "no limit"
 
-    async def _reopen(self, bound: socket.socket, for_s: float) -> None:
+    async def _go_away(self, for_s: float) -> None:
+        await self._stop_accepting()
+        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
+        bound = bind(*self._address)
+        self.reset_all()
+        self._is_away.set()
         try:
             await asyncio.sleep(for_s)
         except asyncio.CancelledError:

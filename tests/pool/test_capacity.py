@@ -77,6 +77,24 @@ def test_once_it_has_met_a_limit_only_answers_let_it_grow(clock: Clock) -> None:
     assert capacity.now == 7
 
 
+def test_a_burst_is_refused_once_and_not_filled_up_again(clock: Clock) -> None:
+    capacity = Capacity(64, clock=clock)
+    for _ in range(4):
+        capacity.unrefused(capacity.now, 0.5)
+    for others in range(63, 9, -1):
+        capacity.refused(others)
+        assert capacity.now == others
+
+
+def test_it_grows_past_a_limit_that_was_met_by_answers_only(clock: Clock) -> None:
+    bridge = Bridge(Capacity(32, clock=clock), clock, 3)
+    bridge.rounds(120)
+    bridge.limit = 1000
+    while not bridge.capacity._growing:
+        bridge.rounds(1)
+    assert not bridge.capacity.grows_unrefused
+
+
 def test_a_raised_limit_is_used_within_a_minute(clock: Clock) -> None:
     bridge = Bridge(Capacity(32, clock=clock), clock, 3)
     bridge.rounds(120)
