@@ -28,8 +28,8 @@ def main(names: tuple[str, ...]) -> None:
     """Run measurements: torture (kill -9 at 100 random moments and at each step of publishing), million (rows),
     long (three hours in one recording), preparation (speed of decoding), start (seconds until a command does
     something), throughput (requests per second beside what users would write instead), slots (whether they stay
-    busy), memory (with large bodies), mixed (whether
-    decoding starves sending), durable (what fsync costs), aims (all of it beside what was aimed at)."""
+    busy), memory (with large bodies), mixed (whether decoding starves sending), durable (what fsync costs), aims (all
+    of it beside what was aimed at)."""
     for name in names or ALL:
         click.echo(f"== {name}")
         import_module(f"benchmarks.{name}").main()

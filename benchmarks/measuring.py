@@ -21,11 +21,12 @@ from statistics import median
 
 import msgspec
 
+from pipeline.audio.decoded import BYTES, RATE
+
 COMMAND = (sys.executable, "-m", "pipeline")
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 IN_FLIGHT = 32
-RATE = 24_000
-BYTES_PER_S = 2 * RATE
+BYTES_PER_S = BYTES * RATE
 RESULTS = Path("runs/bench")
 
 Figures = dict[str, float]
@@ -48,7 +49,7 @@ def write_files(folder: Path, size_bytes: int, count: int) -> None:
     folder.mkdir()
     for number in range(count):
         with wave.open(str(folder / f"{number:05d}.wav"), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.setparams((1, BYTES, RATE, 0, "NONE", ""))
             file.writeframes(os.urandom(size_bytes - 44))
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from benchmarks.measuring import (
     BYTES_PER_S,
     IN_FLIGHT,
-    RATE,
     ROUNDS,
     Figures,
     Load,
@@ -29,6 +28,7 @@ from benchmarks.measuring import (
     write_files,
 )  # fmt: skip
 from benchmarks.peers import peer_command
+from pipeline.audio.decoded import BYTES, RATE
 from pipeline.audio.encode import wav_header
 
 MANY = 256
@@ -50,7 +50,7 @@ def write_recordings(folder: Path) -> list[int]:
         path = folder / f"{number:05d}.wav"
         with path.open("wb") as file:
             file.write(wav_header(frames) + os.urandom(256))
-            file.truncate(44 + 2 * frames)
+            file.truncate(44 + BYTES * frames)
         sizes.append(path.stat().st_size)
     return sizes
 

@@ -90,7 +90,7 @@ def test_it_grows_past_a_limit_that_was_met_by_answers_only(clock: Clock) -> Non
     bridge = Bridge(Capacity(32, clock=clock), clock, 3)
     bridge.rounds(120)
     bridge.limit = 1000
-    while not bridge.capacity._growing:
+    while bridge.capacity.learned is not None:
         bridge.rounds(1)
     assert not bridge.capacity.grows_unrefused
 
