@@ -34,6 +34,10 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     """Line of the manifest the row starts on, from 1; None for a directory."""
 
 
+class NamedByPath(Utterance, frozen=True, kw_only=True):
+    """An utterance whose manifest gives no id, so that its path is its id: a renamed recording gets another one."""
+
+
 class BadRow(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest row that cannot become an utterance; `message` says what is wrong and what to do."""
 
@@ -173,7 +177,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an utterance has no transcript now: one row of the errors."""
+    """Why an utterance has no transcript, or none for its newest content: one row of the errors."""
 
     id: str
     audio: str
@@ -190,6 +194,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     code: int | None = None
     clip: int | None = None
     metadata: dict[str, str] = {}
+    kept: bool = False
+    """The output has a transcript of an earlier content or earlier settings, which stays until a new one is there."""
 
 
 class Transcriber(Protocol):

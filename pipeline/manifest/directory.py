@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
-from pipeline.model import BadRow, Utterance
+from pipeline.model import BadRow, NamedByPath, Utterance
 
 AUDIO_EXTENSIONS = (
     ".3gp",
@@ -106,7 +106,7 @@ def record(source: str, top: str, relative: str, problem: str) -> Utterance | Ba
         )
     if problem:
         return BadRow(manifest=source, line=None, message=f"{name}: {problem}", id=name if is_id(name) else None)
-    return Utterance(id=relative, audio=top + relative)
+    return NamedByPath(id=relative, audio=top + relative)
 
 
 def entries(folder: str, endings: tuple[str, ...]) -> list[Found]:

@@ -10,7 +10,7 @@ import os
 import re
 import unicodedata
 
-from pipeline.model import BadRow, Utterance
+from pipeline.model import BadRow, NamedByPath, Utterance
 
 MAX_ID_CHARS = 1_000
 MAX_CHANNEL = 32_767
@@ -65,7 +65,8 @@ class Rows:
                 raise RowProblem(id_problem(name, given=bool(id.strip())))
         except RowProblem as problem:
             return self.bad(line, str(problem), id.strip())
-        return Utterance(
+        kind = Utterance if id.strip() else NamedByPath
+        return kind(
             id=name,
             audio=path,
             language=language.strip().lower() or None if language else None,

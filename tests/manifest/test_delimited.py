@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import read_manifest
-from pipeline.model import BadRow, Utterance
+from pipeline.model import BadRow, NamedByPath, Utterance
 from tests.manifest.reading import bad, good, rows_of
 
 
@@ -38,7 +38,7 @@ def test_a_full_row_fills_every_field(tmp_path: Path) -> None:
 def test_empty_fields_say_nothing(tmp_path: Path) -> None:
     text = "id,audio,reference,language,offset_s,duration_s,channel,speaker\n,x.wav,,,,,,\n"
     (row,) = good(rows_of(tmp_path / "m.csv", text))
-    assert row == Utterance(id="x.wav", audio=str(tmp_path / "x.wav"), metadata={"speaker": ""}, line=2)
+    assert row == NamedByPath(id="x.wav", audio=str(tmp_path / "x.wav"), metadata={"speaker": ""}, line=2)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_very_long_reference_is_taken(tmp_path: Path) -> None:
 def test_a_bad_row_is_named_and_the_others_come(tmp_path: Path, row: str, words: str) -> None:
     row = ",1,," if row == ",,," else row  # all empty would be a blank line
     rows = rows_of(tmp_path / "m.csv", f"audio,offset_s,duration_s,channel\na.wav,,,\n{row}\nb.wav,,,\n")
-    assert [type(found) for found in rows] == [Utterance, BadRow, Utterance]
+    assert [type(found) for found in rows] == [NamedByPath, BadRow, NamedByPath]
     ((line, message),) = bad(rows)
     assert line == 3
     assert words in message
@@ -221,7 +221,7 @@ def test_many_broken_quotes_do_not_make_reading_slow(tmp_path: Path) -> None:
 
 def test_a_row_without_bound_is_cut_short(tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "m.csv", b"audio,reference\nx.wav," + b"a" * 11_000_000 + b"\ny.wav,b\n")
-    assert [(row.line, type(row)) for row in rows] == [(2, BadRow), (3, Utterance)]
+    assert [(row.line, type(row)) for row in rows] == [(2, BadRow), (3, NamedByPath)]
     assert "longer than 10 MB" in bad(rows)[0][1]
 
 

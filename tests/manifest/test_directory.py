@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import read_manifest
-from pipeline.model import BadRow, Utterance
+from pipeline.model import BadRow, NamedByPath, Utterance
 from tests.manifest.reading import bad, good
 
 
@@ -29,7 +29,7 @@ def test_audio_files_come_sorted_with_their_relative_path_as_id(tmp_path: Path) 
     fill(tmp_path, "b.wav", "a/2.MP3", "a/1.opus", "a/notes.txt", "c.Flac", "a/deep/er/x.webm", "wav")
     rows = good(list(read_manifest(str(tmp_path))))
     assert [row.id for row in rows] == ["a/1.opus", "a/2.MP3", "a/deep/er/x.webm", "b.wav", "c.Flac"]
-    assert rows[0] == Utterance(id="a/1.opus", audio=f"{tmp_path}/a/1.opus")
+    assert rows[0] == NamedByPath(id="a/1.opus", audio=f"{tmp_path}/a/1.opus")
 
 
 def test_hidden_files_and_folders_are_left_out(tmp_path: Path) -> None:

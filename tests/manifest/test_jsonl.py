@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import read_manifest
-from pipeline.model import BadRow, Utterance
+from pipeline.model import BadRow, NamedByPath, Utterance
 from tests.manifest.reading import bad, good, rows_of
 
 
@@ -92,7 +92,7 @@ def test_a_whole_number_serves_as_id(tmp_path: Path) -> None:
 )
 def test_a_bad_row_is_named_and_the_others_come(tmp_path: Path, row: str, words: str) -> None:
     rows = rows_of(tmp_path / "m.jsonl", f'{{"audio": "a.wav"}}\n{row}\n{{"audio": "b.wav"}}\n')
-    assert [type(found) for found in rows] == [Utterance, BadRow, Utterance]
+    assert [type(found) for found in rows] == [NamedByPath, BadRow, NamedByPath]
     ((line, message),) = bad(rows)
     assert line == 2
     assert words in message
@@ -108,7 +108,7 @@ def test_a_bad_row_keeps_its_id(tmp_path: Path) -> None:
 def test_a_line_without_bound_is_cut_short(tmp_path: Path) -> None:
     content = b'{"audio": "' + b"a" * 11_000_000 + b'"}\n{"audio": "y.wav"}\n'
     rows = rows_of(tmp_path / "m.jsonl", content)
-    assert [(row.line, type(row)) for row in rows] == [(1, BadRow), (2, Utterance)]
+    assert [(row.line, type(row)) for row in rows] == [(1, BadRow), (2, NamedByPath)]
     assert "longer than 10 MB" in bad(rows)[0][1]
 
 
@@ -137,7 +137,7 @@ def test_a_dash_reads_jsonl_from_stdin(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     stdin_of(monkeypatch, b'{"audio": "x.wav"}\noops\n')
     first, second = read_manifest("-")
-    assert first == Utterance(id="x.wav", audio=str(tmp_path / "x.wav"), line=1)
+    assert first == NamedByPath(id="x.wav", audio=str(tmp_path / "x.wav"), line=1)
     assert str(second).startswith("stdin:2: no JSON")
 
 
