@@ -11,12 +11,15 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from pipeline.errors import ConfigError, GradiumBatchError
 from pipeline.exits import ExitStatus, status_of
+
+if TYPE_CHECKING:
+    from pipeline.config.settings import ServiceSettings
 
 ONLY = ("new", "changed", "failed", "suspect", "all")
 
@@ -63,7 +66,8 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--only", type=click.Choice(ONLY), multiple=True,
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
-        click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<manifest stem>]"),
+        click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<manifest stem>, "
+                     "with the local recognizer runs/<manifest stem>-local]"),
         click.option("--config", type=click.Path(path_type=Path),
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
         click.argument("manifest"),
@@ -101,7 +105,8 @@ def check(
         from pipeline.run.check import check as forecast_of
 
         _refuse_unprintable(manifest, out, overrides)
-        forecast = forecast_of(manifest, out or _default_out(manifest), load_settings(config, overrides), only)
+        settings = load_settings(config, overrides)
+        forecast = forecast_of(manifest, out or _default_out(manifest, settings.service.url), settings, only)
         if as_json:
             import msgspec
 
@@ -109,6 +114,8 @@ def check(
         else:
             for bad in forecast.bad:
                 click.echo(bad, err=True)
+            if (problem := _missing_key(settings.service)) is not None:
+                click.echo(f"a run would stop: {problem}", err=True)
             click.echo(as_table(forecast))
     _exit(ExitStatus.USAGE if forecast.bad_rows else ExitStatus.OK)
 
@@ -181,10 +188,11 @@ def run(
         _refuse_unprintable(manifest, out, overrides)
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         flags += [f"budget.credits={budget}"] if budget is not None else []
+        settings = load_settings(config, (*overrides, *flags))
         result = run_here(
             RunOptions(
                 manifest=manifest,
-                out=out or _default_out(manifest),
+                out=out or _default_out(manifest, settings.service.url),
                 shared_out=out is not None,
                 only=only,
                 limit=limit,
@@ -192,7 +200,7 @@ def run(
                 skip_bad_rows=skip_bad_rows,
                 progress=progress,
             ),
-            load_settings(config, (*overrides, *flags)),
+            settings,
         )
     except GradiumBatchError as error:
         say(f"gradium-batch: {error}")
@@ -322,9 +330,23 @@ def _refuse_unprintable(manifest: str, out: Path | None, overrides: tuple[str, .
             raise ConfigError(f"{what}: {text!a} is not UTF-8; rename the folder, or write it otherwise") from None
 
 
-def _default_out(manifest: str) -> Path:
+def _missing_key(service: ServiceSettings) -> str | None:
+    """Why a run would have no key, which a forecast does not need."""
+    from pipeline.gradium.key import read_key
+
+    if service.url == "local":
+        return None
+    try:
+        read_key(service)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _default_out(manifest: str, url: str) -> Path:
+    """Each manifest has a folder, and another one for what the embedded local recognizer makes of it."""
     stem = "stdin" if manifest == "-" else Path(manifest).resolve().stem
-    return Path("runs") / (stem or "root")
+    return Path("runs") / ((stem or "root") + ("-local" if url == "local" else ""))
 
 
 def _on_sigterm(number: int, frame: object) -> NoReturn:

@@ -46,6 +46,10 @@ class ManifestError(UsageError):
     """The manifest cannot be read, or has bad rows."""
 
 
+class EmptyFolder(ManifestError):
+    """A folder with no audio below it."""
+
+
 class RunError(GradiumBatchError):
     """The run cannot go on; everything already answered is kept."""
 
@@ -111,6 +115,11 @@ class AttemptError(GradiumBatchError):
 
 class ItemError(AttemptError):
     """The item's own fault."""
+
+
+def is_of_the_file(error: AttemptError) -> bool:
+    """Whether an error is about one row's own file or span: another row with the same audio may do better."""
+    return isinstance(error, ItemError | AudioUnavailable) and not isinstance(error, AudioRefused)
 
 
 class AudioMissing(ItemError):

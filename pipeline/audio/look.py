@@ -13,8 +13,11 @@ from io import FileIO
 import msgspec
 
 from pipeline.audio.probe import Probe, probe_open
-from pipeline.errors import AudioUnavailable
+from pipeline.errors import AudioTruncated, AudioUnavailable
 from pipeline.recording import fault, open_recording, same_file
+
+CHUNK_BYTES = 1 << 20
+FIRST_MARK = 64
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +27,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     probe: Probe
     audio_hash: str
     """Hash of the file's content, as 32 hex digits."""
+    marks: bytes
+    """What tells a beginning of this content: its length in 8 bytes, then 8 bytes of hash for each of its beginnings
+    of 64, 128, 256 … bytes."""
 
 
 def look(path: str) -> Look:
@@ -41,15 +47,40 @@ def _look(path: str, size_bytes: int, mtime_ns: int) -> Look:
     del size_bytes, mtime_ns  # they say whether it is still the file that was looked at
     with open_recording(path) as file:
         found = probe_open(path, file)
-        audio_hash = _hash(path, file)
+        audio_hash, marks = _hash(path, file)
         if not same_file(file, found.size_bytes, found.mtime_ns):
             raise AudioUnavailable("the file is being written; the next run does it")
-    return Look(path=path, probe=found, audio_hash=audio_hash)
+    return Look(path=path, probe=found, audio_hash=audio_hash, marks=marks)
 
 
-def _hash(path: str, file: FileIO) -> str:
+def refuse_beginning(found: Look, known: bytes | None) -> None:
+    """Raises AudioTruncated where the content is only a beginning of the one that `known` are the marks of: more likely
+    a copy that broke off than a new recording. Compared is the longest beginning that both have a hash of."""
+    if known is None:
+        return
+    length, whole = (int.from_bytes(marks[:8], "big") for marks in (found.marks, known))
+    if length < whole and len(found.marks) > 8 and known.startswith(found.marks[8:], 8):
+        raise AudioTruncated(
+            f"the file holds only the first {length:,} of the {whole:,} bytes that were transcribed; restore it, "
+            "or set audio.allow_truncated = true"
+        )
+
+
+def _hash(path: str, file: FileIO) -> tuple[str, bytes]:
+    """(hash of the content, its marks)."""
+    digest, marks, length, mark_at = hashlib.sha256(), bytearray(), 0, FIRST_MARK
+    buffer = memoryview(bytearray(CHUNK_BYTES))
     try:
         file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        while size := file.readinto(buffer):
+            begin = 0
+            while length + size - begin >= mark_at:
+                end = begin + mark_at - length
+                digest.update(buffer[begin:end])
+                marks += digest.digest()[:8]
+                begin, length, mark_at = end, mark_at, 2 * mark_at
+            digest.update(buffer[begin:size])
+            length += size - begin
     except OSError as error:
         raise fault(path, error) from None
+    return digest.hexdigest()[:32], length.to_bytes(8, "big") + bytes(marks)

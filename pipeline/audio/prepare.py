@@ -58,6 +58,11 @@ class Preparation:
         self._spool = Spool(folder, settings.spool_mb << 20)
         self._encoded = 0
 
+    @property
+    def allows_truncated(self) -> bool:
+        """Whether a recording that breaks off is sent as far as it goes."""
+        return self._settings.allow_truncated
+
     async def prepare(self, utterance: Utterance, found: Look) -> Prepared:
         """The clips of an utterance; hand the result to `release` when they have been sent.
 

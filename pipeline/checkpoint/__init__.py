@@ -4,21 +4,24 @@
 happens to utterances · `store` reads and writes · `journal` groups writes into durable commits.
 """
 
-from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Refreshed, Reused, Sent, Started
+from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Gone, Moved, Refreshed, Reused, Sent, Started
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
-from pipeline.checkpoint.plan import Plan, ScannedRow, plan_counts, scan_manifest
+from pipeline.checkpoint.plan import UNREADABLE, Plan, ScannedRow, plan_counts, scan_manifest
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.store import Checkpoint, Placed, Selected
 
 __all__ = [
+    "UNREADABLE",
     "Checkpoint",
     "ClipAnswered",
     "Failed",
     "Finished",
+    "Gone",
     "Identity",
     "Journal",
+    "Moved",
     "Placed",
     "Plan",
     "Refreshed",

@@ -38,6 +38,8 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     done: Identity | None
     """What the transcript it has answers to."""
     size: int | None
+    marks: bytes | None
+    """By which a beginning of the transcribed audio is known."""
     may_be_known: bool
     """Its file is as long as another's that is to be done or is done with these settings, or as long as it was."""
 
@@ -47,21 +49,22 @@ def rows_to_do(connection: sqlite3.Connection, only: Sequence[str]) -> Iterator[
     then the others, those that may be alike behind each other."""
     connection.execute(
         f"""CREATE TABLE manifest.todo AS
-            SELECT row, state, size, config_hash, done_audio, done_config FROM ({where_selected(only)})"""  # noqa: S608 fixed texts
+            SELECT row, state, size, config_hash, done_audio, done_config, marks FROM ({where_selected(only)})"""  # noqa: S608 fixed texts
     )
     connection.executescript(_TABLES)
     for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
         found = connection.execute(
-            f"""SELECT row, size, config_hash, done_audio, done_config FROM manifest.todo
+            f"""SELECT row, size, config_hash, done_audio, done_config, marks FROM manifest.todo
                 WHERE ({_ALIKE}) IS ? ORDER BY {order}""",  # noqa: S608 fixed texts
             (may_be_known,),
         )
-        for row, size, config_hash, audio, config in found:
+        for row, size, config_hash, audio, config, marks in found:
             yield Todo(
                 utterance=msgspec.msgpack.decode(row, type=Utterance),
                 config_hash=config_hash,
                 done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
                 size=size,
+                marks=marks,
                 may_be_known=may_be_known,
             )
 

@@ -42,21 +42,43 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
     n: int
     transcript: Transcript
+    marks: bytes | None = None
+    """By which a beginning of its audio is known; see `audio.look`."""
     ref_words: int = 0
     ref_errors: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance was given up for this run."""
+    """An utterance was given up for this run. A transcript that it has stays."""
 
     n: int
     failure: Failure
+
+
+class Gone(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance with a transcript whose recording is not there: there is nothing to be done for it."""
+
+    n: int
 
 
 class Reused(msgspec.Struct, frozen=True, kw_only=True):
     """A file only looked changed: its content and settings are what the transcript answers to."""
 
     n: int
+    marks: bytes | None = None
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording was renamed: the row of its old name takes the id, and everything else, of the row of its new one."""
+
+    n: int
+    """The row of the new name, which goes."""
+    old: int
+    """The row of the old name, which stays under the new id."""
+    transcript: Transcript
+    """The transcript with the new id."""
+    ref_words: int = 0
+    ref_errors: int = 0
 
 
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +90,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
-Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Reused
+Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Gone | Reused | Moved
 
 
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
@@ -103,8 +125,16 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             )
         case Failed():
             _apply_failed(db, event)
+        case Gone():
+            db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():
-            db.execute("UPDATE utterances SET state = ?, selected = 0 WHERE n = ?", (State.DONE, event.n))
+            _forget_failure(db, event.n)
+            db.execute(
+                "UPDATE utterances SET state = ?, selected = 0, gone = 0, marks = coalesce(?, marks) WHERE n = ?",
+                (State.DONE, event.marks, event.n),
+            )
+        case Moved():
+            _apply_moved(db, event)
 
 
 def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
@@ -119,17 +149,25 @@ def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
 
 
 def _store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None:
-    db.execute("INSERT OR REPLACE INTO results VALUES (?, ?)", (n, msgspec.msgpack.encode(transcript)))
+    db.execute(
+        "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
+        (n, msgspec.msgpack.encode(transcript)),
+    )
+
+
+def _forget_failure(db: sqlite3.Connection, n: int) -> None:
+    if db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
+        db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
 
 
 def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
     _store_result(db, event.n, row)
-    db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
+    _forget_failure(db, event.n)
     db.execute("DELETE FROM clips WHERE n = ? OR key = ?", (event.n, Identity.of(row).key))
     db.execute(
-        """UPDATE utterances SET state = ?, selected = 0, attempts = 0, refresh = 0, done_audio = ?, done_config = ?,
-               duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ? WHERE n = ?""",
+        """UPDATE utterances SET state = ?, selected = 0, gone = 0, attempts = 0, refresh = 0, done_audio = ?,
+               done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ? WHERE n = ?""",
         (
             State.DONE,
             row.audio_hash,
@@ -138,6 +176,7 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
             row.status == "suspect",
             event.ref_words,
             event.ref_errors,
+            event.marks,
             event.n,
         ),
     )
@@ -158,14 +197,24 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
         "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
         (event.n, msgspec.msgpack.encode(failure), failure.error, failure.first_seen.timestamp()),
     )
-    # a result without a row takes the stale transcript back at the next publishing
     db.execute(
-        """INSERT OR REPLACE INTO results SELECT n, NULL FROM utterances
-           WHERE n = ?1 AND (part IS NOT NULL OR n IN (SELECT n FROM results))""",
-        (event.n,),
-    )
-    db.execute(
-        """UPDATE utterances SET state = ?, selected = 0, done_audio = NULL, done_config = NULL, duration_s = NULL,
-               suspect = 0, refresh = 0, ref_words = 0, ref_errors = 0 WHERE n = ?""",
+        "UPDATE utterances SET state = ?, selected = 0 WHERE n = ?",
         (State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM, event.n),
     )
+
+
+def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
+    columns = "id, row, expected_s, size, mtime_ns, config_hash, manifest"
+    new = db.execute(f"SELECT {columns} FROM utterances WHERE n = ?", (event.n,)).fetchone()  # noqa: S608 fixed texts
+    [was, part] = db.execute("SELECT id, part FROM utterances WHERE n = ?", (event.old,)).fetchone()
+    for table in ("failures", "clips", "utterances"):
+        db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
+    _forget_failure(db, event.old)
+    db.execute(
+        f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0, selected = 0,
+            refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?""",  # noqa: S608 fixed texts
+        (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
+    )
+    _store_result(db, event.old, event.transcript)
+    if part is not None:  # of several moves before the next publishing the first one names what the part holds
+        db.execute("UPDATE results SET was = coalesce(was, ?) WHERE n = ?", (was, event.old))

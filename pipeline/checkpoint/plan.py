@@ -8,21 +8,23 @@ counts, so both decide by the same expressions.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 import msgspec
 
-from pipeline.checkpoint.schema import BAD_ROW, DROP_SCAN, ERRORS_STALE, SCAN_TABLES, State, transaction
-from pipeline.checkpoint.walk import Seen, Walk
-from pipeline.model import Failure, Utterance
+from pipeline.checkpoint.schema import BAD_ROW, DROP_SCAN, ERRORS_STALE, SCAN_TABLES, Seen, State, transaction
+from pipeline.checkpoint.walk import Compared, Walk
+from pipeline.model import Failure, NamedByPath, Utterance
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
 _SAME = "(u.size IS s.size AND u.mtime_ns IS s.mtime_ns AND u.config_hash = s.config_hash)"
+# A transcript whose recording is not there is done, and its row stays as it was seen last.
+_GONE = "(s.size IS NULL AND u.done_audio IS NOT NULL)"
 _STATE = f"""CASE
     WHEN s.failure IS NOT NULL THEN {State.FAILED_ITEM:d}
     WHEN u.n IS NULL THEN {State.NEW:d}
-    WHEN {_SAME} OR u.state = {State.NEW:d} THEN u.state
+    WHEN {_GONE} OR {_SAME} OR u.state = {State.NEW:d} THEN u.state
     ELSE {State.CHANGED:d} END"""
 
 _SELECTED_BY = {
@@ -30,11 +32,12 @@ _SELECTED_BY = {
     "changed": f"state = {State.CHANGED:d}",
     # a failed file that was mended is CHANGED, and still what `--only failed` means
     "failed": f"state IN ({State.FAILED_PASSING:d}, {State.FAILED_ITEM:d})"
-    f" OR (state = {State.CHANGED:d} AND done_audio IS NULL)",
+    f" OR (state = {State.CHANGED:d} AND error IS NOT NULL)",
     "passing": f"state = {State.FAILED_PASSING:d}",
     "suspect": f"state = {State.DONE:d} AND suspect",
     "all": "1",
 }
+UNREADABLE = -1
 DEFAULT_ONLY = ("new", "changed", "passing")
 
 
@@ -46,7 +49,7 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
     expected_s: float
     """Expected seconds of audio: for the order of work and the progress bar only."""
     size: int | None
-    """Bytes; None where there is no file."""
+    """Bytes; None where there is no file, UNREADABLE where the system does not say."""
     mtime_ns: int | None
     failure: Failure | None = None
     """Set for a row that was skipped as bad: it is in the errors and is never sent."""
@@ -55,27 +58,44 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a scan found, in utterances."""
 
-    rows: int
-    new: int
-    changed: int
-    done: int
-    failed: int
-    vanished: int
-    selected: int
-    missing: int
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    done: int = 0
+    failed: int = 0
+    vanished: int = 0
+    selected: int = 0
+    missing: int = 0
     """Rows whose file is not there."""
+    gone: int = 0
+    """Those of them that have a transcript: they count as done."""
+    known: int = 0
+    """Rows of this manifest whose file the last run found; only counted where some of them are …"""
+    lost_files: int = 0
+    """… without their file now, or …"""
+    lost_rows: int = 0
+    """… no longer in the manifest."""
 
 
-def scan_manifest(connection: sqlite3.Connection, rows: Iterable[ScannedRow]) -> list[tuple[str, list[int]]]:
-    """Fills the scan tables and returns ids that several rows claim, with the lines they stand on (at most 100)."""
+def scan_manifest(
+    connection: sqlite3.Connection, rows: Iterable[ScannedRow], manifest: str
+) -> list[tuple[str, list[int]]]:
+    """Fills the scan tables and returns ids that several rows claim, with the lines they stand on (at most 100).
+
+    `manifest` is its name: a row remembers which manifest saw it last.
+    """
     if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
         connection.execute(DROP_SCAN)
     connection.executescript(SCAN_TABLES)
+    connection.execute("INSERT INTO manifest.name VALUES (?)", (manifest,))
+    numbers = dict(connection.execute(f"SELECT by_path, n {_THIS}").fetchall())
     with (
         transaction(connection, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on
         closing(Walk(connection)) as walk,
     ):
-        connection.executemany("INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk))
+        connection.executemany(
+            "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk, numbers)
+        )
         walk.note_missed()
     connection.execute("CREATE INDEX manifest.scan_id ON scan (id)")
     return _repeated(connection, walk)
@@ -84,13 +104,23 @@ def scan_manifest(connection: sqlite3.Connection, rows: Iterable[ScannedRow]) ->
 def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     """What the scan means for the checkpoint, which stays as it is."""
     row = connection.execute(
-        f"""SELECT count(*), sum(state = 0), sum(state = 1), sum(state = 2), sum(state IN (3, 4)),
-                   sum(failure IS NULL AND ({_where(only)})), sum(size IS NULL AND failure IS NULL) FROM ({_SCANNED})"""  # noqa: S608 fixed texts
+        f"""SELECT count(*), sum(state = 0 AND NOT gone), sum(state = 1 AND NOT gone), sum(state = 2 OR gone),
+                   sum(state IN (3, 4) AND NOT gone), sum(failure IS NULL AND NOT gone AND ({_where(only)})),
+                   sum(size IS NULL AND failure IS NULL), sum(gone) FROM ({_SCANNED})"""  # noqa: S608 fixed texts
     ).fetchone()
-    total, new, changed, done, failed, selected, missing = (value or 0 for value in row)
-    [vanished] = connection.execute(
-        f"SELECT count(*) FROM utterances WHERE config_hash <> ? AND ({_NOT_KEPT}) AND {_NOT_SCANNED}",  # noqa: S608 fixed texts
+    total, new, changed, done, failed, selected, missing, gone = (value or 0 for value in row)
+    vanished, lost_rows = connection.execute(
+        f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_MINE}), 0),
+                   coalesce(sum({_MINE} AND {_had_file("utterances")}), 0)
+            FROM utterances WHERE config_hash <> ? AND ({_NOT_KEPT}) AND {_NOT_SCANNED}""",  # noqa: S608 fixed texts
         (BAD_ROW,),
+    ).fetchone()
+    [lost_files] = connection.execute(
+        f"SELECT coalesce(sum(s.size IS NULL AND {_had_file('u')}), 0) {_JOIN}"
+    ).fetchone()
+    [known] = connection.execute(
+        f"SELECT count(*) FROM utterances u WHERE ? AND {_MINE} AND {_had_file('u')}",  # noqa: S608 fixed texts
+        (lost_rows + lost_files > 0,),
     ).fetchone()
     return Plan(
         rows=total,
@@ -101,12 +131,22 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         vanished=vanished,
         selected=selected,
         missing=missing,
+        gone=gone,
+        known=known,
+        lost_files=lost_files,
+        lost_rows=lost_rows,
     )
 
 
+def knows_rows(connection: sqlite3.Connection) -> bool:
+    """Whether the scanned manifest had rows in the last run."""
+    found = connection.execute(f"SELECT EXISTS (SELECT 1 FROM utterances WHERE NOT vanished AND {_MINE})")  # noqa: S608 fixed texts
+    return bool(found.fetchone()[0])
+
+
 def where_selected(only: Sequence[str]) -> str:
-    """The query for what a run would do after a scan: row, size, config_hash, state, done_audio, done_config."""
-    return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND ({_where(only)})"  # noqa: S608 fixed texts
+    """The query for what a run would do after a scan: row, size, config_hash, state, done_audio, done_config, marks."""
+    return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})"  # noqa: S608 fixed texts
 
 
 def waiting_clips(connection: sqlite3.Connection, *, selected: bool = False) -> tuple[int, float]:
@@ -127,17 +167,24 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
     before = connection.total_changes
     with transaction(connection):
         connection.execute("UPDATE utterances SET selected = 0 WHERE selected")
+        for by_path in (False, True):
+            connection.execute(
+                "INSERT OR IGNORE INTO manifests (name, by_path) SELECT name, ? FROM manifest.name", (by_path,)
+            )
         connection.execute(
             # a new row is selected as it is written: to write a million of them again costs as much as to write them
-            f"""INSERT INTO utterances (id, row, state, selected, expected_s, size, mtime_ns, config_hash)
+            f"""INSERT INTO utterances (id, row, state, selected, expected_s, size, mtime_ns, config_hash, manifest)
                 SELECT id, row, state, n IS NULL AND failure IS NULL AND ({_where(only)}),
-                       expected_s, size, mtime_ns, config_hash
-                FROM (SELECT s.*, {_KNOWN}, u.n, NOT {_SAME} OR u.row <> s.row OR u.vanished AS differs {_JOIN})
+                       expected_s, size, mtime_ns, config_hash, seen_by
+                FROM (SELECT s.*, {_KNOWN}, u.n, m.n AS seen_by,
+                             NOT {_SAME} OR u.row <> s.row OR u.vanished OR u.gone OR u.manifest IS NOT m.n AS differs
+                      {_JOIN} JOIN (SELECT * {_THIS}) m ON m.by_path = s.by_path)
                 WHERE n IS NULL OR differs
                 ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
-                    expected_s = excluded.expected_s, size = excluded.size, mtime_ns = excluded.mtime_ns,
-                    config_hash = excluded.config_hash,
-                    refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row)"""  # noqa: S608 fixed texts
+                    manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
+                    gone = {_KEEPS}, expected_s = iif({_KEEPS}, expected_s, excluded.expected_s),
+                    size = iif({_KEEPS}, size, excluded.size), mtime_ns = iif({_KEEPS}, mtime_ns, excluded.mtime_ns),
+                    config_hash = iif({_KEEPS}, config_hash, excluded.config_hash)"""  # noqa: S608 fixed texts
         )
         connection.execute(
             """INSERT OR REPLACE INTO failures SELECT u.n, s.failure, s.error, s.first_seen
@@ -146,12 +193,16 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         connection.execute(f"DELETE FROM failures WHERE n IN (SELECT n FROM utterances WHERE {_GONE_BAD})", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(f"DELETE FROM utterances WHERE {_GONE_BAD}", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(
-            f"""UPDATE utterances SET vanished = 1
+            f"""UPDATE utterances SET vanished = iif({_MINE}, {Seen.VANISHED:d}, {Seen.ELSEWHERE:d})
                 WHERE NOT vanished AND n IN (SELECT n FROM manifest.rest) AND {_NOT_SCANNED}"""  # noqa: S608 fixed texts
         )
         connection.execute(
+            f"""UPDATE utterances SET vanished = {Seen.VANISHED:d}
+                WHERE vanished = {Seen.ELSEWHERE:d} AND {_MINE} AND {_NOT_SCANNED}"""  # noqa: S608 fixed texts
+        )
+        connection.execute(
             f"""UPDATE utterances SET selected = 1
-                WHERE NOT selected AND NOT vanished AND config_hash <> ? AND ({_where(only)})""",  # noqa: S608 fixed texts
+                WHERE NOT selected AND NOT vanished AND NOT gone AND config_hash <> ? AND ({_where(only)})""",  # noqa: S608 fixed texts
             (BAD_ROW,),
         )
         if connection.total_changes != before:
@@ -160,33 +211,47 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
 
 
 _JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
-_KNOWN = f"{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, u.done_config"
+_KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, u.done_config, u.marks,
+    coalesce(u.error, s.error) AS error, u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
+_KEEPS = "(excluded.size IS NULL AND done_audio IS NOT NULL)"
+"""`_GONE` in an update."""
+_THIS = "FROM manifests JOIN manifest.name USING (name)"
+_MINE = f"(manifest IS NULL OR manifest IN (SELECT n {_THIS}))"
+"""Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
-_SCANNED = f"""SELECT row, size, config_hash, NULL AS failure, state, suspect, done_audio, done_config FROM utterances
-        WHERE NOT ({_NOT_KEPT})
+_SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
+        done_config, marks, error, gone FROM utterances WHERE NOT ({_NOT_KEPT})
     UNION ALL SELECT s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+
+
+def _had_file(row: str) -> str:
+    """Whether the last run found the recording of a row of the manifest."""
+    return f"({row}.size IS NOT NULL AND NOT {row}.gone AND NOT {row}.vanished)"
 
 
 def _where(only: Sequence[str]) -> str:
     return " OR ".join(f"({_SELECTED_BY[kind]})" for kind in only or DEFAULT_ONLY)
 
 
-def _not_as_it_was(rows: Iterable[ScannedRow], walk: Walk) -> Iterator[tuple[object, ...]]:
-    """The values of the rows that `walk` does not know."""
+def _not_as_it_was(
+    rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[bool, int]
+) -> Iterator[tuple[object, ...]]:
+    """The values of the rows that `walk` does not know. `manifests` are the numbers of the one that is read."""
     encode, replace, knows = msgspec.msgpack.encode, msgspec.structs.replace, walk.knows
     for row in rows:
         utterance, failure = row.utterance, row.failure
         # without its line: a row that only moved within the manifest is the row it was
         encoded = encode(replace(utterance, line=None))
-        seen: Seen = (encoded, row.size, row.mtime_ns, row.config_hash)
+        by_path = isinstance(utterance, NamedByPath)
+        seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, manifests.get(by_path))
         if failure is None:
             if not knows(utterance.id, seen, utterance.line):
-                yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:], None, None, None
+                yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], by_path, None, None, None
         else:
             told = encode(failure), failure.error, failure.first_seen.timestamp()
-            yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:], *told
+            yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], by_path, *told
 
 
 def _repeated(connection: sqlite3.Connection, walk: Walk) -> list[tuple[str, list[int]]]:

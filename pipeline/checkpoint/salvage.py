@@ -55,7 +55,7 @@ class Old:
     def results(self) -> Iterator[Transcript]:
         """Transcripts that are in no output file yet, or not in the one that says so."""
         for (row,) in self._rows("results", "row"):
-            if row is not None and (result := self._decoded(row, Transcript)) is not None:
+            if row is not None and (result := self._decoded(row, Transcript)) is not None:  # NULL: schema 4 and before
                 yield result
 
     def attempts(self) -> Iterator[Attempt]:

@@ -1,14 +1,18 @@
 """The checkpoint's tables and an utterance's states; docs/checkpoint.md draws the same picture.
 
-    NEW ──────────────┬──> DONE        a transcript that answers to the row as it is now
+    NEW ──────────────┬──> DONE             a transcript that answers to the row as it is now
     CHANGED ──────────┤
     FAILED_PASSING ───┼──> FAILED_PASSING   worth another try on the next run
     FAILED_ITEM ──────┘    FAILED_ITEM      its own fault: left alone until it changes or is asked for
     DONE ──(file, settings or span differ)──> CHANGED
 
+A transcript stays in whatever state its utterance is: `done_audio` and `done_config` say what it answers to, until a
+new transcript takes its place. `gone` marks an utterance with a transcript whose recording is not there: it counts as
+done, and its other columns stay as they were, so that a recording that comes back is the one it was.
+
 `refresh` marks a transcript that stands while its row's reference or metadata have changed: it is written anew.
 A finished row waits in `results` until a part that holds it is published; then `utterances.part` names the part.
-A result without a row takes back what was published: the audio changed and its new version has no transcript.
+`results.was` is the id under which the part holds the row, where the row has moved to another id since.
 A long recording is sent as several clips: each answer waits in `clips` until all are there and the transcript is made.
 A request is noted in `open_attempts` while it is in flight; its end makes a row of `attempts` of it.
 """
@@ -25,11 +29,11 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.checkpoint.counted import COUNT_ALL, COUNTED
+from pipeline.checkpoint.counted import COUNT_ALL, COUNTED, UNCOUNTED
 from pipeline.errors import CheckpointError, DamagedCheckpoint
 from pipeline.model import Failure
 
-VERSION = 4
+VERSION = 5
 BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
 ERRORS_STALE = "errors_stale"
@@ -42,6 +46,16 @@ class State(IntEnum):
     DONE = 2
     FAILED_PASSING = 3
     FAILED_ITEM = 4
+
+
+class Seen(IntEnum):
+    """Where the manifest of the last run stands to a row: the column `vanished`."""
+
+    THERE = 0
+    VANISHED = 1
+    """Its own manifest no longer has it."""
+    ELSEWHERE = 2
+    """It is a row of another manifest that shares the output."""
 
 
 # Answered clips of utterances that have several and no transcript yet; `key` is what an answer answers to.
@@ -62,6 +76,12 @@ CREATE TABLE open_attempts (
 );
 """
 
+# Each manifest that rows came from: twice where some of its ids are given and others are paths.
+MANIFESTS = """CREATE TABLE manifests (n INTEGER PRIMARY KEY, name TEXT NOT NULL, by_path INTEGER NOT NULL,
+    UNIQUE (name, by_path));
+CREATE INDEX elsewhere ON utterances (n) WHERE vanished = 2;
+"""
+
 ORDER_OF = "-CAST(?1 / 15 AS INTEGER)"
 ORDER = ORDER_OF.replace("?1", "expected_s")
 """What the work is handed out by, then by n: longest first, but spans of one recording, whose rows stand together, also
@@ -70,7 +90,8 @@ SELECTED_INDEX = f"CREATE INDEX selected ON utterances ({ORDER}, n) WHERE select
 
 # `selected` is what this run does; the partial index leaves everything else out, so that it stays small and the
 # planner has no second index to choose wrongly. An id that the manifest no longer has is `vanished` and keeps its row.
-# `error` is the class of the utterance's latest failure.
+# `error` is the class of the failure of the utterance's latest try; NULL where that went well.
+# `manifest` is the manifest that saw the row last. `marks` tell a beginning of the transcribed audio (audio/look.py).
 TABLES = f"""
 CREATE TABLE utterances (
     n             INTEGER PRIMARY KEY,
@@ -92,12 +113,15 @@ CREATE TABLE utterances (
     ref_errors    INTEGER NOT NULL DEFAULT 0,
     part          INTEGER,
     refresh       INTEGER NOT NULL DEFAULT 0,
-    error         TEXT
+    error         TEXT,
+    gone          INTEGER NOT NULL DEFAULT 0,
+    manifest      INTEGER,
+    marks         BLOB
 );
-{SELECTED_INDEX}
+{MANIFESTS}{SELECTED_INDEX}
 CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
 CREATE INDEX refresh  ON utterances (part) WHERE refresh;
-CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB);
+CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
 {OPEN_ATTEMPTS}
@@ -126,10 +150,23 @@ ALTER TABLE failures ADD COLUMN first_seen REAL NOT NULL DEFAULT 0;
 UPDATE failures SET error = failure_error(row), first_seen = failure_first_seen(row);
 UPDATE utterances SET error = (SELECT error FROM failures f WHERE f.n = utterances.n)
     WHERE n IN (SELECT n FROM failures);
+""",  # noqa: S608 fixed texts
+    3: OPEN_ATTEMPTS,
+    # counts are made anew, because they have more groups; what waits to be taken back stays
+    4: f"""
+{UNCOUNTED}
+{MANIFESTS}
+ALTER TABLE utterances ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN manifest INTEGER;
+ALTER TABLE utterances ADD COLUMN marks BLOB;
+ALTER TABLE results RENAME TO results_4;
+CREATE TABLE results (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
+INSERT INTO results SELECT n, row, NULL FROM results_4 WHERE row IS NOT NULL;
+DROP TABLE results_4;
+UPDATE utterances SET error = NULL WHERE error IS NOT NULL AND n NOT IN (SELECT n FROM failures);
 {COUNTED}
 {COUNT_ALL}
 """,  # noqa: S608 fixed texts
-    3: OPEN_ATTEMPTS,
 }
 
 # What of the manifest is not plainly as it was, and the numbers of known rows that no such row was found for. They live
@@ -145,11 +182,13 @@ CREATE TABLE manifest.scan (
     size        INTEGER,
     mtime_ns    INTEGER,
     config_hash TEXT    NOT NULL,
+    by_path     INTEGER NOT NULL,
     failure     BLOB,
     error       TEXT,
     first_seen  REAL
 );
 CREATE TABLE manifest.rest (n INTEGER PRIMARY KEY);
+CREATE TABLE manifest.name (name TEXT NOT NULL);
 """
 DROP_SCAN = "DETACH manifest"
 

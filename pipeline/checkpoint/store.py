@@ -6,7 +6,7 @@ Events say what happened; `apply` writes any number of them in one durable trans
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from pipeline.checkpoint import adopting, plan
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.salvage import Known
-from pipeline.checkpoint.schema import ORDER, ORDER_OF, State, connect, connect_to_read, transaction, unusable
+from pipeline.checkpoint.schema import ORDER, ORDER_OF, Seen, State, connect, connect_to_read, transaction, unusable
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
 JSONL_BYTES = "jsonl_bytes"
@@ -47,6 +47,10 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """What the transcript it already has answers to."""
     attempts: int
     """Requests sent for it in earlier runs since it last had a transcript."""
+    marks: bytes | None = None
+    """By which a beginning of the audio of its transcript is known."""
+    by_path: bool = False
+    """Its id is the path of its recording."""
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,11 +73,19 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     left: int
     suspect: int
     vanished: int
+    gone: int
+    """Done ones whose recording is not there."""
     audio_s: float
     ref_words: int
     ref_errors: int
     credits: float
     """Spent in all runs, counting what may have been billed."""
+
+
+_RENAMED = """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+    WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = ?
+        AND u.manifest = (SELECT manifest FROM utterances WHERE n = ?)
+        AND (u.part IS NOT NULL OR r.row IS NOT NULL) ORDER BY u.n"""
 
 
 class Checkpoint:
@@ -94,10 +106,10 @@ class Checkpoint:
 
     # -- planning ---------------------------------------------------------------------------------------------------
 
-    def scan(self, rows: Iterable[plan.ScannedRow]) -> list[tuple[str, list[int]]]:
+    def scan(self, rows: Iterable[plan.ScannedRow], manifest: str) -> list[tuple[str, list[int]]]:
         """Takes the manifest in, outside of the checkpoint's own tables; returns ids that several rows claim."""
         with self._translated():
-            return plan.scan_manifest(self._db, rows)
+            return plan.scan_manifest(self._db, rows, manifest)
 
     def merge(self, only: Sequence[str]) -> plan.Plan:
         """Makes the scan the truth, selects what this run does and says what was found."""
@@ -113,11 +125,13 @@ class Checkpoint:
         """
         with self._translated():
             found = self._db.execute(
-                f"""SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts FROM utterances
+                f"""SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts, marks, manifest
+                    FROM utterances
                     WHERE selected AND {ORDER} >= {ORDER_OF} AND ({ORDER}, n) > ({ORDER_OF}, ?2)
                     ORDER BY {ORDER}, n LIMIT ?3""",  # noqa: S608 fixed texts
                 (*(after or (LONGER_THAN_ANY_S, 0)), limit),
             ).fetchall()
+            by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
         return [
             Selected(
                 n=n,
@@ -127,8 +141,10 @@ class Checkpoint:
                 expected_s=expected_s,
                 done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
                 attempts=attempts,
+                marks=marks,
+                by_path=manifest in by_path,
             )
-            for n, row, state, config_hash, expected_s, audio, config, attempts in found
+            for n, row, state, config_hash, expected_s, audio, config, attempts, marks, manifest in found
         ]
 
     def expected_s(self, at_most: int | None, *, surely: bool = False) -> float:
@@ -160,6 +176,35 @@ class Checkpoint:
                     found[identity] = _placed(row)
         return found
 
+    def renamed(self, new: Mapping[int, Identity]) -> dict[int, list[Placed]]:
+        """For rows whose id is their path, with what they are: rows that their recordings may have had under another
+        name, which are of the very same audio and settings and were seen last by the same manifest, which no longer
+        has them."""
+        with self._translated():
+            return {
+                n: [
+                    _placed(row)
+                    for row in self._db.execute(
+                        _RENAMED, (identity.audio_hash, identity.config_hash, Seen.VANISHED, n)
+                    ).fetchall()
+                ]
+                for n, identity in new.items()
+            }
+
+    def knows_rows(self) -> bool:
+        """Whether the manifest of the last scan had rows in the last run."""
+        with self._translated():
+            return plan.knows_rows(self._db)
+
+    def any_transcript(self) -> Placed | None:
+        """One utterance that has a transcript, where there is any."""
+        with self._translated():
+            found = self._db.execute(
+                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                   WHERE u.done_audio IS NOT NULL AND (u.part IS NOT NULL OR r.row IS NOT NULL) LIMIT 1"""
+            ).fetchone()
+        return None if found is None else _placed(found)
+
     def answered_clips(self, identity: Identity) -> list[ClipResult]:
         """Clips of this audio and these settings that were answered, whichever utterance they were sent for."""
         with self._translated():
@@ -172,12 +217,13 @@ class Checkpoint:
             return plan.waiting_clips(self._db, selected=selected)
 
     def to_refresh(self, limit: int) -> list[Placed]:
-        """Utterances whose transcript stands while their row's reference or metadata have changed, part by part."""
+        """Utterances whose transcript stands while their row's reference or metadata have changed, part by part; not
+        those that are about to get another one."""
         with self._translated():
             found = self._db.execute(
                 """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
-                   WHERE u.refresh AND u.state = ? ORDER BY u.part LIMIT ?""",
-                (State.DONE, limit),
+                   WHERE u.refresh AND NOT u.vanished AND (u.gone OR u.state <> ?) ORDER BY u.part LIMIT ?""",
+                (State.CHANGED, limit),
             ).fetchall()
         return [_placed(row) for row in found]
 
@@ -203,15 +249,15 @@ class Checkpoint:
     # -- figures ----------------------------------------------------------------------------------------------------
 
     def failures(self) -> Iterator[Failure]:
-        """Why utterances of the manifest have no transcript now, in the order of their ids."""
-        decode = msgspec.msgpack.Decoder(Failure).decode
+        """Why utterances of the manifest have no transcript, or none for their newest content, in the order of ids."""
+        decode, replace = msgspec.msgpack.Decoder(Failure).decode, msgspec.structs.replace
         with self._translated():
             found = self._db.execute(
-                """SELECT f.row FROM failures f JOIN utterances u USING (n)
-                   WHERE u.state IN (3, 4) AND NOT u.vanished ORDER BY u.id"""
+                """SELECT f.row, u.done_audio IS NOT NULL FROM failures f JOIN utterances u USING (n)
+                   WHERE u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone ORDER BY u.id"""
             )
-            for (row,) in found:
-                yield decode(row)
+            for row, kept in found:
+                yield replace(decode(row), kept=bool(kept))
 
     def failing(self) -> list[tuple[Failure, int]]:
         """Each class of failure with the number of utterances that it keeps from a transcript, the most first; as an
@@ -226,7 +272,8 @@ class Checkpoint:
     def _oldest(self, error: str) -> Failure | None:
         found = self._db.execute(
             """SELECT f.row FROM failures f INDEXED BY oldest CROSS JOIN utterances u USING (n)
-               WHERE f.error = ? AND u.state IN (3, 4) AND NOT u.vanished ORDER BY f.first_seen LIMIT 1""",
+               WHERE f.error = ? AND u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone
+               ORDER BY f.first_seen LIMIT 1""",
             (error,),
         ).fetchone()
         return None if found is None else msgspec.msgpack.decode(found[0], type=Failure)
@@ -234,20 +281,21 @@ class Checkpoint:
     def totals(self) -> Totals:
         with self._translated():
             figures = self._db.execute(
-                """SELECT sum(rows * (state = 2)), sum(rows * (state IN (3, 4))), sum(rows * (state IN (0, 1))),
-                          sum(rows * (state = 2 AND suspect)), sum(audio_us * (state = 2)),
-                          sum(ref_words * (state = 2)), sum(ref_errors * (state = 2))
-                   FROM tally WHERE NOT vanished"""
+                """SELECT sum(rows * done), sum(rows * (state IN (3, 4) AND NOT done)),
+                          sum(rows * (state IN (0, 1) AND NOT done)), sum(rows * (done AND suspect)), sum(rows * gone),
+                          sum(audio_us * done), sum(ref_words * done), sum(ref_errors * done)
+                   FROM (SELECT *, state = 2 OR gone AS done FROM tally WHERE NOT vanished)"""
             ).fetchone()
-            [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished").fetchone()
+            [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished = ?", (Seen.VANISHED,)).fetchone()
             [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
-        done, failed, left, suspect, audio_us, ref_words, ref_errors = figures
+        done, failed, left, suspect, gone, audio_us, ref_words, ref_errors = figures
         return Totals(
             done=done,
             failed=failed,
             left=left,
             suspect=suspect,
             vanished=vanished,
+            gone=gone,
             audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
@@ -293,19 +341,22 @@ class Checkpoint:
         with self._translated():
             return int(self._db.execute("SELECT count(*) FROM attempts").fetchone()[0])
 
-    def results(self, limit: int, most_bytes: int) -> list[tuple[int, str, int | None, bytes | None]]:
-        """Unpublished results: (n, id, the part that holds its old row, the transcript as stored; None: take it back).
+    def results(self, limit: int, most_bytes: int) -> list[tuple[int, str, int | None, bytes]]:
+        """Unpublished results: (n, the id under which its old row stands, the part that holds it, the transcript as
+        stored).
 
         At most `limit` of them, and no more once they come to `most_bytes`.
         """
-        found: list[tuple[int, str, int | None, bytes | None]] = []
+        found: list[tuple[int, str, int | None, bytes]] = []
         size = 0
         with self._translated():
             for row in self._db.execute(
-                "SELECT n, u.id, u.part, r.row FROM results r JOIN utterances u USING (n) ORDER BY n LIMIT ?", (limit,)
+                """SELECT n, coalesce(r.was, u.id), u.part, r.row FROM results r JOIN utterances u USING (n)
+                   ORDER BY n LIMIT ?""",
+                (limit,),
             ):
                 found.append(row)
-                size += len(row[3] or b"")
+                size += len(row[3])
                 if size >= most_bytes:
                     break
         return found
@@ -322,8 +373,8 @@ class Checkpoint:
         with self._translated():
             return dict(self._db.execute("SELECT part, rows FROM parts WHERE kind = ?", (kind,)))
 
-    def results_published(self, placed: Sequence[tuple[int, int | None]], parts: dict[int, int], jsonl: int) -> None:
-        """Marks results as published: (n, its part or None when taken back), the parts' rows, the JSONL's bytes."""
+    def results_published(self, placed: Sequence[tuple[int, int]], parts: dict[int, int], jsonl: int) -> None:
+        """Marks results as published: (n, its part), the parts' rows, the JSONL's bytes."""
         with self._transaction():
             self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
             self._db.executemany("DELETE FROM results WHERE n = ?", [(n,) for n, _ in placed])

@@ -19,8 +19,8 @@ MOST = 16_384
 """Known rows in memory, some 8 MB: more rows than the difference may come in between."""
 PULLED = 256
 
-Seen = tuple[bytes, int | None, int | None, str]
-"""All that a row is compared by: the encoded row, the file's size and mtime_ns, config_hash."""
+Compared = tuple[bytes, int | None, int | None, str, int | None]
+"""All that a row is compared by: the encoded row, the size and mtime_ns of its file, config_hash, manifest."""
 
 
 class Walk:
@@ -29,10 +29,10 @@ class Walk:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._known = connection.execute(
-            """SELECT n, id, row, size, mtime_ns, config_hash FROM utterances
-               WHERE NOT vanished ORDER BY n"""
+            """SELECT n, id, row, iif(gone, NULL, size), iif(gone, NULL, mtime_ns), config_hash, manifest
+               FROM utterances WHERE NOT vanished ORDER BY n"""
         )
-        self._window: dict[str, tuple[int, Seen]] = {}
+        self._window: dict[str, tuple[int, Compared]] = {}
         self._last = 0
         """The number of the row pulled last."""
         self._is_over = False
@@ -42,7 +42,7 @@ class Walk:
         self._next_n = self._next_line = -1
         self._pull()
 
-    def knows(self, id_: str, seen: Seen, line: int | None) -> bool:
+    def knows(self, id_: str, seen: Compared, line: int | None) -> bool:
         """Whether the row is known and as it was; each known row answers once."""
         found = self._window.get(id_)
         if found is None:
@@ -93,5 +93,5 @@ class Walk:
             oldest = [id_ for id_, _ in zip(self._window, range(PULLED), strict=False)]
             self._note([self._window.pop(id_) for id_ in oldest])
 
-    def _note(self, found: list[tuple[int, Seen]]) -> None:
+    def _note(self, found: list[tuple[int, Compared]]) -> None:
         self._db.executemany("INSERT INTO manifest.rest VALUES (?)", [(n,) for n, _ in found])

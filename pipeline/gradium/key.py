@@ -28,7 +28,7 @@ def read_key(service: ServiceSettings) -> str:
     if not key:
         raise ConfigError(
             f"no API key: set the environment variable {service.api_key_env} "
-            "(or service.api_key_file), or use configs/local.toml to try without a key"
+            "(or service.api_key_file); to try without a key, use configs/local.toml (make: CONFIG=configs/local.toml)"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError("the API key holds characters that no key has; was more than the key copied?")

@@ -76,6 +76,11 @@ def check_language(language: str) -> str | None:
     return f"language {language!r} is not one of the service's: {', '.join(wire.LANGUAGES)}"
 
 
+def is_loopback(url: str) -> bool:
+    """Whether the address is on this machine."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
 def check_url(url: str) -> None:
     """Raises ConfigError unless the key may be sent there: https, or plain http to this machine."""
     if "@" in url:  # first of all, because the other texts show the address

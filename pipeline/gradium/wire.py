@@ -120,7 +120,7 @@ class Error(Message, frozen=True, tag="error"):
 AnyMessage = Ready | Text | EndText | Step | EndOfStream | Error
 
 
-class Credits(msgspec.Struct, frozen=True, kw_only=True):
+class Credits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What GET /api/usages/credits answers."""
 
     remaining_credits: float
@@ -128,3 +128,5 @@ class Credits(msgspec.Struct, frozen=True, kw_only=True):
     billing_period: str | None = None
     next_rollover_date: str | None = None
     plan_name: str | None = None
+    recognizer: str | None = None
+    """Only a local server says it: who answers in place of the service."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pipeline.errors import ManifestError
+from pipeline.errors import EmptyFolder, ManifestError
 from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
 from pipeline.model import BadRow, NamedByPath, Utterance
 
@@ -90,7 +90,7 @@ def read(source: str, extensions: Sequence[str]) -> Iterator[Utterance | BadRow]
         empty = False
         yield record(source, top, relative, problem)
     if empty:
-        raise ManifestError(f"{source}: no audio below this folder; looked for {' '.join(endings)}.")
+        raise EmptyFolder(f"{source}: no audio below this folder; looked for {' '.join(endings)}.")
 
 
 def record(source: str, top: str, relative: str, problem: str) -> Utterance | BadRow:

@@ -70,6 +70,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     failures: list[FailureClass]
     unknown_refusals: dict[str, int]
     """Refusals that no rule knows, and how often they came: worth a report to the maintainers."""
+    gone: int = 0
+    """Done utterances whose recording is not there; what they have is kept."""
+    many_gone: str | None = None
+    """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
 
 
 def last_line(figures: Figures) -> str:
@@ -121,6 +125,8 @@ def table(figures: Figures) -> str:
         rows.append(("", "left alone until they change; --only failed sends them again"))
     if figures.left:
         rows.append(("left", f"{figures.left:,}"))
+    if figures.gone:
+        rows.append(("gone", f"{figures.gone:,} of the done: their recordings are not there; what they have is kept"))
     if figures.vanished:
         rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; what they have is kept"))
     rows.append(("found", f"{figures.new:,} new, {figures.changed:,} changed{_reused(figures)}"))
@@ -138,6 +144,8 @@ def table(figures: Figures) -> str:
     if figures.stopped_by is not None:
         rows.append(("stopped by", " ".join(figures.stopped_by.split())))
     rows.append(("output", figures.out))
+    if figures.many_gone is not None:
+        rows.append(("warning", figures.many_gone))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

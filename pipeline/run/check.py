@@ -16,17 +16,18 @@ from pathlib import Path
 import msgspec
 
 from pipeline.audio.estimate import Estimate, estimate
-from pipeline.audio.look import look
-from pipeline.checkpoint import Identity, plan_counts, scan_manifest
+from pipeline.audio.look import look, refuse_beginning
+from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
-from pipeline.checkpoint.plan import waiting_clips
+from pipeline.checkpoint.plan import knows_rows, waiting_clips
 from pipeline.checkpoint.schema import connect_to_read
 from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.report.figures import length, plural
-from pipeline.run.planning import ManifestRows
+from pipeline.run.owner import owner_of, recorded_owner, refuse_another
+from pipeline.run.planning import ManifestRows, many_gone
 
 AT_ONCE = 1_000
 
@@ -55,6 +56,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     done: int
     failed: int
     vanished: int
+    gone: int
+    """Done ones whose recording is not there."""
+    many_gone: str | None
+    """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
     selected: int
     unsendable: dict[str, int]
     """Selected utterances that would fail before anything is sent, by class of error."""
@@ -77,9 +82,14 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
     """Forecasts a run. Raises UsageError, CheckpointError."""
     request = request_settings(settings.service)
     rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
+    if (owner := owner_of(settings)) is not None and (out / "checkpoint.sqlite").exists():
+        with Checkpoint(out / "checkpoint.sqlite", only_read=True) as checkpoint:
+            refuse_another(recorded_owner(checkpoint, out), out, owner)
     connection = connect_to_read(out / "checkpoint.sqlite")
     try:
-        rows.note_repeated(scan_manifest(connection, rows))
+        rows.note_repeated(scan_manifest(connection, rows, rows.name))
+        if not rows.count:
+            rows.refuse_empty(knows_rows=knows_rows(connection))
         plan = plan_counts(connection, only)
         answered, paid = waiting_clips(connection) if plan.selected else (0, 0.0)
         bill = _Bill(connection)
@@ -97,6 +107,8 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         done=plan.done,
         failed=plan.failed,
         vanished=plan.vanished,
+        gone=plan.gone,
+        many_gone=many_gone(plan, is_folder=rows.is_folder),
         selected=plan.selected,
         unsendable=dict(bill.unsendable),
         unchanged=bill.unchanged,
@@ -160,10 +172,13 @@ def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
 
     def measured(todo: Todo) -> Measured:
         identity = None
+        identity = None
         try:
-            if todo.may_be_known:
-                audio_hash = look(todo.utterance.audio).audio_hash
-                identity = Identity(audio_hash=audio_hash, config_hash=todo.config_hash)
+            if todo.may_be_known or _may_be_beginning(todo):
+                found = look(todo.utterance.audio)
+                if not settings.audio.allow_truncated:
+                    refuse_beginning(found, todo.marks)
+                identity = Identity(audio_hash=found.audio_hash, config_hash=todo.config_hash)
                 if identity == todo.done:
                     return todo, identity, None
             return todo, identity, estimate(todo.utterance, settings.audio)
@@ -175,6 +190,11 @@ def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
             yield from threads.map(measured, batch)
 
 
+def _may_be_beginning(todo: Todo) -> bool:
+    """Whether the file is shorter than the one that was transcribed, so that it may be a copy that broke off."""
+    return todo.marks is not None and todo.size is not None and todo.size < int.from_bytes(todo.marks[:8], "big")
+
+
 def as_table(forecast: Forecast) -> str:
     """The forecast for a person."""
     states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
@@ -182,7 +202,9 @@ def as_table(forecast: Forecast) -> str:
         ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
         ("bad rows", f"{forecast.bad_rows:,}"),
         ("missing files", f"{forecast.missing:,}"),
+        ("gone", f"{forecast.gone:,} of the done: their recordings are not there"),
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
+        *([("warning", forecast.many_gone)] if forecast.many_gone else []),
         ("to do", plural(forecast.selected, "utterance")),
         (
             "not sent",

@@ -6,15 +6,17 @@ An utterance whose audio cannot be sent is given up here, and one whose very aud
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
-from pipeline.audio.look import Look, look
+from pipeline.audio.look import Look, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
-from pipeline.checkpoint import Identity, Journal, Selected, State
-from pipeline.errors import AttemptError
+from pipeline.checkpoint import Identity, Journal, Placed, Selected, State
+from pipeline.errors import AttemptError, AudioMissing
 from pipeline.exits import ExitStatus
 from pipeline.model import Clip, Transcript
+from pipeline.recording import fault
 from pipeline.run.control import Control
 from pipeline.run.joining import Leader
 from pipeline.run.published import transcripts_of
@@ -46,7 +48,9 @@ class Feed:
         self._recorder = recorder
         self._sink = sink
         self._preparation = preparation
-        self._selection = _Selection(journal, control, limit)
+        self._selection = _Selection(journal, recorder, control, limit)
+        self._taken: set[int] = set()
+        """Rows left from names that are gone, which renamed recordings have taken over in this run."""
 
     async def clips(self) -> AsyncGenerator[Clip, None]:
         """The clips of what is selected, longest utterances first."""
@@ -90,11 +94,16 @@ class Feed:
         ]
         # a done one was selected to be sent again
         asked = [leader for leader, _ in leaders if leader.selected.state != State.DONE]
+        renamed = await self._renamed(asked)
+        for leader, old in renamed:
+            self._taken.update(self._recorder.was_renamed(leader, old))
+        known = {leader.identity for leader, _ in renamed}
+        asked = [leader for leader in asked if leader.identity not in known]
         twins = await self._twins([leader.identity for leader in asked])
         for leader in asked:
             if (twin := twins.get(leader.identity)) is not None:
                 self._recorder.has_twin(leader, twin)
-        return [(leader, found) for leader, found in leaders if leader.identity not in twins]
+        return [(leader, found) for leader, found in leaders if leader.identity not in known | twins.keys()]
 
     def _leader(self, selected: Selected, found: Look | AttemptError) -> Leader | None:
         """The utterance, where it is for it to find out what its audio and settings give."""
@@ -104,9 +113,15 @@ class Feed:
             return None
         now = Identity(audio_hash=found.audio_hash, config_hash=selected.config_hash)
         if selected.done == now and selected.state != State.DONE:
-            recorder.reused(selected)
+            recorder.reused(selected, found.marks)
             return None
-        return recorder.lead(selected, now)
+        if not self._preparation.allows_truncated:
+            try:
+                refuse_beginning(found, selected.marks)
+            except AttemptError as error:
+                recorder.unsendable(selected, error)
+                return None
+        return recorder.lead(selected, now, found.marks)
 
     async def _clips_of(self, leader: Leader, found: Look) -> list[Clip]:
         """What is to be sent for an utterance: nothing, where it cannot be."""
@@ -129,16 +144,53 @@ class Feed:
         recorder.expect(leader, missing)
         return missing
 
+    async def _renamed(self, asked: Sequence[Leader]) -> list[tuple[Leader, list[tuple[int, Transcript]]]]:
+        """Those of new names whose very audio has rows left from names that are gone, with these rows."""
+        new = {
+            one.n: leader
+            for leader in asked
+            for one in (leader.selected, *leader.followers)
+            if one.by_path and one.state == State.NEW
+        }
+        found = await self._journal.call(
+            self._journal.checkpoint.renamed, {n: leader.identity for n, leader in new.items()}
+        )
+        left = {n: [old for old in rows if old.n not in self._taken] for n, rows in found.items()}
+        if not any(left.values()):
+            return []
+        free = await asyncio.to_thread(_without_file, [old for rows in left.values() for old in rows])
+        known = await transcripts_of(free, self._sink)
+        renamed: dict[Identity, tuple[Leader, list[tuple[int, Transcript]]]] = {}
+        for n, rows in left.items():
+            if old := [(one.n, known[one.id]) for one in rows if one.id in known]:
+                renamed[new[n].identity] = new[n], old
+        return list(renamed.values())
+
     async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""
         twins = self._journal.finished(identities)
-        unknown = [identity for identity in identities if identity not in twins]
-        if not unknown:
-            return twins
-        placed = await self._journal.call(self._journal.checkpoint.twins, unknown)
-        known = await transcripts_of(placed.values(), self._sink)
-        twins |= {identity: known[one.id] for identity, one in placed.items() if one.id in known}
+        for _ in range(2):  # a row that moved to another id meanwhile is found under that one
+            unknown = [identity for identity in identities if identity not in twins]
+            if not unknown:
+                break
+            placed = await self._journal.call(self._journal.checkpoint.twins, unknown)
+            known = await transcripts_of(placed.values(), self._sink)
+            twins |= {identity: known[one.id] for identity, one in placed.items() if one.id in known}
+            if len(known) == len(placed):
+                break
         return twins
+
+
+def _without_file(rows: Sequence[Placed]) -> list[Placed]:
+    """Rows whose recording is not there."""
+    left = []
+    for row in rows:
+        try:
+            os.stat(row.utterance.audio)  # noqa: PTH116 as for each row of a manifest
+        except (OSError, ValueError) as error:
+            if isinstance(fault(row.utterance.audio, error), AudioMissing):
+                left.append(row)
+    return left
 
 
 def _look_at(paths: Sequence[str]) -> list[Look | AttemptError]:
@@ -156,8 +208,9 @@ def _look_at(paths: Sequence[str]) -> list[Look | AttemptError]:
 class _Selection:
     """What is selected, handed out a few at a time to whoever asks."""
 
-    def __init__(self, journal: Journal, control: Control, limit: int | None) -> None:
+    def __init__(self, journal: Journal, recorder: Recorder, control: Control, limit: int | None) -> None:
         self._journal = journal
+        self._recorder = recorder
         self._control = control
         self._limit = limit
         self._handed_out = 0
@@ -168,19 +221,22 @@ class _Selection:
     async def next(self) -> list[Selected]:
         """The next few, no more audio than LOOKED_AT_S unless one is longer; none when no more are to be done."""
         async with self._reading:
-            if not self._batch:
-                checkpoint = self._journal.checkpoint
-                self._batch.extend(await self._journal.call(checkpoint.selected, self._after, BATCH))
-            taken: list[Selected] = []
-            seconds = 0.0
-            while self._batch and len(taken) < LOOKED_AT and seconds < LOOKED_AT_S:
-                if self._limit is not None and self._handed_out >= self._limit:
-                    # not a stop of the pool: what was handed out is finished
-                    self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {self._limit}")
-                    break
-                taken.append(self._batch.popleft())
-                seconds += taken[-1].expected_s
-                self._handed_out += 1
-            if taken:
-                self._after = (taken[-1].expected_s, taken[-1].n)
-            return taken
+            return await self._selected() or await self._recorder.followers()
+
+    async def _selected(self) -> list[Selected]:
+        if not self._batch:
+            checkpoint = self._journal.checkpoint
+            self._batch.extend(await self._journal.call(checkpoint.selected, self._after, BATCH))
+        taken: list[Selected] = []
+        seconds = 0.0
+        while self._batch and len(taken) < LOOKED_AT and seconds < LOOKED_AT_S:
+            if self._limit is not None and self._handed_out >= self._limit:
+                # not a stop of the pool: what was handed out is finished
+                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {self._limit}")
+                break
+            taken.append(self._batch.popleft())
+            seconds += taken[-1].expected_s
+            self._handed_out += 1
+        if taken:
+            self._after = (taken[-1].expected_s, taken[-1].n)
+        return taken

@@ -19,6 +19,7 @@ from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
 from pipeline.report.figures import Figures
 from pipeline.run.joining import word_errors
+from pipeline.run.owner import OWNER
 from pipeline.sink import Sink
 from pipeline.sink.read import key_of
 
@@ -43,7 +44,7 @@ class Gathering:
     def take_in(self) -> None:
         """In an order in which what says more comes first, and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
-        for fact in (FORMATS, MANIFEST, LEARNED):
+        for fact in (FORMATS, MANIFEST, LEARNED, OWNER):
             if (value := old.fact(fact)) is not None:
                 checkpoint.set_fact(fact, value)
         self._take_attempts()
@@ -71,9 +72,9 @@ class Gathering:
             found = self._checkpoint.adopt_transcribed([_utterance(row) for row in batch])
             count += sum(not has_one for _, has_one in found)
             taken = [(n, row) for (n, has_one), row in zip(found, batch, strict=True) if instead or not has_one]
-            self._checkpoint.apply([Finished(n=n, transcript=row, **word_errors(row)) for n, row in taken])
+            self._checkpoint.apply([Finished(n=n, transcript=row, marks=None, **word_errors(row)) for n, row in taken])
             if part is not None:
-                placed: list[tuple[int, int | None]] = [(n, part) for n, _ in taken]
+                placed = [(n, part) for n, _ in taken]
                 self._checkpoint.results_published(placed, {part: len(batch)} if part else {}, jsonl=0)
         return count
 

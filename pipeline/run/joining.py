@@ -22,11 +22,13 @@ CLIP_WITHOUT_WORDS = "clip_without_words"
 class Leader:
     """An utterance whose audio is with the decoders or with the pool, and the others that wait for what comes of it."""
 
-    def __init__(self, selected: Selected, identity: Identity) -> None:
+    def __init__(self, selected: Selected, identity: Identity, marks: bytes) -> None:
         self.selected = selected
         self.identity = identity
+        self.marks = marks
+        """By which a beginning of its audio is known."""
         self.followers: list[Selected] = []
-        """Other utterances with the same audio and settings: they get the same transcript, or the same failure."""
+        """Other utterances with the same audio and settings: they get the same transcript, or the service's refusal."""
         self.duration_s = 0.0
         self.flags: tuple[str, ...] = ()
         self.results: dict[int, ClipResult] = {}

@@ -15,15 +15,18 @@ from pathlib import Path
 import msgspec
 
 from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
-from pipeline.checkpoint import ScannedRow
+from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow
 from pipeline.checkpoint.schema import BAD_ROW
 from pipeline.config import Settings
-from pipeline.errors import BadManifestRow, ManifestError
+from pipeline.errors import AudioMissing, BadManifestRow, EmptyFolder, ManifestError
 from pipeline.gradium.request import RequestSettings, check_language
 from pipeline.manifest import read_manifest
 from pipeline.model import BadRow, Failure, Utterance
+from pipeline.recording import fault
 
 BAD_ROWS_SHOWN = 50
+MANY_GONE, MANY_GONE_SHARE = 10, 0.2
+"""So many recordings, and so large a part of them, do not go in one night."""
 LONGEST_S = 1e9
 """More than that is a slip of the pen in the manifest, which its recording will tell."""
 MAX_INT64 = (1 << 63) - 1
@@ -52,17 +55,26 @@ class ManifestRows:
         self.bad_rows: list[BadRow] = []
         """The first of them."""
         self.bad_count = self.count = 0
+        self._empty: EmptyFolder | None = None
         self._settings = settings
         self._request = request
         self._skip = skip_bad_rows
         self._run_id = run_id
         self._on_row = on_row
 
+    @property
+    def name(self) -> str:
+        return name_of(self.manifest)
+
+    @property
+    def is_folder(self) -> bool:
+        return os.path.isdir(self.manifest)  # noqa: PTH112 as for the recordings
+
     def __iter__(self) -> Iterator[ScannedRow]:
         """Each good row; bad ones are counted, and with `skip_bad_rows` come as failures."""
         config_hash = _ConfigHash(self._settings, self._request)
         file_of = lru_cache(maxsize=FILES_REMEMBERED)(_file)
-        for row in read_manifest(self.manifest):
+        for row in self._read():
             self._on_row()
             self.count += 1
             bad = row if isinstance(row, BadRow) else self._wrong_language(row)
@@ -80,6 +92,12 @@ class ManifestRows:
                 self.note(bad)
                 if self._skip:
                     yield self._as_failure(bad)
+
+    def _read(self) -> Iterator[Utterance | BadRow]:
+        try:
+            yield from read_manifest(self.manifest)
+        except EmptyFolder as error:
+            self._empty = error
 
     def note(self, bad: BadRow) -> None:
         """Counts a bad row."""
@@ -100,10 +118,11 @@ class ManifestRows:
                 )
             )
 
-    def refuse_empty(self) -> None:
-        """Raises ManifestError where there was no row at all: more often a broken export than an empty archive."""
-        if not self.count:
-            raise ManifestError(f"{self.manifest}: the manifest has no rows")
+    def refuse_empty(self, *, knows_rows: bool) -> None:
+        """Raises ManifestError for a manifest without rows: more often a broken export than an empty archive. A folder
+        whose recordings were there in the last run is another thing: that they are gone is told, and all is kept."""
+        if self._empty is None or not knows_rows:
+            raise self._empty or ManifestError(f"{self.manifest}: the manifest has no rows")
 
     def refuse_bad(self, *, skippable: bool = True) -> None:
         """Raises ManifestError with every bad row (the first 50 in full)."""
@@ -145,6 +164,19 @@ class ManifestRows:
         )
 
 
+def name_of(manifest: str) -> str:
+    """A manifest's name in the checkpoint: its absolute path, or - for stdin."""
+    return manifest if manifest == "-" else str(Path(manifest).absolute())
+
+
+def many_gone(plan: Plan, *, is_folder: bool) -> str | None:
+    """What to say where so many recordings are gone since the last run that a disk is more likely not mounted."""
+    lost = max(plan.lost_files, plan.lost_rows if is_folder else 0)
+    if lost < MANY_GONE or lost < MANY_GONE_SHARE * (plan.known if lost == plan.lost_rows else plan.rows):
+        return None
+    return f"{lost:,} of {plan.known:,} recordings of the last run are gone: is the disk mounted?"
+
+
 class _ConfigHash:
     """Hashes everything beside the audio that shapes a row's transcript."""
 
@@ -176,8 +208,9 @@ def _file(audio: str) -> tuple[int | None, int | None, float]:
     """A recording's size, its time and about how many seconds it has; None where there is no file."""
     try:
         found = os.stat(audio)  # noqa: PTH116 a Path object per row would cost more than the call
-    except (OSError, ValueError):
-        return None, None, 0.0
+    except (OSError, ValueError) as error:
+        size = None if isinstance(fault(audio, error), AudioMissing) else UNREADABLE
+        return size, None, 0.0
     ending = os.path.splitext(audio)[1].lower()  # noqa: PTH122
     length_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
     return found.st_size, min(found.st_mtime_ns, MAX_INT64), length_s  # a clock may be set to the year 2400

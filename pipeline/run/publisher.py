@@ -133,12 +133,9 @@ class Publisher:
         return len(found)
 
 
-def _decoded(found: list[tuple[int, str, int | None, bytes | None]], path: Path) -> list[Result]:
+def _decoded(found: list[tuple[int, str, int | None, bytes]], path: Path) -> list[Result]:
     decode = msgspec.msgpack.Decoder(Transcript).decode
     try:
-        return [
-            Result(n=n, id=id_, part=part, transcript=None if row is None else decode(row))
-            for n, id_, part, row in found
-        ]
+        return [Result(n=n, was=was, part=part, transcript=decode(row)) for n, was, part, row in found]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise unusable(path, error) from error

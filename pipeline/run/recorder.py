@@ -5,16 +5,38 @@ Listens in the event loop; counts for the figures, tells the progress, and hands
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.checkpoint import ClipAnswered, Failed, Finished, Identity, Journal, Reused, Selected, Sent, Started
+from pipeline.checkpoint import (
+    ClipAnswered,
+    Failed,
+    Finished,
+    Gone,
+    Identity,
+    Journal,
+    Moved,
+    Reused,
+    Selected,
+    Sent,
+    Started,
+)
 from pipeline.checkpoint.events import Event
 from pipeline.config import Settings
-from pipeline.errors import AttemptError, CutOff, ItemError, LimitError, UnknownFault
+from pipeline.errors import (
+    AttemptError,
+    AudioMissing,
+    AudioRefused,
+    CutOff,
+    ItemError,
+    LimitError,
+    UnknownFault,
+    is_of_the_file,
+)
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Clip, Failure, Transcript
 from pipeline.pool import Job
@@ -37,8 +59,7 @@ class Recorder:
     def __init__(
         self, journal: Journal, progress: Progress, settings: Settings, run_id: str, on_result: Callable[[int], None]
     ) -> None:
-        """`on_result` is called whenever a transcript was handed to the journal, with its number of words, or the
-        withdrawal of one, with 0."""
+        """`on_result` is called whenever a transcript was handed to the journal, with its number of words."""
         self.transcribed = self.failed_count = self.reused_count = self.requests = self.retries = self.refusals = 0
         self.audio_s = self.credits = 0.0
         self.unknown: Counter[str] = Counter()
@@ -50,7 +71,10 @@ class Recorder:
         self._sending: dict[str, Leader] = {}
         """Utterances whose clips are with the pool, by id."""
         self._leaders: dict[Identity, Leader] = {}
-        self._refused: dict[Identity, tuple[ItemError, int | None]] = {}
+        self._take_over: deque[Selected] = deque()
+        """Followers of a leader whose file failed: the next one is looked at, and leads the others."""
+        self._settled = asyncio.Event()
+        self._refused: dict[Identity, tuple[AudioRefused, int | None]] = {}
         """What the service refused for its audio in this run, with the clip: a copy that comes later is not sent."""
 
     async def room(self) -> None:
@@ -69,7 +93,7 @@ class Recorder:
                 plural(len(cut), "request"), were, they, f"{spent:,.0f}",
             )  # fmt: skip
 
-    def lead(self, selected: Selected, identity: Identity) -> Leader | None:
+    def lead(self, selected: Selected, identity: Identity, marks: bytes) -> Leader | None:
         """The utterance as the one that is prepared and sent for its identity; None where that is under way already,
         or was refused before: then it shares what comes of it."""
         if (refused := self._refused.get(identity)) is not None:
@@ -80,13 +104,23 @@ class Recorder:
         if leader is not None:
             leader.followers.append(selected)
             return None
-        self._leaders[identity] = leader = Leader(selected, identity)
+        self._leaders[identity] = leader = Leader(selected, identity, marks)
         return leader
 
-    def reused(self, selected: Selected) -> None:
+    async def followers(self) -> list[Selected]:
+        """Those that are to be looked at again because the file of their leader failed; waits while that may still
+        happen, and returns none when it no longer can."""
+        while not self._take_over and any(leader.followers for leader in self._leaders.values()):
+            self._settled.clear()
+            await self._settled.wait()
+        taken = list(self._take_over)
+        self._take_over.clear()
+        return taken
+
+    def reused(self, selected: Selected, marks: bytes) -> None:
         """The transcript it has still answers to it."""
         self.reused_count += 1
-        self._journal.add(Reused(n=selected.n))
+        self._journal.add(Reused(n=selected.n, marks=marks))
         self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
 
     def unsendable(self, selected: Selected, error: AttemptError) -> None:
@@ -100,9 +134,22 @@ class Recorder:
 
     def has_twin(self, leader: Leader, twin: Transcript) -> None:
         """Another utterance's transcript answers to this one as well: nothing is sent."""
-        del self._leaders[leader.identity]
-        for selected in (leader.selected, *leader.followers):
-            self._copy(selected, twin)
+        for selected in self._leave(leader):
+            self._copy(selected, twin, leader.marks)
+
+    def was_renamed(self, leader: Leader, old: Sequence[tuple[int, Transcript]]) -> list[int]:
+        """Rows of this very audio that are left from names that are gone: each is taken over by a row whose id is a new
+        name, and what is left of those gets copies. Returns which were taken."""
+        rows = deque(old)
+        taken = []
+        for selected in self._leave(leader):
+            if rows and selected.by_path and selected.done is None:
+                n, transcript = rows.popleft()
+                taken.append(n)
+                self._move(selected, n, transcript)
+            else:
+                self._copy(selected, old[0][1], leader.marks)
+        return taken
 
     def expect(self, leader: Leader, clips: Sequence[Clip]) -> None:
         """These clips of it go to the pool; with none it has all its answers from earlier runs."""
@@ -195,7 +242,7 @@ class Recorder:
             self._journal.add(*events)
             self._settle_failed(leader)
             return
-        del self._leaders[leader.identity]
+        followers = self._leave(leader)[1:]
         leader.release()
         selected, utterance = leader.selected, leader.selected.utterance
         transcript = leader.joined(
@@ -204,26 +251,43 @@ class Recorder:
             finished_at=datetime.now(UTC),
         )
         self.transcribed += 1
-        self._finish(selected, retold(transcript, utterance), *events)
+        self._finish(selected, retold(transcript, utterance), leader.marks, *events)
         # of several clips each has counted for itself
         expected_s, audio_s = (0.0, 0.0) if leader.several else (selected.expected_s, leader.duration_s)
         self.audio_s += audio_s
         self._progress.ended(expected_s=expected_s, audio_s=audio_s, ok=True)
-        for follower in leader.followers:
-            self._copy(follower, transcript)
+        for follower in followers:
+            self._copy(follower, transcript, leader.marks)
 
     def _settle_failed(self, leader: Leader) -> None:
-        del self._leaders[leader.identity]
+        followers = self._leave(leader)[1:]
         leader.release()
         error = leader.error
         assert error is not None  # noqa: S101 for the type checker
-        if isinstance(error, ItemError) and leader.requests:  # without a request it may be the file's, not the audio's
+        if isinstance(error, AudioRefused):
             self._refused[leader.identity] = error, leader.error_clip
         self._give_up(leader.selected, error, requests=leader.requests, clip=leader.error_clip)
-        for follower in leader.followers:
+        if is_of_the_file(error):
+            self._take_over.extend(followers)
+            return
+        for follower in followers:
             self._give_up(follower, error, requests=0, clip=leader.error_clip)
 
-    def _copy(self, selected: Selected, original: Transcript) -> None:
+    def _leave(self, leader: Leader) -> list[Selected]:
+        """Its identity is settled, or the next one's to find out. Returns all that it stood for, itself first."""
+        del self._leaders[leader.identity]
+        self._settled.set()
+        return [leader.selected, *leader.followers]
+
+    def _move(self, selected: Selected, old: int, original: Transcript) -> None:
+        """The utterance is the one that had the row `old` before its recording was renamed."""
+        self.reused_count += 1
+        transcript = retold(original, selected.utterance)
+        self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
+        self._on_result(len(transcript.words))
+        self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
+
+    def _copy(self, selected: Selected, original: Transcript, marks: bytes) -> None:
         """The utterance gets another one's transcript, which cost it nothing."""
         self.reused_count += 1
         copy = retold(
@@ -236,15 +300,20 @@ class Recorder:
             run_id=self._run_id,
             finished_at=datetime.now(UTC),
         )
-        self._finish(selected, copy)
+        self._finish(selected, copy, marks)
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
 
-    def _finish(self, selected: Selected, transcript: Transcript, *events: Event) -> None:
-        self._journal.add(*events, Finished(n=selected.n, transcript=transcript, **word_errors(transcript)))
+    def _finish(self, selected: Selected, transcript: Transcript, marks: bytes, *events: Event) -> None:
+        finished = Finished(n=selected.n, transcript=transcript, marks=marks, **word_errors(transcript))
+        self._journal.add(*events, finished)
         self._on_result(len(transcript.words))
 
     def _give_up(self, selected: Selected, error: AttemptError, *, requests: int, clip: int | None) -> None:
         utterance = selected.utterance
+        if isinstance(error, AudioMissing) and selected.done is not None:
+            self._journal.add(Gone(n=selected.n))
+            self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
+            return
         now = datetime.now(UTC)
         failure = Failure(
             id=utterance.id,
@@ -263,6 +332,5 @@ class Recorder:
         )
         self.failed_count += 1
         self._journal.add(Failed(n=selected.n, failure=failure))
-        self._on_result(0)
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
         log.warning("failed %s: %s: %s", utterance.id, failure.error, failure.message)

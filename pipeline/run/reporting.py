@@ -33,6 +33,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     stopped_by: str | None
     outages: int
     local: bool
+    many_gone: str | None
 
 
 def figures_of(
@@ -57,6 +58,8 @@ def figures_of(
         new=plan.new,
         changed=plan.changed,
         vanished=totals.vanished,
+        gone=totals.gone,
+        many_gone=ending.many_gone,
         bad_rows=rows.bad_count,
         selected=plan.selected,
         transcribed=recorder.transcribed,

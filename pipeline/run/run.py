@@ -6,6 +6,7 @@ Everything here is wiring; what a station does is in its package.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import shutil
 import time
@@ -25,13 +26,16 @@ from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control, Stopped
-from pipeline.run.planning import ManifestRows
+from pipeline.run.owner import claim, owner_of
+from pipeline.run.planning import ManifestRows, many_gone, name_of
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
 from pipeline.run.reporting import Ending, figures_of, write_summary
 from pipeline.run.sending import EndpointFactory, Sending
 from pipeline.run.soundness import known_transcripts
 from pipeline.sink import Sink
+
+log = logging.getLogger(__name__)
 
 SPOOL = ".spool"
 """The folder in OUT for decoded audio; what a killed run left in it is worth nothing."""
@@ -71,6 +75,8 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
         known_transcripts(options.out),
         Checkpoint(options.out / "checkpoint.sqlite") as checkpoint,
     ):
+        if (owner := owner_of(settings)) is not None:
+            claim(checkpoint, options.out, owner)
         _keep_formats(checkpoint, settings)
         if not options.shared_out:
             _keep_manifest(checkpoint, options)
@@ -110,9 +116,13 @@ class _Run:
         )
         self.local = settings.service.url == "local"
         self.error: GradiumBatchError | None = None
+        self.many_gone: str | None = None
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
         plan = await self._plan()
+        self.many_gone = many_gone(plan, is_folder=self.rows.is_folder)
+        if self.many_gone:
+            log.warning("%s", self.many_gone)
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
             await self.recorder.end_open_attempts()
@@ -137,14 +147,15 @@ class _Run:
     async def _plan(self) -> Plan:
         """Takes the manifest in. Raises ManifestError for bad rows."""
         try:
-            repeated = await self.journal.call(self.checkpoint.scan, self.rows)
+            repeated = await self.journal.call(self.checkpoint.scan, self.rows, self.rows.name)
             self.rows.note_repeated(repeated)
-            self.rows.refuse_empty()
+            if not self.rows.count:
+                self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
             if not self.options.skip_bad_rows or repeated:
                 self.rows.refuse_bad(skippable=not repeated)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
         except Stopped:
-            return Plan(rows=0, new=0, changed=0, done=0, failed=0, vanished=0, selected=0, missing=0)
+            return Plan()
 
     async def _report(self, plan: Plan) -> RunResult:
         figures = await self.journal.call(self._figures, plan)
@@ -166,6 +177,7 @@ class _Run:
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
             local=self.local,
+            many_gone=self.many_gone,
         )
         return figures_of(self.checkpoint, plan, self.rows, self.recorder, self.options.out, ending)
 
@@ -174,7 +186,8 @@ class _Run:
             return status_of(self.error)
         if self.control.status is not None:
             return self.control.status
-        return ExitStatus.SOME_FAILED if self.recorder.failed_count or self.rows.bad_count else ExitStatus.OK
+        failed = self.recorder.failed_count or self.rows.bad_count or self.many_gone
+        return ExitStatus.SOME_FAILED if failed else ExitStatus.OK
 
     def _wall_s(self) -> float:
         return time.monotonic() - self._started
@@ -215,7 +228,7 @@ def _keep_formats(checkpoint: Checkpoint, settings: Settings) -> None:
 
 def _keep_manifest(checkpoint: Checkpoint, options: RunOptions) -> None:
     """A default output serves one manifest: another of the same name would replace its rows."""
-    manifest = options.manifest if options.manifest == "-" else str(Path(options.manifest).absolute())
+    manifest = name_of(options.manifest)
     before = checkpoint.fact(MANIFEST)
     if before is None:
         checkpoint.set_fact(MANIFEST, manifest)

@@ -25,6 +25,7 @@ from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
 from pipeline.report.progress import Progress
 from pipeline.run.control import Control
 from pipeline.run.feed import Feed
+from pipeline.run.owner import claim, owner_by_recognizer, owner_of
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder, price
 from pipeline.sink import Sink
@@ -87,7 +88,9 @@ class Sending:
                 trust_env=settings.service.trust_env,
             ) as http,
         ):
-            await self._compare_with_balance(await self._balance(http, target), at_most)
+            balance = await self._balance(http, target)
+            await self._claim(balance)
+            await self._compare_with_balance(balance, at_most)
             limits = await self._limits()
             pool = Pool(
                 GradiumClient(http, target, self._request, timeouts),
@@ -124,6 +127,12 @@ class Sending:
                 raise
             log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
             return None
+
+    async def _claim(self, balance: Credits | None) -> None:
+        """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
+        if owner_of(self._settings) is None and balance is not None:
+            owner = owner_by_recognizer(balance.recognizer)
+            await self._journal.call(claim, self._journal.checkpoint, self._spool.parent, owner)
 
     async def _limits(self) -> Limits:
         settings = self._settings

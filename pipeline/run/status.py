@@ -38,6 +38,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     left: int
     suspect: int
     vanished: int
+    gone: int
+    """Done ones whose recording was not there in the last run."""
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
@@ -71,6 +73,7 @@ def status(out: Path) -> Status:
             left=totals.left,
             suspect=totals.suspect,
             vanished=totals.vanished,
+            gone=totals.gone,
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
             waiting_clips=waiting_clips,
@@ -117,8 +120,10 @@ def as_table(found: Status) -> str:
                 f"({found.waiting_credits:,.0f} credits)",
             )
         )
+    if found.gone:
+        rows.append(("gone", f"{found.gone:,} of the done: their recordings are not there; what they have is kept"))
     if found.vanished:
-        rows.append(("vanished", f"{found.vanished:,} no longer in the manifest"))
+        rows.append(("vanished", f"{found.vanished:,} no longer in the manifest; what they have is kept"))
     rows.append(("spent", f"{found.credits:,.0f} credits in all runs"))
     if found.wer is not None:
         rows.append(("WER", f"{found.wer:.1%}"))

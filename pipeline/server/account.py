@@ -40,6 +40,7 @@ class Account:
             billing_period="monthly",
             next_rollover_date="2100-01-01",
             plan_name="local",
+            recognizer=self._options.recognizer,
         )
         return web.Response(body=msgspec.json.encode(page), content_type="application/json")
 

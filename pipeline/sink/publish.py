@@ -25,18 +25,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """A finished utterance to publish."""
 
     n: int
-    id: str
+    was: str
+    """The id under which its old row stands: its own, unless a renamed recording took it to another."""
     part: int | None
     """The part that holds its old row; None where none does, 0 where rows go to JSONL only."""
-    transcript: Transcript | None
-    """None takes the old row back."""
+    transcript: Transcript
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
     """Where results lie now."""
 
-    placed: tuple[tuple[int, int | None], ...]
-    """(n, its part or None)."""
+    placed: tuple[tuple[int, int], ...]
+    """(n, its part; 0 where rows go to JSONL only)."""
     parts: dict[int, int]
     """Rows of each part that was written."""
     jsonl_bytes: int
@@ -117,23 +117,23 @@ class Sink:
     def publish(self, results: Sequence[Result], next_part: int, jsonl_bytes: int | None) -> Published:
         """Writes results. `jsonl_bytes` is the committed size of the JSONL, None to replace it as a whole."""
         with _translated(self._out):
-            placed, parts = self._publish_parts(results, next_part) if self._parquet else _nowhere(results)
-            rows = [result.transcript for result in results if result.transcript is not None]
+            placed, parts = (
+                self._publish_parts(results, next_part) if self._parquet else ([(one.n, 0) for one in results], {})
+            )
+            rows = [result.transcript for result in results]
             path = self._out / JSONL_NAME
             size = 0
             if self._jsonl and jsonl_bytes is None:
                 from pipeline.sink.lines import replace_rows
 
-                size = replace_rows(path, [result.id for result in results], rows)
+                size = replace_rows(path, _replaced(results), rows)
             elif self._jsonl:
                 from pipeline.sink.lines import append
 
                 size = append(path, rows, jsonl_bytes or 0)
             return Published(placed=tuple(placed), parts=parts, jsonl_bytes=size)
 
-    def _publish_parts(
-        self, results: Sequence[Result], next_part: int
-    ) -> tuple[list[tuple[int, int | None]], dict[int, int]]:
+    def _publish_parts(self, results: Sequence[Result], next_part: int) -> tuple[list[tuple[int, int]], dict[int, int]]:
         from pipeline.sink.parts import replace_rows, write_part
         from pipeline.sink.schema import TRANSCRIPTS, table
 
@@ -142,16 +142,15 @@ class Sink:
         for result in results:
             by_part[result.part or next_part].append(result)
         parts = {}
-        placed: list[tuple[int, int | None]] = []
+        placed: list[tuple[int, int]] = []
         for part, members in sorted(by_part.items()):
-            rows = [result.transcript for result in members if result.transcript is not None]
+            rows = table(TRANSCRIPTS, [result.transcript for result in members])
             if part == next_part:
-                if rows:
-                    write_part(folder, part, table(TRANSCRIPTS, rows))
-                    parts[part] = len(rows)
+                write_part(folder, part, rows)
+                parts[part] = len(members)
             else:
-                parts[part] = replace_rows(folder, part, [result.id for result in members], table(TRANSCRIPTS, rows))
-            placed += [(result.n, None if result.transcript is None else part) for result in members]
+                parts[part] = replace_rows(folder, part, _replaced(members), rows)
+            placed += [(result.n, part) for result in members]
         return placed, parts
 
     def read(self, ids: Collection[str], part: int | None) -> dict[str, Transcript]:
@@ -263,8 +262,9 @@ class Sink:
                 write(self._out / "errors.jsonl", failures())
 
 
-def _nowhere(results: Sequence[Result]) -> tuple[list[tuple[int, int | None]], dict[int, int]]:
-    return [(result.n, None if result.transcript is None else 0) for result in results], {}
+def _replaced(results: Sequence[Result]) -> set[str]:
+    """The ids whose rows these take the place of."""
+    return {id_ for result in results for id_ in (result.was, result.transcript.id)}
 
 
 @contextmanager

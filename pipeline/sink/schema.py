@@ -61,6 +61,7 @@ ERRORS = _schema(
         "error": pa.string(),
         "message": pa.string(),
         "retryable": pa.bool_(),
+        "kept": pa.bool_(),
         "attempts": pa.int32(),
         "first_seen": _INSTANT,
         "last_seen": _INSTANT,
@@ -68,7 +69,7 @@ ERRORS = _schema(
         "metadata": _METADATA,
     },
     optional={"http_status": pa.int32(), "code": pa.int32(), "clip": pa.int32()},
-    order="id audio error message http_status code retryable clip attempts first_seen last_seen run_id metadata",
+    order="id audio error message http_status code retryable kept clip attempts first_seen last_seen run_id metadata",
 )
 ATTEMPTS = _schema(
     required={

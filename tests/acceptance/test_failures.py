@@ -90,16 +90,6 @@ def test_a_missing_file_is_an_error_of_its_utterance(server: RunningServer, tmp_
     assert errors_of(out) == {}
 
 
-def test_a_changed_file_that_fails_has_no_transcript_any_more(server: RunningServer, tmp_path: Path, out: Path) -> None:
-    corpus = Corpus(tmp_path / "audio", count=3)
-    batch("run", corpus.folder, "--out", out, server=server)
-    (corpus.folder / "00001.wav").write_bytes(b"RIFF, but broken")
-    assert batch("run", corpus.folder, "--out", out, server=server).exit == 3
-    del corpus.texts["00001.wav"]
-    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
-    assert errors_of(out) == {"00001.wav": "AudioUnreadable"}
-
-
 def test_a_redo_on_request_that_fails_keeps_the_transcript(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=2)
     faults = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nprobability = 1.0\nafter_requests = 2'

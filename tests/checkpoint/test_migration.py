@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, Started
-from pipeline.checkpoint.schema import VERSION
+from pipeline.checkpoint.schema import MIGRATIONS, VERSION
 from pipeline.model import Failure, Utterance
 from tests.records import attempt, failure, scanned, transcript
 
+COUNTED = Path(__file__).with_name("counted_until_4.sql")
 SINCE_2 = """
     refresh       INTEGER NOT NULL DEFAULT 0"""
 INDEXES_SINCE_2 = """
@@ -72,11 +73,15 @@ ROWS = (
 
 
 def make(path: Path, version: int) -> None:
-    if version == 3:  # what came of version 2, before requests in flight were noted
+    if version > 2:  # what came of version 2: first everything was counted, then requests in flight were noted
         make(path, 2)
-        Checkpoint(path).__exit__(None, None, None)
         with sqlite3.connect(path) as db:
-            db.executescript("DROP TABLE open_attempts; PRAGMA user_version = 3;")
+            db.create_function("failure_error", 1, lambda row: msgspec.msgpack.decode(row, type=Failure).error)
+            db.create_function("failure_first_seen", 1, lambda row: 0.0)
+            db.executescript(MIGRATIONS[2] + COUNTED.read_text() + (MIGRATIONS[3] if version > 3 else ""))
+            db.execute(f"PRAGMA user_version = {version}")
+            # a published row that was to be taken back
+            db.execute("INSERT INTO results VALUES ((SELECT n FROM utterances WHERE id = 'passing'), NULL)")
         return
     with sqlite3.connect(path) as db:
         db.executescript(tables(version))
@@ -113,7 +118,7 @@ def told(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("only_read", [False, True])
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, only_read: bool) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path, only_read=only_read) as checkpoint:
@@ -130,12 +135,12 @@ def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, onl
         assert db.execute("PRAGMA user_version").fetchone() == (version if only_read else VERSION,)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path) as checkpoint:
         rows = [scanned(name) for name, _, _, _ in ROWS if name != "odd"]
-        assert checkpoint.scan(rows) == []
+        assert checkpoint.scan(rows, "m.csv") == []
         plan = checkpoint.merge(())
         assert (plan.rows, plan.new, plan.changed, plan.done, plan.failed, plan.vanished) == (8, 1, 1, 2, 4, 1)
         n = {one.utterance.id: one.n for one in checkpoint.selected(None, 100)}

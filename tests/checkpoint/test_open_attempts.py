@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def checkpoint(path: Path) -> Iterator[Checkpoint]:
     with Checkpoint(path) as opened:
-        opened.scan([scanned(name) for name in NAMES])
+        opened.scan([scanned(name) for name in NAMES], "m.csv")
         opened.merge(())
         yield opened
 

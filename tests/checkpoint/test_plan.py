@@ -19,7 +19,7 @@ def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
 
 
 def plan(checkpoint: Checkpoint, rows: Iterable[ScannedRow], *only: str) -> Plan:
-    assert checkpoint.scan(rows) == []
+    assert checkpoint.scan(rows, "m.csv") == []
     return checkpoint.merge(only)
 
 
@@ -110,7 +110,7 @@ def test_longest_first_and_in_batches(checkpoint: Checkpoint) -> None:
 
 def test_ids_that_two_rows_claim_are_told_with_their_lines(checkpoint: Checkpoint) -> None:
     rows = [scanned("a", line=2), scanned("b", line=3), scanned("a", line=4), scanned("a", line=9)]
-    assert checkpoint.scan(rows) == [("a", [2, 4, 9])]
+    assert checkpoint.scan(rows, "m.csv") == [("a", [2, 4, 9])]
 
 
 def test_reused_is_done_again_without_a_result(mixed: Checkpoint) -> None:

@@ -16,7 +16,7 @@ def test_rows_before_and_behind_a_lost_page_are_read(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.sqlite"
     names = [f"{n:05d}" for n in range(COUNT)]
     with Checkpoint(path) as checkpoint:
-        checkpoint.scan([scanned(name) for name in (*names, "failed")])
+        checkpoint.scan([scanned(name) for name in (*names, "failed")], "m.csv")
         checkpoint.merge(())
         found = checkpoint.selected(None, COUNT + 1)
         checkpoint.apply(

@@ -52,7 +52,7 @@ def test_nights_are_planned_as_by_comparing_every_row(tmp_path: Path, seed: int)
     """What each transcript answers to."""
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
         for version in range(1, 8):
-            assert checkpoint.scan(as_rows(rows)) == []
+            assert checkpoint.scan(as_rows(rows), "m.csv") == []
             plan = checkpoint.merge(())
             new = [name for name in rows if name not in done]
             changed = [name for name, size in rows.items() if name in done and done[name] != size]
@@ -73,23 +73,23 @@ def test_nights_are_planned_as_by_comparing_every_row(tmp_path: Path, seed: int)
 def test_an_id_that_comes_again_after_its_row_was_found_is_told_with_both_lines(tmp_path: Path) -> None:
     rows = [scanned(f"{n}", line=n + 2) for n in range(300)]
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
-        checkpoint.scan(rows)
+        checkpoint.scan(rows, "m.csv")
         checkpoint.merge(())
         gap = [scanned("more", line=102), *(scanned(f"{n}", line=n + 3) for n in range(100, 300))]
         again = [scanned("7", line=400), scanned("150", line=401, size=7), scanned("7", line=402)]
-        assert checkpoint.scan([*rows[:100], *gap, *again]) == [("7", [9, 400, 402]), ("150", [153, 401])]
+        assert checkpoint.scan([*rows[:100], *gap, *again], "m.csv") == [("7", [9, 400, 402]), ("150", [153, 401])]
         # a changed row first, and then one that is as it was
-        assert checkpoint.scan([scanned("7", line=2, size=5), *rows]) == [("7", [2, 9])]
-        assert checkpoint.scan(rows) == [], "a scan that was refused leaves nothing behind"
+        assert checkpoint.scan([scanned("7", line=2, size=5), *rows], "m.csv") == [("7", [2, 9])]
+        assert checkpoint.scan(rows, "m.csv") == [], "a scan that was refused leaves nothing behind"
         assert checkpoint.merge(()).rows == 300
 
 
 def test_a_night_with_nothing_new_scans_nothing(tmp_path: Path) -> None:
     rows = [scanned(f"{n}", line=n + 2) for n in range(10_000)]
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
-        checkpoint.scan(rows)
+        checkpoint.scan(rows, "m.csv")
         checkpoint.merge(())
-        checkpoint.scan(rows)
+        checkpoint.scan(rows, "m.csv")
         left = [checkpoint._db.execute(f"SELECT count(*) FROM manifest.{name}").fetchone() for name in ("scan", "rest")]  # noqa: S608
         assert left == [(0,), (0,)]
 
@@ -97,7 +97,7 @@ def test_a_night_with_nothing_new_scans_nothing(tmp_path: Path) -> None:
 def test_a_scan_beside_a_run_keeps_it_from_nothing(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.sqlite"
     with Checkpoint(path) as run, Checkpoint(path, only_read=True) as check:
-        run.scan([scanned("a"), scanned("b")])
+        run.scan([scanned("a"), scanned("b")], "m.csv")
         run.merge(())
         committed = []
 
@@ -107,7 +107,7 @@ def test_a_scan_beside_a_run_keeps_it_from_nothing(tmp_path: Path) -> None:
             committed.append(run.fact("meanwhile"))
             yield scanned("b")
 
-        check.scan(rows())
+        check.scan(rows(), "m.csv")
         assert committed == [1]
 
 
@@ -117,7 +117,7 @@ def test_the_counts_are_what_counting_says(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.sqlite"
     with Checkpoint(path) as checkpoint:
         for version in range(1, 12):
-            checkpoint.scan(as_rows(rows))
+            checkpoint.scan(as_rows(rows), "m.csv")
             checkpoint.merge(rng.choice(((), ("failed",), ("all",))))
             for one in checkpoint.selected(None, 1_000):
                 name = one.utterance.id
@@ -152,7 +152,7 @@ def test_spans_of_one_recording_come_together(tmp_path: Path) -> None:
         scanned(f"{audio}#{n}", expected_s=length) for audio in "ab" for n, length in enumerate((8.0, 3.0, 12.0, 40.0))
     ]
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
-        checkpoint.scan(rows)
+        checkpoint.scan(rows, "m.csv")
         checkpoint.merge(())
         order = [one.utterance.id for one in checkpoint.selected(None, 100)]
     assert order == ["a#3", "b#3", "a#0", "a#1", "a#2", "b#0", "b#1", "b#2"]
