@@ -17,7 +17,7 @@ BIN      := $(VENV)/bin
 INSTALL  := PIP_CONSTRAINT=requirements.lock PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 COMMAND  := $(BIN)/gradium-batch
 
-.PHONY: run rerun-failed plan test check format bench bench-quick lock clean help
+.PHONY: run rerun-failed plan test test-all check format bench bench-quick lock clean help
 
 run: $(VENV)/.run ## transcribe MANIFEST
 	$(COMMAND) run "$(MANIFEST)" --config "$(CONFIG)" $(if $(OUT),--out "$(OUT)") $(ARGS)
@@ -30,6 +30,9 @@ plan: $(VENV)/.run ## what a run would send and cost; sends nothing
 
 test: $(VENV)/.dev ## the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(VENV)/.dev ## the tests, long forms included
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import contract
 	$(BIN)/ruff check .

@@ -56,8 +56,8 @@ def test_the_table_for_people(tmp_path: Path, out: Path) -> None:
     assert "would send     3 requests" in result.stdout
 
 
-def forecast_of(manifest: Path, out: Path, *more: str) -> dict[str, Any]:
-    result = batch("check", manifest, "--out", out, "--json", *more)
+def forecast_of(manifest: Path, out: Path, *more: str, server: RunningServer | None = None) -> dict[str, Any]:
+    result = batch("check", manifest, "--out", out, "--json", *more, server=server)
     assert result.exit == 0, result.stderr
     forecast: dict[str, Any] = json.loads(result.stdout)
     return forecast
@@ -84,19 +84,19 @@ def test_it_prices_what_the_run_then_sends(tmp_path: Path, out: Path) -> None:
             shutil.copy(folder / "new.wav", folder / f"new-{number}.wav")
         shutil.copy(folder / "00002.wav", folder / "longer.wav")
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-        forecast = forecast_of(folder, out)
+        forecast = forecast_of(folder, out, server=server)
         assert figures(forecast) == (1, 2 + 3 + 1, 3, 3 * (1.0 + 2.0 + 1.0))
         assert forecast["audio_s"] == 4.0
         assert forecast["selected"] == 10
-        table = batch("check", folder, "--out", out).stdout
+        table = batch("check", folder, "--out", out, server=server).stdout
         assert "1 unchanged by content, 6 copies of what is sent or done" in table
         assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
         assert server.stats()["requests"] == sent
         assert batch(*run, server=server).exit == 0
         assert server.stats()["requests"] - sent == forecast["requests"]
-        assert figures(forecast_of(folder, out)) == (0, 0, 0, 0.0)
+        assert figures(forecast_of(folder, out, server=server)) == (0, 0, 0, 0.0)
         # with other settings nothing has a transcript, and copies are copies still
-        other = forecast_of(folder, out, "--set", "service.language=fr")
+        other = forecast_of(folder, out, "--set", "service.language=fr", server=server)
         assert (other["changed"], other["unchanged"], other["copies"], other["requests"]) == (12, 0, 4 + 1, 7)
 
 
@@ -122,4 +122,4 @@ def test_what_is_asked_for_again_is_priced_again(server: RunningServer, tmp_path
     corpus = Corpus(tmp_path / "audio", count=3, seconds=1.0)
     assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
     shutil.copy(corpus.folder / "00000.wav", corpus.folder / "copied.wav")
-    assert figures(forecast_of(corpus.folder, out, "--only", "all")) == (0, 1, 3, 9.0)
+    assert figures(forecast_of(corpus.folder, out, "--only", "all", server=server)) == (0, 1, 3, 9.0)

@@ -154,7 +154,9 @@ def test_credits_go_down_by_three_per_second(http: httpx.Client) -> None:
             "billing_period",
             "next_rollover_date",
             "plan_name",
+            "recognizer",
         }
+        assert page["recognizer"] == "fingerprint", "nobody takes it for the service"
         client.messages(wav(noise("more", 31)))
         assert client.refusal(BODY).startswith("error from server 1008: Insufficient credits")
         assert server.stats()["credits_charged"] == pytest.approx(33.5 * 3)
