@@ -7,6 +7,7 @@ only its content says whether it is sent: it is as long as another one, or as it
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -157,12 +158,13 @@ Measured = tuple[Todo, Identity | None, Estimate | AttemptError | None]
 
 def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
     """Each row with its identity where that decides, and with what it would take, or why it cannot be sent."""
+    stopped = threading.Event()
 
     def measured(todo: Todo) -> Measured:
         identity = None
         try:
             if todo.may_be_known:
-                audio_hash = look(todo.utterance.audio).audio_hash
+                audio_hash = look(todo.utterance.audio, stopped).audio_hash
                 identity = Identity(audio_hash=audio_hash, config_hash=todo.config_hash)
                 if identity == todo.done:
                     return todo, identity, None
@@ -170,9 +172,13 @@ def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
         except AttemptError as error:
             return todo, identity, error
 
-    with ThreadPoolExecutor(4) as threads:
+    threads = ThreadPoolExecutor(4)
+    try:
         while batch := list(islice(rows, AT_ONCE)):
             yield from threads.map(measured, batch)
+    finally:  # on Ctrl-C nobody waits for a huge file, or for a disk that hangs
+        stopped.set()
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def as_table(forecast: Forecast) -> str:

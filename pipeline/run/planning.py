@@ -47,7 +47,7 @@ class ManifestRows:
         run_id: str,
         on_row: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_row` is called for each row, and may raise to end the reading."""
+        """`on_row` is called for each row, and while rows are looked for; it may raise to end the reading."""
         self.manifest = manifest
         self.bad_rows: list[BadRow] = []
         """The first of them."""
@@ -62,7 +62,7 @@ class ManifestRows:
         """Each good row; bad ones are counted, and with `skip_bad_rows` come as failures."""
         config_hash = _ConfigHash(self._settings, self._request)
         file_of = lru_cache(maxsize=FILES_REMEMBERED)(_file)
-        for row in read_manifest(self.manifest):
+        for row in read_manifest(self.manifest, on_step=self._on_row):
             self._on_row()
             self.count += 1
             bad = row if isinstance(row, BadRow) else self._wrong_language(row)
