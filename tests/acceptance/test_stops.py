@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -178,6 +179,21 @@ def test_while_a_huge_file_is_hashed(
     result = stopped(process, number)
     assert result.exit == status
     assert result.figures["left"] == 1
+
+
+def test_while_a_recording_is_decoded(tmp_path: Path, out: Path, server: RunningServer, start: Start) -> None:
+    stereo = tmp_path / "audio" / "stereo.wav"
+    stereo.parent.mkdir()
+    with wave.open(str(stereo), "wb") as file:
+        file.setparams((2, 2, 44_100, 64 << 20, "NONE", ""))
+        file.writeframesraw(bytes(4))
+    os.truncate(stereo, 256 << 20)  # decodes for many seconds
+    process = start("run", stereo.parent, "--out", out, "--set", "audio.allow_truncated=true", server=server)
+    wait_until(lambda: list(out.glob(".spool/*.pcm")))
+    result = stopped(process, signal.SIGTERM)
+    assert result.exit == 143
+    assert result.figures["left"] == 1
+    assert not (out / ".spool").exists()
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
