@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,7 @@ from pipeline.report.logs import say
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, RunResult, run
 
+TELLING_S = 0.25
 THREADS = 32
 """More than can be stuck in recordings on a disk that hangs: the end of the run needs some as well."""
 
@@ -52,7 +54,10 @@ class _Threads(ThreadPoolExecutor):
 
 def _leave(status: ExitStatus) -> NoReturn:
     """Ends the process at once, because what goes on may never end; the next run goes on from the checkpoint."""
-    say(status_line(exit_status=status))
+    # in a thread: a stderr that nobody reads any more would keep the process for ever
+    telling = threading.Thread(target=say, args=(status_line(exit_status=status),), daemon=True)
+    telling.start()
+    telling.join(TELLING_S)
     os._exit(status)
 
 

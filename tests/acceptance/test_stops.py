@@ -53,6 +53,7 @@ class Start(Protocol):
         server: RunningServer | None = None,
         command: Sequence[str] = COMMAND,
         stdin: int = subprocess.DEVNULL,
+        stderr: int = subprocess.PIPE,
         **more: str,
     ) -> subprocess.Popen[str]: ...
 
@@ -67,6 +68,7 @@ def start() -> Iterator[Start]:
         server: RunningServer | None = None,
         command: Sequence[str] = COMMAND,
         stdin: int = subprocess.DEVNULL,
+        stderr: int = subprocess.PIPE,
         **more: str,
     ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -74,7 +76,7 @@ def start() -> Iterator[Start]:
             env=environment(server, **more),
             stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
         )
         started.append(process)
@@ -223,6 +225,28 @@ def test_a_second_signal_ends_a_run_that_reads_a_pipe_at_once(
     manifest = tmp_path / "m.csv"
     with pipe_that_is_read(manifest, lambda: start("run", manifest, "--out", out, server=server)) as process:
         assert stopped(process, signal.SIGTERM, signal.SIGINT, within_s=1.0).exit in (130, 143)
+
+
+def test_a_stderr_that_nobody_reads_keeps_no_run(
+    tmp_path: Path, out: Path, server: RunningServer, start: Start
+) -> None:
+    manifest = tmp_path / "m.csv"
+    unread, full = os.pipe()
+    os.set_blocking(full, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(full, bytes(4096))
+    os.set_blocking(full, True)
+
+    def start_it() -> subprocess.Popen[str]:
+        return start("run", manifest, "--out", out, server=server, stderr=full)
+
+    with pipe_that_is_read(manifest, start_it) as process:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PROMISED_S)
+        assert process.returncode == 143
+    os.close(full)
+    os.close(unread)
 
 
 @pytest.mark.parametrize("what", ["hashing", "walking", "reading"])
