@@ -9,6 +9,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from pipeline.errors import ConfigError, GradiumBatchError
-from pipeline.exits import ExitStatus, status_of
+from pipeline.exits import ExitStatus, signals_to_hear, status_of
 
 if TYPE_CHECKING:
     from pipeline.config.settings import ServiceSettings
@@ -175,7 +176,8 @@ def run(
 ) -> None:
     """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat."""
     del engine  # there is one
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in signals_to_hear():
+        signal.signal(number, _on_early_signal)
     from pipeline.report.figures import last_line, status_line, table
     from pipeline.report.logs import report_as_json, say, set_up_logs
 
@@ -207,9 +209,6 @@ def run(
         status = status_of(error)
         say(status_line(exit_status=status))
         _exit(status)
-    except KeyboardInterrupt:
-        say(status_line(exit_status=ExitStatus.SIGINT))
-        _exit(ExitStatus.SIGINT)
     if log_format == "json":
         report_as_json(result.figures)
     else:
@@ -309,13 +308,18 @@ class _Sentences:
 
 
 def _exit(status: ExitStatus) -> NoReturn:
-    """Ends the command. What cannot be written any more to a pipe that broke changes the status no more."""
+    """Ends the command. What cannot be written any more to a pipe that broke changes the status no more.
+
+    A thread that was left behind is not waited for: it may be stuck in a disk that hangs.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(status)
     sys.exit(status)
 
 
@@ -349,7 +353,8 @@ def _default_out(manifest: str, url: str) -> Path:
     return Path("runs") / ((stem or "root") + ("-local" if url == "local" else ""))
 
 
-def _on_sigterm(number: int, frame: object) -> NoReturn:
-    """Before the run has its own handlers: nothing was sent."""
-    os.write(2, b"done=0 failed=0 left=0 audio_s=0.0 credits=0.0 rtfx=0.00 wall_s=0.0 exit=143\n")
-    os._exit(ExitStatus.SIGTERM)
+def _on_early_signal(number: int, frame: object) -> NoReturn:
+    """Before the run has its own way to hear signals: nothing was sent."""
+    status = signals_to_hear()[signal.Signals(number)]
+    os.write(2, f"done=0 failed=0 left=0 audio_s=0.0 credits=0.0 rtfx=0.00 wall_s=0.0 exit={status:d}\n".encode())
+    os._exit(status)

@@ -34,6 +34,10 @@ class GradiumBatchError(Exception):
     """Root of the tree. Its text is one sentence for the user: what, where, what to do."""
 
 
+class Stopped(Exception):
+    """No error, and outside of the tree: the run was asked to stop before this was done."""
+
+
 class UsageError(GradiumBatchError):
     """The command, the configuration or the manifest is wrong; nothing was sent."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import IntEnum
 
 from pipeline.errors import GradiumBatchError, OutputHeld, SettingsRefused, UsageError
@@ -17,6 +18,15 @@ class ExitStatus(IntEnum):
     HELD = 5
     SIGINT = 130
     SIGTERM = 143
+    """Also for SIGHUP: the terminal or the connection of whoever started the run was closed."""
+
+
+def signals_to_hear() -> dict[signal.Signals, ExitStatus]:
+    """The signals that stop a run, and their exit status. A hangup that was ignored at the start (nohup) stays so."""
+    statuses = {signal.SIGINT: ExitStatus.SIGINT, signal.SIGTERM: ExitStatus.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        statuses[signal.SIGHUP] = ExitStatus.SIGTERM
+    return statuses
 
 
 def status_of(error: GradiumBatchError) -> ExitStatus:

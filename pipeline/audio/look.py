@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from functools import lru_cache
 from io import FileIO
 
 import msgspec
 
 from pipeline.audio.probe import Probe, probe_open
-from pipeline.errors import AudioTruncated, AudioUnavailable
+from pipeline.errors import AudioTruncated, AudioUnavailable, Stopped
 from pipeline.recording import fault, open_recording, same_file
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
+"""As fast as any larger one, and a stop is heard between two of them."""
 FIRST_MARK = 64
+NEVER = threading.Event()
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,22 +35,25 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     of 64, 128, 256 … bytes."""
 
 
-def look(path: str) -> Look:
-    """Raises a subclass of ItemError where there is no audio to be had, or AudioUnavailable."""
+def look(path: str, stopped: threading.Event = NEVER) -> Look:
+    """Raises a subclass of ItemError where there is no audio to be had, AudioUnavailable, or Stopped.
+
+    `stopped` is the same one for all recordings of a run, or looks are not remembered.
+    """
     try:
         found = os.stat(path)  # noqa: PTH116 a Path object per row would cost more than the call
     except (OSError, ValueError) as error:
         raise fault(path, error) from None
-    return _look(path, found.st_size, found.st_mtime_ns)
+    return _look(path, found.st_size, found.st_mtime_ns, stopped)
 
 
 @lru_cache(maxsize=1024)
-def _look(path: str, size_bytes: int, mtime_ns: int) -> Look:
+def _look(path: str, size_bytes: int, mtime_ns: int, stopped: threading.Event) -> Look:
     """Remembered, because many rows may be spans of one recording."""
     del size_bytes, mtime_ns  # they say whether it is still the file that was looked at
     with open_recording(path) as file:
         found = probe_open(path, file)
-        audio_hash, marks = _hash(path, file)
+        audio_hash, marks = _hash(path, file, stopped)
         if not same_file(file, found.size_bytes, found.mtime_ns):
             raise AudioUnavailable("the file is being written; the next run does it")
     return Look(path=path, probe=found, audio_hash=audio_hash, marks=marks)
@@ -66,7 +72,7 @@ def refuse_beginning(found: Look, known: bytes | None) -> None:
         )
 
 
-def _hash(path: str, file: FileIO) -> tuple[str, bytes]:
+def _hash(path: str, file: FileIO, stopped: threading.Event) -> tuple[str, bytes]:
     """(hash of the content, its marks)."""
     digest, marks, length, mark_at = hashlib.sha256(), bytearray(), 0, FIRST_MARK
     buffer = memoryview(bytearray(CHUNK_BYTES))
@@ -81,6 +87,8 @@ def _hash(path: str, file: FileIO) -> tuple[str, bytes]:
                 begin, length, mark_at = end, mark_at, 2 * mark_at
             digest.update(buffer[begin:size])
             length += size - begin
+            if stopped.is_set():
+                raise Stopped
     except OSError as error:
         raise fault(path, error) from None
     return digest.hexdigest()[:32], length.to_bytes(8, "big") + bytes(marks)

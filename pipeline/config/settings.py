@@ -51,7 +51,7 @@ class TimeoutSettings(Section):
     idle_s: float = Field(60.0, gt=0, description="without a byte from the service")
     attempt_base_s: float = Field(30.0, gt=0, description="for a whole attempt, whatever its audio, plus …")
     attempt_per_audio_s: float = Field(2.0, ge=0, description="… this much for each second of audio")
-    drain_s: float = Field(60.0, gt=0, description="for answers in flight to arrive after Ctrl-C or SIGTERM")
+    drain_s: float = Field(60.0, gt=0, description="for answers in flight to arrive after Ctrl-C, SIGTERM or SIGHUP")
 
 
 class AudioSettings(Section):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import NoReturn
 
 from pipeline.config import Settings
+from pipeline.engines.stops import Stops
 from pipeline.exits import ExitStatus
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import check_url
@@ -19,45 +22,56 @@ from pipeline.report.logs import say
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, RunResult, run
 
-_SIGNALS = {signal.SIGINT: ExitStatus.SIGINT, signal.SIGTERM: ExitStatus.SIGTERM}
+TELLING_S = 0.25
+THREADS = 32
+"""More than can be stuck in recordings on a disk that hangs: the end of the run needs some as well."""
 
 
 def run_here(options: RunOptions, settings: Settings) -> RunResult:
-    """Does one run to its end. The first SIGINT or SIGTERM lets answers in flight come, a second one cuts them."""
+    """Does one run to its end. The first signal lets answers in flight come, a second one cuts them.
+
+    Threads that are stuck are left behind: end the process without waiting for them.
+    """
     if settings.service.url != "local":
         _remote_endpoint(settings)  # a missing key is told before a long manifest is read
     return asyncio.run(_run(options, settings))
 
 
 async def _run(options: RunOptions, settings: Settings) -> RunResult:
-    control = Control(_leave)
-    loop = asyncio.get_running_loop()
-    for number, status in _SIGNALS.items():
-        loop.add_signal_handler(number, control.stop, status, signal.Signals(number).name)
-    try:
-        return await run(options, settings, _endpoint, control)
-    finally:
-        for number in _SIGNALS:
-            # the work is over and only its figures are left to be told: they tell the truth, a signal no longer would
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
+    asyncio.get_running_loop().set_default_executor(_Threads(THREADS))
+    control = Control()
+    with Stops(control, options.max_duration_s, _leave):
+        return await run(options, settings, partial(_endpoint, control), control)
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads that nobody waits for at the end: one may be stuck in a disk that hangs."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the idle ones; what the others give is wanted no more."""
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 def _leave(status: ExitStatus) -> NoReturn:
-    """Ends the process at once: a second signal came while nothing was in flight, and what goes on may never end."""
-    say(status_line(exit_status=status))
+    """Ends the process at once, because what goes on may never end; the next run goes on from the checkpoint."""
+    # in a thread: a stderr that nobody reads any more would keep the process for ever
+    telling = threading.Thread(target=say, args=(status_line(exit_status=status),), daemon=True)
+    telling.start()
+    telling.join(TELLING_S)
     os._exit(status)
 
 
 @asynccontextmanager
-async def _endpoint(settings: Settings) -> AsyncIterator[Endpoint]:
+async def _endpoint(control: Control, settings: Settings) -> AsyncIterator[Endpoint]:
     if settings.service.url != "local":
         yield _remote_endpoint(settings)
         return
     from pipeline.server.embedded import embedded_server
 
     faults = settings.local.faults or None
-    async with embedded_server(settings.local.recognizer, faults=faults) as (url, key):
+    async with AsyncExitStack() as stack:
+        starting = stack.enter_async_context(embedded_server(settings.local.recognizer, faults=faults))
+        url, key = await control.unless_stopped(starting)
         yield Endpoint(url=url, key=key)
 
 

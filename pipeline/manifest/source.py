@@ -30,12 +30,16 @@ KINDS = "a folder, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on stdi
 
 
 def read_manifest(
-    source: str, *, extensions: Sequence[str] = directory.AUDIO_EXTENSIONS
+    source: str,
+    *,
+    extensions: Sequence[str] = directory.AUDIO_EXTENSIONS,
+    on_step: Callable[[], None] = directory.go_on,
 ) -> Iterator[Utterance | BadRow]:
     """Streams the rows of a manifest in its order; memory does not grow with their number.
 
     `source` is a folder, a .csv, .tsv, .jsonl or .parquet file, or `-` for JSONL on stdin. `extensions` are the
     file names a folder is searched for. A row that cannot be an utterance comes as a `BadRow` in its place.
+    `on_step` is called now and then while a folder is searched, and may raise to end it: the first row may be far off.
 
     Raises `ManifestError` when the manifest as a whole cannot be read: at the call for a source that is missing or
     of no known kind, at the first row for a wrong header, later for a file that breaks off or is not UTF-8.
@@ -50,7 +54,7 @@ def read_manifest(
         )
     path = existing(source)
     if path.is_dir():
-        return directory.read(source, extensions)
+        return directory.read(source, extensions, on_step)
     return rows_of(path, source, reader_for(path, extensions))
 
 

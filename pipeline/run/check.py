@@ -7,6 +7,7 @@ only its content says whether it is sent: it is as long as another one, or as it
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -169,13 +170,13 @@ Measured = tuple[Todo, Identity | None, Estimate | AttemptError | None]
 
 def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
     """Each row with its identity where that decides, and with what it would take, or why it cannot be sent."""
+    stopped = threading.Event()
 
     def measured(todo: Todo) -> Measured:
         identity = None
-        identity = None
         try:
             if todo.may_be_known or _may_be_beginning(todo):
-                found = look(todo.utterance.audio)
+                found = look(todo.utterance.audio, stopped)
                 if not settings.audio.allow_truncated:
                     refuse_beginning(found, todo.marks)
                 identity = Identity(audio_hash=found.audio_hash, config_hash=todo.config_hash)
@@ -185,9 +186,13 @@ def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
         except AttemptError as error:
             return todo, identity, error
 
-    with ThreadPoolExecutor(4) as threads:
+    threads = ThreadPoolExecutor(4)
+    try:
         while batch := list(islice(rows, AT_ONCE)):
             yield from threads.map(measured, batch)
+    finally:  # on Ctrl-C nobody waits for a huge file, or for a disk that hangs
+        stopped.set()
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _may_be_beginning(todo: Todo) -> bool:

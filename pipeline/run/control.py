@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
+from pipeline.errors import Stopped
 from pipeline.exits import ExitStatus
 
 T = TypeVar("T")
@@ -24,19 +26,17 @@ class Stoppable(Protocol):
     def cut(self) -> None: ...
 
 
-class Stopped(Exception):
-    """The run was asked to stop before it began to send."""
-
-
 class Control:
     """Passes the first request to stop on to the pool, and a second signal as `cut`."""
 
-    def __init__(self, leave: Callable[[ExitStatus], None]) -> None:
-        """`leave` ends the process: for a second signal while nothing is in flight that could be waited for."""
+    def __init__(self) -> None:
         self.status: ExitStatus | None = None
         """What the stop means for the exit status; None while nobody asked."""
         self.reason: str | None = None
-        self._leave = leave
+        self.stopped = threading.Event()
+        """Set once a stop was asked for: whatever works in a thread looks at it now and then."""
+        self.counts_time = True
+        """Whether the time limit still means anything; not once the work is over and is only put down."""
         self._pool: Stoppable | None = None
         self._asked = asyncio.Event()
         self._signalled = False
@@ -44,13 +44,23 @@ class Control:
     def attach(self, pool: Stoppable) -> None:
         """Names what carries the stop out; asked before that, it is carried out now."""
         self._pool = pool
-        if self._asked.is_set():
+        if self.stopped.is_set():
             pool.stop()
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether there is a pool, so that answers may have to be waited for, stored and published."""
+        return self._pool is not None
+
+    def work_is_over(self) -> None:
+        """What was to be sent has been sent."""
+        self.counts_time = False
 
     def stop(self, status: ExitStatus, reason: str) -> None:
         """Asks to stop. Asked again by a signal, cuts what is in flight."""
         by_signal = status in (ExitStatus.SIGINT, ExitStatus.SIGTERM)
         signalled_before, self._signalled = self._signalled, self._signalled or by_signal
+        self.stopped.set()
         self._asked.set()
         if by_signal or self.status is None:
             self.status, self.reason = status, reason
@@ -58,8 +68,6 @@ class Control:
             self._say_and_stop(reason, by_signal)
         elif self._pool is not None:
             self._pool.cut()
-        else:
-            self._leave(status)
 
     def _say_and_stop(self, reason: str, by_signal: bool) -> None:
         if self._pool is None:
@@ -75,7 +83,7 @@ class Control:
 
     def raise_if_stopped(self) -> None:
         """Raises Stopped when a stop was asked for."""
-        if self._asked.is_set():
+        if self.stopped.is_set():
             raise Stopped
 
     async def unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 from pipeline.audio.look import Look, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Placed, Selected, State
-from pipeline.errors import AttemptError, AudioMissing
+from pipeline.errors import AttemptError, AudioMissing, Stopped
 from pipeline.exits import ExitStatus
 from pipeline.model import Clip, Transcript
 from pipeline.recording import fault
@@ -48,6 +49,7 @@ class Feed:
         self._recorder = recorder
         self._sink = sink
         self._preparation = preparation
+        self._stopped = control.stopped
         self._selection = _Selection(journal, recorder, control, limit)
         self._taken: set[int] = set()
         """Rows left from names that are gone, which renamed recordings have taken over in this run."""
@@ -80,13 +82,17 @@ class Feed:
     async def _make_in_turn(self, made: asyncio.Queue[Clip | None]) -> None:
         while batch := await self._selection.next():
             await self._recorder.room()
-            for leader, found in await self._to_send(batch):
+            try:
+                to_send = await self._to_send(batch)
+            except Stopped:
+                return
+            for leader, found in to_send:
                 for clip in await self._clips_of(leader, found):
                     await made.put(clip)
 
     async def _to_send(self, batch: Sequence[Selected]) -> list[tuple[Leader, Look]]:
         """Those that need a request: not what cannot be read, and not what has its transcript already."""
-        looks = await asyncio.to_thread(_look_at, [selected.utterance.audio for selected in batch])
+        looks = await asyncio.to_thread(_look_at, [selected.utterance.audio for selected in batch], self._stopped)
         leaders = [
             (leader, found)
             for selected, found in zip(batch, looks, strict=True)
@@ -193,13 +199,13 @@ def _without_file(rows: Sequence[Placed]) -> list[Placed]:
     return left
 
 
-def _look_at(paths: Sequence[str]) -> list[Look | AttemptError]:
+def _look_at(paths: Sequence[str], stopped: threading.Event) -> list[Look | AttemptError]:
     """Each recording looked at, or why it cannot be; many in one go, for each hop between threads costs as much as a
     short file."""
     looks: list[Look | AttemptError] = []
     for path in paths:
         try:
-            looks.append(look(path))
+            looks.append(look(path, stopped))
         except AttemptError as error:
             looks.append(error)
     return looks

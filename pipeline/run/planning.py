@@ -50,7 +50,7 @@ class ManifestRows:
         run_id: str,
         on_row: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_row` is called for each row, and may raise to end the reading."""
+        """`on_row` is called for each row, and while rows are looked for; it may raise to end the reading."""
         self.manifest = manifest
         self.bad_rows: list[BadRow] = []
         """The first of them."""
@@ -95,7 +95,7 @@ class ManifestRows:
 
     def _read(self) -> Iterator[Utterance | BadRow]:
         try:
-            yield from read_manifest(self.manifest)
+            yield from read_manifest(self.manifest, on_step=self._on_row)
         except EmptyFolder as error:
             self._empty = error
 

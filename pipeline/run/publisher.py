@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
 
 import msgspec
@@ -52,10 +53,13 @@ class Publisher:
             await call(self._checkpoint.set_fact, JSONL_BYTES, await asyncio.to_thread(self._sink.mend_lines))
         await self.finish()
 
-    async def refresh(self) -> None:
-        """Writes transcripts anew whose row has another reference or other metadata by now; nothing is sent."""
+    async def refresh(self, stopped: threading.Event) -> None:
+        """Writes transcripts anew whose row has another reference or other metadata by now; nothing is sent.
+
+        Ends early when `stopped` is set; the next run does the rest.
+        """
         call = self._journal.call
-        while placed := await call(self._checkpoint.to_refresh, REFRESHED_AT_ONCE):
+        while not stopped.is_set() and (placed := await call(self._checkpoint.to_refresh, REFRESHED_AT_ONCE)):
             known = await transcripts_of(placed, self._sink)
             lost = [one.id for one in placed if one.id not in known]
             if lost:

@@ -20,12 +20,12 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.config import Settings
-from pipeline.errors import ConfigError, GradiumBatchError, OutputError, UsageError
+from pipeline.errors import ConfigError, GradiumBatchError, OutputError, Stopped, UsageError
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Mode, progress
-from pipeline.run.control import Control, Stopped
+from pipeline.run.control import Control
 from pipeline.run.owner import claim, owner_of
 from pipeline.run.planning import ManifestRows, many_gone, name_of
 from pipeline.run.publisher import Publisher
@@ -51,6 +51,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     limit: int | None = None
     max_duration_s: float | None = None
+    """From the start; the engine watches the clock and tells the control."""
     skip_bad_rows: bool = False
     progress: Mode = "auto"
 
@@ -128,17 +129,18 @@ class _Run:
             await self.recorder.end_open_attempts()
             await self.publisher.tidy()
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
-            await self.publisher.refresh()
+            await self.publisher.refresh(self.control.stopped)
             if plan.selected:
-                left_s = self.options.max_duration_s and self.options.max_duration_s - self._wall_s()
-                await self.sending.send(endpoint, at_most=self.options.limit, stop_in_s=left_s)
+                await self.sending.send(endpoint, at_most=self.options.limit)
         except Stopped:
             pass
         except GradiumBatchError as error:
             self.error = error
+        self.control.work_is_over()
         try:
             await self.publisher.finish()
-            await self.publisher.refresh()  # files that were only touched, and whose rows had changed as well
+            # files that were only touched, and whose rows had changed as well
+            await self.publisher.refresh(self.control.stopped)
             await self.publisher.write_errors()
         except GradiumBatchError as error:
             self.error = self.error or error

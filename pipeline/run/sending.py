@@ -65,8 +65,8 @@ class Sending:
         self._progress = progress
         self._control = control
 
-    async def send(self, endpoint: EndpointFactory, *, at_most: int | None, stop_in_s: float | None) -> None:
-        """Sends `at_most` utterances; stops after `stop_in_s` seconds.
+    async def send(self, endpoint: EndpointFactory, *, at_most: int | None) -> None:
+        """Sends `at_most` utterances.
 
         Raises AccountError, SettingsRefused, ServiceOut, EndpointUnreachable, BalanceTooLow, LocalServerError, and
         CheckpointError or OutputError when outcomes cannot be stored.
@@ -79,7 +79,6 @@ class Sending:
         self._progress.start(expected_s)
         timeouts = settings.timeouts
         async with (
-            self._timed(stop_in_s),
             endpoint(settings) as target,
             http_client(
                 target.url,
@@ -183,16 +182,3 @@ class Sending:
             await asyncio.wait(keepers)
         for keeper in keepers:
             keeper.result()
-
-    @asynccontextmanager
-    async def _timed(self, stop_in_s: float | None) -> AsyncIterator[None]:
-        if stop_in_s is None:
-            yield
-            return
-        timer = asyncio.get_running_loop().call_later(
-            max(0.0, stop_in_s), self._control.stop, ExitStatus.LIMIT_REACHED, "--max-duration"
-        )
-        try:
-            yield
-        finally:
-            timer.cancel()

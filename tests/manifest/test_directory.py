@@ -122,3 +122,27 @@ def test_a_folder_without_audio_is_an_error_that_names_the_extensions(tmp_path: 
     fill(tmp_path, "readme.txt")
     with pytest.raises(ManifestError, match=r"no audio below this folder; looked for .*\.mp3 .*\.wav"):
         list(read_manifest(str(tmp_path)))
+
+
+class Enough(Exception):
+    """The search is to end."""
+
+
+def test_a_search_can_be_ended_in_a_folder_and_between_folders_before_anything_is_found(tmp_path: Path) -> None:
+    for name in ("wide", *(f"deep/{number}" for number in range(5))):
+        (tmp_path / name).mkdir(parents=True)
+    for number in range(3_000):
+        (tmp_path / "wide" / f"{number}.txt").touch()
+
+    def steps(folder: Path, at_most: int) -> None:
+        left = iter(range(at_most))
+
+        def on_step() -> None:
+            if next(left, None) is None:
+                raise Enough
+
+        with pytest.raises(Enough):
+            list(read_manifest(str(folder), on_step=on_step))
+
+    steps(tmp_path / "wide", 3)
+    steps(tmp_path / "deep", 5)

@@ -1,0 +1,106 @@
+"""Hears signals and the time limit in a thread of its own, and ends a process that does not come to its end by itself.
+
+A thread, because nothing else is sure to run: the main thread may be opening a checkpoint, and another one may be stuck
+in a disk that hangs, which nothing can interrupt. Ending the process is safe at any moment, as `kill -9` is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from pipeline.exits import ExitStatus, signals_to_hear
+from pipeline.run.control import Control
+
+PATIENCE_S = 1.25
+"""How long a run that waits for no answer may take to end by itself."""
+
+
+class Stops:
+    """Passes signals and the time limit on to the control of one run, for as long as the block lasts."""
+
+    def __init__(self, control: Control, max_duration_s: float | None, leave: Callable[[ExitStatus], None]) -> None:
+        """`leave` ends the process, from whichever thread."""
+        self._control = control
+        self._leave = leave
+        self._loop = asyncio.get_running_loop()
+        self._limit_at = None if max_duration_s is None else time.monotonic() + max_duration_s
+        self._leave_at: float | None = None
+        self._status = ExitStatus.OK
+        self._heard: list[signal.Signals] = []
+        self._over = threading.Lock()
+        """Held once the run has come to its end: then its figures are told, and nobody may leave any more."""
+        self._statuses = signals_to_hear()
+        self._thread = threading.Thread(target=self._listen, name="stops", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._pipe, self._told = os.pipe()
+        os.set_blocking(self._told, False)
+        signal.set_wakeup_fd(self._told, warn_on_full_buffer=False)
+        for number in self._statuses:
+            signal.signal(number, _heard_by_the_thread)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.acquire()
+        # the work is over and only its figures are left to be told: they tell the truth, a signal no longer would
+        for number in self._statuses:
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        os.close(self._told)
+        self._thread.join()
+        os.close(self._pipe)
+
+    def _listen(self) -> None:
+        while True:
+            moments = [moment for moment in (self._limit_at, self._leave_at) if moment is not None]
+            wait_s = max(0.0, min(moments) - time.monotonic()) if moments else None
+            if select.select([self._pipe], [], [], wait_s)[0]:
+                numbers = os.read(self._pipe, 64)
+                if not numbers:
+                    return
+                for number in numbers:
+                    self._on_signal(signal.Signals(number))
+            now = time.monotonic()
+            if self._limit_at is not None and now >= self._limit_at:
+                self._limit_at = None
+                if self._control.counts_time and not self._heard:
+                    self._stop(ExitStatus.LIMIT_REACHED, "--max-duration")
+            if self._leave_at is not None and now >= self._leave_at:
+                self._leave_at = None
+                if len(self._heard) > 1 or not self._control.is_sending:
+                    self._leave_now()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        # closing a terminal may send two hangups, by the kernel and by the shell, and nobody asked twice
+        if number not in self._statuses or number == signal.SIGHUP in self._heard:
+            return
+        self._heard.append(number)
+        self._stop(self._statuses[number], number.name)
+        if len(self._heard) > 1 and not self._control.is_sending:
+            self._leave_now()
+
+    def _stop(self, status: ExitStatus, reason: str) -> None:
+        self._status = status
+        self._leave_at = time.monotonic() + PATIENCE_S
+        with suppress(RuntimeError):  # the loop has ended, and so will the block
+            self._loop.call_soon_threadsafe(self._control.stop, status, reason)
+
+    def _leave_now(self) -> None:
+        if self._over.acquire(blocking=False):
+            self._leave(self._status)
+
+
+def _heard_by_the_thread(number: int, frame: object) -> None:
+    """Python needs a handler to write the signal's number into the pipe, which it does before it calls this one."""
