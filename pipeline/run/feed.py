@@ -13,9 +13,7 @@ from pipeline.audio.look import Look, look
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.errors import AttemptError
-from pipeline.exits import ExitStatus
 from pipeline.model import Clip, Transcript
-from pipeline.run.control import Control
 from pipeline.run.joining import Leader
 from pipeline.run.published import transcripts_of
 from pipeline.run.recorder import Recorder
@@ -38,7 +36,6 @@ class Feed:
         recorder: Recorder,
         sink: Sink,
         preparation: Preparation,
-        control: Control,
         limit: int | None,
     ) -> None:
         """At most `limit` utterances are handed out."""
@@ -46,7 +43,12 @@ class Feed:
         self._recorder = recorder
         self._sink = sink
         self._preparation = preparation
-        self._selection = _Selection(journal, control, limit)
+        self._selection = _Selection(journal, limit)
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether more was selected than `limit` lets through; what was handed out is finished all the same."""
+        return self._selection.limit_reached
 
     async def clips(self) -> AsyncGenerator[Clip, None]:
         """The clips of what is selected, longest utterances first."""
@@ -156,9 +158,9 @@ def _look_at(paths: Sequence[str]) -> list[Look | AttemptError]:
 class _Selection:
     """What is selected, handed out a few at a time to whoever asks."""
 
-    def __init__(self, journal: Journal, control: Control, limit: int | None) -> None:
+    def __init__(self, journal: Journal, limit: int | None) -> None:
+        self.limit_reached = False
         self._journal = journal
-        self._control = control
         self._limit = limit
         self._handed_out = 0
         self._batch: deque[Selected] = deque()
@@ -175,8 +177,7 @@ class _Selection:
             seconds = 0.0
             while self._batch and len(taken) < LOOKED_AT and seconds < LOOKED_AT_S:
                 if self._limit is not None and self._handed_out >= self._limit:
-                    # not a stop of the pool: what was handed out is finished
-                    self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {self._limit}")
+                    self.limit_reached = True
                     break
                 taken.append(self._batch.popleft())
                 seconds += taken[-1].expected_s
