@@ -391,6 +391,33 @@ def came(kind: str) -> Answer | errors.AttemptError:
     return NEVER_PASSING[kind]()
 
 
+ENDS_AS = {kind: type(make()).__name__ for kind, make in OWN.items()} | {
+    "own fault": "AudioRefused",
+    "missing": "AudioMissing",
+    "unavailable": "AudioUnavailable",
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    good=st.integers(0, 40),
+    bad=st.lists(st.sampled_from(sorted(ENDS_AS.keys() - {"settings, later"})), max_size=12),
+    silent=st.integers(0, 5),
+    seed=st.integers(0, 999),
+    concurrency=st.sampled_from([1, 2, 8, 64]),
+)
+def test_each_clip_has_its_own_outcome_whatever_the_others_draw(
+    good: int, bad: list[str], silent: int, seed: int, concurrency: int
+) -> None:
+    kinds = dict(enumerate([*["ok"] * good, *["silence"] * silent, *bad]))
+    names = [f"clip{n}" for n in random.Random(seed).sample(range(len(kinds)), len(kinds))]
+    ended = night(names, lambda clip, at_s, before: came(kinds[int(clip.utterance.id[4:])]), concurrency=concurrency)
+    assert ended.error is None
+    assert len(ended.done) == good + silent
+    failed = {name: error.replace("RepeatedStreamError", "StreamError") for name, error in ended.failed.items()}
+    assert failed == {f"clip{n}": ENDS_AS[kind] for n, kind in kinds.items() if kind in ENDS_AS}
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     clips=st.integers(1, 60),
