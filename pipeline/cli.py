@@ -45,6 +45,24 @@ class Duration(click.ParamType[float]):
         return seconds
 
 
+class Credits(click.ParamType[float | str]):
+    """A number of credits above 0, or `none`."""
+
+    name = "credits"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        text = str(value).strip().lower()
+        if text == "none":
+            return text
+        try:
+            credits_ = float(text)
+        except ValueError:
+            credits_ = 0.0
+        if not 0 < credits_ < float("inf"):
+            self.fail(f"{value!r} is no budget; give a number of credits above 0, or none for no limit", param, ctx)
+        return credits_
+
+
 class _RunCommand(click.Command):
     """Ends also a usage error with the line for scripts, which is the last one of every run."""
 
@@ -121,7 +139,7 @@ def check(
     _exit(ExitStatus.USAGE if forecast.bad_rows else ExitStatus.OK)
 
 
-@main.command()
+@main.command(cls=_RunCommand)
 @_manifest_options
 @click.option(
     "--limit",
@@ -130,7 +148,9 @@ def check(
 )
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")
 @click.option(
-    "--budget", type=click.FloatRange(min=0), help="Most credits this run may spend (budget.credits; exit 4)."
+    "--budget",
+    type=Credits(),
+    help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4).",
 )
 @click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
 @click.option(
@@ -167,7 +187,7 @@ def run(
     overrides: tuple[str, ...],
     limit: int | None,
     concurrency: int | None,
-    budget: float | None,
+    budget: float | str | None,
     max_duration: float | None,
     skip_bad_rows: bool,
     engine: str,

@@ -15,9 +15,10 @@ GradiumBatchError
     │       └── RepeatedStreamError
     ├── PassingError       may go well next time: retried with backoff
     │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
-    │   ├── EmptyAnswer · StreamError · Redirected · AudioUnavailable
+    │   ├── EmptyAnswer · UnconfirmedSilence · StreamError · Redirected
+    │   ├── AudioUnavailable   the file cannot be read now: not retried before the next run
     │   └── UnknownFault   a text no rule knows
-    ├── LimitError         the service's limit on us: slow down, uses up no attempt
+    ├── LimitError         the service's limit on us: slow down, uses up no attempt unless it may have been billed
     │   └── ConcurrencyLimit · RateLimited
     ├── AccountError       stop the run at once
     │   └── KeyRefused · CreditsSpent
@@ -200,6 +201,10 @@ class StreamMalformed(PassingError):
 
 class EmptyAnswer(PassingError):
     """A 200 with nothing in it; this is also how refused settings look."""
+
+
+class UnconfirmedSilence(PassingError):
+    """The stream closed cleanly with no words and no end_of_stream; asked once more, the same again is silence."""
 
 
 class StreamError(PassingError):

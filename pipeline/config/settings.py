@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from pipeline.config.value import value_of
 
 ENV_PREFIX = "GRADIUM_BATCH_"
 ENV_NESTED = "__"
@@ -21,6 +23,14 @@ def _with_pinned_delay(given: Any) -> Any:
     if isinstance(given, dict) and "delay_in_tokens" not in given:
         return PINNED | given
     return given
+
+
+def _credits_or_none(given: Any) -> Any:
+    found = value_of(given) if isinstance(given, str) else given
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    if found != "none" and not (is_number and 0 < found < float("inf")):
+        raise ValueError('should be a number of credits above 0, or "none" for no limit')
+    return found
 
 
 class Section(BaseModel):
@@ -87,7 +97,14 @@ class RetrySettings(Section):
 
 
 class BudgetSettings(Section):
-    credits: float = Field(0.0, ge=0, description="most credits a run may spend; 0: no limit")
+    credits: Annotated[Literal["none"] | float, PlainValidator(_credits_or_none)] = Field(
+        "none", description='most credits a run may spend; "none": no limit'
+    )
+
+    @property
+    def limit(self) -> float | None:
+        """The most credits a run may spend; None where there is no limit."""
+        return None if self.credits == "none" else self.credits
 
 
 class SinkSettings(Section):

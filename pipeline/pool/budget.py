@@ -14,25 +14,29 @@ ROUNDING = 1e-6
 
 
 class Budget:
-    """Credits set aside, spent and left. A limit of 0 is none."""
+    """Credits set aside, spent and left. A limit of None is none."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float | None) -> None:
         self._limit = limit
         self._spent = 0.0
         self._set_aside = 0.0
+        self._open = 0
+        """Requests for which credits are set aside."""
 
     def room(self, price: float) -> Room:
         """Whether a request of this price fits; "later": perhaps, once requests in flight turn out to cost nothing."""
-        if not self._limit or self._spent + self._set_aside + price <= self._limit + ROUNDING:
+        if self._limit is None or self._spent + self._set_aside + price <= self._limit + ROUNDING:
             return "yes"
-        return "later" if self._set_aside and self._spent + price <= self._limit + ROUNDING else "no"
+        return "later" if self._open and self._spent + price <= self._limit + ROUNDING else "no"
 
     def set_aside(self, price: float) -> None:
         """A request is about to be sent."""
         self._set_aside += price
+        self._open += 1
 
     def settle(self, price: float, *, billed: bool) -> None:
         """A request came to its end; `billed` also when only perhaps."""
-        self._set_aside = max(0.0, self._set_aside - price)
+        self._open -= 1
+        self._set_aside = self._set_aside - price if self._open else 0.0
         if billed:
             self._spent += price

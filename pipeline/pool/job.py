@@ -23,12 +23,18 @@ class Job(msgspec.Struct, kw_only=True, eq=False):
     requests: int = 0
     """Requests sent."""
     attempts: float = 0.0
-    """Attempts used up. A refusal for the service's limits uses none, nor does an outage, and while the service fails
-    for others as well a failure counts only in part."""
+    """Attempts used up: a whole one by each request that failed and was or may have been billed; `judge` says by what
+    else."""
     latency_s: float = 0.0
     """Time spent in requests."""
-    probed_in: int = 0
-    """Number of the outage in which this clip was a failed probe."""
+    probes: int = 0
+    """How often it was a probe in an outage."""
+    order: int = 0
+    """Number of its last request among all that were sent."""
+    suspect: bool = False
+    """It failed, and what was sent after it was answered: its failures say nothing about the service."""
+    unconfirmed: bool = False
+    """It was answered with a silence that counts when it comes again."""
     stream_error: str = ""
     same_errors: int = 0
     """How many times running the stream ended in `stream_error`."""
@@ -44,6 +50,8 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     price: Callable[[Clip], float]
     """Credits that a request for a clip may cost."""
     outage_max_s: float
+    settings_answered: bool = False
+    """These request settings were answered in an earlier run: they are not what empty answers are about."""
 
 
 class Outcomes(Protocol):

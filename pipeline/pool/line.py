@@ -1,4 +1,4 @@
-"""The clips that stand in line: a few new ones from the source, and those that wait for another attempt.
+"""The clips that stand in line: a few fresh ones from the source, and those that wait for another attempt.
 
 A clip that waits stands aside until its pause is over; it holds no slot, and too many of them hold the source back.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -15,15 +15,16 @@ from pipeline.model import Clip
 from pipeline.pool.job import Job
 
 MAX_WAITING_PER_SLOT = 8
-"""Clips that may wait for another attempt before no new ones are taken."""
+"""Clips that may wait for another attempt before no fresh ones are taken."""
 
 
 class Line:
     """Who is next. `on_change` is called when somebody new stands in line, or nobody will any more."""
 
     def __init__(self, look_ahead: int, on_change: Callable[[], None]) -> None:
-        self._fresh: asyncio.Queue[Clip] = asyncio.Queue(look_ahead)
-        self._held: Job | None = None
+        self._fresh: deque[Job] = deque()
+        self._look_ahead = look_ahead
+        self._taken = asyncio.Event()
         self._waiting: list[tuple[float, int, Job]] = []
         """A heap by the moment of the next attempt."""
         self._most_waiting = MAX_WAITING_PER_SLOT * look_ahead
@@ -36,47 +37,79 @@ class Line:
         try:
             async with aclosing(clips):
                 async for clip in clips:
-                    await self._fresh.put(clip)
+                    while len(self._fresh) >= self._look_ahead:
+                        self._taken.clear()
+                        await self._taken.wait()
+                    self._fresh.append(Job(clip=clip))
                     self._on_change()
         finally:
             self._source_ended = True
             self._on_change()
 
-    def next(self, *, fresh_first: bool) -> Job | None:
-        """Who was held back, whose pause is over, or a new clip; None when there is nothing to send now."""
-        if self._held is not None:
-            job, self._held = self._held, None
-            return job
-        fresh_first = fresh_first and not self._fresh.empty()
-        if not fresh_first and self._waiting and self._waiting[0][0] <= time.monotonic():
+    def next(self) -> Job | None:
+        """Whose pause is over, or a fresh clip; None when there is nothing to send now."""
+        if self._waiting and self._waiting[0][0] <= _now():
             return heapq.heappop(self._waiting)[2]
-        if self._fresh.empty() or (len(self._waiting) >= self._most_waiting and not fresh_first):
+        if not self._fresh or len(self._waiting) >= self._most_waiting:
             return None
-        return Job(clip=self._fresh.get_nowait())
+        return self._take(self._fresh[0])
 
-    def hold(self, job: Job) -> None:
-        """Keeps the one that was next at the head of the line."""
-        self._held = job
+    def next_probe(self) -> Job | None:
+        """What is sent to find out how the service is: the shortest fresh clip, or of those whose pause is over the one
+        that was a probe least often, suspects last, the shortest first: each bears its share of what probes cost."""
+        if self._fresh:
+            return self._take(min(self._fresh, key=lambda job: job.clip.sent_s))
+        now = _now()
+        due = [entry for entry in self._waiting if entry[0] <= now]
+        if not due:
+            return None
+        chosen = min(due, key=lambda entry: (entry[2].probes, entry[2].suspect, entry[2].clip.sent_s, entry[1]))
+        self._waiting.remove(chosen)
+        heapq.heapify(self._waiting)
+        return chosen[2]
+
+    def _take(self, job: Job) -> Job:
+        self._fresh.remove(job)
+        self._taken.set()
+        return job
+
+    def put_back(self, job: Job) -> None:
+        """It was next and cannot be sent now."""
+        if job.requests:
+            self.wait(job, 0.0)
+        else:
+            self._fresh.appendleft(job)
 
     def wait(self, job: Job, pause_s: float) -> None:
         """Lets a clip wait for its next attempt."""
         self._order += 1
-        heapq.heappush(self._waiting, (time.monotonic() + pause_s, self._order, job))
-
-    @property
-    def holds_back(self) -> bool:
-        return self._held is not None
-
-    @property
-    def has_fresh(self) -> bool:
-        return not self._fresh.empty()
+        heapq.heappush(self._waiting, (_now() + pause_s, self._order, job))
 
     @property
     def next_due(self) -> float | None:
-        """When the first pause is over, on the monotonic clock; None where nobody waits."""
+        """When the first pause is over, on the event loop's clock; None where nobody waits."""
         return self._waiting[0][0] if self._waiting else None
+
+    @property
+    def next_probe_due(self) -> float | None:
+        """When somebody can be a probe; None where there is nobody."""
+        return _now() if self._fresh else self.next_due
+
+    @property
+    def all_tried(self) -> bool:
+        """No clip is left, here or in the source, that was not sent yet."""
+        return self._source_ended and not self._fresh
+
+    @property
+    def rounds(self) -> int:
+        """How often each of those that wait was a probe, at least."""
+        return min((job.probes for _, _, job in self._waiting), default=0)
 
     @property
     def ended(self) -> bool:
         """Nobody stands in line, and nobody will."""
-        return self._source_ended and self._fresh.empty() and not self._waiting and self._held is None
+        return self.all_tried and not self._waiting
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

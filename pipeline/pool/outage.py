@@ -1,7 +1,9 @@
-"""Whether the service is out: then the pool pauses, sends one probe at a time, and goes on when one comes through.
+"""Whether the service is out: then the pool pauses, sends one probe at a time, and goes on when one is answered.
 
-A fuse. It blows when failures come from everybody without an answer in between, or when nothing can be reached; while
-it is blown nobody's attempts are used up. The pool asks it; it sends nothing itself.
+A circuit breaker. It opens when fresh clips fail one after the other without an answer in between, or when nothing can
+be reached. A clip that failed is a suspect once one that was sent after it is answered: from then on its failures say
+nothing about the service. An answer to what was sent before says nothing about those that failed: a service that is
+shut down ends what it has begun. The pool asks; nothing is sent here.
 """
 
 from __future__ import annotations
@@ -10,14 +12,16 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 UNREACHABLE_IN_A_ROW = 3
 """Connections that could not be made, whoever's: no clip can be at fault for that."""
 FAILURES_IN_A_ROW = 10
-CLIPS_IN_A_ROW = 5
-"""… from at least so many different clips: a few poisoned files are no outage."""
-SUSPICIOUS_CLIPS = 3
+"""Failures of clips that are no suspects …"""
+CLIPS_IN_A_ROW = 8
+"""… from at least so many different ones: a small manifest of poisoned files is no outage."""
+ROUNDS = 2
+"""Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again."""
 RECENT = 50
 """Requests that tell how the service is doing, and …"""
 ENOUGH_CLIPS = 20
@@ -28,7 +32,16 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 
 
-T = TypeVar("T", bound=Hashable)
+class Watched(Hashable, Protocol):
+    """What is known of a clip here."""
+
+    suspect: bool
+    """It failed, and what was sent after it was answered."""
+    order: int
+    """Number of its last request among all that were sent."""
+
+
+T = TypeVar("T", bound=Watched)
 
 
 class Outage(Generic[T]):
@@ -38,30 +51,33 @@ class Outage(Generic[T]):
         """`first_pause_s` is how long the first probe of an outage waits."""
         self._first_pause_s = first_pause_s
         self._clock = clock
-        self._failures: list[T] = []
-        """Whose attempts failed since the last answer."""
+        self._failed: dict[T, int] = {}
+        """Who failed since the last answer, by the order of the request."""
+        self._row: list[tuple[T, int, float]] = []
+        """Failures since the last answer, or refusal, with their order and the part of an attempt that each took."""
+        self._newest = 0
+        """Order of the newest request that failed."""
         self._recent: deque[tuple[T, bool]] = deque(maxlen=RECENT)
         """Who was sent lately, and whether that failed."""
         self._unreachable = 0
-        self._began: float | None = None
-        self._pause_s = self._first_pause_s
-        self._probe_at = 0.0
+        self._since: float | None = None
+        """When an outage was first declared since the last answer."""
+        self._pause_s = first_pause_s
+        self.going_on = False
+        self.probe_at = 0.0
+        """When the next probe may be sent, on the clock."""
         self.count = 0
         """Outages so far."""
 
     @property
-    def going_on(self) -> bool:
-        return self._began is not None
-
-    @property
     def lasts_s(self) -> float:
         """How long the outage has lasted; 0 when there is none."""
-        return 0.0 if self._began is None else self._clock() - self._began
+        return self._clock() - self._since if self.going_on and self._since is not None else 0.0
 
     @property
-    def likely(self) -> bool:
-        """Failures of several clips in a row: no time to give one up for good."""
-        return self.going_on or self._unreachable > 1 or len(set(self._failures)) >= SUSPICIOUS_CLIPS
+    def since(self) -> float | None:
+        """When the outage began; None when there is none. One that went on without an answer is the same outage."""
+        return self._since if self.going_on else None
 
     def share_of_failures(self) -> float:
         """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's.
@@ -73,38 +89,67 @@ class Outage(Generic[T]):
         share = len(failing) / len(clips) if len(clips) >= ENOUGH_CLIPS else 0.0
         return share if share >= BROWNOUT else 0.0
 
-    def next_probe_in_s(self) -> float:
-        """Seconds until one request may be sent to see."""
-        return max(0.0, self._probe_at - self._clock())
-
     def answered(self, who: T) -> None:
-        """An answer came, or a refusal that only a working service gives."""
+        """An answer came, or a word about a clip's audio: the service works by others than those who failed before."""
         self._recent.append((who, False))
-        self._failures.clear()
-        self._unreachable = 0
-        self._began = None
-        self._pause_s = self._first_pause_s
+        for other in [other for other, order in self._failed.items() if order < who.order]:
+            other.suspect = True
+            del self._failed[other]
+        self.refused(who)
+        if not self.going_on:
+            self._since = None
 
-    def failed(self, who: T, *, unreachable: bool) -> list[T]:
-        """A passing fault. Returns whose used-up attempts are to be given back, which is when the fuse blows."""
+    def refused(self, who: T) -> None:
+        """A refusal for the service's limits, which only a working service gives; it says nothing about the clips."""
+        self._row = [entry for entry in self._row if entry[1] > who.order]
+        if who.order > self._newest:
+            self._unreachable = 0
+            self._end()
+
+    def failed(self, who: T, *, unreachable: bool, took: float) -> list[tuple[T, float]]:
+        """A passing fault that took this part of an attempt. Returns what is to be given back to whom: something only
+        when this failure is the one that makes it an outage."""
         self._recent.append((who, True))
+        self._failed[who] = who.order
+        self._newest = max(self._newest, who.order)
+        self._unreachable = self._unreachable + 1 if unreachable else 0
         if self.going_on:
             return []
-        self._failures.append(who)
-        self._unreachable = self._unreachable + 1 if unreachable else 0
-        everybody = len(self._failures) >= FAILURES_IN_A_ROW and len(set(self._failures)) >= CLIPS_IN_A_ROW
+        self._row.append((who, who.order, took))
+        fresh = [failed for failed, _, _ in self._row if not failed.suspect]
+        everybody = len(fresh) >= FAILURES_IN_A_ROW and len(set(fresh)) >= CLIPS_IN_A_ROW
         if not everybody and self._unreachable < UNREACHABLE_IN_A_ROW:
             return []
         self.count += 1
-        self._began = self._clock()
+        self.going_on = True
+        self._since = self._clock() if self._since is None else self._since
         self._plan_probe()
-        struck, self._failures = self._failures, []
-        return struck
+        row, self._row = self._row, []
+        return [(failed, gave) for failed, _, gave in row]
 
     def probe_sent(self) -> None:
         """The next probe comes later than this one did, whatever becomes of it."""
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         self._plan_probe()
 
+    def reconsider(self, ever_answered: bool, rounds: int) -> bool:
+        """No fresh clip is left; says whether this is no outage after all, which ends it.
+
+        Faults that the service answers with are the clips' own then, where nothing was `ever_answered` in this run, or
+        each of the clips was a probe in enough `rounds`. Where nothing can be reached it stays an outage.
+        """
+        if self._unreachable or (ever_answered and rounds < ROUNDS):
+            return False
+        for who in self._failed:
+            who.suspect = True
+        self._failed.clear()
+        self._recent.clear()
+        self._end()
+        return True
+
+    def _end(self) -> None:
+        self.going_on = False
+        self._pause_s = self._first_pause_s
+
     def _plan_probe(self) -> None:
-        self._probe_at = self._clock() + self._pause_s * random.uniform(0.8, 1.2)
+        self.probe_at = self._clock() + self._pause_s * random.uniform(0.8, 1.2)

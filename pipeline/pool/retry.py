@@ -23,7 +23,7 @@ class RetryPolicy:
         self.longest_s = settings.max_s
         self._rules = tenacity.Retrying(
             # refused settings reach this only after the same settings were answered, so they are not what is wrong
-            retry=tenacity.retry_if_exception_type((PassingError, SettingsRefused)),
+            retry=tenacity.retry_if_exception_type((PassingError, SettingsRefused, LimitError)),
             stop=tenacity.stop_after_attempt(settings.max_attempts),
             wait=tenacity.wait_random_exponential(multiplier=settings.base_s, max=settings.max_s),
         )
@@ -31,14 +31,17 @@ class RetryPolicy:
     def pause_s(self, error: AttemptError, attempts: float) -> float | None:
         """Seconds to wait before the next attempt, None to give up.
 
-        `attempts` counts those that were used up, this one included. A limit of the service uses none up, and what
-        the service asks for in Retry-After is waited at least, as far as `retry.max_s`.
+        `attempts` counts those that were used up, this one included. A limit of the service is waited out however
+        often, unless the request may have been billed; what the service asks for in Retry-After is waited at least, as
+        far as `retry.max_s`.
         """
         state = tenacity.RetryCallState(self._rules, None, (), {})
-        state.attempt_number = max(1, math.floor(attempts + ROUNDING))
+        state.attempt_number = math.floor(attempts + ROUNDING)
         state.set_exception((type(error), error, error.__traceback__))
-        if not isinstance(error, LimitError) and (not self._rules.retry(state) or self._rules.stop(state)):
+        waited_out = isinstance(error, LimitError) and error.billed == "no"
+        if not waited_out and (not self._rules.retry(state) or self._rules.stop(state)):
             return None
+        state.attempt_number = max(1, state.attempt_number)
         return max(self._rules.wait(state), self.asked_pause_s(error))
 
     def asked_pause_s(self, error: AttemptError) -> float:

@@ -18,8 +18,12 @@ HINTS = {
     "StreamCut": "the answer broke off; the next run tries again",
     "StreamMalformed": "the answer made no sense; the next run tries again",
     "EmptyAnswer": "the service answered with nothing; the next run tries again",
+    "UnconfirmedSilence": "the answer held no words and no end; the next run asks again",
     "StreamError": "the service gave up in mid-answer; the next run tries again",
     "Redirected": "something redirects the requests elsewhere: check service.url and the network",
+    "AudioUnavailable": "the file could not be read at that moment; the next run tries again",
+    "ConcurrencyLimit": "the service broke off for its limits in mid-answer; the next run tries again",
+    "RateLimited": "the service broke off for its limits in mid-answer; the next run tries again",
     "UnknownFault": "a refusal that no rule knows: please report its words",
 }
 DEFAULT = "see docs/output.md"

@@ -8,28 +8,22 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 from pipeline.audio.look import Look, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Placed, Selected, State
 from pipeline.errors import AttemptError, AudioMissing, Stopped
-from pipeline.exits import ExitStatus
 from pipeline.model import Clip, Transcript
 from pipeline.recording import fault
-from pipeline.run.control import Control
 from pipeline.run.joining import Leader
 from pipeline.run.published import transcripts_of
 from pipeline.run.recorder import Recorder
+from pipeline.run.selection import Selection
 from pipeline.sink import Sink
 
-BATCH = 200
 SIDE_BY_SIDE = 8
 """Utterances that are prepared at a time: one that takes long to decode keeps no other waiting."""
-LOOKED_AT = 16
-LOOKED_AT_S = 120.0
-"""Recordings that are read and hashed in one go, and their audio."""
 
 
 class Feed:
@@ -41,18 +35,23 @@ class Feed:
         recorder: Recorder,
         sink: Sink,
         preparation: Preparation,
-        control: Control,
+        stopped: threading.Event,
         limit: int | None,
     ) -> None:
-        """At most `limit` utterances are handed out."""
+        """At most `limit` utterances are handed out, and nothing more is looked at once `stopped` is set."""
         self._journal = journal
         self._recorder = recorder
         self._sink = sink
         self._preparation = preparation
-        self._stopped = control.stopped
-        self._selection = _Selection(journal, recorder, control, limit)
+        self._stopped = stopped
+        self._selection = Selection(journal, recorder, limit)
         self._taken: set[int] = set()
         """Rows left from names that are gone, which renamed recordings have taken over in this run."""
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether more was selected than `limit` lets through; what was handed out is finished all the same."""
+        return self._selection.limit_reached
 
     async def clips(self) -> AsyncGenerator[Clip, None]:
         """The clips of what is selected, longest utterances first."""
@@ -209,40 +208,3 @@ def _look_at(paths: Sequence[str], stopped: threading.Event) -> list[Look | Atte
         except AttemptError as error:
             looks.append(error)
     return looks
-
-
-class _Selection:
-    """What is selected, handed out a few at a time to whoever asks."""
-
-    def __init__(self, journal: Journal, recorder: Recorder, control: Control, limit: int | None) -> None:
-        self._journal = journal
-        self._recorder = recorder
-        self._control = control
-        self._limit = limit
-        self._handed_out = 0
-        self._batch: deque[Selected] = deque()
-        self._after: tuple[float, int] | None = None
-        self._reading = asyncio.Lock()
-
-    async def next(self) -> list[Selected]:
-        """The next few, no more audio than LOOKED_AT_S unless one is longer; none when no more are to be done."""
-        async with self._reading:
-            return await self._selected() or await self._recorder.followers()
-
-    async def _selected(self) -> list[Selected]:
-        if not self._batch:
-            checkpoint = self._journal.checkpoint
-            self._batch.extend(await self._journal.call(checkpoint.selected, self._after, BATCH))
-        taken: list[Selected] = []
-        seconds = 0.0
-        while self._batch and len(taken) < LOOKED_AT and seconds < LOOKED_AT_S:
-            if self._limit is not None and self._handed_out >= self._limit:
-                # not a stop of the pool: what was handed out is finished
-                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {self._limit}")
-                break
-            taken.append(self._batch.popleft())
-            seconds += taken[-1].expected_s
-            self._handed_out += 1
-        if taken:
-            self._after = (taken[-1].expected_s, taken[-1].n)
-        return taken

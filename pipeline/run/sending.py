@@ -6,11 +6,14 @@ Returns when everything selected has its outcome or the run was stopped; by then
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
@@ -100,16 +103,21 @@ class Sending:
             )
             self._control.attach(pool)
             preparation = Preparation(settings.audio, self._spool)
-            feed = Feed(self._journal, self._recorder, self._sink, preparation, self._control, at_most)
+            feed = Feed(self._journal, self._recorder, self._sink, preparation, self._control.stopped, at_most)
             try:
                 async with self._kept(pool):
                     await pool.run(feed.clips())
             finally:
                 self.outages = limits.outage.count
                 await preparation.close()
+                if pool.answered:
+                    with suppress(CheckpointError):  # one that fails has ended the run already, and is told
+                        await call(self._journal.checkpoint.set_fact, self._settings_fact, 1)
             await call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
             if pool.budget_reached:
-                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"the budget of {settings.budget.credits:g} credits")
+                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"the budget of {settings.budget.limit:g} credits")
+            elif feed.limit_reached:
+                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {at_most}")
 
     async def _balance(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | None:
         """The balance, or None where it cannot be known.
@@ -134,16 +142,24 @@ class Sending:
             await self._journal.call(claim, self._journal.checkpoint, self._spool.parent, owner)
 
     async def _limits(self) -> Limits:
-        settings = self._settings
-        learned = int(await self._journal.call(self._journal.checkpoint.fact, LEARNED) or 0) or None
+        settings, clock = self._settings, asyncio.get_running_loop().time
+        call, checkpoint = self._journal.call, self._journal.checkpoint
+        learned = int(await call(checkpoint.fact, LEARNED) or 0) or None
         return Limits(
             retry=RetryPolicy(settings.retry),
-            capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive),
-            outage=Outage(first_pause_s=settings.retry.probe_s),
-            budget=Budget(settings.budget.credits),
+            capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock),
+            outage=Outage(first_pause_s=settings.retry.probe_s, clock=clock),
+            budget=Budget(settings.budget.limit),
             price=price,
             outage_max_s=settings.retry.outage_max_s,
+            settings_answered=bool(await call(checkpoint.fact, self._settings_fact)),
         )
+
+    @property
+    def _settings_fact(self) -> str:
+        """The fact that is 1 once something was answered with these request settings."""
+        digest = hashlib.sha256(msgspec.json.encode(self._request)).hexdigest()
+        return f"answered_settings_{digest[:16]}"
 
     async def _compare_with_balance(self, balance: Credits | None, at_most: int | None) -> None:
         """Warns, or with `service.require_credits` raises BalanceTooLow, when the account holds less than is needed."""

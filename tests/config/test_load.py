@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.gradium.request import request_settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+NO_BUDGET = 'should be a number of credits above 0, or "none" for no limit'
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +153,21 @@ def test_json_config_may_be_one_variable(file: Path, monkeypatch: pytest.MonkeyP
     assert load_settings(file).service.json_config == {"delay_in_frames": 32, "temp": 0.5}
 
 
+@pytest.mark.parametrize(("text", "limit"), [("none", None), ("1e3", 1000.0), ("0.5", 0.5), ("7", 7.0)])
+def test_a_budget_is_a_number_or_none(text: str, limit: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings(None).budget.limit is None
+    assert load_settings(None, [f"budget.credits={text}"]).budget.limit == limit
+    monkeypatch.setenv("GRADIUM_BATCH_BUDGET__CREDITS", text)
+    assert load_settings(None).budget.limit == limit
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "inf", "nan", "much"])
+def test_a_budget_of_nothing_is_refused_wherever_it_is_given(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"--set budget.credits: {NO_BUDGET}" in complaint(overrides=[f"budget.credits={text}"])
+    monkeypatch.setenv("GRADIUM_BATCH_BUDGET__CREDITS", text)
+    assert f"environment variable GRADIUM_BATCH_BUDGET__CREDITS: budget.credits: {NO_BUDGET}" in complaint()
+
+
 # -- mistakes ---------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +178,11 @@ def test_json_config_may_be_one_variable(file: Path, monkeypatch: pytest.MonkeyP
         ("\n[pol]\nconcurrency = 3", "{}:2: unknown key 'pol'; did you mean 'pool'?"),
         ("[pool]\nmax_attempts = 3", "{}:2: unknown key 'pool.max_attempts'; did you mean 'retry.max_attempts'?"),
         ("[budget]\nzzz = 3", "{}:2: unknown key 'budget.zzz'; known here: budget.credits"),
+        ("[budget]\ncredits = 0", f"{{}}:2: budget.credits: {NO_BUDGET} (given: 0)"),
+        ("[budget]\ncredits = -1.5", f"{{}}:2: budget.credits: {NO_BUDGET} (given: -1.5)"),
+        ("[budget]\ncredits = inf", f"{{}}:2: budget.credits: {NO_BUDGET} (given: inf)"),
+        ("[budget]\ncredits = true", f"{{}}:2: budget.credits: {NO_BUDGET} (given: True)"),
+        ("[budget]\ncredits = 'much'", f"{{}}:2: budget.credits: {NO_BUDGET} (given: 'much')"),
         ("pool.concurency = 3", "{}:1: unknown key 'pool.concurency'; did you mean 'pool.concurrency'?"),
         ("pool = { concurency = 3 }", "{}:1: unknown key 'pool.concurency'; did you mean 'pool.concurrency'?"),
         ('[pool]\n"concurency" = 3', "{}:2: unknown key 'pool.concurency'; did you mean 'pool.concurrency'?"),

@@ -1,6 +1,8 @@
-"""The fuse blows for everybody's failures and for an unreachable service, not for a few clips; budgets hold."""
+"""The circuit breaker opens for fresh clips and for an unreachable service, not for poisoned files; budgets hold."""
 
 from __future__ import annotations
+
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,68 +11,154 @@ from pipeline.pool import Budget, Outage
 from tests.pool.test_capacity import Clock
 
 
-def test_failures_from_everybody_are_an_outage_and_their_attempts_are_given_back() -> None:
-    outage: Outage[str] = Outage(clock=Clock())
-    struck: list[str] = []
-    for n in range(10):
+class Sent:
+    """A clip that was sent: each new one after all others."""
+
+    _orders = itertools.count(1)
+
+    def __init__(self) -> None:
+        self.suspect = False
+        self.order = next(self._orders)
+
+    def again(self) -> Sent:
+        self.order = next(self._orders)
+        return self
+
+
+def clips(count: int) -> list[Sent]:
+    return [Sent() for _ in range(count)]
+
+
+def failed(
+    outage: Outage[Sent], who: Sent, *, unreachable: bool = False, took: float = 1.0
+) -> list[tuple[Sent, float]]:
+    return outage.failed(who, unreachable=unreachable, took=took)
+
+
+def test_failures_of_fresh_clips_are_an_outage_and_what_they_took_is_given_back() -> None:
+    outage: Outage[Sent] = Outage(clock=Clock())
+    fresh = clips(8)
+    given_back: list[tuple[Sent, float]] = []
+    for who in [*fresh, *fresh[:2]]:
         assert not outage.going_on
-        struck = outage.failed(f"clip{n % 5}", unreachable=False)
+        given_back = failed(outage, who.again(), took=0.5)
     assert outage.going_on
-    assert sorted(struck) == sorted(f"clip{n % 5}" for n in range(10))
+    assert given_back == [(who, 0.5) for who in [*fresh, *fresh[:2]]]
 
 
 def test_a_few_clips_that_always_fail_are_none() -> None:
-    outage: Outage[str] = Outage(clock=Clock())
-    for n in range(100):
-        outage.failed(f"clip{n % 4}", unreachable=False)
+    outage: Outage[Sent] = Outage(clock=Clock())
+    few = clips(7)
+    for n in range(200):
+        failed(outage, few[n % 7].again())
+    assert not outage.going_on
+
+
+def test_clips_that_failed_while_others_were_answered_are_none_however_many() -> None:
+    outage: Outage[Sent] = Outage(clock=Clock())
+    many = clips(40)
+    for n, who in enumerate(many):
+        failed(outage, who)
+        if n % 7 == 6:
+            outage.answered(Sent())
+    outage.answered(Sent())
+    for _ in range(5):
+        for who in many:
+            failed(outage, who.again())
     assert not outage.going_on
 
 
 def test_an_answer_in_between_shows_that_the_service_works() -> None:
-    outage: Outage[str] = Outage(clock=Clock())
+    outage: Outage[Sent] = Outage(clock=Clock())
     for n in range(100):
-        outage.failed(f"clip{n}", unreachable=False)
+        failed(outage, Sent())
         if n % 9 == 8:
-            outage.answered("other")
+            outage.answered(Sent())
     assert not outage.going_on
 
 
-def test_nothing_reachable_is_an_outage_even_for_one_clip() -> None:
-    outage: Outage[str] = Outage(clock=Clock())
-    for _ in range(3):
-        outage.failed("clip", unreachable=True)
+def test_answers_to_what_was_sent_before_neither_hide_nor_end_an_outage() -> None:
+    outage: Outage[Sent] = Outage(clock=Clock())
+    before, new = clips(20), clips(11)
+    for old, who in zip(before, new, strict=False):
+        failed(outage, who)
+        outage.answered(old)
     assert outage.going_on
+    assert not any(who.suspect for who in new)
+    outage.answered(Sent())
+    assert not outage.going_on
+    assert all(who.suspect for who in new)
+
+
+def test_nothing_reachable_is_an_outage_even_for_one_clip_that_is_under_suspicion() -> None:
+    outage: Outage[Sent] = Outage(clock=Clock())
+    one = Sent()
+    failed(outage, one)
+    outage.answered(Sent())
+    assert one.suspect
+    for _ in range(3):
+        failed(outage, one.again(), unreachable=True)
+    assert outage.going_on
+    assert not outage.reconsider(False, 99), "no clip can be at fault for that"
+
+
+def test_faults_of_the_last_clips_are_their_own_where_nothing_was_answered_or_all_were_probes_twice() -> None:
+    for ever_answered, rounds, is_over in ((False, 0, True), (True, 0, False), (True, 1, False), (True, 2, True)):
+        outage: Outage[Sent] = Outage(clock=Clock())
+        for who in clips(10):
+            failed(outage, who)
+        assert outage.going_on
+        assert outage.reconsider(ever_answered, rounds) == is_over
+        assert outage.going_on != is_over
+
+
+def test_an_outage_without_an_answer_in_between_is_the_same_one() -> None:
+    clock = Clock()
+    outage: Outage[Sent] = Outage(clock=clock)
+    for _ in range(3):
+        failed(outage, Sent(), unreachable=True)
+    clock.now += 100
+    outage.refused(Sent())
+    assert outage.lasts_s == 0
+    for _ in range(3):
+        failed(outage, Sent(), unreachable=True)
+    assert outage.lasts_s == 100
+    outage.answered(Sent())
+    for _ in range(3):
+        failed(outage, Sent(), unreachable=True)
+    assert outage.lasts_s == 0
 
 
 def test_probes_come_at_growing_distances_and_few_in_a_minute() -> None:
     clock = Clock()
-    outage: Outage[str] = Outage(clock=clock)
+    outage: Outage[Sent] = Outage(clock=clock)
     for _ in range(3):
-        outage.failed("clip", unreachable=True)
+        failed(outage, Sent(), unreachable=True)
     probes = []
     while clock.now < 60:
-        clock.now += outage.next_probe_in_s()
+        clock.now = max(clock.now, outage.probe_at)
         outage.probe_sent()
         probes.append(clock.now)
-        assert outage.failed("clip", unreachable=True) == []
+        assert failed(outage, Sent(), unreachable=True) == []
     assert 4 <= len(probes) <= 9
     assert outage.lasts_s >= 60
-    outage.answered("clip")
+    outage.answered(Sent())
     assert not outage.going_on
     assert outage.lasts_s == 0
 
 
 def test_the_share_of_failures_needs_enough_clips_to_say_anything() -> None:
-    outage: Outage[str] = Outage(clock=Clock())
+    outage: Outage[Sent] = Outage(clock=Clock())
+    few = clips(4)
     for n in range(9):
-        outage.failed(f"clip{n % 4}", unreachable=False)
-    for n in range(15):
-        outage.answered(f"other{n}")
+        failed(outage, few[n % 4])
+    for _ in range(15):
+        outage.answered(Sent())
     assert outage.share_of_failures() == 0
-    outage.answered("one more")
+    outage.answered(Sent())
     assert outage.share_of_failures() == 4 / 20
-    for n in range(10):
-        outage.answered(f"more{n}")
+    for _ in range(10):
+        outage.answered(Sent())
     assert outage.share_of_failures() == 0, "four of thirty may be at fault themselves"
 
 
@@ -99,4 +187,15 @@ def test_later_is_said_only_while_something_in_flight_may_cost_nothing() -> None
     budget.settle(8, billed=True)
     assert budget.room(3) == "no"
     assert budget.room(2) == "yes"
-    assert Budget(0).room(1e9) == "yes"
+    assert Budget(None).room(1e9) == "yes"
+
+
+def test_nothing_is_waited_for_once_nothing_is_in_flight() -> None:
+    budget = Budget(1.0)
+    for price in (0.1, 0.2, 0.3):
+        budget.set_aside(price)
+    for price in (0.3, 0.1, 0.2):
+        assert budget.room(0.9) == "later"
+        budget.settle(price, billed=False)
+    assert budget.room(1.0) == "yes"
+    assert budget.room(1.1) == "no"

@@ -111,7 +111,7 @@ def pool_of(
     base_s: float = 0.001,
     max_s: float = 0.002,
     drain_s: float = 60,
-    budget: float = 0,
+    budget: float | None = None,
     outage_max_s: float = 60,
     adaptive: bool = False,
 ) -> Pool:

@@ -42,6 +42,18 @@ def test_a_limit_of_the_service_is_waited_out_however_often(kind: type[errors.At
     assert policy(max_attempts=1).pause_s(kind("x"), attempts) is not None
 
 
+@pytest.mark.parametrize("kind", subclasses(errors.LimitError))
+def test_a_limit_that_may_have_been_billed_is_tried_until_its_attempts_are_used_up(
+    kind: type[errors.AttemptError],
+) -> None:
+    assert policy(max_attempts=3).pause_s(kind("x", billed="maybe"), 2) is not None
+    assert policy(max_attempts=3).pause_s(kind("x", billed="maybe"), 3) is None
+
+
+def test_a_part_of_an_attempt_is_none() -> None:
+    assert policy(max_attempts=1).pause_s(errors.ServerFault("x"), 0.25) is not None
+
+
 @pytest.mark.parametrize(("attempts", "longest_s"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (10, 60.0), (99, 60.0)])
 def test_pauses_are_drawn_from_nothing_to_a_bound_that_doubles(attempts: int, longest_s: float) -> None:
     rules = policy(max_attempts=100)

@@ -1,0 +1,218 @@
+"""What the end of a request means for its clip, for the service and for the run: the one place that decides.
+
+Counts and asks the circuit breaker, the limiter and the retry rules; the pool carries the verdicts out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from pipeline.errors import (
+    AccountError,
+    AttemptError,
+    AttemptTimeout,
+    ConnectionFailed,
+    EmptyAnswer,
+    ItemError,
+    LimitError,
+    RepeatedStreamError,
+    ServerFault,
+    ServiceOut,
+    SettingsRefused,
+    StreamError,
+    UnconfirmedSilence,
+    is_of_the_file,
+)
+from pipeline.model import Answer
+from pipeline.pool.job import Job, Limits
+
+log = logging.getLogger(__name__)
+
+EMPTY_AT_FIRST = 4
+"""Empty answers, and nothing else, from the start: that is how refused settings look."""
+MOST_OF_A_FAULT = 0.75
+"""What part of an unbilled failure can be the service's doing; the rest uses up the clip's attempts, so that they
+end."""
+SAME_STREAM_ERRORS = 3
+"""A clip is given up as its own fault when the same error in its stream came so many times running …"""
+HEALTHY = 0.3
+"""… while fewer of the clips than this meet any fault."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The clip has its answer."""
+
+    answer: Answer
+
+
+class Again(msgspec.Struct, frozen=True):
+    """The clip is sent again after a pause."""
+
+    error: AttemptError
+    pause_s: float
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """The clip has no answer in this run."""
+
+    error: AttemptError
+
+
+class EndRun(msgspec.Struct, frozen=True):
+    """Nothing more is sent; the clip stays as it was."""
+
+    error: AttemptError
+
+
+Verdict = Done | Again | GiveUp | EndRun
+
+
+class Judge:
+    """Judges one run's requests.
+
+    An attempt of its clip is used up by each failed request that was or may have been billed, whatever the service
+    does by others. One that was not billed takes only a part while the service fails for others as well, and none in
+    an outage or where nothing could be reached. So no clip costs more than `retry.max_attempts` requests in a run.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self.answered = 0
+        """Answers that count."""
+        self.closed_until = 0.0
+        """Before this moment nothing is sent: the service's limits are met whoever asks."""
+        self._limits = limits
+        self._clock = clock
+        self._ended = self._empty = 0
+        """Requests that came to the service, and those that ended in an empty answer."""
+        self._refused_in_a_row = 0
+        self._refusing_since: float | None = None
+
+    def accepted(self, job: Job, ended: Answer | AttemptError) -> Answer | AttemptError:
+        """What a request counts for: a silence that the service did not round off counts when it comes again."""
+        if not isinstance(ended, Answer) or ended.is_certain or job.unconfirmed:
+            return ended
+        job.unconfirmed = True
+        return UnconfirmedSilence(
+            "the stream closed without words and without end_of_stream; the same once more is silence",
+            http_status=ended.http_status,
+            billed="maybe",
+            bytes_sent=ended.bytes_sent,
+            request_id=ended.request_id,
+        )
+
+    def judge(self, job: Job, ended: Answer | AttemptError, *, others: int, was_full: bool) -> Verdict:
+        """The type of the error decides. `others` are still in flight; `was_full`: no more could be sent lately."""
+        outage = self._limits.outage
+        if isinstance(ended, AttemptError) and is_of_the_file(ended):
+            return GiveUp(ended)  # it says nothing about the service
+        self._ended += 1
+        self._empty += isinstance(ended, EmptyAnswer)
+        match ended:
+            case Answer():
+                if outage.going_on:
+                    log.warning("the service answers again after %.0f s", outage.lasts_s)
+                self.answered += 1
+                self._service_works(job)
+                self._limits.capacity.answered(was_full=was_full)
+                return Done(ended)
+            case AccountError():
+                return EndRun(ended)
+            case SettingsRefused() if not self.answered:
+                return EndRun(ended)
+            case EmptyAnswer() if self._ended == self._empty == EMPTY_AT_FIRST and not self._limits.settings_answered:
+                return EndRun(
+                    SettingsRefused(
+                        f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
+                        "request settings; check service.json_config and service.model"
+                    )
+                )
+            case LimitError():
+                return self._limit(job, ended, others)
+            case ItemError():
+                self._service_works(job)
+                return GiveUp(ended)
+            case _:
+                return self._passing(job, ended)
+
+    def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
+        """When the run ends unless something is answered before; None where nothing is waited out."""
+        longest_s, moments = self._limits.outage_max_s, []
+        if self._limits.outage.since is not None:
+            moments.append(self._limits.outage.since + longest_s)
+        if self._refusing_since is not None:
+            # who is carried meanwhile may hold all the sessions there are
+            moments.append(self._refusing_since + longest_s + (drain_s if in_flight else 0.0))
+        return min(moments, default=None)
+
+    def service_out(self) -> ServiceOut:
+        """The error of a run whose time is up."""
+        if self._limits.outage.going_on:
+            return ServiceOut(_out_sentence("failed for everybody", self._limits.outage.lasts_s))
+        refusing_s = self._clock() - (self._refusing_since or 0.0)
+        return ServiceOut(_out_sentence("refused everybody for its limits", refusing_s))
+
+    def _service_works(self, job: Job) -> None:
+        self._limits.outage.answered(job)
+        self._refused_in_a_row, self._refusing_since = 0, None
+
+    def _limit(self, job: Job, error: LimitError, others: int) -> Verdict:
+        limits, now = self._limits, self._clock()
+        limits.outage.refused(job)
+        limits.capacity.refused(others)
+        self._refused_in_a_row += 1
+        if self._refusing_since is None:
+            self._refusing_since = now
+        # when not even as many as it carries are let in, somebody else holds the sessions: everybody waits, and longer
+        rounds = self._refused_in_a_row // (limits.capacity.now + 1)
+        billed = error.billed != "no"
+        job.attempts += billed
+        pause_s = limits.retry.pause_s(error, job.attempts if billed else rounds)
+        if pause_s is None:
+            return GiveUp(error)
+        if rounds or error.retry_after_s:
+            self.closed_until = max(self.closed_until, now + pause_s)
+        return Again(error, pause_s)
+
+    def _passing(self, job: Job, error: AttemptError) -> Verdict:
+        outage, billed = self._limits.outage, error.billed != "no"
+        unreachable = isinstance(error, ConnectionFailed | AttemptTimeout) and not (error.bytes_sent or billed)
+        if billed:
+            took = 1.0
+        elif unreachable or outage.going_on:
+            took = 0.0
+        else:
+            took = 1 - min(outage.share_of_failures(), MOST_OF_A_FAULT)
+        job.attempts += took
+        if not isinstance(error, UnconfirmedSilence):  # which the service's silence may be, or the recording's
+            was_out = outage.going_on
+            for other, given_back in outage.failed(job, unreachable=unreachable, took=0.0 if billed else took):
+                other.attempts -= given_back
+            if outage.going_on and not was_out:
+                log.warning(
+                    "the service fails for everybody (%s): one probe is sent now and then until it answers", error
+                )
+        own_fault = self._is_own_fault(job, error)
+        pause_s = self._limits.retry.pause_s(error, job.attempts)
+        if pause_s is None:
+            return GiveUp(RepeatedStreamError.of(error) if own_fault else error)
+        return Again(error, pause_s)
+
+    def _is_own_fault(self, job: Job, error: AttemptError) -> bool:
+        """Whether a clip drew the same error in the stream again and again, while the service did well by others."""
+        if not isinstance(error, StreamError | ServerFault) or error.http_status != 200:
+            job.same_errors = 0
+            return False
+        job.same_errors = job.same_errors + 1 if error.message == job.stream_error else 1
+        job.stream_error = error.message
+        healthy = self.answered and self._limits.outage.share_of_failures() < HEALTHY
+        return bool(healthy) and job.same_errors >= SAME_STREAM_ERRORS
+
+
+def _out_sentence(what: str, seconds: float) -> str:
+    return (
+        f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "
+        "run the same command again when it is back"
+    )
