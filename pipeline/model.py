@@ -110,6 +110,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     http_status: int = 200
     latency_s: float = 0.0
     bytes_sent: int = 0
+    is_certain: bool = True
+    """False: the stream closed cleanly without words and without end_of_stream; that is silence only when it happens
+    twice.
+    """
 
 
 class ClipResult(msgspec.Struct, frozen=True, kw_only=True):

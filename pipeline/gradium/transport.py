@@ -1,4 +1,4 @@
-"""The HTTP client and the streamed body: everything that is HTTP and not the protocol.
+"""The HTTP client: everything that is HTTP and not the protocol.
 
 httpx over aiohttp's connections, because httpx's default transport gives way with many requests in flight
 (quadratic pool assignment: 285 against 2,251 requests/s at 32 in flight, 64 KB bodies).
@@ -7,17 +7,12 @@ httpx over aiohttp's connections, because httpx's default transport gives way wi
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from pipeline.errors import AttemptError, AudioUnreadable
-from pipeline.model import Clip
-from pipeline.recording import fault, open_recording, same_file
-
-CHUNK_BYTES = 256 << 10
+from pipeline.gradium.connector import Connector
 
 
 def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:
@@ -34,7 +29,7 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
 
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+            connector=Connector(limit=0, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=trust_env,
         )
@@ -67,43 +62,3 @@ class _NoCookies(httpx.Cookies):
 
 
 _NO_COOKIES = _NoCookies()
-
-
-class ClipBody(httpx.AsyncByteStream):
-    """A clip as a request body, in chunks; its file is opened anew each time it is iterated.
-
-    Reads in the event loop: the file was hashed or written a moment ago, so its pages are in memory, and a thread per
-    chunk costs more than the copy.
-    """
-
-    def __init__(self, clip: Clip) -> None:
-        self.sent_bytes = 0
-        self.fault: AttemptError | None = None
-        """Why the file could not be sent; the HTTP library reports that as a broken connection."""
-        self._clip = clip
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        clip = self._clip
-        offset, left = clip.span_bytes or (0, clip.size_bytes)
-        try:
-            with open_recording(clip.path) as file:
-                if clip.prefix:
-                    yield clip.prefix
-                    self.sent_bytes += len(clip.prefix)
-                file.seek(offset)
-                while left:
-                    # asked each time: an answer to bytes that were exchanged on the way would be another file's
-                    if not same_file(file, clip.size_bytes, clip.mtime_ns):
-                        raise AudioUnreadable("the file changed after it was looked at; the next run does it anew")
-                    chunk = file.read(min(CHUNK_BYTES, left))
-                    if not chunk:
-                        raise AudioUnreadable("the file ends before its end")
-                    left -= len(chunk)
-                    yield chunk
-                    self.sent_bytes += len(chunk)
-        except AttemptError as error:
-            self.fault = error
-            raise OSError(error.message) from None
-        except OSError as error:
-            self.fault = fault(clip.path, error)
-            raise

@@ -45,6 +45,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "no_end_of_stream": {},
     "malformed_line": {},
     "invalid_utf8": {},
+    "open_end": {},
     "long_line": {"size_bytes": 3_000_000},
     "empty_200": {},
     "untidy_lines": {},
