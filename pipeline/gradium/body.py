@@ -42,8 +42,10 @@ class ClipBody(httpx.AsyncByteStream):
 
     def abandon(self) -> None:
         """Drops the connection unless the whole body went out: no rest of it is written in the background."""
-        if self.transport is not None and not self.is_sent:
-            self.transport.abort()
+        if self.is_sent or (transport := self.transport) is None:
+            return
+        if transport.get_write_buffer_size() or not transport.is_closing():  # what is closed cannot be aborted
+            transport.abort()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         clip = self._clip

@@ -74,13 +74,9 @@ class GradiumClient:
             error.request_id = _name(error.request_id, self._endpoint.key)
             raise
         except TimeoutError:
-            what = (
-                f"a byte for {self._idle_s:.4g} s"
-                if deadline.was_silent
-                else f"complete answer within {deadline_s:.4g} s"
-            )
+            what = f"not a byte for {self._idle_s:.4g} s" if deadline.was_silent else None
             raise AttemptTimeout(
-                f"no {what} for {clip.sent_s:.4g} s of audio",
+                what or f"no complete answer within {deadline_s:.4g} s for {clip.sent_s:.4g} s of audio",
                 billed="maybe" if body.sent_bytes else "no",
                 bytes_sent=body.sent_bytes,
             ) from None
@@ -134,6 +130,8 @@ class GradiumClient:
         """The answer, as soon as it is complete: at `end_of_stream`, or where the stream closes cleanly."""
         if response.headers.get("content-encoding", "identity") != "identity":
             raise StreamMalformed("the answer is compressed, which was not asked for", http_status=200, billed="maybe")
+        # what is not framed ends where the connection does, so a cut looks like an end
+        is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
         decoder = MessageDecoder()
         listener = Listener(self._settings.delay_s, lead_s=clip.lead_s)
         try:
@@ -143,13 +141,18 @@ class GradiumClient:
                 if listener.ended:
                     break
             else:
-                listener.hear(decoder.close())
+                with suppress(*() if is_framed else (StreamMalformed,)):  # half a line of a cut answer
+                    listener.hear(decoder.close())
         except StreamMalformed as error:
             error.http_status = 200
             raise listener.stamped(error) from None
         except BROKEN as error:
             raise listener.stamped(_broken(error, body, streaming=True)) from error
-        cut = _why_cut(body, clip, response, listener)
+        cut = None
+        if not body.is_sent:
+            cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {clip.body_bytes} bytes)"
+        elif not is_framed and not listener.ended:
+            cut = "the connection closed without end_of_stream"
         if cut is not None:
             raise listener.stamped(StreamCut(cut, http_status=200, billed="maybe"))
         words, flags = listener.words(duration_s=clip.duration_s, channel=clip.channel, clip=clip.clip)
@@ -171,16 +174,6 @@ class GradiumClient:
 
 def _name(text: str | None, key: str) -> str | None:
     return None if text is None else classify.presentable(text, key)[:MAX_NAME]
-
-
-def _why_cut(body: ClipBody, clip: Clip, response: httpx.Response, listener: Listener) -> str | None:
-    """Why an answer that ended without an error does not count; None where it does."""
-    if not body.is_sent:
-        return f"the answer ended before all of the audio was sent ({body.sent_bytes} of {clip.body_bytes} bytes)"
-    if not listener.ended and not {"content-length", "transfer-encoding"} & response.headers.keys():
-        # such a body ends where the connection does, so a cut looks like an end
-        return "the connection closed without end_of_stream"
-    return None
 
 
 async def _refusal(response: httpx.Response, chunks: AsyncIterator[bytes]) -> AttemptError:

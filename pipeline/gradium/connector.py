@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import select
-import weakref
+from collections.abc import Callable
 from contextvars import ContextVar
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
@@ -20,10 +19,6 @@ sending: ContextVar[ClipBody | None] = ContextVar("sending", default=None)
 class Connector(aiohttp.TCPConnector):
     """Takes a kept connection only if it is silent: what lies on it would be taken for the next recording's answer."""
 
-    def __init__(self, **options: object) -> None:
-        super().__init__(**options)  # type: ignore[arg-type]
-        self._used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
-
     async def connect(
         self,
         req: aiohttp.ClientRequest,
@@ -31,22 +26,61 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  the signature is the library's
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
-        # A new connection is not asked: a TLS server may send session tickets right after the handshake.
-        while connection.protocol in self._used and not _is_silent(connection):
+        while not _is_silent(connection):
             if connection.transport is not None:
                 connection.transport.abort()
             connection.close()
             connection = await super().connect(req, traces, timeout)
-        if connection.protocol is not None:
-            self._used.add(connection.protocol)
+        if (protocol := connection.protocol) is not None:
+            receiver = protocol.data_received
+            if not isinstance(receiver, _Receiver):
+                receiver = _Receiver(receiver)
+                protocol.data_received = receiver  # type: ignore[method-assign]
+            receiver.begin()
+            connection.add_callback(receiver.end)
         if (body := sending.get()) is not None:
             body.transport = connection.transport
         return connection
 
 
+class _Receiver:
+    """Stands before the parser of one connection.
+
+    Gives it an answer's head by itself: where something wrong follows an answer in one packet, the parser drops all
+    that it found in that packet. And knows whether something came while there was no request.
+    """
+
+    def __init__(self, feed: Callable[[bytes], None]) -> None:
+        self.is_disturbed = False
+        self._feed = feed
+        self._is_idle = False
+        self._is_head_due = False
+
+    def begin(self) -> None:
+        self._is_idle, self._is_head_due = False, True
+
+    def end(self) -> None:
+        self._is_idle = True
+
+    def __call__(self, data: bytes) -> None:
+        if self._is_idle and data:  # without data it only goes on with what it was given
+            self.is_disturbed = True
+        if self._is_head_due and (end := data.find(b"\r\n\r\n")) >= 0:
+            self._is_head_due = False
+            self._feed(data[: end + 4])
+            data = data[end + 4 :]
+            if not data:
+                return
+        self._feed(data)
+
+
 def _is_silent(connection: Connection) -> bool:
     protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None or protocol.should_close or transport.is_closing():
+    if protocol is None or transport is None:
+        return False
+    if not isinstance(receiver := protocol.data_received, _Receiver):
+        return True  # a new one is not asked: a TLS server may send session tickets right after the handshake
+    if receiver.is_disturbed or protocol.should_close or transport.is_closing():
         return False
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
