@@ -27,6 +27,8 @@ STEP = b'{"type":"step","vad":[]}\n'
 END = b'{"type":"end_of_stream"}\n'
 STRAY = b"HTTP/1.1 200 OK\r\nContent-Length: 58\r\n\r\n" + b'{"type":"text","text":"stray","start_s":1}\n' + END[:15]
 GARBAGE = b"\x00\xffgarbage\r\n\r\n"
+PATIENCE_S = 20
+"""After that the peer goes on by itself, and the test fails."""
 SMALL_BUFFER = 1 << 14
 
 
@@ -196,7 +198,8 @@ class HostilePeer:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         with connection:
-            while (request := _Request.read(connection)) is not None:
+            connection.settimeout(PATIENCE_S)
+            while (request := Request.read(connection)) is not None:
                 with self._lock:
                     exchange = next(self._plan, Exchange())
                     seen = Seen(number, request.length)
@@ -204,12 +207,14 @@ class HostilePeer:
                 try:
                     if not _play(connection, request, exchange, seen, self.decided):
                         return
-                except OSError:
-                    seen.gone = True
+                except OSError as error:
+                    seen.gone = not isinstance(error, TimeoutError)
                     return
 
 
-class _Request:
+class Request:
+    """A request whose head has been read, and what came of its body with it."""
+
     def __init__(self, length: int, begun: bytes) -> None:
         self.length = length
         self.begun = begun
@@ -230,9 +235,14 @@ class _Request:
         length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
         return cls(length, begun)
 
+    def read_body(self, connection: socket.socket) -> None:
+        left = self.length - len(self.begun)
+        while left and (piece := connection.recv(min(left, 1 << 16))):
+            left -= len(piece)
+
 
 def _play(
-    connection: socket.socket, request: _Request, exchange: Exchange, seen: Seen, decided: threading.Event
+    connection: socket.socket, request: Request, exchange: Exchange, seen: Seen, decided: threading.Event
 ) -> bool:
     """Returns whether the connection serves on."""
     seen.read_bytes = len(request.begun)
@@ -253,7 +263,7 @@ def _play(
     if exchange.is_reusable:
         return True
     if exchange.start != "after":
-        decided.wait()  # what is read now is what was on its way when the client had decided
+        decided.wait(PATIENCE_S)  # what is read now is what was on its way when the client had decided
     while piece := connection.recv(1 << 16):
         seen.read_bytes += len(piece)
     seen.gone = True
