@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import aiohttp
 import httpx
 import msgspec
 
@@ -21,18 +20,12 @@ from pipeline.gradium.connector import sending
 from pipeline.gradium.deadline import Deadline
 from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
+from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.gradium.words import Listener
 from pipeline.model import Answer, Clip, Endpoint
 
-# UnicodeError: a status line or header that is no text ends in the libraries' own decoding
-BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
-"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
 MAX_NAME = 200
 """More of a request id or model name is not kept."""
-MAX_REFUSAL_BYTES = 64 << 10
-"""More of a refusal than this is never read; a proxy's error page is smaller."""
-REFUSAL_S = 2.0
-"""A refusal that is still being sent after that is judged by what came of it."""
 MAX_REST_BYTES = 64 << 10
 REST_S = 0.25
 """As much, and so long, is read behind a complete answer, so that its connection can be used again."""
@@ -94,7 +87,8 @@ class GradiumClient:
                 )
             # what is decided already is no longer subject to the deadline
             if answer is None:
-                raise await _refusal(response, chunks)
+                refusal = await read_refusal(chunks)
+                raise classify.refused(response.status_code, response.headers, refusal.decode("utf-8", "replace"))
             await _read_rest(chunks)
             return answer
         finally:
@@ -174,18 +168,6 @@ class GradiumClient:
 
 def _name(text: str | None, key: str) -> str | None:
     return None if text is None else classify.presentable(text, key)[:MAX_NAME]
-
-
-async def _refusal(response: httpx.Response, chunks: AsyncIterator[bytes]) -> AttemptError:
-    body = b""
-    # whatever ends it, it is a refusal all the same: judged by what came of it
-    with suppress(TimeoutError, *BROKEN):
-        async with asyncio.timeout(REFUSAL_S):
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > MAX_REFUSAL_BYTES:
-                    break
-    return classify.refused(response.status_code, response.headers, body.decode("utf-8", "replace"))
 
 
 async def _read_rest(chunks: AsyncIterator[bytes]) -> None:

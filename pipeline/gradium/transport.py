@@ -6,13 +6,24 @@ httpx over aiohttp's connections, because httpx's default transport gives way wi
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from pipeline.gradium.connector import Connector
+
+# UnicodeError: a status line or header that is no text ends in the libraries' own decoding
+BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
+"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
+MAX_REFUSAL_BYTES = 64 << 10
+"""More of a refusal than this is never read; a proxy's error page is smaller."""
+REFUSAL_S = 2.0
+"""A refusal that is still being sent after that is judged by what came of it."""
 
 
 def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:
@@ -42,6 +53,18 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
         # an answer is read as it is, never inflated: what is bounded is what was sent
         headers={"accept-encoding": "identity", "user-agent": "gradium-batch"},
     )
+
+
+async def read_refusal(chunks: AsyncIterator[bytes]) -> bytes:
+    """The body of an answer that is not 200: whatever ends it, it is that refusal all the same."""
+    body = b""
+    with suppress(TimeoutError, *BROKEN):
+        async with asyncio.timeout(REFUSAL_S):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > MAX_REFUSAL_BYTES:
+                    break
+    return body
 
 
 class _Client(httpx.AsyncClient):

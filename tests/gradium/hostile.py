@@ -26,6 +26,7 @@ READY = b'{"type":"ready","request_id":"r-1","model_name":"m","delay_in_frames":
 STEP = b'{"type":"step","vad":[]}\n'
 END = b'{"type":"end_of_stream"}\n'
 STRAY = b"HTTP/1.1 200 OK\r\nContent-Length: 58\r\n\r\n" + b'{"type":"text","text":"stray","start_s":1}\n' + END[:15]
+REFUSAL = b"Concurrency limit exceeded: 3 active sessions\nand no more"
 GARBAGE = b"\x00\xffgarbage\r\n\r\n"
 PATIENCE_S = 20
 """After that the peer goes on by itself, and the test fails."""
@@ -65,6 +66,8 @@ class Exchange:
     lines: tuple[str, ...] = ("ready", "text", "end_text", "end")
     ending: Ending = "clean"
     one_write: bool = True
+    refuses: bool = False
+    """Says 429 and no lines."""
 
     @property
     def is_whole(self) -> bool:
@@ -90,6 +93,10 @@ class Right:
 
 def right(exchange: Exchange) -> Right:
     """What the client has to make of it, read line by line from the rules and not from the client."""
+    if exchange.refuses:
+        # a body that nobody reads any more may break the connection before the refusal is heard
+        broken = () if exchange.start == "after" else (errors.ConnectionFailed,)
+        return Right(errors=(errors.ConcurrencyLimit, *broken), billed=None if broken else "no")
     words: list[str] = []
     replaced, said, ended = False, False, False
     for at, line in enumerate(exchange.lines):
@@ -279,8 +286,8 @@ def _read(connection: socket.socket, wanted: int, seen: Seen) -> None:
 
 
 def _answer(exchange: Exchange) -> bytes:
-    body = b"".join(LINES[line] for line in exchange.lines)
-    head = [b"HTTP/1.1 200 OK", b"Content-Type: application/x-ndjson"]
+    body = REFUSAL if exchange.refuses else b"".join(LINES[line] for line in exchange.lines)
+    head = [b"HTTP/1.1 429 No" if exchange.refuses else b"HTTP/1.1 200 OK", b"Content-Type: application/x-ndjson"]
     if not exchange.keep_alive:
         head.append(b"Connection: close")
     if exchange.framing == "chunked":

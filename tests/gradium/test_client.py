@@ -462,10 +462,39 @@ def test_a_200_with_nothing_in_it_is_no_silence(clip: Clip, body: bytes) -> None
         assert isinstance(failure(peer.url, clip), errors.EmptyAnswer)
 
 
-@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00" * 99])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"HTTP/1.1",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"\x00" * 99,
+        b"HTTP/1.1 200 \xff\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\xed\xa0\x80\r\n\r\n",
+    ],
+)
 def test_what_is_no_http_is_a_failed_connection(clip: Clip, reply: bytes) -> None:
     with Scripted(reply) as peer:
-        assert isinstance(failure(peer.url, clip), errors.ConnectionFailed)
+        error = failure(peer.url, clip)
+    assert isinstance(error, errors.ConnectionFailed)
+    error.message.encode()
+
+
+@pytest.mark.parametrize("said_before", [READY, b'{"type":"step"}\n', READY + b'{"type":"step"}\n'])
+def test_a_stream_without_words_that_does_not_say_it_ended_is_no_certain_silence(
+    clip: Clip, said_before: bytes
+) -> None:
+    for end, is_certain in ((b"", False), (END, True)):
+        with Scripted(answer(said_before + end, headers=NDJSON)) as peer:
+            (found,) = ask(peer.url, clip)
+        assert (found.words, found.flags, found.is_certain) == ((), ("no_words",), is_certain)
+
+
+def test_words_need_no_end_of_stream_to_be_certain(clip: Clip) -> None:
+    with Scripted(answer(READY + WORD, headers=NDJSON)) as peer:
+        (found,) = ask(peer.url, clip)
+    assert (said(found), found.is_certain) == ([("one", 1.0, 1.5)], True)
 
 
 def test_a_refusal_that_breaks_off_is_still_that_refusal(clip: Clip) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline import errors
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
 from pipeline.gradium import client as client_module
+from pipeline.gradium import transport
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
@@ -47,6 +48,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 def short_rest() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client_module, "REST_S", 0.02)
+        patch.setattr(transport, "REFUSAL_S", 0.02)
         yield
 
 
@@ -124,6 +126,7 @@ exchanges = st.builds(
     lines=good_lines | some_lines | closed_lines,
     ending=st.sampled_from(["clean", "stray", "garbage", "fin", "reset", "open"]),
     one_write=st.booleans(),
+    refuses=st.sampled_from([False] * 9 + [True]),
 ).map(lambda exchange: replace(exchange, ending="open") if _is_stray_body(exchange) else exchange)
 
 
@@ -148,6 +151,15 @@ def test_a_complete_answer_counts_however_it_ends_once_the_whole_body_went_out(
     clips: Clips, framing: str, ending: str, start: str
 ) -> None:
     exchange = Exchange(framing=framing, ending=ending, start=start)  # type: ignore[arg-type]
+    if not _is_stray_body(exchange):
+        check(exchange, clips)
+
+
+@pytest.mark.parametrize("start", ["before", "half", "after"])
+@pytest.mark.parametrize("ending", ["clean", "stray", "garbage", "fin", "reset", "open"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "unframed"])
+def test_a_refusal_is_that_refusal_however_it_ends(clips: Clips, framing: str, ending: str, start: str) -> None:
+    exchange = Exchange(framing=framing, ending=ending, start=start, refuses=True)  # type: ignore[arg-type]
     if not _is_stray_body(exchange):
         check(exchange, clips)
 
