@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
-import aiohttp
 import httpx
 import msgspec
 
 from pipeline.errors import EndpointUnreachable, KeyRefused
 from pipeline.gradium import classify, wire
+from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.model import Endpoint
 
 TRIES = 3
@@ -34,10 +34,11 @@ async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Cre
         try:
             status, body = await _get(http, url, endpoint.key)
             break
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+        except BROKEN as error:
             if attempt == TRIES:
+                said = classify.presentable(str(error) or type(error).__name__, endpoint.key)
                 raise EndpointUnreachable(
-                    f"nothing answers at {parts.scheme}://{parts.netloc} ({str(error) or type(error).__name__}); "
+                    f"nothing answers at {parts.scheme}://{parts.netloc} ({said}); "
                     "check service.url and the network, then run the same command again"
                 ) from None
             await asyncio.sleep(PAUSE_S * 2**attempt)
@@ -54,6 +55,8 @@ async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Cre
 
 async def _get(http: httpx.AsyncClient, url: str, key: str) -> tuple[int, bytes]:
     async with asyncio.timeout(PATIENCE_S), http.stream("GET", url, headers={wire.KEY_HEADER: key}) as response:
+        if response.status_code != 200:
+            return response.status_code, await read_refusal(response.aiter_raw())
         body = b""
         async for chunk in response.aiter_raw():
             body += chunk

@@ -38,6 +38,8 @@ from pipeline.gradium import wire
 MAX_MESSAGE = 2_000
 """As much of the service's words is kept."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Python's stand-in for a byte that is no text: in headers and paths. No file or database takes it."""
 _DOCUMENTED = re.compile(r"^\s*error from server (\d{1,9}):\s*(.*)", re.DOTALL)
 
 # Read from the top: the first rule whose pattern is found in the reason decides.
@@ -106,12 +108,13 @@ def refused(status: int, headers: Mapping[str, str], body: str) -> AttemptError:
     )
 
 
-def in_stream(message: str, code: int | str | None) -> AttemptError:
-    """The error of an `error` message inside the stream."""
+def in_stream(message: str, code: int | str | None, *, after_words: bool = False) -> AttemptError:
+    """The error of an `error` message inside the stream; `after_words` where a word had been said before it."""
     documented = _DOCUMENTED.match(message)
     number = int(documented[1]) if documented else _as_number(code)
     kind = _by_reason(documented[2] if documented else message, number) or StreamError
-    billed: Literal["no", "maybe"] = "no" if issubclass(kind, LimitError | AccountError) else "maybe"
+    is_refusal = issubclass(kind, LimitError | AccountError) and not after_words
+    billed: Literal["no", "maybe"] = "no" if is_refusal else "maybe"
     return kind(message or "an error without a message", http_status=200, code=number, billed=billed)
 
 
@@ -129,8 +132,8 @@ def transport(error: Exception, *, bytes_sent: int, streaming: bool) -> AttemptE
 
 
 def presentable(text: str, key: str) -> str:
-    """What may be shown and stored of a text from outside: without the API key, in bounded length."""
-    return text.replace(key, "[API key]")[:MAX_MESSAGE]
+    """What may be shown and stored of a text from outside: without the API key, in bounded length, and encodable."""
+    return _SURROGATE.sub("\ufffd", text.replace(key, "[API key]")[:MAX_MESSAGE])
 
 
 def _by_reason(reason: str, code: int | None) -> type[AttemptError] | None:

@@ -6,29 +6,29 @@ Opens the clip's file and one HTTP request; keeps no state between calls. Whethe
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import NoReturn
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
-import aiohttp
 import httpx
 import msgspec
 
 from pipeline.config.settings import TimeoutSettings
 from pipeline.errors import AttemptError, AttemptTimeout, StreamCut, StreamMalformed
 from pipeline.gradium import classify, wire
+from pipeline.gradium.body import ClipBody
+from pipeline.gradium.connector import sending
+from pipeline.gradium.deadline import Deadline
 from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
-from pipeline.gradium.transport import ClipBody
+from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.gradium.words import Listener
 from pipeline.model import Answer, Clip, Endpoint
 
-# UnicodeError: a status line or header that is no text ends in the libraries' own decoding
-BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
-"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
 MAX_NAME = 200
 """More of a request id or model name is not kept."""
-MAX_REFUSAL_BYTES = 64 << 10
-"""More of a refusal than this is never read; a proxy's error page is smaller."""
+MAX_REST_BYTES = 64 << 10
+REST_S = 0.25
+"""As much, and so long, is read behind a complete answer, so that its connection can be used again."""
 
 
 class GradiumClient:
@@ -47,18 +47,19 @@ class GradiumClient:
         self._timeouts = timeouts
         # what is the same for all requests is made once: httpx takes longer to merge it than to send a small file
         self._headers = [*http.headers.raw, (wire.KEY_HEADER.encode(), endpoint.key.encode())]
-        self._extensions = {"timeout": http.timeout.as_dict()}
+        # silence is counted by the deadline: the library's own timer may fire before what arrived is read
+        self._extensions = {"timeout": {**http.timeout.as_dict(), "read": None}}
+        self._idle_s = http.timeout.read
         self._urls: dict[str | None, httpx.URL] = {}
         """By language."""
 
     async def transcribe(self, clip: Clip) -> Answer:
         """Sends the clip once. Raises a subclass of AttemptError when there is no answer that counts."""
-        body = ClipBody(clip)
         deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * clip.sent_s
-        started = time.monotonic()
+        deadline = Deadline(deadline_s, self._idle_s)
+        body = ClipBody(clip, when_sent=deadline.heard)
         try:
-            async with asyncio.timeout(deadline_s):
-                answer = await self._exchange(clip, body)
+            return await self._exchange(clip, body, deadline)
         except AttemptError as error:
             error.bytes_sent = body.sent_bytes
             error.message = classify.presentable(error.message, self._endpoint.key)
@@ -66,26 +67,42 @@ class GradiumClient:
             error.request_id = _name(error.request_id, self._endpoint.key)
             raise
         except TimeoutError:
+            what = f"not a byte for {self._idle_s:.4g} s" if deadline.was_silent else None
             raise AttemptTimeout(
-                f"no complete answer within {deadline_s:.4g} s for {clip.sent_s:.4g} s of audio",
+                what or f"no complete answer within {deadline_s:.4g} s for {clip.sent_s:.4g} s of audio",
                 billed="maybe" if body.sent_bytes else "no",
                 bytes_sent=body.sent_bytes,
             ) from None
-        return msgspec.structs.replace(answer, latency_s=time.monotonic() - started, bytes_sent=body.sent_bytes)
 
-    async def _exchange(self, clip: Clip, body: ClipBody) -> Answer:
+    async def _exchange(self, clip: Clip, body: ClipBody, deadline: Deadline) -> Answer:
+        response: httpx.Response | None = None
+        token = sending.set(body)
         try:
-            response = await self._http.send(self._request(clip, body), stream=True)
-        except BROKEN as error:
-            _raise_broken(error, body, streaming=False)
-        try:
-            if response.status_code != 200:
-                raise await _refusal(response)
-            return await self._listen(clip, response)
-        except BROKEN as error:
-            _raise_broken(error, body, streaming=True)
+            async with deadline:
+                response = await self._send(clip, body)
+                deadline.heard()
+                chunks = response.aiter_raw()
+                answer = (
+                    await self._listen(clip, body, response, chunks, deadline) if response.status_code == 200 else None
+                )
+            # what is decided already is no longer subject to the deadline
+            if answer is None:
+                refusal = await read_refusal(chunks)
+                raise classify.refused(response.status_code, response.headers, refusal.decode("utf-8", "replace"))
+            await _read_rest(chunks)
+            return answer
         finally:
-            await response.aclose()
+            sending.reset(token)
+            body.abandon()
+            if response is not None:
+                with suppress(*BROKEN):
+                    await response.aclose()
+
+    async def _send(self, clip: Clip, body: ClipBody) -> httpx.Response:
+        try:
+            return await self._http.send(self._request(clip, body), stream=True)
+        except BROKEN as error:
+            raise _broken(error, body, streaming=False) from error
 
     def _request(self, clip: Clip, body: ClipBody) -> httpx.Request:
         language = clip.utterance.language
@@ -101,25 +118,40 @@ class GradiumClient:
             extensions=self._extensions,
         )
 
-    async def _listen(self, clip: Clip, response: httpx.Response) -> Answer:
+    async def _listen(
+        self, clip: Clip, body: ClipBody, response: httpx.Response, chunks: AsyncIterator[bytes], deadline: Deadline
+    ) -> Answer:
+        """The answer, as soon as it is complete: at `end_of_stream`, or where the stream closes cleanly."""
         if response.headers.get("content-encoding", "identity") != "identity":
             raise StreamMalformed("the answer is compressed, which was not asked for", http_status=200, billed="maybe")
+        # what is not framed ends where the connection does, so a cut looks like an end
+        is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
         decoder = MessageDecoder()
         listener = Listener(self._settings.delay_s, lead_s=clip.lead_s)
         try:
-            async for chunk in response.aiter_raw():
+            async for chunk in chunks:
+                deadline.heard()
                 listener.hear(decoder.feed(chunk))
-            listener.hear(decoder.close())
+                if listener.ended:
+                    break
+            else:
+                with suppress(*() if is_framed else (StreamMalformed,)):  # half a line of a cut answer
+                    listener.hear(decoder.close())
         except StreamMalformed as error:
             error.http_status = 200
             raise listener.stamped(error) from None
-        framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-        if not framed and not listener.ended:
-            # such a body ends where the connection does, so a cut looks like an end
-            raise listener.stamped(
-                StreamCut("the connection closed without end_of_stream", http_status=200, billed="maybe")
-            )
+        except BROKEN as error:
+            raise listener.stamped(_broken(error, body, streaming=True)) from error
+        cut = None
+        if not body.is_sent:
+            cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {clip.body_bytes} bytes)"
+        elif not is_framed and not listener.ended:
+            cut = "the connection closed without end_of_stream"
+        if cut is not None:
+            raise listener.stamped(StreamCut(cut, http_status=200, billed="maybe"))
         words, flags = listener.words(duration_s=clip.duration_s, channel=clip.channel, clip=clip.clip)
+        if decoder.replaced:
+            flags = (*flags, "replaced_characters")
         key = self._endpoint.key
         if any(key in word.text for word in words):  # a service that repeats the key must not get it into a file
             words = tuple(msgspec.structs.replace(word, text=classify.presentable(word.text, key)) for word in words)
@@ -128,6 +160,9 @@ class GradiumClient:
             flags=flags,
             request_id=_name(listener.request_id, key),
             model=_name(listener.model, key),
+            latency_s=deadline.elapsed_s,
+            bytes_sent=body.sent_bytes,
+            is_certain=listener.ended or bool(words),
         )
 
 
@@ -135,19 +170,16 @@ def _name(text: str | None, key: str) -> str | None:
     return None if text is None else classify.presentable(text, key)[:MAX_NAME]
 
 
-async def _refusal(response: httpx.Response) -> AttemptError:
-    body = b""
-    try:
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > MAX_REFUSAL_BYTES:
-                break
-    except BROKEN:
-        pass  # it is a refusal all the same: judged by what came of it
-    return classify.refused(response.status_code, response.headers, body.decode("utf-8", "replace"))
+async def _read_rest(chunks: AsyncIterator[bytes]) -> None:
+    """Reads what follows a complete answer, within bounds; a connection with more on it is closed afterwards."""
+    left = MAX_REST_BYTES
+    with suppress(TimeoutError, *BROKEN):
+        async with asyncio.timeout(REST_S):
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    break
 
 
-def _raise_broken(error: Exception, body: ClipBody, *, streaming: bool) -> NoReturn:
-    if body.fault is not None:
-        raise body.fault from None
-    raise classify.transport(error, bytes_sent=body.sent_bytes, streaming=streaming) from error
+def _broken(error: Exception, body: ClipBody, *, streaming: bool) -> AttemptError:
+    return body.fault or classify.transport(error, bytes_sent=body.sent_bytes, streaming=streaming)

@@ -5,6 +5,7 @@ Pure: no I/O. Every way in which a stream can be no NDJSON of the protocol ends 
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
 """A 300 s answer with telemetry is under 2 MB."""
 
+REPLACEMENT = "\ufffd"
 BOM = b"\xef\xbb\xbf"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not what was expected: wrong, no UTF-8, nested too deeply."""
@@ -28,6 +30,13 @@ class _Kind(msgspec.Struct):
 
 _message: msgspec.json.Decoder[wire.AnyMessage] = msgspec.json.Decoder(wire.AnyMessage)
 _kind = msgspec.json.Decoder(_Kind)
+_end = re.compile(rb'\s*\{\s*"type"\s*:\s*"end_of_stream"\s*\}')
+"""It ends the stream at its brace: whether a newline or anything else comes after it does not matter."""
+_MAX_END_BYTES = 100
+_escape = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+"""Any escape; in its group half of a surrogate pair without the other half, which is no character."""
 _known_types = frozenset(struct.__struct_config__.tag for struct in typing.get_args(wire.AnyMessage))
 
 
@@ -42,6 +51,8 @@ class MessageDecoder:
         self._pending_bytes = 0
         self._total_bytes = 0
         self._started = False
+        self.replaced = False
+        """A `text` held what is no character; U+FFFD stands there now."""
 
     def feed(self, chunk: bytes) -> Iterator[wire.AnyMessage]:
         """Messages whose line ends in `chunk`. Raises StreamMalformed."""
@@ -57,6 +68,9 @@ class MessageDecoder:
             self._pending.append(tail)
             self._pending_bytes += len(tail)
             _check_length(self._pending_bytes)
+            if self._pending_bytes < _MAX_END_BYTES and _end.match(self._without_bom(b"".join(self._pending))):
+                self._pending, self._pending_bytes = [], 0
+                yield wire.EndOfStream()
 
     def close(self) -> Iterator[wire.AnyMessage]:
         """The message of a last line without its newline. Call it only when the stream ended cleanly."""
@@ -65,9 +79,8 @@ class MessageDecoder:
         yield from self._decode(block)
 
     def _decode(self, block: bytes) -> Iterator[wire.AnyMessage]:
-        if not self._started and block:
-            self._started = True
-            block = block.removeprefix(BOM)
+        block = self._without_bom(block)
+        self._started |= bool(block)
         try:
             messages = _message.decode_lines(block) if len(block) <= MAX_LINE_BYTES else None
         except UNREADABLE:
@@ -79,8 +92,36 @@ class MessageDecoder:
         # A blank line, a type we do not know, or a broken line: only a line by itself can tell.
         for line in block.split(b"\n"):
             _check_length(len(line))
-            if (message := _decode_line(line)) is not None:
+            if (message := self._decode_line(line)) is not None:
                 yield message
+
+    def _without_bom(self, block: bytes) -> bytes:
+        return block if self._started else block.removeprefix(BOM)
+
+    def _decode_line(self, line: bytes) -> wire.AnyMessage | None:
+        line = line.strip()
+        if not line:
+            return None
+        try:
+            return _message.decode(line)
+        except UNREADABLE as error:
+            if _is_unknown(line):
+                return None
+            if _end.match(line):
+                return wire.EndOfStream()
+            return self._decode_repaired(line, error)
+
+    def _decode_repaired(self, line: bytes, error: Exception) -> wire.AnyMessage | None:
+        repaired = _repaired(line)
+        try:
+            message = _message.decode(repaired)
+        except UNREADABLE:
+            if _is_unknown(repaired):
+                return None
+            shown = line[:200].decode("utf-8", "replace")
+            raise StreamMalformed(f"not a message of the protocol: {error}: {shown}", billed="maybe") from None
+        self.replaced |= isinstance(message, wire.Text) and REPLACEMENT in message.text
+        return message
 
 
 def _check_length(line_bytes: int) -> None:
@@ -88,18 +129,15 @@ def _check_length(line_bytes: int) -> None:
         raise StreamMalformed(f"a line of the answer is longer than {MAX_LINE_BYTES >> 20} MB", billed="maybe")
 
 
-def _decode_line(line: bytes) -> wire.AnyMessage | None:
-    line = line.strip()
-    if not line:
-        return None
+def _repaired(line: bytes) -> bytes:
+    """The line with U+FFFD where a string holds what is no character: bytes that are no UTF-8, half a pair."""
+    text = line.decode("utf-8", "replace").encode()
+    return _escape.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
+
+
+def _is_unknown(line: bytes) -> bool:
+    """A message of a type that is not in the protocol yet."""
     try:
-        return _message.decode(line)
-    except UNREADABLE as error:
-        try:
-            kind: str | None = _kind.decode(line).type
-        except UNREADABLE:
-            kind = None
-        if kind is None or kind in _known_types:
-            shown = line[:200].decode("utf-8", "replace")
-            raise StreamMalformed(f"not a message of the protocol: {error}: {shown}", billed="maybe") from None
-        return None
+        return _kind.decode(line).type not in _known_types
+    except UNREADABLE:
+        return False

@@ -1,4 +1,4 @@
-"""The HTTP client and the streamed body: everything that is HTTP and not the protocol.
+"""The HTTP client: everything that is HTTP and not the protocol.
 
 httpx over aiohttp's connections, because httpx's default transport gives way with many requests in flight
 (quadratic pool assignment: 285 against 2,251 requests/s at 32 in flight, 64 KB bodies).
@@ -6,18 +6,24 @@ httpx over aiohttp's connections, because httpx's default transport gives way wi
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from pipeline.errors import AttemptError, AudioUnreadable
-from pipeline.model import Clip
-from pipeline.recording import fault, open_recording, same_file
+from pipeline.gradium.connector import Connector
 
-CHUNK_BYTES = 256 << 10
+# UnicodeError: a status line or header that is no text ends in the libraries' own decoding
+BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
+"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
+MAX_REFUSAL_BYTES = 64 << 10
+"""More of a refusal than this is never read; a proxy's error page is smaller."""
+REFUSAL_S = 2.0
+"""A refusal that is still being sent after that is judged by what came of it."""
 
 
 def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:
@@ -34,7 +40,7 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
 
     def session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=tls),
+            connector=Connector(limit=0, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=trust_env,
         )
@@ -47,6 +53,18 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
         # an answer is read as it is, never inflated: what is bounded is what was sent
         headers={"accept-encoding": "identity", "user-agent": "gradium-batch"},
     )
+
+
+async def read_refusal(chunks: AsyncIterator[bytes]) -> bytes:
+    """The body of an answer that is not 200: whatever ends it, it is that refusal all the same."""
+    body = b""
+    with suppress(TimeoutError, *BROKEN):
+        async with asyncio.timeout(REFUSAL_S):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > MAX_REFUSAL_BYTES:
+                    break
+    return body
 
 
 class _Client(httpx.AsyncClient):
@@ -67,43 +85,3 @@ class _NoCookies(httpx.Cookies):
 
 
 _NO_COOKIES = _NoCookies()
-
-
-class ClipBody(httpx.AsyncByteStream):
-    """A clip as a request body, in chunks; its file is opened anew each time it is iterated.
-
-    Reads in the event loop: the file was hashed or written a moment ago, so its pages are in memory, and a thread per
-    chunk costs more than the copy.
-    """
-
-    def __init__(self, clip: Clip) -> None:
-        self.sent_bytes = 0
-        self.fault: AttemptError | None = None
-        """Why the file could not be sent; the HTTP library reports that as a broken connection."""
-        self._clip = clip
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        clip = self._clip
-        offset, left = clip.span_bytes or (0, clip.size_bytes)
-        try:
-            with open_recording(clip.path) as file:
-                if clip.prefix:
-                    yield clip.prefix
-                    self.sent_bytes += len(clip.prefix)
-                file.seek(offset)
-                while left:
-                    # asked each time: an answer to bytes that were exchanged on the way would be another file's
-                    if not same_file(file, clip.size_bytes, clip.mtime_ns):
-                        raise AudioUnreadable("the file changed after it was looked at; the next run does it anew")
-                    chunk = file.read(min(CHUNK_BYTES, left))
-                    if not chunk:
-                        raise AudioUnreadable("the file ends before its end")
-                    left -= len(chunk)
-                    yield chunk
-                    self.sent_bytes += len(chunk)
-        except AttemptError as error:
-            self.fault = error
-            raise OSError(error.message) from None
-        except OSError as error:
-            self.fault = fault(clip.path, error)
-            raise

@@ -39,7 +39,12 @@ class Listener:
         """Stream to the place of its last text that has no end yet."""
 
     def hear(self, messages: Iterable[wire.AnyMessage]) -> None:
-        """Takes the next messages. Raises the classified error of an `error` message: nothing after it counts."""
+        """Takes the next messages, up to `end_of_stream`: nothing after it counts.
+
+        Raises the classified error of an `error` message.
+        """
+        if self.ended:
+            return
         for message in messages:
             self._heard_anything = True
             match message:
@@ -53,8 +58,9 @@ class Listener:
                     self._hear_ready(message)
                 case wire.EndOfStream():
                     self.ended = True
+                    return
                 case wire.Error():
-                    raise self.stamped(in_stream(message.message, message.code))
+                    raise self.stamped(in_stream(message.message, message.code, after_words=bool(self._texts)))
 
     def stamped(self, error: AttemptError) -> AttemptError:
         """The error with this stream's request id."""

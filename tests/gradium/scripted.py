@@ -32,10 +32,11 @@ def answer(body: bytes, *, status: int = 200, headers: dict[str, str] | None = N
 class Scripted:
     """Takes one connection after another; each gets the next reply, then the last one again, and is closed.
 
-    A reply of None stays silent until the client has gone.
+    A reply of None stays silent until the client has gone; with `open_end` none is closed before that.
     """
 
-    def __init__(self, *replies: bytes | None) -> None:
+    def __init__(self, *replies: bytes | None, open_end: bool = False) -> None:
+        self._open_end = open_end
         self.requests: list[Request] = []
         self._replies = list(replies)
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -70,7 +71,7 @@ class Scripted:
             head = "\n".join(lines)
             length = next((line[15:] for line in lines if line.lower().startswith("content-length:")), "0")
             self.requests.append(Request(head, stream.read(int(length))))
-            if reply is None:
-                stream.read()
-            else:
+            if reply is not None:
                 connection.sendall(reply)
+            if reply is None or self._open_end:
+                stream.read()

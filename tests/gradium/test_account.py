@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
-from pipeline.gradium import account, wire
+from pipeline.gradium import account, transport, wire
 from pipeline.gradium.account import fetch_credits
 from pipeline.gradium.key import read_key
 from pipeline.gradium.transport import http_client
@@ -125,6 +125,23 @@ def test_a_refusal_that_repeats_the_key_does_not_show_it(status: int) -> None:
         with pytest.raises(KeyRefused) as caught:
             credits_at(peer.url)
         assert str(caught.value) == "the key [API key] is unknown"
+
+
+def test_a_refused_key_is_refused_however_its_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "REFUSAL_S", 0.05)
+    whole = answer(b"no such key" + b"." * 10, status=401)
+    for peer in (Scripted(whole[:-10]), Scripted(whole[:-10], open_end=True)):
+        with peer, pytest.raises(KeyRefused, match=r"^no such key$"):
+            credits_at(peer.url)
+        assert len(peer.requests) == 1
+
+
+def test_an_address_that_answers_no_text_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "PAUSE_S", 0.001)
+    with Scripted(b"HTTP/1.1 200 \xff\r\nContent-Length: 0\r\n\r\n") as peer:
+        with pytest.raises(EndpointUnreachable) as caught:
+            credits_at(peer.url)
+        str(caught.value).encode()
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,17 @@ def test_an_exchange_that_broke_before_a_byte_was_sent_costs_nothing() -> None:
     assert classify.transport(httpx.ConnectError("refused"), bytes_sent=0, streaming=False).billed == "no"
 
 
+@pytest.mark.parametrize("message", ["Concurrency limit exceeded", "API key is revoked or expired"])
+def test_a_limit_that_is_told_after_words_may_have_been_billed(message: str) -> None:
+    assert classify.in_stream(message, None).billed == "no"
+    assert classify.in_stream(message, None, after_words=True).billed == "maybe"
+
+
+def test_presentable_text_can_be_written_to_any_file() -> None:
+    said = classify.presentable(b"caf\xe9 \xf0".decode("utf-8", "surrogateescape") + " \ud83d \U0001f600", "gd_secret")
+    assert said == "caf\ufffd \ufffd \ufffd \U0001f600"
+
+
 def test_presentable_text_holds_no_key_and_has_bounds() -> None:
     said = classify.presentable("the key gd_secret is unknown. " + "x" * 5000, "gd_secret")
     assert said.startswith("the key [API key] is unknown.")

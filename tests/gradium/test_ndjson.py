@@ -186,8 +186,8 @@ def test_new_fields_of_known_types_are_passed_over() -> None:
         b'{"type":"text","text":"huge","start_s":' + b"9" * 5000 + b"}",
         b'{"type":"text","text":"a","start_s":NaN}',
         b'{"type":"text","text":"a","start_s":1,"stream_id":99999999999}',
-        b'{"type":"text","text":"\\ud800","start_s":1}',
-        b'{"type":"text","text":"\xff\xfe","start_s":1}',
+        b'{"type":"text","text":"\xff\xfe","start_s":\xff}',
+        b'{"type":"text","text":"a","start_s":1}\\ud800',
         b'{"type":"step","vad":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"type":"news","vad":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"type":"text","text":"a","start_s":1} {"type":',
@@ -198,6 +198,69 @@ def test_a_line_that_is_no_message_spoils_the_answer(line: bytes) -> None:
         decoded([written([READY]), line + b"\n", written([HOLA])])
     assert caught.value.billed == "maybe"
     assert len(caught.value.message) < 600
+
+
+@pytest.mark.parametrize(
+    ("written_as", "read_as"),
+    [
+        (rb"a\ud83db", "a\ufffdb"),
+        (rb"\ud83d", "\ufffd"),  # a pair over two messages is two halves
+        (rb"\ude00", "\ufffd"),
+        (rb"\uDE00\uD83D", "\ufffd\ufffd"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (rb"\ud83d\u0041", "\ufffdA"),
+        (rb"\\ud83d\ud83d", "\\ud83d\ufffd"),  # the first is a backslash and letters
+        (rb"\\\ud83d\n", "\\\ufffd\n"),
+        (b"caf\xe9", "caf\ufffd"),
+        (b"a\xf0\x9f\x98", "a\ufffd"),
+        (b"\xff" + rb"\ud83d", "\ufffd\ufffd"),
+    ],
+)
+def test_what_is_no_character_costs_itself_and_no_more(written_as: bytes, read_as: str) -> None:
+    decoder = MessageDecoder()
+    stream = written([READY]) + b'{"type":"text","text":"' + written_as + b'","start_s":1}\n' + written([END])
+    assert list(decoder.feed(stream))[1:] == [wire.Text(read_as, 1.0), wire.EndText(2.5, 0)]
+    assert decoder.replaced
+
+
+@pytest.mark.parametrize(
+    "line", [rb'{"type":"text","text":"\ud83d\ude00\\ud83d","start_s":1}', written([HOLA]).strip()]
+)
+def test_what_is_a_character_stays(line: bytes) -> None:
+    decoder = MessageDecoder()
+    (found,) = decoder.feed(line + b"\n")
+    assert isinstance(found, wire.Text)
+    assert found.text == json.loads(line)["text"]
+    assert not decoder.replaced
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (rb'{"type":"error","message":"a\udc00"}', wire.Error(message="a\ufffd")),
+        (b'{"type":"error","message":"a\xff"}', wire.Error(message="a\ufffd")),
+        (rb'{"type":"ready","request_id":"\udc00"}', wire.Ready(request_id="\ufffd")),
+        (rb'{"type":"text","text":"a","start_s":1,"speaker":"\udc00"}', wire.Text("a", 1.0)),
+    ],
+)
+def test_what_is_no_character_elsewhere_flags_nothing(line: bytes, message: wire.AnyMessage) -> None:
+    decoder = MessageDecoder()
+    assert list(decoder.feed(line + b"\n")) == [message]
+    assert not decoder.replaced
+
+
+def test_an_unknown_type_that_is_no_text_is_passed_over() -> None:
+    assert decoded([rb'{"type":"\udc00","x":1}' + b"\n" + b'{"type":"x\xff"}\n']) == []
+
+
+@pytest.mark.parametrize("end", [b'{"type":"end_of_stream"}', b' { "type" : "end_of_stream" } '])
+@pytest.mark.parametrize("after", [b"", b"garbage", b"{", b"\xff", b"\r\n", b"\ngarbage\n"])
+def test_the_end_of_the_stream_is_heard_at_its_brace(end: bytes, after: bytes) -> None:
+    assert heard([written([HOLA]), end + after]).ended
+    assert heard([written([HOLA]) + end + after]).ended
+    assert heard([written([HOLA]), end, after]).ended
+    decoder = MessageDecoder()
+    assert list(decoder.feed(ndjson.BOM + end)) == [wire.EndOfStream()]
 
 
 def test_an_error_before_a_broken_line_is_heard_even_in_the_same_chunk() -> None:

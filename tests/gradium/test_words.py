@@ -189,3 +189,19 @@ def test_an_error_message_ends_the_stream(error: Error, kind: type[Exception]) -
         listener.hear(stream)
     assert caught.value.request_id == "r-7"  # type: ignore[attr-defined]
     assert not listener.ended
+
+
+def test_nothing_after_the_end_of_the_stream_is_heard() -> None:
+    listener = listened(Text("one", 1.0), EndText(1.5), EndOfStream(), Text("two", 2.0), Error(message="lost"))
+    listener.hear([Text("three", 3.0), Error(message="lost")])
+    found, odd = listener.words(duration_s=300, channel=0, clip=0)
+    assert (times(list(found)), odd) == ([("one", 1.0, 1.5)], ())
+
+
+def test_a_limit_after_words_may_have_been_billed() -> None:
+    limit = Error(message="Concurrency limit exceeded")
+    with pytest.raises(ConcurrencyLimit) as early:
+        listened(Step(), limit)
+    with pytest.raises(ConcurrencyLimit) as late:
+        listened(Text("one", 1.0), limit)
+    assert (early.value.billed, late.value.billed) == ("no", "maybe")

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -45,6 +46,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "no_end_of_stream": {},
     "malformed_line": {},
     "invalid_utf8": {},
+    "open_end": {},
     "long_line": {"size_bytes": 3_000_000},
     "empty_200": {},
     "untidy_lines": {},
@@ -258,6 +260,20 @@ def test_malformed_line(faulty: Client) -> None:
 def test_invalid_utf8(faulty: Client) -> None:
     with pytest.raises(UnicodeDecodeError):
         faulty.post(body("invalid_utf8")).content.decode()
+
+
+def test_open_end(faulty: Client) -> None:
+    url = urlsplit(faulty.server.url)
+    with socket.create_connection((url.hostname, url.port)) as peer:
+        sent = body("open_end")
+        head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: a\r\nx-api-key: {faulty.server.key}\r\n"
+        peer.sendall(f"{head}Content-Length: {len(sent)}\r\n\r\n".encode() + sent)
+        said = b""
+        while b"end_of_stream" not in said:
+            said += peer.recv(1 << 16)
+        peer.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            peer.recv(1)
 
 
 def test_long_line(faulty: Client) -> None:

@@ -36,6 +36,7 @@ KINDS: dict[str, type[Fault]] = {
         writing.MalformedLine,
         writing.InvalidUtf8,
         writing.LongLine,
+        writing.OpenEnd,
         writing.Empty200,
         writing.UntidyLines,
         writing.OddChunks,

@@ -9,6 +9,8 @@ from pipeline.server.faults.fault import Fault, Line, check
 
 BOM = b"\xef\xbb\xbf"
 PIECE_BYTES = 1 << 20
+TEXT_HEAD = b'{"type":"text"'
+FOR_EVER_S = 1e6
 
 
 def broken(lines: list[bytes], line: bytes) -> Script:
@@ -25,10 +27,16 @@ class MalformedLine(Fault, tag="malformed_line", frozen=True, kw_only=True):
 
 
 class InvalidUtf8(Fault, tag="invalid_utf8", frozen=True, kw_only=True):
-    """One line in mid-stream is no UTF-8."""
+    """One word in mid-stream ends in a byte that is no UTF-8; an answer without words is as it was."""
+
+    honest = True  # but for that character
 
     def script(self, lines: list[bytes]) -> Script:
-        return broken(lines, b'{"type":"text","text":"\xff\xfe\xc3","start_s":1.0}\n')
+        texts = [at for at, line in enumerate(lines) if line.startswith(TEXT_HEAD)]
+        spoilt = list(lines)
+        for at in texts[len(texts) // 2 :][:1]:
+            spoilt[at] = lines[at].replace(b'","start_s"', b'\xff","start_s"')
+        return Script(chunks=spoilt)
 
 
 class LongLine(Fault, tag="long_line", frozen=True, kw_only=True):
@@ -54,6 +62,15 @@ class LongLine(Fault, tag="long_line", frozen=True, kw_only=True):
             left -= PIECE_BYTES
         yield tail
         yield from lines[1:]
+
+
+class OpenEnd(Fault, tag="open_end", frozen=True, kw_only=True):
+    """The whole stream up to `end_of_stream`, and then the body does not end."""
+
+    honest = True
+
+    def script(self, lines: list[bytes]) -> Script:
+        return Script(chunks=[b"".join(lines), b"\n"], pause_s=FOR_EVER_S)
 
 
 class Empty200(Fault, tag="empty_200", frozen=True, kw_only=True):

@@ -1,0 +1,87 @@
+"""Connections for requests: a used one only when nothing lies on it, and each body is told which one it goes out on."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from contextvars import ContextVar
+
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+
+from pipeline.gradium.body import ClipBody
+
+sending: ContextVar[ClipBody | None] = ContextVar("sending", default=None)
+"""The body of the request that the current task sends."""
+
+
+class Connector(aiohttp.TCPConnector):
+    """Takes a kept connection only if it is silent: what lies on it would be taken for the next recording's answer."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  the signature is the library's
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        while not _is_silent(connection):
+            if connection.transport is not None:
+                connection.transport.abort()
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        if (protocol := connection.protocol) is not None:
+            receiver = protocol.data_received
+            if not isinstance(receiver, _Receiver):
+                receiver = _Receiver(receiver)
+                protocol.data_received = receiver  # type: ignore[method-assign]
+            receiver.begin()
+            connection.add_callback(receiver.end)
+        if (body := sending.get()) is not None:
+            body.transport = connection.transport
+        return connection
+
+
+class _Receiver:
+    """Stands before the parser of one connection.
+
+    Gives it an answer's head by itself: where something wrong follows an answer in one packet, the parser drops all
+    that it found in that packet. And knows whether something came while there was no request.
+    """
+
+    def __init__(self, feed: Callable[[bytes], None]) -> None:
+        self.is_disturbed = False
+        self._feed = feed
+        self._is_idle = False
+        self._is_head_due = False
+
+    def begin(self) -> None:
+        self._is_idle, self._is_head_due = False, True
+
+    def end(self) -> None:
+        self._is_idle = True
+
+    def __call__(self, data: bytes) -> None:
+        if self._is_idle and data:  # without data it only goes on with what it was given
+            self.is_disturbed = True
+        if self._is_head_due and (end := data.find(b"\r\n\r\n")) >= 0:
+            self._is_head_due = False
+            self._feed(data[: end + 4])
+            data = data[end + 4 :]
+            if not data:
+                return
+        self._feed(data)
+
+
+def _is_silent(connection: Connection) -> bool:
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None:
+        return False
+    if not isinstance(receiver := protocol.data_received, _Receiver):
+        return True  # a new one is not asked: a TLS server may send session tickets right after the handshake
+    if receiver.is_disturbed or protocol.should_close or transport.is_closing():
+        return False
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return not poll.poll(0)  # bytes, an end or an error

@@ -1,0 +1,78 @@
+"""How long one exchange may take, counted so that a process that stood still does not blame the service.
+
+One timer an exchange; the HTTP library's own read timeout is switched off for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+LATE_S = 0.5
+"""A timer that fires later than that says that this process was stopped, not that the service was slow."""
+GRACE_S = 1.0
+"""So long the loop then has to read what arrived in the meantime."""
+
+
+class Deadline:
+    """Raises TimeoutError around a block, as `asyncio.timeout` does: after `total_s`, or after `idle_s` of silence.
+
+    Silence counts from the first call of `heard`.
+    """
+
+    def __init__(self, total_s: float, idle_s: float | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._end = self._started + total_s
+        self._idle_s = idle_s
+        self._heard_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timeout = asyncio.timeout(None)
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._loop.time() - self._started
+
+    @property
+    def was_silent(self) -> bool:
+        """It was the silence that was too long, not the whole."""
+        return self._due() < self._end
+
+    def heard(self) -> None:
+        """The service said something, or it is its turn to."""
+        first, self._heard_at = self._heard_at is None, self._loop.time()
+        if first and self._timer is not None:
+            self._set_timer(self._due())
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._set_timer(self._due())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def _due(self) -> float:
+        if self._heard_at is None or self._idle_s is None:
+            return self._end
+        return min(self._end, self._heard_at + self._idle_s)
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._fire, when)
+
+    def _fire(self, when: float) -> None:
+        now, due = self._loop.time(), self._due()
+        if now < due:  # something was heard since the timer was set
+            self._set_timer(due)
+        elif now - when > LATE_S:
+            self._set_timer(now + GRACE_S)
+        else:
+            self._timeout.reschedule(now)
