@@ -11,17 +11,17 @@ from typing import Any
 
 from tests.batch import COMMAND, environment
 from tests.nights.night import NEVER_ENDS_S, Ended, Night, configured
-from tests.nights.service import KEY, Books, Service
+from tests.nights.service import Service
 from tests.nights.world import World
 
 
 def by_command(night: Night, world: World, service: Service) -> Ended:
     """Does the night. Where files cannot be read this command could read them: leave that move out."""
-    service.books = books = Books(night.faults)
+    books = service.books(night.faults)
     before = _summary(world.out)
     process = subprocess.Popen(
         [*COMMAND, "run", *_arguments(night, world, service)],
-        env=environment() | {"GRADIUM_API_KEY": KEY},
+        env=environment() | {"GRADIUM_API_KEY": books.key},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -42,9 +42,10 @@ def errors(case: Case) -> Iterator[str]:
         if problem.kept is not None and problem.kept != (id_ in case.now.rows):
             yield f"{id_} is in the errors with kept={problem.kept}, while its transcript is there or not: {problem}"
         if problem.run_id != case.run_id:
-            was = case.before.errors.get(id_)
-            if id_ not in case.before.open.failed and (was is None or was.error != problem.error):
-                yield f"{id_} is in the errors of {problem.run_id}, which the night before did not say: {problem}"
+            # it may have been gone meanwhile, and is back as it was when it failed
+            known = (id_, problem.error, problem.run_id) in case.before.failures
+            if not known and id_ not in case.before.open.failed:
+                yield f"{id_} is in the errors of {problem.run_id}, which no night said: {problem}"
             continue
         expected = EXPECTED.get(one.state) or drawn.get(one.identity or Identity("", "", ""), set())
         if one.state == "unreadable" and one.identity is not None:
@@ -64,7 +65,7 @@ def settled(case: Case) -> Iterator[str]:
         stands = standing(one, case.now)
         if stands == "left":
             yield f"{one.id} is {one.state} and neither done nor failed; it has {row and row.identity}"
-        if stands == "failed" and row is not None and one.identity is not None and row.identity == one.identity:
+        if stands == "failed" and one.state == "sound" and row is not None and row.identity == one.identity:
             yield f"{one.id} is in the errors and has the transcript it wants: {case.now.errors[one.id]}"
         if row is None or stands != "done":
             continue

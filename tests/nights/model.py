@@ -23,6 +23,8 @@ class Memory:
         self.rows: dict[str, Row] = {}
         self.errors: dict[str, Problem] = {}
         """As the last night that had the id in its manifest told them."""
+        self.failures: set[tuple[str, str, str]] = set()
+        """All that were ever told: (id, error, run_id)."""
         self.attempts = 0
         self.answered: set[Identity] = set()
         """Everything the service ever answered completely."""
@@ -50,16 +52,17 @@ class Memory:
             problem = output.errors.get(one.id)
             if problem is not None and ended.figures and problem.run_id == ended.figures["run_id"]:
                 self.failed_for[one.id] = one.identity
+        if ended.figures is None:
+            return  # it did not begin
         self.rows, self.attempts = output.rows, len(output.attempts)
         for row in self.rows.values():
             if row.identity is not None:
                 self.configs.setdefault(row.identity[1:], row.config_hash)
-        if ended.figures is None:  # it did not begin
-            return
         for one in wanted:
             self.by_path[one.id], self.seen_by[one.id] = one.by_path, night.manifest
             self.errors.pop(one.id, None)
         self.errors |= output.errors
+        self.failures |= {(one.id, one.error, one.run_id) for one in output.errors.values()}
         self.gone[night.manifest] = {one.id for one in wanted if one.state == "gone"}
         self.listed[night.manifest] = {one.id for one in wanted}
         self.open.close(night, wanted)

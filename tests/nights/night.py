@@ -25,7 +25,7 @@ from pipeline.exits import ExitStatus, status_of
 from pipeline.model import Endpoint
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, run
-from tests.nights.service import KEY, Asked, Books, Faults, Service
+from tests.nights.service import Asked, Books, Faults, Service
 from tests.nights.world import World
 
 NEVER_ENDS_S = 10.0
@@ -89,17 +89,17 @@ def configured(service: Service, language: str, temp: float | None) -> dict[str,
 
 def in_process(night: Night, world: World, service: Service) -> Ended:
     """Does the night here, or where it is to be killed in a child."""
-    service.books = books = Books(night.faults)
+    books = service.books(night.faults)
     if night.kill is not None:
-        return _killed(night.kill, lambda: _whole(night, world, service), service, world.out)
-    exit_status, figures, said = _whole(night, world, service)
+        return _killed(night.kill, lambda: _whole(night, world, service, books.key), books, world.out)
+    exit_status, figures, said = _whole(night, world, service, books.key)
     return Ended(exit_status, figures, said, books.asked)
 
 
 Told = tuple[int, dict[str, Any] | None, str]
 
 
-def _whole(night: Night, world: World, service: Service) -> Told:
+def _whole(night: Night, world: World, service: Service, key: str) -> Told:
     manifest = str(world.manifest(night.manifest))
     given = configured(service, world.language, world.temp)
     if night.budget is not None:
@@ -111,7 +111,7 @@ def _whole(night: Night, world: World, service: Service) -> Told:
 
     @contextlib.asynccontextmanager
     async def endpoint(_: Settings) -> AsyncIterator[Endpoint]:
-        yield Endpoint(url=service.url, key=KEY)
+        yield Endpoint(url=service.url, key=key)
 
     async def bounded() -> Any:
         async with asyncio.timeout(NEVER_ENDS_S):
@@ -150,7 +150,7 @@ def _unreadable(paths: set[str]) -> Iterator[None]:
         yield
 
 
-def _killed(kill: Kill, whole: Callable[[], Told], service: Service, out: Path) -> Ended:
+def _killed(kill: Kill, whole: Callable[[], Told], books: Books, out: Path) -> Ended:
     """Does the night in a child that is killed; it may come to its end before."""
     told = out.with_name("told.json")
     told.unlink(missing_ok=True)
@@ -159,7 +159,7 @@ def _killed(kill: Kill, whole: Callable[[], Told], service: Service, out: Path) 
     if pid == 0:
         _child(kill, whole, told)
     if kill.request is not None:
-        service.books.kill = kill.request, pid
+        books.kill = kill.request, pid
     until = time.monotonic() + kill.after_s
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() > until:
@@ -167,13 +167,12 @@ def _killed(kill: Kill, whole: Callable[[], Told], service: Service, out: Path) 
             os.waitpid(pid, 0)
             break
         time.sleep(0.001)
-    asked = service.books.asked
     if not told.exists():
-        return Ended(None, None, "killed", asked)
+        return Ended(None, None, "killed", books.asked)
     exit_status, figures, said = json.loads(told.read_text())
     if exit_status is None:
         raise AssertionError(said)
-    return Ended(exit_status, figures, said, asked)
+    return Ended(exit_status, figures, said, books.asked)
 
 
 def _child(kill: Kill, whole: Callable[[], Told], told: Path) -> NoReturn:

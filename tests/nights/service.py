@@ -20,7 +20,6 @@ from urllib.parse import parse_qs, urlsplit
 from pipeline.gradium import wire
 from tests.nights.recordings import HEADER, RATE, name_of
 
-KEY = "gd_nights"
 TOO_MANY = "error from server 1008: Concurrency limit exceeded: 2 active sessions"
 FAULTS = (
     "refused",
@@ -86,7 +85,8 @@ class Faults:
 class Books:
     """What one night asked for."""
 
-    faults: Faults = field(default_factory=Faults)
+    key: str
+    faults: Faults
     asked: list[Asked] = field(default_factory=list)
     kill: tuple[int, int] | None = None
     """(request number, process): that process is killed when that request has come in."""
@@ -99,10 +99,10 @@ class Books:
 
 
 class Service:
-    """The running server; `books` is set anew for each night."""
+    """The running server. Each night has a key of its own: what a killed one still sends is not the next one's."""
 
     def __init__(self) -> None:
-        self.books = Books()
+        self._books: dict[str, Books] = {}
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
@@ -110,6 +110,12 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}{wire.PATH}"
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+
+    def books(self, faults: Faults) -> Books:
+        """New books, for one night."""
+        books = Books(f"gd_night_{len(self._books)}", faults)
+        self._books[books.key] = books
+        return books
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
@@ -139,9 +145,9 @@ class Service:
         """One request; returns whether another may come on this connection."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         line, *fields = head.split("\r\n")
-        length = next((int(one[15:]) for one in fields if one.lower().startswith("content-length:")), 0)
-        body = await reader.readexactly(length)
-        target, books = line.split(" ")[1], self.books
+        headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in fields)}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        target, books = line.split(" ")[1], self._books[headers[wire.KEY_HEADER]]
         if target.startswith(wire.CREDITS_PATH):
             writer.write(_balance(books.account))
         elif not await self._answer(_identity_of(target, body), body, books, writer):
