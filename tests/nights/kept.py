@@ -30,10 +30,12 @@ def lost(case: Case) -> Iterator[str]:
             continue
         if id_ not in movable:
             yield f"the transcript of {id_} is gone"
-        elif not new[row.identity]:
+            continue
+        # after a kill it may have had another answer by then
+        taken = next((one for one in (row.identity, *before.open.answers[id_]) if new[one]), None)
+        if taken is None:
             yield f"the transcript of {id_} is gone, and no new row has its audio and settings"
-        else:
-            new[row.identity] -= 1
+        new[taken] -= 1
 
 
 def moved(case: Case) -> Iterator[str]:

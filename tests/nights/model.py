@@ -50,7 +50,8 @@ class Memory:
             return
         for one in wanted:
             problem = output.errors.get(one.id)
-            if problem is not None and ended.figures and problem.run_id == ended.figures["run_id"]:
+            now = problem is not None and ended.figures and problem.run_id == ended.figures["run_id"]
+            if now or one.id in self.open.failed:
                 self.failed_for[one.id] = one.identity
         if ended.figures is None:
             return  # it did not begin

@@ -53,7 +53,7 @@ def exits(case: Case) -> Iterator[str]:
             if kind in ("ok", "refused", "open_end"):
                 yield f"exit 1, and the service did well: {case.ended.said}"
         case 2:
-            known = {identity[1:] for identity in case.before.answered}
+            known = case.before.configs
             if kind != "empty" or any(one.identity is not None and one.identity[1:] in known for one in case.wanted):
                 yield f"exit 2 with {kind}, though these settings were answered before: {case.ended.said}"
         case _:
@@ -71,7 +71,7 @@ def newly_gone(case: Case) -> tuple[bool, bool]:
     ids = {one.id for one in case.wanted}
     gone = {one.id for one in case.wanted if one.state == "gone"} - case.before.gone.get(case.night.manifest, set())
     known = case.before.listed.get(case.night.manifest, set())
-    vanished = {id_ for id_ in known - ids if id_ in case.now.rows}
+    vanished = known - ids
     kept = {id_ for id_ in gone if id_ in case.before.rows}
     sure = len(kept) >= MANY and len(kept) >= SHARE * len(ids)
     return sure, len(gone) >= SHARE * max(1, len(ids)) or len(vanished) >= SHARE * max(1, len(known))
