@@ -1,0 +1,84 @@
+"""What errors.* say: each row without a transcript for its newest content, for its own reason, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.nights.case import Case
+from tests.nights.model import standing
+from tests.nights.service import Identity
+
+EXPECTED = {
+    "broken": {"AudioUnreadable", "AudioUnsupported", "AudioEmpty", "AudioTruncated"},
+    "truncated": {"AudioTruncated"},
+    "gone": {"AudioMissing"},
+    "unreadable": {"AudioUnavailable", "AudioUnreadable"},
+}
+DRAWN = {
+    "refused": {"AudioRefused"},
+    "unavailable": {"ServerFault"},
+    "internal": {"ServerFault"},
+    "cut": {"StreamCut"},
+    "malformed": {"StreamMalformed"},
+    "empty": {"EmptyAnswer"},
+    "reset": {"ConnectionFailed", "StreamCut"},
+    "stream_error": {"StreamError", "RepeatedStreamError"},
+}
+REFUSED = {"AudioRefused", "RepeatedStreamError"}
+
+
+def errors(case: Case) -> Iterator[str]:
+    """The errors are rows of the manifest that have no transcript, or none for their newest content; each for its own
+    reason."""
+    wanted = {one.id: one for one in case.wanted}
+    drawn: dict[Identity, set[str]] = {}
+    for asked in case.ended.asked:
+        drawn.setdefault(asked.identity, set()).update(DRAWN.get(asked.end, ()))
+    for id_, problem in case.now.errors.items():
+        one = wanted.get(id_)
+        if one is None:
+            yield f"{id_} is in the errors and not in the manifest"
+            continue
+        if problem.kept is not None and problem.kept != (id_ in case.now.rows):
+            yield f"{id_} is in the errors with kept={problem.kept}, while its transcript is there or not: {problem}"
+        if problem.run_id != case.run_id:
+            # it may have been gone meanwhile, and is back as it was when it failed
+            known = (id_, problem.error, problem.run_id) in case.before.failures
+            if not known and id_ not in case.before.open.failed:
+                yield f"{id_} is in the errors of {problem.run_id}, which no night said: {problem}"
+            continue
+        expected = EXPECTED.get(one.state) or drawn.get(one.identity or Identity("", "", ""), set())
+        if one.state == "unreadable":  # it may be known from before what is in it
+            expected = expected.union(*EXPECTED.values(), drawn.get(one.identity or Identity("", "", ""), set()))
+        if problem.error not in expected:
+            yield f"{id_} is {one.state} and failed as {problem.error}, expected {sorted(expected)}"
+        if one.state == "gone" and id_ in case.now.rows:
+            yield f"{id_} is gone, its transcript is there: that is done, not failed"
+        if problem.error in REFUSED and problem.retryable:
+            yield f"{id_} was refused, and is called retryable"
+
+
+def settled(case: Case) -> Iterator[str]:
+    """After a whole night each row is done or failed, and no row with a transcript for its newest content failed."""
+    for one in case.wanted:
+        row = case.now.rows.get(one.id)
+        stands = standing(one, case.now)
+        if stands == "left":
+            yield f"{one.id} is {one.state} and neither done nor failed; it has {row and row.identity}"
+        if stands == "failed" and one.state == "sound" and row is not None and row.identity == one.identity:
+            yield f"{one.id} is in the errors and has the transcript it wants: {case.now.errors[one.id]}"
+        if row is None or stands != "done":
+            continue
+        if (row.reference or None, row.metadata) != (one.reference, one.metadata):
+            yield f"{one.id} says {row.reference!r}, {row.metadata}, the manifest {one.reference!r}, {one.metadata}"
+        if one.state == "sound" and not row.audio.endswith(one.path):
+            yield f"{one.id} names {row.audio}, the manifest {one.path}"
+        if one.state == "broken" or one.state == "truncated":
+            yield f"{one.id} is {one.state} and called done"
+    if case.night.calm:
+        for one in case.wanted:
+            problem = case.now.errors.get(one.id)
+            if one.state == "sound" and problem is not None:
+                refused = case.before.failed_for.get(one.id) == one.identity or one.id in case.before.open.failed
+                if not (problem.error in REFUSED and problem.run_id != case.run_id and refused):
+                    yield f"nothing was wrong this night and {one.id} failed: {problem}"

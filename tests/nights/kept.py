@@ -1,0 +1,99 @@
+"""What was paid for: no row is lost or doubled, each text is its row's own, and nothing is answered twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.nights.case import USAGE, Case
+
+
+def untouched(case: Case) -> Iterator[str]:
+    """A night that was refused before it began changes nothing, and is refused only where there is nothing to do."""
+    if case.wanted and any(one.state != "gone" for one in case.wanted):
+        yield f"refused with {case.ended.exit} ({case.ended.said}), though there are recordings"
+    if case.ended.exit != USAGE:
+        yield f"a manifest that cannot be read ended with {case.ended.exit}"
+    if case.ended.asked:
+        yield "a night that was refused sent something"
+    if not case.before.open.manifests and case.now.rows != case.before.rows:
+        yield "a night that was refused changed the output"
+
+
+def lost(case: Case) -> Iterator[str]:
+    """A row goes only where a new one of the same audio and settings took its place."""
+    before, now = case.before, case.now.rows
+    new = Counter(row.identity for id_, row in now.items() if id_ not in before.rows)
+    movable = before.movable(case.night, case.wanted)
+    for id_, row in before.rows.items():
+        if id_ in now or id_ in before.open.moved:
+            continue
+        if id_ not in movable:
+            yield f"the transcript of {id_} is gone"
+            continue
+        # after a kill it may have had another answer by then
+        taken = next((one for one in (row.identity, *before.open.answers[id_]) if new[one]), None)
+        if taken is None:
+            yield f"the transcript of {id_} is gone, and no new row has its audio and settings"
+        new[taken] -= 1
+
+
+def moved(case: Case) -> Iterator[str]:
+    """A renamed recording leaves no row under its old name."""
+    before, now = case.before, case.now.rows
+    if before.open.manifests or not case.ended.figures:
+        return
+    wanted = {one.id: one for one in case.wanted}
+    new = Counter(
+        row.identity
+        for id_, row in now.items()
+        if id_ not in before.rows and id_ not in before.errors and wanted[id_].by_path
+    )
+    movable = [id_ for id_ in before.movable(case.night, case.wanted) if case.before.rows[id_].identity in new]
+    for identity in {before.rows[id_].identity for id_ in movable}:
+        had = [id_ for id_ in movable if before.rows[id_].identity == identity]
+        kept = [id_ for id_ in had if id_ in now]
+        if len(kept) > max(0, len(had) - new[identity]):
+            yield f"a recording was renamed, and {kept} still have their rows"
+
+
+def texts(case: Case) -> Iterator[str]:
+    """Each text was answered for the row's own content and settings, and replaces another only where it is newer."""
+    before = case.before
+    answered = before.answered | {one.identity for one in case.ended.asked if one.answered}
+    wanted = {one.id: one.identity for one in case.wanted}
+    configs, hashes = dict(before.configs), dict[str, tuple[str, str]]()
+    for id_, row in case.now.rows.items():
+        if row.identity is None or row.identity not in answered:
+            yield f"the text of {id_} was never answered: {row.identity}"
+            continue
+        if row.language != row.identity.language:
+            yield f"the row of {id_} says {row.language}, its text {row.identity.language}"
+        if not row.audio_hash.startswith(row.identity.content):
+            yield f"the row of {id_} has another audio than its text: {row}"
+        if configs.setdefault(row.identity[1:], row.config_hash) != row.config_hash:
+            yield f"the row of {id_} has the hash of other settings than its text: {row}"
+        if hashes.setdefault(row.config_hash, row.identity[1:]) != row.identity[1:]:
+            yield f"one hash of settings stands for {hashes[row.config_hash]} and {row.identity[1:]}"
+        old = before.rows.get(id_)
+        if old is not None and old.identity == row.identity:
+            continue
+        if row.identity != wanted.get(id_) and row.identity not in before.open.answers[id_]:
+            yield f"{id_} wants {wanted.get(id_)} and got {row.identity}, before {old and old.identity}"
+
+
+def paid(case: Case) -> Iterator[str]:
+    """Nothing is answered twice, but what a kill may have lost or the user asked for again."""
+    now = Counter(one.identity for one in case.ended.asked if one.answered)
+    wanted = Counter(one.identity for one in case.wanted if one.identity is not None)
+    for identity, times in now.items():
+        allowed = 0 if case.before.held(identity) else 1
+        if case.asked_again:
+            allowed = max(allowed, wanted[identity])
+        if times > allowed:
+            yield f"{identity} was answered {times} times, {allowed} allowed"
+    for one in case.ended.asked:
+        if one.identity not in wanted:
+            yield f"{one.identity} was sent, and no row wants it"
+    if case.night.limit is not None and len({one.identity for one in case.ended.asked}) > case.night.limit:
+        yield f"--limit {case.night.limit} sent {case.ended.asked}"

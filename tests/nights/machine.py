@@ -1,0 +1,104 @@
+"""The moves and nights as rules of a hypothesis state machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.nights.life import Life
+from tests.nights.moves import MOVES
+from tests.nights.night import Kill, Night
+from tests.nights.service import ACCOUNT, FAULTS, Faults, Service
+from tests.nights.world import Form
+
+services: list[Service] = []
+"""The running server, once a test has started it."""
+
+number = st.integers(0, 255)
+manifest = st.sampled_from(("main", "main", "main", "second"))
+only = st.lists(st.sampled_from(("new", "changed", "failed", "suspect", "all")), min_size=1, max_size=2, unique=True)
+kills = st.one_of(
+    st.builds(Kill, request=st.integers(1, 6)),
+    st.builds(Kill, step=st.integers(1, 40)),
+    st.builds(Kill, after_s=st.integers(0, 60).map(lambda ms: ms / 1000)),
+)
+faults = st.builds(
+    Faults,
+    kind=st.sampled_from((*FAULTS, *ACCOUNT, "open_end")),
+    every=st.sampled_from((1, 2, 3, 3)),
+    times=st.sampled_from((1, 1, 2, 99)),
+    after=st.integers(0, 3),
+)
+
+
+class Nights(RuleBasedStateMachine):
+    """One output folder, from its first night on; its moves are added below."""
+
+    form: Form = "folder"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.life = Life(services[0], self.form)
+
+    def teardown(self) -> None:
+        try:
+            if not self.life.is_broken:
+                self.life.calm()
+        finally:
+            self.life.close()
+
+    @initialize(a=number, b=number, many=st.booleans())
+    def begin(self, a: int, b: int, many: bool) -> None:
+        self.life.move("add_many" if many else "add", a, b)
+        self.life.night(Night())
+
+    @rule(manifest=manifest)
+    def night(self, manifest: str) -> None:
+        self.life.night(Night(manifest=manifest))
+
+    @rule(manifest=manifest, faults=faults)
+    def bad_night(self, manifest: str, faults: Faults) -> None:
+        self.life.night(Night(manifest=manifest, faults=faults))
+
+    @rule(manifest=manifest, only=only, faults=st.one_of(st.just(Faults()), faults))
+    def night_only(self, manifest: str, only: list[str], faults: Faults) -> None:
+        self.life.night(Night(manifest=manifest, only=tuple(only), faults=faults))
+
+    @rule(manifest=manifest, limit=st.integers(1, 4))
+    def limited_night(self, manifest: str, limit: int) -> None:
+        self.life.night(Night(manifest=manifest, limit=limit))
+
+    @rule(manifest=manifest, tenths=st.integers(1, 8), faults=st.one_of(st.just(Faults()), faults))
+    def poor_night(self, manifest: str, tenths: int, faults: Faults) -> None:
+        self.life.night(Night(manifest=manifest, budget=tenths / 10, faults=faults))
+
+    @rule(manifest=manifest, kill=kills, faults=st.one_of(st.just(Faults()), faults))
+    def killed_night(self, manifest: str, kill: Kill, faults: Faults) -> None:
+        self.life.night(Night(manifest=manifest, kill=kill, faults=faults))
+
+
+def _as_rule(name: str) -> Callable[..., Any]:
+    def move(self: Nights, a: int, b: int) -> None:
+        self.life.move(name, a, b)
+
+    move.__name__ = name
+    return rule(a=number, b=number)(move)
+
+
+for _name in MOVES:
+    setattr(Nights, _name, _as_rule(_name))
+
+
+class OverFolder(Nights):
+    form = "folder"
+
+
+class OverPaths(Nights):
+    form = "paths"
+
+
+class OverIds(Nights):
+    form = "ids"

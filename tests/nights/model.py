@@ -1,0 +1,124 @@
+"""What is remembered between nights: the output as it was last seen, what was answered, and what a kill leaves open.
+
+A night that was killed is not looked at; what it may have done is open until the next one that came to its end.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Literal
+
+from tests.nights.night import Ended, Night
+from tests.nights.outputs import Output, Problem, Row
+from tests.nights.service import Identity
+from tests.nights.world import Wanted
+
+Standing = Literal["done", "failed", "left"]
+
+
+class Memory:
+    """The state of an output folder between nights, by what was seen of it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.errors: dict[str, Problem] = {}
+        """As the last night that had the id in its manifest told them."""
+        self.failures: set[tuple[str, str, str]] = set()
+        """All that were ever told: (id, error, run_id)."""
+        self.attempts = 0
+        self.answered: set[Identity] = set()
+        """Everything the service ever answered completely."""
+        self.configs: dict[tuple[str, str], str] = {}
+        """Language and temperature to the hash that rows have for them."""
+        self.failed_for: dict[str, Identity | None] = {}
+        """What a row wanted when it failed last."""
+        self.by_path: dict[str, bool] = {}
+        """Whether an id came from a path."""
+        self.seen_by: dict[str, str] = {}
+        """Which manifest had the id last."""
+        self.gone: dict[str, set[str]] = {}
+        """Per manifest: rows whose file was not there in its last night."""
+        self.listed: dict[str, set[str]] = {}
+        """Per manifest: the rows of its last night."""
+        self.open = Open()
+
+    def note(self, night: Night, ended: Ended, wanted: list[Wanted], output: Output | None) -> None:
+        """Takes in a night that was judged, or that was killed (without its output)."""
+        self.answered |= {one.identity for one in ended.asked if one.answered}
+        if output is None:
+            self.open.add(self, night, wanted)
+            return
+        for one in wanted:
+            problem = output.errors.get(one.id)
+            now = problem is not None and ended.figures and problem.run_id == ended.figures["run_id"]
+            if now or one.id in self.open.failed:
+                self.failed_for[one.id] = one.identity
+        if ended.figures is None:
+            return  # it did not begin
+        self.rows, self.attempts = output.rows, len(output.attempts)
+        for row in self.rows.values():
+            if row.identity is not None:
+                self.configs.setdefault(row.identity[1:], row.config_hash)
+        for one in wanted:
+            self.by_path[one.id], self.seen_by[one.id] = one.by_path, night.manifest
+            self.errors.pop(one.id, None)
+        self.errors |= output.errors
+        self.failures |= {(one.id, one.error, one.run_id) for one in output.errors.values()}
+        self.gone[night.manifest] = {one.id for one in wanted if one.state == "gone"}
+        self.listed[night.manifest] = {one.id for one in wanted}
+        self.open.close(night, wanted)
+
+    def held(self, identity: Identity) -> bool:
+        """Whether a transcript for this surely lay in the output before the night."""
+        return any(row.identity == identity and not self.open.answers.get(row.id) for row in self.rows.values())
+
+    def movable(self, night: Night, wanted: list[Wanted]) -> set[str]:
+        """Rows that a new one of the same audio and settings takes the place of: their ids come from paths, this
+        manifest had them last, and has them no longer."""
+        ids = {one.id for one in wanted}
+        return {
+            id_
+            for id_ in self.rows
+            if id_ not in ids and self.by_path.get(id_) and self.seen_by.get(id_) == night.manifest
+        }
+
+
+class Open:
+    """What nights that were killed may have done since the output was last seen."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, set[Identity]] = defaultdict(set)
+        """What a row may have become."""
+        self.moved: set[str] = set()
+        """Rows that may have been moved."""
+        self.failed: set[str] = set()
+        """Rows that may have failed, or failed no longer; the errors of another manifest do not tell."""
+        self.manifests: set[str] = set()
+        """Manifests of nights that were killed, and that had no other night since."""
+
+    def add(self, memory: Memory, night: Night, wanted: list[Wanted]) -> None:
+        self.moved |= memory.movable(night, wanted)
+        self.manifests.add(night.manifest)
+        for one in wanted:
+            self.failed.add(one.id)
+            # whether this night saw the row, nobody knows; ids of one form all come from paths, or none
+            memory.by_path[one.id] = one.by_path
+            memory.seen_by[one.id] = night.manifest
+            if one.identity is not None:
+                self.answers[one.id].add(one.identity)
+
+    def close(self, night: Night, wanted: list[Wanted]) -> None:
+        """The output was seen after a night of this manifest."""
+        self.answers.clear()
+        self.moved.clear()
+        self.failed -= {one.id for one in wanted}
+        self.manifests.discard(night.manifest)
+
+
+def standing(one: Wanted, output: Output) -> Standing:
+    """How a manifest row stands: what cannot be looked at has the transcript it has."""
+    if one.id in output.errors:
+        return "failed"
+    row = output.rows.get(one.id)
+    hidden = one.state in ("gone", "unreadable")
+    return "done" if row is not None and (hidden or row.identity == one.identity) else "left"

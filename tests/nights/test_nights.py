@@ -1,0 +1,39 @@
+"""Nights in random order: whatever happens between them and in them, what was paid for stays and nothing is paid twice.
+
+The same in greater numbers is `python -m benchmarks.nights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.nights.machine import Nights, OverFolder, OverIds, OverPaths, services
+from tests.nights.service import Service
+
+SHORT = settings(
+    max_examples=20,
+    stateful_step_count=25,
+    derandomize=True,
+    deadline=None,
+    print_blob=False,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def service() -> Iterator[Service]:
+    running = Service()
+    services.append(running)
+    yield running
+    services.remove(running)
+    running.close()
+
+
+@pytest.mark.parametrize("machine", [OverFolder, OverPaths, OverIds])
+def test_what_was_paid_for_stays_and_nothing_is_paid_twice_whatever_happens(machine: type[Nights]) -> None:
+    run_state_machine_as_test(machine, settings=SHORT)
