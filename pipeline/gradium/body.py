@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 
-from pipeline.errors import AttemptError, AudioUnreadable
+from pipeline.errors import AttemptError, AudioUnavailable
 from pipeline.model import Clip
 from pipeline.recording import fault, open_recording, same_file
 
@@ -59,10 +59,10 @@ class ClipBody(httpx.AsyncByteStream):
                 while left:
                     # asked each time: an answer to bytes that were exchanged on the way would be another file's
                     if not same_file(file, clip.size_bytes, clip.mtime_ns):
-                        raise AudioUnreadable("the file changed after it was looked at; the next run does it anew")
+                        raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
                     chunk = file.read(min(CHUNK_BYTES, left))
                     if not chunk:
-                        raise AudioUnreadable("the file ends before its end")
+                        raise AudioUnavailable("the file ends before its end")
                     left -= len(chunk)
                     self.sent_bytes += len(chunk)
                     yield chunk

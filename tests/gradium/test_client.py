@@ -367,7 +367,7 @@ def test_a_file_that_is_no_longer_what_was_hashed_is_not_sent(
             file.seek(0 if change.startswith("other") else clip.size_bytes)
             file.write(b"RIFF, but other")
     error = failure(server.url, clip)
-    assert isinstance(error, errors.AudioUnreadable)
+    assert isinstance(error, errors.AudioUnavailable)
     assert error.message == "the file changed after it was looked at; the next run does it anew"
     assert error.bytes_sent == 0
 

@@ -21,7 +21,7 @@ import msgspec
 
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError
-from pipeline.exits import ExitStatus, status_of
+from pipeline.exits import status_of
 from pipeline.model import Endpoint
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, run
@@ -115,7 +115,7 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
 
     async def bounded() -> Any:
         async with asyncio.timeout(NEVER_ENDS_S):
-            return await run(options, settings, endpoint, Control(_leave))
+            return await run(options, settings, endpoint, Control())
 
     with _unreadable({str(world.base / path) for path in world.unreadable}):
         try:
@@ -126,10 +126,6 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
             return int(status_of(error)), None, str(error)
     figures: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(result.figures))
     return figures["exit"], figures, str(result.error or "")
-
-
-def _leave(status: ExitStatus) -> NoReturn:
-    raise AssertionError(f"the run would have left with {status} by itself")
 
 
 @contextlib.contextmanager
