@@ -116,7 +116,7 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         (BAD_ROW,),
     ).fetchone()
     [lost_files] = connection.execute(
-        f"SELECT coalesce(sum(s.size IS NULL AND {_had_file('u')}), 0) {_JOIN}"
+        f"SELECT coalesce(sum(s.size IS NULL AND {_MINE} AND {_had_file('u')}), 0) {_JOIN}"  # noqa: S608 fixed texts
     ).fetchone()
     [known] = connection.execute(
         f"SELECT count(*) FROM utterances u WHERE ? AND {_MINE} AND {_had_file('u')}",  # noqa: S608 fixed texts
@@ -140,8 +140,10 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
 
 def knows_rows(connection: sqlite3.Connection) -> bool:
     """Whether the scanned manifest had rows in the last run."""
-    found = connection.execute(f"SELECT EXISTS (SELECT 1 FROM utterances WHERE NOT vanished AND {_MINE})")  # noqa: S608 fixed texts
-    return bool(found.fetchone()[0])
+    [found] = connection.execute(
+        f"SELECT EXISTS (SELECT 1 FROM utterances WHERE vanished <> {Seen.VANISHED:d} AND {_MINE})"  # noqa: S608 fixed texts
+    ).fetchone()
+    return bool(found)
 
 
 def where_selected(only: Sequence[str]) -> str:
@@ -227,8 +229,8 @@ _SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS f
 
 
 def _had_file(row: str) -> str:
-    """Whether the last run found the recording of a row of the manifest."""
-    return f"({row}.size IS NOT NULL AND NOT {row}.gone AND NOT {row}.vanished)"
+    """Whether the last run over its manifest found a row and its recording."""
+    return f"({row}.size IS NOT NULL AND NOT {row}.gone AND {row}.vanished <> {Seen.VANISHED:d})"
 
 
 def _where(only: Sequence[str]) -> str:

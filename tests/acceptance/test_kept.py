@@ -421,3 +421,17 @@ def as_if_by_the_service(out: Path) -> None:
 
     with sqlite3.connect(out / "checkpoint.sqlite") as db:
         db.execute("UPDATE facts SET value = 'gradium' WHERE key = 'owner'")
+
+
+def test_a_disk_that_is_missed_is_told_though_another_manifest_ran_in_between(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    main, other = csv_of(corpus, tmp_path / "main.csv"), tmp_path / "other.csv"
+    write_wav(tmp_path / "x.wav", seed=99)
+    other.write_text("id,audio\nx,x.wav\n")
+    for manifest in (main, other):
+        assert batch("run", manifest, "--out", out, server=server).exit == 0
+    corpus.folder.rename(tmp_path / "away")
+    assert batch("run", other, "--out", out, server=server).exit == 0
+    assert batch("run", main, "--out", out, server=server).exit == 3
