@@ -116,7 +116,7 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         (BAD_ROW,),
     ).fetchone()
     [lost_files] = connection.execute(
-        f"SELECT coalesce(sum(s.size IS NULL AND {_MINE} AND {_had_file('u')}), 0) {_JOIN}"  # noqa: S608 fixed texts
+        f"SELECT coalesce(sum(s.size IS NULL AND {_MINE} AND {_had_file('u')}), 0) {_JOIN}"
     ).fetchone()
     [known] = connection.execute(
         f"SELECT count(*) FROM utterances u WHERE ? AND {_MINE} AND {_had_file('u')}",  # noqa: S608 fixed texts
