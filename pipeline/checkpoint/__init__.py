@@ -1,14 +1,15 @@
 """The run's memory: what is done, what is left, what it cost. One SQLite file per output folder, one owner at a time.
 
-`schema` the tables and states · `lock` one run per folder · `plan` the manifest against what is known · `events` what
-happens to utterances · `store` reads and writes · `journal` groups writes into durable commits.
+`tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in · `plan` compares it
+with what is known · `events` what happens to utterances · `store` reads and writes · `journal` durable commits.
 """
 
 from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Gone, Moved, Refreshed, Reused, Sent, Started
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
-from pipeline.checkpoint.plan import UNREADABLE, Plan, ScannedRow, plan_counts, scan_manifest
+from pipeline.checkpoint.plan import Plan, plan_counts
+from pipeline.checkpoint.scan import UNREADABLE, ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.store import Checkpoint, Placed, Selected
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from pipeline.checkpoint.salvage import Known
-from pipeline.checkpoint.schema import BAD_ROW, State
+from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.model import Failure, Utterance
 
 FAILED = (State.FAILED_PASSING, State.FAILED_ITEM)

@@ -1,21 +1,19 @@
 """The manifest against what is known: which rows are new, changed, done or failed, and which of them this run does.
 
-Rows that are plainly as they were are told by `walk` and cost no more than that; the others stream into a temporary
-table (memory does not grow with rows), and SQL compares. `run` merges the scan into the checkpoint; `check` only
-counts, so both decide by the same expressions.
+SQL compares what `scan` took in with the checkpoint. `run` merges the scan into the checkpoint; `check` only counts, so
+both decide by the same expressions.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 
 import msgspec
 
-from pipeline.checkpoint.schema import BAD_ROW, DROP_SCAN, ERRORS_STALE, SCAN_TABLES, Seen, State, transaction
-from pipeline.checkpoint.walk import Compared, Walk
-from pipeline.model import Failure, NamedByPath, Utterance
+from pipeline.checkpoint.scan import NOT_KEPT, THIS
+from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
+from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
 _SAME = "(u.size IS s.size AND u.mtime_ns IS s.mtime_ns AND u.config_hash = s.config_hash)"
@@ -37,22 +35,7 @@ _SELECTED_BY = {
     "suspect": f"state = {State.DONE:d} AND suspect",
     "all": "1",
 }
-UNREADABLE = -1
 DEFAULT_ONLY = ("new", "changed", "passing")
-
-
-class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest row with what the file system and the configuration say about it."""
-
-    utterance: Utterance
-    config_hash: str
-    expected_s: float
-    """Expected seconds of audio: for the order of work and the progress bar only."""
-    size: int | None
-    """Bytes; None where there is no file, UNREADABLE where the system does not say."""
-    mtime_ns: int | None
-    failure: Failure | None = None
-    """Set for a row that was skipped as bad: it is in the errors and is never sent."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,30 +60,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """… no longer in the manifest."""
 
 
-def scan_manifest(
-    connection: sqlite3.Connection, rows: Iterable[ScannedRow], manifest: str
-) -> list[tuple[str, list[int]]]:
-    """Fills the scan tables and returns ids that several rows claim, with the lines they stand on (at most 100).
-
-    `manifest` is its name: a row remembers which manifest saw it last.
-    """
-    if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
-        connection.execute(DROP_SCAN)
-    connection.executescript(SCAN_TABLES)
-    connection.execute("INSERT INTO manifest.name VALUES (?)", (manifest,))
-    numbers = dict(connection.execute(f"SELECT by_path, n {_THIS}").fetchall())
-    with (
-        transaction(connection, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on
-        closing(Walk(connection)) as walk,
-    ):
-        connection.executemany(
-            "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk, numbers)
-        )
-        walk.note_missed()
-    connection.execute("CREATE INDEX manifest.scan_id ON scan (id)")
-    return _repeated(connection, walk)
-
-
 def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     """What the scan means for the checkpoint, which stays as it is."""
     row = connection.execute(
@@ -112,7 +71,7 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     vanished, lost_rows = connection.execute(
         f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_MINE}), 0),
                    coalesce(sum({_MINE} AND {_had_file("utterances")}), 0)
-            FROM utterances WHERE config_hash <> ? AND ({_NOT_KEPT}) AND {_NOT_SCANNED}""",  # noqa: S608 fixed texts
+            FROM utterances WHERE config_hash <> ? AND ({NOT_KEPT}) AND {_NOT_SCANNED}""",  # noqa: S608 fixed texts
         (BAD_ROW,),
     ).fetchone()
     [lost_files] = connection.execute(
@@ -180,7 +139,7 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
                        expected_s, size, mtime_ns, config_hash, seen_by
                 FROM (SELECT s.*, {_KNOWN}, u.n, m.n AS seen_by,
                              NOT {_SAME} OR u.row <> s.row OR u.vanished OR u.gone OR u.manifest IS NOT m.n AS differs
-                      {_JOIN} JOIN (SELECT * {_THIS}) m ON m.by_path = s.by_path)
+                      {_JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path)
                 WHERE n IS NULL OR differs
                 ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
                     manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
@@ -217,14 +176,12 @@ _KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio,
     coalesce(u.error, s.error) AS error, u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
 _KEEPS = "(excluded.size IS NULL AND done_audio IS NOT NULL)"
 """`_GONE` in an update."""
-_THIS = "FROM manifests JOIN manifest.name USING (name)"
-_MINE = f"(manifest IS NULL OR manifest IN (SELECT n {_THIS}))"
+_MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
-_NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
 _SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
-        done_config, marks, error, gone FROM utterances WHERE NOT ({_NOT_KEPT})
+        done_config, marks, error, gone FROM utterances WHERE NOT ({NOT_KEPT})
     UNION ALL SELECT s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 
@@ -235,38 +192,3 @@ def _had_file(row: str) -> str:
 
 def _where(only: Sequence[str]) -> str:
     return " OR ".join(f"({_SELECTED_BY[kind]})" for kind in only or DEFAULT_ONLY)
-
-
-def _not_as_it_was(
-    rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[bool, int]
-) -> Iterator[tuple[object, ...]]:
-    """The values of the rows that `walk` does not know. `manifests` are the numbers of the one that is read."""
-    encode, replace, knows = msgspec.msgpack.encode, msgspec.structs.replace, walk.knows
-    for row in rows:
-        utterance, failure = row.utterance, row.failure
-        # without its line: a row that only moved within the manifest is the row it was
-        encoded = encode(replace(utterance, line=None))
-        by_path = isinstance(utterance, NamedByPath)
-        seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, manifests.get(by_path))
-        if failure is None:
-            if not knows(utterance.id, seen, utterance.line):
-                yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], by_path, None, None, None
-        else:
-            told = encode(failure), failure.error, failure.first_seen.timestamp()
-            yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], by_path, *told
-
-
-def _repeated(connection: sqlite3.Connection, walk: Walk) -> list[tuple[str, list[int]]]:
-    """Ids that rows of the scan share with each other, or with a row that is as it was."""
-    found = connection.execute(
-        f"""SELECT s.id, group_concat(s.line), u.n FROM manifest.scan s
-            LEFT JOIN utterances u ON u.id = s.id AND NOT ({_NOT_KEPT})
-            GROUP BY s.id HAVING count(*) > 1 OR u.n IS NOT NULL ORDER BY min(s.line) LIMIT 100"""  # noqa: S608 fixed texts
-    )
-    repeated = []
-    for id_, told, n in found:
-        lines = [int(line) for line in (told or "").split(",") if line]
-        if n is not None and (line := walk.line_of(n)) is not None:
-            lines.append(line)
-        repeated.append((id_, sorted(lines)))
-    return sorted(repeated, key=lambda one: one[1][:1])

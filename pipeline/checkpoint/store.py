@@ -19,7 +19,9 @@ from pipeline.checkpoint import adopting, plan
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.salvage import Known
-from pipeline.checkpoint.schema import ORDER, ORDER_OF, Seen, State, connect, connect_to_read, transaction, unusable
+from pipeline.checkpoint.scan import ScannedRow, scan_manifest
+from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, unusable
+from pipeline.checkpoint.tables import ORDER, ORDER_OF
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
 JSONL_BYTES = "jsonl_bytes"
@@ -106,10 +108,10 @@ class Checkpoint:
 
     # -- planning ---------------------------------------------------------------------------------------------------
 
-    def scan(self, rows: Iterable[plan.ScannedRow], manifest: str) -> list[tuple[str, list[int]]]:
+    def scan(self, rows: Iterable[ScannedRow], manifest: str) -> list[tuple[str, list[int]]]:
         """Takes the manifest in, outside of the checkpoint's own tables; returns ids that several rows claim."""
         with self._translated():
-            return plan.scan_manifest(self._db, rows, manifest)
+            return scan_manifest(self._db, rows, manifest)
 
     def merge(self, only: Sequence[str]) -> plan.Plan:
         """Makes the scan the truth, selects what this run does and says what was found."""

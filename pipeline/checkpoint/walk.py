@@ -11,7 +11,7 @@ import sqlite3
 from array import array
 from bisect import bisect_right
 
-from pipeline.checkpoint.schema import BAD_ROW
+from pipeline.checkpoint.tables import BAD_ROW
 
 AHEAD = 4_096
 """Known rows looked at past the latest one that was found: more rows than this may vanish in a row."""

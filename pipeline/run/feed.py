@@ -44,7 +44,7 @@ class Feed:
         self._sink = sink
         self._preparation = preparation
         self._stopped = stopped
-        self._selection = Selection(journal, recorder, limit)
+        self._selection = Selection(journal, recorder.duplicates, limit)
         self._taken: set[int] = set()
         """Rows left from names that are gone, which renamed recordings have taken over in this run."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
 from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow
-from pipeline.checkpoint.schema import BAD_ROW
+from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.config import Settings
 from pipeline.errors import AudioMissing, BadManifestRow, EmptyFolder, ManifestError
 from pipeline.gradium.request import RequestSettings, check_language

@@ -1,16 +1,14 @@
-"""Turns what the pool reports into records: attempts for the ledger, transcripts and failures for the checkpoint.
+"""Turns what the pool reports into transcripts and failures for the checkpoint.
 
 Listens in the event loop; counts for the figures, tells the progress, and hands events to the journal.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pipeline.checkpoint import (
     ClipAnswered,
@@ -22,35 +20,23 @@ from pipeline.checkpoint import (
     Moved,
     Reused,
     Selected,
-    Sent,
-    Started,
 )
 from pipeline.checkpoint.events import Event
 from pipeline.config import Settings
 from pipeline.errors import (
     AttemptError,
     AudioMissing,
-    AudioRefused,
-    CutOff,
     ItemError,
-    LimitError,
-    UnknownFault,
     is_of_the_file,
 )
-from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.model import Answer, Attempt, Clip, Failure, Transcript
+from pipeline.model import Answer, Clip, Failure, Transcript
 from pipeline.pool import Job
-from pipeline.report.figures import plural
 from pipeline.report.progress import Progress
+from pipeline.run.duplicates import Duplicates
 from pipeline.run.joining import Leader, retold, word_errors
+from pipeline.run.ledger import Ledger, price
 
-MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)
-
-
-def price(clip: Clip) -> float:
-    """Credits that a request for the clip costs when it is billed."""
-    return clip.sent_s * CREDITS_PER_S
 
 
 class Recorder:
@@ -60,9 +46,10 @@ class Recorder:
         self, journal: Journal, progress: Progress, settings: Settings, run_id: str, on_result: Callable[[int], None]
     ) -> None:
         """`on_result` is called whenever a transcript was handed to the journal, with its number of words."""
-        self.transcribed = self.failed_count = self.reused_count = self.requests = self.retries = self.refusals = 0
-        self.audio_s = self.credits = 0.0
-        self.unknown: Counter[str] = Counter()
+        self.transcribed = self.failed_count = self.reused_count = 0
+        self.audio_s = 0.0
+        self.ledger = Ledger(journal, run_id)
+        self.duplicates = Duplicates()
         self._journal = journal
         self._progress = progress
         self._settings = settings
@@ -70,52 +57,21 @@ class Recorder:
         self._on_result = on_result
         self._sending: dict[str, Leader] = {}
         """Utterances whose clips are with the pool, by id."""
-        self._leaders: dict[Identity, Leader] = {}
-        self._take_over: deque[Selected] = deque()
-        """Followers of a leader whose file failed: the next one is looked at, and leads the others."""
-        self._settled = asyncio.Event()
-        self._refused: dict[Identity, tuple[AudioRefused, int | None]] = {}
-        """What the service refused for its audio in this run, with the clip: a copy that comes later is not sent."""
 
     async def room(self) -> None:
         await self._journal.room()
 
     # -- before the pool --------------------------------------------------------------------------------------------
 
-    async def end_open_attempts(self) -> None:
-        """Requests that were in flight when the last run was ended go into the ledger as what they are: cut off."""
-        cut = await self._journal.call(self._journal.checkpoint.end_open_attempts)
-        if cut:
-            were, they = ("was", "it") if len(cut) == 1 else ("were", "they")
-            spent = sum(attempt.credits for attempt in cut)
-            log.warning(
-                "%s %s in flight when the last run was ended; %s may have been billed (%s credits)",
-                plural(len(cut), "request"), were, they, f"{spent:,.0f}",
-            )  # fmt: skip
-
     def lead(self, selected: Selected, identity: Identity, marks: bytes) -> Leader | None:
         """The utterance as the one that is prepared and sent for its identity; None where that is under way already,
         or was refused before: then it shares what comes of it."""
-        if (refused := self._refused.get(identity)) is not None:
-            error, clip = refused
-            self._give_up(selected, error, requests=0, clip=clip)
-            return None
-        leader = self._leaders.get(identity)
-        if leader is not None:
-            leader.followers.append(selected)
-            return None
-        self._leaders[identity] = leader = Leader(selected, identity, marks)
-        return leader
-
-    async def followers(self) -> list[Selected]:
-        """Those that are to be looked at again because the file of their leader failed; waits while that may still
-        happen, and returns none when it no longer can."""
-        while not self._take_over and any(leader.followers for leader in self._leaders.values()):
-            self._settled.clear()
-            await self._settled.wait()
-        taken = list(self._take_over)
-        self._take_over.clear()
-        return taken
+        refusal = self.duplicates.refusal(identity)
+        if refusal is None:
+            return self.duplicates.lead(selected, identity, marks)
+        error, clip = refusal
+        self._give_up(selected, error, requests=0, clip=clip)
+        return None
 
     def reused(self, selected: Selected, marks: bytes) -> None:
         """The transcript it has still answers to it."""
@@ -134,7 +90,7 @@ class Recorder:
 
     def has_twin(self, leader: Leader, twin: Transcript) -> None:
         """Another utterance's transcript answers to this one as well: nothing is sent."""
-        for selected in self._leave(leader):
+        for selected in self.duplicates.settle(leader):
             self._copy(selected, twin, leader.marks)
 
     def was_renamed(self, leader: Leader, old: Sequence[tuple[int, Transcript]]) -> list[int]:
@@ -142,7 +98,7 @@ class Recorder:
         name, and what is left of those gets copies. Returns which were taken."""
         rows = deque(old)
         taken = []
-        for selected in self._leave(leader):
+        for selected in self.duplicates.settle(leader):
             if rows and selected.by_path and selected.done is None:
                 n, transcript = rows.popleft()
                 taken.append(n)
@@ -160,51 +116,10 @@ class Recorder:
     # -- from the pool ----------------------------------------------------------------------------------------------
 
     def started(self, job: Job, started_at: datetime) -> None:
-        attempt = self._attempt(
-            job,
-            started_at,
-            latency_s=0.0,
-            outcome=CutOff.__name__,
-            billed="maybe",
-            credits=price(job.clip),
-            bytes_sent=0,
-        )
-        self._journal.add(Started(attempt=attempt))
+        self.ledger.started(job, started_at)
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
-        answered = isinstance(ended, Answer)
-        billed = "yes" if isinstance(ended, Answer) else ended.billed
-        cost = 0.0 if billed == "no" else price(job.clip)
-        self.requests += 1
-        self.retries += job.requests > 1
-        self.refusals += isinstance(ended, LimitError)
-        self.credits += cost
-        if isinstance(ended, UnknownFault) and (ended.message in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
-            self.unknown[ended.message] += 1
-        attempt = self._attempt(
-            job,
-            started_at,
-            latency_s=latency_s,
-            outcome="ok" if answered else type(ended).__name__,
-            billed=billed,
-            credits=cost,
-            bytes_sent=ended.bytes_sent,
-            http_status=ended.http_status,
-            code=None if isinstance(ended, Answer) else ended.code,
-            request_id=ended.request_id,
-        )
-        self._journal.add(Sent(attempt=attempt))
-
-    def _attempt(self, job: Job, started_at: datetime, **ended: Any) -> Attempt:
-        """A line of the ledger; `ended` are the fields that its end decides."""
-        return Attempt(
-            id=job.clip.utterance.id,
-            clip=job.clip.clip,
-            attempt=job.requests,
-            run_id=self._run_id,
-            started_at=started_at,
-            **ended,
-        )
+        self.ledger.sent(job, started_at, latency_s, ended)
 
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
         self._progress.retried()
@@ -242,7 +157,7 @@ class Recorder:
             self._journal.add(*events)
             self._settle_failed(leader)
             return
-        followers = self._leave(leader)[1:]
+        followers = self.duplicates.settle(leader)[1:]
         leader.release()
         selected, utterance = leader.selected, leader.selected.utterance
         transcript = leader.joined(
@@ -260,24 +175,16 @@ class Recorder:
             self._copy(follower, transcript, leader.marks)
 
     def _settle_failed(self, leader: Leader) -> None:
-        followers = self._leave(leader)[1:]
+        followers = self.duplicates.settle(leader)[1:]
         leader.release()
         error = leader.error
         assert error is not None  # noqa: S101 for the type checker
-        if isinstance(error, AudioRefused):
-            self._refused[leader.identity] = error, leader.error_clip
         self._give_up(leader.selected, error, requests=leader.requests, clip=leader.error_clip)
         if is_of_the_file(error):
-            self._take_over.extend(followers)
+            self.duplicates.look_again(followers)
             return
         for follower in followers:
             self._give_up(follower, error, requests=0, clip=leader.error_clip)
-
-    def _leave(self, leader: Leader) -> list[Selected]:
-        """Its identity is settled, or the next one's to find out. Returns all that it stood for, itself first."""
-        del self._leaders[leader.identity]
-        self._settled.set()
-        return [leader.selected, *leader.followers]
 
     def _move(self, selected: Selected, old: int, original: Transcript) -> None:
         """The utterance is the one that had the row `old` before its recording was renamed."""

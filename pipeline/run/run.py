@@ -126,7 +126,7 @@ class _Run:
             log.warning("%s", self.many_gone)
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
-            await self.recorder.end_open_attempts()
+            await self.recorder.ledger.end_open_attempts()
             await self.publisher.tidy()
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             await self.publisher.refresh(self.control.stopped)

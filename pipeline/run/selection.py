@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from pipeline.checkpoint import Journal, Selected
-from pipeline.run.recorder import Recorder
+from pipeline.run.duplicates import Duplicates
 
 BATCH = 200
 LOOKED_AT = 16
@@ -17,10 +17,10 @@ LOOKED_AT_S = 120.0
 class Selection:
     """Hands out what one run has selected, to whoever asks."""
 
-    def __init__(self, journal: Journal, recorder: Recorder, limit: int | None) -> None:
+    def __init__(self, journal: Journal, duplicates: Duplicates, limit: int | None) -> None:
         self.limit_reached = False
         self._journal = journal
-        self._recorder = recorder
+        self._duplicates = duplicates
         self._limit = limit
         self._handed_out = 0
         self._batch: deque[Selected] = deque()
@@ -30,7 +30,7 @@ class Selection:
     async def next(self) -> list[Selected]:
         """The next few, no more audio than LOOKED_AT_S unless one is longer; none when no more are to be done."""
         async with self._reading:
-            return await self._selected() or await self._recorder.followers()
+            return await self._selected() or await self._duplicates.next()
 
     async def _selected(self) -> list[Selected]:
         if not self._batch:

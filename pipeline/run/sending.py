@@ -28,9 +28,10 @@ from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
 from pipeline.report.progress import Progress
 from pipeline.run.control import Control
 from pipeline.run.feed import Feed
+from pipeline.run.ledger import price
 from pipeline.run.owner import claim, owner_by_recognizer, owner_of
 from pipeline.run.publisher import Publisher
-from pipeline.run.recorder import Recorder, price
+from pipeline.run.recorder import Recorder
 from pipeline.sink import Sink
 
 if TYPE_CHECKING:

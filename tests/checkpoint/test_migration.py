@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, Started
-from pipeline.checkpoint.schema import MIGRATIONS, VERSION
+from pipeline.checkpoint.tables import MIGRATIONS, VERSION
 from pipeline.model import Failure, Utterance
 from tests.records import attempt, failure, scanned, transcript
 

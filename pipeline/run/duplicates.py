@@ -1,0 +1,59 @@
+"""Utterances of one audio and the same settings in one run: the first leads, the others follow it.
+
+They share what the service says about the audio, its transcript or its refusal. Where the leader's own file fails, the
+next of them takes its place. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from pipeline.checkpoint import Identity, Selected
+from pipeline.errors import AudioRefused
+from pipeline.run.joining import Leader
+
+
+class Duplicates:
+    """The leaders and followers of one run."""
+
+    def __init__(self) -> None:
+        self._leaders: dict[Identity, Leader] = {}
+        self._refused: dict[Identity, tuple[AudioRefused, int | None]] = {}
+        """What the service refused for its audio, with the clip: a copy that comes later is not sent."""
+        self._again: deque[Selected] = deque()
+        self._settled = asyncio.Event()
+
+    def refusal(self, identity: Identity) -> tuple[AudioRefused, int | None] | None:
+        """Why the service has refused this audio in this run, and which clip of it."""
+        return self._refused.get(identity)
+
+    def lead(self, selected: Selected, identity: Identity, marks: bytes) -> Leader | None:
+        """The utterance as the one that is prepared and sent; None where it follows one that is under way."""
+        leader = self._leaders.get(identity)
+        if leader is not None:
+            leader.followers.append(selected)
+            return None
+        self._leaders[identity] = leader = Leader(selected, identity, marks)
+        return leader
+
+    def settle(self, leader: Leader) -> list[Selected]:
+        """What it leads to is known, or for the next one to find out. Returns all it stood for, itself first."""
+        del self._leaders[leader.identity]
+        self._settled.set()
+        if isinstance(leader.error, AudioRefused):
+            self._refused[leader.identity] = leader.error, leader.error_clip
+        return [leader.selected, *leader.followers]
+
+    def look_again(self, followers: list[Selected]) -> None:
+        """The file of their leader failed, which says nothing about theirs."""
+        self._again.extend(followers)
+
+    async def next(self) -> list[Selected]:
+        """Those that are to be looked at again. Waits while there may be some; returns none once there cannot."""
+        while not self._again and any(leader.followers for leader in self._leaders.values()):
+            self._settled.clear()
+            await self._settled.wait()
+        again = list(self._again)
+        self._again.clear()
+        return again

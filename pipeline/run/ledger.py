@@ -1,0 +1,93 @@
+"""The spend ledger of one run: a line for every request, also for one whose end is never seen; and its sums."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from pipeline.checkpoint import Journal, Sent, Started
+from pipeline.errors import AttemptError, CutOff, LimitError, UnknownFault
+from pipeline.gradium.wire import CREDITS_PER_S
+from pipeline.model import Answer, Attempt, Clip
+from pipeline.pool import Job
+from pipeline.report.figures import plural
+
+MAX_UNKNOWN_TEXTS = 20
+log = logging.getLogger(__name__)
+
+
+def price(clip: Clip) -> float:
+    """Credits that a request for the clip costs when it is billed."""
+    return clip.sent_s * CREDITS_PER_S
+
+
+class Ledger:
+    """Hands each request to the journal as it starts and as it ends, and counts them."""
+
+    def __init__(self, journal: Journal, run_id: str) -> None:
+        self.requests = self.retries = self.refusals = 0
+        self.credits = 0.0
+        self.unknown: Counter[str] = Counter()
+        """Refusals that no rule knows, and how often they came."""
+        self._journal = journal
+        self._run_id = run_id
+
+    async def end_open_attempts(self) -> None:
+        """Requests that were in flight when the last run was ended go into the ledger as what they are: cut off."""
+        cut = await self._journal.call(self._journal.checkpoint.end_open_attempts)
+        if cut:
+            were, they = ("was", "it") if len(cut) == 1 else ("were", "they")
+            spent = sum(attempt.credits for attempt in cut)
+            log.warning(
+                "%s %s in flight when the last run was ended; %s may have been billed (%s credits)",
+                plural(len(cut), "request"), were, they, f"{spent:,.0f}",
+            )  # fmt: skip
+
+    def started(self, job: Job, started_at: datetime) -> None:
+        attempt = self._attempt(
+            job,
+            started_at,
+            latency_s=0.0,
+            outcome=CutOff.__name__,
+            billed="maybe",
+            credits=price(job.clip),
+            bytes_sent=0,
+        )
+        self._journal.add(Started(attempt=attempt))
+
+    def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
+        answered = isinstance(ended, Answer)
+        billed = "yes" if isinstance(ended, Answer) else ended.billed
+        cost = 0.0 if billed == "no" else price(job.clip)
+        self.requests += 1
+        self.retries += job.requests > 1
+        self.refusals += isinstance(ended, LimitError)
+        self.credits += cost
+        if isinstance(ended, UnknownFault) and (ended.message in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
+            self.unknown[ended.message] += 1
+        attempt = self._attempt(
+            job,
+            started_at,
+            latency_s=latency_s,
+            outcome="ok" if answered else type(ended).__name__,
+            billed=billed,
+            credits=cost,
+            bytes_sent=ended.bytes_sent,
+            http_status=ended.http_status,
+            code=None if isinstance(ended, Answer) else ended.code,
+            request_id=ended.request_id,
+        )
+        self._journal.add(Sent(attempt=attempt))
+
+    def _attempt(self, job: Job, started_at: datetime, **ended: Any) -> Attempt:
+        """A line of the ledger; `ended` are the fields that its end decides."""
+        return Attempt(
+            id=job.clip.utterance.id,
+            clip=job.clip.clip,
+            attempt=job.requests,
+            run_id=self._run_id,
+            started_at=started_at,
+            **ended,
+        )
