@@ -47,8 +47,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 @pytest.fixture(scope="module", autouse=True)
 def short_rest() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client_module, "REST_S", 0.02)
-        patch.setattr(transport, "REFUSAL_S", 0.02)
+        patch.setattr(client_module, "REST_S", 0.1)
+        patch.setattr(transport, "REFUSAL_S", 0.1)
         yield
 
 
