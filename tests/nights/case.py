@@ -20,6 +20,8 @@ class Case:
     night: Night
     ended: Ended
     wanted: list[Wanted]
+    over_folder: bool
+    """Whether the manifest is a folder, so that a recording that goes takes its row with it."""
     before: Memory
     now: Output
 

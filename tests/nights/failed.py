@@ -44,7 +44,7 @@ def errors(case: Case) -> Iterator[str]:
         if problem.run_id != case.run_id:
             # it may have been gone meanwhile, and is back as it was when it failed
             known = (id_, problem.error, problem.run_id) in case.before.failures
-            if not known and id_ not in case.before.open.failed:
+            if not known and problem.run_id in case.before.runs:
                 yield f"{id_} is in the errors of {problem.run_id}, which no night said: {problem}"
             continue
         expected = EXPECTED.get(one.state) or drawn.get(one.identity or Identity("", "", ""), set())
@@ -79,6 +79,6 @@ def settled(case: Case) -> Iterator[str]:
         for one in case.wanted:
             problem = case.now.errors.get(one.id)
             if one.state == "sound" and problem is not None:
-                refused = case.before.failed_for.get(one.id) == one.identity or one.id in case.before.open.failed
+                refused = case.before.failed_for.get(one.id) == one.identity or problem.run_id not in case.before.runs
                 if not (problem.error in REFUSED and problem.run_id != case.run_id and refused):
                     yield f"nothing was wrong this night and {one.id} failed: {problem}"

@@ -76,7 +76,7 @@ class Life:
             memory.note(night, ended, wanted, None)
             return ended
         now = Output(world.out)
-        found = list(problems(Case(night, ended, wanted, memory, now)))
+        found = list(problems(Case(night, ended, wanted, world.is_folder(night.manifest), memory, now)))
         state = world.changes, night.manifest
         if night.calm and self._calm == state and ended.asked:
             found.append(f"a second night with nothing new sent {ended.asked}")

@@ -20,11 +20,8 @@ services: list[Service] = []
 number = st.integers(0, 255)
 manifest = st.sampled_from(("main", "main", "main", "second"))
 only = st.lists(st.sampled_from(("new", "changed", "failed", "suspect", "all")), min_size=1, max_size=2, unique=True)
-kills = st.one_of(
-    st.builds(Kill, request=st.integers(1, 6)),
-    st.builds(Kill, step=st.integers(1, 40)),
-    st.builds(Kill, after_s=st.integers(0, 60).map(lambda ms: ms / 1000)),
-)
+# not at moments of the clock, which would be others each time: the benchmark has those
+kills = st.one_of(st.builds(Kill, request=st.integers(1, 6)), st.builds(Kill, step=st.integers(1, 40)))
 faults = st.builds(
     Faults,
     kind=st.sampled_from((*FAULTS, *ACCOUNT, "open_end")),

@@ -25,6 +25,8 @@ class Memory:
         """As the last night that had the id in its manifest told them."""
         self.failures: set[tuple[str, str, str]] = set()
         """All that were ever told: (id, error, run_id)."""
+        self.runs: set[str] = set()
+        """The nights that were looked at: what an output says of another is of one that was killed."""
         self.attempts = 0
         self.answered: set[Identity] = set()
         """Everything the service ever answered completely."""
@@ -50,11 +52,11 @@ class Memory:
             return
         for one in wanted:
             problem = output.errors.get(one.id)
-            now = problem is not None and ended.figures and problem.run_id == ended.figures["run_id"]
-            if now or one.id in self.open.failed:
+            if problem is not None and ended.figures and problem.run_id == ended.figures["run_id"]:
                 self.failed_for[one.id] = one.identity
         if ended.figures is None:
             return  # it did not begin
+        self.runs.add(ended.figures["run_id"])
         self.rows, self.attempts = output.rows, len(output.attempts)
         for row in self.rows.values():
             if row.identity is not None:
@@ -66,7 +68,7 @@ class Memory:
         self.failures |= {(one.id, one.error, one.run_id) for one in output.errors.values()}
         self.gone[night.manifest] = {one.id for one in wanted if one.state == "gone"}
         self.listed[night.manifest] = {one.id for one in wanted}
-        self.open.close(night, wanted)
+        self.open.close(night)
 
     def held(self, identity: Identity) -> bool:
         """Whether a transcript for this surely lay in the output before the night."""
@@ -91,8 +93,6 @@ class Open:
         """What a row may have become."""
         self.moved: set[str] = set()
         """Rows that may have been moved."""
-        self.failed: set[str] = set()
-        """Rows that may have failed, or failed no longer; the errors of another manifest do not tell."""
         self.manifests: set[str] = set()
         """Manifests of nights that were killed, and that had no other night since."""
 
@@ -100,18 +100,16 @@ class Open:
         self.moved |= memory.movable(night, wanted)
         self.manifests.add(night.manifest)
         for one in wanted:
-            self.failed.add(one.id)
             # whether this night saw the row, nobody knows; ids of one form all come from paths, or none
             memory.by_path[one.id] = one.by_path
             memory.seen_by[one.id] = night.manifest
             if one.identity is not None:
                 self.answers[one.id].add(one.identity)
 
-    def close(self, night: Night, wanted: list[Wanted]) -> None:
+    def close(self, night: Night) -> None:
         """The output was seen after a night of this manifest."""
         self.answers.clear()
         self.moved.clear()
-        self.failed -= {one.id for one in wanted}
         self.manifests.discard(night.manifest)
 
 

@@ -73,7 +73,8 @@ def newly_gone(case: Case) -> tuple[bool, bool]:
     known = case.before.listed.get(case.night.manifest, set())
     vanished = known - ids
     kept = {id_ for id_ in gone if id_ in case.before.rows}
-    sure = len(kept) >= MANY and len(kept) >= SHARE * len(ids)
+    left = {id_ for id_ in vanished if id_ in case.now.rows} if case.over_folder else set()
+    sure = any(len(lost) >= MANY and len(lost) >= SHARE * len(of) for lost, of in ((kept, ids), (left, known)))
     return sure, len(gone) >= SHARE * max(1, len(ids)) or len(vanished) >= SHARE * max(1, len(known))
 
 

@@ -72,10 +72,8 @@ class World:
 
     def manifest(self, name: str) -> Path:
         """The manifest as it is now."""
-        if name == "second":
-            return self.base / "second"
-        if self.form == "folder":
-            return self.base / "archive"
+        if self.is_folder(name):
+            return self.base / ("second" if name == "second" else "archive")
         path = self.base / "calls.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -87,9 +85,12 @@ class World:
                 writer.writerows([row.id, row.path, row.reference, row.speaker] for row in self.listed)
         return path
 
+    def is_folder(self, name: str) -> bool:
+        return name == "second" or self.form == "folder"
+
     def wanted(self, name: str) -> list[Wanted]:
         """The manifest's rows."""
-        if name == "main" and self.form != "folder":
+        if not self.is_folder(name):
             named = self.form == "ids"
             return [
                 self._wanted(
