@@ -1,7 +1,8 @@
 """The run's memory: what is done, what is left, what it cost. One SQLite file per output folder, one owner at a time.
 
-`tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in · `plan` compares it
-with what is known · `events` what happens to utterances · `store` reads and writes · `journal` durable commits.
+`tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in ·
+`plan` compares it with what is known · `events` what happens to utterances ·
+`store` reads and writes · `journal` groups writes into durable commits.
 """
 
 from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Gone, Moved, Refreshed, Reused, Sent, Started

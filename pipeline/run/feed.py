@@ -92,23 +92,20 @@ class Feed:
     async def _to_send(self, batch: Sequence[Selected]) -> list[tuple[Leader, Look]]:
         """Those that need a request: not what cannot be read, and not what has its transcript already."""
         looks = await asyncio.to_thread(_look_at, [selected.utterance.audio for selected in batch], self._stopped)
+        found = list(zip(batch, looks, strict=True))
+        moved = await self._move_renamed([one for one in found if _is_new_name(*one)])
         leaders = [
-            (leader, found)
-            for selected, found in zip(batch, looks, strict=True)
-            if (leader := self._leader(selected, found)) is not None and isinstance(found, Look)
+            (leader, look)
+            for selected, look in found
+            if selected.n not in moved and (leader := self._leader(selected, look)) and isinstance(look, Look)
         ]
         # a done one was selected to be sent again
         asked = [leader for leader, _ in leaders if leader.selected.state != State.DONE]
-        renamed = await self._renamed(asked)
-        for leader, old in renamed:
-            self._taken.update(self._recorder.was_renamed(leader, old))
-        known = {leader.identity for leader, _ in renamed}
-        asked = [leader for leader in asked if leader.identity not in known]
         twins = await self._twins([leader.identity for leader in asked])
         for leader in asked:
             if (twin := twins.get(leader.identity)) is not None:
                 self._recorder.has_twin(leader, twin)
-        return [(leader, found) for leader, found in leaders if leader.identity not in known | twins.keys()]
+        return [(leader, look) for leader, look in leaders if leader.identity not in twins]
 
     def _leader(self, selected: Selected, found: Look | AttemptError) -> Leader | None:
         """The utterance, where it is for it to find out what its audio and settings give."""
@@ -149,27 +146,27 @@ class Feed:
         recorder.expect(leader, missing)
         return missing
 
-    async def _renamed(self, asked: Sequence[Leader]) -> list[tuple[Leader, list[tuple[int, Transcript]]]]:
-        """Those of new names whose very audio has rows left from names that are gone, with these rows."""
-        new = {
-            one.n: leader
-            for leader in asked
-            for one in (leader.selected, *leader.followers)
-            if one.by_path and one.state == State.NEW
+    async def _move_renamed(self, new: Sequence[tuple[Selected, Look | AttemptError]]) -> set[int]:
+        """Lets rows of new names take over the rows of their names before, which are gone. Returns who did."""
+        identities = {
+            selected.n: Identity(audio_hash=look.audio_hash, config_hash=selected.config_hash)
+            for selected, look in new
+            if isinstance(look, Look)
         }
-        found = await self._journal.call(
-            self._journal.checkpoint.renamed, {n: leader.identity for n, leader in new.items()}
-        )
-        left = {n: [old for old in rows if old.n not in self._taken] for n, rows in found.items()}
-        if not any(left.values()):
-            return []
-        free = await asyncio.to_thread(_without_file, [old for rows in left.values() for old in rows])
-        known = await transcripts_of(free, self._sink)
-        renamed: dict[Identity, tuple[Leader, list[tuple[int, Transcript]]]] = {}
-        for n, rows in left.items():
-            if old := [(one.n, known[one.id]) for one in rows if one.id in known]:
-                renamed[new[n].identity] = new[n], old
-        return list(renamed.values())
+        before = await self._journal.call(self._journal.checkpoint.renamed, identities) if identities else {}
+        if not any(before.values()):
+            return set()
+        gone = await asyncio.to_thread(_without_file, [row for rows in before.values() for row in rows])
+        transcripts = await transcripts_of(gone, self._sink)
+        moved = set()
+        for selected, _ in new:
+            for row in before.get(selected.n, ()):
+                if row.id in transcripts and row.n not in self._taken:
+                    self._taken.add(row.n)
+                    moved.add(selected.n)
+                    self._recorder.moved(selected, row.n, transcripts[row.id])
+                    break
+        return moved
 
     async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""
@@ -184,6 +181,11 @@ class Feed:
             if len(known) == len(placed):
                 break
         return twins
+
+
+def _is_new_name(selected: Selected, found: Look | AttemptError) -> bool:
+    """Whether it may be a recording that was renamed."""
+    return selected.by_path and selected.state == State.NEW and isinstance(found, Look)
 
 
 def _without_file(rows: Sequence[Placed]) -> list[Placed]:

@@ -6,7 +6,6 @@ Listens in the event loop; counts for the figures, tells the progress, and hands
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -93,19 +92,13 @@ class Recorder:
         for selected in self.duplicates.settle(leader):
             self._copy(selected, twin, leader.marks)
 
-    def was_renamed(self, leader: Leader, old: Sequence[tuple[int, Transcript]]) -> list[int]:
-        """Rows of this very audio that are left from names that are gone: each is taken over by a row whose id is a new
-        name, and what is left of those gets copies. Returns which were taken."""
-        rows = deque(old)
-        taken = []
-        for selected in self.duplicates.settle(leader):
-            if rows and selected.by_path and selected.done is None:
-                n, transcript = rows.popleft()
-                taken.append(n)
-                self._move(selected, n, transcript)
-            else:
-                self._copy(selected, old[0][1], leader.marks)
-        return taken
+    def moved(self, selected: Selected, old: int, original: Transcript) -> None:
+        """The utterance is the one that had the row `old` before its recording was renamed: it takes that row over."""
+        self.reused_count += 1
+        transcript = retold(original, selected.utterance)
+        self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
+        self._on_result(len(transcript.words))
+        self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
     def expect(self, leader: Leader, clips: Sequence[Clip]) -> None:
         """These clips of it go to the pool; with none it has all its answers from earlier runs."""
@@ -185,14 +178,6 @@ class Recorder:
             return
         for follower in followers:
             self._give_up(follower, error, requests=0, clip=leader.error_clip)
-
-    def _move(self, selected: Selected, old: int, original: Transcript) -> None:
-        """The utterance is the one that had the row `old` before its recording was renamed."""
-        self.reused_count += 1
-        transcript = retold(original, selected.utterance)
-        self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
-        self._on_result(len(transcript.words))
-        self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
     def _copy(self, selected: Selected, original: Transcript, marks: bytes) -> None:
         """The utterance gets another one's transcript, which cost it nothing."""
