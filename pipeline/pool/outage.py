@@ -52,7 +52,7 @@ class Outage(Generic[T]):
         self._first_pause_s = first_pause_s
         self._clock = clock
         self._failed: dict[T, int] = {}
-        """Who failed since the last answer, by the order of the request."""
+        """Who failed since the last answer by an answer of some kind, with the order of the first such request."""
         self._row: list[tuple[T, int, float]] = []
         """Failures since the last answer, or refusal, with their order and the part of an attempt that each took."""
         self._newest = 0
@@ -67,7 +67,7 @@ class Outage(Generic[T]):
         self.probe_at = 0.0
         """When the next probe may be sent, on the clock."""
         self.count = 0
-        """Outages so far."""
+        """Outages so far, without those that turned out to be the clips' own faults."""
 
     @property
     def lasts_s(self) -> float:
@@ -92,16 +92,18 @@ class Outage(Generic[T]):
     def answered(self, who: T) -> None:
         """An answer came, or a word about a clip's audio: the service works by others than those who failed before."""
         self._recent.append((who, False))
-        for other in [other for other, order in self._failed.items() if order < who.order]:
-            other.suspect = True
-            del self._failed[other]
+        if self._failed:
+            for other in [other for other, order in self._failed.items() if order < who.order]:
+                other.suspect = True
+                del self._failed[other]
         self.refused(who)
         if not self.going_on:
             self._since = None
 
     def refused(self, who: T) -> None:
         """A refusal for the service's limits, which only a working service gives; it says nothing about the clips."""
-        self._row = [entry for entry in self._row if entry[1] > who.order]
+        if self._row:
+            self._row = [entry for entry in self._row if entry[1] > who.order]
         if who.order > self._newest:
             self._unreachable = 0
             self._end()
@@ -110,7 +112,8 @@ class Outage(Generic[T]):
         """A passing fault that took this part of an attempt. Returns what is to be given back to whom: something only
         when this failure is the one that makes it an outage."""
         self._recent.append((who, True))
-        self._failed[who] = who.order
+        if not unreachable:
+            self._failed.setdefault(who, who.order)
         self._newest = max(self._newest, who.order)
         self._unreachable = self._unreachable + 1 if unreachable else 0
         if self.going_on:
@@ -144,6 +147,7 @@ class Outage(Generic[T]):
             who.suspect = True
         self._failed.clear()
         self._recent.clear()
+        self.count -= 1
         self._end()
         return True
 

@@ -194,8 +194,8 @@ def mixed(bad: int, good: int, place: str) -> list[str]:
 @pytest.mark.parametrize("fault", OWN)
 @pytest.mark.parametrize("bad", range(1, 13))
 def test_poisoned_clips_fail_by_themselves_and_all_others_are_answered(bad: int, fault: str, place: str) -> None:
-    for good in (1, 5, 20, 40):
-        if fault == "settings, later" and (place != "last" or good < 5):
+    for good in (3, 30):
+        if fault == "settings, later" and (place != "last" or good < 30):
             continue  # before anything was answered it stops the run
         names = mixed(bad, good, place)
         ended = night(names, poisoned(set(names_of(bad, "bad")), OWN[fault]))
