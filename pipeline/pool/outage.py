@@ -21,7 +21,9 @@ FAILURES_IN_A_ROW = 10
 CLIPS_IN_A_ROW = 8
 """… from at least so many different ones: a small manifest of poisoned files is no outage."""
 ROUNDS = 2
-"""Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again."""
+"""Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again …"""
+ROUND_S = 60.0
+"""… in about this time for each round, where the service answers at all: few that are left keep nobody for long."""
 RECENT = 50
 """Requests that tell how the service is doing, and …"""
 ENOUGH_CLIPS = 20
@@ -130,9 +132,13 @@ class Outage(Generic[T]):
         row, self._row = self._row, []
         return [(failed, gave) for failed, _, gave in row]
 
-    def probe_sent(self) -> None:
-        """The next probe comes later than this one did, whatever becomes of it."""
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+    def probe_sent(self, left: int = 0) -> None:
+        """The next probe comes later than this one did, whatever becomes of it. `left`: how many clips there are, where
+        none of them is fresh."""
+        longest_s = LONGEST_PAUSE_S
+        if left and not self._unreachable:
+            longest_s = min(longest_s, max(ROUND_S / left, self._first_pause_s))
+        self._pause_s = min(self._pause_s * 2, longest_s)
         self._plan_probe()
 
     def reconsider(self, ever_answered: bool, rounds: int) -> bool:
