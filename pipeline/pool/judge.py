@@ -112,10 +112,11 @@ class Judge:
         self._empty += isinstance(ended, EmptyAnswer)
         match ended:
             case Answer():
-                if outage.going_on:
-                    log.warning("the service answers again after %.0f s", outage.lasts_s)
+                lasted_s = outage.lasts_s
                 self.answered += 1
                 self._service_works(job)
+                if lasted_s and not outage.going_on:
+                    log.warning("the service answers again after %.0f s", lasted_s)
                 self._limits.capacity.answered(was_full=was_full)
                 return Done(ended)
             case AccountError():

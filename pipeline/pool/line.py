@@ -101,6 +101,11 @@ class Line:
         return self._source_ended and not self._fresh
 
     @property
+    def waiting(self) -> int:
+        """How many wait for another attempt."""
+        return len(self._waiting)
+
+    @property
     def rounds(self) -> int:
         """How often each of those that wait was a probe, at least."""
         return min((job.probes for _, _, job in self._waiting), default=0)

@@ -21,7 +21,9 @@ FAILURES_IN_A_ROW = 10
 CLIPS_IN_A_ROW = 8
 """… from at least so many different ones: a small manifest of poisoned files is no outage."""
 ROUNDS = 2
-"""Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again."""
+"""Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again …"""
+ROUND_S = 60.0
+"""… in about this time for each round, where the service answers at all: few that are left keep nobody for long."""
 RECENT = 50
 """Requests that tell how the service is doing, and …"""
 ENOUGH_CLIPS = 20
@@ -52,7 +54,7 @@ class Outage(Generic[T]):
         self._first_pause_s = first_pause_s
         self._clock = clock
         self._failed: dict[T, int] = {}
-        """Who failed since the last answer, by the order of the request."""
+        """Who failed since the last answer by an answer of some kind, with the order of the first such request."""
         self._row: list[tuple[T, int, float]] = []
         """Failures since the last answer, or refusal, with their order and the part of an attempt that each took."""
         self._newest = 0
@@ -67,7 +69,7 @@ class Outage(Generic[T]):
         self.probe_at = 0.0
         """When the next probe may be sent, on the clock."""
         self.count = 0
-        """Outages so far."""
+        """Outages so far, without those that turned out to be the clips' own faults."""
 
     @property
     def lasts_s(self) -> float:
@@ -92,16 +94,18 @@ class Outage(Generic[T]):
     def answered(self, who: T) -> None:
         """An answer came, or a word about a clip's audio: the service works by others than those who failed before."""
         self._recent.append((who, False))
-        for other in [other for other, order in self._failed.items() if order < who.order]:
-            other.suspect = True
-            del self._failed[other]
+        if self._failed:
+            for other in [other for other, order in self._failed.items() if order < who.order]:
+                other.suspect = True
+                del self._failed[other]
         self.refused(who)
         if not self.going_on:
             self._since = None
 
     def refused(self, who: T) -> None:
         """A refusal for the service's limits, which only a working service gives; it says nothing about the clips."""
-        self._row = [entry for entry in self._row if entry[1] > who.order]
+        if self._row:
+            self._row = [entry for entry in self._row if entry[1] > who.order]
         if who.order > self._newest:
             self._unreachable = 0
             self._end()
@@ -110,7 +114,8 @@ class Outage(Generic[T]):
         """A passing fault that took this part of an attempt. Returns what is to be given back to whom: something only
         when this failure is the one that makes it an outage."""
         self._recent.append((who, True))
-        self._failed[who] = who.order
+        if not unreachable:
+            self._failed.setdefault(who, who.order)
         self._newest = max(self._newest, who.order)
         self._unreachable = self._unreachable + 1 if unreachable else 0
         if self.going_on:
@@ -127,9 +132,13 @@ class Outage(Generic[T]):
         row, self._row = self._row, []
         return [(failed, gave) for failed, _, gave in row]
 
-    def probe_sent(self) -> None:
-        """The next probe comes later than this one did, whatever becomes of it."""
-        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+    def probe_sent(self, left: int = 0) -> None:
+        """The next probe comes later than this one did, whatever becomes of it. `left`: how many clips there are, where
+        none of them is fresh."""
+        longest_s = LONGEST_PAUSE_S
+        if left and not self._unreachable:
+            longest_s = min(longest_s, max(ROUND_S / left, self._first_pause_s))
+        self._pause_s = min(self._pause_s * 2, longest_s)
         self._plan_probe()
 
     def reconsider(self, ever_answered: bool, rounds: int) -> bool:
@@ -144,6 +153,7 @@ class Outage(Generic[T]):
             who.suspect = True
         self._failed.clear()
         self._recent.clear()
+        self.count -= 1
         self._end()
         return True
 

@@ -146,7 +146,7 @@ class Pool:
         if as_probe:
             job.probes += 1
             self._probe = task
-            self._limits.outage.probe_sent()
+            self._limits.outage.probe_sent(left=self._line.waiting + 1 if self._line.all_tried else 0)
 
     def _may_send(self) -> bool:
         outage = self._limits.outage

@@ -29,8 +29,8 @@ def outcomes_of(out: Path) -> set[str]:
     return set(table_of(out, "attempts")["outcome"].to_pylist())
 
 
-@pytest.mark.parametrize("bad", [3, 4])
-def test_a_few_files_that_always_draw_1011_fail_and_the_run_ends(tmp_path: Path, out: Path, bad: int) -> None:
+def test_a_few_files_that_always_draw_1011_fail_and_the_run_ends(tmp_path: Path, out: Path) -> None:
+    bad = 3
     corpus = Corpus(tmp_path / "audio", count=20 + bad)
     with start_server(faults=on_files(corpus, range(bad), 'kind = "internal_error"')) as server:
         result = batch("run", corpus.folder, "--out", out, *FAST, server=server)
@@ -117,7 +117,7 @@ def test_a_run_that_its_budget_stopped_says_so_when_a_limit_is_given_too(tmp_pat
         assert batch(*args, "--budget", "60", "--limit", "10", server=server).exit == 0, "six were left"
 
 
-@pytest.mark.parametrize("credits_", ["0", "-3", "inf", "nan", "many"])
+@pytest.mark.parametrize("credits_", ["0", "nan"])
 def test_a_budget_of_nothing_is_refused_before_anything_is_sent(
     server: RunningServer, out: Path, credits_: str
 ) -> None:

@@ -194,15 +194,15 @@ def mixed(bad: int, good: int, place: str) -> list[str]:
 @pytest.mark.parametrize("fault", OWN)
 @pytest.mark.parametrize("bad", range(1, 13))
 def test_poisoned_clips_fail_by_themselves_and_all_others_are_answered(bad: int, fault: str, place: str) -> None:
-    for good in (1, 5, 20, 40):
-        if fault == "settings, later" and (place != "last" or good < 5):
+    for good in (3, 30):
+        if fault == "settings, later" and (place != "last" or good < 30):
             continue  # before anything was answered it stops the run
         names = mixed(bad, good, place)
         ended = night(names, poisoned(set(names_of(bad, "bad")), OWN[fault]))
         assert ended.error is None
         assert sorted(ended.done) == sorted(names_of(good, "good"))
         assert sorted(ended.failed) == sorted(names_of(bad, "bad"))
-        assert ended.took_s < 1000
+        assert ended.took_s < 400 + (24 * DEADLINE_S if fault == "timeout" else 0)
 
 
 @pytest.mark.parametrize("fault", OWN)
@@ -268,9 +268,9 @@ def test_an_outage_is_waited_out_and_nobody_fails_for_it(from_s: float, fault: s
 
 
 @pytest.mark.parametrize("fault", ["503", "1011", "refused connection"])
-def test_an_outage_at_the_tail_is_waited_out_too(fault: str) -> None:
+def test_an_outage_at_the_tail_is_waited_out_for_a_while_too(fault: str) -> None:
     def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
-        return NEVER_PASSING[fault]() if int(clip.utterance.id[4:]) >= 40 and at_s < 120 else OK
+        return NEVER_PASSING[fault]() if int(clip.utterance.id[4:]) >= 40 and at_s < 90 else OK
 
     ended = night(names_of(52, "clip"), plan)
     assert ended.error is None

@@ -102,6 +102,18 @@ def test_nothing_reachable_is_an_outage_even_for_one_clip_that_is_under_suspicio
     assert not outage.reconsider(False, 99), "no clip can be at fault for that"
 
 
+def test_who_could_not_reach_the_service_is_no_suspect() -> None:
+    outage: Outage[Sent] = Outage(clock=Clock())
+    unreached, own = Sent(), Sent()
+    failed(outage, unreached, unreachable=True)
+    failed(outage, own)
+    between = Sent()
+    failed(outage, own.again())
+    outage.answered(between)
+    assert not unreached.suspect
+    assert own.suspect, "it failed before the one that was answered was sent"
+
+
 def test_faults_of_the_last_clips_are_their_own_where_nothing_was_answered_or_all_were_probes_twice() -> None:
     for ever_answered, rounds, is_over in ((False, 0, True), (True, 0, False), (True, 1, False), (True, 2, True)):
         outage: Outage[Sent] = Outage(clock=Clock())
@@ -110,6 +122,7 @@ def test_faults_of_the_last_clips_are_their_own_where_nothing_was_answered_or_al
         assert outage.going_on
         assert outage.reconsider(ever_answered, rounds) == is_over
         assert outage.going_on != is_over
+        assert outage.count == (0 if is_over else 1)
 
 
 def test_an_outage_without_an_answer_in_between_is_the_same_one() -> None:
