@@ -76,8 +76,8 @@ class Ended:
 
 
 def configured(service: Service, language: str, temp: float | None) -> dict[str, dict[str, Any]]:
-    """A configuration by section and key. What waits for better times waits briefly; no deadline is so short that a busy
-    machine could miss it."""
+    """A configuration by section and key. What waits for better times waits briefly, and no deadline is so short that
+    a busy machine misses it."""
     config = {} if temp is None else {"temp": temp}
     return {
         "service": {"url": service.url, "language": language, "json_config": config},
