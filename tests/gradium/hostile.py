@@ -96,7 +96,9 @@ def right(exchange: Exchange) -> Right:
     if exchange.refuses:
         # a body that nobody reads any more may break the connection before the refusal is heard
         broken = () if exchange.start == "after" else (errors.ConnectionFailed,)
-        return Right(errors=(errors.ConcurrencyLimit, *broken), billed=None if broken else "no")
+        # and of one in many packets no more than its head may arrive in time
+        headed = () if exchange.one_write and not broken else (errors.RateLimited,)
+        return Right(errors=(errors.ConcurrencyLimit, *headed, *broken), billed=None if broken else "no")
     words: list[str] = []
     replaced, said, ended = False, False, False
     for at, line in enumerate(exchange.lines):

@@ -20,6 +20,7 @@ SHORT = settings(
     derandomize=True,
     deadline=None,
     print_blob=False,
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
 )
@@ -34,6 +35,7 @@ def service() -> Iterator[Service]:
     running.close()
 
 
+@pytest.mark.timeout(600)  # a failure is made as short as it can be, which takes its time
 @pytest.mark.parametrize("machine", [OverFolder, OverPaths, OverIds])
 def test_what_was_paid_for_stays_and_nothing_is_paid_twice_whatever_happens(machine: type[Nights]) -> None:
     run_state_machine_as_test(machine, settings=SHORT)
