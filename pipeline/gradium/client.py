@@ -89,7 +89,12 @@ class GradiumClient:
             if answer is None:
                 refusal = await read_refusal(chunks)
                 raise classify.refused(response.status_code, response.headers, refusal.decode("utf-8", "replace"))
-            await _read_rest(chunks)
+            try:
+                await _read_rest(chunks)
+            except asyncio.CancelledError:
+                # whoever cuts the request off gets its answer all the same: it is complete, and paid for
+                if (task := asyncio.current_task()) is not None:
+                    task.uncancel()
             return answer
         finally:
             sending.reset(token)

@@ -588,3 +588,26 @@ def test_cookies_are_not_sent_back(clip: Clip) -> None:
         asyncio.run(one_after_another(peer.url))
     assert len(peer.requests) == 2
     assert not any("cookie" in request.head.lower() for request in peer.requests)
+
+
+def test_a_complete_answer_counts_though_the_request_is_cut_off_while_its_rest_is_read(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_off(url: str) -> Answer:
+        reading = asyncio.Event()
+
+        async def read_for_ever(chunks: object) -> None:
+            reading.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr("pipeline.gradium.client._read_rest", read_for_ever)
+        async with http_client(url, connect_s=5, idle_s=10, trust_env=False) as http:
+            settings = request_settings(ServiceSettings())
+            client = GradiumClient(http, Endpoint(url=url, key=KEY), settings, TimeoutSettings())
+            request = asyncio.create_task(client.transcribe(clip))
+            await reading.wait()
+            request.cancel()
+            return await request
+
+    with Scripted(answer(READY + WORD + END, headers=NDJSON)) as peer:
+        assert [word.text for word in asyncio.run(cut_off(peer.url)).words] == ["one"]
