@@ -338,7 +338,10 @@ def _exit(status: ExitStatus) -> NoReturn:
                 stream.flush()
         except (OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    for thread in left:
+        thread.join(0.2 / len(left))
+    if any(thread.is_alive() for thread in left):
         os._exit(status)
     sys.exit(status)
 

@@ -189,7 +189,10 @@ class Judge:
         job.attempts += took
         if not isinstance(error, UnconfirmedSilence):  # which the service's silence may be, or the recording's
             was_out = outage.going_on
-            for other, given_back in outage.failed(job, unreachable=unreachable, took=0.0 if billed else took):
+            reached = None if error.http_status is None else False
+            for other, given_back in outage.failed(
+                job, unreachable=unreachable or reached, took=0.0 if billed else took
+            ):
                 other.attempts -= given_back
             if outage.going_on and not was_out:
                 log.warning(

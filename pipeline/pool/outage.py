@@ -110,14 +110,15 @@ class Outage(Generic[T]):
             self._unreachable = 0
             self._end()
 
-    def failed(self, who: T, *, unreachable: bool, took: float) -> list[tuple[T, float]]:
-        """A passing fault that took this part of an attempt. Returns what is to be given back to whom: something only
-        when this failure is the one that makes it an outage."""
+    def failed(self, who: T, *, unreachable: bool | None, took: float) -> list[tuple[T, float]]:
+        """A passing fault that took this part of an attempt. `unreachable` is None where it broke off, so that nobody
+        can say. Returns what is to be given back to whom: something only when this failure makes it an outage."""
         self._recent.append((who, True))
         if not unreachable:
             self._failed.setdefault(who, who.order)
         self._newest = max(self._newest, who.order)
-        self._unreachable = self._unreachable + 1 if unreachable else 0
+        if unreachable is not None or self.going_on:
+            self._unreachable = self._unreachable + 1 if unreachable else 0
         if self.going_on:
             return []
         self._row.append((who, who.order, took))
