@@ -66,7 +66,7 @@ def night(rng: random.Random, command: bool) -> Night:
     )
     longest_s = 1.0 if command else 0.08
     plain = Night(manifest=rng.choice(("main", "main", "main", "second")), faults=rng.choice((Faults(), faults)))
-    match rng.randrange(8):
+    match rng.randrange(9):
         case 0:
             return replace(plain, only=tuple(rng.sample(ONLY, rng.randint(1, 2))))
         case 1:
@@ -79,6 +79,8 @@ def night(rng: random.Random, command: bool) -> Night:
             return replace(plain, kill=Kill(step=rng.randint(1, 40)))
         case 4 | 5:
             return replace(plain, kill=Kill(after_s=rng.uniform(0, longest_s)))
+        case 6:
+            return replace(plain, at_most_s=rng.uniform(0.001, longest_s))
     return plain
 
 

@@ -49,13 +49,18 @@ class Night:
     only: tuple[str, ...] = ()
     limit: int | None = None
     budget: float | None = None
+    at_most_s: float | None = None
     faults: Faults = field(default_factory=Faults)
     kill: Kill | None = None
 
     @property
     def everything(self) -> bool:
         """Nothing was left out by the user's wish."""
-        return not self.only and self.limit is None and self.budget is None
+        return not self.only and not self.is_limited
+
+    @property
+    def is_limited(self) -> bool:
+        return any(limit is not None for limit in (self.limit, self.budget, self.at_most_s))
 
     @property
     def calm(self) -> bool:
@@ -107,7 +112,13 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
         given["budget"] = {"credits": night.budget}
     settings = Settings.model_validate(given)
     options = RunOptions(
-        manifest=manifest, out=world.out, shared_out=True, only=night.only, limit=night.limit, progress="off"
+        manifest=manifest,
+        out=world.out,
+        shared_out=True,
+        only=night.only,
+        limit=night.limit,
+        max_duration_s=night.at_most_s,
+        progress="off",
     )
 
     @contextlib.asynccontextmanager

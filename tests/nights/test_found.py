@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from pipeline.checkpoint import Checkpoint, Finished, Journal
+from pipeline.run.publisher import Publisher
+from pipeline.sink import Sink
 from tests.nights.life import Life
 from tests.nights.night import Night
+from tests.nights.outputs import Output
 from tests.nights.recordings import sound
 from tests.nights.service import Service
 from tests.nights.world import Form
+from tests.records import scanned, transcript
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +53,35 @@ def test_a_disk_that_goes_is_told_also_when_another_manifest_had_the_output_sinc
     life.move("unmount", 0, 0)
     assert life.night(Night()).exit == 3
     assert life.night(Night()).exit == 0
+
+
+def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answered_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def publish(*ids: str, config: str = "c1") -> None:
+        answers = [Finished(n=numbers[id_], transcript=transcript(id_, config=config)) for id_ in ids]
+        checkpoint.apply(answers)
+        journal = Journal(checkpoint)
+        try:
+            publisher = Publisher(journal, Sink(tmp_path, ("parquet", "jsonl")), rows_per_part=2)
+            await publisher.tidy()
+        finally:
+            journal.release()
+
+    with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
+        checkpoint.scan([scanned(id_) for id_ in "abc"], "m.csv")
+        checkpoint.merge(())
+        numbers = {selected.utterance.id: selected.n for selected in checkpoint.selected(None, 10)}
+        asyncio.run(publish("a"))
+        with monkeypatch.context() as patched:
+            patched.setattr(Checkpoint, "results_published", _killed)
+            with pytest.raises(KeyboardInterrupt):
+                asyncio.run(publish("a", "c", config="c2"))  # a is replaced, so that all lines are written anew
+        asyncio.run(publish("b", config="c2"))  # comes before c
+    lines = Output(tmp_path)
+    assert lines.faults == []
+    assert sorted(lines.rows) == ["a", "b", "c"]
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt

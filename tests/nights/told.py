@@ -47,7 +47,7 @@ def exits(case: Case) -> Iterator[str]:
             if not failed and not perhaps and not (case.asked_again and drew):
                 yield "exit 3, and nothing failed this night"
         case 4:
-            if night.limit is None and night.budget is None:
+            if not night.is_limited:
                 yield "exit 4, and no limit was set"
         case 1:
             if kind in ("ok", "refused", "open_end"):
