@@ -339,6 +339,14 @@ class Checkpoint:
         with self._translated():
             return int(self._db.execute("SELECT count(*) FROM results").fetchone()[0])
 
+    def never_published(self) -> list[str]:
+        """Ids of results that wait for their first publishing."""
+        with self._translated():
+            found = self._db.execute(
+                "SELECT u.id FROM results r JOIN utterances u USING (n) WHERE u.part IS NULL"
+            ).fetchall()
+        return [id_ for (id_,) in found]
+
     def pending_attempts(self) -> int:
         with self._translated():
             return int(self._db.execute("SELECT count(*) FROM attempts").fetchone()[0])

@@ -48,7 +48,12 @@ class Publisher:
         attempts = await call(self._checkpoint.parts, "attempts")
         await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
         committed = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
-        if not self._sink.lines_are_there(committed):
+        if committed == CLOSED_JSONL:
+            # a run was ended while it replaced the lines: they may hold rows already that are still to be appended
+            unpublished = await call(self._checkpoint.never_published)
+            size = await asyncio.to_thread(self._sink.drop_lines, unpublished)
+            await call(self._checkpoint.set_fact, JSONL_BYTES, size)
+        elif not self._sink.lines_are_there(committed):
             log.warning("transcripts.jsonl is gone or cut short; it is written anew from the parts")
             await call(self._checkpoint.set_fact, JSONL_BYTES, await asyncio.to_thread(self._sink.mend_lines))
         await self.finish()

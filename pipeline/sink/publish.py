@@ -110,6 +110,14 @@ class Sink:
             )
         return self.rewrite_lines()
 
+    def drop_lines(self, ids: Collection[str]) -> int:
+        """Rewrites the JSONL without the rows of `ids`; returns its bytes."""
+        from pipeline.sink.lines import replace_rows
+
+        path = self._out / JSONL_NAME
+        with _translated(self._out):
+            return replace_rows(path, ids, ()) if self._jsonl and path.exists() else 0
+
     def needs_replacing(self, results: Sequence[Result]) -> bool:
         """Whether published rows are to be replaced, which rewrites transcripts.jsonl as a whole."""
         return self._jsonl and any(result.part is not None for result in results)
