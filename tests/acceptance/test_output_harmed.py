@@ -185,7 +185,10 @@ def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path
         assert server.stats()["answered"] <= 40 + 4 + 4, f"{answered} had been answered"
 
 
-@pytest.mark.parametrize("how", ["cut in half", "garbage", "empty", "gone", "not at all"])
+@pytest.mark.parametrize(
+    "how",
+    ["cut in half", "gone", *(pytest.param(how, marks=pytest.mark.slow) for how in ("garbage", "empty", "not at all"))],
+)
 def test_failures_their_nights_and_the_last_runs_are_known_after_a_rebuild(tmp_path: Path, out: Path, how: str) -> None:
     corpus = Corpus(tmp_path / "audio", count=6)
     (corpus.folder / "broken.wav").write_text("no audio")

@@ -142,6 +142,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "channels"), [("wav", "split"), ("flac", "split"), ("mp3", "mix")])
 def test_memory_is_flat_over_an_hour(form: str, channels: str, tmp_path: Path) -> None:
     seconds = 3_600
