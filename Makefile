@@ -1,4 +1,4 @@
-# make run [MANIFEST=path] [CONFIG=configs/local.toml] [OUT=dir] [ARGS="--only failed"]
+# make run [MANIFEST=path] [CONFIG=path] [OUT=dir] [ARGS="--only failed"]
 # With a MANIFEST the Gradium service is asked, unless CONFIG says otherwise; without one it is the sample, on this machine.
 # A fresh machine needs python 3.11 or newer, make and git; versions are those of requirements.lock.
 

@@ -98,9 +98,9 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
 
 
 def knows_rows(connection: sqlite3.Connection) -> bool:
-    """Whether the scanned manifest had rows in the last run."""
+    """Whether rows of the scanned manifest are known."""
     [found] = connection.execute(
-        f"SELECT EXISTS (SELECT 1 FROM utterances WHERE vanished <> {Seen.VANISHED:d} AND {_MINE})"  # noqa: S608 fixed texts
+        f"SELECT EXISTS (SELECT 1 FROM utterances WHERE {_MINE})"  # noqa: S608 fixed texts
     ).fetchone()
     return bool(found)
 
@@ -179,7 +179,7 @@ _KEEPS = "(excluded.size IS NULL AND done_audio IS NOT NULL)"
 _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
-_GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
+_GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
 _SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
         done_config, marks, error, gone FROM utterances WHERE NOT ({NOT_KEPT})
     UNION ALL SELECT s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts

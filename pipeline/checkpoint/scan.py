@@ -19,6 +19,8 @@ from pipeline.model import Failure, NamedByPath, Utterance
 
 UNREADABLE = -1
 """The size of a file that the system does not tell."""
+UNSEEN = -1
+"""The number of a manifest that was never taken in: no row has it, and those of an older version have none at all."""
 THIS = "FROM manifests JOIN manifest.name USING (name)"
 """The manifest of the scan, where it is known."""
 NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
@@ -73,7 +75,7 @@ def _not_as_it_was(
         # without its line: a row that only moved within the manifest is the row it was
         encoded = encode(replace(utterance, line=None))
         by_path = isinstance(utterance, NamedByPath)
-        seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, manifests.get(by_path))
+        seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, manifests.get(by_path, UNSEEN))
         if failure is None:
             if not knows(utterance.id, seen, utterance.line):
                 yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], by_path, None, None, None

@@ -86,7 +86,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 _RENAMED = """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
     WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = ?
-        AND u.manifest = (SELECT manifest FROM utterances WHERE n = ?)
+        AND u.manifest = (SELECT manifest FROM utterances WHERE n = ? AND part IS NULL)
         AND (u.part IS NOT NULL OR r.row IS NOT NULL) ORDER BY u.n"""
 
 
@@ -194,9 +194,18 @@ class Checkpoint:
             }
 
     def knows_rows(self) -> bool:
-        """Whether the manifest of the last scan had rows in the last run."""
+        """Whether rows of the manifest of the last scan are known."""
         with self._translated():
             return plan.knows_rows(self._db)
+
+    def holds_answers(self) -> bool:
+        """Whether there is a transcript, or an answered clip of one."""
+        with self._translated():
+            found = self._db.execute(
+                """SELECT EXISTS (SELECT 1 FROM utterances WHERE done_audio IS NOT NULL)
+                       OR EXISTS (SELECT 1 FROM clips)"""
+            ).fetchone()
+        return bool(found[0])
 
     def any_transcript(self) -> Placed | None:
         """One utterance that has a transcript, where there is any."""

@@ -84,7 +84,7 @@ class Stops:
 
     def _on_signal(self, number: signal.Signals) -> None:
         # closing a terminal may send two hangups, by the kernel and by the shell, and nobody asked twice
-        if number not in self._statuses or number == signal.SIGHUP in self._heard:
+        if number not in self._statuses or (number == signal.SIGHUP and signal.SIGHUP in self._heard):
             return
         self._heard.append(number)
         self._stop(self._statuses[number], number.name)

@@ -33,6 +33,8 @@ class Job(msgspec.Struct, kw_only=True, eq=False):
     """Number of its last request among all that were sent."""
     suspect: bool = False
     """It failed, and what was sent after it was answered: its failures say nothing about the service."""
+    refused: int = 0
+    """How often it was refused for the service's limits."""
     unconfirmed: bool = False
     """It was answered with a silence that counts when it comes again."""
     stream_error: str = ""

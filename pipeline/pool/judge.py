@@ -86,7 +86,7 @@ class Judge:
         self._limits = limits
         self._clock = clock
         self._ended = self._empty = 0
-        """Requests that came to the service, and those that ended in an empty answer."""
+        """Requests that the service answered in any way, and those whose answer was empty."""
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
 
@@ -108,7 +108,7 @@ class Judge:
         outage = self._limits.outage
         if isinstance(ended, AttemptError) and is_of_the_file(ended):
             return GiveUp(ended)  # it says nothing about the service
-        self._ended += 1
+        self._ended += ended.http_status is not None
         self._empty += isinstance(ended, EmptyAnswer)
         match ended:
             case Answer():
@@ -121,7 +121,7 @@ class Judge:
                 return Done(ended)
             case AccountError():
                 return EndRun(ended)
-            case SettingsRefused() if not self.answered:
+            case SettingsRefused() if not self.answered and not self._limits.settings_answered:
                 return EndRun(ended)
             case EmptyAnswer() if self._ended == self._empty == EMPTY_AT_FIRST and not self._limits.settings_answered:
                 return EndRun(
@@ -153,7 +153,7 @@ class Judge:
         if self._limits.outage.going_on:
             return ServiceOut(_out_sentence("failed for everybody", self._limits.outage.lasts_s))
         refusing_s = self._clock() - (self._refusing_since or 0.0)
-        return ServiceOut(_out_sentence("refused everybody for its limits", refusing_s))
+        return ServiceOut(_out_sentence("answered with nothing but refusals for its limits", refusing_s))
 
     def _service_works(self, job: Job) -> None:
         self._limits.outage.answered(job)
@@ -164,6 +164,7 @@ class Judge:
         limits.outage.refused(job)
         limits.capacity.refused(others)
         self._refused_in_a_row += 1
+        job.refused += 1
         if self._refusing_since is None:
             self._refusing_since = now
         # when not even as many as it carries are let in, somebody else holds the sessions: everybody waits, and longer

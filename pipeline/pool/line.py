@@ -16,6 +16,10 @@ from pipeline.pool.job import Job
 
 MAX_WAITING_PER_SLOT = 8
 """Clips that may wait for another attempt before no fresh ones are taken."""
+REFUSED_OFTEN = 2
+"""Refusals of a clip for the service's limits after which the others go first."""
+Waiting = tuple[float, int, Job]
+"""Somebody who waits: until when, in which order, who."""
 
 
 class Line:
@@ -25,12 +29,16 @@ class Line:
         self._fresh: deque[Job] = deque()
         self._look_ahead = look_ahead
         self._taken = asyncio.Event()
-        self._waiting: list[tuple[float, int, Job]] = []
+        self._waiting: list[Waiting] = []
         """A heap by the moment of the next attempt."""
         self._most_waiting = MAX_WAITING_PER_SLOT * look_ahead
         self._order = 0
         self._source_ended = False
         self._on_change = on_change
+
+    def begin(self) -> None:
+        """A source is about to fill the line."""
+        self._source_ended = False
 
     async def fill(self, clips: AsyncGenerator[Clip, None]) -> None:
         """Takes clips from the source as there is room, and closes it in the end."""
@@ -48,11 +56,16 @@ class Line:
 
     def next(self) -> Job | None:
         """Whose pause is over, or a fresh clip; None when there is nothing to send now."""
-        if self._waiting and self._waiting[0][0] <= _now():
+        now = _now()
+        is_due = bool(self._waiting) and self._waiting[0][0] <= now
+        if is_due and self._waiting[0][2].refused < REFUSED_OFTEN:
             return heapq.heappop(self._waiting)[2]
-        if not self._fresh or len(self._waiting) >= self._most_waiting:
+        if self._fresh and len(self._waiting) < self._most_waiting:
+            return self._take(self._fresh[0])
+        if not is_due:
             return None
-        return self._take(self._fresh[0])
+        # nobody who is refused again and again keeps the only slot from those who may be carried
+        return self._pop(min((entry for entry in self._waiting if entry[0] <= now), key=_by_refusals))
 
     def next_probe(self) -> Job | None:
         """What is sent to find out how the service is: the shortest fresh clip, or of those whose pause is over the one
@@ -63,10 +76,14 @@ class Line:
         due = [entry for entry in self._waiting if entry[0] <= now]
         if not due:
             return None
-        chosen = min(due, key=lambda entry: (entry[2].probes, entry[2].suspect, entry[2].clip.sent_s, entry[1]))
-        self._waiting.remove(chosen)
+        return self._pop(
+            min(due, key=lambda entry: (entry[2].probes, entry[2].suspect, entry[2].clip.sent_s, entry[1]))
+        )
+
+    def _pop(self, entry: Waiting) -> Job:
+        self._waiting.remove(entry)
         heapq.heapify(self._waiting)
-        return chosen[2]
+        return entry[2]
 
     def _take(self, job: Job) -> Job:
         self._fresh.remove(job)
@@ -118,3 +135,7 @@ class Line:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _by_refusals(entry: Waiting) -> tuple[int, float]:
+    return entry[2].refused, entry[0]

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Pool:
-    """Runs clips through a transcriber. One `run` per pool."""
+    """Runs clips through a transcriber: one `run` after the other, with what it has learned."""
 
     def __init__(
         self, transcriber: Transcriber, outcomes: Outcomes, limits: Limits, *, look_ahead: int, drain_s: float
@@ -83,6 +83,7 @@ class Pool:
         Raises AccountError, SettingsRefused or ServiceOut as soon as the requests in flight have ended, what `end_with`
         was given, and whatever is our own bug.
         """
+        self._line.begin()
         source = asyncio.create_task(self._line.fill(clips))
         source.add_done_callback(self._task_ended)
         try:

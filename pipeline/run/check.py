@@ -85,7 +85,8 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
     rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
     if (owner := owner_of(settings)) is not None and (out / "checkpoint.sqlite").exists():
         with Checkpoint(out / "checkpoint.sqlite", only_read=True) as checkpoint:
-            refuse_another(recorded_owner(checkpoint, out), out, owner)
+            if checkpoint.holds_answers():
+                refuse_another(recorded_owner(checkpoint, out), out, owner)
     connection = connect_to_read(out / "checkpoint.sqlite")
     try:
         rows.note_repeated(scan_manifest(connection, rows, rows.name))

@@ -6,9 +6,6 @@ next of them takes its place. Pure: no I/O.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-
 from pipeline.checkpoint import Identity, Selected
 from pipeline.errors import AudioRefused
 from pipeline.run.joining import Leader
@@ -21,8 +18,7 @@ class Duplicates:
         self._leaders: dict[Identity, Leader] = {}
         self._refused: dict[Identity, tuple[AudioRefused, int | None]] = {}
         """What the service refused for its audio, with the clip: a copy that comes later is not sent."""
-        self._again: deque[Selected] = deque()
-        self._settled = asyncio.Event()
+        self._again: list[Selected] = []
 
     def refusal(self, identity: Identity) -> tuple[AudioRefused, int | None] | None:
         """Why the service has refused this audio in this run, and which clip of it."""
@@ -40,7 +36,6 @@ class Duplicates:
     def settle(self, leader: Leader) -> list[Selected]:
         """What it leads to is known, or for the next one to find out. Returns all it stood for, itself first."""
         del self._leaders[leader.identity]
-        self._settled.set()
         if isinstance(leader.error, AudioRefused):
             self._refused[leader.identity] = leader.error, leader.error_clip
         return [leader.selected, *leader.followers]
@@ -49,11 +44,12 @@ class Duplicates:
         """The file of their leader failed, which says nothing about theirs."""
         self._again.extend(followers)
 
-    async def next(self) -> list[Selected]:
-        """Those that are to be looked at again. Waits while there may be some; returns none once there cannot."""
-        while not self._again and any(leader.followers for leader in self._leaders.values()):
-            self._settled.clear()
-            await self._settled.wait()
-        again = list(self._again)
-        self._again.clear()
+    def again(self) -> list[Selected]:
+        """Those that are to be looked at again, each once."""
+        again, self._again = self._again, []
         return again
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there are some that are to be looked at again."""
+        return bool(self._again)

@@ -185,7 +185,7 @@ class Feed:
 
 def _is_new_name(selected: Selected, found: Look | AttemptError) -> bool:
     """Whether it may be a recording that was renamed."""
-    return selected.by_path and selected.state == State.NEW and isinstance(found, Look)
+    return selected.by_path and selected.done is None and isinstance(found, Look)
 
 
 def _without_file(rows: Sequence[Placed]) -> list[Placed]:

@@ -1,18 +1,27 @@
 """Whose transcripts an output holds: the service's, or those of one local recognizer. Another one's never go into it.
 
-Reads and writes one fact of the checkpoint. An output of an older version is asked by one of its transcripts.
+Reads and writes one fact of the checkpoint, and may ask an address on this machine. Of an output of an older version it
+looks at one transcript.
 """
 
 from __future__ import annotations
 
+import http.client
 from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, OutputError
 from pipeline.gradium.request import is_loopback
+from pipeline.gradium.wire import CREDITS_PATH, KEY_HEADER, Credits
+from pipeline.model import Endpoint
 from pipeline.sink import Sink
 
+PATIENCE_S = 2.0
+MAX_BODY_BYTES = 64 << 10
 OWNER = "owner"
 SERVICE = "gradium"
 LOCAL = "local:"
@@ -32,19 +41,36 @@ def owner_by_recognizer(recognizer: str | None) -> str:
     return SERVICE if recognizer is None else f"{LOCAL}{recognizer}"
 
 
+def owner_at(endpoint: Endpoint) -> str | None:
+    """Who answers at an address on this machine; None where nobody does now. Blocks, for PATIENCE_S at most.
+
+    Asked before the manifest is compared with the output, and with the standard library's client, because most runs
+    have nothing to send and load no other.
+    """
+    parts = urlsplit(endpoint.url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", CREDITS_PATH, headers={KEY_HEADER: endpoint.key})
+        response = connection.getresponse()
+        body = response.read(MAX_BODY_BYTES) if response.status == 200 else b""
+        return owner_by_recognizer(msgspec.json.decode(body, type=Credits).recognizer)
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
 def claim(checkpoint: Checkpoint, out: Path, owner: str) -> None:
-    """Notes the owner of a new output. Raises ConfigError where the output has another one."""
-    before = recorded_owner(checkpoint, out)
-    if before is None:
+    """Notes the owner of an output that holds nothing yet. Raises ConfigError where it holds another one's answers."""
+    before = recorded_owner(checkpoint, out) if checkpoint.holds_answers() else None
+    refuse_another(before, out, owner)
+    if checkpoint.fact(OWNER) != owner:
         checkpoint.set_fact(OWNER, owner)
-    else:
-        refuse_another(before, out, owner)
-        if checkpoint.fact(OWNER) is None:
-            checkpoint.set_fact(OWNER, before)
 
 
 def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
-    """The owner of an output; None while it holds nothing of anybody."""
+    """The owner of an output; None while it holds nothing of anybody. Raises OutputError where nobody can say."""
     noted = checkpoint.fact(OWNER)
     if noted is not None:
         return str(noted)
@@ -52,7 +78,11 @@ def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
     if placed is None:
         return None
     read = placed.transcript or Sink(out, ("parquet", "jsonl")).read([placed.id], placed.part).get(placed.id)
-    model = (read.model if read is not None else None) or ""
+    if read is None:
+        raise OutputError(
+            f"the transcript of {placed.id!r} is no longer in {out}; restore it, or run gradium-batch rebuild {out}"
+        )
+    model = read.model or ""
     return owner_by_recognizer(model.removeprefix(LOCAL_MODEL) if model.startswith(LOCAL_MODEL) else None)
 
 
@@ -60,7 +90,7 @@ def refuse_another(before: str | None, out: Path, owner: str) -> None:
     """Raises ConfigError where the output is not `owner`'s."""
     if before not in (None, owner):
         raise ConfigError(
-            f"{out} holds the transcripts of {_told(str(before))}; {_told(owner)} would mix its own into them: "
+            f"{out} belongs to {_told(str(before))}, and {_told(owner)} would mix its own transcripts into it: "
             "choose another folder with --out, or the configuration that this output was made with"
         )
 

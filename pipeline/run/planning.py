@@ -120,7 +120,7 @@ class ManifestRows:
 
     def refuse_empty(self, *, knows_rows: bool) -> None:
         """Raises ManifestError for a manifest without rows: more often a broken export than an empty archive. A folder
-        whose recordings were there in the last run is another thing: that they are gone is told, and all is kept."""
+        that had recordings once is another thing: that they are gone is told, and what they have is kept."""
         if self._empty is None or not knows_rows:
             raise self._empty or ManifestError(f"{self.manifest}: the manifest has no rows")
 
@@ -171,9 +171,11 @@ def name_of(manifest: str) -> str:
 
 def many_gone(plan: Plan, *, is_folder: bool) -> str | None:
     """What to say where so many recordings are gone since the last run that a disk is more likely not mounted."""
-    lost = max(plan.lost_files, plan.lost_rows if is_folder else 0)
-    if lost < MANY_GONE or lost < MANY_GONE_SHARE * (plan.known if lost == plan.lost_rows else plan.rows):
+    enough = max(MANY_GONE, MANY_GONE_SHARE * plan.rows), max(MANY_GONE, MANY_GONE_SHARE * plan.known)
+    files, rows = plan.lost_files >= enough[0], is_folder and plan.lost_rows >= enough[1]
+    if not files and not rows:
         return None
+    lost = plan.lost_files * files + plan.lost_rows * rows
     return f"{lost:,} of {plan.known:,} recordings of the last run are gone: is the disk mounted?"
 
 

@@ -26,7 +26,7 @@ from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
-from pipeline.run.owner import claim, owner_of
+from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone, name_of
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
@@ -64,7 +64,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory, control: Control) -> RunResult:
-    """Does one run. `endpoint` is entered only when there is something to send.
+    """Does one run. `endpoint` is entered when there is something to send, or to ask who answers on this machine.
 
     Raises UsageError, OutputHeld, OutputError or CheckpointError when the run could not begin; what happens after
     that is in the result.
@@ -76,7 +76,11 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
         known_transcripts(options.out),
         Checkpoint(options.out / "checkpoint.sqlite") as checkpoint,
     ):
-        if (owner := owner_of(settings)) is not None:
+        owner = owner_of(settings)
+        if owner is None and checkpoint.holds_answers():
+            async with endpoint(settings) as target:
+                owner = await asyncio.to_thread(owner_at, target)
+        if owner is not None:
             claim(checkpoint, options.out, owner)
         _keep_formats(checkpoint, settings)
         if not options.shared_out:

@@ -30,7 +30,7 @@ class Selection:
     async def next(self) -> list[Selected]:
         """The next few, no more audio than LOOKED_AT_S unless one is longer; none when no more are to be done."""
         async with self._reading:
-            return await self._selected() or await self._duplicates.next()
+            return await self._selected() or self._duplicates.again()
 
     async def _selected(self) -> list[Selected]:
         if not self._batch:

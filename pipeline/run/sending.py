@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -108,6 +109,8 @@ class Sending:
             try:
                 async with self._kept(pool):
                     await pool.run(feed.clips())
+                    while self._recorder.duplicates.has_more:  # the file of the first of several copies failed
+                        await pool.run(feed.clips())
             finally:
                 self.outages = limits.outage.count
                 await preparation.close()
@@ -128,18 +131,25 @@ class Sending:
         """
         from pipeline.gradium.account import fetch_credits
 
-        try:
-            return await self._control.unless_stopped(fetch_credits(http, target))
-        except EndpointUnreachable as error:
-            if not await self._journal.call(self._journal.checkpoint.fact, "credits"):
-                raise
-            log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
-            return None
+        retry, since = self._settings.retry, time.monotonic()
+        while True:
+            try:
+                return await self._control.unless_stopped(fetch_credits(http, target))
+            except EndpointUnreachable as error:
+                if not await self._journal.call(self._journal.checkpoint.fact, "credits"):
+                    raise
+                log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
+                if owner_of(self._settings) is not None:
+                    return None
+                # who answers on this machine is not known before the answer, so nothing may be sent
+                if time.monotonic() - since > retry.outage_max_s:
+                    raise
+                await self._control.unless_stopped(asyncio.sleep(retry.probe_s))
 
     async def _claim(self, balance: Credits | None) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
-        if owner_of(self._settings) is None and balance is not None:
-            owner = owner_by_recognizer(balance.recognizer)
+        if owner_of(self._settings) is None:
+            owner = owner_by_recognizer(balance.recognizer if balance is not None else None)
             await self._journal.call(claim, self._journal.checkpoint, self._spool.parent, owner)
 
     async def _limits(self) -> Limits:

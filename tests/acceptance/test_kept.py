@@ -79,8 +79,8 @@ def test_a_folder_that_is_suddenly_empty_is_told_and_loses_nothing(
     assert "12 of 12 recordings of the last run are gone: is the disk mounted?" in night.stderr
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
     again = batch("run", corpus.folder, "--out", out, server=server)
-    assert again.exit == 2
-    assert "no audio below this folder" in again.stderr
+    assert again.exit == 0, "since the last run nothing more has gone"
+    assert "12 no longer in the manifest" in again.stderr
     corpus.folder.rmdir()
     shutil.move(tmp_path / "away", corpus.folder)
     before = server.stats()["requests"]
@@ -362,7 +362,7 @@ def test_an_output_of_the_local_recognizer_is_not_continued_with_the_service(
     assert batch("run", corpus.folder, "--out", out, server=server).exit == 0, "made with serve, by its URL"
     service = batch("run", corpus.folder, "--out", out, GRADIUM_API_KEY="gd_x")
     assert service.exit == 2
-    assert f"{out} holds the transcripts of the local recognizer 'fingerprint'; the Gradium service" in service.stderr
+    assert f"{out} belongs to the local recognizer 'fingerprint', and the Gradium service" in service.stderr
     assert "--out" in service.stderr
     assert batch("check", corpus.folder, "--out", out, GRADIUM_API_KEY="gd_x").exit == 2
     assert batch("run", corpus.folder, "--out", out, "--set", "service.url=local").exit == 2, "pocketsphinx is another"
@@ -379,10 +379,14 @@ def test_an_output_of_the_service_is_not_continued_with_a_local_recognizer(
     corpus.add(2)
     by_url = batch("run", corpus.folder, "--out", out, server=server)
     assert by_url.exit == 2
-    assert "holds the transcripts of the Gradium service; the local recognizer 'fingerprint'" in by_url.stderr
+    assert "belongs to the Gradium service, and the local recognizer 'fingerprint'" in by_url.stderr
     embedded = batch("run", corpus.folder, "--out", out, "--set", "service.url=local")
     assert embedded.exit == 2
     assert server.stats()["requests"] == before
+    # refused before anything else: nothing was planned or written anew
+    status = json.loads(batch("status", out, "--json").stdout)
+    assert (status["done"], status["left"], status["vanished"]) == (2, 0, 0)
+    assert rows_of(out) == {name: corpus.texts[name] for name in ("00000.wav", "00001.wav")}
 
 
 @pytest.mark.parametrize("model", ["local-fingerprint", "stt-2", None])
@@ -435,3 +439,40 @@ def test_a_disk_that_is_missed_is_told_though_another_manifest_ran_in_between(
     corpus.folder.rename(tmp_path / "away")
     assert batch("run", other, "--out", out, server=server).exit == 0
     assert batch("run", main, "--out", out, server=server).exit == 3
+
+
+def test_an_output_that_holds_nothing_yet_belongs_to_nobody(server: RunningServer, tmp_path: Path, out: Path) -> None:
+    out.mkdir()
+    missing = batch("run", tmp_path / "none.csv", "--out", out, "--set", "service.url=local")
+    assert missing.exit == 2
+    corpus = Corpus(tmp_path / "audio", count=1)
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+
+
+def test_a_renamed_recording_that_fails_on_its_first_night_moves_its_row_on_the_next(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    batch("run", corpus.folder, "--out", out, server=server)
+    before = server.stats()["requests"]
+    whole = (corpus.folder / "00001.wav").read_bytes()
+    (corpus.folder / "00001.wav").unlink()
+    (corpus.folder / "new.wav").write_bytes(b"RIFF, half copied")
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 3
+    (corpus.folder / "new.wav").write_bytes(whole)
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    corpus.texts["new.wav"] = corpus.texts.pop("00001.wav")
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+    assert server.stats()["requests"] == before
+
+
+def test_a_copy_of_a_poisoned_file_makes_no_outage_of_it(tmp_path: Path, out: Path) -> None:
+    for number in range(12):
+        write_wav(tmp_path / "audio" / f"{number:02}.wav", seed=number)
+    shutil.copy(tmp_path / "audio" / "00.wav", tmp_path / "audio" / "copy.wav")
+    settings = ("retry.base_s=0.01", "retry.max_s=0.05", "retry.probe_s=0.05", "retry.max_attempts=3")
+    with start_server(faults='[[fault]]\nkind = "malformed_line"') as server:
+        night = batch("run", tmp_path / "audio", "--out", out, *(f"--set={one}" for one in settings), server=server)
+    assert night.exit == 3
+    assert set(errors_of(out).values()) == {"StreamMalformed"}
+    assert len(errors_of(out)) == 13

@@ -44,11 +44,7 @@ def moved(case: Case) -> Iterator[str]:
     if before.open.manifests or not case.ended.figures:
         return
     wanted = {one.id: one for one in case.wanted}
-    new = Counter(
-        row.identity
-        for id_, row in now.items()
-        if id_ not in before.rows and id_ not in before.errors and wanted[id_].by_path
-    )
+    new = Counter(row.identity for id_, row in now.items() if id_ not in before.rows and wanted[id_].by_path)
     movable = [id_ for id_ in before.movable(case.night, case.wanted) if case.before.rows[id_].identity in new]
     for identity in {before.rows[id_].identity for id_ in movable}:
         had = [id_ for id_ in movable if before.rows[id_].identity == identity]

@@ -142,19 +142,21 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
 
 @contextlib.contextmanager
 def _unreadable(paths: set[str]) -> Iterator[None]:
-    """As a disk or mount that fails has it: the files are there, and cannot be opened."""
+    """As a disk or mount that fails has it: the files are there, and cannot be looked at or opened."""
     if not paths:
         yield
         return
-    real = os.open
 
-    def failing(path: Any, *args: Any, **more: Any) -> int:
-        if str(path) in paths:
-            number = FAILING[len(str(path)) % len(FAILING)]
-            raise OSError(number, os.strerror(number), str(path))
-        return real(path, *args, **more)
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def called(path: Any, *args: Any, **more: Any) -> Any:
+            if str(path) in paths and os.path.lexists(path):
+                number = FAILING[len(str(path)) % len(FAILING)]
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, *args, **more)
 
-    with mock.patch.object(os, "open", failing):
+        return called
+
+    with mock.patch.object(os, "open", failing(os.open)), mock.patch.object(os, "stat", failing(os.stat)):
         yield
 
 

@@ -205,6 +205,18 @@ def test_poisoned_clips_fail_by_themselves_and_all_others_are_answered(bad: int,
         assert ended.took_s < 400 + (24 * DEADLINE_S if fault == "timeout" else 0)
 
 
+@pytest.mark.parametrize("place", ["first", "last", "scattered"])
+@pytest.mark.parametrize("fault", ["refused connection", "429"])
+@pytest.mark.parametrize("bad", [1, 2])
+def test_a_clip_that_is_never_let_in_keeps_no_other_from_its_answer(bad: int, fault: str, place: str) -> None:
+    names = mixed(bad, 30, place)
+    ended = night(names, poisoned(set(names_of(bad, "bad")), NEVER_PASSING[fault]), outage_max_s=600.0)
+    assert sorted(ended.done) == sorted(names_of(30, "good"))
+    assert ended.failed == {}
+    assert isinstance(ended.error, errors.ServiceOut)
+    assert ended.took_s < 800
+
+
 @pytest.mark.parametrize("fault", OWN)
 @pytest.mark.parametrize("rows", range(1, 13))
 def test_a_small_manifest_whose_rows_all_fail_ends_soon_with_each_recorded(rows: int, fault: str) -> None:
