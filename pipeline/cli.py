@@ -143,7 +143,7 @@ def check(
 @_manifest_options
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1_000_000_000),
     help="Do at most this many utterances, whatever becomes of them, then stop (exit 4).",
 )
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")

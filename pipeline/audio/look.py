@@ -14,7 +14,7 @@ from io import FileIO
 import msgspec
 
 from pipeline.audio.probe import Probe, probe_open
-from pipeline.errors import AudioTruncated, AudioUnavailable, Stopped
+from pipeline.errors import AttemptError, AudioTruncated, AudioUnavailable, Stopped
 from pipeline.recording import fault, open_recording, same_file
 
 CHUNK_BYTES = 1 << 18
@@ -62,14 +62,34 @@ def _look(path: str, size_bytes: int, mtime_ns: int, stopped: threading.Event) -
 def refuse_beginning(found: Look, known: bytes | None) -> None:
     """Raises AudioTruncated where the content is only a beginning of the one that `known` are the marks of: more likely
     a copy that broke off than a new recording. Compared is the longest beginning that both have a hash of."""
-    if known is None:
-        return
-    length, whole = (int.from_bytes(marks[:8], "big") for marks in (found.marks, known))
-    if length < whole and len(found.marks) > 8 and known.startswith(found.marks[8:], 8):
+    if known is not None:
+        _refuse_beginning(found.marks, known)
+
+
+def _refuse_beginning(found: bytes, known: bytes) -> None:
+    length, whole = _length(found), _length(known)
+    if length < whole and len(found) > 8 and known.startswith(found[8:], 8):
         raise AudioTruncated(
-            f"the file holds only the first {length:,} of the {whole:,} bytes that were transcribed; restore it, "
-            "or set audio.allow_truncated = true"
+            f"the file begins as the {whole:,} bytes that were transcribed and ends after {length:,}; their transcript "
+            "is kept, so restore the file (audio.allow_truncated = true would replace it by one of what is left)"
         )
+
+
+def broken_off(path: str, known: bytes | None, stopped: threading.Event = NEVER) -> AudioTruncated | None:
+    """For a file that is no audio: whether it is only a beginning of the content that `known` are the marks of."""
+    try:
+        with open_recording(path) as file:
+            if known is not None and os.fstat(file.fileno()).st_size < _length(known):
+                _refuse_beginning(_hash(path, file, stopped)[1], known)
+    except AudioTruncated as error:
+        return error
+    except AttemptError:
+        pass  # it cannot be read at all, which is told already
+    return None
+
+
+def _length(marks: bytes) -> int:
+    return int.from_bytes(marks[:8], "big")
 
 
 def _hash(path: str, file: FileIO, stopped: threading.Event) -> tuple[str, bytes]:

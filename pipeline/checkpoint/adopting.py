@@ -39,6 +39,19 @@ def adopt_transcribed(db: sqlite3.Connection, utterances: Sequence[Utterance]) -
     return [_transcribed(db, utterance) for utterance in utterances]
 
 
+def adopt_move(db: sqlite3.Connection, was: str, now: str) -> None:
+    """The row of the utterance `now` stands under the id `was` in its part, and is still to be published under its own.
+    Where another utterance has that id by now, its own result takes the row's place."""
+    found = db.execute(
+        "SELECT n, part FROM utterances WHERE id = ? AND n NOT IN (SELECT n FROM results)", (was,)
+    ).fetchone()
+    if found is not None:
+        old, part = found
+        db.execute("DELETE FROM utterances WHERE n = ?", (old,))
+        db.execute("UPDATE utterances SET part = ? WHERE id = ?", (part, now))
+        db.execute("UPDATE results SET was = ? WHERE n = (SELECT n FROM utterances WHERE id = ?)", (was, now))
+
+
 def adopt_failures(db: sqlite3.Connection, failures: Iterable[Failure]) -> None:
     """Why utterances have no transcript; the first that is told of an utterance stands, and none where it has one."""
     for failure in failures:

@@ -70,7 +70,7 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     total, new, changed, done, failed, selected, missing, gone = (value or 0 for value in row)
     vanished, lost_rows = connection.execute(
         f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_MINE}), 0),
-                   coalesce(sum({_MINE} AND {_had_file("utterances")}), 0)
+                   coalesce(sum(manifest IN (SELECT n {THIS}) AND {_had_file("utterances")}), 0)
             FROM utterances WHERE config_hash <> ? AND ({NOT_KEPT}) AND {_NOT_SCANNED}""",  # noqa: S608 fixed texts
         (BAD_ROW,),
     ).fetchone()

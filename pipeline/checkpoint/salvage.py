@@ -58,6 +58,13 @@ class Old:
             if row is not None and (result := self._decoded(row, Transcript)) is not None:  # NULL: schema 4 and before
                 yield result
 
+    def moved(self) -> Iterator[tuple[str, str]]:
+        """Ids of results whose old row stands under another id, where that is known: (that id, theirs)."""
+        with suppress(sqlite3.Error):  # before schema 5 rows did not move
+            yield from self._db.execute(
+                "SELECT r.was, u.id FROM results r JOIN utterances u USING (n) WHERE r.was IS NOT NULL"
+            ).fetchall()
+
     def attempts(self) -> Iterator[Attempt]:
         """Requests that are in no part of the ledger yet, those that were in flight included."""
         for table in ("attempts", "open_attempts"):

@@ -77,6 +77,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int
     gone: int
     """Done ones whose recording is not there."""
+    kept: int
+    """Failed ones that have a transcript of an earlier content, or of earlier settings."""
     audio_s: float
     ref_words: int
     ref_errors: int
@@ -121,7 +123,7 @@ class Checkpoint:
             return counts
 
     def selected(self, after: tuple[float, int] | None, limit: int) -> list[Selected]:
-        """The next utterances to do, in the order of `schema.ORDER`: about longest first.
+        """The next utterances to do, in the order of `tables.ORDER`: about longest first.
 
         `after` is (expected_s, n) of the last one that was handed out.
         """
@@ -148,6 +150,12 @@ class Checkpoint:
             )
             for n, row, state, config_hash, expected_s, audio, config, attempts, marks, manifest in found
         ]
+
+    def has_selected(self) -> bool:
+        """Whether something that this run selected has no outcome yet."""
+        with self._translated():
+            [found] = self._db.execute("SELECT EXISTS (SELECT 1 FROM utterances WHERE selected)").fetchone()
+        return bool(found)
 
     def expected_s(self, at_most: int | None, *, surely: bool = False) -> float:
         """Expected seconds of audio of what is selected, or of the first `at_most` of it.
@@ -298,6 +306,10 @@ class Checkpoint:
                    FROM (SELECT *, state = 2 OR gone AS done FROM tally WHERE NOT vanished)"""
             ).fetchone()
             [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished = ?", (Seen.VANISHED,)).fetchone()
+            [kept] = self._db.execute(
+                """SELECT count(*) FROM failures JOIN utterances u USING (n)
+                   WHERE u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone AND u.done_audio IS NOT NULL"""
+            ).fetchone()
             [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
         done, failed, left, suspect, gone, audio_us, ref_words, ref_errors = figures
         return Totals(
@@ -307,6 +319,7 @@ class Checkpoint:
             suspect=suspect,
             vanished=vanished,
             gone=gone,
+            kept=kept,
             audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
@@ -421,6 +434,11 @@ class Checkpoint:
         """Takes in utterances that a transcript was found for: (n, whether it had one already)."""
         with self._transaction():
             return adopting.adopt_transcribed(self._db, utterances)
+
+    def adopt_move(self, was: str, now: str) -> None:
+        """Takes in that the row of `now` still stands under the id `was`."""
+        with self._transaction():
+            adopting.adopt_move(self._db, was, now)
 
     def adopt_failures(self, failures: Iterable[Failure]) -> None:
         """Takes in why utterances have no transcript; the first that is told of an utterance stands."""

@@ -37,7 +37,7 @@ class ClipBody(httpx.AsyncByteStream):
 
     @property
     def is_sent(self) -> bool:
-        """Every byte left this process. Until then nobody can have heard the whole recording."""
+        """Every byte was handed on: to the system, or over TLS to the layer below, which may hold some for a moment."""
         return self._is_sent or (self._is_written and self._is_flushed())
 
     def abandon(self) -> None:

@@ -8,8 +8,9 @@ tried again, `capacity` how many at a time, `outage` whether the service is out,
 from pipeline.pool.budget import Budget
 from pipeline.pool.capacity import Capacity
 from pipeline.pool.job import Job, Limits, Outcomes
+from pipeline.pool.judge import out_sentence
 from pipeline.pool.outage import Outage
 from pipeline.pool.pool import Pool
 from pipeline.pool.retry import RetryPolicy
 
-__all__ = ["Budget", "Capacity", "Job", "Limits", "Outage", "Outcomes", "Pool", "RetryPolicy"]
+__all__ = ["Budget", "Capacity", "Job", "Limits", "Outage", "Outcomes", "Pool", "RetryPolicy", "out_sentence"]

@@ -151,9 +151,9 @@ class Judge:
     def service_out(self) -> ServiceOut:
         """The error of a run whose time is up."""
         if self._limits.outage.going_on:
-            return ServiceOut(_out_sentence("failed for everybody", self._limits.outage.lasts_s))
+            return ServiceOut(out_sentence("failed for everybody", self._limits.outage.lasts_s))
         refusing_s = self._clock() - (self._refusing_since or 0.0)
-        return ServiceOut(_out_sentence("answered with nothing but refusals for its limits", refusing_s))
+        return ServiceOut(out_sentence("answered with nothing but refusals for its limits", refusing_s))
 
     def _service_works(self, job: Job) -> None:
         self._limits.outage.answered(job)
@@ -216,7 +216,8 @@ class Judge:
         return bool(healthy) and job.same_errors >= SAME_STREAM_ERRORS
 
 
-def _out_sentence(what: str, seconds: float) -> str:
+def out_sentence(what: str, seconds: float) -> str:
+    """What is said of a service that does not come back."""
     return (
         f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "
         "run the same command again when it is back"

@@ -72,6 +72,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Refusals that no rule knows, and how often they came: worth a report to the maintainers."""
     gone: int = 0
     """Done utterances whose recording is not there; what they have is kept."""
+    kept: int = 0
+    """Failed utterances that have a transcript of an earlier content, or of earlier settings, which stays."""
+    redo_failed: int = 0
+    """Done utterances that were asked for again and failed: their transcripts stay, and they are no errors."""
     many_gone: str | None = None
     """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
 
@@ -112,7 +116,7 @@ def table(figures: Figures) -> str:
     suspect = f" ({figures.suspect:,} suspect)" if figures.suspect else ""
     rows = [("done", f"{figures.done:,} of {figures.rows:,}{suspect}")]
     if figures.failed:
-        rows.append(("failed", f"{figures.failed:,}"))
+        rows.append(("failed", f"{figures.failed:,}{keeping(figures.kept)}"))
     rows += [
         (
             f"  {failure.error}",
@@ -123,6 +127,8 @@ def table(figures: Figures) -> str:
     ]
     if figures.failed and not figures.selected:
         rows.append(("", "left alone until they change; --only failed sends them again"))
+    if figures.redo_failed:
+        rows.append(("again", f"{figures.redo_failed:,} of the done failed when asked for again; they keep theirs"))
     if figures.left:
         rows.append(("left", f"{figures.left:,}"))
     if figures.gone:
@@ -153,6 +159,11 @@ def table(figures: Figures) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 request`, `2 requests`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def keeping(kept: int) -> str:
+    """How many of the failed have a transcript all the same."""
+    return f" ({kept:,} of them keep the transcript they had)" if kept else ""
 
 
 def length(seconds: float) -> str:

@@ -6,7 +6,8 @@ HINTS = {
     "AudioMissing": "put the file where the manifest points, or mend the path; the next run does it then",
     "AudioUnreadable": "replace the file by one that plays; the next run does it then",
     "AudioUnsupported": "convert the file, e.g. with ffmpeg -i IN -ac 1 OUT.wav",
-    "AudioTruncated": "replace the file by a whole one, or set audio.allow_truncated = true and use --only failed",
+    "AudioTruncated": "replace the file by a whole one; audio.allow_truncated = true with --only failed "
+    "transcribes what there is, also in place of a transcript of the whole",
     "AudioEmpty": "record or copy the file again",
     "SpanOutside": "mend offset_s, duration_s or channel of the row",
     "BadManifestRow": "mend the row in the manifest",

@@ -81,6 +81,11 @@ class Control:
         if self.status is None:
             self.status, self.reason = status, reason
 
+    def forget_limit(self) -> None:
+        """Everything was done before the limit could cut it short."""
+        if self.status == ExitStatus.LIMIT_REACHED:
+            self.status = self.reason = None
+
     def raise_if_stopped(self) -> None:
         """Raises Stopped when a stop was asked for."""
         if self.stopped.is_set():

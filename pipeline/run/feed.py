@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Sequence
 
-from pipeline.audio.look import Look, look, refuse_beginning
+from pipeline.audio.look import Look, broken_off, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Placed, Selected, State
 from pipeline.errors import AttemptError, AudioMissing, Stopped
@@ -91,7 +91,7 @@ class Feed:
 
     async def _to_send(self, batch: Sequence[Selected]) -> list[tuple[Leader, Look]]:
         """Those that need a request: not what cannot be read, and not what has its transcript already."""
-        looks = await asyncio.to_thread(_look_at, [selected.utterance.audio for selected in batch], self._stopped)
+        looks = await asyncio.to_thread(_look_at, batch, self._stopped)
         found = list(zip(batch, looks, strict=True))
         moved = await self._move_renamed([one for one in found if _is_new_name(*one)])
         leaders = [
@@ -200,13 +200,14 @@ def _without_file(rows: Sequence[Placed]) -> list[Placed]:
     return left
 
 
-def _look_at(paths: Sequence[str], stopped: threading.Event) -> list[Look | AttemptError]:
+def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:
     """Each recording looked at, or why it cannot be; many in one go, for each hop between threads costs as much as a
     short file."""
     looks: list[Look | AttemptError] = []
-    for path in paths:
+    for selected in batch:
+        path = selected.utterance.audio
         try:
             looks.append(look(path, stopped))
         except AttemptError as error:
-            looks.append(error)
+            looks.append(broken_off(path, selected.marks, stopped) or error)
     return looks

@@ -56,6 +56,8 @@ class Gathering:
         self._take_lines(bool(parts))
         # a transcript that was made anew stands in a part as it was, and only here as it is
         self.salvaged = self._take_transcripts(old.results(), None, instead=True)
+        for was, now in old.moved():
+            checkpoint.adopt_move(was, now)
         self._take_clips()
         for told in (old.failures(), sink.errors()):
             for failures in _batches(told):

@@ -169,13 +169,15 @@ def name_of(manifest: str) -> str:
     return manifest if manifest == "-" else str(Path(manifest).absolute())
 
 
-def many_gone(plan: Plan, *, is_folder: bool) -> str | None:
-    """What to say where so many recordings are gone since the last run that a disk is more likely not mounted."""
+def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
+    """What to say where so many recordings are gone since the last run that a disk is more likely not mounted; those
+    that have `moved` to another name are not gone."""
+    lost_rows = max(0, plan.lost_rows - moved)
     enough = max(MANY_GONE, MANY_GONE_SHARE * plan.rows), max(MANY_GONE, MANY_GONE_SHARE * plan.known)
-    files, rows = plan.lost_files >= enough[0], is_folder and plan.lost_rows >= enough[1]
+    files, rows = plan.lost_files >= enough[0], is_folder and lost_rows >= enough[1]
     if not files and not rows:
         return None
-    lost = plan.lost_files * files + plan.lost_rows * rows
+    lost = plan.lost_files * files + lost_rows * rows
     return f"{lost:,} of {plan.known:,} recordings of the last run are gone: is the disk mounted?"
 
 

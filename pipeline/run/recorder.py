@@ -19,6 +19,7 @@ from pipeline.checkpoint import (
     Moved,
     Reused,
     Selected,
+    State,
 )
 from pipeline.checkpoint.events import Event
 from pipeline.config import Settings
@@ -45,7 +46,7 @@ class Recorder:
         self, journal: Journal, progress: Progress, settings: Settings, run_id: str, on_result: Callable[[int], None]
     ) -> None:
         """`on_result` is called whenever a transcript was handed to the journal, with its number of words."""
-        self.transcribed = self.failed_count = self.reused_count = 0
+        self.transcribed = self.failed_count = self.reused_count = self.moved_count = self.redo_failed = 0
         self.audio_s = 0.0
         self.ledger = Ledger(journal, run_id)
         self.duplicates = Duplicates()
@@ -95,6 +96,7 @@ class Recorder:
     def moved(self, selected: Selected, old: int, original: Transcript) -> None:
         """The utterance is the one that had the row `old` before its recording was renamed: it takes that row over."""
         self.reused_count += 1
+        self.moved_count += 1
         transcript = retold(original, selected.utterance)
         self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
         self._on_result(len(transcript.words))
@@ -223,6 +225,7 @@ class Recorder:
             metadata=utterance.metadata,
         )
         self.failed_count += 1
+        self.redo_failed += selected.state == State.DONE
         self._journal.add(Failed(n=selected.n, failure=failure))
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
         log.warning("failed %s: %s: %s", utterance.id, failure.error, failure.message)

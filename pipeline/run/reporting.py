@@ -59,6 +59,8 @@ def figures_of(
         changed=plan.changed,
         vanished=totals.vanished,
         gone=totals.gone,
+        kept=totals.kept,
+        redo_failed=recorder.redo_failed,
         many_gone=ending.many_gone,
         bad_rows=rows.bad_count,
         selected=plan.selected,

@@ -125,9 +125,8 @@ class _Run:
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
         plan = await self._plan()
-        self.many_gone = many_gone(plan, is_folder=self.rows.is_folder)
-        if self.many_gone:
-            log.warning("%s", self.many_gone)
+        if told := many_gone(plan, is_folder=self.rows.is_folder):
+            log.warning("%s", told)
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
             await self.recorder.ledger.end_open_attempts()
@@ -164,6 +163,9 @@ class _Run:
             return Plan()
 
     async def _report(self, plan: Plan) -> RunResult:
+        self.many_gone = many_gone(plan, is_folder=self.rows.is_folder, moved=self.recorder.moved_count)
+        if plan.rows and not await self.journal.call(self.checkpoint.has_selected):
+            self.control.forget_limit()
         figures = await self.journal.call(self._figures, plan)
         try:
             encoded = await asyncio.to_thread(write_summary, self.options.out, figures)

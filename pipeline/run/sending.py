@@ -20,12 +20,12 @@ from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
 from pipeline.checkpoint.store import LEARNED
 from pipeline.config import Settings
-from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable
+from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable, ServiceOut
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
-from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
+from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy, out_sentence
 from pipeline.report.progress import Progress
 from pipeline.run.control import Control
 from pipeline.run.feed import Feed
@@ -131,20 +131,22 @@ class Sending:
         """
         from pipeline.gradium.account import fetch_credits
 
-        retry, since = self._settings.retry, time.monotonic()
+        since: float | None = None
         while True:
             try:
                 return await self._control.unless_stopped(fetch_credits(http, target))
             except EndpointUnreachable as error:
                 if not await self._journal.call(self._journal.checkpoint.fact, "credits"):
                     raise
-                log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
+                if since is None:
+                    since = time.monotonic()
+                    log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
                 if owner_of(self._settings) is not None:
                     return None
                 # who answers on this machine is not known before the answer, so nothing may be sent
-                if time.monotonic() - since > retry.outage_max_s:
-                    raise
-                await self._control.unless_stopped(asyncio.sleep(retry.probe_s))
+                if (waited_s := time.monotonic() - since) > self._settings.retry.outage_max_s:
+                    raise ServiceOut(out_sentence("failed for everybody", waited_s)) from None
+                await self._control.unless_stopped(asyncio.sleep(self._settings.retry.probe_s))
 
     async def _claim(self, balance: Credits | None) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""

@@ -10,7 +10,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import UsageError
-from pipeline.report.figures import FailureClass, Figures, length, plural
+from pipeline.report.figures import FailureClass, Figures, keeping, length, plural
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.run.reporting import failure_classes
 
@@ -40,6 +40,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int
     gone: int
     """Done ones whose recording was not there in the last run."""
+    kept: int
+    """Failed ones that have a transcript of an earlier content, or of earlier settings."""
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
@@ -74,6 +76,7 @@ def status(out: Path) -> Status:
             suspect=totals.suspect,
             vanished=totals.vanished,
             gone=totals.gone,
+            kept=totals.kept,
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
             waiting_clips=waiting_clips,
@@ -104,7 +107,7 @@ def as_table(found: Status) -> str:
     suspect = f" ({found.suspect:,} suspect)" if found.suspect else ""
     rows = [
         ("done", f"{found.done:,}{suspect}, {length(found.audio_s)} of audio"),
-        ("failed", f"{found.failed:,}"),
+        ("failed", f"{found.failed:,}{keeping(found.kept)}"),
     ]
     for failure in found.failures:
         nights = f", {plural(failure.runs, 'run')}" if failure.runs else ""

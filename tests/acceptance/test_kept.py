@@ -476,3 +476,75 @@ def test_a_copy_of_a_poisoned_file_makes_no_outage_of_it(tmp_path: Path, out: Pa
     assert night.exit == 3
     assert set(errors_of(out).values()) == {"StreamMalformed"}
     assert len(errors_of(out)) == 13
+
+
+def test_a_rebuild_before_a_moved_row_was_published_doubles_none(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    batch("run", corpus.folder, "--out", out, server=server)
+    (corpus.folder / "00001.wav").rename(corpus.folder / "new.wav")
+    corpus.texts["new.wav"] = corpus.texts.pop("00001.wav")
+    parts = {path: path.read_bytes() for path in (out / "transcripts").iterdir()}
+    lines = (out / "transcripts.jsonl").read_bytes()
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    as_if_never_published(out, parts, lines)
+    assert batch("rebuild", out, "--force").exit == 0
+    before = server.stats()["requests"]
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+    assert server.stats()["requests"] == before
+
+
+def as_if_never_published(out: Path, parts: dict[Path, bytes], lines: bytes) -> None:
+    """Takes a moved row back to where a kill would have left it: in the checkpoint, and its part under its old id."""
+    import sqlite3
+
+    import msgspec
+
+    from pipeline.model import Transcript
+
+    rows = {row["id"]: row for row in jsonl_of(out)}
+    for path, content in parts.items():
+        path.write_bytes(content)
+    (out / "transcripts.jsonl").write_bytes(lines)
+    moved = msgspec.msgpack.encode(msgspec.convert(rows["new.wav"], Transcript))
+    with sqlite3.connect(out / "checkpoint.sqlite") as db:
+        [n] = db.execute("SELECT n FROM utterances WHERE id = 'new.wav'").fetchone()
+        db.execute("INSERT INTO results VALUES (?, ?, '00001.wav')", (n, moved))
+        db.execute("UPDATE facts SET value = ? WHERE key = 'jsonl_bytes'", (len(lines),))
+
+
+def test_a_folder_of_recordings_that_is_renamed_is_no_missing_disk(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "archive" / "old name", count=12)
+    batch("run", tmp_path / "archive", "--out", out, server=server)
+    corpus.folder.rename(tmp_path / "archive" / "new name")
+    night = batch("run", tmp_path / "archive", "--out", out, server=server)
+    assert (night.exit, night.figures["done"]) == (0, 12)
+    assert rows_of(out) == {f"new name/{name}": text for name, text in corpus.texts.items()}
+
+
+def test_a_compressed_copy_that_broke_off_is_told_from_a_broken_file(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    shutil.copy(Path(__file__).parents[2] / "manifests/sample/sister.opus", folder / "a.opus")
+    whole = (folder / "a.opus").read_bytes()
+    batch("run", folder, "--out", out, server=server)
+    before = rows_of(out)
+    for length in (10_000, 3_000, 100):
+        (folder / "a.opus").write_bytes(whole[:length])
+        night = batch("run", folder, "--out", out, server=server)
+        assert errors_of(out) == {"a.opus": "AudioTruncated"}
+        assert "1 of them keep the transcript they had" in night.stderr
+        assert rows_of(out) == before
+
+
+def test_a_time_limit_that_comes_when_all_is_done_changes_nothing(tmp_path: Path, out: Path) -> None:
+    write_wav(tmp_path / "audio" / "a.wav", seed=1)
+    with start_server(latency_s=1.5) as server:
+        night = batch("run", tmp_path / "audio", "--out", out, "--max-duration", "1s", server=server)
+    assert (night.exit, night.figures["done"], night.figures["left"]) == (0, 1, 0)
