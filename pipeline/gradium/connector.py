@@ -12,6 +12,7 @@ from aiohttp.tracing import Trace
 
 from pipeline.gradium.body import ClipBody
 
+HEAD_END = b"\r\n\r\n"
 sending: ContextVar[ClipBody | None] = ContextVar("sending", default=None)
 """The body of the request that the current task sends."""
 
@@ -33,8 +34,8 @@ class Connector(aiohttp.TCPConnector):
             connection = await super().connect(req, traces, timeout)
         if (protocol := connection.protocol) is not None:
             receiver = protocol.data_received
-            if not isinstance(receiver, _Receiver):
-                receiver = _Receiver(receiver)
+            if not isinstance(receiver, Receiver):
+                receiver = Receiver(receiver)
                 protocol.data_received = receiver  # type: ignore[method-assign]
             receiver.begin()
             connection.add_callback(receiver.end)
@@ -43,7 +44,7 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
 
-class _Receiver:
+class Receiver:
     """Stands before the parser of one connection.
 
     Gives it an answer's head by itself: where something wrong follows an answer in one packet, the parser drops all
@@ -55,9 +56,11 @@ class _Receiver:
         self._feed = feed
         self._is_idle = False
         self._is_head_due = False
+        self._before = b""
+        """The last bytes of the head so far."""
 
     def begin(self) -> None:
-        self._is_idle, self._is_head_due = False, True
+        self._is_idle, self._is_head_due, self._before = False, True, b""
 
     def end(self) -> None:
         self._is_idle = True
@@ -65,12 +68,17 @@ class _Receiver:
     def __call__(self, data: bytes) -> None:
         if self._is_idle and data:  # without data it only goes on with what it was given
             self.is_disturbed = True
-        if self._is_head_due and (end := data.find(b"\r\n\r\n")) >= 0:
-            self._is_head_due = False
-            self._feed(data[: end + 4])
-            data = data[end + 4 :]
-            if not data:
-                return
+        if self._is_head_due:
+            # its end may itself come in two packets
+            seen = self._before + data
+            if (at := seen.find(HEAD_END)) >= 0:
+                self._is_head_due = False
+                end = at + len(HEAD_END) - len(self._before)
+                self._feed(data[:end])
+                data = data[end:]
+                if not data:
+                    return
+            self._before = seen[-len(HEAD_END) + 1 :]
         self._feed(data)
 
 
@@ -78,7 +86,7 @@ def _is_silent(connection: Connection) -> bool:
     protocol, transport = connection.protocol, connection.transport
     if protocol is None or transport is None:
         return False
-    if not isinstance(receiver := protocol.data_received, _Receiver):
+    if not isinstance(receiver := protocol.data_received, Receiver):
         return True  # a new one is not asked: a TLS server may send session tickets right after the handshake
     if receiver.is_disturbed or protocol.should_close or transport.is_closing():
         return False

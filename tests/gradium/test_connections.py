@@ -13,12 +13,16 @@ import pytest
 
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
 from pipeline.gradium.client import GradiumClient
+from pipeline.gradium.connector import Receiver
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
 from pipeline.model import Answer, Endpoint
 from tests.gradium.hostile import GARBAGE, STRAY, Exchange, HostilePeer, Request
 from tests.gradium.test_client import clip_of
 from tests.servers import KEY
+
+HEAD = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
+HEAD_AND_MORE = HEAD + b"answer\r\n\r\ngarbage"
 
 
 def answered(body: bytes) -> bytes:
@@ -129,3 +133,15 @@ def test_a_large_body_that_went_out_whole_is_believed_and_its_connection_used_ag
         answers = asyncio.run(ask(peer.url))
     assert [answer.bytes_sent for answer in answers] == [clip.size_bytes] * 2
     assert [seen.read_bytes for seen in peer.seen] == [clip.size_bytes] * 2
+
+
+@pytest.mark.parametrize("at", range(len(HEAD_AND_MORE)))
+def test_the_parser_gets_the_head_by_itself_wherever_the_packets_end(at: int) -> None:
+    fed: list[bytes] = []
+    receiver = Receiver(fed.append)
+    receiver.begin()
+    for packet in (HEAD_AND_MORE[:at], HEAD_AND_MORE[at:]):
+        receiver(packet)
+    assert b"".join(fed) == HEAD_AND_MORE
+    beginnings = [b"".join(fed[: count + 1]) for count in range(len(fed))]
+    assert HEAD in beginnings
