@@ -164,6 +164,7 @@ def test_rows_may_be_spans_of_recordings(server: RunningServer, tmp_path: Path, 
         assert row["duration_s"] == pytest.approx(4)
 
 
+@pytest.mark.slow
 def test_a_thousand_spans_of_ten_recordings_decode_each_once(server: RunningServer, tmp_path: Path, out: Path) -> None:
     rows, expected = [], {}
     for recording in range(10):
@@ -283,6 +284,7 @@ def test_check_counts_clips_channels_and_spans(tmp_path: Path, out: Path) -> Non
     assert (split["audio_s"], split["credits"], split["requests"]) == (75, 450, 2 * mixed["requests"])
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_decoding_stops_the_run_and_blames_no_recording(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

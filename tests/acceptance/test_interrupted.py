@@ -55,6 +55,7 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_the_ledger_has_what_was_in_flight_at_each_kill_once(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=10)
     hang = '[[fault]]\nkind = "hang"\nafter_requests = 2\nuntil_requests = 10'
@@ -83,6 +84,7 @@ def test_the_ledger_has_what_was_in_flight_at_each_kill_once(tmp_path: Path, out
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_answers_that_a_full_disk_kept_out_are_in_the_ledger_of_the_next_run(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=4)
     with start_server(latency_s=2) as server:

@@ -34,7 +34,7 @@ def kept_of(out: Path) -> dict[str, bool]:
     return kept
 
 
-@pytest.mark.parametrize("count", [5, 12])
+@pytest.mark.parametrize("count", [pytest.param(5, marks=pytest.mark.slow), 12])
 def test_an_unmounted_archive_loses_no_row_and_costs_nothing_when_it_is_back(
     server: RunningServer, tmp_path: Path, out: Path, count: int
 ) -> None:
@@ -100,6 +100,7 @@ def test_a_third_of_a_folder_that_vanished_is_told(server: RunningServer, tmp_pa
     assert rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_rows_that_left_a_csv_are_nobodys_loss(server: RunningServer, tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=30)
     manifest = csv_of(corpus, tmp_path / "m.csv")
@@ -195,7 +196,7 @@ def test_a_file_that_cannot_be_read_for_a_moment_keeps_its_transcript(
     assert errors_of(out) == {}
 
 
-@pytest.mark.parametrize("seconds", [0.62, 0.2])
+@pytest.mark.parametrize("seconds", [0.62, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_a_copy_that_broke_off_replaces_no_transcript(
     server: RunningServer, tmp_path: Path, out: Path, seconds: float
 ) -> None:
@@ -258,6 +259,7 @@ def test_renamed_recordings_keep_one_row_each(server: RunningServer, tmp_path: P
     assert server.stats()["requests"] == before
 
 
+@pytest.mark.slow
 def test_a_recording_that_comes_back_nights_later_under_another_name_takes_its_row_along(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -276,6 +278,7 @@ def test_a_recording_that_comes_back_nights_later_under_another_name_takes_its_r
     assert server.stats()["requests"] == before
 
 
+@pytest.mark.slow
 def test_a_row_moves_only_where_its_id_is_a_path_its_file_is_gone_and_its_manifest_is_the_same(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -317,6 +320,7 @@ def test_rows_of_another_manifest_are_not_vanished(server: RunningServer, tmp_pa
     assert len(rows_of(out)) == len(corpus.texts)
 
 
+@pytest.mark.slow
 def test_what_a_limit_leaves_out_is_not_vanished(server: RunningServer, tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=5)
     for limit in ("2", "2", "2"):
@@ -389,6 +393,7 @@ def test_an_output_of_the_service_is_not_continued_with_a_local_recognizer(
     assert rows_of(out) == {name: corpus.texts[name] for name in ("00000.wav", "00001.wav")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["local-fingerprint", "stt-2", None])
 def test_an_output_of_an_older_version_is_known_by_its_transcripts(
     server: RunningServer, tmp_path: Path, out: Path, model: str | None
@@ -478,6 +483,7 @@ def test_a_copy_of_a_poisoned_file_makes_no_outage_of_it(tmp_path: Path, out: Pa
     assert len(errors_of(out)) == 13
 
 
+@pytest.mark.slow
 def test_a_rebuild_before_a_moved_row_was_published_doubles_none(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

@@ -221,6 +221,7 @@ def test_failures_their_nights_and_the_last_runs_are_known_after_a_rebuild(tmp_p
         assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_rebuild_keeps_answered_clips(tmp_path: Path, out: Path) -> None:
     said = talk(120, seed=2)
     write(tmp_path / "audio/long.wav", beeps(said, 120, 16_000), rate=16_000)
@@ -243,6 +244,7 @@ def test_rebuild_keeps_answered_clips(tmp_path: Path, out: Path) -> None:
         assert server.stats()["requests"] - before == len(row["request_ids"]) - int(told[1])
 
 
+@pytest.mark.slow
 def test_a_row_that_cannot_be_decoded_costs_that_row_only(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=30)
     with start_server(latency_s=0.05) as server:
@@ -294,6 +296,7 @@ def test_a_checkpoint_of_a_newer_version_is_not_rebuilt_but_left_to_it(corpus: C
     assert not list(out.glob("checkpoint.damaged-*"))
 
 
+@pytest.mark.slow
 def test_a_rebuild_that_was_killed_is_told_and_done_again(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=30)
     with start_server(latency_s=0.05) as server:
@@ -441,6 +444,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_in_mid_run_costs_nothing_that_was_paid(tmp_path: Path, small_disk: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=400)
     out, ballast = small_disk / "out", small_disk / "ballast"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.batch import batch, rows_of, table_of
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,7 @@ def test_the_samples_other_manifests_name_the_same_recordings(out: Path) -> None
         assert json.loads(forecast.stdout)["requests"] == json.loads(forecast.stdout)["rows"] >= 12
 
 
+@pytest.mark.slow
 def test_a_folder_through_the_embedded_server(out: Path, tmp_path: Path) -> None:
     (tmp_path / "audio").mkdir()
     for name in ("rain-16k.wav", "keys.ogg"):

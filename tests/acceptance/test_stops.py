@@ -24,7 +24,10 @@ from tests.batch import COMMAND, Corpus, Finished, batch, environment, finish, r
 from tests.servers import RunningServer, start_server, wait_for_answers
 
 PROMISED_S = 2.0
-SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+SIGNALS = [
+    (signal.SIGTERM, 143),
+    *(pytest.param(*one, marks=pytest.mark.slow) for one in ((signal.SIGINT, 130), (signal.SIGHUP, 143))),
+]
 SLOW_RECOGNIZER = """
 import pathlib, time
 

@@ -222,6 +222,7 @@ REFUSED: dict[str, tuple[Maker, type[errors.ItemError], str]] = {
 }
 
 
+@pytest.mark.slow
 def test_every_form_gives_its_words_or_its_error(tmp_path: Path) -> None:
     """One run of the command over all of them, with the real recognizer behind the local server."""
     folder, out = tmp_path / "archive", tmp_path / "out"
