@@ -62,6 +62,7 @@ class Life:
     def night(self, night: Night) -> Ended:
         """Does one. Raises Broken where it left what it should not."""
         world, memory = self.world, self.memory
+        self._drop_unknown_beginnings(night.manifest)
         wanted = world.wanted(night.manifest)
         logging.disable()
         try:
@@ -88,6 +89,13 @@ class Life:
         rows = {one.path: now.rows.get(one.id) for one in wanted}
         world.known = {path: row.identity.content for path, row in rows.items() if row and row.identity}
         return ended
+
+    def _drop_unknown_beginnings(self, manifest: str) -> None:
+        """Takes files away that were cut short and whose transcript another name may have taken since: nobody can tell
+        them from short recordings, and what would be decoded of them is nothing that the service here knows."""
+        for one in self.world.wanted(manifest):
+            if one.state == "truncated" and (one.id not in self.memory.rows or self.memory.open.manifests):
+                self.world.delete(one.path)
 
     def calm(self) -> None:
         """Two nights in which nothing is wrong: after the first there is nothing left to do."""
