@@ -5,7 +5,18 @@
 `store` reads and writes · `journal` groups writes into durable commits.
 """
 
-from pipeline.checkpoint.events import ClipAnswered, Failed, Finished, Gone, Moved, Refreshed, Reused, Sent, Started
+from pipeline.checkpoint.events import (
+    ClipAnswered,
+    Failed,
+    Finished,
+    Gone,
+    Moved,
+    Noted,
+    Refreshed,
+    Reused,
+    Sent,
+    Started,
+)
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
@@ -24,6 +35,7 @@ __all__ = [
     "Identity",
     "Journal",
     "Moved",
+    "Noted",
     "Placed",
     "Plan",
     "Refreshed",

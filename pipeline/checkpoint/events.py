@@ -81,6 +81,12 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
+class Noted(msgspec.Struct, frozen=True, kw_only=True):
+    """Something is so from now on, in the same commit as what showed it."""
+
+    fact: str
+
+
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     """A transcript that stands is to be written anew, with another reference or other metadata."""
 
@@ -90,7 +96,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
-Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Gone | Reused | Moved
+Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Gone | Reused | Moved | Noted
 
 
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
@@ -135,6 +141,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             )
         case Moved():
             _apply_moved(db, event)
+        case Noted():
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (event.fact,))
 
 
 def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:

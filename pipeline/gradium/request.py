@@ -5,6 +5,7 @@ The service ignores keys it does not know, so a misspelt one must be caught here
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
@@ -41,6 +42,11 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
         """How late the asked-for decoder clock runs, in seconds."""
         frames = self.config.delay_in_frames or self.config.delay_in_tokens or wire.DEFAULT_DELAY_IN_FRAMES
         return frames * wire.FRAME_S
+
+    @property
+    def answered_fact(self) -> str:
+        """The fact of a checkpoint that is 1 once something was answered with these settings."""
+        return f"answered_settings_{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]}"
 
     def __hash__(self) -> int:
         return hash(msgspec.json.encode(self))

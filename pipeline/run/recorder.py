@@ -17,6 +17,7 @@ from pipeline.checkpoint import (
     Identity,
     Journal,
     Moved,
+    Noted,
     Reused,
     Selected,
     State,
@@ -29,6 +30,7 @@ from pipeline.errors import (
     ItemError,
     is_of_the_file,
 )
+from pipeline.gradium.request import RequestSettings
 from pipeline.model import Answer, Clip, Failure, Transcript
 from pipeline.pool import Job
 from pipeline.report.progress import Progress
@@ -43,7 +45,13 @@ class Recorder:
     """The pool's listener for one run."""
 
     def __init__(
-        self, journal: Journal, progress: Progress, settings: Settings, run_id: str, on_result: Callable[[int], None]
+        self,
+        journal: Journal,
+        progress: Progress,
+        settings: Settings,
+        request: RequestSettings,
+        run_id: str,
+        on_result: Callable[[int], None],
     ) -> None:
         """`on_result` is called whenever a transcript was handed to the journal, with its number of words."""
         self.transcribed = self.failed_count = self.reused_count = self.moved_count = self.redo_failed = 0
@@ -54,6 +62,8 @@ class Recorder:
         self._progress = progress
         self._settings = settings
         self._run_id = run_id
+        self._settings_fact: str | None = request.answered_fact
+        """To be noted with the first answer."""
         self._on_result = on_result
         self._sending: dict[str, Leader] = {}
         """Utterances whose clips are with the pool, by id."""
@@ -124,6 +134,9 @@ class Recorder:
         leader, clip = self._leader_of(job), job.clip
         result = leader.answered(clip, answer, latency_s=job.latency_s, cost=price(clip))
         events: list[Event] = []
+        if self._settings_fact is not None:
+            events.append(Noted(fact=self._settings_fact))
+            self._settings_fact = None
         if leader.several:
             events.append(ClipAnswered(n=leader.selected.n, key=leader.identity.key, result=result))
             share = leader.share(clip)

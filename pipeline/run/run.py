@@ -107,7 +107,7 @@ class _Run:
         sink = Sink(options.out, settings.sink.formats)
         self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
         shown = progress(options.progress)
-        self.recorder = Recorder(journal, shown, settings, self.run_id, self.publisher.result_added)
+        self.recorder = Recorder(journal, shown, settings, request, self.run_id, self.publisher.result_added)
         self.sending = Sending(
             settings, request, journal, self.recorder, self.publisher, sink, shown, control, options.out / SPOOL
         )

@@ -6,15 +6,12 @@ Returns when everything selected has its outcome or the run was stopped; by then
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
@@ -114,9 +111,6 @@ class Sending:
             finally:
                 self.outages = limits.outage.count
                 await preparation.close()
-                if pool.answered:
-                    with suppress(CheckpointError):  # one that fails has ended the run already, and is told
-                        await call(self._journal.checkpoint.set_fact, self._settings_fact, 1)
             await call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
             if pool.budget_reached:
                 self._control.note_limit(ExitStatus.LIMIT_REACHED, f"the budget of {settings.budget.limit:g} credits")
@@ -165,14 +159,8 @@ class Sending:
             budget=Budget(settings.budget.limit),
             price=price,
             outage_max_s=settings.retry.outage_max_s,
-            settings_answered=bool(await call(checkpoint.fact, self._settings_fact)),
+            settings_answered=bool(await call(checkpoint.fact, self._request.answered_fact)),
         )
-
-    @property
-    def _settings_fact(self) -> str:
-        """The fact that is 1 once something was answered with these request settings."""
-        digest = hashlib.sha256(msgspec.json.encode(self._request)).hexdigest()
-        return f"answered_settings_{digest[:16]}"
 
     async def _compare_with_balance(self, balance: Credits | None, at_most: int | None) -> None:
         """Warns, or with `service.require_credits` raises BalanceTooLow, when the account holds less than is needed."""

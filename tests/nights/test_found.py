@@ -12,10 +12,10 @@ from pipeline.checkpoint import Checkpoint, Finished, Journal
 from pipeline.run.publisher import Publisher
 from pipeline.sink import Sink
 from tests.nights.life import Life
-from tests.nights.night import Night
+from tests.nights.night import Kill, Night
 from tests.nights.outputs import Output
 from tests.nights.recordings import sound
-from tests.nights.service import Service
+from tests.nights.service import Faults, Service
 from tests.nights.world import Form
 from tests.records import scanned, transcript
 
@@ -53,6 +53,14 @@ def test_a_disk_that_goes_is_told_also_when_another_manifest_had_the_output_sinc
     life.move("unmount", 0, 0)
     assert life.night(Night()).exit == 3
     assert life.night(Night()).exit == 0
+
+
+@pytest.mark.parametrize("form", ["folder"])
+def test_empty_answers_blame_no_settings_that_a_killed_night_was_answered_with(life: Life) -> None:
+    for number in range(12):
+        life.move("add", number, number)
+    life.night(Night(kill=Kill(request=9, after_s=20.0)))
+    life.night(Night(faults=Faults(kind="empty", every=1, times=2)))
 
 
 def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answered_next(
