@@ -55,6 +55,11 @@ class Pool:
         return len(self._in_flight)
 
     @property
+    def is_stopping(self) -> bool:
+        """Nothing more is sent, now or in another `run`."""
+        return self._stopping
+
+    @property
     def answered(self) -> int:
         """Requests whose answer counts."""
         return self._judge.answered

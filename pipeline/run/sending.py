@@ -106,7 +106,8 @@ class Sending:
             try:
                 async with self._kept(pool):
                     await pool.run(feed.clips())
-                    while self._recorder.duplicates.has_more:  # the file of the first of several copies failed
+                    # copies of a recording the file of whose first one failed; a pool that was stopped takes none
+                    while self._recorder.duplicates.has_more and not pool.is_stopping:
                         await pool.run(feed.clips())
             finally:
                 self.outages = limits.outage.count
