@@ -88,6 +88,7 @@ def test_a_folder_that_is_suddenly_empty_is_told_and_loses_nothing(
     assert server.stats()["requests"] == before
 
 
+@pytest.mark.slow
 def test_a_third_of_a_folder_that_vanished_is_told(server: RunningServer, tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=30)
     batch("run", corpus.folder, "--out", out, server=server)
@@ -304,6 +305,7 @@ def test_a_row_moves_only_where_its_id_is_a_path_its_file_is_gone_and_its_manife
     assert server.stats()["requests"] == before
 
 
+@pytest.mark.slow
 def test_rows_of_another_manifest_are_not_vanished(server: RunningServer, tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=4)
     one, two = tmp_path / "one.csv", tmp_path / "two.csv"
@@ -432,6 +434,7 @@ def as_if_by_the_service(out: Path) -> None:
         db.execute("UPDATE facts SET value = 'gradium' WHERE key = 'owner'")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_missed_is_told_though_another_manifest_ran_in_between(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -446,6 +449,7 @@ def test_a_disk_that_is_missed_is_told_though_another_manifest_ran_in_between(
     assert batch("run", main, "--out", out, server=server).exit == 3
 
 
+@pytest.mark.slow
 def test_an_output_that_holds_nothing_yet_belongs_to_nobody(server: RunningServer, tmp_path: Path, out: Path) -> None:
     out.mkdir()
     missing = batch("run", tmp_path / "none.csv", "--out", out, "--set", "service.url=local")

@@ -59,7 +59,9 @@ def harm(out: Path, how: str) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("how", ["cut in half", "garbage", "empty", "gone"])
+@pytest.mark.parametrize(
+    "how", ["cut in half", "gone", *(pytest.param(how, marks=pytest.mark.slow) for how in ("garbage", "empty"))]
+)
 def test_a_harmed_checkpoint_is_told_and_rebuilt_and_nothing_is_sent_again(
     server: RunningServer, corpus: Corpus, out: Path, how: str
 ) -> None:
@@ -187,7 +189,7 @@ def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path
 
 @pytest.mark.parametrize(
     "how",
-    ["cut in half", "gone", *(pytest.param(how, marks=pytest.mark.slow) for how in ("garbage", "empty", "not at all"))],
+    ["gone", *(pytest.param(how, marks=pytest.mark.slow) for how in ("cut in half", "garbage", "empty", "not at all"))],
 )
 def test_failures_their_nights_and_the_last_runs_are_known_after_a_rebuild(tmp_path: Path, out: Path, how: str) -> None:
     corpus = Corpus(tmp_path / "audio", count=6)
@@ -402,6 +404,7 @@ def test_rebuild_without_transcripts_says_so(tmp_path: Path) -> None:
     assert "there are no transcripts here" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_one_sentence_and_the_run_goes_on_when_there_is_room(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -481,6 +484,7 @@ def test_status_tells_how_an_output_stands(server: RunningServer, corpus: Corpus
     assert "-> replace the file by one that plays" in table
 
 
+@pytest.mark.slow
 def test_three_nights_over_a_growing_corpus(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=8)
     poisoned = [corpus.folder / "00002.wav", corpus.folder / "00005.wav"]

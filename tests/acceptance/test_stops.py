@@ -292,6 +292,7 @@ def test_while_the_local_server_starts(tmp_path: Path, out: Path, start: Start) 
     assert stopped(process, signal.SIGTERM).exit == 143
 
 
+@pytest.mark.slow
 def test_while_the_checkpoint_cannot_be_opened(tmp_path: Path, out: Path, server: RunningServer, start: Start) -> None:
     corpus = Corpus(tmp_path / "audio", count=1)
     args = ("run", corpus.folder, "--out", out)
@@ -306,6 +307,7 @@ def test_while_the_checkpoint_cannot_be_opened(tmp_path: Path, out: Path, server
     db.close()
 
 
+@pytest.mark.slow
 def test_while_a_mount_hangs_under_all_recordings(
     tmp_path: Path, out: Path, server: RunningServer, start: Start
 ) -> None:
