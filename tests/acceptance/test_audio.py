@@ -104,6 +104,7 @@ def test_a_killed_run_sends_only_the_clips_that_have_no_answer(tmp_path: Path, o
         assert jsonl_rows_of(out) == rows_of(out)
 
 
+@pytest.mark.slow
 def test_a_failed_clip_costs_that_clip_only(tmp_path: Path, out: Path) -> None:
     said = talk(60, seed=3)
     write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))
@@ -121,6 +122,7 @@ def test_a_failed_clip_costs_that_clip_only(tmp_path: Path, out: Path) -> None:
         assert errors_of(out) == {}
 
 
+@pytest.mark.slow
 def test_a_stopped_run_keeps_the_answered_clips(tmp_path: Path, out: Path) -> None:
     said = talk(60, seed=4)
     write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.batch import Corpus, batch, write_wav
 from tests.servers import RunningServer, start_server
 
@@ -67,6 +69,7 @@ def figures(forecast: dict[str, Any]) -> tuple[int, int, int, float]:
     return forecast["unchanged"], forecast["copies"], forecast["requests"], forecast["credits"]
 
 
+@pytest.mark.slow
 def test_it_prices_what_the_run_then_sends(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=6, seconds=1.0)
     folder = corpus.folder

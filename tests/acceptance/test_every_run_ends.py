@@ -93,6 +93,7 @@ def test_a_stream_that_breaks_off_for_the_services_limits_uses_up_attempts(tmp_p
     assert requests_of(out)["00000.wav"] == 6
 
 
+@pytest.mark.slow
 def test_a_service_that_cuts_after_billing_costs_no_clip_more_than_its_attempts(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=40)
     with start_server(faults='seed = 3\n[[fault]]\nkind = "cut"\nat_byte = 90\nprobability = 0.95') as server:

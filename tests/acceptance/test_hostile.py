@@ -180,6 +180,7 @@ def test_a_low_balance_warns_or_stops_before_anything_is_sent(tmp_path: Path, ou
         assert "the account holds 40 credits" not in warned.stderr, "two items take less than that"
 
 
+@pytest.mark.slow
 def test_hanging_and_dripping_answers_cost_a_deadline_each_and_not_the_night(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=120)
     text = faults("hang", "drip", probability=0.05, more="times = 1\n")

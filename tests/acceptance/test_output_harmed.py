@@ -113,6 +113,7 @@ def test_rebuild_makes_one_format_from_the_other(server: RunningServer, corpus: 
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_an_output_of_lines_only_is_rebuilt_as_that(server: RunningServer, tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "lines", count=5)
     args = ("run", corpus.folder, "--out", out, "--set", 'sink.formats=["jsonl"]')
@@ -170,6 +171,7 @@ def test_an_endpoint_that_is_down_on_a_later_night_is_waited_for(corpus: Corpus,
     assert result.figures["wall_s"] > 2.7, "1.8 s to be sure that nothing answers, and the outage"
 
 
+@pytest.mark.slow
 def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=40)
     with start_server(latency_s=0.05) as server:
@@ -367,6 +369,7 @@ def test_a_part_that_rotted_inside_is_told_by_rebuild_and_made_anew(
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_a_damaged_line_of_an_output_of_lines_only_costs_that_line(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

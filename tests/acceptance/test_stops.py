@@ -252,7 +252,9 @@ def test_a_stderr_that_nobody_reads_keeps_no_run(
     os.close(unread)
 
 
-@pytest.mark.parametrize("what", ["hashing", "walking", "reading"])
+@pytest.mark.parametrize(
+    "what", ["hashing", *(pytest.param(what, marks=pytest.mark.slow) for what in ("walking", "reading"))]
+)
 def test_max_duration_counts_from_the_start_whatever_the_run_is_at(
     tmp_path: Path, out: Path, server: RunningServer, what: str
 ) -> None:
@@ -281,6 +283,7 @@ def test_while_the_balance_does_not_come(tmp_path: Path, out: Path, start: Start
             assert stopped(process, signal.SIGTERM).exit == 143
 
 
+@pytest.mark.slow
 def test_while_the_local_server_starts(tmp_path: Path, out: Path, start: Start) -> None:
     corpus = Corpus(tmp_path / "audio", count=1)
     mark = tmp_path / "starting"
