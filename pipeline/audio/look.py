@@ -79,13 +79,18 @@ def broken_off(path: str, known: bytes | None, stopped: threading.Event = NEVER)
     """For a file that is no audio: whether it is only a beginning of the content that `known` are the marks of."""
     try:
         with open_recording(path) as file:
-            if known is not None and os.fstat(file.fileno()).st_size < _length(known):
+            if known is not None and may_be_beginning(os.fstat(file.fileno()).st_size, known):
                 _refuse_beginning(_hash(path, file, stopped)[1], known)
     except AudioTruncated as error:
         return error
     except AttemptError:
         pass  # it cannot be read at all, which is told already
     return None
+
+
+def may_be_beginning(size_bytes: int, known: bytes) -> bool:
+    """Whether a file is shorter than the content that `known` are the marks of, so that it may be a beginning of it."""
+    return size_bytes < _length(known)
 
 
 def _length(marks: bytes) -> int:

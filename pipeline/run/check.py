@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.audio.estimate import Estimate, estimate
-from pipeline.audio.look import look, refuse_beginning
+from pipeline.audio.look import look, may_be_beginning, refuse_beginning
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
 from pipeline.checkpoint.plan import knows_rows, waiting_clips
@@ -176,7 +176,8 @@ def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
     def measured(todo: Todo) -> Measured:
         identity = None
         try:
-            if todo.may_be_known or _may_be_beginning(todo):
+            shorter = todo.size is not None and todo.marks is not None and may_be_beginning(todo.size, todo.marks)
+            if todo.may_be_known or shorter:
                 found = look(todo.utterance.audio, stopped)
                 if not settings.audio.allow_truncated:
                     refuse_beginning(found, todo.marks)
@@ -194,11 +195,6 @@ def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
     finally:  # on Ctrl-C nobody waits for a huge file, or for a disk that hangs
         stopped.set()
         threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _may_be_beginning(todo: Todo) -> bool:
-    """Whether the file is shorter than the one that was transcribed, so that it may be a copy that broke off."""
-    return todo.marks is not None and todo.size is not None and todo.size < int.from_bytes(todo.marks[:8], "big")
 
 
 def as_table(forecast: Forecast) -> str:
