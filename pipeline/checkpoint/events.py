@@ -119,7 +119,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case ClipAnswered():
             db.execute(
                 "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?)",
-                (event.n, event.result.clip, event.key, msgspec.msgpack.encode(event.result), event.result.credits),
+                (event.key, event.result.key, event.n, msgspec.msgpack.encode(event.result), event.result.credits),
             )
         case Finished():
             _apply_finished(db, event)
@@ -136,7 +136,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Reused():
             _forget_failure(db, event.n)
             db.execute(
-                "UPDATE utterances SET state = ?, selected = 0, gone = 0, marks = coalesce(?, marks) WHERE n = ?",
+                """UPDATE utterances SET state = ?, selected = 0, gone = 0, marks = coalesce(?, marks), tries = 0,
+                       sent = '', setbacks = 0, due = 0 WHERE n = ?""",
                 (State.DONE, event.marks, event.n),
             )
         case Moved():
@@ -147,7 +148,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
 
 def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
     db.execute("INSERT INTO attempts (row) VALUES (?)", (msgspec.msgpack.encode(attempt),))
-    db.execute("UPDATE utterances SET attempts = attempts + 1 WHERE id = ?", (attempt.id,))
+    db.execute("UPDATE utterances SET attempts = attempts + 1, sent = ? WHERE id = ?", (attempt.run_id, attempt.id))
     if attempt.credits:
         db.execute(
             """INSERT INTO facts VALUES ('credits', ?1)
@@ -175,7 +176,8 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     db.execute("DELETE FROM clips WHERE n = ? OR key = ?", (event.n, Identity.of(row).key))
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, gone = 0, attempts = 0, refresh = 0, done_audio = ?,
-               done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ? WHERE n = ?""",
+               done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
+               tries = 0, tried = ?, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
         (
             State.DONE,
             row.audio_hash,
@@ -185,6 +187,7 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
             event.ref_words,
             event.ref_errors,
             event.marks,
+            row.run_id,
             event.n,
         ),
     )
@@ -192,9 +195,12 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
 
 def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
     [state] = db.execute("SELECT state FROM utterances WHERE n = ?", (event.n,)).fetchone()
+    db.execute(
+        "UPDATE utterances SET selected = 0, tries = tries + 1, tried = ?, sent = '' WHERE n = ?",
+        (event.failure.run_id, event.n),
+    )
     if state == State.DONE:
         # redone on request and failed: the transcript it has still answers to the row
-        db.execute("UPDATE utterances SET selected = 0 WHERE n = ?", (event.n,))
         return
     failure = event.failure
     known = db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
@@ -206,7 +212,7 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
         (event.n, msgspec.msgpack.encode(failure), failure.error, failure.first_seen.timestamp()),
     )
     db.execute(
-        "UPDATE utterances SET state = ?, selected = 0 WHERE n = ?",
+        "UPDATE utterances SET state = ? WHERE n = ?",
         (State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM, event.n),
     )
 
@@ -220,7 +226,8 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
     _forget_failure(db, event.old)
     db.execute(
         f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0, selected = 0,
-            refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?""",  # noqa: S608 fixed texts
+            refresh = 0, ref_words = ?, ref_errors = ?, tries = 0, sent = '', setbacks = 0, due = 0
+            WHERE n = ?""",  # noqa: S608 fixed texts
         (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
     )
     _store_result(db, event.old, event.transcript)

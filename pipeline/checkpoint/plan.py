@@ -127,7 +127,11 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
     """
     before = connection.total_changes
     with transaction(connection):
-        connection.execute("UPDATE utterances SET selected = 0 WHERE selected")
+        # what has no outcome though requests were sent for it was tried by the run that sent them
+        connection.execute(
+            """UPDATE utterances SET selected = 0, tries = tries + (sent <> ''), tried = iif(sent <> '', sent, tried),
+                   sent = '' WHERE selected"""
+        )
         for by_path in (False, True):
             connection.execute(
                 "INSERT OR IGNORE INTO manifests (name, by_path) SELECT name, ? FROM manifest.name", (by_path,)

@@ -31,7 +31,7 @@ import msgspec
 
 from pipeline.checkpoint.tables import MIGRATIONS, TABLES, VERSION
 from pipeline.errors import CheckpointError, DamagedCheckpoint
-from pipeline.model import Failure
+from pipeline.model import ClipResult, Failure
 
 ERRORS_STALE = "errors_stale"
 """The fact that is 1 while errors.* may differ from what the checkpoint says; a crash leaves it so."""
@@ -96,6 +96,8 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
     decode = msgspec.msgpack.Decoder(Failure).decode
     connection.create_function("failure_error", 1, lambda row: decode(row).error, deterministic=True)
     connection.create_function("failure_first_seen", 1, lambda row: decode(row).first_seen.timestamp())
+    span_of = msgspec.msgpack.Decoder(ClipResult).decode
+    connection.create_function("clip_span", 1, lambda row: span_of(row).key, deterministic=True)
     for older in range(version, VERSION):
         connection.executescript(f"BEGIN;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
 

@@ -21,7 +21,7 @@ from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, unusable
-from pipeline.checkpoint.tables import ORDER, ORDER_OF
+from pipeline.checkpoint.tables import ORDER
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
 JSONL_BYTES = "jsonl_bytes"
@@ -34,13 +34,16 @@ FORMATS = "formats"
 """The fact that says in which formats the output was begun."""
 MANIFEST = "manifest"
 """The fact that says which manifest a default output serves."""
-LONGER_THAN_ANY_S = 1e18
+Place = tuple[int, str, int, int]
+"""Where a row stands in the order of work: its values of `tables.ORDER`."""
+FIRST: Place = (-1, "", 0, 0)
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """An utterance this run is to do."""
 
     n: int
+    place: Place
     utterance: Utterance
     state: State
     config_hash: str
@@ -86,6 +89,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Spent in all runs, counting what may have been billed."""
 
 
+_SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
+        marks, manifest FROM utterances WHERE selected AND {{}} ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
 _RENAMED = """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
     WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = ?
         AND u.manifest = (SELECT manifest FROM utterances WHERE n = ? AND part IS NULL)
@@ -122,23 +127,23 @@ class Checkpoint:
             plan.merge_scan(self._db, only)
             return counts
 
-    def selected(self, after: tuple[float, int] | None, limit: int) -> list[Selected]:
-        """The next utterances to do, in the order of `tables.ORDER`: about longest first.
-
-        `after` is (expected_s, n) of the last one that was handed out.
-        """
+    def selected(self, after: Place | None, limit: int) -> list[Selected]:
+        """The next utterances to do, in the order of `tables.ORDER`; `after` is the place of the last one."""
+        *group, n = after or FIRST
         with self._translated():
+            # in two questions, because SQLite does not look for a rowid behind other columns of an index
             found = self._db.execute(
-                f"""SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts, marks, manifest
-                    FROM utterances
-                    WHERE selected AND {ORDER} >= {ORDER_OF} AND ({ORDER}, n) > ({ORDER_OF}, ?2)
-                    ORDER BY {ORDER}, n LIMIT ?3""",  # noqa: S608 fixed texts
-                (*(after or (LONGER_THAN_ANY_S, 0)), limit),
+                _SELECTED.format("tries = ? AND turn = ? AND longest = ? AND n > ?"), (*group, n, limit)
             ).fetchall()
+            if len(found) < limit:
+                found += self._db.execute(
+                    _SELECTED.format("(tries, turn, longest) > (?, ?, ?)"), (*group, limit - len(found))
+                ).fetchall()
             by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
         return [
             Selected(
-                n=n,
+                n=place[-1],
+                place=(*place,),
                 utterance=msgspec.msgpack.decode(row, type=Utterance),
                 state=State(state),
                 config_hash=config_hash,
@@ -148,7 +153,7 @@ class Checkpoint:
                 marks=marks,
                 by_path=manifest in by_path,
             )
-            for n, row, state, config_hash, expected_s, audio, config, attempts, marks, manifest in found
+            for *place, row, state, config_hash, expected_s, audio, config, attempts, marks, manifest in found
         ]
 
     def has_selected(self) -> bool:
@@ -162,7 +167,7 @@ class Checkpoint:
 
         `surely` leaves out files that have a transcript under the settings of now: they may only look changed.
         """
-        first = "" if at_most is None else f"ORDER BY {ORDER}, n LIMIT {at_most:d}"
+        first = "" if at_most is None else f"ORDER BY {ORDER} LIMIT {at_most:d}"
         with self._translated():
             [total] = self._db.execute(
                 f"""SELECT coalesce(sum(CASE WHEN ?1 AND known THEN 0 ELSE expected_s END), 0) FROM

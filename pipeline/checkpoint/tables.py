@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from pipeline.checkpoint.counted import COUNT_ALL, COUNTED, UNCOUNTED
 
-VERSION = 5
+VERSION = 6
 BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
 
-# Answered clips of utterances that have several and no transcript yet; `key` is what an answer answers to.
-CLIPS = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL, credits REAL NOT NULL,
-    PRIMARY KEY (n, clip));
+# Answered clips of utterances that have several: `key` is what they answer to, `span` which samples of which track.
+CLIPS = """CREATE TABLE clips (key TEXT NOT NULL, span TEXT NOT NULL, n INTEGER NOT NULL, row BLOB NOT NULL,
+    credits REAL NOT NULL, PRIMARY KEY (key, span));
+CREATE INDEX clips_n ON clips (n);
+"""
+CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
+    credits REAL NOT NULL, PRIMARY KEY (n, clip));
 CREATE INDEX clips_key ON clips (key);
+"""
+
+# Transcripts that no row has any more, found by what they answer to: `row` holds one, or a part does under an id.
+REPLACED = """
+CREATE TABLE replaced (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    audio  TEXT NOT NULL,
+    config TEXT NOT NULL,
+    marks  BLOB,
+    same_settings INTEGER NOT NULL,
+    id     TEXT NOT NULL,
+    part   INTEGER,
+    row    BLOB,
+    UNIQUE (audio, config)
+);
+CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
 """
 
 # Requests in flight: each row is the attempt that the request becomes where its end is never seen.
@@ -32,16 +52,23 @@ MANIFESTS = """CREATE TABLE manifests (n INTEGER PRIMARY KEY, name TEXT NOT NULL
 CREATE INDEX elsewhere ON utterances (n) WHERE vanished = 2;
 """
 
-ORDER_OF = "-CAST(?1 / 15 AS INTEGER)"
-ORDER = ORDER_OF.replace("?1", "expected_s")
-"""What the work is handed out by, then by n: longest first, but spans of one recording, whose rows stand together, also
-come out together, so that it is decoded once. 15 s more or less make no difference to when the last slot is done."""
-SELECTED_INDEX = f"CREATE INDEX selected ON utterances ({ORDER}, n) WHERE selected;"
+ORDER = "tries, turn, longest, n"
+"""What the work is handed out by: never tried first, then fewest and oldest tries, then longest first. Spans of one
+recording, whose rows stand together, also come out together, so that it is decoded once: `longest` counts in 15 s,
+which make no difference to when the last slot is done."""
+SELECTED_INDEX = f"CREATE INDEX selected ON utterances ({ORDER}) WHERE selected;"
+SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
+TURN = "TEXT GENERATED ALWAYS AS (iif(tries = 0 AND state <> 2, '', tried)) VIRTUAL"
+LONGEST = "INTEGER GENERATED ALWAYS AS (-CAST(expected_s / 15 AS INTEGER)) VIRTUAL"
 
 # `selected` is what this run does; the partial index leaves everything else out, so that it stays small and the
 # planner has no second index to choose wrongly. An id that the manifest no longer has is `vanished` and keeps its row.
 # `error` is the class of the failure of the utterance's latest try; NULL where that went well.
 # `manifest` is the manifest that saw the row last. `marks` tell a beginning of the transcribed audio (audio/look.py).
+# `tries` counts the runs that tried the row since it last got a transcript; `tried` is the last of them, or the run
+# that transcribed it, and `sent` one that sent a request for it and has told no outcome. `setbacks` counts the runs in
+# a row in which requests were sent and the row failed in a way that may pass; a run takes such a row by itself from the
+# run number `due` on.
 TABLES = f"""
 CREATE TABLE utterances (
     n             INTEGER PRIMARY KEY,
@@ -66,7 +93,14 @@ CREATE TABLE utterances (
     error         TEXT,
     gone          INTEGER NOT NULL DEFAULT 0,
     manifest      INTEGER,
-    marks         BLOB
+    marks         BLOB,
+    tries         INTEGER NOT NULL DEFAULT 0,
+    tried         TEXT    NOT NULL DEFAULT '',
+    sent          TEXT    NOT NULL DEFAULT '',
+    setbacks      INTEGER NOT NULL DEFAULT 0,
+    due           INTEGER NOT NULL DEFAULT 0,
+    turn          {TURN},
+    longest       {LONGEST}
 );
 {MANIFESTS}{SELECTED_INDEX}
 CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
@@ -74,7 +108,7 @@ CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
-{OPEN_ATTEMPTS}
+{REPLACED}{OPEN_ATTEMPTS}
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
@@ -90,10 +124,10 @@ CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 """,
     # what an older version could not send may be sendable by now, and costs nothing where it is not
     2: f"""
-{CLIPS}
+{CLIPS_UNTIL_5}
 UPDATE utterances SET state = 3 WHERE state = 4 AND attempts = 0 AND config_hash <> '{BAD_ROW}';
 DROP INDEX selected;
-{SELECTED_INDEX}
+{SELECTED_UNTIL_5}
 ALTER TABLE utterances ADD COLUMN error TEXT;
 ALTER TABLE failures ADD COLUMN error TEXT NOT NULL DEFAULT '';
 ALTER TABLE failures ADD COLUMN first_seen REAL NOT NULL DEFAULT 0;
@@ -116,6 +150,26 @@ DROP TABLE results_4;
 UPDATE utterances SET error = NULL WHERE error IS NOT NULL AND n NOT IN (SELECT n FROM failures);
 {COUNTED}
 {COUNT_ALL}
+""",  # noqa: S608 fixed texts
+    # what the last run left of its selection is selected again by the next one
+    5: f"""
+DROP INDEX selected;
+UPDATE utterances SET selected = 0 WHERE selected;
+ALTER TABLE utterances ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN tried TEXT NOT NULL DEFAULT '';
+ALTER TABLE utterances ADD COLUMN sent TEXT NOT NULL DEFAULT '';
+ALTER TABLE utterances ADD COLUMN setbacks INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN turn {TURN};
+ALTER TABLE utterances ADD COLUMN longest {LONGEST};
+{SELECTED_INDEX}
+UPDATE utterances SET tries = 1 WHERE attempts OR state IN (3, 4);
+{REPLACED}
+ALTER TABLE clips RENAME TO clips_5;
+DROP INDEX clips_key;
+{CLIPS}
+INSERT OR IGNORE INTO clips SELECT key, clip_span(row), n, row, credits FROM clips_5;
+DROP TABLE clips_5;
 """,  # noqa: S608 fixed texts
 }
 

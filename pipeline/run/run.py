@@ -103,7 +103,10 @@ class _Run:
         self.journal = journal
         self.checkpoint = journal.checkpoint
         self.started_at, self._started = datetime.now(UTC), time.monotonic()
-        self.run_id = f"{self.started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        # in the order of time also within a second, and unlike that of a run into another output
+        self.run_id = (
+            f"{self.started_at:%Y%m%d-%H%M%S}-{self.started_at.microsecond // 256:03x}{secrets.token_hex(2)[:3]}"
+        )
         sink = Sink(options.out, settings.sink.formats)
         self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
         shown = progress(options.progress)

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from pipeline.checkpoint import Journal, Selected
+from pipeline.checkpoint.store import Place
 from pipeline.run.duplicates import Duplicates
 
 BATCH = 200
@@ -24,7 +25,7 @@ class Selection:
         self._limit = limit
         self._handed_out = 0
         self._batch: deque[Selected] = deque()
-        self._after: tuple[float, int] | None = None
+        self._after: Place | None = None
         self._reading = asyncio.Lock()
 
     async def next(self) -> list[Selected]:
@@ -46,5 +47,5 @@ class Selection:
             seconds += taken[-1].expected_s
             self._handed_out += 1
         if taken:
-            self._after = (taken[-1].expected_s, taken[-1].n)
+            self._after = taken[-1].place
         return taken

@@ -104,7 +104,7 @@ def test_longest_first_and_in_batches(checkpoint: Checkpoint) -> None:
     seen, after = [], None
     while batch := checkpoint.selected(after, 5):
         seen += batch
-        after = (batch[-1].expected_s, batch[-1].n)
+        after = batch[-1].place
     assert seen == everything
 
 

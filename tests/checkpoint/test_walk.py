@@ -162,7 +162,10 @@ def test_the_next_to_do_are_found_by_their_index(tmp_path: Path) -> None:
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
         asked: list[str] = []
         checkpoint._db.set_trace_callback(asked.append)
-        checkpoint.selected((30.0, 5), 10)
+        checkpoint.selected((0, "", -2, 5), 10)
         checkpoint._db.set_trace_callback(None)
-        [plan] = [row[3] for row in checkpoint._db.execute(f"EXPLAIN QUERY PLAN {asked[0]}")]
-    assert plan == "SEARCH utterances USING INDEX selected (<expr>>?)"
+        plans = [checkpoint._db.execute(f"EXPLAIN QUERY PLAN {one}").fetchall() for one in asked[:2]]
+    assert [told for [(*_, told)] in plans] == [
+        "SEARCH utterances USING INDEX selected (tries=? AND turn=? AND longest=? AND n>?)",
+        "SEARCH utterances USING INDEX selected ((tries,turn,longest)>(?,?,?))",
+    ]

@@ -28,7 +28,16 @@ def answer(*words: tuple[str, float], clip: Clip, flags: tuple[str, ...] = ()) -
 
 
 def leader(*clips: Clip, flags: tuple[str, ...] = (), **more: Any) -> Leader:
-    selected = Selected(n=1, utterance=UTTERANCE, state=State.NEW, config_hash="c", expected_s=1, done=None, attempts=2)
+    selected = Selected(
+        n=1,
+        place=(0, "", 0, 1),
+        utterance=UTTERANCE,
+        state=State.NEW,
+        config_hash="c",
+        expected_s=1,
+        done=None,
+        attempts=2,
+    )
     made = Leader(selected, Identity(audio_hash="h", config_hash="c"), b"")
     expected = {"duration_s": 10.0 * len(clips), "answered": (), "release": lambda: None} | more
     made.expect(clips, flags=flags, **expected)
