@@ -67,7 +67,7 @@ def refuse_beginning(found: Look, known: bytes | None) -> None:
 
 
 def _refuse_beginning(found: bytes, known: bytes) -> None:
-    length, whole = _length(found), _length(known)
+    length, whole = length_of(found), length_of(known)
     if length < whole and len(found) > 8 and known.startswith(found[8:], 8):
         raise AudioTruncated(
             f"the file begins as the {whole:,} bytes that were transcribed and ends after {length:,}; their transcript "
@@ -90,10 +90,11 @@ def broken_off(path: str, known: bytes | None, stopped: threading.Event = NEVER)
 
 def may_be_beginning(size_bytes: int, known: bytes) -> bool:
     """Whether a file is shorter than the content that `known` are the marks of, so that it may be a beginning of it."""
-    return size_bytes < _length(known)
+    return size_bytes < length_of(known)
 
 
-def _length(marks: bytes) -> int:
+def length_of(marks: bytes) -> int:
+    """Bytes of the content that these are the marks of."""
     return int.from_bytes(marks[:8], "big")
 
 

@@ -1,7 +1,7 @@
 """The run's memory: what is done, what is left, what it cost. One SQLite file per output folder, one owner at a time.
 
 `tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in ·
-`plan` compares it with what is known · `events` what happens to utterances ·
+`plan` compares it with what is known · `events` what happens to utterances · `replaced` transcripts that no row has ·
 `store` reads and writes · `journal` groups writes into durable commits.
 """
 
@@ -21,6 +21,7 @@ from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
 from pipeline.checkpoint.plan import Plan, plan_counts
+from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.scan import UNREADABLE, ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.store import Checkpoint, Placed, Selected
@@ -45,6 +46,7 @@ __all__ = [
     "Sent",
     "Started",
     "State",
+    "Stored",
     "hold_output",
     "plan_counts",
     "scan_manifest",

@@ -6,12 +6,13 @@ Works beside a scan, in its own tables; the checkpoint stays as it is. SQLite gr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.plan import where_selected
+from pipeline.checkpoint.replaced import find_replaced
 from pipeline.checkpoint.schema import State
 from pipeline.model import Utterance
 
@@ -19,9 +20,10 @@ from pipeline.model import Utterance
 _OPEN = f"state <> {State.DONE:d} AND size IS NOT NULL"
 _TABLES = f"""
 CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
-CREATE TABLE manifest.known AS SELECT DISTINCT u.size, u.done_config FROM utterances u
-    WHERE u.done_audio IS NOT NULL AND EXISTS
-        (SELECT 1 FROM manifest.todo WHERE {_OPEN} AND size = u.size AND config_hash = u.done_config);
+CREATE TABLE manifest.known AS SELECT DISTINCT size, done_config FROM (
+        SELECT coalesce(content_bytes(marks), size) AS size, done_config FROM utterances WHERE done_audio IS NOT NULL
+        UNION ALL SELECT content_bytes(marks), config FROM replaced) k
+    WHERE EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size AND t.config_hash = k.done_config);
 CREATE INDEX manifest.known_size ON known (size, done_config);
 """  # noqa: S608 fixed texts
 _ALIKE = f"""{_OPEN} AND (done_audio IS NOT NULL AND done_config = config_hash
@@ -44,9 +46,12 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     """Its file is as long as another's that is to be done or is done with these settings, or as long as it was."""
 
 
-def rows_to_do(connection: sqlite3.Connection, only: Sequence[str]) -> Iterator[Todo]:
+def rows_to_do(
+    connection: sqlite3.Connection, only: Sequence[str], length_of: Callable[[bytes], int]
+) -> Iterator[Todo]:
     """The utterances a run would do after a scan, without merging anything: first those that no other can be like,
-    then the others, those that may be alike behind each other."""
+    then the others, those that may be alike behind each other. `length_of` tells a content's bytes by its marks."""
+    connection.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
     connection.execute(
         f"""CREATE TABLE manifest.todo AS
             SELECT row, state, size, config_hash, done_audio, done_config, marks FROM ({where_selected(only)})"""  # noqa: S608 fixed texts
@@ -70,9 +75,9 @@ def rows_to_do(connection: sqlite3.Connection, only: Sequence[str]) -> Iterator[
 
 
 def has_transcript(connection: sqlite3.Connection, identity: Identity) -> bool:
-    """Whether any utterance's transcript answers to this audio and these settings."""
+    """Whether a transcript answers to this audio and these settings: any utterance's, or one that was replaced."""
     found = connection.execute(
         f"SELECT 1 FROM {TRANSCRIBED}",  # noqa: S608 fixed texts
         (identity.audio_hash, identity.config_hash),
     ).fetchone()
-    return found is not None
+    return found is not None or find_replaced(connection, identity) is not None

@@ -10,6 +10,7 @@ import sqlite3
 import msgspec
 
 from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Failure, Transcript
 
@@ -171,6 +172,7 @@ def _forget_failure(db: sqlite3.Connection, n: int) -> None:
 
 def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
+    keep_replaced(db, event.n, Identity.of(row))
     _store_result(db, event.n, row)
     _forget_failure(db, event.n)
     db.execute("DELETE FROM clips WHERE n = ? OR key = ?", (event.n, Identity.of(row).key))

@@ -8,9 +8,10 @@ import msgspec
 
 from pipeline.model import Transcript
 
-TRANSCRIBED = """utterances u LEFT JOIN results r USING (n)
-    WHERE u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL) LIMIT 1"""
-"""For a FROM: an utterance that has the transcript of an identity, given as (audio_hash, config_hash)."""
+HAS_TRANSCRIPT = "u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)"
+"""For a WHERE: rows `u`, with their result `r`, that have the transcript of an identity: (audio_hash, config_hash)."""
+TRANSCRIBED = f"utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT} LIMIT 1"
+"""For a FROM: one of them."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,6 +87,12 @@ class Old:
             if utterance is not None and result is not None:
                 yield utterance, key, result
 
+    def replaced(self) -> Iterator[bytes]:
+        """Replaced transcripts that are in no output file any more, as they are stored."""
+        for (row,) in self._rows("replaced", "row"):
+            if row is not None:
+                yield row
+
     def utterances(self) -> Iterator[Known]:
         """Every utterance, in the order in which they first came."""
         columns = "row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts"
@@ -108,7 +114,14 @@ class Old:
 
     def read_through(self) -> None:
         """Reads every row there is, for `skipped`."""
-        for rows in (self.results(), self.attempts(), self.failures(), self.clips(), self.utterances()):
+        for rows in (
+            self.results(),
+            self.attempts(),
+            self.failures(),
+            self.clips(),
+            self.replaced(),
+            self.utterances(),
+        ):
             for _ in rows:
                 pass
 

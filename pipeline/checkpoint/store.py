@@ -18,6 +18,15 @@ import msgspec
 from pipeline.checkpoint import adopting, plan
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
+from pipeline.checkpoint.replaced import (
+    Leaving,
+    Stored,
+    adopt_replaced,
+    find_replaced,
+    leaving,
+    take_over,
+    trim_replaced,
+)
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, unusable
@@ -58,16 +67,11 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """Its id is the path of its recording."""
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True):
+class Placed(Stored, frozen=True, kw_only=True):
     """A done utterance and where its transcript is."""
 
     n: int
     utterance: Utterance
-    id: str
-    part: int | None
-    """The part that holds it, where `transcript` does not."""
-    transcript: Transcript | None
-    """The transcript, while it is not published yet."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +93,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Spent in all runs, counting what may have been billed."""
 
 
+Unpublished = tuple[int, str, int | None, bytes]
+"""(n, the id under which its old row stands, the part that holds that one, the transcript as stored)."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
         marks, manifest FROM utterances WHERE selected AND {{}} ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
 _RENAMED = """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
@@ -177,18 +183,19 @@ class Checkpoint:
             ).fetchone()
         return float(total)
 
-    def twins(self, identities: Iterable[Identity]) -> dict[Identity, Placed]:
-        """For those identities that have one, an utterance whose transcript answers to this very audio and these
-        settings."""
-        found = {}
+    def twins(self, identities: Iterable[Identity]) -> dict[Identity, Stored]:
+        """For those identities that have one, where a transcript is that answers to this very audio and these settings:
+        that of any utterance, or one that was replaced."""
+        found: dict[Identity, Stored] = {}
         with self._translated():
             for identity in identities:
                 row = self._db.execute(
-                    f"SELECT u.n, u.id, u.row, u.part, r.row FROM {TRANSCRIBED}",  # noqa: S608 fixed texts
+                    f"SELECT coalesce(r.was, u.id), u.part, r.row FROM {TRANSCRIBED}",  # noqa: S608 fixed texts
                     (identity.audio_hash, identity.config_hash),
                 ).fetchone()
-                if row is not None:
-                    found[identity] = _placed(row)
+                stored = find_replaced(self._db, identity) if row is None else _stored(*row)
+                if stored is not None:
+                    found[identity] = stored
         return found
 
     def renamed(self, new: Mapping[int, Identity]) -> dict[int, list[Placed]]:
@@ -362,9 +369,18 @@ class Checkpoint:
 
     # -- publishing -------------------------------------------------------------------------------------------------
 
-    def pending_results(self) -> int:
+    def pending_results(self) -> tuple[int, int]:
+        """Unpublished results: (those that no part holds a row of, those that take the place of a published row)."""
         with self._translated():
-            return int(self._db.execute("SELECT count(*) FROM results").fetchone()[0])
+            new, all_ = self._db.execute(
+                "SELECT coalesce(sum(u.part IS NULL), 0), count(*) FROM results r JOIN utterances u USING (n)"
+            ).fetchone()
+        return int(new), int(all_ - new)
+
+    def known_rows(self) -> int:
+        with self._translated():
+            [rows] = self._db.execute("SELECT coalesce(sum(rows), 0) FROM tally").fetchone()
+        return int(rows)
 
     def never_published(self) -> list[str]:
         """Ids of results that wait for their first publishing."""
@@ -378,25 +394,52 @@ class Checkpoint:
         with self._translated():
             return int(self._db.execute("SELECT count(*) FROM attempts").fetchone()[0])
 
-    def results(self, limit: int, most_bytes: int) -> list[tuple[int, str, int | None, bytes]]:
-        """Unpublished results: (n, the id under which its old row stands, the part that holds it, the transcript as
-        stored).
-
-        At most `limit` of them, and no more once they come to `most_bytes`.
-        """
-        found: list[tuple[int, str, int | None, bytes]] = []
-        size = 0
+    def new_results(self, limit: int, most_bytes: int) -> list[Unpublished]:
+        """Results that no part holds a row of: at most `limit`, and no more once they come to `most_bytes`."""
         with self._translated():
-            for row in self._db.execute(
-                """SELECT n, coalesce(r.was, u.id), u.part, r.row FROM results r JOIN utterances u USING (n)
+            found = self._db.execute(
+                """SELECT n, u.id, NULL, r.row FROM results r JOIN utterances u USING (n) WHERE u.part IS NULL
                    ORDER BY n LIMIT ?""",
                 (limit,),
-            ):
-                found.append(row)
-                size += len(row[3])
-                if size >= most_bytes:
-                    break
-        return found
+            )
+            return _up_to(found, most_bytes)
+
+    def list_replacing(self) -> int:
+        """Lists, for `replacing`, the results of now that take the place of published rows, part by part; returns how
+        many they are."""
+        with self._transaction():
+            self._db.execute("DROP TABLE IF EXISTS temp.replacing")
+            self._db.execute(
+                """CREATE TEMP TABLE replacing AS SELECT u.part, n FROM results r JOIN utterances u USING (n)
+                   WHERE u.part IS NOT NULL ORDER BY u.part, n"""
+            )
+            return int(self._db.execute("SELECT count(*) FROM temp.replacing").fetchone()[0])
+
+    def replacing(self, after: int, limit: int, most_bytes: int) -> list[Unpublished]:
+        """The next of the listed results after so many: at most `limit`, and no more once they come to `most_bytes`."""
+        with self._translated():
+            found = self._db.execute(
+                """SELECT n, coalesce(r.was, u.id), u.part, r.row FROM temp.replacing l JOIN results r USING (n)
+                   JOIN utterances u USING (n) WHERE l.rowid > ? ORDER BY l.rowid LIMIT ?""",
+                (after, limit),
+            )
+            return _up_to(found, most_bytes)
+
+    def leaving(self, rows: Sequence[tuple[int, str]]) -> list[Leaving]:
+        """Replaced transcripts that are nowhere but in these rows, (part, id), which are about to be rewritten."""
+        with self._translated():
+            return leaving(self._db, rows)
+
+    def take_over(self, copied: Sequence[tuple[int, Transcript | None]]) -> None:
+        """Stores what was `leaving` its part, by number; None where it could not be read."""
+        with self._transaction():
+            take_over(self._db, copied)
+
+    def trim_replaced(self) -> None:
+        """Forgets the oldest replaced transcripts, where there are many and every row has its place."""
+        if not self.has_selected():
+            with self._transaction():
+                trim_replaced(self._db)
 
     def attempts(self, limit: int) -> list[tuple[int, Attempt]]:
         """Up to `limit` attempts that are in no part yet."""
@@ -416,6 +459,12 @@ class Checkpoint:
             self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
             self._db.executemany("DELETE FROM results WHERE n = ?", [(n,) for n, _ in placed])
             self._save_parts("transcripts", parts)
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))
+
+    def lines_replaced(self, jsonl: int) -> None:
+        """Marks all results that `list_replacing` listed as published: the JSONL's bytes."""
+        with self._transaction():
+            self._db.execute("DELETE FROM results WHERE n IN (SELECT n FROM temp.replacing)")
             self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))
 
     def attempts_published(self, last_n: int, part: int, rows: int) -> None:
@@ -450,6 +499,11 @@ class Checkpoint:
         with self._transaction():
             adopting.adopt_failures(self._db, failures)
 
+    def adopt_replaced(self, rows: Iterable[bytes]) -> None:
+        """Takes in replaced transcripts as another checkpoint stored them."""
+        with self._transaction():
+            adopt_replaced(self._db, rows)
+
     def forget_unexplained(self) -> None:
         """Has utterances done anew that failed, and nobody can say why."""
         with self._transaction():
@@ -483,12 +537,24 @@ class Checkpoint:
             raise unusable(self.path, error) from error
 
 
+def _up_to(rows: sqlite3.Cursor, most_bytes: int) -> list[Unpublished]:
+    found: list[Unpublished] = []
+    size = 0
+    for row in rows:
+        found.append(row)
+        size += len(row[3])
+        if size >= most_bytes:
+            break
+    return found
+
+
+def _stored(id_: str, part: int | None, result: bytes | None) -> Stored:
+    transcript = None if result is None else msgspec.msgpack.decode(result, type=Transcript)
+    return Stored(id=id_, part=part, transcript=transcript)
+
+
 def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
     n, id_, row, part, result = found
-    return Placed(
-        n=n,
-        id=id_,
-        utterance=msgspec.msgpack.decode(row, type=Utterance),
-        part=part,
-        transcript=None if result is None else msgspec.msgpack.decode(result, type=Transcript),
-    )
+    stored = _stored(id_, part, result)
+    utterance = msgspec.msgpack.decode(row, type=Utterance)
+    return Placed(n=n, utterance=utterance, id=stored.id, part=stored.part, transcript=stored.transcript)

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.audio.estimate import Estimate, estimate
-from pipeline.audio.look import look, may_be_beginning, refuse_beginning
+from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
 from pipeline.checkpoint.plan import knows_rows, waiting_clips
@@ -96,7 +96,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         answered, paid = waiting_clips(connection) if plan.selected else (0, 0.0)
         bill = _Bill(connection)
         if plan.selected:
-            for todo, identity, found in _measured(rows_to_do(connection, only), settings):
+            for todo, identity, found in _measured(rows_to_do(connection, only, length_of), settings):
                 bill.add(todo, identity, found)
     finally:
         connection.close()

@@ -17,10 +17,9 @@ from pipeline.errors import AttemptError, AudioMissing, Stopped
 from pipeline.model import Clip, Transcript
 from pipeline.recording import fault
 from pipeline.run.joining import Leader
-from pipeline.run.published import transcripts_of
+from pipeline.run.published import Published
 from pipeline.run.recorder import Recorder
 from pipeline.run.selection import Selection
-from pipeline.sink import Sink
 
 SIDE_BY_SIDE = 8
 """Utterances that are prepared at a time: one that takes long to decode keeps no other waiting."""
@@ -33,7 +32,7 @@ class Feed:
         self,
         journal: Journal,
         recorder: Recorder,
-        sink: Sink,
+        published: Published,
         preparation: Preparation,
         stopped: threading.Event,
         limit: int | None,
@@ -41,7 +40,7 @@ class Feed:
         """At most `limit` utterances are handed out, and nothing more is looked at once `stopped` is set."""
         self._journal = journal
         self._recorder = recorder
-        self._sink = sink
+        self._published = published
         self._preparation = preparation
         self._stopped = stopped
         self._selection = Selection(journal, recorder.duplicates, limit)
@@ -157,28 +156,29 @@ class Feed:
         if not any(before.values()):
             return set()
         gone = await asyncio.to_thread(_without_file, [row for rows in before.values() for row in rows])
-        transcripts = await transcripts_of(gone, self._sink)
+        read = await self._published.read(gone)
+        transcripts = {row.n: transcript for row, transcript in zip(gone, read, strict=True) if transcript is not None}
         moved = set()
         for selected, _ in new:
             for row in before.get(selected.n, ()):
-                if row.id in transcripts and row.n not in self._taken:
+                if row.n in transcripts and row.n not in self._taken:
                     self._taken.add(row.n)
                     moved.add(selected.n)
-                    self._recorder.moved(selected, row.n, transcripts[row.id])
+                    self._recorder.moved(selected, row.n, transcripts[row.n])
                     break
         return moved
 
     async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""
         twins = self._journal.finished(identities)
-        for _ in range(2):  # a row that moved to another id meanwhile is found under that one
+        for _ in range(2):  # what is written to another place meanwhile is found there
             unknown = [identity for identity in identities if identity not in twins]
             if not unknown:
                 break
-            placed = await self._journal.call(self._journal.checkpoint.twins, unknown)
-            known = await transcripts_of(placed.values(), self._sink)
-            twins |= {identity: known[one.id] for identity, one in placed.items() if one.id in known}
-            if len(known) == len(placed):
+            stored = await self._journal.call(self._journal.checkpoint.twins, unknown)
+            known = await self._published.read_of(stored)
+            twins |= known
+            if len(known) == len(stored):
                 break
         return twins
 

@@ -58,6 +58,7 @@ class Gathering:
         self.salvaged = self._take_transcripts(old.results(), None, instead=True)
         for was, now in old.moved():
             checkpoint.adopt_move(was, now)
+        checkpoint.adopt_replaced(old.replaced())
         self._take_clips()
         for told in (old.failures(), sink.errors()):
             for failures in _batches(told):

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from pipeline.checkpoint import Journal, Refreshed
 from pipeline.checkpoint.schema import ERRORS_STALE, unusable
-from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
+from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES, Unpublished
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
 from pipeline.run.joining import retold, word_errors
-from pipeline.run.published import transcripts_of
+from pipeline.run.published import Published
+from pipeline.run.replacing import copies_of, replace_lines
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
 
@@ -26,16 +28,20 @@ REFRESHED_AT_ONCE = 1_000
 PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
 PART_WORDS = 400_000
+REPLACED_SHARE = 8
+"""Rows that are replaced are published during a run when they come to this fraction of all rows, and at its end."""
+_decode = msgspec.msgpack.Decoder(Transcript).decode
 log = logging.getLogger(__name__)
 
 
 class Publisher:
     """The one that publishes. `keep` runs beside the pool; `finish` after it."""
 
-    def __init__(self, journal: Journal, sink: Sink, rows_per_part: int) -> None:
+    def __init__(self, journal: Journal, sink: Sink, published: Published, rows_per_part: int) -> None:
         self._journal = journal
         self._checkpoint = journal.checkpoint
         self._sink = sink
+        self._published = published
         self._rows_per_part = rows_per_part
         self._new = self._new_words = 0
         self._enough = asyncio.Event()
@@ -48,7 +54,9 @@ class Publisher:
         attempts = await call(self._checkpoint.parts, "attempts")
         await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
         committed = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
-        if committed == CLOSED_JSONL:
+        if committed == CLOSED_JSONL and self._sink.has_parts:
+            await self._write_lines_anew()
+        elif committed == CLOSED_JSONL:
             # a run was ended while it replaced the lines: they may hold rows already that are still to be appended
             unpublished = await call(self._checkpoint.never_published)
             size = await asyncio.to_thread(self._sink.drop_lines, unpublished)
@@ -63,14 +71,19 @@ class Publisher:
 
         Ends early when `stopped` is set; the next run does the rest.
         """
-        call = self._journal.call
+        call, count = self._journal.call, 0
         while not stopped.is_set() and (placed := await call(self._checkpoint.to_refresh, REFRESHED_AT_ONCE)):
-            known = await transcripts_of(placed, self._sink)
-            lost = [one.id for one in placed if one.id not in known]
-            if lost:
-                raise OutputError(f"the transcript of {lost[0]!r} is no longer in the output folder; restore it")
-            told = [(one.n, retold(known[one.id], one.utterance)) for one in placed]
-            await call(self._checkpoint.apply, [Refreshed(n=n, transcript=row, **word_errors(row)) for n, row in told])
+            count += len(placed)
+            known = await self._published.read(placed)
+            told = []
+            for one, transcript in zip(placed, known, strict=True):
+                if transcript is None:
+                    raise OutputError(f"the transcript of {one.id!r} is no longer in the output folder; restore it")
+                row = retold(transcript, one.utterance)
+                told.append(Refreshed(n=one.n, transcript=row, **word_errors(row)))
+            await call(self._checkpoint.apply, told)
+            await self._publish_replacing_if_many()
+        if count:
             await self.finish()
 
     def result_added(self, words: int) -> None:
@@ -89,9 +102,10 @@ class Publisher:
                 return
             full = self._new_words >= PART_WORDS
             self._new = self._new_words = 0
-            while full or await self._journal.call(self._checkpoint.pending_results) >= self._rows_per_part:
-                await self._publish_results()
+            while full or (await self._journal.call(self._checkpoint.pending_results))[0] >= self._rows_per_part:
+                await self._publish_new()
                 full = False
+            await self._publish_replacing_if_many()
             while await self._journal.call(self._checkpoint.pending_attempts) >= self._rows_per_part:
                 await self._publish_attempts()
 
@@ -102,8 +116,9 @@ class Publisher:
 
     async def finish(self) -> None:
         """Publishes everything that is committed and unpublished, and the errors."""
-        while await self._publish_results():
+        while await self._publish_new():
             pass
+        await self._publish_replacing()
         while await self._publish_attempts():
             pass
 
@@ -114,22 +129,54 @@ class Publisher:
             await call(self._sink.write_errors, self._checkpoint.failures)
             await call(self._checkpoint.set_fact, ERRORS_STALE, 0)
 
-    async def _publish_results(self) -> int:
+    async def _publish_new(self) -> int:
+        """Publishes results that no part holds a row of as the next part."""
         call = self._journal.call
-        found = await call(self._checkpoint.results, self._rows_per_part, PART_BYTES)
+        found = await call(self._checkpoint.new_results, self._rows_per_part, PART_BYTES)
         if not found:
             return 0
         results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
         known = await call(self._checkpoint.parts, "transcripts")
         jsonl_bytes = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
-        whole = jsonl_bytes == CLOSED_JSONL or self._sink.needs_replacing(results)
-        if whole:
-            await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
-        published = await asyncio.to_thread(
-            self._sink.publish, results, max(known, default=0) + 1, None if whole else jsonl_bytes
-        )
+        published = await asyncio.to_thread(self._sink.publish, results, max(known, default=0) + 1, jsonl_bytes)
         await call(self._checkpoint.results_published, published.placed, published.parts, published.jsonl_bytes)
         return len(results)
+
+    async def _publish_replacing_if_many(self) -> None:
+        """Every part and the JSONL are written anew for them, so they wait until they are a share of all rows: the cost
+        stays linear however many they are."""
+        if self._sink.has_parts:
+            _, waiting = await self._journal.call(self._checkpoint.pending_results)
+            if waiting >= max(
+                self._rows_per_part, await self._journal.call(self._checkpoint.known_rows) // REPLACED_SHARE
+            ):
+                await self._publish_replacing()
+
+    async def _publish_replacing(self) -> None:
+        """Publishes results that take the place of published rows, part by part, and then the JSONL as a whole."""
+        call = self._journal.call
+        if not await call(self._checkpoint.list_replacing):
+            return
+        if not self._sink.has_parts:
+            await call(replace_lines, self._checkpoint, self._sink)
+            self._published.rewritten([0])
+            return
+        await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
+        done = 0
+        while found := await call(self._checkpoint.replacing, done, self._rows_per_part, PART_BYTES):
+            done += len(found)
+            results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
+            leaving = await call(self._checkpoint.leaving, [(one.part or 0, one.was) for one in results])
+            if leaving:  # nobody else holds these transcripts
+                await call(self._checkpoint.take_over, await asyncio.to_thread(copies_of, leaving, self._sink))
+            published = await asyncio.to_thread(self._sink.replace, results)
+            self._published.rewritten(published.parts)
+            await call(self._checkpoint.results_published, published.placed, published.parts, CLOSED_JSONL)
+        await self._write_lines_anew()
+
+    async def _write_lines_anew(self) -> None:
+        size = await asyncio.to_thread(self._sink.rewrite_lines)
+        await self._journal.call(self._checkpoint.set_fact, JSONL_BYTES, size)
 
     async def _publish_attempts(self) -> int:
         call = self._journal.call
@@ -142,9 +189,8 @@ class Publisher:
         return len(found)
 
 
-def _decoded(found: list[tuple[int, str, int | None, bytes]], path: Path) -> list[Result]:
-    decode = msgspec.msgpack.Decoder(Transcript).decode
+def _decoded(found: Sequence[Unpublished], path: Path) -> list[Result]:
     try:
-        return [Result(n=n, was=was, part=part, transcript=decode(row)) for n, was, part, row in found]
+        return [Result(n=n, was=was, part=part, transcript=_decode(row)) for n, was, part, row in found]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise unusable(path, error) from error

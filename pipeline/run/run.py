@@ -28,6 +28,7 @@ from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone, name_of
+from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
 from pipeline.run.reporting import Ending, figures_of, write_summary
@@ -108,11 +109,20 @@ class _Run:
             f"{self.started_at:%Y%m%d-%H%M%S}-{self.started_at.microsecond // 256:03x}{secrets.token_hex(2)[:3]}"
         )
         sink = Sink(options.out, settings.sink.formats)
-        self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
+        self.published = Published(sink)
+        self.publisher = Publisher(journal, sink, self.published, settings.sink.rows_per_part)
         shown = progress(options.progress)
         self.recorder = Recorder(journal, shown, settings, request, self.run_id, self.publisher.result_added)
         self.sending = Sending(
-            settings, request, journal, self.recorder, self.publisher, sink, shown, control, options.out / SPOOL
+            settings,
+            request,
+            journal,
+            self.recorder,
+            self.publisher,
+            self.published,
+            shown,
+            control,
+            options.out / SPOOL,
         )
         self.rows = ManifestRows(
             options.manifest,
@@ -148,8 +158,11 @@ class _Run:
             # files that were only touched, and whose rows had changed as well
             await self.publisher.refresh(self.control.stopped)
             await self.publisher.write_errors()
+            await self.journal.call(self.checkpoint.trim_replaced)
         except GradiumBatchError as error:
             self.error = self.error or error
+        finally:
+            self.published.close()
         return await self._report(plan)
 
     async def _plan(self) -> Plan:

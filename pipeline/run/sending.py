@@ -28,9 +28,9 @@ from pipeline.run.control import Control
 from pipeline.run.feed import Feed
 from pipeline.run.ledger import price
 from pipeline.run.owner import claim, owner_by_recognizer, owner_of
+from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
-from pipeline.sink import Sink
 
 if TYPE_CHECKING:
     import httpx
@@ -50,7 +50,7 @@ class Sending:
         journal: Journal,
         recorder: Recorder,
         publisher: Publisher,
-        sink: Sink,
+        published: Published,
         progress: Progress,
         control: Control,
         spool: Path,
@@ -63,7 +63,7 @@ class Sending:
         self._journal = journal
         self._recorder = recorder
         self._publisher = publisher
-        self._sink = sink
+        self._published = published
         self._progress = progress
         self._control = control
 
@@ -102,7 +102,7 @@ class Sending:
             )
             self._control.attach(pool)
             preparation = Preparation(settings.audio, self._spool)
-            feed = Feed(self._journal, self._recorder, self._sink, preparation, self._control.stopped, at_most)
+            feed = Feed(self._journal, self._recorder, self._published, preparation, self._control.stopped, at_most)
             try:
                 async with self._kept(pool):
                     await pool.run(feed.clips())

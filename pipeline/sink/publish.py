@@ -7,7 +7,7 @@ A crash between the two is mended by publishing the same rows again, which repla
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -40,6 +40,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[int, int]
     """Rows of each part that was written."""
     jsonl_bytes: int
+    """Of the JSONL, where rows were put behind it."""
 
 
 class Sink:
@@ -118,48 +119,57 @@ class Sink:
         with _translated(self._out):
             return replace_rows(path, ids, ()) if self._jsonl and path.exists() else 0
 
-    def needs_replacing(self, results: Sequence[Result]) -> bool:
-        """Whether published rows are to be replaced, which rewrites transcripts.jsonl as a whole."""
-        return self._jsonl and any(result.part is not None for result in results)
+    @property
+    def has_parts(self) -> bool:
+        """Whether rows go into Parquet parts, from which the JSONL can be written anew."""
+        return self._parquet
 
-    def publish(self, results: Sequence[Result], next_part: int, jsonl_bytes: int | None) -> Published:
-        """Writes results. `jsonl_bytes` is the committed size of the JSONL, None to replace it as a whole."""
+    def publish(self, results: Sequence[Result], next_part: int, jsonl_bytes: int) -> Published:
+        """Writes results that no part holds a row of as a new part, and behind the first `jsonl_bytes` of the JSONL."""
         with _translated(self._out):
-            placed, parts = (
-                self._publish_parts(results, next_part) if self._parquet else ([(one.n, 0) for one in results], {})
-            )
             rows = [result.transcript for result in results]
-            path = self._out / JSONL_NAME
-            size = 0
-            if self._jsonl and jsonl_bytes is None:
-                from pipeline.sink.lines import replace_rows
+            part = 0
+            if self._parquet:
+                from pipeline.sink.parts import write_part
+                from pipeline.sink.schema import TRANSCRIPTS, table
 
-                size = replace_rows(path, _replaced(results), rows)
-            elif self._jsonl:
+                part = next_part
+                write_part(self._out / "transcripts", part, table(TRANSCRIPTS, rows))
+            size = 0
+            if self._jsonl:
                 from pipeline.sink.lines import append
 
-                size = append(path, rows, jsonl_bytes or 0)
-            return Published(placed=tuple(placed), parts=parts, jsonl_bytes=size)
+                size = append(self._out / JSONL_NAME, rows, jsonl_bytes)
+            placed = tuple((result.n, part) for result in results)
+            return Published(placed=placed, parts={part: len(rows)} if part else {}, jsonl_bytes=size)
 
-    def _publish_parts(self, results: Sequence[Result], next_part: int) -> tuple[list[tuple[int, int]], dict[int, int]]:
-        from pipeline.sink.parts import replace_rows, write_part
+    def replace(self, results: Sequence[Result]) -> Published:
+        """Writes the parts anew that hold old rows of the results; the JSONL is for `rewrite_lines` to follow."""
+        from pipeline.sink.parts import replace_rows
         from pipeline.sink.schema import TRANSCRIPTS, table
 
-        folder = self._out / "transcripts"
         by_part: dict[int, list[Result]] = defaultdict(list)
         for result in results:
-            by_part[result.part or next_part].append(result)
-        parts = {}
-        placed: list[tuple[int, int]] = []
-        for part, members in sorted(by_part.items()):
-            rows = table(TRANSCRIPTS, [result.transcript for result in members])
-            if part == next_part:
-                write_part(folder, part, rows)
-                parts[part] = len(members)
-            else:
-                parts[part] = replace_rows(folder, part, _replaced(members), rows)
-            placed += [(result.n, part) for result in members]
-        return placed, parts
+            by_part[result.part or 0].append(result)
+        with _translated(self._out):
+            parts = {
+                part: replace_rows(
+                    self._out / "transcripts",
+                    part,
+                    {id_ for one in members for id_ in (one.was, one.transcript.id)},
+                    table(TRANSCRIPTS, [one.transcript for one in members]),
+                )
+                for part, members in sorted(by_part.items())
+            }
+        placed = tuple((one.n, part) for part, members in by_part.items() for one in members)
+        return Published(placed=placed, parts=parts, jsonl_bytes=0)
+
+    def replace_lines(self, ids: Collection[str], rows: Iterable[Transcript]) -> int:
+        """Writes a JSONL that stands alone anew, without the rows of `ids` and with `rows`; returns its bytes."""
+        from pipeline.sink.lines import replace_rows
+
+        with _translated(self._out):
+            return replace_rows(self._out / JSONL_NAME, ids, rows)
 
     def read(self, ids: Collection[str], part: int | None) -> dict[str, Transcript]:
         """Published rows by id, from their part; those that cannot be found are left out."""
@@ -223,6 +233,8 @@ class Sink:
         """Writes the JSONL anew from the parts; returns its bytes."""
         from pipeline.sink.lines import write
 
+        if not self._jsonl:
+            return 0
         with _translated(self._out):
             rows = (row for part in self.parts_on_disk("transcripts") for row in self.part(part))
             return write(self._out / JSONL_NAME, rows)
@@ -268,11 +280,6 @@ class Sink:
                 write_tables(self._out / "errors.parquet", ERRORS, (table(ERRORS, batch) for batch in batches))
             if self._jsonl:
                 write(self._out / "errors.jsonl", failures())
-
-
-def _replaced(results: Sequence[Result]) -> set[str]:
-    """The ids whose rows these take the place of."""
-    return {id_ for result in results for id_ in (result.was, result.transcript.id)}
 
 
 @contextmanager

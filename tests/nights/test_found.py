@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Journal
+from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.sink import Sink
 from tests.nights.life import Life
@@ -71,7 +72,8 @@ def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answer
         checkpoint.apply(answers)
         journal = Journal(checkpoint)
         try:
-            publisher = Publisher(journal, Sink(tmp_path, ("parquet", "jsonl")), rows_per_part=2)
+            sink = Sink(tmp_path, ("parquet", "jsonl"))
+            publisher = Publisher(journal, sink, Published(sink), rows_per_part=2)
             await publisher.tidy()
         finally:
             journal.release()

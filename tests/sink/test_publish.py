@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Journal, Sent
 from pipeline.errors import OutputError
+from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.sink import Sink
 from tests.records import attempt, failure, scanned, transcript
@@ -36,7 +37,8 @@ class Output:
             with Checkpoint(self.out / "checkpoint.sqlite") as checkpoint:
                 journal = Journal(checkpoint)
                 try:
-                    await action(checkpoint, Publisher(journal, Sink(self.out, FORMATS), rows_per_part))
+                    sink = Sink(self.out, FORMATS)
+                    await action(checkpoint, Publisher(journal, sink, Published(sink), rows_per_part))
                 finally:
                     journal.release()
 

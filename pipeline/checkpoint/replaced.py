@@ -1,0 +1,135 @@
+"""Transcripts that no row has any more: they are kept for a row that turns out to want them, so that nothing is paid
+twice when names change places, or when settings are changed and changed back.
+
+Runs inside a transaction that the store opened. What lies in a part is copied from there before the part is rewritten.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from pipeline.checkpoint.identity import HAS_TRANSCRIPT, TRANSCRIBED, Identity
+from pipeline.model import Transcript
+
+KEPT_BYTES = 256 << 20
+"""So much of it stays once every row has its place; the oldest go first. While a run goes on only those that were made
+with other settings are counted: the others may be what the next row wants."""
+_LEVEL = 1
+_decode = msgspec.msgpack.Decoder(Transcript).decode
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a transcript is."""
+
+    id: str
+    """The id under which it stands in its part."""
+    part: int | None
+    """The part that holds it (0: the JSONL), where `transcript` does not."""
+    transcript: Transcript | None
+    """The transcript, while it is in the checkpoint."""
+
+
+class Leaving(msgspec.Struct, frozen=True, kw_only=True):
+    """A replaced transcript whose part is about to be rewritten."""
+
+    number: int
+    id: str
+    part: int
+    identity: Identity
+
+
+def keep_replaced(db: sqlite3.Connection, n: int, now: Identity) -> None:
+    """A row is about to get the transcript of `now`: the one it has stays findable, unless another row has it too."""
+    db.execute("DELETE FROM replaced WHERE audio = ? AND config = ?", (now.audio_hash, now.config_hash))
+    audio, config, *rest = db.execute(
+        """SELECT u.done_audio, u.done_config, u.marks, u.config_hash = u.done_config, coalesce(r.was, u.id), u.part,
+               r.row FROM utterances u LEFT JOIN results r USING (n) WHERE u.n = ?""",
+        (n,),
+    ).fetchone()
+    marks, same_settings, id_, part, row = rest
+    if (
+        not audio
+        or not config
+        or (audio, config) == (now.audio_hash, now.config_hash)
+        or (part is None and row is None)
+    ):
+        return
+    held = f"SELECT 1 FROM utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT} AND u.n <> ?"  # noqa: S608 fixed texts
+    if db.execute(held, (audio, config, n)).fetchone() is None:
+        db.execute(
+            """INSERT OR REPLACE INTO replaced (audio, config, marks, same_settings, id, part, row)
+               VALUES (?, ?, ?, ?, ?, ?, ?)""",
+            (audio, config, marks, same_settings, id_, part, None if row is None else zlib.compress(row, _LEVEL)),
+        )
+
+
+def adopt_replaced(db: sqlite3.Connection, rows: Iterable[bytes]) -> None:
+    """Takes in replaced transcripts of another checkpoint, as they were stored there, unless a row has them; what
+    cannot be read is left out."""
+    for packed in rows:
+        try:
+            transcript = _decode(zlib.decompress(packed))
+        except (zlib.error, msgspec.DecodeError):
+            continue
+        identity = (transcript.audio_hash, transcript.config_hash)
+        if db.execute(f"SELECT 1 FROM {TRANSCRIBED}", identity).fetchone() is None:  # noqa: S608 fixed texts
+            db.execute(
+                "INSERT OR IGNORE INTO replaced (audio, config, same_settings, id, row) VALUES (?, ?, 0, ?, ?)",
+                (*identity, transcript.id, packed),
+            )
+
+
+def find_replaced(db: sqlite3.Connection, identity: Identity) -> Stored | None:
+    """Where the replaced transcript of an identity is."""
+    found = db.execute(
+        "SELECT id, part, row FROM replaced WHERE audio = ? AND config = ?", (identity.audio_hash, identity.config_hash)
+    ).fetchone()
+    if found is None:
+        return None
+    id_, part, row = found
+    return Stored(id=id_, part=part, transcript=None if row is None else _decode(zlib.decompress(row)))
+
+
+def leaving(db: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> list[Leaving]:
+    """Replaced transcripts that are only in a part, of the rows (part, id) that are about to be rewritten."""
+    found = []
+    for part, id_ in rows:
+        found += [
+            Leaving(number=number, id=id_, part=part, identity=Identity(audio_hash=audio, config_hash=config))
+            for number, audio, config in db.execute(
+                "SELECT number, audio, config FROM replaced WHERE row IS NULL AND part = ? AND id = ?", (part, id_)
+            )
+        ]
+    return found
+
+
+def take_over(db: sqlite3.Connection, copied: Sequence[tuple[int, Transcript | None]]) -> None:
+    """Stores copies of what is about to leave its part; what could not be read there is forgotten."""
+    for number, transcript in copied:
+        if transcript is None:
+            db.execute("DELETE FROM replaced WHERE number = ?", (number,))
+        else:
+            packed = zlib.compress(msgspec.msgpack.encode(transcript), _LEVEL)
+            db.execute("UPDATE replaced SET row = ?, part = NULL WHERE number = ?", (packed, number))
+    _trim(db, "row IS NOT NULL AND NOT same_settings")
+
+
+def trim_replaced(db: sqlite3.Connection) -> None:
+    """Every row has its place: only the newest are kept."""
+    _trim(db, "row IS NOT NULL")
+
+
+def _trim(db: sqlite3.Connection, which: str) -> None:
+    [size] = db.execute(f"SELECT coalesce(sum(length(row)), 0) FROM replaced WHERE {which}").fetchone()  # noqa: S608 fixed texts
+    if size <= KEPT_BYTES:
+        return
+    last = 0
+    for number, length in db.execute(f"SELECT number, length(row) FROM replaced WHERE {which} ORDER BY number"):  # noqa: S608 fixed texts
+        if size <= KEPT_BYTES:
+            break
+        size, last = size - length, number
+    db.execute(f"DELETE FROM replaced WHERE {which} AND number <= ?", (last,))  # noqa: S608 fixed texts
