@@ -388,16 +388,25 @@ def test_a_damaged_line_of_an_output_of_lines_only_costs_that_line(
     assert jsonl_rows_of(out) == corpus.texts
 
 
-def test_a_damaged_line_is_told_and_rebuilt(server: RunningServer, corpus: Corpus, out: Path) -> None:
-    path = out / "transcripts.jsonl"
+def test_a_damaged_line_is_told_and_rebuilt(server: RunningServer, corpus: Corpus, tmp_path: Path) -> None:
+    args = ("run", corpus.folder, "--out", tmp_path / "lines", "--set", 'sink.formats=["jsonl"]')
+    assert batch(*args, server=server).exit == 0
+    path = tmp_path / "lines" / "transcripts.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"status"', b'"sta\xfftus', 1))
-    result = batch("run", corpus.folder, "--out", out, "--only", "all", *PARTS, server=server)
+    result = batch(*args, "--only", "all", server=server)
     assert result.exit == 1
     assert "is damaged" in result.stderr
-    assert batch("rebuild", out).exit == 0
+    assert batch("rebuild", tmp_path / "lines").exit == 0
     before = server.stats()["requests"]
-    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
-    assert server.stats()["requests"] == before
+    assert batch(*args, server=server).exit == 0
+    assert server.stats()["requests"] == before  # the answers were in the checkpoint
+    assert jsonl_rows_of(tmp_path / "lines") == corpus.texts
+
+
+def test_a_damaged_line_beside_parts_is_mended_from_them(server: RunningServer, corpus: Corpus, out: Path) -> None:
+    path = out / "transcripts.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"status"', b'"sta\xfftus', 1))
+    assert batch("run", corpus.folder, "--out", out, "--only", "all", *PARTS, server=server).exit == 0
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
