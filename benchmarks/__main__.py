@@ -10,6 +10,7 @@ ALL = (
     "torture",
     "nights",
     "million",
+    "names",
     "long",
     "preparation",
     "start",
@@ -27,7 +28,8 @@ ALL = (
 @click.argument("names", nargs=-1, type=click.Choice(sorted(ALL)))
 def main(names: tuple[str, ...]) -> None:
     """Run measurements: torture (kill -9 at 100 random moments and at each step of publishing), nights (random
-    sequences of changes, faults and kills, each night held against the promises), million (rows), long (three hours in
+    sequences of changes, faults and kills, each night held against the promises), million (rows), names (every known
+    recording under another id), long (three hours in
     one recording), preparation (speed of decoding), start (seconds until a command does something), throughput
     (requests per second beside what users would write instead), slots (whether they stay busy), memory (with large
     bodies), mixed (whether decoding starves sending), durable (what fsync costs), aims (all of it beside what was
