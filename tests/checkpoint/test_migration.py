@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, Started
 from pipeline.checkpoint.tables import MIGRATIONS, VERSION
-from pipeline.model import Failure, Utterance
+from pipeline.model import ClipResult, Failure, Utterance
 from tests.records import attempt, failure, scanned, transcript
 
 COUNTED = Path(__file__).with_name("counted_until_4.sql")
@@ -72,7 +72,17 @@ ROWS = (
 )
 
 
+CLIP = ClipResult(clip=1, key="0:10+5", words=(), flags=(), request_id=None, model=None, latency_s=0.1, credits=6.0)
+
+
 def make(path: Path, version: int) -> None:
+    if version > 4:  # clips had the number of their utterance and one of their own
+        make(path, 4)
+        with sqlite3.connect(path) as db:
+            db.executescript(MIGRATIONS[4])
+            db.execute(f"PRAGMA user_version = {version}")
+            db.execute("INSERT INTO clips VALUES (5, 1, 'a1:c1', ?, 6.0)", (msgspec.msgpack.encode(CLIP),))
+        return
     if version > 2:  # what came of version 2: first everything was counted, then requests in flight were noted
         make(path, 2)
         with sqlite3.connect(path) as db:
@@ -118,7 +128,7 @@ def told(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("only_read", [False, True])
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, only_read: bool) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path, only_read=only_read) as checkpoint:
@@ -135,7 +145,7 @@ def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, onl
         assert db.execute("PRAGMA user_version").fetchone() == (version if only_read else VERSION,)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path) as checkpoint:
@@ -164,3 +174,9 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         assert twin.part == 1
         checkpoint.apply([Started(attempt=attempt("item"))])
         assert checkpoint.end_open_attempts() == [attempt("item")]
+
+
+def test_an_answered_clip_of_an_older_checkpoint_is_found(tmp_path: Path) -> None:
+    make(path := tmp_path / "checkpoint.sqlite", 5)
+    with Checkpoint(path) as checkpoint:
+        assert checkpoint.answered_clips(Identity(audio_hash="a1", config_hash="c1")) == [CLIP]

@@ -1,0 +1,81 @@
+"""Transcripts that were replaced stay findable: all while rows are to be placed, then the newest of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.checkpoint import Checkpoint, Finished, Identity, replaced
+from tests.records import scanned, transcript
+
+COUNT = 20
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
+    with Checkpoint(tmp_path / "checkpoint.sqlite") as opened:
+        yield opened
+
+
+def night(checkpoint: Checkpoint, config: str, audio: str, *, size: int, left: int = 0) -> None:
+    """All rows but the last `left` get a transcript; it stays unpublished."""
+    checkpoint.scan([scanned(f"{n}", size=size, config=config) for n in range(COUNT)], "m.csv")
+    checkpoint.merge(())
+    for one in checkpoint.selected(None, COUNT)[: COUNT - left]:
+        made = transcript(one.utterance.id, audio_hash=f"{audio}{one.utterance.id}", config=config)
+        checkpoint.apply([Finished(n=one.n, transcript=made)])
+
+
+def findable(checkpoint: Checkpoint, config: str, audio: str) -> int:
+    return len(checkpoint.twins([Identity(audio_hash=f"{audio}{n}", config_hash=config) for n in range(COUNT)]))
+
+
+def test_what_was_replaced_is_found_until_a_row_has_it_again(checkpoint: Checkpoint) -> None:
+    night(checkpoint, "c1", "a", size=100)
+    night(checkpoint, "c2", "a", size=100)
+    assert (findable(checkpoint, "c1", "a"), findable(checkpoint, "c2", "a")) == (COUNT, COUNT)
+    stored = checkpoint.twins([Identity(audio_hash="a3", config_hash="c1")])
+    assert [one.transcript for one in stored.values()] == [transcript("3", audio_hash="a3")]
+    night(checkpoint, "c1", "a", size=100)
+    assert (findable(checkpoint, "c1", "a"), findable(checkpoint, "c2", "a")) == (COUNT, COUNT)
+
+
+def test_a_transcript_that_another_row_has_too_is_not_kept_twice(checkpoint: Checkpoint) -> None:
+    checkpoint.scan([scanned("a"), scanned("b")], "m.csv")
+    checkpoint.merge(())
+    first, second = checkpoint.selected(None, 2)
+    same = Identity(audio_hash="same", config_hash="c1")
+    for one, audio, held in ((first, "same", 0), (second, "same", 0), (first, "x", 0), (second, "y", 1)):
+        made = transcript(one.utterance.id, audio_hash=audio)
+        checkpoint.apply([Finished(n=one.n, transcript=made)])
+        [count] = checkpoint._db.execute("SELECT count(*) FROM replaced").fetchone()
+        assert count == held
+    assert [*checkpoint.twins([same])] == [same]
+
+
+def test_only_the_newest_stay_once_every_row_has_its_place(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(checkpoint, "c1", "a", size=100)
+    night(checkpoint, "c1", "b", size=101, left=1)
+    [(size,)] = checkpoint._db.execute("SELECT sum(length(row)) / count(*) FROM replaced").fetchall()
+    monkeypatch.setattr(replaced, "KEPT_BYTES", 5 * size)
+    checkpoint.take_over([])
+    checkpoint.trim_replaced()
+    assert findable(checkpoint, "c1", "a") == COUNT, "one row is still to be placed"
+    night(checkpoint, "c1", "b", size=101)
+    checkpoint.trim_replaced()
+    assert 4 <= findable(checkpoint, "c1", "a") <= 6
+
+
+def test_those_of_other_settings_are_bounded_while_a_run_goes_on(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(checkpoint, "c1", "a", size=100)
+    night(checkpoint, "c2", "a", size=100, left=1)
+    [(size,)] = checkpoint._db.execute("SELECT sum(length(row)) / count(*) FROM replaced").fetchall()
+    monkeypatch.setattr(replaced, "KEPT_BYTES", 5 * size)
+    checkpoint.take_over([])
+    assert 5 <= findable(checkpoint, "c1", "a") <= 7, "the newest, and the one that no row took the place of"
