@@ -16,7 +16,8 @@ from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
 from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
-_SAME = "(u.size IS s.size AND u.mtime_ns IS s.mtime_ns AND u.config_hash = s.config_hash)"
+_SAME = """(u.size IS s.size AND u.mtime_ns IS s.mtime_ns
+    AND u.config_hash IN (s.config_hash, coalesce(s.written, s.config_hash)))"""
 # A transcript whose recording is not there is done, and its row stays as it was seen last.
 _GONE = "(s.size IS NULL AND u.done_audio IS NOT NULL)"
 _STATE = f"""CASE
@@ -132,6 +133,7 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
             """UPDATE utterances SET selected = 0, tries = tries + (sent <> ''), tried = iif(sent <> '', sent, tried),
                    sent = '' WHERE selected"""
         )
+        _rename_settings(connection)
         for by_path in (False, True):
             connection.execute(
                 "INSERT OR IGNORE INTO manifests (name, by_path) SELECT name, ? FROM manifest.name", (by_path,)
@@ -175,8 +177,26 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
     connection.execute(DROP_SCAN)
 
 
+def _rename_settings(connection: sqlite3.Connection) -> None:
+    """Gives settings that were hashed as they were written the hash of their canonical form, here and, by `refresh`, in
+    the output."""
+    connection.execute(
+        """UPDATE OR REPLACE clips SET key = replace(key, s.written, s.canonical)
+           FROM (SELECT u.n, s.written, s.config_hash AS canonical FROM manifest.scan s JOIN utterances u USING (id)
+                 WHERE s.written IS NOT NULL) s WHERE s.n = clips.n"""
+    )
+    connection.execute(
+        """UPDATE utterances SET config_hash = iif(config_hash = s.written, s.canonical, config_hash),
+               refresh = refresh OR coalesce(done_config = s.written, 0),
+               done_config = iif(done_config = s.written, s.canonical, done_config)
+           FROM (SELECT id, written, config_hash AS canonical FROM manifest.scan WHERE written IS NOT NULL) s
+           WHERE s.id = utterances.id AND s.written IN (utterances.config_hash, utterances.done_config)"""
+    )
+
+
 _JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
-_KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, u.done_config, u.marks,
+_KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio,
+    iif(u.done_config = s.written, s.config_hash, u.done_config) AS done_config, u.marks,
     coalesce(u.error, s.error) AS error, u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
 _KEEPS = "(excluded.size IS NULL AND done_audio IS NOT NULL)"
 """`_GONE` in an update."""

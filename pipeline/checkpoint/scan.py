@@ -37,6 +37,8 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None
     """Bytes; None where there is no file, UNREADABLE where the system does not say."""
     mtime_ns: int | None
+    written_hash: str | None = None
+    """The config_hash that versions before the canonical form gave the same settings, where it is another."""
     failure: Failure | None = None
     """Set for a row that was skipped as bad: it is in the errors and is never sent."""
 
@@ -58,7 +60,7 @@ def scan_manifest(
         closing(Walk(connection)) as walk,
     ):
         connection.executemany(
-            "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk, numbers)
+            "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk, numbers)
         )
         walk.note_missed()
     connection.execute("CREATE INDEX manifest.scan_id ON scan (id)")
@@ -70,6 +72,7 @@ def _not_as_it_was(
 ) -> Iterator[tuple[object, ...]]:
     """The values of the rows that `walk` does not know. `manifests` are the numbers of the one that is read."""
     encode, replace, knows = msgspec.msgpack.encode, msgspec.structs.replace, walk.knows
+    told: tuple[bytes | None, str | None, float | None]
     for row in rows:
         utterance, failure = row.utterance, row.failure
         # without its line: a row that only moved within the manifest is the row it was
@@ -77,11 +80,12 @@ def _not_as_it_was(
         by_path = isinstance(utterance, NamedByPath)
         seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, manifests.get(by_path, UNSEEN))
         if failure is None:
-            if not knows(utterance.id, seen, utterance.line):
-                yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], by_path, None, None, None
+            if knows(utterance.id, seen, utterance.line):
+                continue
+            told = None, None, None
         else:
             told = encode(failure), failure.error, failure.first_seen.timestamp()
-            yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], by_path, *told
+        yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], row.written_hash, by_path, *told
 
 
 def _repeated(connection: sqlite3.Connection, walk: Walk) -> list[tuple[str, list[int]]]:

@@ -186,6 +186,7 @@ CREATE TABLE manifest.scan (
     size        INTEGER,
     mtime_ns    INTEGER,
     config_hash TEXT    NOT NULL,
+    written     TEXT,
     by_path     INTEGER NOT NULL,
     failure     BLOB,
     error       TEXT,

@@ -23,15 +23,24 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 KEYWORDS_HINT = 'write keywords = { words = ["one", "two"], boost = 3 }'
 
 
-class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
+class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything beside the audio that shapes an answer."""
 
     model: str
     config: wire.JsonConfig
+    """In its canonical form: settings that ask for the same are the same."""
+    written: wire.JsonConfig | None = None
+    """As the configuration has it, where that differs: so it was sent and hashed before there was a canonical form."""
 
     def config_for(self, language: str | None) -> wire.JsonConfig:
         """The `json_config` of an utterance; `language` None takes the configured one."""
         return self.config if language is None else msgspec.structs.replace(self.config, language=language)
+
+    def written_for(self, language: str | None) -> wire.JsonConfig | None:
+        """`written`, for an utterance."""
+        if self.written is None or language is None:
+            return self.written
+        return msgspec.structs.replace(self.written, language=language)
 
     def query(self, language: str | None) -> str:
         """The URL-encoded query of a request, the same for every utterance of one language."""
@@ -40,13 +49,14 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def delay_s(self) -> float:
         """How late the asked-for decoder clock runs, in seconds."""
-        frames = self.config.delay_in_frames or self.config.delay_in_tokens or wire.DEFAULT_DELAY_IN_FRAMES
+        frames = self.config.delay_in_frames or wire.DEFAULT_DELAY_IN_FRAMES
         return frames * wire.FRAME_S
 
     @property
     def answered_fact(self) -> str:
         """The fact of a checkpoint that is 1 once something was answered with these settings."""
-        return f"answered_settings_{hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]}"
+        asked = {"model": self.model, "config": self.config}
+        return f"answered_settings_{hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]}"
 
     def __hash__(self) -> int:
         return hash(msgspec.json.encode(self))
@@ -72,7 +82,17 @@ def request_settings(service: ServiceSettings) -> RequestSettings:
     except msgspec.ValidationError as error:
         raise ConfigError(_wrong_type(str(error))) from None
     _check_values(config)
-    return RequestSettings(model=service.model, config=config)
+    canonical = _canonical(config)
+    return RequestSettings(model=service.model, config=canonical, written=None if config == canonical else config)
+
+
+def _canonical(config: wire.JsonConfig) -> wire.JsonConfig:
+    """The same settings under their newest names, keywords in order and each once."""
+    keywords = config.keywords
+    if keywords is not None:
+        keywords = msgspec.structs.replace(keywords, words=sorted(set(keywords.words)))
+    frames = config.delay_in_tokens if config.delay_in_frames is None else config.delay_in_frames
+    return msgspec.structs.replace(config, delay_in_frames=frames, delay_in_tokens=None, keywords=keywords)
 
 
 def check_language(language: str) -> str | None:

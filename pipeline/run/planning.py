@@ -5,16 +5,12 @@ Reads the manifest and asks the file system for size and time of each recording;
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-import msgspec
-
-from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
 from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow
 from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.config import Settings
@@ -23,6 +19,7 @@ from pipeline.gradium.request import RequestSettings, check_language
 from pipeline.manifest import read_manifest
 from pipeline.model import BadRow, Failure, Utterance
 from pipeline.recording import fault
+from pipeline.run.settings_hash import SettingsHash
 
 BAD_ROWS_SHOWN = 50
 MANY_GONE, MANY_GONE_SHARE = 10, 0.2
@@ -72,7 +69,7 @@ class ManifestRows:
 
     def __iter__(self) -> Iterator[ScannedRow]:
         """Each good row; bad ones are counted, and with `skip_bad_rows` come as failures."""
-        config_hash = _ConfigHash(self._settings, self._request)
+        hashed = SettingsHash(self._settings, self._request)
         file_of = lru_cache(maxsize=FILES_REMEMBERED)(_file)
         for row in self._read():
             self._on_row()
@@ -83,7 +80,8 @@ class ManifestRows:
                 size, mtime_ns, length_s = file_of(row.audio)
                 yield ScannedRow(
                     utterance=row,
-                    config_hash=config_hash.of(row),
+                    config_hash=hashed.of(row),
+                    written_hash=hashed.of_written(row),
                     expected_s=length_s if row.duration_s is None else min(row.duration_s, LONGEST_S),
                     size=size,
                     mtime_ns=mtime_ns,
@@ -179,33 +177,6 @@ def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
         return None
     lost = plan.lost_files * files + lost_rows * rows
     return f"{lost:,} of {plan.known:,} recordings of the last run are gone: is the disk mounted?"
-
-
-class _ConfigHash:
-    """Hashes everything beside the audio that shapes a row's transcript."""
-
-    def __init__(self, settings: Settings, request: RequestSettings) -> None:
-        audio, service = settings.audio, settings.service
-        # the toy recognizer's words must not pass for the service's; which of its hosts answered makes no difference
-        speaker = f"local:{settings.local.recognizer}" if service.url == "local" else "gradium"
-        # not how long clips are, nor whether broken files are taken: what has a transcript would not get another one
-        preparation = (PREPARATION_VERSION, audio.channels, audio.lead_silence_s, audio.upload == "opus")
-
-        @lru_cache(maxsize=256)
-        def beginning(language: str | None) -> bytes:
-            config = msgspec.to_builtins(request.config_for(language))
-            return msgspec.json.encode((speaker, request.model, config, preparation))[:-1]
-
-        @lru_cache(maxsize=4096)
-        def of(language: str | None, offset_s: float, duration_s: float | None, channel: int | None) -> str:
-            # one array, whose beginning is the same for most rows, while their spans are not
-            span = msgspec.json.encode((offset_s, duration_s, channel))[1:]
-            return hashlib.sha256(beginning(language) + b"," + span).hexdigest()[:32]
-
-        self._of = of
-
-    def of(self, row: Utterance) -> str:
-        return self._of(row.language, row.offset_s, row.duration_s, row.channel)
 
 
 def _file(audio: str) -> tuple[int | None, int | None, float]:

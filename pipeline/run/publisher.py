@@ -79,7 +79,7 @@ class Publisher:
             for one, transcript in zip(placed, known, strict=True):
                 if transcript is None:
                     raise OutputError(f"the transcript of {one.id!r} is no longer in the output folder; restore it")
-                row = retold(transcript, one.utterance)
+                row = retold(transcript, one.utterance, config_hash=one.config_hash or transcript.config_hash)
                 told.append(Refreshed(n=one.n, transcript=row, **word_errors(row)))
             await call(self._checkpoint.apply, told)
             await self._publish_replacing_if_many()

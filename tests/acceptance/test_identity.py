@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tests.batch import Corpus, batch, errors_of, jsonl_of, jsonl_rows_of, rows_of, table_of, write_wav
 from tests.servers import RunningServer, start_server
@@ -134,3 +139,60 @@ def test_two_manifests_of_one_name_do_not_share_a_default_output(server: Running
     other = batch("run", tmp_path / "y" / "set", server=server, cwd=tmp_path)
     assert other.exit == 2
     assert "choose a folder for" in other.stderr
+
+
+def test_settings_that_are_only_written_otherwise_are_not_paid_again(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    config = tmp_path / "config.toml"
+
+    def run(text: str) -> int:
+        config.write_text(f"[service.json_config]\n{text}\n")
+        before = server.stats()["requests"]
+        assert batch("run", corpus.folder, "--out", out, "--config", config, server=server).exit == 0
+        return int(server.stats()["requests"] - before)
+
+    assert run('delay_in_frames = 24\nkeywords = { words = ["alpha", "beta"] }') == 3
+    for same in (
+        'delay_in_tokens = 24\nkeywords = { words = ["beta", "alpha"] }',
+        'delay_in_frames = 24\nkeywords = { words = ["alpha", "beta", "alpha"], boost = 3 }',
+        'delay_in_frames = 24\nkeywords = { words = ["alpha", "beta"], boost = 3.0 }',
+    ):
+        assert run(same) == 0
+    assert run('delay_in_frames = 24\nkeywords = { words = ["alpha"] }') == 3
+
+
+def test_an_output_whose_settings_were_hashed_as_they_were_written_is_not_paid_again(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    config = tmp_path / "config.toml"
+    config.write_text("[service.json_config]\ndelay_in_tokens = 24\n")
+    args = ("run", corpus.folder, "--out", out, "--config", config)
+    assert batch(*args, server=server).exit == 0
+    canonical, written = "0fcde0d9aefc675cd7792327a9b61ca7", "99bf877f579191b02f5a3a4eabcf0e38"
+    older(out, canonical, written)
+    before = server.stats()["requests"]
+    shutil.copy(corpus.folder / "00000.wav", corpus.folder / "copy.wav")
+    assert '"changed":0' in batch("check", *args[1:], "--json", server=server).stdout
+    assert batch(*args, server=server).exit == 0
+    assert server.stats()["requests"] == before
+    assert {row["config_hash"] for row in jsonl_of(out)} == {canonical}
+    assert set(table_of(out)["config_hash"].to_pylist()) == {canonical}
+    assert batch("rebuild", out, "--force").exit == 0
+    assert batch(*args, server=server).exit == 0
+    assert server.stats()["requests"] == before
+
+
+def older(out: Path, canonical: str, written: str) -> None:
+    """Makes the output what it was before there was a canonical form."""
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db, db:
+        db.execute("UPDATE utterances SET config_hash = ?, done_config = ?", (written, written))
+    for path in (out / "transcripts").iterdir():
+        rows = pq.read_table(path)
+        at = rows.column_names.index("config_hash")
+        hashes = pa.array([written] * rows.num_rows)
+        pq.write_table(rows.set_column(at, rows.schema.field(at), hashes), path)
+    lines = (out / "transcripts.jsonl").read_text().replace(canonical, written)
+    (out / "transcripts.jsonl").write_text(lines)

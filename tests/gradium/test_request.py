@@ -44,9 +44,21 @@ def test_everything_survives_the_encoding() -> None:
     service = settings("de", "my model & more", temp=0.5, padding_bonus=-1.5, keywords={"words": words, "boost": -2})
     model, config = asked(service)
     assert model == "my model & more"
-    assert config["keywords"] == {"words": words, "boost": -2}
+    assert config["keywords"] == {"words": sorted(words), "boost": -2}
     assert (config["temp"], config["padding_bonus"]) == (0.5, -1.5)
     assert request_settings(service).query(None).isascii()
+
+
+def test_what_asks_for_the_same_is_sent_in_one_form() -> None:
+    plain = request_settings(settings(delay_in_frames=24, keywords={"words": ["alpha", "beta"]}))
+    for same in (
+        settings(delay_in_tokens=24, keywords={"words": ["alpha", "beta"]}),
+        settings(delay_in_frames=24, keywords={"words": ["beta", "alpha"]}),
+        settings(delay_in_frames=24, keywords={"words": ["alpha", "beta", "alpha"], "boost": 3}),
+    ):
+        assert request_settings(same).config == plain.config
+        assert request_settings(same).answered_fact == plain.answered_fact
+    assert plain.written is None
 
 
 def test_the_delay_in_force_is_known_in_seconds() -> None:

@@ -1,0 +1,57 @@
+"""What of the settings a transcript, or the answer of one clip, depends on, as a hash of its canonical form. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import msgspec
+
+from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
+from pipeline.config import Settings
+from pipeline.gradium.request import RequestSettings
+from pipeline.gradium.wire import JsonConfig
+from pipeline.model import Utterance
+
+
+class SettingsHash:
+    """Hashes the settings of one run."""
+
+    def __init__(self, settings: Settings, request: RequestSettings) -> None:
+        audio, service = settings.audio, settings.service
+        # the toy recognizer's words must not pass for the service's; which of its hosts answered makes no difference
+        speaker = f"local:{settings.local.recognizer}" if service.url == "local" else "gradium"
+        # not how long clips are, nor whether broken files are taken: what has a transcript would not get another one
+        preparation = (PREPARATION_VERSION, audio.channels, audio.lead_silence_s, audio.upload == "opus")
+
+        @lru_cache(maxsize=256)
+        def beginning(language: str | None, written: bool) -> bytes | None:
+            config = request.written_for(language) if written else request.config_for(language)
+            if config is None:
+                return None
+            return msgspec.json.encode((speaker, request.model, _told(config), preparation))[:-1]
+
+        @lru_cache(maxsize=4096)
+        def of(
+            language: str | None, offset_s: float, duration_s: float | None, channel: int | None, written: bool
+        ) -> str | None:
+            begun = beginning(language, written)
+            if begun is None:
+                return None
+            # one array, whose beginning is the same for most rows, while their spans are not
+            span = msgspec.json.encode((offset_s, duration_s, channel))[1:]
+            return hashlib.sha256(begun + b"," + span).hexdigest()[:32]
+
+        self._of = of
+
+    def of(self, row: Utterance) -> str:
+        """Of everything beside the audio that shapes the row's transcript."""
+        return self._of(row.language, row.offset_s, row.duration_s, row.channel, False) or ""
+
+    def of_written(self, row: Utterance) -> str | None:
+        """The same as versions before the canonical form hashed it; None where that is the same hash."""
+        return self._of(row.language, row.offset_s, row.duration_s, row.channel, True)
+
+
+def _told(config: JsonConfig) -> object:
+    return msgspec.to_builtins(config)
