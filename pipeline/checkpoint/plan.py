@@ -136,8 +136,10 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         _rename_settings(connection)
         for by_path in (False, True):
             connection.execute(
-                "INSERT OR IGNORE INTO manifests (name, by_path) SELECT name, ? FROM manifest.name", (by_path,)
+                "INSERT OR IGNORE INTO manifests (name, by_path) SELECT name, ? FROM manifest.name WHERE is_its_own",
+                (by_path,),
             )
+        _forget_other_names(connection)
         connection.execute(
             # a new row is selected as it is written: to write a million of them again costs as much as to write them
             f"""INSERT INTO utterances (id, row, state, selected, expected_s, size, mtime_ns, config_hash, manifest)
@@ -175,6 +177,18 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         if connection.total_changes != before:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (ERRORS_STALE,))
     connection.execute(DROP_SCAN)
+
+
+def _forget_other_names(connection: sqlite3.Connection) -> None:
+    """Rows that the manifest saw under another name are its own."""
+    others = connection.execute(f"SELECT n, by_path {THIS} WHERE NOT is_its_own").fetchall()
+    for n, by_path in others:
+        connection.execute(
+            f"UPDATE utterances SET manifest = (SELECT n {THIS} WHERE is_its_own AND by_path = ?) WHERE manifest = ?",  # noqa: S608 fixed texts
+            (by_path, n),
+        )
+        connection.execute("DELETE FROM manifests WHERE n = ?", (n,))
+    connection.execute("DELETE FROM manifest.name WHERE NOT is_its_own")
 
 
 def _rename_settings(connection: sqlite3.Connection) -> None:

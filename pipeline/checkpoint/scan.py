@@ -22,7 +22,7 @@ UNREADABLE = -1
 UNSEEN = -1
 """The number of a manifest that was never taken in: no row has it, and those of an older version have none at all."""
 THIS = "FROM manifests JOIN manifest.name USING (name)"
-"""The manifest of the scan, where it is known."""
+"""The manifest of the scan, where it is known, also under other names."""
 NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
 """Known rows that the scan did not find as they were."""
 
@@ -53,7 +53,7 @@ def scan_manifest(
     if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
         connection.execute(DROP_SCAN)
     connection.executescript(SCAN_TABLES)
-    connection.execute("INSERT INTO manifest.name VALUES (?)", (manifest,))
+    connection.execute("INSERT INTO manifest.name VALUES (?, 1)", (manifest,))
     numbers = dict(connection.execute(f"SELECT by_path, n {THIS}").fetchall())
     with (
         transaction(connection, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on

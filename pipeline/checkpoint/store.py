@@ -6,12 +6,12 @@ Events say what happened; `apply` writes any number of them in one durable trans
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
@@ -33,6 +33,8 @@ from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, tr
 from pipeline.checkpoint.tables import ORDER
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
+P = ParamSpec("P")
+T = TypeVar("T")
 JSONL_BYTES = "jsonl_bytes"
 """The fact that says how far transcripts.jsonl is committed."""
 CLOSED_JSONL = -1
@@ -127,6 +129,13 @@ class Checkpoint:
         """Takes the manifest in, outside of the checkpoint's own tables; returns ids that several rows claim."""
         with self._translated():
             return scan_manifest(self._db, rows, manifest)
+
+    def beside_scan(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kw: P.kwargs
+    ) -> T:
+        """What a function finds that compares the scan with the checkpoint."""
+        with self._translated():
+            return function(self._db, *args, **kw)
 
     def merge(self, only: Sequence[str]) -> plan.Plan:
         """Makes the scan the truth, selects what this run does and says what was found."""

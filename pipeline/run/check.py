@@ -27,6 +27,7 @@ from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.report.figures import length, plural
+from pipeline.run.manifests import settle_names
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
 
@@ -92,6 +93,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         rows.note_repeated(scan_manifest(connection, rows, rows.name))
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
+        settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
         answered, paid = waiting_clips(connection) if plan.selected else (0, 0.0)
         bill = _Bill(connection)

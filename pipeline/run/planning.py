@@ -19,6 +19,7 @@ from pipeline.gradium.request import RequestSettings, check_language
 from pipeline.manifest import read_manifest
 from pipeline.model import BadRow, Failure, Utterance
 from pipeline.recording import fault
+from pipeline.run.manifests import name_of
 from pipeline.run.settings_hash import SettingsHash
 
 BAD_ROWS_SHOWN = 50
@@ -160,11 +161,6 @@ class ManifestRows:
         return ScannedRow(
             utterance=utterance, config_hash=BAD_ROW, expected_s=0.0, size=None, mtime_ns=None, failure=failure
         )
-
-
-def name_of(manifest: str) -> str:
-    """A manifest's name in the checkpoint: its absolute path, or - for stdin."""
-    return manifest if manifest == "-" else str(Path(manifest).absolute())
 
 
 def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:

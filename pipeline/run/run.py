@@ -10,7 +10,7 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,9 @@ from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
+from pipeline.run.manifests import is_there, name_of, settle_names
 from pipeline.run.owner import claim, owner_at, owner_of
-from pipeline.run.planning import ManifestRows, many_gone, name_of
+from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
@@ -84,8 +85,8 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
         if owner is not None:
             claim(checkpoint, options.out, owner)
         _keep_formats(checkpoint, settings)
-        if not options.shared_out:
-            _keep_manifest(checkpoint, options)
+        if not options.shared_out and (noted := _noted_manifest(checkpoint)) is not None and is_there(noted):
+            _refuse_another_manifest(options, noted)
         journal = Journal(checkpoint)
         try:
             return await _Run(options, settings, request, control, journal).whole(endpoint)
@@ -174,6 +175,10 @@ class _Run:
                 self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
             if not self.options.skip_bad_rows or repeated:
                 self.rows.refuse_bad(skippable=not repeated)
+            names = await self.journal.call(self.checkpoint.beside_scan, settle_names, self.rows.name)
+            if not self.options.shared_out:
+                _refuse_another_manifest(self.options, _noted_manifest(self.checkpoint), names)
+                self.checkpoint.set_fact(MANIFEST, self.rows.name)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
         except Stopped:
             return Plan()
@@ -250,13 +255,19 @@ def _keep_formats(checkpoint: Checkpoint, settings: Settings) -> None:
         )
 
 
-def _keep_manifest(checkpoint: Checkpoint, options: RunOptions) -> None:
-    """A default output serves one manifest: another of the same name would replace its rows."""
-    manifest = name_of(options.manifest)
-    before = checkpoint.fact(MANIFEST)
-    if before is None:
-        checkpoint.set_fact(MANIFEST, manifest)
-    elif before != manifest:
+def _noted_manifest(checkpoint: Checkpoint) -> str | None:
+    """The manifest that a default output serves."""
+    noted = checkpoint.fact(MANIFEST)
+    return None if noted is None else str(noted)
+
+
+def _refuse_another_manifest(options: RunOptions, noted: str | None, also: Collection[str] = ()) -> None:
+    """Raises ConfigError where a default output serves another manifest: its rows would be replaced.
+
+    `also` are the names that this one went by before.
+    """
+    name = name_of(options.manifest)
+    if noted is not None and name not in (noted, name_of(noted)) and noted not in also:
         raise ConfigError(
-            f"{options.out} holds the transcripts of {before}; choose a folder for {options.manifest} with --out"
+            f"{options.out} holds the transcripts of {noted}; choose a folder for {options.manifest} with --out"
         )

@@ -1,0 +1,129 @@
+"""One manifest under several names is one, and two that share an output may not mean other audio by one id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.batch import Corpus, batch, jsonl_rows_of, rows_of, write_wav
+from tests.servers import RunningServer
+
+
+def write(path: Path, rows: dict[str, str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("id,audio\n" + "".join(f"{id_},{audio}\n" for id_, audio in rows.items()))
+    return path
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> dict[str, str]:
+    """Texts by id, of the recordings 1.wav to 4.wav in `audio`."""
+    return {str(n): write_wav(tmp_path / "audio" / f"{n}.wav", seed=n) for n in range(1, 5)}
+
+
+def test_ids_that_mean_other_audio_in_another_manifest_are_refused(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    first = write(tmp_path / "first.csv", {"1": "audio/1.wav", "2": "audio/2.wav"})
+    second = write(tmp_path / "second.csv", {"1": "audio/3.wav", "2": "audio/4.wav", "5": "audio/4.wav"})
+    assert batch("run", first, "--out", out, server=server).exit == 0
+    before, files = server.stats()["requests"], snapshot(out)
+    for command in ("check", "run", "run"):
+        result = batch(command, second, "--out", out, server=server)
+        assert result.exit == 2
+        for told in (first, second, tmp_path / "audio" / "1.wav", tmp_path / "audio" / "3.wav", "'1'", "1 more ids"):
+            assert str(told) in result.stderr
+    assert server.stats()["requests"] == before
+    assert snapshot(out) == files
+    assert batch("run", first, "--out", out, server=server).exit == 0
+    assert rows_of(out) == {"1": calls["1"], "2": calls["2"]}
+
+
+def snapshot(out: Path) -> dict[str, bytes]:
+    names = ("transcripts.jsonl", "transcripts/part-000001.parquet", "errors.jsonl", "summary.json")
+    return {name: (out / name).read_bytes() for name in names}
+
+
+def test_other_ids_and_the_same_audio_share_a_folder(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    first = write(tmp_path / "first.csv", {"1": "audio/1.wav", "2": "audio/2.wav"})
+    shutil.copy(tmp_path / "audio" / "2.wav", tmp_path / "audio" / "copy.wav")
+    second = write(tmp_path / "second.csv", {"1": "audio/1.wav", "2": "audio/copy.wav", "3": "audio/3.wav"})
+    for _ in range(2):
+        for manifest in (first, second):
+            assert batch("run", manifest, "--out", out, server=server).exit == 0
+    assert server.stats()["requests"] >= 3
+    assert rows_of(out) == jsonl_rows_of(out) == {id_: calls[id_] for id_ in "123"}
+
+
+def test_an_id_that_was_never_sent_or_was_given_up_may_be_taken(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    wrong = write(tmp_path / "wrong.csv", {"1": "elsewhere/1.wav", "2": "audio/2.wav"})
+    assert batch("run", wrong, "--out", out, server=server).exit == 3
+    write(wrong, {"1": "elsewhere/1.wav"})
+    batch("run", wrong, "--out", out, server=server)
+    right = write(tmp_path / "right.csv", {"1": "audio/1.wav", "2": "audio/3.wav"})
+    assert batch("run", right, "--out", out, server=server).exit == 0
+    assert rows_of(out) == {"1": calls["1"], "2": calls["3"]}
+
+
+def test_a_manifest_that_is_named_in_another_way_is_the_same(server: RunningServer, tmp_path: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    manifest = write(tmp_path / "m.csv", {name: f"audio/{name}" for name in corpus.texts})
+    before = server.stats()["requests"]
+    names = ("m.csv", "./m.csv", "sub/../m.csv", manifest, "link/m.csv", "link/sub/../m.csv")
+    for name in names:  # without --out, which is for one manifest
+        result = batch("run", name, server=server, cwd=tmp_path)
+        assert result.exit == 0, result.stderr
+    (tmp_path / "m.csv").write_text("id,audio\n00000.wav,audio/00000.wav\n")
+    batch("run", "link/m.csv", server=server, cwd=tmp_path)
+    assert "2 no longer in the manifest" in batch("status", tmp_path / "runs" / "m").stdout
+    assert server.stats()["requests"] - before == 3
+
+
+@pytest.mark.parametrize("form", ["csv", "folder"])
+@pytest.mark.parametrize("keeps_times", [True, False])
+def test_a_manifest_that_was_moved_with_its_recordings_is_the_same(
+    server: RunningServer, tmp_path: Path, form: str, keeps_times: bool
+) -> None:
+    corpus = Corpus(tmp_path / "old" / "audio", count=6)
+    if form == "csv":
+        write(tmp_path / "old" / "calls.csv", {name: f"audio/{name}" for name in corpus.texts})
+    name = "calls.csv" if form == "csv" else "audio"
+    assert batch("run", name, server=server, cwd=tmp_path / "old").exit == 0
+    (tmp_path / "old").rename(tmp_path / "new")
+    if not keeps_times:
+        for path in (tmp_path / "new" / "audio").iterdir():
+            os.utime(path)
+    (tmp_path / "new" / "audio" / "00005.wav").unlink()
+    if form == "csv":
+        write(tmp_path / "new" / "calls.csv", {name: f"audio/{name}" for name in [*corpus.texts][:5]})
+    before = server.stats()["requests"]
+    for _ in range(2):
+        result = batch("run", name, server=server, cwd=tmp_path / "new")
+        assert result.exit == 0, result.stderr
+    assert server.stats()["requests"] == before
+    runs = tmp_path / "new" / "runs" / ("calls" if form == "csv" else "audio")
+    assert rows_of(runs) == corpus.texts
+    assert "1 no longer in the manifest" in batch("status", runs).stdout
+
+
+def test_another_manifest_of_the_same_name_is_refused_also_where_the_first_is_gone(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    for n, folder in enumerate(("a", "b")):
+        write_wav(tmp_path / folder / "1.wav", seed=n, seconds=0.5 + n)
+        write(tmp_path / folder / "m.csv", {"1": "1.wav"})
+    assert batch("run", "a/m.csv", server=server, cwd=tmp_path).exit == 0
+    for _ in range(2):
+        result = batch("run", "b/m.csv", server=server, cwd=tmp_path)
+        assert result.exit == 2
+        assert str(tmp_path / "a" / "m.csv") in result.stderr
+        (tmp_path / "a" / "m.csv").unlink(missing_ok=True)
