@@ -110,16 +110,6 @@ def where_selected(only: Sequence[str]) -> str:
     return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})"  # noqa: S608 fixed texts
 
 
-def waiting_clips(connection: sqlite3.Connection, *, selected: bool = False) -> tuple[int, float]:
-    """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
-    count, credits_ = connection.execute(
-        """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
-           WHERE c.key LIKE '%:' || u.config_hash AND NOT u.vanished AND (u.selected OR NOT ?)""",
-        (selected,),
-    ).fetchone()
-    return int(count), float(credits_)
-
-
 def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
     """Takes the scan over into the checkpoint, in one transaction, and selects what this run does.
 
