@@ -17,6 +17,8 @@ from pipeline.model import ClipResult, KeptClip, Utterance
 LEFT_OVER_BYTES = 64 << 20
 """So much is kept of answers that no utterance waits for, the newest of them: some 1,500 of 300 s. They are of use
 where settings or rows are changed back."""
+_clip = msgspec.msgpack.Decoder(ClipResult).decode
+_utterance = msgspec.msgpack.Decoder(Utterance).decode
 _NEEDLESS = "config = ?2 AND (n = ?1 OR (key >= ?3 || ':' AND key < ?3 || ';'))"
 
 
@@ -28,15 +30,14 @@ def answered_keys(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
 
 def answered(db: sqlite3.Connection, keys: Iterable[str], config_hash: str | None) -> list[ClipResult]:
     """The answered clips of the keys; with a `config_hash` only what was sent for rows of these very settings."""
-    decode = msgspec.msgpack.Decoder(ClipResult).decode
     query = "SELECT row FROM clips WHERE key = ?1 AND (?2 IS NULL OR config = ?2) ORDER BY span"
-    return [decode(row) for key in keys for (row,) in db.execute(query, (key, config_hash)).fetchall()]
+    return [_clip(row) for key in keys for (row,) in db.execute(query, (key, config_hash)).fetchall()]
 
 
 def waiting(db: sqlite3.Connection, *, selected: bool) -> tuple[int, float]:
     """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
     count, credits_ = db.execute(
-        """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
+        """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c CROSS JOIN utterances u USING (n)
            WHERE c.config = u.config_hash AND NOT u.vanished AND iif(?, u.selected, u.state <> ?)""",
         (selected, State.DONE),
     ).fetchone()
@@ -55,12 +56,11 @@ def owners(db: sqlite3.Connection) -> Iterator[tuple[str, int | None]]:
 
 def kept(db: sqlite3.Connection) -> Iterator[KeptClip]:
     """Every answered clip there is."""
-    clip, owner = msgspec.msgpack.Decoder(ClipResult).decode, msgspec.msgpack.Decoder(Utterance).decode
     for key, row, config_hash, utterance in db.execute(
-        "SELECT c.key, c.row, c.config, u.row FROM clips c JOIN utterances u USING (n) ORDER BY c.rowid"
+        "SELECT c.key, c.row, c.config, u.row FROM clips c CROSS JOIN utterances u USING (n) ORDER BY c.rowid"
     ):
-        known = owner(utterance)
-        yield KeptClip(id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=clip(row))
+        known = _utterance(utterance)
+        yield KeptClip(id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=_clip(row))
 
 
 def drop_needless(db: sqlite3.Connection, n: int, done: Identity) -> None:
@@ -77,7 +77,7 @@ def trim(db: sqlite3.Connection) -> None:
         """DELETE FROM clips WHERE rowid IN (
                SELECT number FROM (
                    SELECT c.rowid AS number, sum(length(c.row)) OVER (ORDER BY c.rowid DESC) AS bytes
-                   FROM clips c JOIN utterances u USING (n) WHERE u.state = ? OR u.vanished = ?
+                   FROM clips c CROSS JOIN utterances u USING (n) WHERE u.state = ? OR u.vanished = ?
                ) WHERE bytes > ?)""",
         (State.DONE, Seen.VANISHED, LEFT_OVER_BYTES),
     )

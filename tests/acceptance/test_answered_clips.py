@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,9 +15,9 @@ import msgspec
 import pytest
 
 from pipeline.model import ClipResult
-from tests.batch import Finished, batch, table_of
+from tests.batch import Finished, batch, finish, start_batch, table_of
 from tests.beeps import RECOGNIZER, beeps, talk, texts, write
-from tests.servers import RunningServer, start_server
+from tests.servers import RunningServer, start_server, wait_for_answers
 
 FAILS_ONCE = '[[fault]]\nkind = "internal_error"\nafter_requests = 2\nuntil_requests = 3'
 CREDITS_PER_S = 3
@@ -240,6 +241,27 @@ def test_answered_clips_outlive_the_checkpoint(server: RunningServer, tmp_path: 
     assert sum(answered_by_run(out)) == pytest.approx(180, rel=0.001)
     assert_words(row_of(out), said)
     assert not (out / "clips.jsonl").exists(), "no recording waits for the rest of its answers"
+
+
+@pytest.mark.slow
+def test_answered_clips_of_a_stopped_run_outlive_the_checkpoint(tmp_path: Path, out: Path) -> None:
+    """Nothing else tells of the recording: it neither failed nor is done."""
+    said = talk(60, seed=36)
+    write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))
+    args = ("run", tmp_path / "audio", "--out", out, *set_of({"max_clip_s": 10}), "--concurrency", "1")
+    with start_server(recognizer=RECOGNIZER, latency_s=0.2) as server:
+        process = start_batch(*args, server=server)
+        wait_for_answers(server, 2)
+        process.send_signal(signal.SIGTERM)
+        assert finish(process).exit == 143
+        for path in out.glob("checkpoint.sqlite*"):
+            path.unlink()
+        assert batch("rebuild", out).exit == 0
+        assert json.loads(batch("status", out, "--json").stdout)["left"] == 1
+        assert check(server, tmp_path / "audio", out, max_clip_s=10)["answered_clips"] == len(spans_of(out)) >= 2
+        assert batch(*args, server=server).exit == 0
+    assert sum(answered_by_run(out)) == pytest.approx(180, rel=0.001)
+    assert_words(row_of(out), said)
 
 
 @pytest.mark.slow
