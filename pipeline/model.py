@@ -125,12 +125,28 @@ class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
     clip: int
     key: str
     words: tuple[Word, ...]
-    """On the utterance's clock."""
+    """On the utterance's clock, …"""
+    start_s: float | None = None
+    """… on which the clip started here; None where an older version stored it, under settings that tell the clock."""
     flags: tuple[str, ...]
     request_id: str | None
     model: str | None
     latency_s: float
     credits: float
+
+
+class KeptClip(msgspec.Struct, frozen=True, kw_only=True):
+    """An answered clip outside of the checkpoint: a line of clips.jsonl."""
+
+    id: str
+    """The utterance that it was sent for, …"""
+    audio: str
+    """… and its recording."""
+    key: str
+    """What it answers to, beside the samples: the audio, and the settings that shape an answer."""
+    config_hash: str
+    """Of the utterance, when it was sent."""
+    result: ClipResult
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,24 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     channel: int
+    """By which its words are told from others'; 0 for a mix."""
     samples: int
+    name: str = ""
+    """What the samples are, whatever `audio.channels` was: `ch0` for the first channel, `mix` for several as one."""
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What spans of it are called: an older version named it by its number, a mix too, and kept its answers under
+        settings that tell which of them it was."""
+        return self.name, str(self.channel)
+
+
+MIX = "mix"
+
+
+def channel_name(channel: int) -> str:
+    """The name of a track that is a channel of its recording."""
+    return f"ch{channel}"
 
 
 class Decoded(msgspec.Struct, frozen=True, kw_only=True):

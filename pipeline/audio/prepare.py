@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Hashable
-from itertools import pairwise
+from collections.abc import Collection, Hashable
 from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.decoded import BYTES, RATE, Channels, Decoded, Track
+from pipeline.audio.decoded import BYTES, RATE, Decoded, Track
 from pipeline.audio.decoders import Decode, Decoders, EncodeOpus
 from pipeline.audio.look import Look
-from pipeline.audio.probe import Probe
+from pipeline.audio.spans import Span, answered_on, chosen, pieces_around
 from pipeline.audio.spool import Spool
+from pipeline.audio.wanted import channels_of, is_span, passes_through, span_of
 from pipeline.config.settings import AudioSettings
-from pipeline.errors import SpanOutside
 from pipeline.model import Clip, Utterance
 
 log = logging.getLogger(__name__)
@@ -30,10 +29,6 @@ VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
 MARGIN_S = 0.5
 """A cut clip is shorter than one request may carry by this much: nobody knows how exactly the service counts."""
-ROW_TOLERANCE_S = 1.0
-"""A row may end so much after its recording: others round, and count from headers."""
-SHORTER_S = 0.02
-"""A row that ends so little before its recording means all of it."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,13 +58,14 @@ class Preparation:
         """Whether a recording that breaks off is sent as far as it goes."""
         return self._settings.allow_truncated
 
-    async def prepare(self, utterance: Utterance, found: Look) -> Prepared:
-        """The clips of an utterance; hand the result to `release` when they have been sent.
+    async def prepare(self, utterance: Utterance, found: Look, answered: Collection[str] = ()) -> Prepared:
+        """The clips of an utterance, cut around those whose keys were `answered` before and that fit; hand the result
+        to `release` when they have been sent.
 
         Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, or OutputError.
         """
         probe, settings = found.probe, self._settings
-        if passes_through(utterance, probe, settings):
+        if passes_through(utterance, probe, settings, answered):
             return untouched(utterance, found)
         which = channels_of(utterance, probe, settings)
         key = (found.path, probe.size_bytes, probe.mtime_ns, which)
@@ -92,13 +88,13 @@ class Preparation:
         decoded = await self._spool.hold(key, expected_bytes, decode)
         files: list[str] = []
         try:
-            start, samples, flags = _span(utterance, decoded, settings)
+            start, samples, flags = span_of(utterance, decoded, settings)
             clips: list[Clip] = []
             for track in decoded.tracks:
                 # tracks differ in length where a recording changed its channels on the way
                 length = min(samples, track.samples - start)
-                for first, last in pairwise(await self._bounds(track, start, length)):
-                    clips.append(await self._clip(utterance, found, track, (first, last), start, len(clips), files))
+                for span in await self._pieces(track, start, length, answered):
+                    clips.append(await self._clip(utterance, found, track, span, start, len(clips), files))
         except BaseException:
             self._let_go(utterance, key, files)
             raise
@@ -116,28 +112,33 @@ class Preparation:
 
     def _let_go(self, utterance: Utterance, key: Hashable, files: list[str] | tuple[str, ...]) -> None:
         # a recording of which one row wants a span is likely to be wanted by others
-        self._spool.release(key, keep=_is_span(utterance))
+        self._spool.release(key, keep=is_span(utterance))
         for file in files:
             Path(file).unlink(missing_ok=True)
 
-    async def _bounds(self, track: Track, start: int, samples: int) -> list[int]:
-        longest = longest_samples(self._settings)
+    async def _pieces(self, track: Track, start: int, samples: int, answered: Collection[str]) -> list[Span]:
+        longest, end = longest_samples(self._settings), start + samples
         if samples <= 0:
             return []
-        if samples <= longest:
-            return [start, start + samples]
-        from pipeline.audio.split import cuts
+        kept = chosen(answered_on(answered, track.names), start, end)
 
-        return [start, *await asyncio.to_thread(cuts, track.path, start, samples, longest), start + samples]
+        def cut(first: int, count: int) -> list[int]:
+            if count <= longest:
+                return []
+            from pipeline.audio.split import cuts
+
+            return cuts(track.path, first, count, longest)
+
+        if samples <= longest:
+            return pieces_around(kept, track.name, start, end, cut)
+        return await asyncio.to_thread(pieces_around, kept, track.name, start, end, cut)
 
     async def _clip(
-        self, utterance: Utterance, found: Look, track: Track, span: tuple[int, int], start: int, number: int,
-        files: list[str],
-    ) -> Clip:  # fmt: skip
-        first, last = span
-        settings, samples = self._settings, last - first
+        self, utterance: Utterance, found: Look, track: Track, span: Span, start: int, number: int, files: list[str]
+    ) -> Clip:
+        settings, first, samples = self._settings, span.first, span.samples
         lead = round(settings.lead_silence_s * RATE)
-        if settings.upload == "opus":
+        if settings.upload == "opus" and not span.is_answered:
             self._encoded += 1
             path, content_type = str(self._spool.file(f"{self._encoded:07d}.opus")), "audio/ogg"
             files.append(path)
@@ -166,19 +167,8 @@ class Preparation:
             lead_s=lead / RATE,
             channel=track.channel,
             audio_hash=found.audio_hash,
-            key=f"{track.channel}:{first}+{samples}",
+            key=span.key,
         )
-
-
-def passes_through(utterance: Utterance, probe: Probe, settings: AudioSettings) -> bool:
-    """Whether the service gets the file's own bytes."""
-    return (
-        probe.content_type is not None
-        and (not _is_span(utterance) or _covers(utterance, probe))
-        and probe.duration_s <= settings.max_clip_s
-        and not settings.lead_silence_s
-        and (settings.upload == "auto" or probe.content_type == "audio/ogg")
-    )
 
 
 def untouched(utterance: Utterance, found: Look) -> Prepared:
@@ -202,51 +192,3 @@ def longest_samples(settings: AudioSettings) -> int:
     """The most samples of a recording that one cut clip carries."""
     margin_s = min(MARGIN_S, settings.max_clip_s / 100)
     return int((settings.max_clip_s - settings.lead_silence_s - margin_s) * RATE)
-
-
-def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> Channels:
-    """What is decoded of the recording's channels."""
-    channels = probe.channels
-    if utterance.channel is not None:
-        if utterance.channel >= channels > 0:
-            raise SpanOutside(
-                f"the row asks for channel {utterance.channel}, counted from 0; the recording has {channels}"
-            )
-        return utterance.channel
-    return 0 if settings.channels == "first" else settings.channels  # a file may go on with more than it begins with
-
-
-def _is_span(utterance: Utterance) -> bool:
-    return bool(utterance.offset_s or utterance.duration_s is not None or utterance.channel)
-
-
-def _covers(utterance: Utterance, probe: Probe) -> bool:
-    """Whether the row's span is the whole recording, as manifests have it that give each row its length."""
-    length_s = utterance.duration_s or 0.0
-    over_s = length_s - probe.duration_s
-    return not utterance.offset_s and not utterance.channel and -SHORTER_S <= over_s <= ROW_TOLERANCE_S
-
-
-def _span(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tuple[int, int, tuple[str, ...]]:
-    """(first sample, number of samples, flags) of the utterance in its recording."""
-    whole = max(track.samples for track in decoded.tracks)
-    start = round(utterance.offset_s * RATE)
-    flags = decoded.flags
-    if start >= whole:
-        raise SpanOutside(_outside("begins", start, whole))
-    if utterance.duration_s is None:
-        return start, whole - start, flags
-    wanted = round(utterance.duration_s * RATE)
-    if not wanted:
-        raise SpanOutside(f"the row's span of {utterance.duration_s:g} s is shorter than a sample")
-    if start + wanted > whole + round(ROW_TOLERANCE_S * RATE):
-        if not settings.allow_truncated:
-            raise SpanOutside(
-                f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
-            )
-        flags = tuple(dict.fromkeys((*flags, "truncated")))
-    return start, min(wanted, whole - start), flags
-
-
-def _outside(what: str, sample: int, whole: int) -> str:
-    return f"the row {what} at {sample / RATE:.2f} s, the recording ends at {whole / RATE:.2f} s"

@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 
 from pipeline.audio.blocks import Samples
-from pipeline.audio.decoded import RATE, Track
+from pipeline.audio.decoded import RATE, Track, channel_name
 from pipeline.errors import OutputError
 
 _FULL_SCALE = 32_768.0
@@ -21,6 +21,7 @@ class TrackFile:
     def __init__(self, path: str, channel: int) -> None:
         self.path = path
         self.channel = channel
+        self.name = channel_name(channel)
         self.samples = 0
         self.loudest = 0
         self._rate = 0
@@ -47,7 +48,7 @@ class TrackFile:
             self._file.close()
         except OSError as error:
             raise _full(self.path, error) from None
-        return Track(path=self.path, channel=self.channel, samples=self.samples)
+        return Track(path=self.path, channel=self.channel, samples=self.samples, name=self.name)
 
     def remove(self) -> None:
         """Closes and deletes the file, finished or not."""

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from pipeline.audio.blocks import Samples
-from pipeline.audio.decoded import RATE, Track
+from pipeline.audio.decoded import MIX, RATE, Track, channel_name
 from pipeline.audio.likeness import Likeness
 from pipeline.audio.mixing import mix
 from pipeline.audio.tracks import TrackFile
@@ -40,6 +40,8 @@ class OneChannel:
 
     def add(self, rate: int, samples: Samples) -> None:
         if self._channel == "mix":
+            if len(samples) > 1:  # of a single channel the mix is that channel
+                self._track.name = MIX
             self._track.write(rate, mix(samples))
             return
         if not self._started and self._channel >= len(samples):
@@ -49,6 +51,8 @@ class OneChannel:
         self._started = True
         # a broadcast may fall back to mono for a while: then all channels are that one
         chosen = self._channel if self._channel < len(samples) else 0
+        if chosen != self._channel:
+            self._track.name = f"{channel_name(self._channel)}_or_{channel_name(chosen)}"
         self._track.write(rate, np.ascontiguousarray(samples[chosen]))
 
     def finish(self) -> tuple[Track, ...]:

@@ -22,6 +22,20 @@ _INSERT = """INSERT OR IGNORE INTO utterances
     (id, row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts) VALUES (?,?,?,?,?,?,?,?,?)"""
 
 
+def unknown(utterance: Utterance) -> Known:
+    """An utterance of which no more is known than that there is work for it."""
+    return Known(
+        utterance=utterance,
+        state=State.NEW,
+        vanished=0,
+        expected_s=0.0,
+        size=None,
+        mtime_ns=None,
+        config_hash=NEVER_SEEN,
+        attempts=0,
+    )
+
+
 def adopt_known(db: sqlite3.Connection, rows: Iterable[Known]) -> None:
     """Utterances as the old checkpoint knew them, but none as done: that is for who has its transcript to say."""
     for known in rows:

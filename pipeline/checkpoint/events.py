@@ -9,6 +9,7 @@ import sqlite3
 
 import msgspec
 
+from pipeline.checkpoint import clips
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
@@ -31,10 +32,12 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClipAnswered(msgspec.Struct, frozen=True, kw_only=True):
-    """One of an utterance's several clips has its answer; `key` is the identity that the answer answers to."""
+    """One of an utterance's several clips has its answer; `key` is what the answer answers to beside its samples."""
 
     n: int
     key: str
+    config_hash: str
+    """Of the utterance."""
     result: ClipResult
 
 
@@ -118,10 +121,12 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
                 db.execute("DELETE FROM open_attempts WHERE id = ? AND clip = ? AND attempt = ?", key_of(event.attempt))
             _apply_sent(db, event.attempt)
         case ClipAnswered():
+            row, result = msgspec.msgpack.encode(event.result), event.result
             db.execute(
-                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?)",
-                (event.key, event.result.key, event.n, msgspec.msgpack.encode(event.result), event.result.credits),
+                "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?)",
+                (event.key, result.key, event.n, row, result.credits, event.config_hash),
             )
+            clips.changed(db)
         case Finished():
             _apply_finished(db, event)
         case Refreshed():
@@ -175,7 +180,7 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     keep_replaced(db, event.n, Identity.of(row))
     _store_result(db, event.n, row)
     _forget_failure(db, event.n)
-    db.execute("DELETE FROM clips WHERE n = ? OR key = ?", (event.n, Identity.of(row).key))
+    clips.drop_needless(db, event.n, Identity.of(row))
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, gone = 0, attempts = 0, refresh = 0, done_audio = ?,
                done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
@@ -223,7 +228,9 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
     columns = "id, row, expected_s, size, mtime_ns, config_hash, manifest"
     new = db.execute(f"SELECT {columns} FROM utterances WHERE n = ?", (event.n,)).fetchone()  # noqa: S608 fixed texts
     [was, part] = db.execute("SELECT id, part FROM utterances WHERE n = ?", (event.old,)).fetchone()
-    for table in ("failures", "clips", "utterances"):
+    db.execute("UPDATE clips SET n = ? WHERE n = ?", (event.old, event.n))
+    clips.drop_needless(db, event.old, Identity.of(event.transcript))
+    for table in ("failures", "utterances"):
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
     _forget_failure(db, event.old)
     db.execute(

@@ -24,7 +24,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, transcript: Transcript) -> Self:
         return cls(audio_hash=transcript.audio_hash, config_hash=transcript.config_hash)
 
+    def with_settings(self, config_hash: str) -> Self:
+        """The same audio and something else that shapes what is made of it."""
+        return msgspec.structs.replace(self, config_hash=config_hash)
+
     @property
     def key(self) -> str:
-        """As the table `clips` has it; plan.waiting_clips looks for the part behind the colon."""
+        """As one text, which begins with the audio."""
         return f"{self.audio_hash}:{self.config_hash}"

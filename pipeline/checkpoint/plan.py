@@ -111,16 +111,6 @@ def where_selected(only: Sequence[str]) -> str:
     return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})"  # noqa: S608 fixed texts
 
 
-def waiting_clips(connection: sqlite3.Connection, *, selected: bool = False) -> tuple[int, float]:
-    """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
-    count, credits_ = connection.execute(
-        """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
-           WHERE c.key LIKE '%:' || u.config_hash AND NOT u.vanished AND (u.selected OR NOT ?)""",
-        (selected,),
-    ).fetchone()
-    return int(count), float(credits_)
-
-
 def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
     """Takes the scan over into the checkpoint, in one transaction, and selects what this run does.
 
@@ -195,7 +185,8 @@ def _rename_settings(connection: sqlite3.Connection) -> None:
     """Gives settings that were hashed as they were written the hash of their canonical form, here and, by `refresh`, in
     the output."""
     connection.execute(
-        """UPDATE OR REPLACE clips SET key = replace(key, s.written, s.canonical)
+        """UPDATE OR REPLACE clips SET key = replace(key, s.written, s.canonical),
+               config = iif(config = s.written, s.canonical, config)
            FROM (SELECT u.n, s.written, s.config_hash AS canonical FROM manifest.scan s JOIN utterances u USING (id)
                  WHERE s.written IS NOT NULL) s WHERE s.n = clips.n"""
     )

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from pipeline.checkpoint.schema import State
-from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
+from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
 T = TypeVar("T")
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
@@ -78,14 +78,19 @@ class Old:
             if (failure := self._decoded(row, Failure)) is not None:
                 yield failure
 
-    def clips(self) -> Iterator[tuple[Utterance, str, ClipResult]]:
-        """Answered clips of utterances that have no transcript yet: whose it is, the key it answers to, the answer."""
-        for n, key, row in self._rows("clips", "n, key, row"):
+    def clips(self) -> Iterator[KeptClip]:
+        """Answered clips, most of them of utterances that have no transcript yet."""
+        config = "config" if self._has_column("clips", "config") else "substr(key, instr(key, ':') + 1)"
+        for n, key, row, config_hash in self._rows("clips", f"n, key, row, {config}"):
             owner = self._row("utterances", "row", n)
-            utterance = None if owner is None else self._decoded(owner[0], Utterance)
+            known = None if owner is None else self._decoded(owner[0], Utterance)
             result = self._decoded(row, ClipResult)
-            if utterance is not None and result is not None:
-                yield utterance, key, result
+            if known is not None and result is not None:
+                try:
+                    told = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
+                    yield msgspec.convert({**told, "result": result}, KeptClip)
+                except msgspec.ValidationError:
+                    self.skipped += 1
 
     def replaced(self) -> Iterator[bytes]:
         """Replaced transcripts that are in no output file any more, as they are stored."""
@@ -131,6 +136,12 @@ class Old:
         except (msgspec.DecodeError, TypeError, UnicodeDecodeError):  # a TypeError: not even bytes
             self.skipped += 1
             return None
+
+    def _has_column(self, table: str, column: str) -> bool:
+        try:
+            return any(name == column for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})").fetchall())
+        except sqlite3.Error:
+            return False
 
     def _rows(self, table: str, columns: str) -> Iterator[Any]:
         """Rows by their number, each by itself: a long one may lie on pages that cannot be read."""

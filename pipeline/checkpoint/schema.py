@@ -14,6 +14,7 @@ done, and its other columns stay as they were, so that a recording that comes ba
 A finished row waits in `results` until a part that holds it is published; then `utterances.part` names the part.
 `results.was` is the id under which the part holds the row, where the row has moved to another id since.
 A long recording is sent as several clips: each answer waits in `clips` until all are there and the transcript is made.
+It answers to its samples, so that it is found again after other cuts, and by other rows of the recording.
 A request is noted in `open_attempts` while it is in flight; its end makes a row of `attempts` of it.
 """
 
@@ -35,6 +36,8 @@ from pipeline.model import ClipResult, Failure
 
 ERRORS_STALE = "errors_stale"
 """The fact that is 1 while errors.* may differ from what the checkpoint says; a crash leaves it so."""
+CLIPS_STALE = "clips_stale"
+"""The same for clips.jsonl."""
 
 
 class State(IntEnum):

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from pipeline.checkpoint import adopting, plan
+from pipeline.checkpoint import adopting, clips, plan
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.replaced import (
@@ -31,7 +31,7 @@ from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, unusable
 from pipeline.checkpoint.tables import ORDER
-from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
+from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -247,16 +247,26 @@ class Checkpoint:
             ).fetchone()
         return None if found is None else _placed(found)
 
-    def answered_clips(self, identity: Identity) -> list[ClipResult]:
-        """Clips of this audio and these settings that were answered, whichever utterance they were sent for."""
+    def answered_keys(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have an answered clip."""
         with self._translated():
-            found = self._db.execute("SELECT row FROM clips WHERE key = ?", (identity.key,)).fetchall()
-        return [msgspec.msgpack.decode(row, type=ClipResult) for (row,) in found]
+            return clips.answered_keys(self._db, keys)
+
+    def answered_clips(self, keys: Iterable[str], config_hash: str | None) -> list[ClipResult]:
+        """The answered clips of the keys, whichever utterance they were sent for; with a `config_hash` only what was
+        sent for rows of these very settings."""
+        with self._translated():
+            return clips.answered(self._db, keys, config_hash)
 
     def waiting_clips(self, *, selected: bool = False) -> tuple[int, float]:
         """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
         with self._translated():
-            return plan.waiting_clips(self._db, selected=selected)
+            return clips.waiting(self._db, selected=selected)
+
+    def kept_clips(self) -> Iterator[KeptClip]:
+        """Every answered clip there is."""
+        with self._translated():
+            yield from clips.kept(self._db)
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part; not
@@ -287,6 +297,11 @@ class Checkpoint:
             for attempt in attempts:
                 apply(self._db, Sent(attempt=attempt))
         return attempts
+
+    def trim_clips(self) -> None:
+        """Bounds the answered clips that no utterance waits for."""
+        with self._transaction():
+            clips.trim(self._db)
 
     # -- figures ----------------------------------------------------------------------------------------------------
 

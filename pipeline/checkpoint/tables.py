@@ -9,8 +9,9 @@ BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
 
 # Answered clips of utterances that have several: `key` is what they answer to, `span` which samples of which track.
+# `config` is the config_hash of the row that they were sent for; before version 6 it was part of the key, as it was.
 CLIPS = """CREATE TABLE clips (key TEXT NOT NULL, span TEXT NOT NULL, n INTEGER NOT NULL, row BLOB NOT NULL,
-    credits REAL NOT NULL, PRIMARY KEY (key, span));
+    credits REAL NOT NULL, config TEXT NOT NULL, PRIMARY KEY (key, span));
 CREATE INDEX clips_n ON clips (n);
 """
 CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
@@ -168,7 +169,8 @@ UPDATE utterances SET tries = 1 WHERE attempts OR state IN (3, 4);
 ALTER TABLE clips RENAME TO clips_5;
 DROP INDEX clips_key;
 {CLIPS}
-INSERT OR IGNORE INTO clips SELECT key, clip_span(row), n, row, credits FROM clips_5;
+INSERT OR IGNORE INTO clips
+    SELECT key, clip_span(row), n, row, credits, substr(key, instr(key, ':') + 1) FROM clips_5;
 DROP TABLE clips_5;
 """,  # noqa: S608 fixed texts
 }

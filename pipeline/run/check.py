@@ -20,16 +20,18 @@ from pipeline.audio.estimate import Estimate, estimate
 from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
-from pipeline.checkpoint.plan import knows_rows, waiting_clips
+from pipeline.checkpoint.plan import knows_rows
 from pipeline.checkpoint.schema import connect_to_read
 from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.report.figures import length, plural
+from pipeline.run.answers import Answers
 from pipeline.run.manifests import settle_names
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
+from pipeline.run.settings_hash import SettingsHash
 
 AT_ONCE = 1_000
 
@@ -95,10 +97,10 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
             rows.refuse_empty(knows_rows=knows_rows(connection))
         settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
-        answered, paid = waiting_clips(connection) if plan.selected else (0, 0.0)
         bill = _Bill(connection)
         if plan.selected:
-            for todo, identity, found in _measured(rows_to_do(connection, only, length_of), settings):
+            answers = Answers(connection, SettingsHash(settings, request))
+            for todo, identity, found in _measured(rows_to_do(connection, only, length_of), settings, answers):
                 bill.add(todo, identity, found)
     finally:
         connection.close()
@@ -117,10 +119,10 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         unsendable=dict(bill.unsendable),
         unchanged=bill.unchanged,
         copies=bill.copies,
-        answered_clips=answered,
-        requests=max(0, bill.requests - answered),
+        answered_clips=bill.answered,
+        requests=bill.requests,
         audio_s=bill.audio_s,
-        credits=max(0.0, bill.sent_s * CREDITS_PER_S - paid),
+        credits=bill.sent_s * CREDITS_PER_S,
         bad=[str(bad) for bad in rows.bad_rows],
         problems=bill.problems,
     )
@@ -132,7 +134,7 @@ class _Bill:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.unsendable: Counter[str] = Counter()
         self.problems: list[Problem] = []
-        self.unchanged = self.copies = self.requests = 0
+        self.unchanged = self.copies = self.requests = self.answered = 0
         self.audio_s = self.sent_s = 0.0
         self._connection = connection
         self._alike: tuple[int | None, str] | None = None
@@ -150,6 +152,7 @@ class _Bill:
                 self.problems.append(Problem(id=todo.utterance.id, error=error, message=found.message))
         elif found is not None:
             self.requests += found.requests
+            self.answered += found.answered
             self.audio_s += found.audio_s
             self.sent_s += found.sent_s
             if identity is not None:
@@ -171,22 +174,26 @@ class _Bill:
 Measured = tuple[Todo, Identity | None, Estimate | AttemptError | None]
 
 
-def _measured(rows: Iterator[Todo], settings: Settings) -> Iterator[Measured]:
+def _measured(rows: Iterator[Todo], settings: Settings, answers: Answers) -> Iterator[Measured]:
     """Each row with its identity where that decides, and with what it would take, or why it cannot be sent."""
     stopped = threading.Event()
 
     def measured(todo: Todo) -> Measured:
         identity = None
+        keys: set[str] = set()
         try:
             shorter = todo.size is not None and todo.marks is not None and may_be_beginning(todo.size, todo.marks)
-            if todo.may_be_known or shorter:
+            may_be_known = todo.may_be_known or shorter
+            if may_be_known or answers.may_be_of(todo):
                 found = look(todo.utterance.audio, stopped)
-                if not settings.audio.allow_truncated:
-                    refuse_beginning(found, todo.marks)
-                identity = Identity(audio_hash=found.audio_hash, config_hash=todo.config_hash)
-                if identity == todo.done:
-                    return todo, identity, None
-            return todo, identity, estimate(todo.utterance, settings.audio)
+                keys = answers.to(todo, found.audio_hash)
+                if may_be_known:
+                    if not settings.audio.allow_truncated:
+                        refuse_beginning(found, todo.marks)
+                    identity = Identity(audio_hash=found.audio_hash, config_hash=todo.config_hash)
+                    if identity == todo.done:
+                        return todo, identity, None
+            return todo, identity, estimate(todo.utterance, settings.audio, keys)
         except AttemptError as error:
             return todo, identity, error
 

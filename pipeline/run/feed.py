@@ -14,7 +14,7 @@ from pipeline.audio.look import Look, broken_off, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Placed, Selected, State
 from pipeline.errors import AttemptError, AudioMissing, Stopped
-from pipeline.model import Clip, Transcript
+from pipeline.model import Clip, ClipResult, Transcript
 from pipeline.recording import fault
 from pipeline.run.joining import Leader
 from pipeline.run.published import Published
@@ -84,8 +84,9 @@ class Feed:
                 to_send = await self._to_send(batch)
             except Stopped:
                 return
+            answered = await self._answered_keys([leader for leader, _ in to_send])
             for leader, found in to_send:
-                for clip in await self._clips_of(leader, found):
+                for clip in await self._clips_of(leader, found, answered):
                     await made.put(clip)
 
     async def _to_send(self, batch: Sequence[Selected]) -> list[tuple[Leader, Look]]:
@@ -124,17 +125,28 @@ class Feed:
                 return None
         return recorder.lead(selected, now, found.marks)
 
-    async def _clips_of(self, leader: Leader, found: Look) -> list[Clip]:
+    def _keys(self, leader: Leader) -> tuple[str, str]:
+        """What answers to its clips are kept under; before version 6 it was its identity."""
+        return self._recorder.answers_key(leader), leader.identity.key
+
+    async def _answered_keys(self, leaders: Sequence[Leader]) -> set[str]:
+        """The keys that answers of earlier runs are kept under."""
+        keys = [key for leader in leaders for key in self._keys(leader)]
+        return await self._journal.call(self._journal.checkpoint.answered_keys, keys) if keys else set()
+
+    async def _clips_of(self, leader: Leader, found: Look, answered_keys: set[str]) -> list[Clip]:
         """What is to be sent for an utterance: nothing, where it cannot be."""
         recorder, utterance = self._recorder, leader.selected.utterance
+        answered: list[ClipResult] = []
+        if keys := [key for key in self._keys(leader) if key in answered_keys]:
+            # of a done one, which is to be sent again, only what this was begun with
+            only = leader.identity.config_hash if leader.selected.state == State.DONE else None
+            answered = await self._journal.call(self._journal.checkpoint.answered_clips, keys, only)
         try:
-            prepared = await self._preparation.prepare(utterance, found)
+            prepared = await self._preparation.prepare(utterance, found, {result.key for result in answered})
         except AttemptError as error:
             recorder.unprepared(leader, error)
             return []
-        answered = []
-        if len(prepared.clips) > 1:
-            answered = await self._journal.call(self._journal.checkpoint.answered_clips, leader.identity)
         missing = leader.expect(
             prepared.clips,
             duration_s=prepared.duration_s,

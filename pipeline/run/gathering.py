@@ -6,17 +6,18 @@ Reads the output folder; writes the new checkpoint, and nothing else but a JSONL
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Sent
+from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Sent
+from pipeline.checkpoint.adopting import unknown
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import FORMATS, JSONL_BYTES, LEARNED, MANIFEST
 from pipeline.errors import OutputError
-from pipeline.model import Transcript, Utterance
+from pipeline.model import KeptClip, Transcript, Utterance
 from pipeline.report.figures import Figures
 from pipeline.run.joining import word_errors
 from pipeline.run.owner import OWNER
@@ -59,11 +60,11 @@ class Gathering:
         for was, now in old.moved():
             checkpoint.adopt_move(was, now)
         checkpoint.adopt_replaced(old.replaced())
-        self._take_clips()
         for told in (old.failures(), sink.errors()):
             for failures in _batches(told):
                 checkpoint.adopt_failures(failures)
         checkpoint.forget_unexplained()
+        self._take_clips()
         self._take_runs()
         self.failed = checkpoint.totals().failed
 
@@ -114,11 +115,27 @@ class Gathering:
         self.credits = float(self._checkpoint.fact("credits") or 0.0)
 
     def _take_clips(self) -> None:
-        for utterance, key, result in self._old.clips():
-            n = self._checkpoint.number_of(utterance.id)
-            if n is not None:
-                self._checkpoint.apply([ClipAnswered(n=n, key=key, result=result)])
-                self.clips += 1
+        """Answers that no transcript holds; those of the old checkpoint are newer than those of the file."""
+        checkpoint = self._checkpoint
+        written = (clip for clip in self._sink.clips() if not self._has_transcript(clip))
+        taken: set[tuple[str, str]] = set()
+        for clips in _batches(chain(written, self._old.clips())):
+            # of an utterance that did not fail they may be all that is left
+            checkpoint.adopt_known([unknown(Utterance(id=clip.id, audio=clip.audio)) for clip in clips])
+            checkpoint.apply(
+                [
+                    ClipAnswered(n=n, key=clip.key, config_hash=clip.config_hash, result=clip.result)
+                    for clip in clips
+                    if (n := checkpoint.number_of(clip.id)) is not None
+                ]
+            )
+            taken.update((clip.key, clip.result.key) for clip in clips)
+        self.clips = len(taken)
+
+    def _has_transcript(self, clip: KeptClip) -> bool:
+        """Whether there is one of the same audio under the same settings."""
+        identity = Identity(audio_hash=clip.key.partition(":")[0], config_hash=clip.config_hash)
+        return bool(self._checkpoint.twins([identity]))
 
     def _take_runs(self) -> None:
         """The runs of the old checkpoint, and those that left their record in OUT/runs."""

@@ -55,7 +55,7 @@ class Leader:
         none of them will be sent any more."""
         known = {result.key: result for result in answered}
         self._clips = {clip.clip: clip for clip in clips}
-        self.results = {clip.clip: result for clip in clips if (result := known.get(clip.key)) is not None}
+        self.results = {clip.clip: _as_clip(clip, known[clip.key]) for clip in clips if clip.key in known}
         self.duration_s, self.flags, self._release = duration_s, flags, release
         return [clip for clip in clips if clip.clip not in self.results]
 
@@ -78,7 +78,8 @@ class Leader:
         result = ClipResult(
             clip=clip.clip,
             key=clip.key,
-            words=_on_utterance_clock(clip, answer),
+            start_s=clip.start_s,
+            words=_shifted(answer.words, clip.start_s),
             flags=answer.flags,
             request_id=answer.request_id,
             model=answer.model,
@@ -157,14 +158,21 @@ def word_errors(transcript: Transcript) -> dict[str, int]:
     return {"ref_words": compared.words, "ref_errors": compared.errors}
 
 
-def _on_utterance_clock(clip: Clip, answer: Answer) -> tuple[Word, ...]:
-    if not clip.start_s:
-        return answer.words
+def _as_clip(clip: Clip, result: ClipResult) -> ClipResult:
+    """An answer to the same samples as that of this clip: with its number, and on its utterance's clock."""
+    shift_s = 0.0 if result.start_s is None else clip.start_s - result.start_s
+    words = tuple(msgspec.structs.replace(word, clip=clip.clip) for word in _shifted(result.words, shift_s))
+    return msgspec.structs.replace(result, clip=clip.clip, start_s=clip.start_s, words=words)
+
+
+def _shifted(words: tuple[Word, ...], by_s: float) -> tuple[Word, ...]:
+    if not by_s:
+        return words
     return tuple(
         msgspec.structs.replace(
             word,
-            start_s=round(clip.start_s + word.start_s, 3),
-            stop_s=None if word.stop_s is None else round(clip.start_s + word.stop_s, 3),
+            start_s=round(by_s + word.start_s, 3),
+            stop_s=None if word.stop_s is None else round(by_s + word.stop_s, 3),
         )
-        for word in answer.words
+        for word in words
     )

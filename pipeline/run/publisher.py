@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Journal, Refreshed
-from pipeline.checkpoint.schema import ERRORS_STALE, unusable
+from pipeline.checkpoint.schema import CLIPS_STALE, ERRORS_STALE, unusable
 from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES, Unpublished
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
@@ -128,6 +128,14 @@ class Publisher:
         if await call(self._checkpoint.fact, ERRORS_STALE) != 0:
             await call(self._sink.write_errors, self._checkpoint.failures)
             await call(self._checkpoint.set_fact, ERRORS_STALE, 0)
+
+    async def write_clips(self) -> None:
+        """Rewrites clips.jsonl where it may differ from what the checkpoint holds."""
+        call = self._journal.call
+        await call(self._checkpoint.trim_clips)
+        if await call(self._checkpoint.fact, CLIPS_STALE) != 0:
+            await call(self._sink.write_clips, self._checkpoint.kept_clips)
+            await call(self._checkpoint.set_fact, CLIPS_STALE, 0)
 
     async def _publish_new(self) -> int:
         """Publishes results that no part holds a row of as the next part."""

@@ -28,7 +28,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     salvaged: int
     """Those of them that were only in the old checkpoint."""
     clips: int
-    """Answered clips of utterances that have no transcript yet."""
+    """Answered clips of utterances that have no transcript yet, or had none under other settings."""
     failed: int
     runs: int
     credits: float
@@ -46,8 +46,8 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
     """
     path = out / "checkpoint.sqlite"
     sink = Sink(out, ("parquet", "jsonl"))
-    there = ((out / "transcripts").is_dir(), sink.lines_bytes() is not None, path.exists(), unfinished(out) is not None)
-    if not any(there):
+    files = (out / "transcripts").is_dir() or sink.lines_bytes() is not None or sink.holds_clips()
+    if not files and not path.exists() and unfinished(out) is None:
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
     with hold_output(out):
         if not force and unfinished(out) is None and what_is_wrong(out) is None:

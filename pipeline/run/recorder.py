@@ -24,12 +24,7 @@ from pipeline.checkpoint import (
 )
 from pipeline.checkpoint.events import Event
 from pipeline.config import Settings
-from pipeline.errors import (
-    AttemptError,
-    AudioMissing,
-    ItemError,
-    is_of_the_file,
-)
+from pipeline.errors import AttemptError, AudioMissing, ItemError, is_of_the_file
 from pipeline.gradium.request import RequestSettings
 from pipeline.model import Answer, Clip, Failure, Transcript
 from pipeline.pool import Job
@@ -37,6 +32,7 @@ from pipeline.report.progress import Progress
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.joining import Leader, retold, word_errors
 from pipeline.run.ledger import Ledger, price
+from pipeline.run.settings_hash import SettingsHash
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +57,7 @@ class Recorder:
         self._journal = journal
         self._progress = progress
         self._settings = settings
+        self._hash = SettingsHash(settings, request)
         self._run_id = run_id
         self._settings_fact: str | None = request.answered_fact
         """To be noted with the first answer."""
@@ -112,6 +109,10 @@ class Recorder:
         self._on_result(len(transcript.words))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
+    def answers_key(self, leader: Leader) -> str:
+        """What answers to clips of the utterance answer to, beside their samples."""
+        return leader.identity.with_settings(self._hash.of_answers(leader.selected.utterance)).key
+
     def expect(self, leader: Leader, clips: Sequence[Clip]) -> None:
         """These clips of it go to the pool; with none it has all its answers from earlier runs."""
         self._sending[leader.selected.utterance.id] = leader
@@ -138,7 +139,8 @@ class Recorder:
             events.append(Noted(fact=self._settings_fact))
             self._settings_fact = None
         if leader.several:
-            events.append(ClipAnswered(n=leader.selected.n, key=leader.identity.key, result=result))
+            n, key, now = leader.selected.n, self.answers_key(leader), leader.identity
+            events.append(ClipAnswered(n=n, key=key, config_hash=now.config_hash, result=result))
             share = leader.share(clip)
             self.audio_s += share * leader.duration_s
             self._progress.heard(expected_s=share * leader.selected.expected_s, audio_s=share * leader.duration_s)

@@ -159,6 +159,7 @@ class _Run:
             # files that were only touched, and whose rows had changed as well
             await self.publisher.refresh(self.control.stopped)
             await self.publisher.write_errors()
+            await self.publisher.write_clips()
             await self.journal.call(self.checkpoint.trim_replaced)
         except GradiumBatchError as error:
             self.error = self.error or error

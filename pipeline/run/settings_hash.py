@@ -10,7 +10,6 @@ import msgspec
 from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
 from pipeline.config import Settings
 from pipeline.gradium.request import RequestSettings
-from pipeline.gradium.wire import JsonConfig
 from pipeline.model import Utterance
 
 
@@ -29,7 +28,7 @@ class SettingsHash:
             config = request.written_for(language) if written else request.config_for(language)
             if config is None:
                 return None
-            return msgspec.json.encode((speaker, request.model, _told(config), preparation))[:-1]
+            return msgspec.json.encode((speaker, request.model, msgspec.to_builtins(config), preparation))[:-1]
 
         @lru_cache(maxsize=4096)
         def of(
@@ -42,7 +41,16 @@ class SettingsHash:
             span = msgspec.json.encode((offset_s, duration_s, channel))[1:]
             return hashlib.sha256(begun + b"," + span).hexdigest()[:32]
 
-        self._of = of
+        # neither span nor channels nor where it is cut: the samples that were sent have a name of their own
+        of_any_samples = (PREPARATION_VERSION, audio.lead_silence_s, audio.upload == "opus")
+
+        @lru_cache(maxsize=256)
+        def of_answers(language: str | None) -> str:
+            config = msgspec.to_builtins(request.config_for(language))
+            told = msgspec.json.encode(("answers", speaker, request.model, config, of_any_samples))
+            return hashlib.sha256(told).hexdigest()[:32]
+
+        self._of, self._of_answers = of, of_answers
 
     def of(self, row: Utterance) -> str:
         """Of everything beside the audio that shapes the row's transcript."""
@@ -52,6 +60,6 @@ class SettingsHash:
         """The same as versions before the canonical form hashed it; None where that is the same hash."""
         return self._of(row.language, row.offset_s, row.duration_s, row.channel, True)
 
-
-def _told(config: JsonConfig) -> object:
-    return msgspec.to_builtins(config)
+    def of_answers(self, row: Utterance) -> str:
+        """Of all that shapes the service's answer to given samples of the row's recording."""
+        return self._of_answers(row.language)

@@ -16,11 +16,13 @@ from pipeline.sink import Sink
 
 @contextmanager
 def known_transcripts(out: Path) -> Iterator[None]:
-    """Raises DamagedCheckpoint where transcripts lie without a checkpoint: they are somebody's money, and are taken in
+    """Raises DamagedCheckpoint where answers lie without a checkpoint: they are somebody's money, and are taken in
     or left, never written over."""
-    if not _has_checkpoint(out) and Sink(out, ("parquet", "jsonl")).holds_transcripts():
+    sink = Sink(out, ("parquet", "jsonl"))
+    if not _has_checkpoint(out) and (sink.holds_transcripts() or sink.holds_clips()):
+        what = "transcripts" if sink.holds_transcripts() else "answers to parts of recordings"
         raise DamagedCheckpoint(
-            f"{out} holds transcripts, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
+            f"{out} holds {what}, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
             "in, or choose another --out"
         )
     if not _has_checkpoint(out) and unfinished(out) is not None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
 
 from pipeline.errors import OutputError
-from pipeline.model import Attempt, Failure, Transcript
+from pipeline.model import Attempt, Failure, KeptClip, Transcript
 
 JSONL_NAME = "transcripts.jsonl"
+CLIPS_NAME = "clips.jsonl"
 ERRORS_AT_ONCE = 10_000
 
 
@@ -66,7 +67,7 @@ class Sink:
         with _translated(self._out, " or run gradium-batch rebuild on it"):
             settle_parts(self._out / "transcripts", transcripts)
             settle_parts(self._out / "attempts", attempts)
-            for name in (JSONL_NAME, "errors.parquet", "errors.jsonl", "summary.json"):
+            for name in (JSONL_NAME, CLIPS_NAME, "errors.parquet", "errors.jsonl", "summary.json"):
                 (self._out / f".{name}.tmp").unlink(missing_ok=True)
 
     def check(self, transcripts: dict[int, int], attempts: dict[int, int]) -> None:
@@ -266,6 +267,29 @@ class Sink:
 
         with _translated(self._out):
             write_part(self._out / "attempts", part, table(ATTEMPTS, attempts))
+
+    def holds_clips(self) -> bool:
+        """Whether answered clips lie here."""
+        return (self._out / CLIPS_NAME).exists()
+
+    def clips(self) -> Iterator[KeptClip]:
+        """What clips.jsonl says; lines that are torn or damaged are left out."""
+        from pipeline.sink.read import all_lines
+
+        if self.holds_clips():
+            with _translated(self._out):
+                yield from all_lines(self._out / CLIPS_NAME, KeptClip)
+
+    def write_clips(self, clips: Callable[[], Iterator[KeptClip]]) -> None:
+        """Rewrites clips.jsonl as a whole; it goes where there are none."""
+        from pipeline.sink.lines import write
+
+        found = clips()
+        with _translated(self._out):
+            if (first := next(found, None)) is None:
+                (self._out / CLIPS_NAME).unlink(missing_ok=True)
+            else:
+                write(self._out / CLIPS_NAME, chain([first], found))
 
     def write_errors(self, failures: Callable[[], Iterator[Failure]]) -> None:
         """Rewrites errors.parquet and errors.jsonl as a whole; each format goes through `failures()` once."""

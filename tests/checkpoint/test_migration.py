@@ -174,9 +174,3 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         assert twin.part == 1
         checkpoint.apply([Started(attempt=attempt("item"))])
         assert checkpoint.end_open_attempts() == [attempt("item")]
-
-
-def test_an_answered_clip_of_an_older_checkpoint_is_found(tmp_path: Path) -> None:
-    make(path := tmp_path / "checkpoint.sqlite", 5)
-    with Checkpoint(path) as checkpoint:
-        assert checkpoint.answered_clips(Identity(audio_hash="a1", config_hash="c1")) == [CLIP]

@@ -1,0 +1,90 @@
+"""Answered clips: which of them wait, which are needed no more, and how many of those are kept.
+
+Each function works inside a transaction that the store opened, or only reads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.schema import CLIPS_STALE, Seen, State
+from pipeline.model import ClipResult, KeptClip, Utterance
+
+LEFT_OVER_BYTES = 64 << 20
+"""So much is kept of answers that no utterance waits for, the newest of them: some 1,500 of 300 s. They are of use
+where settings or rows are changed back."""
+_clip = msgspec.msgpack.Decoder(ClipResult).decode
+_utterance = msgspec.msgpack.Decoder(Utterance).decode
+_NEEDLESS = "config = ?2 AND (n = ?1 OR (key >= ?3 || ':' AND key < ?3 || ';'))"
+
+
+def answered_keys(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
+    """Those of the keys that have an answered clip."""
+    found = (key for key in keys if db.execute("SELECT 1 FROM clips WHERE key = ? LIMIT 1", (key,)).fetchone())
+    return set(found)
+
+
+def answered(db: sqlite3.Connection, keys: Iterable[str], config_hash: str | None) -> list[ClipResult]:
+    """The answered clips of the keys; with a `config_hash` only what was sent for rows of these very settings."""
+    query = "SELECT row FROM clips WHERE key = ?1 AND (?2 IS NULL OR config = ?2) ORDER BY span"
+    return [_clip(row) for key in keys for (row,) in db.execute(query, (key, config_hash)).fetchall()]
+
+
+def waiting(db: sqlite3.Connection, *, selected: bool) -> tuple[int, float]:
+    """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
+    count, credits_ = db.execute(
+        """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c CROSS JOIN utterances u USING (n)
+           WHERE c.config = u.config_hash AND NOT u.vanished AND iif(?, u.selected, u.state <> ?)""",
+        (selected, State.DONE),
+    ).fetchone()
+    return int(count), float(credits_)
+
+
+def spans(db: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
+    """(key, span, config_hash) of each answered clip."""
+    yield from db.execute("SELECT key, span, config FROM clips")
+
+
+def owners(db: sqlite3.Connection) -> Iterator[tuple[str, int | None]]:
+    """The utterances that have answered clips: (id, size of its recording)."""
+    yield from db.execute("SELECT id, size FROM utterances WHERE n IN (SELECT n FROM clips)")
+
+
+def kept(db: sqlite3.Connection) -> Iterator[KeptClip]:
+    """Every answered clip there is."""
+    for key, row, config_hash, utterance in db.execute(
+        "SELECT c.key, c.row, c.config, u.row FROM clips c CROSS JOIN utterances u USING (n) ORDER BY c.rowid"
+    ):
+        known = _utterance(utterance)
+        yield KeptClip(id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=_clip(row))
+
+
+def drop_needless(db: sqlite3.Connection, n: int, done: Identity) -> None:
+    """The utterance has the transcript of `done`, which holds the answers that were given under the same settings.
+    Those that were given under other settings may be asked for again, and stay."""
+    query = f"DELETE FROM clips WHERE {_NEEDLESS}"  # noqa: S608 fixed texts
+    if db.execute(query, (n, done.config_hash, done.audio_hash)).rowcount:
+        changed(db)
+
+
+def trim(db: sqlite3.Connection) -> None:
+    """Bounds what is left over of utterances that are done, or that their manifest no longer has."""
+    dropped = db.execute(
+        """DELETE FROM clips WHERE rowid IN (
+               SELECT number FROM (
+                   SELECT c.rowid AS number, sum(length(c.row)) OVER (ORDER BY c.rowid DESC) AS bytes
+                   FROM clips c CROSS JOIN utterances u USING (n) WHERE u.state = ? OR u.vanished = ?
+               ) WHERE bytes > ?)""",
+        (State.DONE, Seen.VANISHED, LEFT_OVER_BYTES),
+    )
+    if dropped.rowcount:
+        changed(db)
+
+
+def changed(db: sqlite3.Connection) -> None:
+    """Notes that clips.jsonl is to be written anew."""
+    db.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (CLIPS_STALE,))

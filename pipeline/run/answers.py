@@ -1,0 +1,34 @@
+"""Which clips of what would be sent have an answer already, for `check`; the run asks the checkpoint for each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+
+from pipeline.checkpoint import Identity, clips
+from pipeline.checkpoint.alike import Todo
+from pipeline.run.settings_hash import SettingsHash
+
+
+class Answers:
+    """The answered clips of a checkpoint, by what they answer to."""
+
+    def __init__(self, connection: sqlite3.Connection, settings: SettingsHash) -> None:
+        self._settings = settings
+        self._spans: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for key, span, config_hash in clips.spans(connection):
+            self._spans[key].append((span, config_hash))
+        owners = dict(clips.owners(connection))
+        self._ids, self._sizes = owners.keys(), set(owners.values()) - {None}
+
+    def may_be_of(self, todo: Todo) -> bool:
+        """Whether some of them may be of this very recording, which only its content tells."""
+        return todo.utterance.id in self._ids or todo.size in self._sizes
+
+    def to(self, todo: Todo, audio_hash: str) -> set[str]:
+        """The keys of those that are of the recording, under settings that give the same answers."""
+        now = Identity(audio_hash=audio_hash, config_hash=todo.config_hash)
+        by_samples = now.with_settings(self._settings.of_answers(todo.utterance))
+        found = (*self._spans.get(by_samples.key, ()), *self._spans.get(now.key, ()))
+        # what is done and is sent again uses only what that was begun with
+        return {span for span, config_hash in found if todo.done != now or config_hash == now.config_hash}
