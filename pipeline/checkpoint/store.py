@@ -122,18 +122,22 @@ class Checkpoint:
             plan.merge_scan(self._db, only)
             return counts
 
-    def selected(self, after: tuple[float, int] | None, limit: int) -> list[Selected]:
+    def selected(
+        self, after: tuple[float, int] | None, limit: int, *, longest_s: float = LONGER_THAN_ANY_S
+    ) -> list[Selected]:
         """The next utterances to do, in the order of `tables.ORDER`: about longest first.
 
-        `after` is (expected_s, n) of the last one that was handed out.
+        `after` is (expected_s, n) of the last one that was handed out; those that are longer than `longest_s` by their
+        estimate are left out.
         """
         with self._translated():
             found = self._db.execute(
                 f"""SELECT n, row, state, config_hash, expected_s, done_audio, done_config, attempts, marks, manifest
                     FROM utterances
                     WHERE selected AND {ORDER} >= {ORDER_OF} AND ({ORDER}, n) > ({ORDER_OF}, ?2)
+                        AND expected_s <= ?4
                     ORDER BY {ORDER}, n LIMIT ?3""",  # noqa: S608 fixed texts
-                (*(after or (LONGER_THAN_ANY_S, 0)), limit),
+                (*(after or (LONGER_THAN_ANY_S, 0)), limit, longest_s),
             ).fetchall()
             by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
         return [
