@@ -144,13 +144,15 @@ def check(
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000_000),
-    help="Do at most this many utterances, whatever becomes of them, then stop (exit 4).",
+    help="Do at most this many utterances, whatever becomes of them, then stop (exit 4). What is passed over for the "
+    "budget takes no place.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")
 @click.option(
     "--budget",
     type=Credits(),
-    help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4).",
+    help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4). A request that does "
+    "not fit is passed over, and those behind it that fit are sent.",
 )
 @click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
 @click.option(

@@ -59,6 +59,13 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure
 
 
+class TakenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A run has taken an utterance up, and has no outcome to tell: that counts as a try, so that others come first."""
+
+    n: int
+    run_id: str
+
+
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
     """An utterance with a transcript whose recording is not there: there is nothing to be done for it."""
 
@@ -100,7 +107,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
-Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Gone | Reused | Moved | Noted
+Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | TakenUp | Gone | Reused | Moved | Noted
 
 
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
@@ -137,6 +144,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             )
         case Failed():
             _apply_failed(db, event)
+        case TakenUp():
+            db.execute("UPDATE utterances SET sent = ? WHERE n = ?", (event.run_id, event.n))
         case Gone():
             db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():

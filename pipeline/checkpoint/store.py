@@ -45,6 +45,7 @@ FORMATS = "formats"
 """The fact that says in which formats the output was begun."""
 MANIFEST = "manifest"
 """The fact that says which manifest a default output serves."""
+LONGER_THAN_ANY_S = 1e18
 Place = tuple[int, str, int, int]
 """Where a row stands in the order of work: its values of `tables.ORDER`."""
 FIRST: Place = (-1, "", 0, 0)
@@ -100,7 +101,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 Unpublished = tuple[int, str, int | None, bytes]
 """(n, the id under which its old row stands, the part that holds that one, the transcript as stored)."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
-        marks, manifest FROM utterances WHERE selected AND {{}} ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
+        marks, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ? ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
 _RENAMED = """SELECT u.n, u.id, u.row, u.done_config, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
     WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = ?
         AND u.manifest = (SELECT manifest FROM utterances WHERE n = ? AND part IS NULL)
@@ -144,17 +145,21 @@ class Checkpoint:
             plan.merge_scan(self._db, only)
             return counts
 
-    def selected(self, after: Place | None, limit: int) -> list[Selected]:
-        """The next utterances to do, in the order of `tables.ORDER`; `after` is the place of the last one."""
+    def selected(self, after: Place | None, limit: int, *, longest_s: float = LONGER_THAN_ANY_S) -> list[Selected]:
+        """The next utterances to do, in the order of `tables.ORDER`.
+
+        `after` is the place of the last one that was handed out; those that are longer than `longest_s` by their
+        estimate are left out.
+        """
         *group, n = after or FIRST
         with self._translated():
             # in two questions, because SQLite does not look for a rowid behind other columns of an index
             found = self._db.execute(
-                _SELECTED.format("tries = ? AND turn = ? AND longest = ? AND n > ?"), (*group, n, limit)
+                _SELECTED.format("tries = ? AND turn = ? AND longest = ? AND n > ?"), (*group, n, longest_s, limit)
             ).fetchall()
             if len(found) < limit:
                 found += self._db.execute(
-                    _SELECTED.format("(tries, turn, longest) > (?, ?, ?)"), (*group, limit - len(found))
+                    _SELECTED.format("(tries, turn, longest) > (?, ?, ?)"), (*group, longest_s, limit - len(found))
                 ).fetchall()
             by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
         return [

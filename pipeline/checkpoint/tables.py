@@ -67,9 +67,9 @@ LONGEST = "INTEGER GENERATED ALWAYS AS (-CAST(expected_s / 15 AS INTEGER)) VIRTU
 # `error` is the class of the failure of the utterance's latest try; NULL where that went well.
 # `manifest` is the manifest that saw the row last. `marks` tell a beginning of the transcribed audio (audio/look.py).
 # `tries` counts the runs that tried the row since it last got a transcript; `tried` is the last of them, or the run
-# that transcribed it, and `sent` one that sent a request for it and has told no outcome. `setbacks` counts the runs in
-# a row in which requests were sent and the row failed in a way that may pass; a run takes such a row by itself from the
-# run number `due` on.
+# that transcribed it, and `sent` one that took it up, mostly by a request, and has told no outcome. `setbacks` counts
+# the runs in a row in which requests were sent and the row failed in a way that may pass; a run takes such a row by
+# itself from the run number `due` on.
 TABLES = f"""
 CREATE TABLE utterances (
     n             INTEGER PRIMARY KEY,

@@ -5,6 +5,7 @@ Pure arithmetic; the prices are given.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 Room = Literal["yes", "later", "no"]
@@ -23,11 +24,20 @@ class Budget:
         self._open = 0
         """Requests for which credits are set aside."""
 
+    @property
+    def left(self) -> float:
+        """The most that a request may cost from now on; what is set aside may turn out to cost nothing."""
+        return math.inf if self._limit is None else self._limit - self._spent + ROUNDING
+
+    def is_above(self, price: float) -> bool:
+        """Whether a request of this price would not fit if nothing had been spent."""
+        return self._limit is not None and price > self._limit + ROUNDING
+
     def room(self, price: float) -> Room:
         """Whether a request of this price fits; "later": perhaps, once requests in flight turn out to cost nothing."""
         if self._limit is None or self._spent + self._set_aside + price <= self._limit + ROUNDING:
             return "yes"
-        return "later" if self._open and self._spent + price <= self._limit + ROUNDING else "no"
+        return "later" if self._open and price <= self.left else "no"
 
     def set_aside(self, price: float) -> None:
         """A request is about to be sent."""

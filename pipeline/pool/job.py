@@ -76,3 +76,6 @@ class Outcomes(Protocol):
 
     def failed(self, job: Job, error: AttemptError) -> None:
         """The clip is given up."""
+
+    def passed_over(self, job: Job) -> None:
+        """A request for the clip costs more than is left of the budget: it is not sent any more in this run."""

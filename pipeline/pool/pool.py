@@ -48,7 +48,6 @@ class Pool:
         self._fatal: Exception | None = None
         self._short = False
         """Who is next costs more than is left of the budget, unless a request in flight turns out to cost nothing."""
-        self.budget_reached = False
 
     @property
     def in_flight(self) -> int:
@@ -132,15 +131,15 @@ class Pool:
             job = self._line.next_probe() if outage.going_on else self._line.next()
             if job is None:
                 return
-            room = self._limits.budget.room(self._limits.price(job.clip))
-            if room != "yes":
-                self._line.put_back(job)
-                self._short = True
-                if room == "no":
-                    self.budget_reached = True
-                    self.stop()
-                return
-            self._send(job, as_probe=outage.going_on)
+            match self._limits.budget.room(self._limits.price(job.clip)):
+                case "yes":
+                    self._send(job, as_probe=outage.going_on)
+                case "no":  # what comes behind it may cost less
+                    self._outcomes.passed_over(job)
+                case "later":
+                    self._line.put_back(job)
+                    self._short = True
+                    return
 
     def _send(self, job: Job, *, as_probe: bool) -> None:
         self._limits.budget.set_aside(self._limits.price(job.clip))

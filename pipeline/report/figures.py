@@ -5,6 +5,7 @@ Pure: text in and out, no I/O.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 import msgspec
@@ -159,6 +160,13 @@ def table(figures: Figures) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 request`, `2 requests`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def above_budget(count: int, least: float, most: float) -> str:
+    """`12 recordings need 300 to 900 credits: more than the budget`."""
+    # rounded up: what is just above the budget shall not look like it
+    told = dict.fromkeys(f"{math.ceil(needs * 100 - 1e-4) / 100:,.2f}".removesuffix(".00") for needs in (least, most))
+    return f"{plural(count, 'recording')} need{'s' * (count == 1)} {' to '.join(told)} credits: more than the budget"
 
 
 def keeping(kept: int) -> str:

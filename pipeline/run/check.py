@@ -6,6 +6,7 @@ only its content says whether it is sent: it is as long as another one, or as it
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections import Counter
@@ -26,7 +27,7 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.report.figures import length, plural
+from pipeline.report.figures import above_budget, length, plural
 from pipeline.run.answers import Answers
 from pipeline.run.manifests import settle_names
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
@@ -76,6 +77,11 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     audio_s: float
     credits: float
+    budget: float | None
+    above_budget: int
+    """Utterances that have a request which costs more than the whole budget, as far as headers tell."""
+    above_credits: tuple[float, float] | None
+    """What those requests cost, the least and the most."""
     bad: list[str]
     """What is wrong with the first bad rows."""
     problems: list[Problem]
@@ -97,7 +103,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
             rows.refuse_empty(knows_rows=knows_rows(connection))
         settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
-        bill = _Bill(connection)
+        bill = _Bill(connection, settings.budget.limit)
         if plan.selected:
             answers = Answers(connection, SettingsHash(settings, request))
             for todo, identity, found in _measured(rows_to_do(connection, only, length_of), settings, answers):
@@ -123,6 +129,9 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         requests=bill.requests,
         audio_s=bill.audio_s,
         credits=bill.sent_s * CREDITS_PER_S,
+        budget=settings.budget.limit,
+        above_budget=bill.above,
+        above_credits=(bill.least, bill.most) if bill.above else None,
         bad=[str(bad) for bad in rows.bad_rows],
         problems=bill.problems,
     )
@@ -131,15 +140,18 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
 class _Bill:
     """Sums up what would be sent. Those that may be alike must come behind each other."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, budget: float | None) -> None:
         self.unsendable: Counter[str] = Counter()
         self.problems: list[Problem] = []
         self.unchanged = self.copies = self.requests = self.answered = 0
         self.audio_s = self.sent_s = 0.0
+        self.above, self.least, self.most = 0, math.inf, 0.0
+        """What costs more than the budget, and what its requests cost."""
+        self._budget = math.inf if budget is None else budget
         self._connection = connection
         self._alike: tuple[int | None, str] | None = None
-        self._sent: set[str] = set()
-        """Audio hashes of what is sent of those that may be alike."""
+        self._sent: dict[str, bool] = {}
+        """Audio hashes of what is sent of those that may be alike, and whether it costs more than the budget."""
 
     def add(self, todo: Todo, identity: Identity | None, found: Estimate | AttemptError | None) -> None:
         """Adds an utterance; with its identity where the file was read, and what it takes where that was looked at."""
@@ -155,8 +167,11 @@ class _Bill:
             self.answered += found.answered
             self.audio_s += found.audio_s
             self.sent_s += found.sent_s
+            price = round(found.sent_s / max(1, found.requests) * CREDITS_PER_S, 6)
+            if is_above := price > self._budget:
+                self.above, self.least, self.most = self.above + 1, min(self.least, price), max(self.most, price)
             if identity is not None:
-                self._sent.add(identity.audio_hash)
+                self._sent[identity.audio_hash] = is_above
 
     def _is_known(self, todo: Todo, identity: Identity) -> bool:
         if identity == todo.done:
@@ -168,6 +183,7 @@ class _Bill:
         if identity.audio_hash not in self._sent and not has_transcript(self._connection, identity):
             return False
         self.copies += 1
+        self.above += self._sent.get(identity.audio_hash, False)
         return True
 
 
@@ -227,4 +243,8 @@ def as_table(forecast: Forecast) -> str:
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.audio_s)} of audio"),
         ("credits", f"{forecast.credits:,.0f} (3 per second that is sent, without retries)"),
     ]
+    if forecast.budget is not None:
+        above = forecast.above_credits
+        told = [f"{forecast.budget:g} credits", *([above_budget(forecast.above_budget, *above)] if above else [])]
+        lines.append(("budget", "; ".join(told)))
     return "\n".join(f"{name:<13}  {value}" for name, value in lines)

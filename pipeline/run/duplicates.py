@@ -18,11 +18,18 @@ class Duplicates:
         self._leaders: dict[Identity, Leader] = {}
         self._refused: dict[Identity, tuple[AudioRefused, int | None]] = {}
         """What the service refused for its audio, with the clip: a copy that comes later is not sent."""
+        self._sent_in_part: dict[Identity, float] = {}
+        """What was passed over for the budget after requests were sent for it, with the credits it still needs."""
         self._again: list[Selected] = []
 
     def refusal(self, identity: Identity) -> tuple[AudioRefused, int | None] | None:
         """Why the service has refused this audio in this run, and which clip of it."""
         return self._refused.get(identity)
+
+    def sent_in_part(self, identity: Identity) -> float | None:
+        """What this audio still needs, where it was sent in this run as far as the budget let it. A copy that comes
+        later is not sent: the answers may not be in the checkpoint yet."""
+        return self._sent_in_part.get(identity)
 
     def lead(self, selected: Selected, identity: Identity, marks: bytes) -> Leader | None:
         """The utterance as the one that is prepared and sent; None where it follows one that is under way."""
@@ -38,6 +45,8 @@ class Duplicates:
         del self._leaders[leader.identity]
         if isinstance(leader.error, AudioRefused):
             self._refused[leader.identity] = leader.error, leader.error_clip
+        elif leader.needs and leader.requests:
+            self._sent_in_part[leader.identity] = leader.needs
         return [leader.selected, *leader.followers]
 
     def look_again(self, followers: list[Selected]) -> None:

@@ -43,7 +43,7 @@ class Feed:
         self._published = published
         self._preparation = preparation
         self._stopped = stopped
-        self._selection = Selection(journal, recorder.duplicates, limit)
+        self._selection = Selection(journal, recorder.duplicates, recorder.left_out, limit)
         self._taken: set[int] = set()
         """Rows left from names that are gone, which renamed recordings have taken over in this run."""
 
@@ -51,6 +51,11 @@ class Feed:
     def limit_reached(self) -> bool:
         """Whether more was selected than `limit` lets through; what was handed out is finished all the same."""
         return self._selection.limit_reached
+
+    @property
+    def has_room(self) -> bool:
+        """Whether some that `limit` kept back have a place by now."""
+        return self._selection.has_room
 
     async def clips(self) -> AsyncGenerator[Clip, None]:
         """The clips of what is selected, longest utterances first."""

@@ -38,8 +38,11 @@ class Leader:
         self.error: AttemptError | None = None
         """Why the first clip that was given up was."""
         self.error_clip: int | None = None
+        self.needs = 0.0
+        """Credits of the dearest of its clips that the budget did not let through; 0 where it did."""
         self._clips: dict[int, Clip] = {}
-        self._given_up = 0
+        self._unanswered = 0
+        """Clips that were given up or passed over."""
         self._release: Callable[[], None] = lambda: None
 
     def expect(
@@ -66,8 +69,8 @@ class Leader:
 
     @property
     def settled(self) -> bool:
-        """Each clip has its answer or was given up."""
-        return len(self.results) + self._given_up == len(self._clips)
+        """Each clip has its answer, or gets none in this run."""
+        return len(self.results) + self._unanswered == len(self._clips)
 
     def share(self, clip: Clip) -> float:
         """What part of the utterance the clip is."""
@@ -91,9 +94,14 @@ class Leader:
 
     def given_up(self, clip: Clip, error: AttemptError) -> None:
         """A clip gets no answer in this run; the others go on."""
-        self._given_up += 1
+        self._unanswered += 1
         if self.error is None:
             self.error, self.error_clip = error, clip.clip
+
+    def passed_over(self, cost: float) -> None:
+        """A clip of this price does not fit the budget; the others go on."""
+        self._unanswered += 1
+        self.needs = max(self.needs, cost)
 
     def release(self) -> None:
         """Nothing of it will be sent any more."""

@@ -9,20 +9,8 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from pipeline.checkpoint import (
-    ClipAnswered,
-    Failed,
-    Finished,
-    Gone,
-    Identity,
-    Journal,
-    Moved,
-    Noted,
-    Reused,
-    Selected,
-    State,
-)
-from pipeline.checkpoint.events import Event
+from pipeline.checkpoint import Identity, Journal, Selected, State
+from pipeline.checkpoint.events import ClipAnswered, Event, Failed, Finished, Gone, Moved, Noted, Reused, TakenUp
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, AudioMissing, ItemError, is_of_the_file
 from pipeline.gradium.request import RequestSettings
@@ -32,6 +20,7 @@ from pipeline.report.progress import Progress
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.joining import Leader, retold, word_errors
 from pipeline.run.ledger import Ledger, price
+from pipeline.run.passed_over import PassedOver
 from pipeline.run.settings_hash import SettingsHash
 
 log = logging.getLogger(__name__)
@@ -54,6 +43,7 @@ class Recorder:
         self.audio_s = 0.0
         self.ledger = Ledger(journal, run_id)
         self.duplicates = Duplicates()
+        self.left_out = PassedOver(settings)
         self._journal = journal
         self._progress = progress
         self._settings = settings
@@ -72,7 +62,10 @@ class Recorder:
 
     def lead(self, selected: Selected, identity: Identity, marks: bytes) -> Leader | None:
         """The utterance as the one that is prepared and sent for its identity; None where that is under way already,
-        or was refused before: then it shares what comes of it."""
+        or was refused or passed over before: then it shares what comes of it."""
+        if (needs := self.duplicates.sent_in_part(identity)) is not None:
+            self.left_out.add(needs, rows=1)
+            return None
         refusal = self.duplicates.refusal(identity)
         if refusal is None:
             return self.duplicates.lead(selected, identity, marks)
@@ -116,6 +109,7 @@ class Recorder:
     def expect(self, leader: Leader, clips: Sequence[Clip]) -> None:
         """These clips of it go to the pool; with none it has all its answers from earlier runs."""
         self._sending[leader.selected.utterance.id] = leader
+        self.left_out.prepared(leader.selected.expected_s, [price(clip) for clip in clips])
         if not clips:
             self._settle(leader)
 
@@ -155,6 +149,12 @@ class Recorder:
         if leader.settled:
             self._settle(leader)
 
+    def passed_over(self, job: Job) -> None:
+        leader = self._leader_of(job)
+        leader.passed_over(price(job.clip))
+        if leader.settled:
+            self._settle(leader)
+
     def _leader_of(self, job: Job) -> Leader:
         leader = self._sending[job.clip.utterance.id]
         leader.requests += job.requests
@@ -163,9 +163,12 @@ class Recorder:
     def _settle(self, leader: Leader, *events: Event) -> None:
         """All its clips have come to their end. `events` go into the same commit."""
         del self._sending[leader.selected.utterance.id]
-        if leader.error is not None:
+        if leader.error is not None or leader.needs:
             self._journal.add(*events)
-            self._settle_failed(leader)
+            if leader.error is not None:
+                self._settle_failed(leader)
+            else:
+                self._settle_passed_over(leader)
             return
         followers = self.duplicates.settle(leader)[1:]
         leader.release()
@@ -195,6 +198,14 @@ class Recorder:
             return
         for follower in followers:
             self._give_up(follower, error, requests=0, clip=leader.error_clip)
+
+    def _settle_passed_over(self, leader: Leader) -> None:
+        """It and those that follow it stay as they were, for the next run."""
+        rows = self.duplicates.settle(leader)
+        leader.release()
+        self.left_out.add(leader.needs, rows=len(rows), sent=leader.requests > 0, audio_s=leader.duration_s)
+        if self.left_out.budget.is_above(leader.needs):  # the next run looks at others first
+            self._journal.add(*(TakenUp(n=selected.n, run_id=self._run_id) for selected in rows))
 
     def _copy(self, selected: Selected, original: Transcript, marks: bytes) -> None:
         """The utterance gets another one's transcript, which cost it nothing."""

@@ -8,6 +8,7 @@ from collections import deque
 from pipeline.checkpoint import Journal, Selected
 from pipeline.checkpoint.store import Place
 from pipeline.run.duplicates import Duplicates
+from pipeline.run.passed_over import PassedOver
 
 BATCH = 200
 LOOKED_AT = 16
@@ -18,13 +19,17 @@ LOOKED_AT_S = 120.0
 class Selection:
     """Hands out what one run has selected, to whoever asks."""
 
-    def __init__(self, journal: Journal, duplicates: Duplicates, limit: int | None) -> None:
+    def __init__(self, journal: Journal, duplicates: Duplicates, left_out: PassedOver, limit: int | None) -> None:
         self.limit_reached = False
+        """More is selected than the limit lets through."""
         self._journal = journal
         self._duplicates = duplicates
+        self._left_out = left_out
         self._limit = limit
         self._handed_out = 0
         self._batch: deque[Selected] = deque()
+        self._none_within_s = -1.0
+        """Nothing is left that is no longer than that."""
         self._after: Place | None = None
         self._reading = asyncio.Lock()
 
@@ -33,19 +38,37 @@ class Selection:
         async with self._reading:
             return await self._selected() or self._duplicates.again()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the limit kept some back, and has room for them since others were passed over."""
+        return self.limit_reached and not self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        return self._limit is not None and self._handed_out >= self._limit + self._left_out.unsent
+
     async def _selected(self) -> list[Selected]:
-        if not self._batch:
-            checkpoint = self._journal.checkpoint
-            self._batch.extend(await self._journal.call(checkpoint.selected, self._after, BATCH))
         taken: list[Selected] = []
         seconds = 0.0
-        while self._batch and len(taken) < LOOKED_AT and seconds < LOOKED_AT_S:
-            if self._limit is not None and self._handed_out >= self._limit:
+        self.limit_reached = False
+        while len(taken) < LOOKED_AT and seconds < LOOKED_AT_S and (self._batch or (not taken and await self._read())):
+            if self._is_full:
                 self.limit_reached = True
                 break
-            taken.append(self._batch.popleft())
-            seconds += taken[-1].expected_s
-            self._handed_out += 1
-        if taken:
-            self._after = taken[-1].place
+            selected = self._batch.popleft()
+            self._after = selected.place
+            if selected.expected_s <= self._left_out.longest_s:  # it was read before that was known
+                taken.append(selected)
+                seconds += selected.expected_s
+                self._handed_out += 1
         return taken
+
+    async def _read(self) -> bool:
+        """Reads the next ones that may fit the budget; says whether there are any."""
+        longest_s = self._left_out.longest_s
+        if longest_s > self._none_within_s:
+            call, checkpoint = self._journal.call, self._journal.checkpoint
+            self._batch.extend(await call(checkpoint.selected, self._after, BATCH, longest_s=longest_s))
+            if not self._batch:
+                self._none_within_s = longest_s
+        return bool(self._batch)

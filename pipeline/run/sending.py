@@ -22,7 +22,7 @@ from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
-from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy, out_sentence
+from pipeline.pool import Capacity, Limits, Outage, Pool, RetryPolicy, out_sentence
 from pipeline.report.progress import Progress
 from pipeline.run.control import Control
 from pipeline.run.feed import Feed
@@ -106,17 +106,28 @@ class Sending:
             try:
                 async with self._kept(pool):
                     await pool.run(feed.clips())
-                    # copies of a recording the file of whose first one failed; a pool that was stopped takes none
-                    while self._recorder.duplicates.has_more and not pool.is_stopping:
+                    # copies of a recording the file of whose first one failed, and those that take the places of what
+                    # was passed over; a pool that was stopped takes none
+                    while (self._recorder.duplicates.has_more or feed.has_room) and not pool.is_stopping:
                         await pool.run(feed.clips())
             finally:
                 self.outages = limits.outage.count
                 await preparation.close()
             await call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
-            if pool.budget_reached:
-                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"the budget of {settings.budget.limit:g} credits")
-            elif feed.limit_reached:
-                self._control.note_limit(ExitStatus.LIMIT_REACHED, f"--limit {at_most}")
+            self._note_limits(at_most if feed.limit_reached else None)
+
+    def _note_limits(self, limit: int | None) -> None:
+        """Says for which limits something is left; `limit` is --limit where that was reached."""
+        left_out, reasons = self._recorder.left_out, []
+        if left_out.any_within:
+            reasons.append(f"the budget of {self._settings.budget.limit:g} credits")
+        if limit is not None:
+            reasons.append(f"--limit {limit}")
+        if (above := left_out.above_sentence) is not None:
+            log.warning("%s", above)
+            reasons.append(above)
+        if reasons:
+            self._control.note_limit(ExitStatus.LIMIT_REACHED, "; ".join(reasons))
 
     async def _balance(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | None:
         """The balance, or None where it cannot be known.
@@ -157,7 +168,7 @@ class Sending:
             retry=RetryPolicy(settings.retry),
             capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock),
             outage=Outage(first_pause_s=settings.retry.probe_s, clock=clock),
-            budget=Budget(settings.budget.limit),
+            budget=self._recorder.left_out.budget,
             price=price,
             outage_max_s=settings.retry.outage_max_s,
             settings_answered=bool(await call(checkpoint.fact, self._request.answered_fact)),

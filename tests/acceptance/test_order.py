@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from tests.batch import Corpus, batch, errors_of, jsonl_of, rows_of, table_of, write_wav
@@ -82,3 +84,19 @@ def test_what_a_run_was_killed_over_comes_after_what_was_never_tried(tmp_path: P
         for _ in range(2):
             batch("run", corpus.folder, "--out", out, *one, server=server)
     assert rows_of(out) == corpus.texts
+
+
+def test_what_is_above_the_budget_comes_after_what_was_never_tried(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=2)
+    write_wav(corpus.folder / "long.wav", seed=100, seconds=40)
+    budget = ("--budget", "10", "--set", "pool.concurrency=1")
+    assert batch("run", corpus.folder, "--out", out, *budget, "--max-duration", "10s", server=server).exit == 4
+    assert rows_of(out) == corpus.texts
+    corpus.add(2)
+    result = batch("run", corpus.folder, "--out", out, *budget, "--log-format", "json", server=server)
+    assert "1 recording needs 120 credits: more than the budget" in result.stderr
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db:
+        places = dict(db.execute("SELECT id, tries FROM utterances"))
+    assert places == {"long.wav": 1, **dict.fromkeys(corpus.texts, 0)}

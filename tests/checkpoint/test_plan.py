@@ -108,6 +108,15 @@ def test_longest_first_and_in_batches(checkpoint: Checkpoint) -> None:
     assert seen == everything
 
 
+def test_what_is_longer_than_asked_for_is_left_out(checkpoint: Checkpoint) -> None:
+    plan(checkpoint, [scanned(f"{n}", expected_s=20.0 * (n % 4)) for n in range(12)])
+    everything = checkpoint.selected(None, 100)
+    short = [selected for selected in everything if selected.expected_s <= 20.0]
+    assert len(short) == 6
+    assert checkpoint.selected(None, 100, longest_s=20.0) == short
+    assert checkpoint.selected(short[0].place, 100, longest_s=20.0) == short[1:]
+
+
 def test_ids_that_two_rows_claim_are_told_with_their_lines(checkpoint: Checkpoint) -> None:
     rows = [scanned("a", line=2), scanned("b", line=3), scanned("a", line=4), scanned("a", line=9)]
     assert checkpoint.scan(rows, "m.csv") == [("a", [2, 4, 9])]

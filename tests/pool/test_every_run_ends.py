@@ -4,6 +4,7 @@ attempts, no budget is exceeded, and each clip has the outcome that is its own."
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from pipeline import errors
 from pipeline.config.settings import RetrySettings
 from pipeline.model import Answer, Clip, Word
 from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
+from pipeline.pool.budget import ROUNDING
 from tests.pool.test_pool import clip
 from tests.pool.virtual import in_virtual_time
 
@@ -90,8 +92,8 @@ class Ended(msgspec.Struct):
     billed: Counter[str]
     done: dict[str, Answer] = {}
     failed: dict[str, str] = {}
+    passed_over: set[str] = set()
     error: Exception | None = None
-    budget_reached: bool = False
     took_s: float = 0.0
     outages: int = 0
 
@@ -116,9 +118,12 @@ class _Outcomes:
         self._once(job.clip.utterance.id)
         self._ended.failed[job.clip.utterance.id] = type(error).__name__
 
+    def passed_over(self, job: Job) -> None:
+        self._once(job.clip.utterance.id)
+        self._ended.passed_over.add(job.clip.utterance.id)
+
     def _once(self, name: str) -> None:
-        assert name not in self._ended.done
-        assert name not in self._ended.failed
+        assert name not in self._ended.done.keys() | self._ended.failed.keys() | self._ended.passed_over
 
 
 def night(
@@ -126,13 +131,16 @@ def night(
     plan: Callable[[Clip, float, int], Answer | errors.AttemptError],
     *,
     budget: float | None = None,
+    price: Callable[[str], float] = lambda _: 1.0,
     concurrency: int = 32,
     outage_max_s: float = OUTAGE_MAX_S,
     max_attempts: int = MAX_ATTEMPTS,
     learned: int | None = None,
     settings_answered: bool = True,
 ) -> Ended:
-    """One run with the default settings; each clip is of one credit. What holds for every run is checked here."""
+    """One run with the default settings; a clip costs one credit, or its `price`. What holds for every run is checked
+    here."""
+    names = list(names)
 
     async def clips() -> AsyncIterator[Clip]:
         for name in names:
@@ -149,7 +157,7 @@ def night(
             capacity=Capacity(concurrency, learned=learned, clock=loop.time),
             outage=outage,
             budget=Budget(budget),
-            price=lambda _: 1.0,
+            price=lambda clip: price(clip.utterance.id),
             outage_max_s=outage_max_s,
             settings_answered=settings_answered,
         )
@@ -158,7 +166,6 @@ def night(
             await pool.run(clips())  # type: ignore[arg-type]
         except errors.GradiumBatchError as error:
             ended.error = error
-        ended.budget_reached = pool.budget_reached
         ended.took_s = loop.time() - began
         ended.outages = outage.count
         return ended
@@ -166,9 +173,12 @@ def night(
     ended = in_virtual_time(run())
     over = {name: count for name, count in ended.billed.items() if count > max_attempts}
     assert not over, "nothing that may have been billed is free for its clip"
-    assert budget is None or ended.billed.total() <= budget
-    if ended.error is None and not ended.budget_reached:
-        assert ended.done.keys() | ended.failed.keys() == set(names)
+    spent = sum(price(name) * count for name, count in ended.billed.items())
+    assert spent <= (math.inf if budget is None else budget + ROUNDING)
+    # what is left only becomes less
+    assert all(budget is not None and price(name) > budget - spent for name in ended.passed_over)
+    if ended.error is None:
+        assert ended.done.keys() | ended.failed.keys() | ended.passed_over == set(names)
     return ended
 
 
@@ -347,13 +357,40 @@ def test_a_pause_with_the_budget_nearly_used_up_ends() -> None:
         )
         assert ended.error is None
         assert len(ended.done) == min(rows, 6)
-        assert ended.budget_reached == (rows > 6)
+        assert len(ended.passed_over) == max(0, rows - 6)
 
 
 def test_a_pause_in_an_outage_with_the_budget_nearly_used_up_ends() -> None:
     for budget in (1, 2, 5, 12, 30):
         ended = night(names_of(60, "clip"), out_between(0.5, 1e9, NEVER_PASSING["503"]), budget=budget)
         assert ended.took_s < OUTAGE_MAX_S + 120
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 32])
+def test_what_does_not_fit_the_budget_is_passed_over_and_what_fits_is_sent(concurrency: int) -> None:
+    names = ["long", *names_of(10, "short")]
+    price = {"long": 300.0}
+    ended = night(names, lambda *_: OK, budget=30, price=lambda name: price.get(name, 6.0), concurrency=concurrency)
+    assert ended.passed_over == {"long", *names_of(10, "short")[5:]}
+    assert len(ended.done) == 5
+
+
+def test_a_clip_that_was_billed_in_vain_leaves_what_is_left_to_the_others() -> None:
+    price = {"bad": 10.0}
+    bad = poisoned({"bad"}, OWN["stream cut"])
+    ended = night(["bad", *names_of(9, "good")], bad, budget=29, price=lambda name: price.get(name, 1.0), concurrency=1)
+    assert ended.passed_over == {"bad"}
+    assert ended.requests["bad"] == 2
+    assert len(ended.done) == 9
+
+
+def test_in_an_outage_who_does_not_fit_is_no_probe() -> None:
+    names = [*names_of(10, "clip"), "long", *names_of(389, "other")]
+    price = {"long": 90.0}
+    plan = out_between(0.0, 300, NEVER_PASSING["503"])
+    ended = night(names, plan, budget=80, price=lambda name: price.get(name, 0.2))
+    assert ended.passed_over == {"long"}
+    assert len(ended.done) == 399
 
 
 def test_a_silence_that_was_not_rounded_off_counts_when_it_comes_again() -> None:
@@ -439,6 +476,7 @@ def test_each_clip_has_its_own_outcome_whatever_the_others_draw(
     by_clip=st.dictionaries(st.integers(0, 59), st.sampled_from(KINDS), max_size=12),
     last=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
     budget=st.none() | st.integers(1, 100),
+    prices=st.lists(st.sampled_from([0.1, 0.3, 1.0, 1.0, 7.0, 40.0]), min_size=60, max_size=60),
     outage_max_s=st.sampled_from([0.0, 5.0, 300.0, 1800.0]),
     max_attempts=st.sampled_from([1, 2, 6]),
     concurrency=st.sampled_from([1, 2, 8, 64]),
@@ -450,6 +488,7 @@ def test_whatever_the_service_does_the_run_ends(
     by_clip: dict[int, str],
     last: list[str],
     budget: int | None,
+    prices: list[float],
     outage_max_s: float,
     max_attempts: int,
     concurrency: int,
@@ -473,9 +512,11 @@ def test_whatever_the_service_does_the_run_ends(
         names_of(clips, "clip"),
         plan,
         budget=budget,
+        price=lambda name: prices[int(name[4:])],
         outage_max_s=outage_max_s,
         max_attempts=max_attempts,
         concurrency=concurrency,
     )
     # each clip waits at most so long for its own attempts; all else is bounded by outage_max_s between two outcomes
-    assert ended.took_s < (len(ended.done) + len(ended.failed) + 1) * (outage_max_s + DRAIN_S + 40 * 60)
+    outcomes = len(ended.done) + len(ended.failed) + len(ended.passed_over)
+    assert ended.took_s < (outcomes + 1) * (outage_max_s + DRAIN_S + 40 * 60)

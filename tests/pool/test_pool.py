@@ -94,6 +94,9 @@ class Heard:
     def failed(self, job: Job, error: errors.AttemptError) -> None:
         self._note(job, f"failed {type(error).__name__}")
 
+    def passed_over(self, job: Job) -> None:
+        self._note(job, "passed over")
+
     def _note(self, job: Job, event: str) -> None:
         self.events[job.clip.utterance.id].append(event)
         self.jobs[job.clip.utterance.id] = job

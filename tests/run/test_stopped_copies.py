@@ -11,9 +11,11 @@ import pytest
 
 from pipeline.config import Settings
 from pipeline.exits import ExitStatus
-from pipeline.model import Endpoint
+from pipeline.model import Answer, Endpoint
+from pipeline.pool import Job
 from pipeline.run.control import Control
 from pipeline.run.duplicates import Duplicates
+from pipeline.run.recorder import Recorder
 from pipeline.run.run import RunOptions, RunResult, run
 from tests.batch import Corpus
 from tests.servers import start_server
@@ -21,9 +23,16 @@ from tests.servers import start_server
 
 def test_what_is_left_to_look_at_keeps_no_stopped_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Duplicates, "has_more", True)
+    control, done = Control(), Recorder.done
+
+    def stop_at(recorder: Recorder, job: Job, answer: Answer) -> None:
+        done(recorder, job, answer)
+        control.stop(ExitStatus.LIMIT_REACHED, "the first answer")
+
+    monkeypatch.setattr(Recorder, "done", stop_at)
     corpus = Corpus(tmp_path / "audio", count=3, seconds=1.0)
     with start_server() as server:
-        settings = Settings.model_validate({"service": {"url": server.url}, "budget": {"credits": 4}})
+        settings = Settings.model_validate({"service": {"url": server.url}, "pool": {"concurrency": 1}})
         options = RunOptions(manifest=str(corpus.folder), out=tmp_path / "out", shared_out=True, progress="off")
 
         @asynccontextmanager
@@ -31,7 +40,7 @@ def test_what_is_left_to_look_at_keeps_no_stopped_run(tmp_path: Path, monkeypatc
             yield Endpoint(url=server.url, key=server.key)
 
         async def whole() -> RunResult:
-            return await asyncio.wait_for(run(options, settings, endpoint, Control()), 30)
+            return await asyncio.wait_for(run(options, settings, endpoint, control), 30)
 
         result = asyncio.run(whole())
     assert result.figures.exit == ExitStatus.LIMIT_REACHED

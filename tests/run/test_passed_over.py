@@ -1,0 +1,143 @@
+"""Once enough was read for nothing, only what may fit the budget is looked at; a limit's places go to others."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.audio.look import Look, look
+from pipeline.config import Settings
+from pipeline.model import Endpoint
+from pipeline.run import feed, passed_over
+from pipeline.run.control import Control
+from pipeline.run.passed_over import PassedOver
+from pipeline.run.run import RunOptions, RunResult, run
+from tests.batch import Corpus
+from tests.servers import RunningServer, start_server
+
+
+def left_out_of(budget: float | None, max_clip_s: float = 300.0) -> PassedOver:
+    return PassedOver(
+        Settings.model_validate({"budget": {"credits": budget or "none"}, "audio": {"max_clip_s": max_clip_s}})
+    )
+
+
+def test_whatever_fits_perhaps_is_looked_at_until_enough_was_read_for_nothing() -> None:
+    left_out = left_out_of(30)
+    left_out.prepared(50, [300.0])  # twice what was expected
+    for _ in range(99):
+        left_out.add(300, rows=1, audio_s=1)
+    assert left_out.longest_s == math.inf
+    left_out.add(300, rows=1, audio_s=1)
+    assert left_out.longest_s == pytest.approx(5)
+    left_out.prepared(10, [3.0])  # a tenth of what was expected
+    assert left_out.longest_s == pytest.approx(100)
+
+
+def test_an_hour_that_was_read_for_nothing_is_enough() -> None:
+    left_out = left_out_of(30)
+    left_out.prepared(3600, [900.0])
+    left_out.add(900, rows=1, audio_s=3600)
+    assert left_out.longest_s == pytest.approx(30 / 3 * 300 / 300)
+
+
+def test_of_a_long_recording_the_cheapest_request_decides() -> None:
+    left_out = left_out_of(100, max_clip_s=30.0)
+    left_out.prepared(3600, [90.0, 45.0])
+    left_out.add(3000, rows=1, audio_s=3600)
+    assert left_out.longest_s == math.inf, "a request of at most 30 s costs 90 credits"
+
+
+def test_what_is_above_the_budget_is_told_with_the_least_and_the_most() -> None:
+    left_out = left_out_of(30)
+    left_out.add(20, rows=3)
+    assert left_out.above_sentence is None
+    assert left_out.any_within
+    left_out.add(30.0001, rows=1, sent=True)
+    assert left_out.above_sentence == "1 recording needs 30.01 credits: more than the budget"
+    left_out.add(1900, rows=2)
+    assert left_out.above_sentence == "3 recordings need 30.01 to 1,900 credits: more than the budget"
+    assert left_out.unsent == 5
+
+
+# -- whole runs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with start_server() as running:
+        yield running
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def night(corpus: Corpus, out: Path, server: RunningServer, budget: float, *, limit: int | None = None) -> RunResult:
+    settings = Settings.model_validate({"service": {"url": server.url}, "budget": {"credits": budget}})
+    options = RunOptions(manifest=str(corpus.folder), out=out, shared_out=True, progress="off", limit=limit)
+
+    @asynccontextmanager
+    async def endpoint(_: Settings) -> AsyncIterator[Endpoint]:
+        yield Endpoint(url=server.url, key=server.key)
+
+    async def whole() -> RunResult:
+        return await asyncio.wait_for(run(options, settings, endpoint, Control()), 60)
+
+    return asyncio.run(whole())
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths of the recordings that were read."""
+    paths: list[str] = []
+
+    def looking(path: str, stopped: threading.Event) -> Look:
+        paths.append(path)
+        return look(path, stopped)
+
+    monkeypatch.setattr(feed, "look", looking)
+    return paths
+
+
+def test_a_budget_that_is_used_up_ends_the_run_without_reading_the_archive(
+    tmp_path: Path, out: Path, server: RunningServer, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passed_over, "MOST_IN_VAIN", 10)
+    corpus = Corpus(tmp_path / "audio", count=800, seconds=0.4)
+    result = night(corpus, out, server, 3.0)
+    assert (result.figures.transcribed, result.figures.left, result.figures.exit) == (2, 798, 4)
+    assert result.figures.stopped_by == "the budget of 3 credits"
+    assert len(looked_at) < 400, "two, ten for nothing, and what was on its way meanwhile"
+
+
+def test_what_fits_is_found_behind_many_that_do_not(
+    tmp_path: Path, out: Path, server: RunningServer, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passed_over, "MOST_IN_VAIN", 10)
+    corpus = Corpus(tmp_path / "audio", count=800, seconds=2.0)
+    for number in range(900, 905):
+        corpus.add(number, seconds=0.2)
+    result = night(corpus, out, server, 2.0)
+    assert (result.figures.transcribed, result.figures.left) == (3, 802)
+    assert len(looked_at) < 400
+    assert (result.figures.stopped_by or "").startswith("the budget of 2 credits; at least ")
+    assert (result.figures.stopped_by or "").endswith(" recordings need 6 credits: more than the budget")
+
+
+def test_the_places_of_what_is_passed_over_go_to_others_however_many_it_is(
+    tmp_path: Path, out: Path, server: RunningServer
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=60, seconds=2.0)
+    for number in range(100, 105):
+        corpus.add(number, seconds=0.2)
+    result = night(corpus, out, server, 5.0, limit=1)
+    assert (result.figures.transcribed, result.figures.left) == (1, 64)
+    assert result.figures.stopped_by == "--limit 1; 60 recordings need 6 credits: more than the budget"
