@@ -52,6 +52,16 @@ class BadRow(msgspec.Struct, frozen=True, kw_only=True):
         return f"{where}: {self.message}"
 
 
+class FileVersion(msgspec.Struct, frozen=True):
+    """Which content a file has, as far as the system tells without reading it: inode and ctime also tell of a file that
+    was exchanged for another of the same size and mtime."""
+
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+    ctime_ns: int
+
+
 class Clip(msgspec.Struct, frozen=True, kw_only=True):
     """The span of one channel that one request carries, ready to be sent."""
 
@@ -61,9 +71,8 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """The file whose bytes are the request's body, or, with `span_bytes`, some of them."""
     content_type: str
-    size_bytes: int
-    mtime_ns: int
-    """With the size: what the file was when it was hashed; it must be that still when it is sent."""
+    version: FileVersion
+    """What the file was when it was hashed; it must be that still when it is sent."""
     start_s: float
     """Where the clip starts on the utterance's clock."""
     duration_s: float
@@ -83,7 +92,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def body_bytes(self) -> int:
         """Length of the request's body."""
-        return len(self.prefix) + (self.size_bytes if self.span_bytes is None else self.span_bytes[1])
+        return len(self.prefix) + (self.version.size_bytes if self.span_bytes is None else self.span_bytes[1])
 
     @property
     def sent_s(self) -> float:

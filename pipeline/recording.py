@@ -11,7 +11,10 @@ import io
 import os
 import stat
 
+import msgspec
+
 from pipeline.errors import AttemptError, AudioMissing, AudioUnavailable, AudioUnreadable
+from pipeline.model import FileVersion
 
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 _OWN_FAULT = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL)
@@ -40,7 +43,15 @@ def fault(path: str, error: OSError | ValueError) -> AttemptError:
     return kind(f"the file cannot be read: {error.strerror or error}")
 
 
-def same_file(opened: io.FileIO, size_bytes: int, mtime_ns: int) -> bool:
-    """Whether the open file is still what was looked at before."""
+def version_of(found: os.stat_result) -> FileVersion:
+    """What was found, as a version."""
+    return FileVersion(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
+
+
+def same_file(opened: io.FileIO, version: FileVersion) -> bool:
+    """Whether the open file is still what was looked at before; its bytes are, where it was only taken away."""
     now = os.fstat(opened.fileno())
-    return (now.st_size, now.st_mtime_ns) == (size_bytes, mtime_ns)
+    found = version_of(now)
+    if not now.st_nlink:  # which took its last name, and so changed its ctime
+        found = msgspec.structs.replace(found, ctime_ns=version.ctime_ns)
+    return found == version

@@ -17,16 +17,17 @@ from pipeline.audio.pcm import wav_blocks
 from pipeline.audio.wav import WavFile, is_wav, read_wav
 from pipeline.audio.writers import EachChannel, OneChannel, Writer
 from pipeline.errors import AudioEmpty, AudioUnavailable
-from pipeline.recording import fault, open_recording, same_file
+from pipeline.model import FileVersion
+from pipeline.recording import fault, open_recording, same_file, version_of
 
 
 def decode(
-    path: str, target: str, channels: Channels, *, allow_truncated: bool, looked_at: tuple[int, int] | None = None
+    path: str, target: str, channels: Channels, *, allow_truncated: bool, looked_at: FileVersion | None = None
 ) -> Decoded:
     """Decodes the recording to `{target}.{channel}.pcm`, a file for each track; on an error none is left.
 
-    `looked_at` is the size and mtime_ns that the file had when it was hashed: a transcript must not answer to other
-    bytes. Raises a subclass of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written.
+    `looked_at` is what the file was when it was hashed: a transcript must not answer to other bytes. Raises a subclass
+    of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written.
     """
     heard = Heard(allow_truncated=allow_truncated)
     writer: Writer = EachChannel(target) if channels == "split" else OneChannel(target, channels)
@@ -47,13 +48,13 @@ def decode(
     return Decoded(tracks=tracks, duration_s=heard.seconds, flags=flags)
 
 
-def _is_still(path: str, file: FileIO, looked_at: tuple[int, int]) -> bool:
+def _is_still(path: str, file: FileIO, looked_at: FileVersion) -> bool:
     """Whether the open file, and what the path names now, are what was looked at."""
     try:
         now = os.stat(path)  # noqa: PTH116 a Path object buys nothing here
     except OSError:
-        return same_file(file, *looked_at)  # taken away, but its bytes were read to the end
-    return same_file(file, *looked_at) and (now.st_size, now.st_mtime_ns) == looked_at
+        return same_file(file, looked_at)  # taken away, but its bytes were read to the end
+    return same_file(file, looked_at) and version_of(now) == looked_at
 
 
 def _blocks(path: str, file: FileIO, heard: Heard) -> Iterator[Block]:

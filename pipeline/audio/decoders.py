@@ -12,6 +12,7 @@ import msgspec
 
 from pipeline.audio.decoded import Channels, Decoded
 from pipeline.errors import AttemptError, AudioUnreadable, OutputError
+from pipeline.model import FileVersion
 from pipeline.workers import Workers
 
 LEAST_S = 120.0
@@ -29,8 +30,8 @@ class Decode(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     channels: Channels
     allow_truncated: bool
-    looked_at: tuple[int, int]
-    """The file's size and mtime_ns when it was hashed."""
+    looked_at: FileVersion
+    """What the file was when it was hashed."""
     expected_s: float
     """Its length by its header."""
 
@@ -80,7 +81,7 @@ class Decoders:
 
     async def decode(self, job: Decode) -> Decoded:
         """Raises what `decode.decode` raises, and AudioUnreadable for a recording that no decoder survives."""
-        most_s = LEAST_S + job.looked_at[0] / 1e6 * SECONDS_PER_MB + job.expected_s / SLOWEST
+        most_s = LEAST_S + job.looked_at.size_bytes / 1e6 * SECONDS_PER_MB + job.expected_s / SLOWEST
         ended = await self._perform(job, most_s)
         assert isinstance(ended, Decoded)  # noqa: S101 for the type checker
         return ended

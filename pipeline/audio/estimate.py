@@ -39,7 +39,7 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
     """
     found = probe(utterance.audio)
     tracks = track_names(utterance, found, settings)
-    length_s = found.duration_s or found.size_bytes / UNTOLD_BYTES_PER_S
+    length_s = found.duration_s or found.version.size_bytes / UNTOLD_BYTES_PER_S
     left_s = length_s - utterance.offset_s
     if left_s <= 0:
         raise SpanOutside(f"the row begins at {utterance.offset_s:g} s, the recording ends at {length_s:.2f} s")

@@ -15,7 +15,8 @@ import msgspec
 
 from pipeline.audio.probe import Probe, probe_open
 from pipeline.errors import AttemptError, AudioTruncated, AudioUnavailable, Stopped
-from pipeline.recording import fault, open_recording, same_file
+from pipeline.model import FileVersion
+from pipeline.recording import fault, open_recording, same_file, version_of
 
 CHUNK_BYTES = 1 << 18
 """As fast as any larger one, and a stop is heard between two of them."""
@@ -44,17 +45,17 @@ def look(path: str, stopped: threading.Event = NEVER) -> Look:
         found = os.stat(path)  # noqa: PTH116 a Path object per row would cost more than the call
     except (OSError, ValueError) as error:
         raise fault(path, error) from None
-    return _look(path, found.st_size, found.st_mtime_ns, stopped)
+    return _look(path, version_of(found), stopped)
 
 
 @lru_cache(maxsize=1024)
-def _look(path: str, size_bytes: int, mtime_ns: int, stopped: threading.Event) -> Look:
+def _look(path: str, version: FileVersion, stopped: threading.Event) -> Look:
     """Remembered, because many rows may be spans of one recording."""
-    del size_bytes, mtime_ns  # they say whether it is still the file that was looked at
+    del version  # it says whether it is still the file that was looked at
     with open_recording(path) as file:
         found = probe_open(path, file)
         audio_hash, marks = _hash(path, file, stopped)
-        if not same_file(file, found.size_bytes, found.mtime_ns):
+        if not same_file(file, found.version):
             raise AudioUnavailable("the file is being written; the next run does it")
     return Look(path=path, probe=found, audio_hash=audio_hash, marks=marks)
 

@@ -22,6 +22,7 @@ from pipeline.audio.spool import Spool
 from pipeline.audio.wanted import channels_of, is_span, passes_through, span_of
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Clip, Utterance
+from pipeline.recording import version_of
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Preparation:
         if passes_through(utterance, probe, settings, answered):
             return untouched(utterance, found)
         which = channels_of(utterance, probe, settings)
-        key = (found.path, probe.size_bytes, probe.mtime_ns, which)
+        key = (found.path, probe.version, which)
         tracks = max(1, probe.channels) if which == "split" else 1
 
         async def decode(target: str) -> Decoded:
@@ -77,7 +78,7 @@ class Preparation:
                 target=target,
                 channels=which,
                 allow_truncated=settings.allow_truncated,
-                looked_at=(probe.size_bytes, probe.mtime_ns),
+                looked_at=probe.version,
                 expected_s=probe.duration_s,
             )
             decoded = await self._decoders.decode(job)
@@ -152,14 +153,13 @@ class Preparation:
             path, content_type = track.path, "audio/wav"
             prefix = wav_header(lead + samples) + bytes(lead * BYTES)
             span_bytes = (first * BYTES, samples * BYTES)
-        stat = os.stat(path)  # noqa: PTH116 a file that was written a moment ago
+        version = version_of(os.stat(path))  # noqa: PTH116 a file that was written a moment ago
         return Clip(
             utterance=utterance,
             clip=number,
             path=path,
             content_type=content_type,
-            size_bytes=stat.st_size,
-            mtime_ns=stat.st_mtime_ns,
+            version=version,
             start_s=(first - start) / RATE,
             duration_s=samples / RATE,
             prefix=prefix,
@@ -179,8 +179,7 @@ def untouched(utterance: Utterance, found: Look) -> Prepared:
         clip=0,
         path=found.path,
         content_type=probe.content_type or "",
-        size_bytes=probe.size_bytes,
-        mtime_ns=probe.mtime_ns,
+        version=probe.version,
         start_s=0.0,
         duration_s=probe.duration_s,
         audio_hash=found.audio_hash,

@@ -13,7 +13,8 @@ import msgspec
 from pipeline.audio.ogg import read_ogg_opus
 from pipeline.audio.wav import PCM, WavFile, is_wav, read_wav
 from pipeline.errors import AudioEmpty
-from pipeline.recording import fault, open_recording
+from pipeline.model import FileVersion
+from pipeline.recording import fault, open_recording, version_of
 
 _SENDABLE_BITS = (16, 24, 32)
 
@@ -28,8 +29,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     """The header's word, good enough for a price; exact where content_type is set. 0 where only decoding can tell."""
     channels: int
-    size_bytes: int
-    mtime_ns: int
+    version: FileVersion
 
 
 def probe(path: str) -> Probe:
@@ -70,8 +70,7 @@ def probe_open(path: str, file: FileIO) -> Probe:
         content_type=content_type,
         duration_s=duration_s,
         channels=channels,
-        size_bytes=found.st_size,
-        mtime_ns=found.st_mtime_ns,
+        version=version_of(found),
     )
 
 

@@ -49,7 +49,7 @@ class ClipBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         clip = self._clip
-        offset, left = clip.span_bytes or (0, clip.size_bytes)
+        offset, left = clip.span_bytes or (0, clip.version.size_bytes)
         try:
             with open_recording(clip.path) as file:
                 if clip.prefix:
@@ -58,7 +58,7 @@ class ClipBody(httpx.AsyncByteStream):
                 file.seek(offset)
                 while left:
                     # asked each time: an answer to bytes that were exchanged on the way would be another file's
-                    if not same_file(file, clip.size_bytes, clip.mtime_ns):
+                    if not same_file(file, clip.version):
                         raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
                     chunk = file.read(min(CHUNK_BYTES, left))
                     if not chunk:

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.audio.probe import probe
+from pipeline.recording import version_of
 from tests.audio.forms import SAMPLE, Maker, chunk, encoded, numbers, plain, sentence, wav, written
 
 SENT_AS_IT_IS: dict[str, tuple[Maker, str]] = {
@@ -52,7 +53,7 @@ def test_goes_as_it_is(name: str, tmp_path: Path) -> None:
     assert found.content_type == content_type
     assert found.channels == 1
     assert found.duration_s == pytest.approx(len(sentence()) / 24_000, abs=0.001)
-    assert (found.size_bytes, found.mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+    assert found.version == version_of(path.stat())
 
 
 @pytest.mark.parametrize("name", DECODED)

@@ -21,6 +21,7 @@ from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
 from pipeline.model import Answer, Clip, Endpoint, Utterance
+from pipeline.recording import version_of
 from pipeline.server.faults.table import KINDS
 from pipeline.server.fingerprint import fingerprint_words
 from tests.gradium.scripted import Scripted, answer
@@ -106,8 +107,7 @@ def clip_of(path: Path, body: bytes, content_type: str = "audio/wav", duration_s
         clip=0,
         path=str(path),
         content_type=content_type,
-        size_bytes=len(body),
-        mtime_ns=path.stat().st_mtime_ns,
+        version=version_of(path.stat()),
         start_s=0.0,
         duration_s=duration_s,
     )
@@ -164,7 +164,7 @@ def test_words_have_the_times_of_the_audio_whatever_the_delay(
     assert said(found) == right(noise("plain", SECONDS))
     assert (found.flags, found.model, found.http_status) == ((), "local-fingerprint", 200)
     assert found.request_id
-    assert found.bytes_sent == clip.size_bytes
+    assert found.bytes_sent == clip.version.size_bytes
     assert found.latency_s > 0
 
 
@@ -190,8 +190,7 @@ def test_opus(server: RunningServer) -> None:
             clip=0,
             path=str(path),
             content_type="audio/ogg",
-            size_bytes=path.stat().st_size,
-            mtime_ns=path.stat().st_mtime_ns,
+            version=version_of(path.stat()),
             start_s=0,
             duration_s=300,
         ),
@@ -222,7 +221,7 @@ def test_the_second_attempt_sends_the_whole_body_again(server: RunningServer, tm
     clip = clip_of(tmp_path / "a.wav", body_for("once"))
     first = failure(server.url, clip)
     assert isinstance(first, errors.ServerFault)
-    assert first.bytes_sent == clip.size_bytes
+    assert first.bytes_sent == clip.version.size_bytes
     (found,) = ask(server.url, clip)
     assert said(found) == right(noise("once", SECONDS))
     assert server.stats()["bodies"][sha256(body_for("once"))] == {"requests": 2, "answered": 1}
@@ -264,7 +263,7 @@ def test_a_fault_becomes_its_error(
     error = failure(server.url, clip, deadline_s=0.4 if silent else 20)
     assert type(error) is kind
     assert error.message
-    assert error.bytes_sent == clip.size_bytes
+    assert error.bytes_sent == clip.version.size_bytes
     assert KEY not in str(error)
     if "retry_after_s = 7" in fault:
         assert error.retry_after_s == 7
@@ -354,7 +353,7 @@ def test_a_server_that_goes_away_takes_its_connections_with_it(tmp_path: Path) -
 # -- the file ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", ["shorter", "longer", "other content of the same size"])
+@pytest.mark.parametrize("change", ["shorter", "longer", "other content of the same size", "with its times kept"])
 def test_a_file_that_is_no_longer_what_was_hashed_is_not_sent(
     server: RunningServer, tmp_path: Path, change: str
 ) -> None:
@@ -364,12 +363,26 @@ def test_a_file_that_is_no_longer_what_was_hashed_is_not_sent(
         if change == "shorter":
             file.truncate(600_000)
         else:
-            file.seek(0 if change.startswith("other") else clip.size_bytes)
+            file.seek(clip.version.size_bytes if change == "longer" else 0)
             file.write(b"RIFF, but other")
+    if change == "with its times kept":
+        os.utime(path, ns=(clip.version.mtime_ns, clip.version.mtime_ns))
     error = failure(server.url, clip)
     assert isinstance(error, errors.AudioUnavailable)
     assert error.message == "the file changed after it was looked at; the next run does it anew"
     assert error.bytes_sent == 0
+
+
+def test_a_file_that_another_of_its_size_and_times_took_the_place_of_is_not_sent(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "a.wav", tmp_path / "b.wav"
+    clip = clip_of(path, wav(noise("first", 1)))
+    other.write_bytes(wav(noise("second", 1)))
+    os.utime(other, ns=(clip.version.mtime_ns, clip.version.mtime_ns))
+    other.rename(path)
+    assert path.stat().st_size == clip.version.size_bytes
+    assert isinstance(failure(server.url, clip), errors.AudioUnavailable)
 
 
 def test_a_path_that_became_a_pipe_holds_nothing_up(server: RunningServer, tmp_path: Path) -> None:
@@ -408,7 +421,7 @@ def test_the_request_is_what_the_documentation_asks_for(clip: Clip) -> None:
     assert "http/1.1" in lines[0]
     assert f"x-api-key: {KEY}" in lines
     assert "content-type: audio/wav" in lines
-    assert f"content-length: {clip.size_bytes}" in lines
+    assert f"content-length: {clip.version.size_bytes}" in lines
     assert "accept-encoding: identity" in lines
     assert not [line for line in lines if line.startswith(("transfer-encoding", "cookie", "expect"))]
     assert request.body == Path(clip.path).read_bytes()

@@ -102,7 +102,7 @@ def check(exchange: Exchange, clips: Clips) -> None:
         assert words(first) == wanted.words
         assert isinstance(first, Answer)
         assert (first.flags, first.is_certain) == (wanted.flags, wanted.is_certain)
-        assert first.bytes_sent == clips.small.size_bytes
+        assert first.bytes_sent == clips.small.version.size_bytes
     assert words(second) == ("t\U0001f600",)
     before, after = peer.seen
     if not exchange.is_reusable:

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
-from pipeline.model import Answer, Clip, Utterance, Word
+from pipeline.model import Answer, Clip, FileVersion, Utterance, Word
 from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
 
 OK = Answer(words=(Word(text="ok", start_s=0.0),))
@@ -25,8 +25,7 @@ def clip(name: str) -> Clip:
         clip=0,
         path=utterance.audio,
         content_type="audio/wav",
-        size_bytes=1,
-        mtime_ns=1,
+        version=FileVersion(1, 1, 1, 1),
         start_s=0,
         duration_s=1,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.checkpoint import Identity, Selected, State
 from pipeline.errors import AudioRefused, StreamCut
-from pipeline.model import Answer, Clip, Transcript, Utterance, Word
+from pipeline.model import Answer, Clip, FileVersion, Transcript, Utterance, Word
 from pipeline.run.joining import Leader
 from tests.records import NOW
 
@@ -15,7 +15,7 @@ UTTERANCE = Utterance(id="a", audio="/a.flac")
 
 def clip(number: int, *, channel: int = 0) -> Clip:
     return Clip(
-        utterance=UTTERANCE, clip=number, path="/spool", content_type="audio/wav", size_bytes=1, mtime_ns=1,
+        utterance=UTTERANCE, clip=number, path="/spool", content_type="audio/wav", version=FileVersion(1, 1, 1, 1),
         start_s=10.0 * number if not channel else 0.0, duration_s=10.0, channel=channel, key=f"{channel}:{number}",
     )  # fmt: skip
 
