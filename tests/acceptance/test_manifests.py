@@ -127,3 +127,16 @@ def test_another_manifest_of_the_same_name_is_refused_also_where_the_first_is_go
         assert result.exit == 2
         assert str(tmp_path / "a" / "m.csv") in result.stderr
         (tmp_path / "a" / "m.csv").unlink(missing_ok=True)
+
+
+def test_a_last_line_without_an_end_is_told_and_its_row_is_used(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    text = write_wav(tmp_path / "a.wav", seed=1)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("id,audio\na,a.wav")
+    for command in ("check", "run"):
+        result = batch(command, manifest, "--out", out, server=server)
+        assert result.exit == 0
+        assert result.stderr.count(f"{manifest}:2: the last line has no end") == 1
+    assert rows_of(out) == {"a": text}
