@@ -19,8 +19,10 @@ from unittest import mock
 
 import msgspec
 
+from pipeline.audio import decoders
+from pipeline.audio.decoders import Decoders, Job, perform
 from pipeline.config import Settings
-from pipeline.errors import GradiumBatchError
+from pipeline.errors import AttemptError, GradiumBatchError, OutputError
 from pipeline.exits import status_of
 from pipeline.model import Endpoint
 from pipeline.run.control import Control
@@ -80,17 +82,28 @@ class Ended:
     asked: list[Asked]
 
 
-def configured(service: Service, language: str, temp: float | None) -> dict[str, dict[str, Any]]:
+def configured(service: Service, world: World) -> dict[str, dict[str, Any]]:
     """A configuration by section and key. What waits for better times waits briefly, and no deadline is so short that
     a busy machine misses it."""
-    config = {} if temp is None else {"temp": temp}
+    config = {} if world.temp is None else {"temp": world.temp}
     return {
-        "service": {"url": service.url, "language": language, "json_config": config},
+        "service": {"url": service.url, "language": world.language, "json_config": config},
         "timeouts": {"connect_s": 30, "idle_s": 30, "attempt_base_s": 30, "drain_s": 30},
         "pool": {"concurrency": 4},
         "retry": {"max_attempts": 3, "base_s": 0.001, "max_s": 0.01, "probe_s": 0.005, "outage_max_s": 0.2},
         "sink": {"rows_per_part": 4},
+        "audio": {"channels": world.channels},
     }
+
+
+def settings_for(night: Night, world: World, service: Service) -> Settings:
+    """The settings of a night; its clips may be shorter than a user can have them, so that recordings can be, too."""
+    given = configured(service, world)
+    if night.budget is not None:
+        given["budget"] = {"credits": night.budget}
+    settings = Settings.model_validate(given)
+    audio = settings.audio.model_copy(update={"max_clip_s": world.max_clip_s})
+    return settings.model_copy(update={"audio": audio})
 
 
 def in_process(night: Night, world: World, service: Service) -> Ended:
@@ -107,10 +120,7 @@ Told = tuple[int, dict[str, Any] | None, str]
 
 def _whole(night: Night, world: World, service: Service, key: str) -> Told:
     manifest = str(world.manifest(night.manifest))
-    given = configured(service, world.language, world.temp)
-    if night.budget is not None:
-        given["budget"] = {"credits": night.budget}
-    settings = Settings.model_validate(given)
+    settings = settings_for(night, world, service)
     options = RunOptions(
         manifest=manifest,
         out=world.out,
@@ -129,7 +139,7 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
         async with asyncio.timeout(NEVER_ENDS_S):
             return await run(options, settings, endpoint, Control())
 
-    with _unreadable({str(world.base / path) for path in world.unreadable}):
+    with unreadable(world), mock.patch.object(Decoders, "_perform", _decoded_here):
         try:
             result = asyncio.run(bounded())
         except TimeoutError:
@@ -140,9 +150,18 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
     return figures["exit"], figures, str(result.error or "")
 
 
+async def _decoded_here(_: Decoders, job: Job, at_most_s: float) -> decoders.Ended:
+    """Decoders are processes, which take longer to start than such a night lasts."""
+    ended = await asyncio.to_thread(perform, job)
+    if isinstance(ended, AttemptError | OutputError):
+        raise ended
+    return ended
+
+
 @contextlib.contextmanager
-def _unreadable(paths: set[str]) -> Iterator[None]:
-    """As a disk or mount that fails has it: the files are there, and cannot be looked at or opened."""
+def unreadable(world: World) -> Iterator[None]:
+    """As a disk or mount that fails has it: some files are there, and cannot be looked at or opened."""
+    paths = {str(world.base / path) for path in world.unreadable}
     if not paths:
         yield
         return

@@ -70,7 +70,7 @@ def newly_gone(case: Case) -> tuple[bool, bool]:
         return False, True
     ids = {one.id for one in case.wanted}
     gone = {one.id for one in case.wanted if one.state == "gone"} - case.before.gone.get(case.night.manifest, set())
-    known = case.before.listed.get(case.night.manifest, set())
+    known = set(case.before.listed.get(case.night.manifest, ()))
     vanished = known - ids
     kept = {id_ for id_ in gone if id_ in case.before.rows}
     left = {id_ for id_ in vanished if id_ in case.now.rows} if case.over_folder else set()
