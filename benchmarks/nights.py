@@ -31,7 +31,9 @@ FORMS: tuple[Form, ...] = ("folder", "paths", "ids")
 KINDS: tuple[Kind, ...] = (*("short",) * 8, "many", "long")
 MANIFESTS = ("main", "main", "main", "second", "other")
 ONLY = ("new", "changed", "failed", "suspect", "all")
-NIGHTS = ("faults", "only", "limit", "budget", "kill", "max_duration", "again", "many", "long")
+NAME_MOVES, LONG_MOVES = ("permute", "shift", "share", "clash"), ("cut", "channels")
+"""Moves that come more often in some worlds."""
+NIGHTS = ("faults", "only", "limit", "budget", "kill", "max_duration", "again", "many", "long", "check")
 """Kinds of nights and of worlds that can be left out, as moves can."""
 
 
@@ -61,7 +63,7 @@ class Found:
         return re.sub(r"exit \d|[\w/]+\.wav|call-\d+|\d+|'[^']*'|\(.*|\{[^}]*\}|\[.*", "…", first)
 
 
-def night(rng: random.Random, command: bool, without: tuple[str, ...] = ()) -> Night:
+def night(rng: random.Random, command: bool, without: tuple[str, ...], world: Kind) -> Night:
     """A night as it comes."""
     faults = Faults(
         kind=rng.choice((*FAULTS, *ACCOUNT, "open_end")),
@@ -80,7 +82,7 @@ def night(rng: random.Random, command: bool, without: tuple[str, ...] = ()) -> N
         case "limit":
             return replace(plain, limit=rng.randint(1, 4))
         case "budget":
-            return replace(plain, budget=rng.randint(1, 8) / 10)
+            return replace(plain, budget=rng.randint(1, 8) * (3.0 if world == "long" else 0.1))
         case "kill":
             return replace(plain, kill=Kill(request=rng.randint(1, 6), after_s=20.0))
         case "kill at a step" if not command:
@@ -92,23 +94,31 @@ def night(rng: random.Random, command: bool, without: tuple[str, ...] = ()) -> N
     return plain
 
 
-def steps_of_a_life(rng: random.Random, command: bool, without: tuple[str, ...]) -> list[Step]:
+def steps_of_a_life(rng: random.Random, command: bool, without: tuple[str, ...], world: Kind) -> list[Step]:
     """A beginning, then some moves before each night; one night may be several in a row."""
-    names = [name for name in MOVES if name not in without]
+    often = LONG_MOVES if world == "long" else NAME_MOVES
+    names = [name for name in (*MOVES, *often, *often) if name not in without]
     steps: list[Step] = [Move(rng.choice(("add", "add_many")), rng.randrange(256), rng.randrange(256))]
     while sum(isinstance(step, Night) for step in steps) < NIGHTS_OF_A_LIFE:
         moves = rng.choice((0, 1, 1, 2, 3))
         steps += [Move(rng.choice(names), rng.randrange(256), rng.randrange(256)) for _ in range(moves)]
         times = rng.choice((1, 1, 1, 1, 2, 4)) if "again" not in without else 1
-        steps += [night(rng, command, without)] * times
+        steps += [night(rng, command, without, world)] * times
     return steps
 
 
-def lived(
-    service: Service, form: Form, world: Kind, steps: list[Step], doing: Doing, counts: Counter[str]
-) -> Found | None:
+@dataclass(frozen=True)
+class Way:
+    """How nights are done."""
+
+    service: Service
+    doing: Doing
+    foresees: bool
+
+
+def lived(way: Way, form: Form, world: Kind, steps: list[Step], counts: Counter[str]) -> Found | None:
     """Does the steps; what was broken, with the steps up to there."""
-    life = Life(service, form, doing, world)
+    life = Life(way.service, form, way.doing, world, foresees=way.foresees)
     try:
         for place, step in enumerate(steps):
             try:
@@ -128,14 +138,14 @@ def lived(
     return None
 
 
-def shortened(found: Found, service: Service, doing: Doing) -> Found:
+def shortened(found: Found, way: Way) -> Found:
     """The same with as few steps as still break that promise, as far as the time goes."""
     until, chunk = time.monotonic() + SHORTENING_S, len(found.steps) // 2
     while chunk:
         place = 0
         while place < len(found.steps) and time.monotonic() < until:
             fewer = found.steps[:place] + found.steps[place + chunk :]
-            again = lived(service, found.form, found.world, fewer, doing, Counter()) if fewer else None
+            again = lived(way, found.form, found.world, fewer, Counter()) if fewer else None
             if again is not None and again.kind == found.kind:
                 found = again
             else:
@@ -147,10 +157,10 @@ def shortened(found: Found, service: Service, doing: Doing) -> Found:
 def walk(nights: int, seed: int, command: bool, without: tuple[str, ...] = ()) -> list[Found]:
     """So many nights; prints what came and what was found."""
     rng, counts, found = random.Random(seed), Counter[str](), dict[str, Found]()
-    doing = by_command if command else in_process
     without += ("fail_to_read", "long") * command
     kinds = [kind for kind in KINDS if kind not in without]
     service, started, last = Service(), time.monotonic(), 0
+    way = Way(service, by_command if command else in_process, foresees="check" not in without)
     print(f"{nights:,} nights {'by the command' if command else 'in process'}, seed {seed}", flush=True)
     try:
         while (done := sum(count for kind, count in counts.items() if kind.startswith("night"))) < nights:
@@ -158,9 +168,9 @@ def walk(nights: int, seed: int, command: bool, without: tuple[str, ...] = ()) -
                 print(f"  {done:,} after {time.monotonic() - started:.0f} s", flush=True)
                 last = done
             form, kind = rng.choice(FORMS), rng.choice(kinds)
-            broken = lived(service, form, kind, steps_of_a_life(rng, command, without), doing, counts)
+            broken = lived(way, form, kind, steps_of_a_life(rng, command, without, kind), counts)
             if broken is not None and broken.kind not in found:
-                found[broken.kind] = shortest = shortened(broken, service, doing)
+                found[broken.kind] = shortest = shortened(broken, way)
                 print(f"BROKEN over a manifest of {shortest.form}, {shortest.world}:\n{shortest.said}", flush=True)
                 print("\n".join(f"    {step}" for step in shortest.steps), flush=True)
     finally:

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import threading
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -70,7 +71,7 @@ class Faults:
     def of(self, identity: Identity, span: Span | None, sent_before: int, requests: int) -> str:
         if self.kind in ACCOUNT:
             return self.kind if requests >= self.after else "ok"
-        number = int(identity.content, 16) + (0 if span is None else span.first)
+        number = int(identity.content, 16) if span is None else zlib.crc32(word_of(identity, span).encode())
         hit = number % self.every == 0 and sent_before < self.times
         return self.kind if hit else "ok"
 

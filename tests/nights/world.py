@@ -77,7 +77,7 @@ class World:
         self.language: str = "en"
         self.temp: float | None = None
         self.channels: Literal["mix", "split"] = "mix"
-        self.max_clip_s = NO_CUTS_S
+        self.max_clip_s = 1.5 if kind == "long" else NO_CUTS_S
         self.before: tuple[str, float | None] = "en", None
         """Language and temperature before they were changed."""
         self._times: dict[str, int] = {}
