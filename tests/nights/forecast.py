@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pipeline.errors import GradiumBatchError
 from pipeline.run.check import check
 from tests.nights.case import Case
-from tests.nights.night import Night, settings_for, unreadable
+from tests.nights.night import Night, settings_for
+from tests.nights.patched import unreadable
 from tests.nights.service import Service
 from tests.nights.world import World
 

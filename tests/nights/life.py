@@ -87,7 +87,7 @@ class Life:
             memory.note(night, ended, wanted, None)
             return ended
         now = Output(world.out)
-        case = Case(night, ended, wanted, world.is_folder(night.manifest), memory, now)
+        case = Case(night, ended, wanted, world.is_folder(night.manifest), set(world.present()), memory, now)
         found = list(problems(case))
         if case.ended.figures is not None:
             found += came_true(case, foreseen)
@@ -108,8 +108,11 @@ class Life:
         """Takes files away that were cut short and whose transcript another name may have taken since: nobody can tell
         them from short recordings, and what would be decoded of them is nothing that the service here knows."""
         for one in self.world.wanted(manifest):
-            if one.state == "truncated" and (one.id not in self.memory.rows or self.memory.open.manifests):
-                self.world.delete(one.path)
+            if one.state == "truncated":
+                row = self.memory.rows.get(one.id)
+                is_known = row and row.identity and row.identity.content == self.world.files[one.path].whole
+                if not is_known or self.memory.open.manifests:
+                    self.world.delete(one.path)
 
     def calm(self) -> None:
         """Two nights in which nothing is wrong: after the first there is nothing left to do."""

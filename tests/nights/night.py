@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import logging
 import os
 import signal
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-from unittest import mock
 
 import msgspec
 
-from pipeline.audio import decoders
-from pipeline.audio.decoders import Decoders, Job, perform
 from pipeline.config import Settings
-from pipeline.errors import AttemptError, GradiumBatchError, OutputError
+from pipeline.errors import GradiumBatchError
 from pipeline.exits import status_of
 from pipeline.model import Endpoint
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, run
+from tests.nights.patched import decoded_here, in_batches, unreadable
 from tests.nights.service import Asked, Books, Faults, Service
 from tests.nights.world import World
 
 NEVER_ENDS_S = 60.0
-FAILING = (errno.EIO, errno.ESTALE, errno.EMFILE)
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
         async with asyncio.timeout(NEVER_ENDS_S):
             return await run(options, settings, endpoint, Control())
 
-    with unreadable(world), mock.patch.object(Decoders, "_perform", _decoded_here):
+    with unreadable(world), in_batches(world), decoded_here():
         try:
             result = asyncio.run(bounded())
         except TimeoutError:
@@ -148,35 +144,6 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
             return int(status_of(error)), None, str(error)
     figures: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(result.figures))
     return figures["exit"], figures, str(result.error or "")
-
-
-async def _decoded_here(_: Decoders, job: Job, at_most_s: float) -> decoders.Ended:
-    """Decoders are processes, which take longer to start than such a night lasts."""
-    ended = await asyncio.to_thread(perform, job)
-    if isinstance(ended, AttemptError | OutputError):
-        raise ended
-    return ended
-
-
-@contextlib.contextmanager
-def unreadable(world: World) -> Iterator[None]:
-    """As a disk or mount that fails has it: some files are there, and cannot be looked at or opened."""
-    paths = {str(world.base / path) for path in world.unreadable}
-    if not paths:
-        yield
-        return
-
-    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
-        def called(path: Any, *args: Any, **more: Any) -> Any:
-            if str(path) in paths and os.path.lexists(path):
-                number = FAILING[len(str(path)) % len(FAILING)]
-                raise OSError(number, os.strerror(number), str(path))
-            return real(path, *args, **more)
-
-        return called
-
-    with mock.patch.object(os, "open", failing(os.open)), mock.patch.object(os, "stat", failing(os.stat)):
-        yield
 
 
 def _killed(kill: Kill, whole: Callable[[], Told], books: Books, out: Path) -> Ended:

@@ -29,8 +29,9 @@ def in_turn(case: Case) -> Iterator[str]:
     if night.only:
         return
     if case.ended.exit == LIMIT:
-        others = {(one.id, one.identity) for one in case.wanted if not _is_done(case, one)}
-        yield from turns.starved(night.limit, [(one.id, one.identity) for one in passed], others)
+        # a file that was but touched takes a place, too
+        others = {(one.id, one.stamp) for one in case.wanted if turns.of(one.id).done_as != one.stamp}
+        yield from turns.starved(night.limit, [(one.id, one.stamp) for one in passed], others)
     elif passed:
         yield f"exit {case.ended.exit}, and nothing became of {[one.id for one in passed]}"
 
@@ -46,11 +47,6 @@ def fits(case: Case) -> Iterator[str]:
     for one in case.wanted:
         if one.price <= left - 1e-6 and _is_due(case, one) and not _was_tried(case, one):
             yield f"{one.id} needs {one.price:.3f} credits, {left:.3f} were left and it was not sent"
-
-
-def _is_done(case: Case, one: Wanted) -> bool:
-    row = case.before.rows.get(one.id)
-    return row is not None and row.identity == one.identity and one.id not in case.before.errors
 
 
 def _is_due(case: Case, one: Wanted) -> bool:

@@ -25,6 +25,8 @@ class Content:
 
     data: bytes
     kind: Kind
+    whole: str = ""
+    """Of a beginning: what it is one of."""
 
     @property
     def name(self) -> str:
@@ -99,4 +101,4 @@ def broken(seed: int) -> Content:
 
 def truncated(whole: Content) -> Content:
     """A beginning of a recording, as a copy leaves it that was broken off."""
-    return Content(whole.data[: HEADER + (len(whole.data) - HEADER) // 4 * 2], "truncated")
+    return Content(whole.data[: HEADER + (len(whole.data) - HEADER) // 4 * 2], "truncated", whole.name)

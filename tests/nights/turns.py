@@ -13,8 +13,8 @@ from tests.nights.night import Ended
 from tests.nights.outputs import Output, Row
 from tests.nights.world import Wanted
 
-Version = tuple[str, Identity | None]
-"""A row and what it wanted."""
+Version = tuple[str, tuple[object, ...]]
+"""A row and the stamp of its recording."""
 
 
 @dataclass(frozen=True)
