@@ -108,7 +108,7 @@ class Life:
         """Takes files away that were cut short and whose transcript another name may have taken since: nobody can tell
         them from short recordings, and what would be decoded of them is nothing that the service here knows."""
         for one in self.world.wanted(manifest):
-            if one.state == "truncated":
+            if one.state == "truncated" and one.path in self.world.files:  # of two ids only the first time
                 row = self.memory.rows.get(one.id)
                 is_known = row and row.identity and row.identity.content == self.world.files[one.path].whole
                 if not is_known or self.memory.open.manifests:

@@ -37,11 +37,11 @@ def in_turn(case: Case) -> Iterator[str]:
 
 
 def fits(case: Case) -> Iterator[str]:
-    """Where nothing went wrong, what a budget has room for in the end was sent."""
+    """What a budget has room for in the end was sent."""
     night = case.night
     if night.budget is None or night.only or night.limit is not None or night.at_most_s is not None:
         return
-    if night.faults.kind != "ok" or case.ended.exit not in (OK, SOME_FAILED, LIMIT):
+    if case.ended.exit not in (OK, SOME_FAILED, LIMIT):
         return
     left = night.budget - (case.ended.figures or {})["credits"]
     for one in case.wanted:
