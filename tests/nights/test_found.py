@@ -220,3 +220,11 @@ def test_answered_clips_are_used_also_where_their_row_got_another_recording(life
     life.move("permute", 0, 1)
     for _ in range(2):
         life.night(Night(limit=1))
+
+
+@pytest.mark.parametrize("form", ["folder"])
+def test_a_check_beside_an_output_whose_first_run_was_killed_at_once_is_as_of_a_new_one(life: Life) -> None:
+    life.move("add", 0, 1)
+    life.world.out.mkdir()
+    (life.world.out / "checkpoint.sqlite").touch()
+    life.night(Night())
