@@ -77,14 +77,15 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     """The checkpoint at `path` for reading, or an empty one where there is none. Raises CheckpointError."""
     try:
         if not path.exists():
-            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            connection.executescript(TABLES)
-            return connection
+            return _empty()
         # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
         mode = "rw" if os.access(path.parent, os.W_OK) else "ro&immutable=1"
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
         version = _checked_version(connection, path)
-        if 0 < version < VERSION:  # a copy is migrated: who only reads changes nothing
+        if not version:  # of a run that was killed, or is just beginning, before it made its tables
+            connection.close()
+            return _empty()
+        if version < VERSION:  # a copy is migrated: who only reads changes nothing
             migrated = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             connection.backup(migrated)
             connection.close()
@@ -92,6 +93,12 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
             _migrate(connection, version)
     except sqlite3.Error as error:
         raise unusable(path, error) from error
+    return connection
+
+
+def _empty() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.executescript(TABLES)
     return connection
 
 

@@ -22,6 +22,8 @@ class Case:
     wanted: list[Wanted]
     over_folder: bool
     """Whether the manifest is a folder, so that a recording that goes takes its row with it."""
+    there: set[str]
+    """Paths of files that are there: by that name a recording is not gone, whether or not a manifest lists it."""
     before: Memory
     now: Output
 

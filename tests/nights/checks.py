@@ -10,7 +10,10 @@ from collections.abc import Iterator
 
 from tests.nights.case import Case
 from tests.nights.failed import errors, settled
-from tests.nights.kept import lost, moved, paid, texts, untouched
+from tests.nights.kept import lost, moved, texts
+from tests.nights.order import fits, in_turn
+from tests.nights.paid import paid, pieces
+from tests.nights.refused import must_be_refused, untouched
 from tests.nights.told import exits, figures, ledger
 
 
@@ -19,11 +22,15 @@ def problems(case: Case) -> Iterator[str]:
     if case.ended.figures is None:
         yield from untouched(case)
         return
+    yield from must_be_refused(case)
     yield from case.now.faults
     yield from lost(case)
     yield from moved(case)
     yield from texts(case)
+    yield from pieces(case)
     yield from paid(case)
+    yield from in_turn(case)
+    yield from fits(case)
     yield from errors(case)
     yield from figures(case)
     yield from exits(case)

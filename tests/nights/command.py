@@ -52,7 +52,7 @@ def by_command(night: Night, world: World, service: Service) -> Ended:
 
 
 def _arguments(night: Night, world: World, service: Service) -> list[str]:
-    given = configured(service, world.language, world.temp)
+    given = configured(service, world)
     settings = [f"{section}.{key}={_text(value)}" for section, keys in given.items() for key, value in keys.items()]
     seconds = None if night.at_most_s is None else f"{night.at_most_s:.3f}s"
     more = {"--limit": night.limit, "--budget": night.budget, "--max-duration": seconds}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tests.nights.answers import Identity
 from tests.nights.case import Case
 from tests.nights.model import standing
-from tests.nights.service import Identity
 
 EXPECTED = {
     "broken": {"AudioUnreadable", "AudioUnsupported", "AudioEmpty", "AudioTruncated"},
@@ -78,7 +78,7 @@ def settled(case: Case) -> Iterator[str]:
     if case.night.calm:
         for one in case.wanted:
             problem = case.now.errors.get(one.id)
-            if one.state == "sound" and problem is not None:
+            if one.state == "sound" and problem is not None and not case.before.turns.may_rest(one):
                 refused = case.before.failed_for.get(one.id) == one.identity or problem.run_id not in case.before.runs
                 if not (problem.error in REFUSED and problem.run_id != case.run_id and refused):
                     yield f"nothing was wrong this night and {one.id} failed: {problem}"

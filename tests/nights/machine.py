@@ -12,15 +12,17 @@ from tests.nights.life import Life
 from tests.nights.moves import MOVES
 from tests.nights.night import Kill, Night
 from tests.nights.service import ACCOUNT, FAULTS, Faults, Service
-from tests.nights.world import Form
+from tests.nights.world import Form, Kind
 
 services: list[Service] = []
 """The running server, once a test has started it."""
 
+KINDS: tuple[Kind, ...] = ("short", "short", "short", "short", "many", "long")
 number = st.integers(0, 255)
-manifest = st.sampled_from(("main", "main", "main", "second"))
+manifest = st.sampled_from(("main", "main", "main", "second", "other"))
 only = st.lists(st.sampled_from(("new", "changed", "failed", "suspect", "all")), min_size=1, max_size=2, unique=True)
 # not at moments of the clock, which would be others each time: the benchmark has those
+times = st.sampled_from((1, 1, 2, 4))
 kills = st.one_of(st.builds(Kill, request=st.integers(1, 6)), st.builds(Kill, step=st.integers(1, 40)))
 faults = st.builds(
     Faults,
@@ -47,8 +49,10 @@ class Nights(RuleBasedStateMachine):
         finally:
             self.life.close()
 
-    @initialize(a=number, b=number, many=st.booleans())
-    def begin(self, a: int, b: int, many: bool) -> None:
+    @initialize(a=number, b=number, many=st.booleans(), kind=st.sampled_from(KINDS))
+    def begin(self, a: int, b: int, many: bool, kind: Kind) -> None:
+        self.life.close()
+        self.life = Life(services[0], self.form, kind=kind)
         self.life.move("add_many" if many else "add", a, b)
         self.life.night(Night())
 
@@ -64,13 +68,20 @@ class Nights(RuleBasedStateMachine):
     def night_only(self, manifest: str, only: list[str], faults: Faults) -> None:
         self.life.night(Night(manifest=manifest, only=tuple(only), faults=faults))
 
-    @rule(manifest=manifest, limit=st.integers(1, 4))
-    def limited_night(self, manifest: str, limit: int) -> None:
-        self.life.night(Night(manifest=manifest, limit=limit))
+    @rule(manifest=manifest, limit=st.integers(1, 4), times=times, faults=st.one_of(st.just(Faults()), faults))
+    def limited_nights(self, manifest: str, limit: int, times: int, faults: Faults) -> None:
+        for _ in range(times):
+            self.life.night(Night(manifest=manifest, limit=limit, faults=faults))
 
-    @rule(manifest=manifest, tenths=st.integers(1, 8), faults=st.one_of(st.just(Faults()), faults))
-    def poor_night(self, manifest: str, tenths: int, faults: Faults) -> None:
-        self.life.night(Night(manifest=manifest, budget=tenths / 10, faults=faults))
+    @rule(manifest=manifest, tenths=st.integers(1, 8), times=times, faults=st.one_of(st.just(Faults()), faults))
+    def poor_nights(self, manifest: str, tenths: int, times: int, faults: Faults) -> None:
+        for _ in range(times):
+            self.life.night(Night(manifest=manifest, budget=tenths / 10, faults=faults))
+
+    @rule(kind=st.sampled_from(("failed", "suspect")), limit=st.integers(1, 2), times=times, faults=faults)
+    def limited_nights_again(self, kind: str, limit: int, times: int, faults: Faults) -> None:
+        for _ in range(times):
+            self.life.night(Night(only=(kind,), limit=limit, faults=faults))
 
     @rule(manifest=manifest, kill=kills, faults=st.one_of(st.just(Faults()), faults))
     def killed_night(self, manifest: str, kill: Kill, faults: Faults) -> None:

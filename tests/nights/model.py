@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Literal
 
+from tests.nights.answers import Identity, Span
 from tests.nights.night import Ended, Night
 from tests.nights.outputs import Output, Problem, Row
-from tests.nights.service import Identity
+from tests.nights.turns import Turns
 from tests.nights.world import Wanted
 
 Standing = Literal["done", "failed", "left"]
@@ -29,8 +30,14 @@ class Memory:
         """The nights that were looked at: what an output says of another is of one that was killed."""
         self.attempts = 0
         self.answered: set[Identity] = set()
-        """Everything the service ever answered completely."""
-        self.configs: dict[tuple[str, str], str] = {}
+        """Everything the service ever answered completely, or a piece of it."""
+        self.sure: set[Identity] = set()
+        """What was answered as a whole by a night that came to its end, or was seen in a transcript."""
+        self.spans: defaultdict[Identity, set[Span]] = defaultdict(set)
+        """All pieces that were ever answered …"""
+        self.heard: defaultdict[tuple[Identity, str], list[tuple[int, int]]] = defaultdict(list)
+        """… and those, by track, that a night got which came to its end."""
+        self.configs: dict[tuple[str, ...], str] = {}
         """Language and temperature to the hash that rows have for them."""
         self.failed_for: dict[str, Identity | None] = {}
         """What a row wanted when it failed last."""
@@ -40,14 +47,26 @@ class Memory:
         """Which manifest had the id last."""
         self.gone: dict[str, set[str]] = {}
         """Per manifest: rows whose file was not there in its last night."""
-        self.listed: dict[str, set[str]] = {}
+        self.listed: dict[str, dict[str, Wanted]] = {}
         """Per manifest: the rows of its last night."""
+        self.ever: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        """Which manifest ever had an id, and for which file."""
+        self.doubtful: set[str] = set()
+        """Ids of which nobody knows whether the manifest of a night that was killed had them last."""
+        self.turns = Turns()
         self.open = Open()
 
     def note(self, night: Night, ended: Ended, wanted: list[Wanted], output: Output | None) -> None:
         """Takes in a night that was judged, or that was killed (without its output)."""
         self.answered |= {one.identity for one in ended.asked if one.answered}
+        for asked in ended.asked:
+            if asked.answered and asked.span is not None:
+                self.spans[asked.identity].add(asked.span)
+        began = output is None or ended.figures is not None
+        for one in wanted if began else ():
+            self.ever[one.id].add((night.manifest, one.path))
         if output is None:
+            self.turns.killed(ended, wanted)
             self.open.add(self, night, wanted)
             return
         for one in wanted:
@@ -57,6 +76,12 @@ class Memory:
         if ended.figures is None:
             return  # it did not begin
         self.runs.add(ended.figures["run_id"])
+        self.sure |= {one.identity for one in ended.asked if one.answered and one.span is None}
+        self.sure |= {row.identity for row in output.rows.values() if row.identity is not None}
+        for asked in ended.asked:
+            if asked.answered and asked.span is not None:
+                self.heard[asked.identity, asked.span.track].append((asked.span.first, asked.span.last))
+        self.turns.note(ended, wanted, self.rows, output, whole=night.everything and ended.exit in (0, 3))
         self.rows, self.attempts = output.rows, len(output.attempts)
         for row in self.rows.values():
             if row.identity is not None:
@@ -67,12 +92,9 @@ class Memory:
         self.errors |= output.errors
         self.failures |= {(one.id, one.error, one.run_id) for one in output.errors.values()}
         self.gone[night.manifest] = {one.id for one in wanted if one.state == "gone"}
-        self.listed[night.manifest] = {one.id for one in wanted}
+        self.listed[night.manifest] = {one.id: one for one in wanted}
+        self.doubtful -= self.listed[night.manifest].keys()
         self.open.close(night)
-
-    def held(self, identity: Identity) -> bool:
-        """Whether a transcript for this surely lay in the output before the night."""
-        return any(row.identity == identity and not self.open.answers.get(row.id) for row in self.rows.values())
 
     def movable(self, night: Night, wanted: list[Wanted]) -> set[str]:
         """Rows that a new one of the same audio and settings takes the place of: their ids come from paths, this
@@ -103,6 +125,7 @@ class Open:
             # whether this night saw the row, nobody knows; ids of one form all come from paths, or none
             memory.by_path[one.id] = one.by_path
             memory.seen_by[one.id] = night.manifest
+            memory.doubtful.add(one.id)
             if one.identity is not None:
                 self.answers[one.id].add(one.identity)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from tests.nights.recordings import broken, sound, truncated
+from tests.nights.names import NAME_MOVES
+from tests.nights.recordings import broken, truncated
 from tests.nights.world import DISKS, World
 
 T = TypeVar("T")
 Move = Callable[[World, int, int], None]
-SEEDS = 12
-"""So few recordings that many a file is a copy of another."""
 
 
 def chosen(of: Sequence[T], number: int) -> T:
@@ -25,23 +24,24 @@ def add(world: World, a: int, b: int) -> None:
     disks = [disk for disk in DISKS if disk not in world.away]
     if disks and (free := world.free(f"archive/{chosen(disks, a)}")):
         path = chosen(free, a // 2)
-        world.write(path, sound(b % SEEDS))
+        world.write(path, world.sound(b))
         world.list_row(path)
 
 
 def add_many(world: World, a: int, b: int) -> None:
-    for number in range(10):
-        add(world, 2 * a + b % 2, b + number)
+    count = {"short": 10, "many": 40, "long": 3}[world.kind]
+    for number in range(count):
+        add(world, 2 * a + (b + (number if count == 40 else 0)) % 2, b + number)
 
 
 def add_second(world: World, a: int, b: int) -> None:
     if free := world.free("second"):
-        world.write(chosen(free, a), sound(b % SEEDS))
+        world.write(chosen(free, a), world.sound(b))
 
 
 def change(world: World, a: int, b: int) -> None:
     if paths := world.present():
-        world.write(chosen(paths, a), sound(b % SEEDS))
+        world.write(chosen(paths, a), world.sound(b))
 
 
 def damage(world: World, a: int, b: int) -> None:
@@ -51,7 +51,8 @@ def damage(world: World, a: int, b: int) -> None:
 
 def truncate(world: World, a: int, b: int) -> None:
     """A copy of a transcribed file that was broken off."""
-    if paths := [path for path in world.present() if world.files[path].name == world.known.get(path)]:
+    known = [path for path in world.present() if world.files[path].name == world.known.get(path)]
+    if world.kind != "long" and (paths := known):
         path = chosen(paths, a)
         world.write(path, truncated(world.files[path]))
 
@@ -115,13 +116,11 @@ def read_again(world: World, a: int, b: int) -> None:
 
 
 def language(world: World, a: int, b: int) -> None:
-    world.language = chosen(("en", "fr", "de"), a)
-    world.changes += 1
+    world.set(chosen(("en", "fr", "de"), a), world.temp)
 
 
 def temperature(world: World, a: int, b: int) -> None:
-    world.temp = chosen((None, 0.5), a)
-    world.changes += 1
+    world.set(world.language, chosen((None, 0.5), a))
 
 
 def tell(world: World, a: int, b: int) -> None:
@@ -139,6 +138,6 @@ MOVES: dict[str, Move] = {
     move.__name__: move
     for move in (
         add, add_many, add_second, change, damage, truncate, delete, rename, copy, touch, unmount, restore,
-        fail_to_read, read_again, language, temperature, tell,
+        fail_to_read, read_again, language, temperature, tell, *NAME_MOVES,
     )
 }  # fmt: skip

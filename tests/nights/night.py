@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import logging
 import os
 import signal
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
-from unittest import mock
 
 import msgspec
 
@@ -25,11 +23,11 @@ from pipeline.exits import status_of
 from pipeline.model import Endpoint
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, run
+from tests.nights.patched import decoded_here, in_batches, unreadable
 from tests.nights.service import Asked, Books, Faults, Service
 from tests.nights.world import World
 
 NEVER_ENDS_S = 60.0
-FAILING = (errno.EIO, errno.ESTALE, errno.EMFILE)
 
 
 @dataclass(frozen=True)
@@ -80,17 +78,28 @@ class Ended:
     asked: list[Asked]
 
 
-def configured(service: Service, language: str, temp: float | None) -> dict[str, dict[str, Any]]:
+def configured(service: Service, world: World) -> dict[str, dict[str, Any]]:
     """A configuration by section and key. What waits for better times waits briefly, and no deadline is so short that
     a busy machine misses it."""
-    config = {} if temp is None else {"temp": temp}
+    config = {} if world.temp is None else {"temp": world.temp}
     return {
-        "service": {"url": service.url, "language": language, "json_config": config},
+        "service": {"url": service.url, "language": world.language, "json_config": config},
         "timeouts": {"connect_s": 30, "idle_s": 30, "attempt_base_s": 30, "drain_s": 30},
         "pool": {"concurrency": 4},
         "retry": {"max_attempts": 3, "base_s": 0.001, "max_s": 0.01, "probe_s": 0.005, "outage_max_s": 0.2},
         "sink": {"rows_per_part": 4},
+        "audio": {"channels": world.channels},
     }
+
+
+def settings_for(night: Night, world: World, service: Service) -> Settings:
+    """The settings of a night; its clips may be shorter than a user can have them, so that recordings can be, too."""
+    given = configured(service, world)
+    if night.budget is not None:
+        given["budget"] = {"credits": night.budget}
+    settings = Settings.model_validate(given)
+    audio = settings.audio.model_copy(update={"max_clip_s": world.max_clip_s})
+    return settings.model_copy(update={"audio": audio})
 
 
 def in_process(night: Night, world: World, service: Service) -> Ended:
@@ -107,10 +116,7 @@ Told = tuple[int, dict[str, Any] | None, str]
 
 def _whole(night: Night, world: World, service: Service, key: str) -> Told:
     manifest = str(world.manifest(night.manifest))
-    given = configured(service, world.language, world.temp)
-    if night.budget is not None:
-        given["budget"] = {"credits": night.budget}
-    settings = Settings.model_validate(given)
+    settings = settings_for(night, world, service)
     options = RunOptions(
         manifest=manifest,
         out=world.out,
@@ -129,7 +135,7 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
         async with asyncio.timeout(NEVER_ENDS_S):
             return await run(options, settings, endpoint, Control())
 
-    with _unreadable({str(world.base / path) for path in world.unreadable}):
+    with unreadable(world), in_batches(world), decoded_here():
         try:
             result = asyncio.run(bounded())
         except TimeoutError:
@@ -138,26 +144,6 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
             return int(status_of(error)), None, str(error)
     figures: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(result.figures))
     return figures["exit"], figures, str(result.error or "")
-
-
-@contextlib.contextmanager
-def _unreadable(paths: set[str]) -> Iterator[None]:
-    """As a disk or mount that fails has it: the files are there, and cannot be looked at or opened."""
-    if not paths:
-        yield
-        return
-
-    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
-        def called(path: Any, *args: Any, **more: Any) -> Any:
-            if str(path) in paths and os.path.lexists(path):
-                number = FAILING[len(str(path)) % len(FAILING)]
-                raise OSError(number, os.strerror(number), str(path))
-            return real(path, *args, **more)
-
-        return called
-
-    with mock.patch.object(os, "open", failing(os.open)), mock.patch.object(os, "stat", failing(os.stat)):
-        yield
 
 
 def _killed(kill: Kill, whole: Callable[[], Told], books: Books, out: Path) -> Ended:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.nights.service import Identity, identity_in
+from tests.nights.answers import Identity, Span, identity_in, spans_in
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,11 @@ class Row:
 
     id: str
     audio: str
+    run_id: str
     identity: Identity | None
     """What its text answers to."""
+    spans: tuple[Span, ...]
+    """The pieces that were answered for it, where there were any."""
     audio_hash: str
     config_hash: str
     language: str
@@ -95,7 +98,9 @@ def _row(row: dict[str, Any]) -> Row:
     return Row(
         id=row["id"],
         audio=row["audio"],
+        run_id=row["run_id"],
         identity=identity_in(row["text"]),
+        spans=spans_in(row["text"]),
         audio_hash=row["audio_hash"],
         config_hash=row["config_hash"],
         language=row["language"],

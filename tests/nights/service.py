@@ -12,13 +12,14 @@ import json
 import os
 import signal
 import threading
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from pipeline.gradium import wire
-from tests.nights.recordings import HEADER, RATE, name_of
+from tests.nights.answers import Identity, Span, asked_for, is_odd, price_of, word_of
 
 TOO_MANY = "error from server 1008: Concurrency limit exceeded: 2 active sessions"
 FAULTS = (
@@ -39,18 +40,11 @@ ACCOUNT = ("revoked", "spent")
 BILLED = ("ok", "open_end", "cut", "malformed", "stream_error")
 
 
-class Identity(NamedTuple):
-    """What an answer answers to: the body, and the settings that were asked for."""
-
-    content: str
-    language: str
-    temp: str
-
-
 class Asked(NamedTuple):
     """A request that came in whole."""
 
     identity: Identity
+    span: Span | None
     end: str
     """`ok`, or the fault it drew."""
     price: float
@@ -66,18 +60,19 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong in one night: `kind`, for each `every`th content, the first `times` that it is sent; an account's
-    fault from the request number `after` on."""
+    """What goes wrong in one night: `kind`, for each `every`th content or piece of one, the first `times` that it is
+    sent; an account's fault from the request number `after` on."""
 
     kind: str = "ok"
     every: int = 1
     times: int = 99
     after: int = 0
 
-    def of(self, identity: Identity, sent_before: int, requests: int) -> str:
+    def of(self, identity: Identity, span: Span | None, sent_before: int, requests: int) -> str:
         if self.kind in ACCOUNT:
             return self.kind if requests >= self.after else "ok"
-        hit = int(identity.content, 16) % self.every == 0 and sent_before < self.times
+        number = int(identity.content, 16) if span is None else zlib.crc32(word_of(identity, span).encode())
+        hit = number % self.every == 0 and sent_before < self.times
         return self.kind if hit else "ok"
 
 
@@ -90,7 +85,7 @@ class Books:
     asked: list[Asked] = field(default_factory=list)
     kill: tuple[int, int] | None = None
     """(request number, process): that process is killed when that request has come in."""
-    sent: Counter[Identity] = field(default_factory=Counter)
+    sent: Counter[tuple[Identity, Span | None]] = field(default_factory=Counter)
 
     @property
     def account(self) -> str | None:
@@ -150,18 +145,20 @@ class Service:
         target, books = line.split(" ")[1], self._books[headers[wire.KEY_HEADER]]
         if target.startswith(wire.CREDITS_PATH):
             writer.write(_balance(books.account))
-        elif not await self._answer(_identity_of(target, body), body, books, writer):
+        elif not await self._answer(target, body, books, writer):
             return False
         await writer.drain()
         return True
 
-    async def _answer(self, identity: Identity, body: bytes, books: Books, writer: asyncio.StreamWriter) -> bool:
-        end = books.faults.of(identity, books.sent[identity], len(books.asked))
-        books.sent[identity] += 1
-        books.asked.append(Asked(identity, end, (len(body) - HEADER) / 2 / RATE * wire.CREDITS_PER_S))
+    async def _answer(self, target: str, body: bytes, books: Books, writer: asyncio.StreamWriter) -> bool:
+        config = json.loads(parse_qs(urlsplit(target).query)["json_config"][0])
+        identity, span = asked_for(body, config["language"], f"t{config.get('temp', 'none')}")
+        end = books.faults.of(identity, span, books.sent[identity, span], len(books.asked))
+        books.sent[identity, span] += 1
+        books.asked.append(Asked(identity, span, end, price_of(body)))
         if books.kill is not None and len(books.asked) == books.kill[0]:
             os.kill(books.kill[1], signal.SIGKILL)
-        lines = _lines(identity)
+        lines = _lines(identity, span)
         refusal = _REFUSALS.get(end)
         if end == "ok":
             writer.write(_response(200, b"".join(lines), wire.NDJSON))
@@ -184,36 +181,15 @@ class Service:
         return True
 
 
-def words_of(identity: Identity) -> list[str]:
-    """The transcript of a body under settings."""
-    return [identity.content, identity.language, identity.temp]
-
-
-def identity_in(text: str) -> Identity | None:
-    """What a transcript answers to, by its own words."""
-    words = [word for word in text.split() if word != "odd"]
-    return Identity(*words) if len(words) == 3 else None
-
-
-def is_odd(identity: Identity) -> bool:
-    """Whether the answer to this content deserves a second look: its times run backwards."""
-    return int(identity.content, 16) % 4 == 1
-
-
-def _lines(identity: Identity) -> list[bytes]:
-    messages: list[dict[str, Any]] = [{"type": "ready", "request_id": identity.content, "delay_in_frames": 0}]
-    messages += [
-        {"type": "text", "text": word, "start_s": 0.01 * (place + 1)} for place, word in enumerate(words_of(identity))
+def _lines(identity: Identity, span: Span | None) -> list[bytes]:
+    messages: list[dict[str, Any]] = [
+        {"type": "ready", "request_id": identity.content, "delay_in_frames": 0},
+        {"type": "text", "text": word_of(identity, span), "start_s": 0.01},
     ]
     if is_odd(identity):
         messages.append({"type": "text", "text": "odd", "start_s": 0.005})
     messages.append({"type": "end_of_stream"})
     return [json.dumps(message).encode() + b"\n" for message in messages]
-
-
-def _identity_of(target: str, body: bytes) -> Identity:
-    config = json.loads(parse_qs(urlsplit(target).query)["json_config"][0])
-    return Identity(name_of(body), config["language"], f"t{config.get('temp', 'none')}")
 
 
 def _balance(account: str | None) -> bytes:

@@ -13,11 +13,12 @@ from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.sink import Sink
 from tests.nights.life import Life
+from tests.nights.names import ORDERS
 from tests.nights.night import Kill, Night
 from tests.nights.outputs import Output
 from tests.nights.recordings import sound
 from tests.nights.service import Faults, Service
-from tests.nights.world import Form
+from tests.nights.world import Form, Kind
 from tests.records import scanned, transcript
 
 
@@ -29,8 +30,13 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def life(service: Service, form: Form) -> Iterator[Life]:
-    found = Life(service, form)
+def kind() -> Kind:
+    return "short"
+
+
+@pytest.fixture
+def life(service: Service, form: Form, kind: Kind) -> Iterator[Life]:
+    found = Life(service, form, kind=kind)
     yield found
     found.close()
 
@@ -95,3 +101,130 @@ def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answer
 
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
+@pytest.mark.parametrize("kind", ["many"])
+@pytest.mark.parametrize("order", range(len(ORDERS)))
+def test_names_that_change_places_pay_nothing_whatever_the_order(life: Life, order: int) -> None:
+    life.move("add_many", 0, 0)
+    life.night(Night())
+    life.move("permute", order, 1)
+    assert life.night(Night()).asked == []
+
+
+@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
+@pytest.mark.parametrize("kind", ["many"])
+def test_names_that_change_places_pay_nothing_in_nights_that_do_a_few_each_or_are_killed(life: Life) -> None:
+    life.move("add_many", 0, 0)
+    life.night(Night())
+    life.move("permute", 1, 5)
+    for night in (Night(limit=3), Night(kill=Kill(step=9)), Night(limit=3), Night()):
+        life.night(night)
+
+
+@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
+@pytest.mark.parametrize("kind", ["many"])
+def test_a_row_put_in_at_the_top_pays_for_itself_only(life: Life) -> None:
+    life.move("add_many", 0, 0)
+    life.night(Night())
+    life.move("shift", 0, 44)
+    assert len(life.night(Night()).asked) == 1
+
+
+@pytest.mark.parametrize("form", ["ids"])
+def test_settings_that_are_changed_back_are_paid_once_each(life: Life) -> None:
+    life.move("add_many", 0, 0)
+    life.night(Night())
+    life.move("language", 1, 0)
+    life.night(Night())
+    life.move("settings_back", 0, 0)
+    assert life.night(Night()).asked == []
+
+
+@pytest.mark.parametrize("form", ["ids", "folder"])
+def test_an_id_that_names_other_audio_in_another_manifest_is_refused_and_nothing_changes(life: Life) -> None:
+    life.move("add", 0, 1)
+    life.move("add", 2, 2)
+    life.night(Night())
+    life.move("clash", 0, 1)
+    assert life.night(Night(manifest="other")).exit == 2
+    life.move("no_clash", 0, 0)
+    life.move("share", 0, 0)
+    assert life.night(Night(manifest="other")).exit == 0
+
+
+@pytest.mark.parametrize("form", ["ids"])
+@pytest.mark.parametrize("kind", ["many"])
+def test_what_always_fails_keeps_nobody_waiting_behind_a_limit(life: Life) -> None:
+    life.move("add_many", 0, 0)
+    for _ in range(4):
+        life.night(Night(limit=1, faults=Faults("internal", every=3)))
+
+
+@pytest.mark.parametrize("form", ["ids"])
+@pytest.mark.parametrize("kind", ["many"])
+def test_failed_and_suspect_ones_are_done_again_in_turn(life: Life) -> None:
+    life.move("add_many", 0, 0)
+    life.night(Night(faults=Faults("internal", every=2)))
+    for _ in range(2):
+        life.night(Night(only=("failed",), limit=1, faults=Faults("internal", every=2)))
+    life.night(Night(only=("failed",)))
+    for _ in range(2):
+        life.night(Night(only=("suspect",), limit=2))
+
+
+@pytest.mark.parametrize("form", ["ids"])
+def test_what_fits_a_budget_is_sent_behind_what_does_not(life: Life) -> None:
+    life.move("add_many", 9, 94)
+    for _ in range(3):
+        life.night(Night(budget=0.3))
+
+
+@pytest.mark.parametrize("form", ["ids"])
+@pytest.mark.parametrize("kind", ["long"])
+def test_no_sample_is_paid_twice_where_the_cuts_move(life: Life) -> None:
+    life.move("add", 0, 4)
+    life.world.max_clip_s = 2.2
+    life.night(Night(faults=Faults("internal", every=2)))
+    life.world.max_clip_s = 1.0
+    life.night(Night(faults=Faults("internal", every=2)))
+    life.world.max_clip_s = 300.0
+    life.night(Night())
+
+
+@pytest.mark.parametrize("form", ["ids"])
+@pytest.mark.parametrize("kind", ["long"])
+def test_no_sample_is_paid_twice_where_channels_are_split_mixed_and_split_again(life: Life) -> None:
+    life.move("add", 0, 3)
+    life.world.channels = "split"
+    life.night(Night(faults=Faults("internal", every=2)))
+    life.move("channels", 0, 0)
+    life.night(Night())
+    life.move("channels", 0, 0)
+    life.night(Night())
+
+
+@pytest.mark.parametrize("form", ["ids"])
+def test_a_check_foretells_recordings_of_less_than_half_a_second(life: Life) -> None:
+    life.move("add", 0, 1)
+    life.night(Night())
+
+
+@pytest.mark.parametrize("form", ["folder", "ids"])
+@pytest.mark.parametrize("kind", ["long"])
+def test_answered_clips_are_used_also_where_their_row_got_another_recording(life: Life) -> None:
+    life.move("add", 0, 3)
+    life.move("add", 2, 4)
+    life.night(Night(faults=Faults("internal", every=2)))
+    life.move("permute", 0, 1)
+    for _ in range(2):
+        life.night(Night(limit=1))
+
+
+@pytest.mark.parametrize("form", ["folder"])
+def test_a_check_beside_an_output_whose_first_run_was_killed_at_once_is_as_of_a_new_one(life: Life) -> None:
+    life.move("add", 0, 1)
+    life.world.out.mkdir()
+    (life.world.out / "checkpoint.sqlite").touch()
+    life.night(Night())

@@ -75,10 +75,12 @@ def newly_gone(case: Case) -> tuple[bool, bool]:
         return False, True
     ids = {one.id for one in case.wanted}
     gone = {one.id for one in case.wanted if one.state == "gone"} - case.before.gone.get(case.night.manifest, set())
-    known = case.before.listed.get(case.night.manifest, set())
+    known = set(case.before.listed.get(case.night.manifest, ()))
     vanished = known - ids
-    kept = {id_ for id_ in gone if id_ in case.before.rows}
-    left = {id_ for id_ in vanished if id_ in case.now.rows} if case.over_folder else set()
+    # those of its last night; one that another manifest had since is that one's
+    mine = {id_ for id_ in known - case.before.doubtful if case.before.seen_by.get(id_) == case.night.manifest}
+    kept = {id_ for id_ in gone & mine if id_ in case.before.rows}
+    left = {id_ for id_ in vanished & mine if id_ in case.now.rows} if case.over_folder else set()
     sure = any(len(lost) >= MANY and len(lost) >= SHARE * len(of) for lost, of in ((kept, ids), (left, known)))
     return sure, len(gone) >= SHARE * max(1, len(ids)) or len(vanished) >= SHARE * max(1, len(known))
 
