@@ -62,7 +62,7 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
 
 def _end(told: int, answered: int) -> int:
     """Where the recording ends: headers are not exact, what was answered is."""
-    return answered if answered > told - SHORTEST else told
+    return answered if answered and answered > told - SHORTEST else told
 
 
 def _pieces(samples: int, longest: int) -> int:

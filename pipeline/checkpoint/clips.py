@@ -19,7 +19,7 @@ LEFT_OVER_BYTES = 64 << 20
 where settings or rows are changed back."""
 _clip = msgspec.msgpack.Decoder(ClipResult).decode
 _utterance = msgspec.msgpack.Decoder(Utterance).decode
-_NEEDLESS = "config = ?2 AND (n = ?1 OR (key >= ?3 || ':' AND key < ?3 || ';'))"
+_NEEDLESS = "config = ?1 AND key >= ?2 || ':' AND key < ?2 || ';'"
 
 
 def answered_keys(db: sqlite3.Connection, keys: Iterable[str]) -> set[str]:
@@ -63,11 +63,11 @@ def kept(db: sqlite3.Connection) -> Iterator[KeptClip]:
         yield KeptClip(id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=_clip(row))
 
 
-def drop_needless(db: sqlite3.Connection, n: int, done: Identity) -> None:
-    """The utterance has the transcript of `done`, which holds the answers that were given under the same settings.
-    Those that were given under other settings may be asked for again, and stay."""
+def drop_needless(db: sqlite3.Connection, done: Identity) -> None:
+    """There is a transcript of `done`, which holds the answers to its audio that were given under the same settings.
+    Those to other audio, or under other settings, may be asked for again, and stay."""
     query = f"DELETE FROM clips WHERE {_NEEDLESS}"  # noqa: S608 fixed texts
-    if db.execute(query, (n, done.config_hash, done.audio_hash)).rowcount:
+    if db.execute(query, (done.config_hash, done.audio_hash)).rowcount:
         changed(db)
 
 

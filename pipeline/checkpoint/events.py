@@ -189,7 +189,7 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     keep_replaced(db, event.n, Identity.of(row))
     _store_result(db, event.n, row)
     _forget_failure(db, event.n)
-    clips.drop_needless(db, event.n, Identity.of(row))
+    clips.drop_needless(db, Identity.of(row))
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, gone = 0, attempts = 0, refresh = 0, done_audio = ?,
                done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
@@ -238,7 +238,7 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
     new = db.execute(f"SELECT {columns} FROM utterances WHERE n = ?", (event.n,)).fetchone()  # noqa: S608 fixed texts
     [was, part] = db.execute("SELECT id, part FROM utterances WHERE n = ?", (event.old,)).fetchone()
     db.execute("UPDATE clips SET n = ? WHERE n = ?", (event.old, event.n))
-    clips.drop_needless(db, event.old, Identity.of(event.transcript))
+    clips.drop_needless(db, Identity.of(event.transcript))
     for table in ("failures", "utterances"):
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
     _forget_failure(db, event.old)

@@ -61,7 +61,8 @@ def test_a_transcript_drops_the_answers_that_it_holds_and_no_others(tmp_path: Pa
         assert checkpoint.waiting_clips() == (5, 150.0)
         checkpoint.set_fact(CLIPS_STALE, 0)
         checkpoint.apply([Finished(n=n["a"], transcript=transcript("a"))])
-        assert left(checkpoint) == ["ch0:0+10", "mix:20+10", "mix:0+10"]
+        # its id had another recording before, which may come back under another one
+        assert left(checkpoint) == ["ch0:0+10", "mix:20+10", "mix:0+10", "mix:30+10"]
         assert checkpoint.waiting_clips() == (2, 60.0)
         assert checkpoint.waiting_clips(selected=True) == (2, 60.0)
         assert checkpoint.fact(CLIPS_STALE) == 1

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.nights.case import BROKE_OFF, LIMIT, OK, SOME_FAILED, Case
-from tests.nights.model import standing
-from tests.nights.moves import SEEDS
-from tests.nights.recordings import sound
+from tests.nights.case import BROKE_OFF, Case
 from tests.nights.service import ACCOUNT
 
-PRICES = {sound(seed).name: 3 * sound(seed).duration_s for seed in range(SEEDS)}
-"""Credits by the name of the content."""
 MANY, SHARE = 10, 0.2
 """So many recordings that are gone, and such a share of all, are told."""
 
@@ -100,11 +95,5 @@ def ledger(case: Case) -> Iterator[str]:
     told = case.ended.figures or {}
     if abs(told["credits"] - spent) > 0.01:
         yield f"credits={told['credits']}, the ledger says {spent:.3f}"
-    budget = case.night.budget
-    if budget is not None and spent > budget + 1e-6:
-        yield f"--budget {budget} and {spent:.3f} spent"
-    if budget is not None and not case.night.only and case.ended.exit in (OK, SOME_FAILED, LIMIT):
-        for one in case.wanted:
-            price = PRICES.get(one.identity[0]) if one.identity is not None else None
-            if price is not None and standing(one, case.now) == "left" and price <= budget - spent:
-                yield f"--budget {budget}, {spent:.3f} spent, and {one.id} is left, which needs {price:.3f}"
+    if case.night.budget is not None and spent > case.night.budget + 1e-6:
+        yield f"--budget {case.night.budget} and {spent:.3f} spent"
