@@ -15,7 +15,7 @@ GradiumBatchError
     │       └── RepeatedStreamError
     ├── PassingError       may go well next time: retried with backoff
     │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
-    │   ├── EmptyAnswer · UnconfirmedSilence · StreamError · Redirected
+    │   ├── EmptyAnswer · UnconfirmedSilence · StreamError · Redirected · CompressedAnswer
     │   ├── AudioUnavailable   the file cannot be read now: not retried before the next run
     │   └── UnknownFault   a text no rule knows
     ├── LimitError         the service's limit on us: slow down, uses up no attempt unless it may have been billed
@@ -197,6 +197,10 @@ class StreamCut(PassingError):
 
 class StreamMalformed(PassingError):
     """The answer is no NDJSON of the protocol, or larger than any honest answer."""
+
+
+class CompressedAnswer(PassingError):
+    """The answer is compressed, which was not asked for, in a way that cannot be undone."""
 
 
 class EmptyAnswer(PassingError):

@@ -11,10 +11,13 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from pipeline.built import built
+
 Billed = Literal["yes", "no", "maybe"]
 Status = Literal["ok", "suspect"]
 
 
+@built
 class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     """One manifest row: which audio, which span of it, and what is known about it."""
 
@@ -100,6 +103,7 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
         return self.lead_s + self.duration_s
 
 
+@built
 class Word(msgspec.Struct, frozen=True, kw_only=True):
     """One word with its times, decoder delay already taken off."""
 
@@ -128,6 +132,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     twice."""
 
 
+@built
 class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
     """What an answered clip adds to its utterance's transcript; kept until all clips of the utterance have theirs."""
 
@@ -144,6 +149,7 @@ class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
     credits: float
 
 
+@built
 class KeptClip(msgspec.Struct, frozen=True, kw_only=True):
     """An answered clip outside of the checkpoint: a line of clips.jsonl."""
 
@@ -158,6 +164,7 @@ class KeptClip(msgspec.Struct, frozen=True, kw_only=True):
     result: ClipResult
 
 
+@built
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One request sent for a clip: a line of the spend ledger."""
 
@@ -179,6 +186,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
+@built
 class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     """The joined result of an utterance: one row of the output."""
 
@@ -204,6 +212,7 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
 
 
+@built
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why an utterance has no transcript, or none for its newest content: one row of the errors."""
 

@@ -7,7 +7,7 @@ program. Old schemas are read too: the columns that are asked for have always be
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +15,20 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
 T = TypeVar("T")
+_attempt = msgspec.msgpack.Decoder(Attempt).decode
+_clip = msgspec.msgpack.Decoder(ClipResult).decode
+_failure = msgspec.msgpack.Decoder(Failure).decode
+_transcript = msgspec.msgpack.Decoder(Transcript).decode
+_utterance = msgspec.msgpack.Decoder(Utterance).decode
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 
 
+@built
 class Known(msgspec.Struct, frozen=True, kw_only=True):
     """An utterance as a checkpoint knew it."""
 
@@ -55,7 +62,7 @@ class Old:
     def results(self) -> Iterator[Transcript]:
         """Transcripts that are in no output file yet, or not in the one that says so."""
         for (row,) in self._rows("results", "row"):
-            if row is not None and (result := self._decoded(row, Transcript)) is not None:  # NULL: schema 4 and before
+            if row is not None and (result := self._decoded(row, _transcript)) is not None:  # NULL: schema 4 and before
                 yield result
 
     def moved(self) -> Iterator[tuple[str, str]]:
@@ -69,13 +76,13 @@ class Old:
         """Requests that are in no part of the ledger yet, those that were in flight included."""
         for table in ("attempts", "open_attempts"):
             for (row,) in self._rows(table, "row"):
-                if (attempt := self._decoded(row, Attempt)) is not None:
+                if (attempt := self._decoded(row, _attempt)) is not None:
                     yield attempt
 
     def failures(self) -> Iterator[Failure]:
         """Why utterances have no transcript, or had none before they changed."""
         for (row,) in self._rows("failures", "row"):
-            if (failure := self._decoded(row, Failure)) is not None:
+            if (failure := self._decoded(row, _failure)) is not None:
                 yield failure
 
     def clips(self) -> Iterator[KeptClip]:
@@ -83,8 +90,8 @@ class Old:
         config = "config" if self._has_column("clips", "config") else "substr(key, instr(key, ':') + 1)"
         for n, key, row, config_hash in self._rows("clips", f"n, key, row, {config}"):
             owner = self._row("utterances", "row", n)
-            known = None if owner is None else self._decoded(owner[0], Utterance)
-            result = self._decoded(row, ClipResult)
+            known = None if owner is None else self._decoded(owner[0], _utterance)
+            result = self._decoded(row, _clip)
             if known is not None and result is not None:
                 try:
                     told = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
@@ -102,7 +109,7 @@ class Old:
         """Every utterance, in the order in which they first came."""
         columns = "row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts"
         for row, *rest in self._rows("utterances", columns):
-            if (utterance := self._decoded(row, Utterance)) is not None:
+            if (utterance := self._decoded(row, _utterance)) is not None:
                 names = (name.strip() for name in columns.split(",")[1:])
                 try:
                     yield msgspec.convert({"utterance": utterance, **dict(zip(names, rest, strict=True))}, Known)
@@ -130,9 +137,9 @@ class Old:
             for _ in rows:
                 pass
 
-    def _decoded(self, row: Any, kind: type[T]) -> T | None:
+    def _decoded(self, row: Any, decode: Callable[[Any], T]) -> T | None:
         try:
-            return msgspec.msgpack.decode(row, type=kind)
+            return decode(row)
         except (msgspec.DecodeError, TypeError, UnicodeDecodeError):  # a TypeError: not even bytes
             self.skipped += 1
             return None

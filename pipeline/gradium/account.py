@@ -6,13 +6,15 @@ Sends one small GET before a run; nothing is billed for it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
-from pipeline.errors import EndpointUnreachable, KeyRefused
+from pipeline.errors import CompressedAnswer, EndpointUnreachable, KeyRefused, StreamCut
 from pipeline.gradium import classify, wire
+from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.model import Endpoint
 
@@ -43,9 +45,9 @@ async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Cre
                 ) from None
             await asyncio.sleep(PAUSE_S * 2**attempt)
     if status in (401, 403):
-        said = classify.presentable(body.decode("utf-8", "replace").strip(), endpoint.key)
-        raise KeyRefused(said or f"HTTP {status} with an empty body", http_status=status)
-    if status != 200:
+        said = classify.presentable(str(body or "").strip(), endpoint.key)
+        raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
+    if status != 200 or body is None:
         return None
     try:
         return msgspec.json.decode(body, type=wire.Credits)
@@ -53,13 +55,14 @@ async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Cre
         return None
 
 
-async def _get(http: httpx.AsyncClient, url: str, key: str) -> tuple[int, bytes]:
+async def _get(http: httpx.AsyncClient, url: str, key: str) -> tuple[int, bytes | str | None]:
     async with asyncio.timeout(PATIENCE_S), http.stream("GET", url, headers={wire.KEY_HEADER: key}) as response:
         if response.status_code != 200:
-            return response.status_code, await read_refusal(response.aiter_raw())
+            return response.status_code, await read_refusal(response.aiter_raw(), response.headers)
         body = b""
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                break
+        with suppress(CompressedAnswer, StreamCut):  # then it cannot be read either
+            async for chunk in uncompressed(response.aiter_raw(), response.headers):
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    break
         return response.status_code, body

@@ -20,11 +20,13 @@ from pipeline.errors import (
     AttemptError,
     AttemptTimeout,
     AudioRefused,
+    CompressedAnswer,
     ConcurrencyLimit,
     ConnectionFailed,
     CreditsSpent,
     KeyRefused,
     LimitError,
+    PassingError,
     RateLimited,
     Redirected,
     ServerFault,
@@ -82,12 +84,21 @@ _BY_STATUS: Mapping[int, type[AttemptError]] = {
 }
 
 
-def refused(status: int, headers: Mapping[str, str], body: str) -> AttemptError:
-    """The error of an answer that is not 200, before any stream."""
+def refused(status: int, headers: Mapping[str, str], body: str | None) -> AttemptError:
+    """The error of an answer that is not 200, before any stream; without `body` its text cannot be read."""
     if 300 <= status < 400:
         return Redirected(
             f"HTTP {status} to {headers.get('location', 'nowhere')!r}; not followed, it would carry the key along",
             http_status=status,
+        )
+    if body is None:
+        by_status = _BY_STATUS.get(status, CompressedAnswer)
+        coding = headers.get("content-encoding")
+        return by_status(
+            f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
+            http_status=status,
+            billed="maybe" if issubclass(by_status, PassingError) else "no",
+            retry_after_s=_retry_after(headers.get("retry-after")),
         )
     documented = _DOCUMENTED.match(body)
     if documented:

@@ -13,9 +13,10 @@ import httpx
 import msgspec
 
 from pipeline.config.settings import TimeoutSettings
-from pipeline.errors import AttemptError, AttemptTimeout, StreamCut, StreamMalformed
+from pipeline.errors import AttemptError, AttemptTimeout, CompressedAnswer, StreamCut, StreamMalformed
 from pipeline.gradium import classify, wire
 from pipeline.gradium.body import ClipBody
+from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.connector import sending
 from pipeline.gradium.deadline import Deadline
 from pipeline.gradium.ndjson import MessageDecoder
@@ -87,8 +88,8 @@ class GradiumClient:
                 )
             # what is decided already is no longer subject to the deadline
             if answer is None:
-                refusal = await read_refusal(chunks)
-                raise classify.refused(response.status_code, response.headers, refusal.decode("utf-8", "replace"))
+                refusal = await read_refusal(chunks, response.headers)
+                raise classify.refused(response.status_code, response.headers, refusal)
             try:
                 await _read_rest(chunks)
             except asyncio.CancelledError:
@@ -127,14 +128,12 @@ class GradiumClient:
         self, clip: Clip, body: ClipBody, response: httpx.Response, chunks: AsyncIterator[bytes], deadline: Deadline
     ) -> Answer:
         """The answer, as soon as it is complete: at `end_of_stream`, or where the stream closes cleanly."""
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise StreamMalformed("the answer is compressed, which was not asked for", http_status=200, billed="maybe")
         # what is not framed ends where the connection does, so a cut looks like an end
         is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
         decoder = MessageDecoder()
         listener = Listener(self._settings.delay_s, lead_s=clip.lead_s)
         try:
-            async for chunk in chunks:
+            async for chunk in uncompressed(chunks, response.headers):
                 deadline.heard()
                 listener.hear(decoder.feed(chunk))
                 if listener.ended:
@@ -142,7 +141,7 @@ class GradiumClient:
             else:
                 with suppress(*() if is_framed else (StreamMalformed,)):  # half a line of a cut answer
                     listener.hear(decoder.close())
-        except StreamMalformed as error:
+        except (StreamMalformed, CompressedAnswer, StreamCut) as error:
             error.http_status = 200
             raise listener.stamped(error) from None
         except BROKEN as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.errors import StreamMalformed
 from pipeline.gradium import wire
 
@@ -24,6 +25,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not what was expected: wrong, no UTF-8, nested too deeply."""
 
 
+@built
 class _Kind(msgspec.Struct):
     type: str
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from pipeline.errors import CompressedAnswer, StreamCut
+from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.connector import Connector
 
 # UnicodeError: a status line or header that is no text ends in the libraries' own decoding
@@ -50,21 +51,29 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
         timeout=httpx.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None),
         follow_redirects=False,
         trust_env=False,
-        # an answer is read as it is, never inflated: what is bounded is what was sent
+        # what comes compressed all the same is inflated by `coding`, within bounds
         headers={"accept-encoding": "identity", "user-agent": "gradium-batch"},
     )
 
 
-async def read_refusal(chunks: AsyncIterator[bytes]) -> bytes:
-    """The body of an answer that is not 200: whatever ends it, it is that refusal all the same."""
+async def read_refusal(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> str | None:
+    """The text of an answer that is not 200: whatever ends it, it is that refusal all the same.
+
+    None where it is compressed in a way that cannot be undone.
+    """
     body = b""
-    with suppress(TimeoutError, *BROKEN):
+    try:
         async with asyncio.timeout(REFUSAL_S):
-            async for chunk in chunks:
+            async for chunk in uncompressed(chunks, headers):
                 body += chunk
                 if len(body) > MAX_REFUSAL_BYTES:
                     break
-    return body
+    except CompressedAnswer:
+        if not body:
+            return None
+    except (TimeoutError, StreamCut, *BROKEN):
+        pass
+    return body.decode("utf-8", "replace")
 
 
 class _Client(httpx.AsyncClient):

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from pipeline.built import built
+
 PATH = "/api/post/speech/asr"
 CREDITS_PATH = "/api/usages/credits"
 KEY_HEADER = "x-api-key"
@@ -52,6 +54,7 @@ BOOST_RANGE = (-6.0, 6.0)
 MAX_KEYWORDS = 500
 
 
+@built
 class Keywords(msgspec.Struct, frozen=True, kw_only=True):
     """Words the decoder should prefer: single tokens, case- and accent-sensitive."""
 
@@ -59,6 +62,7 @@ class Keywords(msgspec.Struct, frozen=True, kw_only=True):
     boost: float = 3.0
 
 
+@built
 class JsonConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The `json_config` query parameter. The service ignores keys it does not know."""
 
@@ -78,6 +82,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True)
     """One line of the answer."""
 
 
+@built
 class Ready(Message, frozen=True, tag="ready", kw_only=True):
     request_id: str | None = None
     model_name: str | None = None
@@ -87,6 +92,7 @@ class Ready(Message, frozen=True, tag="ready", kw_only=True):
     text_stream_names: list[str] | None = None
 
 
+@built
 class Text(Message, frozen=True, tag="text"):
     """Usually one word; `start_s` runs on the decoder's clock."""
 
@@ -95,6 +101,7 @@ class Text(Message, frozen=True, tag="text"):
     stream_id: StreamId | None = None
 
 
+@built
 class EndText(Message, frozen=True, tag="end_text"):
     """The end time of the last `text` of that stream."""
 
@@ -102,14 +109,17 @@ class EndText(Message, frozen=True, tag="end_text"):
     stream_id: StreamId | None = None
 
 
+@built
 class Step(Message, frozen=True, tag="step"):
     """Voice-activity telemetry."""
 
 
+@built
 class EndOfStream(Message, frozen=True, tag="end_of_stream"):
     pass
 
 
+@built
 class Error(Message, frozen=True, tag="error"):
     """Terminal: nothing after it counts."""
 
@@ -120,6 +130,7 @@ class Error(Message, frozen=True, tag="error"):
 AnyMessage = Ready | Text | EndText | Step | EndOfStream | Error
 
 
+@built
 class Credits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What GET /api/usages/credits answers."""
 

@@ -14,6 +14,7 @@ from pipeline.errors import (
     AccountError,
     AttemptError,
     AttemptTimeout,
+    CompressedAnswer,
     ConnectionFailed,
     EmptyAnswer,
     ItemError,
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 EMPTY_AT_FIRST = 4
 """Empty answers, and nothing else, from the start: that is how refused settings look."""
+COMPRESSED_IN_A_ROW = 4
+"""Answers whose compression cannot be undone, and none between them that counts: each of them may be paid for."""
 MOST_OF_A_FAULT = 0.75
 """What part of an unbilled failure can be the service's doing; the rest uses up the clip's attempts, so that they
 end."""
@@ -87,6 +90,8 @@ class Judge:
         self._clock = clock
         self._ended = self._empty = 0
         """Requests that the service answered in any way, and those whose answer was empty."""
+        self._compressed = 0
+        """Answers since the last one that counts whose compression could not be undone."""
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
 
@@ -110,10 +115,12 @@ class Judge:
             return GiveUp(ended)  # it says nothing about the service
         self._ended += ended.http_status is not None
         self._empty += isinstance(ended, EmptyAnswer)
+        self._compressed += isinstance(ended, CompressedAnswer)
         match ended:
             case Answer():
                 lasted_s = outage.lasts_s
                 self.answered += 1
+                self._compressed = 0
                 self._service_works(job)
                 if lasted_s and not outage.going_on:
                     log.warning("the service answers again after %.0f s", lasted_s)
@@ -128,6 +135,14 @@ class Judge:
                     SettingsRefused(
                         f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
                         "request settings; check service.json_config and service.model"
+                    )
+                )
+            case CompressedAnswer() if self._compressed >= COMPRESSED_IN_A_ROW:
+                return EndRun(
+                    CompressedAnswer(
+                        f"{ended.message}; {COMPRESSED_IN_A_ROW} times with no other answer in between, so nothing "
+                        "more is sent: have what compresses on the way (a proxy?) leave answers as they are, then run "
+                        "the same command again"
                     )
                 )
             case LimitError():

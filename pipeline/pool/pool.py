@@ -84,8 +84,8 @@ class Pool:
     async def run(self, clips: AsyncGenerator[Clip, None]) -> None:
         """Returns when every clip has its outcome or the pool was stopped. Closes `clips`.
 
-        Raises AccountError, SettingsRefused or ServiceOut as soon as the requests in flight have ended, what `end_with`
-        was given, and whatever is our own bug.
+        Raises AccountError, SettingsRefused, CompressedAnswer or ServiceOut as soon as the requests in flight have
+        ended, what `end_with` was given, and whatever is our own bug.
         """
         self._line.begin()
         source = asyncio.create_task(self._line.fill(clips))

@@ -10,7 +10,10 @@ from datetime import datetime
 
 import msgspec
 
+from pipeline.built import built
 
+
+@built
 class FailureClass(msgspec.Struct, frozen=True, kw_only=True):
     """All failures of one class, with one of them as an example."""
 
@@ -23,6 +26,7 @@ class FailureClass(msgspec.Struct, frozen=True, kw_only=True):
     """Runs since that one failed for the first time, this one included: its nights."""
 
 
+@built
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """One run. `done`, `failed`, `left` tell how the manifest stands now; the rest is what this run did."""
 

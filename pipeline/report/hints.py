@@ -18,6 +18,7 @@ HINTS = {
     "AttemptTimeout": "no answer in time; the next run tries again, timeouts.* say how long is waited",
     "StreamCut": "the answer broke off; the next run tries again",
     "StreamMalformed": "the answer made no sense; the next run tries again",
+    "CompressedAnswer": "something on the way compresses the answers: have it leave them as they are",
     "EmptyAnswer": "the service answered with nothing; the next run tries again",
     "UnconfirmedSilence": "the answer held no words and no end; the next run asks again",
     "StreamError": "the service gave up in mid-answer; the next run tries again",

@@ -70,8 +70,8 @@ class Sending:
     async def send(self, endpoint: EndpointFactory, *, at_most: int | None) -> None:
         """Sends `at_most` utterances.
 
-        Raises AccountError, SettingsRefused, ServiceOut, EndpointUnreachable, BalanceTooLow, LocalServerError, and
-        CheckpointError or OutputError when outcomes cannot be stored.
+        Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut, EndpointUnreachable, BalanceTooLow,
+        LocalServerError, and CheckpointError or OutputError when outcomes cannot be stored.
         """
         from pipeline.gradium.client import GradiumClient
         from pipeline.gradium.transport import http_client

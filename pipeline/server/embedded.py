@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 import pipeline
+from pipeline.built import built
 from pipeline.errors import ConfigError, LocalServerError
 from pipeline.server.options import KEY_ENV, ServerOptions
 
@@ -29,6 +30,7 @@ REFUSED_OPTIONS = 2
 PIPE_BYTES = 1 << 16
 
 
+@built
 class Announcement(msgspec.Struct, frozen=True):
     """The line by which a server says that it listens."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.built import built
+
 KEY_ENV = "GRADIUM_LOCAL_SERVER_KEY"
 """Where `python -m pipeline.server` finds the key it should ask for; never on the command line, which `ps` shows."""
 
 
+@built
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Options of the local server."""
 

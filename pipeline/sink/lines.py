@@ -13,12 +13,14 @@ from typing import Any
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.durable import replacing, sync_folder
 
 _encoder = msgspec.json.Encoder()
 _COPY_BYTES = 1 << 20
 
 
+@built
 class _Row(msgspec.Struct):
     id: str
 

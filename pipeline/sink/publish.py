@@ -210,7 +210,7 @@ class Sink:
         from pipeline.sink.read import all_lines
 
         with _translated(self._out):
-            yield from all_lines(self._out / JSONL_NAME, Transcript)
+            yield from all_lines(self._out / JSONL_NAME, msgspec.json.Decoder(Transcript).decode)
 
     def lines_bytes(self) -> int | None:
         """Length of the JSONL; None where there is none."""
@@ -278,7 +278,7 @@ class Sink:
 
         if self.holds_clips():
             with _translated(self._out):
-                yield from all_lines(self._out / CLIPS_NAME, KeptClip)
+                yield from all_lines(self._out / CLIPS_NAME, msgspec.json.Decoder(KeptClip).decode)
 
     def write_clips(self, clips: Callable[[], Iterator[KeptClip]]) -> None:
         """Rewrites clips.jsonl as a whole; it goes where there are none."""

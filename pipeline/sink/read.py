@@ -8,7 +8,7 @@ told where it is written.
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,9 +48,8 @@ def transcripts_in_lines(path: Path, ids: Collection[str]) -> dict[str, Transcri
     return {row.id: row for row in rows}
 
 
-def all_lines(path: Path, kind: type[T]) -> Iterator[T]:
+def all_lines(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
     """Every row of a JSONL file; lines that are torn or damaged are left out. Raises OSError."""
-    decode = msgspec.json.Decoder(kind).decode
     with path.open("rb") as file:
         for line in file:
             try:
@@ -104,7 +103,7 @@ def failures_in(out: Path) -> Iterator[Failure]:
     """What errors.jsonl says, or where there is none errors.parquet. Raises OSError."""
     lines, table = out / "errors.jsonl", out / "errors.parquet"
     if lines.is_file():
-        yield from all_lines(lines, Failure)
+        yield from all_lines(lines, msgspec.json.Decoder(Failure).decode)
     elif table.is_file() and not is_damaged(table):
         import pyarrow.parquet as pq
 

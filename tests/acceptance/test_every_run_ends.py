@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import time
 from collections import Counter
@@ -170,3 +171,27 @@ def test_a_recording_that_vanished_is_no_sign_that_the_service_works(tmp_path: P
         result = batch("run", manifest, "--out", out, *args, server=server)
     assert result.exit == 1, result.stderr
     assert "the service has failed for everybody" in result.stderr
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_answers_that_come_compressed_are_read_or_end_the_run_after_the_first_few(
+    tmp_path: Path, out: Path, coding: str
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    said = b'{"type":"text","text":"one","start_s":0}\n{"type":"end_of_stream"}\n'
+    with Scripted(answer(gzip.compress(said), headers={"Content-Encoding": coding})) as proxy:
+        result = batch(
+            "run", corpus.folder, "--out", out, *FAST, GRADIUM_API_KEY=KEY, GRADIUM_BATCH_SERVICE__URL=proxy.url
+        )
+        posts = sum(request.head.startswith("POST") for request in proxy.requests)
+    if coding == "gzip":
+        assert (result.exit, posts) == (0, 12), result.stderr
+        assert rows_of(out) == dict.fromkeys(corpus.texts, "one")
+        return
+    assert result.exit == 1, result.stderr
+    assert (
+        "the answer came compressed (br), which was not asked for and cannot be undone here; 4 times" in result.stderr
+    )
+    assert posts <= 8
+    assert errors_of(out) == {}
+    assert outcomes_of(out) == {"CompressedAnswer"}

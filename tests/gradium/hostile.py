@@ -10,6 +10,7 @@ import contextlib
 import socket
 import struct
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -27,6 +28,10 @@ STEP = b'{"type":"step","vad":[]}\n'
 END = b'{"type":"end_of_stream"}\n'
 STRAY = b"HTTP/1.1 200 OK\r\nContent-Length: 58\r\n\r\n" + b'{"type":"text","text":"stray","start_s":1}\n' + END[:15]
 REFUSAL = b"Concurrency limit exceeded: 3 active sessions\nand no more"
+WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "GZip": 31, "gzip, identity": 31, "deflate": 15, "raw deflate": -15}
+"""Codings that are undone, and how zlib makes them; `raw deflate` names itself deflate, as half of all servers do."""
+UNREADABLE = ("br", "zstd", "gzip, gzip", "compress")
+CODINGS = ("", "identity", "Identity", *WINDOW_BITS, *UNREADABLE)
 GARBAGE = b"\x00\xffgarbage\r\n\r\n"
 PATIENCE_S = 20
 """After that the peer goes on by itself, and the test fails."""
@@ -68,6 +73,10 @@ class Exchange:
     one_write: bool = True
     refuses: bool = False
     """Says 429 and no lines."""
+    coding: str | None = None
+    """What its Content-Encoding says; None: there is none."""
+    is_coding_cut: bool = False
+    """The compressed stream lacks its last bytes, however well the answer around it ends."""
 
     @property
     def is_whole(self) -> bool:
@@ -98,7 +107,11 @@ def right(exchange: Exchange) -> Right:
         broken = () if exchange.start == "after" else (errors.ConnectionFailed,)
         # and of one in many packets no more than its head may arrive in time
         headed = () if exchange.one_write and not broken else (errors.RateLimited,)
+        if exchange.coding in UNREADABLE:
+            return Right(errors=(errors.RateLimited, *broken), billed=None if broken else "no")
         return Right(errors=(errors.ConcurrencyLimit, *headed, *broken), billed=None if broken else "no")
+    if exchange.coding in UNREADABLE:
+        return Right(errors=_early(exchange, errors.CompressedAnswer))
     words: list[str] = []
     replaced, said, ended = False, False, False
     for at, line in enumerate(exchange.lines):
@@ -128,7 +141,8 @@ def right(exchange: Exchange) -> Right:
         timeout = () if ended or exchange.ending not in ("fin", "clean") else (errors.AttemptTimeout,)
         return Right(errors=(errors.StreamCut, errors.ConnectionFailed, *timeout))
     if not ended:
-        if not exchange.is_whole or exchange.framing == "unframed":
+        is_cut = exchange.coding in WINDOW_BITS and exchange.is_coding_cut
+        if is_cut or not exchange.is_whole or exchange.framing == "unframed":
             return Right(errors=(errors.StreamCut,))
         if not said:
             return Right(errors=(errors.EmptyAnswer,))
@@ -288,8 +302,10 @@ def _read(connection: socket.socket, wanted: int, seen: Seen) -> None:
 
 
 def _answer(exchange: Exchange) -> bytes:
-    body = REFUSAL if exchange.refuses else b"".join(LINES[line] for line in exchange.lines)
+    body = _coded(exchange, [REFUSAL] if exchange.refuses else [LINES[line] for line in exchange.lines])
     head = [b"HTTP/1.1 429 No" if exchange.refuses else b"HTTP/1.1 200 OK", b"Content-Type: application/x-ndjson"]
+    if exchange.coding is not None:
+        head.append(b"Content-Encoding: " + exchange.coding.removeprefix("raw ").encode())
     if not exchange.keep_alive:
         head.append(b"Connection: close")
     if exchange.framing == "chunked":
@@ -300,3 +316,12 @@ def _answer(exchange: Exchange) -> bytes:
     elif exchange.framing == "length":
         head.append(b"Content-Length: %d" % (len(body) + (0 if exchange.is_whole else 10)))
     return b"\r\n".join(head) + b"\r\n\r\n" + body
+
+
+def _coded(exchange: Exchange, lines: Sequence[bytes]) -> bytes:
+    if exchange.coding not in WINDOW_BITS:
+        return b"".join(lines)  # what a coding that nobody undoes holds does not matter
+    packer = zlib.compressobj(wbits=WINDOW_BITS[exchange.coding])
+    pieces = [packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH) for line in lines]
+    whole = b"".join([*pieces, packer.flush()])
+    return whole[:-1] if exchange.is_coding_cut else whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.model import Endpoint
 from tests.gradium.scripted import Scripted, answer
 from tests.servers import RunningServer, start_server
 
+GZIP = {"Content-Encoding": "gzip"}
 SECRET = "gd_0123456789abcdef"  # noqa: S105  no key of anybody
 
 
@@ -127,6 +129,17 @@ def test_a_refusal_that_repeats_the_key_does_not_show_it(status: int) -> None:
         assert str(caught.value) == "the key [API key] is unknown"
 
 
+def test_a_balance_and_a_refusal_that_come_compressed_are_read() -> None:
+    with Scripted(answer(gzip.compress(b'{"remaining_credits": 5}'), headers=GZIP)) as peer:
+        found = credits_at(peer.url)
+    assert found is not None
+    assert found.remaining_credits == 5
+    for coding, said in (("gzip", r"^no such key$"), ("br", r"^HTTP 401 with no text that can be read$")):
+        refusal = answer(gzip.compress(b"no such key"), status=401, headers={"Content-Encoding": coding})
+        with Scripted(refusal) as peer, pytest.raises(KeyRefused, match=said):
+            credits_at(peer.url)
+
+
 def test_a_refused_key_is_refused_however_its_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "REFUSAL_S", 0.05)
     whole = answer(b"no such key" + b"." * 10, status=401)
@@ -156,6 +169,10 @@ def test_an_address_that_answers_no_text_is_no_crash(monkeypatch: pytest.MonkeyP
         answer(b'{"plan_name": "\xff"}'),
         answer(b'{"plan_name": ' + b"[" * 60_000),
         answer(b'{"remaining_credits": 1, "terms": "' + b"a" * 200_000 + b'"}'),
+        answer(gzip.compress(b'{"remaining_credits": 1, "terms": "' + b"a" * 9_000_000 + b'"}'), headers=GZIP),
+        answer(gzip.compress(b'{"remaining_credits": 1}')[:20], headers=GZIP),
+        answer(b'{"remaining_credits": 1}', headers=GZIP),
+        answer(b"\x0b\x02\x80hello\x03", headers={"Content-Encoding": "br"}),
     ],
 )
 def test_a_balance_that_is_not_told_is_not_known(reply: bytes) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import socket
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -455,12 +456,103 @@ def test_an_answer_shorter_than_its_length_is_cut(clip: Clip) -> None:
         assert isinstance(failure(peer.url, clip), errors.StreamCut)
 
 
-def test_a_compressed_answer_is_refused_unread(clip: Clip) -> None:
-    bomb = gzip.compress(bytes(1 << 24))
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [(b" ", "a line of the answer is longer than 1 MB"), (b" " * 99 + b"\n", "the answer is larger than 64 MB")],
+)
+def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Clip, inside: bytes, said: str) -> None:
+    bomb = gzip.compress(READY + inside * ((80 << 20) // len(inside)))
+    tracemalloc.start()
+    try:
+        with Scripted(answer(bomb, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
+            error = failure(peer.url, clip)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (type(error), error.message, error.billed) == (errors.StreamMalformed, said, "maybe")
+    assert error.request_id == "r-1"
+    assert most < 4 << 20
+
+
+def test_the_deadline_ends_a_bomb_too(clip: Clip) -> None:
+    bomb = gzip.compress(READY + b"\n" * (60 << 20))
     with Scripted(answer(bomb, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
+        assert isinstance(failure(peer.url, clip, deadline_s=0.2), errors.AttemptTimeout)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("body", [READY + WORD + END, b"\x1f\x8b" + bytes(99), b"x\x9c" + b"\xff" * 99])
+def test_what_is_not_compressed_as_it_says_is_told_as_that(clip: Clip, coding: str, body: bytes) -> None:
+    with Scripted(answer(body, headers={**NDJSON, "Content-Encoding": coding})) as peer:
         error = failure(peer.url, clip)
-    assert isinstance(error, errors.StreamMalformed)
-    assert error.message == "the answer is compressed, which was not asked for"
+    assert isinstance(error, errors.CompressedAnswer)
+    assert error.message.startswith(f"the answer came compressed ({coding}), which was not asked for, and is damaged: ")
+    assert (error.http_status, error.billed) == (200, "maybe")
+
+
+def test_a_compressed_answer_with_a_wrong_check_sum_is_damaged(clip: Clip) -> None:
+    whole = gzip.compress(READY + WORD)
+    body = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]  # the check sum
+    with Scripted(answer(body, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
+        error = failure(peer.url, clip)
+    assert isinstance(error, errors.CompressedAnswer)
+    assert error.message.endswith("is damaged: Error -3 while decompressing data: incorrect data check")
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "x" * 5000, "key " + KEY])
+def test_a_coding_that_cannot_be_undone_is_named(clip: Clip, coding: str) -> None:
+    with Scripted(answer(READY + WORD + END, headers={**NDJSON, "Content-Encoding": coding})) as peer:
+        error = failure(peer.url, clip)
+    assert isinstance(error, errors.CompressedAnswer)
+    shown = coding[:60].replace(KEY, "[API key]")
+    assert error.message == f"the answer came compressed ({shown}), which was not asked for and cannot be undone here"
+
+
+def test_an_answer_that_is_compressed_between_two_stations_is_read(clip: Clip) -> None:
+    body = gzip.compress(READY + WORD + END)
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    with Scripted(head + chunked) as peer:
+        (found,) = ask(peer.url, clip)
+    assert said(found) == [("one", 1.0, 1.5)]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (500, b"error from server 1008: API key is revoked or expired", errors.KeyRefused),
+        (500, b"error from server 1011: internal server error", errors.ServerFault),
+        (400, b"Concurrency limit exceeded: 3 active sessions", errors.ConcurrencyLimit),
+        (500, b"unsupported content type for SST 'audio/mpeg'", errors.AudioRefused),
+        (500, b"something new", errors.UnknownFault),
+    ],
+)
+def test_a_compressed_refusal_is_told_by_its_text(
+    clip: Clip, status: int, text: bytes, kind: type[errors.AttemptError]
+) -> None:
+    with Scripted(answer(gzip.compress(text), status=status, headers={"Content-Encoding": "gzip"})) as peer:
+        error = failure(peer.url, clip)
+    assert (type(error), error.message) == (kind, text.decode())
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "billed"),
+    [
+        (401, errors.KeyRefused, "no"),
+        (429, errors.RateLimited, "no"),
+        (503, errors.ServerFault, "maybe"),
+        (500, errors.CompressedAnswer, "maybe"),
+        (422, errors.CompressedAnswer, "maybe"),
+    ],
+)
+@pytest.mark.parametrize(("coding", "body"), [("br", b"\x0b\x02\x80hello\x03"), ("gzip", b"no gzip")])
+def test_a_refusal_that_cannot_be_read_is_told_by_its_status(
+    clip: Clip, status: int, kind: type[errors.AttemptError], billed: str, coding: str, body: bytes
+) -> None:
+    with Scripted(answer(body, status=status, headers={"Content-Encoding": coding, "Retry-After": "7"})) as peer:
+        error = failure(peer.url, clip)
+    assert (type(error), error.billed, error.http_status, error.retry_after_s) == (kind, billed, status, 7)
+    assert f"HTTP {status}, its text compressed ({coding})" in error.message
 
 
 @pytest.mark.parametrize("body", [b"<html>Please log in to this network</html>", b"OK", b'{"status":"ok"}'])

@@ -22,7 +22,7 @@ from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
 from pipeline.model import Answer, Clip, Endpoint
-from tests.gradium.hostile import LINES, Exchange, HostilePeer, right
+from tests.gradium.hostile import CODINGS, LINES, Exchange, HostilePeer, right
 from tests.gradium.test_client import clip_of
 from tests.servers import KEY
 
@@ -128,6 +128,8 @@ exchanges = st.builds(
     ending=st.sampled_from(["clean", "stray", "garbage", "fin", "reset", "open"]),
     one_write=st.booleans(),
     refuses=st.sampled_from([False] * 9 + [True]),
+    coding=st.none() | st.sampled_from(CODINGS),
+    is_coding_cut=st.booleans(),
 ).map(lambda exchange: replace(exchange, ending="open") if _is_stray_body(exchange) else exchange)
 
 
@@ -169,3 +171,18 @@ def test_a_refusal_is_that_refusal_however_it_ends(clips: Clips, framing: str, e
 @pytest.mark.parametrize("one_write", [True, False])
 def test_nothing_after_end_of_stream_counts(clips: Clips, after: str, one_write: bool) -> None:
     check(Exchange(lines=("ready", "text", "end_text", "end", after), one_write=one_write), clips)
+
+
+@pytest.mark.parametrize("is_coding_cut", [False, True])
+@pytest.mark.parametrize("lines", [Exchange().lines, ("ready", "text"), ("blank",)])
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_compressed_answer_is_read_or_says_how_it_is_compressed(
+    clips: Clips, coding: str, lines: tuple[str, ...], is_coding_cut: bool
+) -> None:
+    check(Exchange(coding=coding, lines=lines, is_coding_cut=is_coding_cut), clips)
+
+
+@pytest.mark.parametrize("is_coding_cut", [False, True])
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_compressed_refusal_is_classified_by_its_text(clips: Clips, coding: str, is_coding_cut: bool) -> None:
+    check(Exchange(coding=coding, refuses=True, is_coding_cut=is_coding_cut), clips)

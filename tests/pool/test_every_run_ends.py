@@ -46,6 +46,7 @@ def _fault(kind: type[errors.AttemptError], billed: Literal["no", "maybe"], **mo
 REFUSED_CONNECTION = _fault(errors.ConnectionFailed, "no")
 RATE_LIMITED = _fault(errors.RateLimited, "no", http_status=429, retry_after_s=1)
 TIMEOUT = _fault(errors.AttemptTimeout, "maybe")
+COMPRESSED = _fault(errors.CompressedAnswer, "maybe", http_status=200)
 OWN: dict[str, Fault] = {
     "1011": _fault(errors.ServerFault, "maybe", http_status=500, code=1011),
     "503": _fault(errors.ServerFault, "no", http_status=503),
@@ -62,7 +63,7 @@ OWN: dict[str, Fault] = {
     "unknown": _fault(errors.UnknownFault, "no", http_status=500),
 }
 """Faults that a clip draws each time, and that come as an answer of some kind."""
-NEVER_PASSING = OWN | {"refused connection": REFUSED_CONNECTION, "429": RATE_LIMITED}
+NEVER_PASSING = OWN | {"refused connection": REFUSED_CONNECTION, "429": RATE_LIMITED, "compressed": COMPRESSED}
 
 
 class Service:
@@ -418,6 +419,32 @@ def test_four_empty_answers_at_first_stop_a_run_only_where_the_settings_were_nev
 
     assert isinstance(night(names_of(9, "clip"), plan, settings_answered=False).error, errors.SettingsRefused)
     assert len(night(names_of(9, "clip"), plan, settings_answered=True).done) == 9
+
+
+def test_answers_that_cannot_be_uncompressed_end_a_run_after_the_first_few() -> None:
+    ended = night(names_of(30, "clip"), lambda *_: COMPRESSED(), concurrency=8)
+    assert isinstance(ended.error, errors.CompressedAnswer)
+    assert "4 times with no other answer in between" in str(ended.error)
+    assert ended.failed == {}
+    assert ended.requests.total() <= 4 + 8
+    ended = night(names_of(1, "clip"), lambda *_: COMPRESSED())
+    assert isinstance(ended.error, errors.CompressedAnswer)
+    assert ended.requests.total() == 4
+
+
+def test_they_end_it_in_the_middle_of_the_night_too() -> None:
+    ended = night(names_of(60, "clip"), lambda clip, at_s, before: OK if at_s < 2 else COMPRESSED(), concurrency=2)
+    assert isinstance(ended.error, errors.CompressedAnswer)
+    assert len(ended.done) >= 9
+
+
+def test_some_that_cannot_be_uncompressed_among_others_pass() -> None:
+    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
+        return COMPRESSED() if int(clip.utterance.id[4:]) % 3 == 0 and before == 0 else OK
+
+    ended = night(names_of(60, "clip"), plan, concurrency=2)
+    assert ended.error is None
+    assert len(ended.done) == 60
 
 
 # -- anything ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,108 @@
+"""Answers that come compressed although that was not asked for: inflated in pieces, as they arrive.
+
+What is inflated passes the same bounds as a plain answer: a piece is no larger than a few packets of one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+
+from pipeline.errors import CompressedAnswer, StreamCut
+
+PIECE_BYTES = 64 << 10
+MAX_NAME = 60
+"""More of the name of a coding is not shown."""
+_GZIP, _ZLIB, _RAW = 31, 15, -15
+"""zlib's `wbits`."""
+_READABLE = frozenset({"gzip", "x-gzip", "deflate"})
+_PLAIN = frozenset({"", "identity", "chunked"})
+
+
+def uncompressed(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> AsyncIterator[bytes]:
+    """The body of an answer with these headers, as it was before it was compressed, if it was.
+
+    Raises CompressedAnswer where that cannot be undone, StreamCut where it ends before its compressed stream does.
+    """
+    coding = coding_of(headers)
+    return _inflated(chunks, coding) if coding else chunks
+
+
+def coding_of(headers: httpx.Headers) -> str:
+    """How an answer is compressed, in lower case; empty where it is not."""
+    named = headers.get("content-encoding", ""), headers.get("transfer-encoding", "")
+    if not named[0] and named[1] == "chunked":
+        return ""  # nearly all of them
+    names = (name.strip().lower() for name in ",".join(named).split(","))
+    return ", ".join(name for name in names if name not in _PLAIN)
+
+
+async def _inflated(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
+    """One piece or more for each chunk."""
+    name = coding[:MAX_NAME]
+    if coding not in _READABLE:
+        raise CompressedAnswer(
+            f"the answer came compressed ({name}), which was not asked for and cannot be undone here",
+            http_status=200,
+            billed="maybe",
+        )
+    inflater = Inflater(coding)
+    async for chunk in chunks:
+        try:
+            pieces = inflater.feed(chunk)
+            yield next(pieces, b"")
+            for piece in pieces:
+                await asyncio.sleep(0)  # much may come of one chunk: others, and the deadline, have their turn between
+                yield piece
+        except zlib.error as error:
+            raise CompressedAnswer(
+                f"the answer came compressed ({name}), which was not asked for, and is damaged: {error}",
+                http_status=200,
+                billed="maybe",
+            ) from None
+    if not inflater.is_whole:
+        raise StreamCut("the answer broke off before the end of its compressed stream", http_status=200, billed="maybe")
+
+
+class Inflater:
+    """Undoes gzip, also several of its streams one behind the other, or deflate, with zlib's header or without."""
+
+    def __init__(self, coding: str) -> None:
+        self._is_gzip = coding != "deflate"
+        self._stream: zlib._Decompress | None = None
+        self._begun = b""
+        """The first byte of a deflate stream: only two tell whether it has zlib's header."""
+
+    @property
+    def is_whole(self) -> bool:
+        """The compressed stream came to its end, or never began."""
+        return not self._begun if self._stream is None else self._stream.eof
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What comes of the next bytes, in pieces of at most PIECE_BYTES. Raises zlib.error."""
+        while data:
+            stream = self._stream
+            if stream is None or (stream.eof and self._is_gzip):
+                data = self._begun + data
+                if len(data) < 2 and not self._is_gzip:
+                    self._begun = data
+                    return
+                self._begun = b""
+                stream = self._stream = zlib.decompressobj(_GZIP if self._is_gzip else _wbits(data))
+            elif stream.eof:
+                raise zlib.error("something follows its end")
+            while True:
+                piece = stream.decompress(data, PIECE_BYTES)
+                yield piece
+                data = stream.unconsumed_tail
+                if stream.eof or (not data and len(piece) < PIECE_BYTES):
+                    break
+            data = stream.unused_data
+
+
+def _wbits(data: bytes) -> int:
+    """Of a deflate stream, by its first two bytes: zlib's header, which RFC 9110 asks for, has a check sum."""
+    return _ZLIB if data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0 else _RAW
