@@ -12,6 +12,7 @@ import msgspec
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.setbacks import note_failed
 from pipeline.model import Attempt, ClipResult, Failure, Transcript
 
 
@@ -54,6 +55,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
     n: int
     failure: Failure
+    was_sent: bool = False
+    """Requests were sent for its audio in this run, in vain."""
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +208,7 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
         # redone on request and failed: the transcript it has still answers to the row
         return
     failure = event.failure
+    note_failed(db, event.n, was_changed=state == State.CHANGED, passing=failure.retryable, was_sent=event.was_sent)
     known = db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
     if known is not None:
         before = msgspec.msgpack.decode(known[0], type=Failure)

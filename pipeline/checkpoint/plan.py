@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
 from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
+from pipeline.checkpoint.setbacks import NEXT_RUN, POSTPONED
 from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
@@ -31,7 +32,7 @@ _SELECTED_BY = {
     # a failed file that was mended is CHANGED, and still what `--only failed` means
     "failed": f"state IN ({State.FAILED_PASSING:d}, {State.FAILED_ITEM:d})"
     f" OR (state = {State.CHANGED:d} AND error IS NOT NULL)",
-    "passing": f"state = {State.FAILED_PASSING:d}",
+    "passing": f"state = {State.FAILED_PASSING:d} AND due <= {NEXT_RUN}",
     "suspect": f"state = {State.DONE:d} AND suspect",
     "all": "1",
 }
@@ -48,6 +49,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     vanished: int = 0
     selected: int = 0
+    postponed: int = 0
+    """Failed ones that this run leaves out, because they failed run after run; see `setbacks`."""
     missing: int = 0
     """Rows whose file is not there."""
     gone: int = 0
@@ -65,9 +68,10 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     row = connection.execute(
         f"""SELECT count(*), sum(state = 0 AND NOT gone), sum(state = 1 AND NOT gone), sum(state = 2 OR gone),
                    sum(state IN (3, 4) AND NOT gone), sum(failure IS NULL AND NOT gone AND ({_where(only)})),
-                   sum(size IS NULL AND failure IS NULL), sum(gone) FROM ({_SCANNED})"""  # noqa: S608 fixed texts
+                   sum(size IS NULL AND failure IS NULL), sum(gone),
+                   sum(failure IS NULL AND NOT gone AND {POSTPONED} AND NOT ({_where(only)})) FROM ({_SCANNED})"""  # noqa: S608 fixed texts
     ).fetchone()
-    total, new, changed, done, failed, selected, missing, gone = (value or 0 for value in row)
+    total, new, changed, done, failed, selected, missing, gone, postponed = (value or 0 for value in row)
     vanished, lost_rows = connection.execute(
         f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_MINE}), 0),
                    coalesce(sum(manifest IN (SELECT n {THIS}) AND {_had_file("utterances")}), 0)
@@ -89,6 +93,7 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         failed=failed,
         vanished=vanished,
         selected=selected,
+        postponed=postponed,
         missing=missing,
         gone=gone,
         known=known,
@@ -177,7 +182,7 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
 
 _JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
 _KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, u.done_config, u.marks,
-    coalesce(u.error, s.error) AS error, u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
+    coalesce(u.error, s.error) AS error, coalesce(u.due, 0) AS due, u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
 _KEEPS = "(excluded.size IS NULL AND done_audio IS NOT NULL)"
 """`_GONE` in an update."""
 _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
@@ -185,7 +190,7 @@ _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
 _SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
-        done_config, marks, error, gone FROM utterances WHERE NOT ({NOT_KEPT})
+        done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
     UNION ALL SELECT s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 

@@ -30,6 +30,7 @@ from pipeline.checkpoint.replaced import (
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, unusable
+from pipeline.checkpoint.setbacks import postponed
 from pipeline.checkpoint.tables import ORDER
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
@@ -86,6 +87,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Done ones whose recording is not there."""
     kept: int
     """Failed ones that have a transcript of an earlier content, or of earlier settings."""
+    postponed: int
+    """Failed ones that the next run leaves out, because they failed run after run, and …"""
+    postponed_runs: int
+    """… how many runs leave out the first of them."""
     audio_s: float
     ref_words: int
     ref_errors: int
@@ -322,6 +327,7 @@ class Checkpoint:
                 """SELECT count(*) FROM failures JOIN utterances u USING (n)
                    WHERE u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone AND u.done_audio IS NOT NULL"""
             ).fetchone()
+            waiting, waiting_runs = postponed(self._db)
             [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
         done, failed, left, suspect, gone, audio_us, ref_words, ref_errors = figures
         return Totals(
@@ -332,6 +338,8 @@ class Checkpoint:
             vanished=vanished,
             gone=gone,
             kept=kept,
+            postponed=waiting,
+            postponed_runs=waiting_runs,
             audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
