@@ -11,6 +11,7 @@ import msgspec
 
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.replaced import keep_replaced
+from pipeline.checkpoint.results import Partly, apply_partly, store_result
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.setbacks import note_failed
 from pipeline.model import Attempt, ClipResult, Failure, Transcript
@@ -100,7 +101,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
-Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Gone | Reused | Moved | Noted
+Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Partly | Gone | Reused | Moved | Noted
 
 
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
@@ -128,13 +129,15 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Finished():
             _apply_finished(db, event)
         case Refreshed():
-            _store_result(db, event.n, event.transcript)
+            store_result(db, event.n, event.transcript)
             db.execute(
                 "UPDATE utterances SET refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?",
                 (event.ref_words, event.ref_errors, event.n),
             )
         case Failed():
             _apply_failed(db, event)
+        case Partly():
+            apply_partly(db, event)
         case Gone():
             db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():
@@ -161,13 +164,6 @@ def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
         )
 
 
-def _store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None:
-    db.execute(
-        "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
-        (n, msgspec.msgpack.encode(transcript)),
-    )
-
-
 def _forget_failure(db: sqlite3.Connection, n: int) -> None:
     if db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
         db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
@@ -176,7 +172,7 @@ def _forget_failure(db: sqlite3.Connection, n: int) -> None:
 def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
     keep_replaced(db, event.n, Identity.of(row))
-    _store_result(db, event.n, row)
+    store_result(db, event.n, row)
     _forget_failure(db, event.n)
     db.execute("DELETE FROM clips WHERE n = ? OR key = ?", (event.n, Identity.of(row).key))
     db.execute(
@@ -236,6 +232,6 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
             WHERE n = ?""",  # noqa: S608 fixed texts
         (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
     )
-    _store_result(db, event.old, event.transcript)
+    store_result(db, event.old, event.transcript)
     if part is not None:  # of several moves before the next publishing the first one names what the part holds
         db.execute("UPDATE results SET was = coalesce(was, ?) WHERE n = ?", (was, event.old))

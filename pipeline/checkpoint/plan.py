@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
 from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
 from pipeline.checkpoint.setbacks import NEXT_RUN, POSTPONED
@@ -19,7 +20,7 @@ from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
 _SAME = "(u.size IS s.size AND u.mtime_ns IS s.mtime_ns AND u.config_hash = s.config_hash)"
 # A transcript whose recording is not there is done, and its row stays as it was seen last.
-_GONE = "(s.size IS NULL AND u.done_audio IS NOT NULL)"
+_GONE = f"(s.size IS NULL AND u.done_audio IS NOT NULL AND u.done_config <> '{PARTIAL}')"
 _STATE = f"""CASE
     WHEN s.failure IS NOT NULL THEN {State.FAILED_ITEM:d}
     WHEN u.n IS NULL THEN {State.NEW:d}
@@ -50,7 +51,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int = 0
     selected: int = 0
     postponed: int = 0
-    """Failed ones that this run leaves out, because they failed run after run; see `setbacks`."""
+    """Failed ones that this run leaves out, because they failed run after run (see `setbacks`), and …"""
+    postponed_runs: int = 0
+    """… how many runs, with this one, leave out the first of them."""
     missing: int = 0
     """Rows whose file is not there."""
     gone: int = 0
@@ -69,9 +72,11 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         f"""SELECT count(*), sum(state = 0 AND NOT gone), sum(state = 1 AND NOT gone), sum(state = 2 OR gone),
                    sum(state IN (3, 4) AND NOT gone), sum(failure IS NULL AND NOT gone AND ({_where(only)})),
                    sum(size IS NULL AND failure IS NULL), sum(gone),
-                   sum(failure IS NULL AND NOT gone AND {POSTPONED} AND NOT ({_where(only)})) FROM ({_SCANNED})"""  # noqa: S608 fixed texts
+                   sum(failure IS NULL AND NOT gone AND {POSTPONED} AND NOT ({_where(only)})),
+                   min(due) FILTER (WHERE failure IS NULL AND NOT gone AND {POSTPONED} AND NOT ({_where(only)}))
+                   - {NEXT_RUN} FROM ({_SCANNED})"""  # noqa: S608 fixed texts
     ).fetchone()
-    total, new, changed, done, failed, selected, missing, gone, postponed = (value or 0 for value in row)
+    total, new, changed, done, failed, selected, missing, gone, postponed, runs = (value or 0 for value in row)
     vanished, lost_rows = connection.execute(
         f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_MINE}), 0),
                    coalesce(sum(manifest IN (SELECT n {THIS}) AND {_had_file("utterances")}), 0)
@@ -94,6 +99,7 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         vanished=vanished,
         selected=selected,
         postponed=postponed,
+        postponed_runs=runs,
         missing=missing,
         gone=gone,
         known=known,
@@ -115,11 +121,15 @@ def where_selected(only: Sequence[str]) -> str:
     return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})"  # noqa: S608 fixed texts
 
 
-def waiting_clips(connection: sqlite3.Connection, *, selected: bool = False) -> tuple[int, float]:
-    """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
+def waiting_clips(
+    connection: sqlite3.Connection, *, selected: bool = False, only: Sequence[str] | None = None
+) -> tuple[int, float]:
+    """Answered clips whose recordings have no transcript yet (or only `selected` ones, or with `only`, after a scan,
+    those that it would select), and what they cost."""
+    among = "" if only is None else f"AND n IN (SELECT n FROM ({where_selected(only)}))"  # noqa: S608 fixed texts
     count, credits_ = connection.execute(
-        """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
-           WHERE c.key LIKE '%:' || u.config_hash AND NOT u.vanished AND (u.selected OR NOT ?)""",
+        f"""SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c JOIN utterances u USING (n)
+            WHERE c.key LIKE '%:' || u.config_hash AND NOT u.vanished AND (u.selected OR NOT ?) {among}""",  # noqa: S608 fixed texts
         (selected,),
     ).fetchone()
     return int(count), float(credits_)
@@ -182,16 +192,17 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
 
 _JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
 _KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio, u.done_config, u.marks,
-    coalesce(u.error, s.error) AS error, coalesce(u.due, 0) AS due, u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
-_KEEPS = "(excluded.size IS NULL AND done_audio IS NOT NULL)"
+    coalesce(u.error, s.error) AS error, coalesce(u.due, 0) AS due,
+    u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
+_KEEPS = f"(excluded.size IS NULL AND done_audio IS NOT NULL AND done_config <> '{PARTIAL}')"
 """`_GONE` in an update."""
 _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
-_SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
+_SCANNED = f"""SELECT n, row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
         done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
-    UNION ALL SELECT s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+    UNION ALL SELECT u.n, s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

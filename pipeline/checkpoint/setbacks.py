@@ -1,8 +1,8 @@
 """When an utterance is tried again that failed in a way that may pass, though requests were sent for it.
 
-Each run that sends for it in vain is a setback: the next run takes it after the first, then it is left out of 1, 3, 7 and
-at last 15 runs at a time. Counted in runs, so that a nightly job counts nights, and no clock holds up who runs it again
-by hand. `--only failed` takes it at once. Runs inside a transaction that the store opened.
+Each run that sends for it in vain is a setback: the next run takes it after the first, then it is left out of 1, 3, 7
+and at last 15 runs at a time. Counted in runs, so that a nightly job counts nights, and no clock holds up who runs it
+again by hand. `--only failed` takes it at once. Runs inside a transaction that the store opened.
 """
 
 from __future__ import annotations

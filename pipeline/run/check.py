@@ -26,7 +26,7 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.report.figures import length, plural
+from pipeline.report.figures import length, plural, waiting
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
 
@@ -62,6 +62,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     many_gone: str | None
     """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
     selected: int
+    postponed: int
+    """Failed ones that the run leaves out, because they failed run after run, and …"""
+    postponed_runs: int
+    """… how many runs leave out the first of them."""
     unsendable: dict[str, int]
     """Selected utterances that would fail before anything is sent, by class of error."""
     unchanged: int
@@ -93,7 +97,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
         plan = plan_counts(connection, only)
-        answered, paid = waiting_clips(connection) if plan.selected else (0, 0.0)
+        answered, paid = waiting_clips(connection, only=only) if plan.selected else (0, 0.0)
         bill = _Bill(connection)
         if plan.selected:
             for todo, identity, found in _measured(rows_to_do(connection, only, length_of), settings):
@@ -112,6 +116,8 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         gone=plan.gone,
         many_gone=many_gone(plan, is_folder=rows.is_folder),
         selected=plan.selected,
+        postponed=plan.postponed,
+        postponed_runs=plan.postponed_runs,
         unsendable=dict(bill.unsendable),
         unchanged=bill.unchanged,
         copies=bill.copies,
@@ -208,6 +214,7 @@ def as_table(forecast: Forecast) -> str:
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
         *([("warning", forecast.many_gone)] if forecast.many_gone else []),
         ("to do", plural(forecast.selected, "utterance")),
+        *([("waiting", waiting(forecast.postponed, forecast.postponed_runs))] if forecast.postponed else []),
         (
             "not sent",
             f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done, "
