@@ -95,7 +95,7 @@ def test_it_is_tried_at_growing_distances_and_told(long: Long, out: Path) -> Non
         assert (asked["postponed"], asked["requests"]) == (0, 1)
 
         write_wav(out.parent / "audio/other.wav", seed=8)
-        shutil.copy(long.audio / "long.wav", out.parent / "audio/long.wav")
+        shutil.copy2(long.audio / "long.wav", out.parent / "audio/long.wav")
         assert forecast(out.parent / "audio", out, server, *CUT)["requests"] == 1, (
             "its answered clips are not another's"
         )
