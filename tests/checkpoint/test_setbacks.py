@@ -110,6 +110,13 @@ def test_a_changed_file_that_cannot_be_read_is_looked_at_by_the_next_run(checkpo
     assert nights.run(size=101)
 
 
+def test_who_asks_for_other_things_is_not_told_that_it_waits(checkpoint: Checkpoint) -> None:
+    nights = Nights(checkpoint)
+    nights.run()
+    nights.run()
+    assert not nights.begin("new")
+
+
 def test_a_refusal_or_a_transcript_ends_the_row_of_setbacks(checkpoint: Checkpoint) -> None:
     nights = Nights(checkpoint)
     nights.run()
