@@ -12,6 +12,7 @@ ALL = (
     "million",
     "names",
     "long",
+    "failing",
     "preparation",
     "start",
     "throughput",
@@ -30,7 +31,8 @@ def main(names: tuple[str, ...]) -> None:
     """Run measurements: torture (kill -9 at 100 random moments and at each step of publishing), nights (random
     sequences of changes, faults and kills, each night held against the promises), million (rows), names (every known
     recording under another id), long (three hours in
-    one recording), preparation (speed of decoding), start (seconds until a command does something), throughput
+    one recording), failing (the same with a clip that is never answered, over seven nights), preparation (speed of
+    decoding), start (seconds until a command does something), throughput
     (requests per second beside what users would write instead), slots (whether they stay busy), memory (with large
     bodies), mixed (whether decoding starves sending), durable (what fsync costs), aims (all of it beside what was
     aimed at)."""

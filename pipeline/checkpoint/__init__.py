@@ -22,6 +22,7 @@ from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
 from pipeline.checkpoint.plan import Plan, plan_counts
 from pipeline.checkpoint.replaced import Stored
+from pipeline.checkpoint.results import Partly
 from pipeline.checkpoint.scan import UNREADABLE, ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.store import Checkpoint, Placed, Selected
@@ -37,6 +38,7 @@ __all__ = [
     "Journal",
     "Moved",
     "Noted",
+    "Partly",
     "Placed",
     "Plan",
     "Refreshed",

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.tables import BAD_ROW
-from pipeline.model import Failure, Utterance
+from pipeline.model import Failure, Transcript, Utterance
 
 FAILED = (State.FAILED_PASSING, State.FAILED_ITEM)
 NEVER_SEEN = "-"
@@ -48,9 +49,9 @@ def adopt_known(db: sqlite3.Connection, rows: Iterable[Known]) -> None:
         db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, known.attempts))
 
 
-def adopt_transcribed(db: sqlite3.Connection, utterances: Sequence[Utterance]) -> list[tuple[int, bool]]:
+def adopt_transcribed(db: sqlite3.Connection, rows: Sequence[Transcript]) -> list[tuple[int, bool]]:
     """Utterances that a transcript was found for, as it names them: (n, whether it had one already)."""
-    return [_transcribed(db, utterance) for utterance in utterances]
+    return [_transcribed(db, row) for row in rows]
 
 
 def adopt_move(db: sqlite3.Connection, was: str, now: str) -> None:
@@ -98,20 +99,22 @@ def forget_unexplained(db: sqlite3.Connection) -> None:
     )
 
 
-def _transcribed(db: sqlite3.Connection, utterance: Utterance) -> tuple[int, bool]:
+def _transcribed(db: sqlite3.Connection, found: Transcript) -> tuple[int, bool]:
+    utterance = Utterance(id=found.id, audio=found.audio, reference=found.reference, metadata=found.metadata)
     encoded = msgspec.msgpack.encode(utterance)
     added = db.execute(_INSERT, (utterance.id, encoded, State.NEW, 0, 0.0, None, None, NEVER_SEEN, 0))
     if added.rowcount:
         return int(added.lastrowid or 0), False
-    n, row, state = db.execute("SELECT n, row, state FROM utterances WHERE id = ?", (utterance.id,)).fetchone()
+    n, row, state, had_one = db.execute(
+        "SELECT n, row, state, done_audio IS NOT NULL FROM utterances WHERE id = ?", (utterance.id,)
+    ).fetchone()
     before = msgspec.msgpack.decode(row, type=Utterance)
     if _told(before) == _told(utterance):
         encoded = row  # it says more than a transcript does: the row's language, its span
-    db.execute(
-        "UPDATE utterances SET row = ?, size = NULL, mtime_ns = NULL, config_hash = ? WHERE n = ?",
-        (encoded, NEVER_SEEN, n),
-    )
-    return n, state == State.DONE
+    db.execute("UPDATE utterances SET row = ? WHERE n = ?", (encoded, n))
+    if not (is_partial(found) and state in FAILED):  # such a row has failed as before
+        db.execute("UPDATE utterances SET size = NULL, mtime_ns = NULL, config_hash = ? WHERE n = ?", (NEVER_SEEN, n))
+    return n, bool(had_one)
 
 
 def _told(utterance: Utterance) -> tuple[object, ...]:

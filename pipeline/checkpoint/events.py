@@ -12,7 +12,9 @@ import msgspec
 from pipeline.checkpoint import clips
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.replaced import keep_replaced
+from pipeline.checkpoint.results import Partly, apply_partly, store_result
 from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.setbacks import note_failed
 from pipeline.model import Attempt, ClipResult, Failure, Transcript
 
 
@@ -57,6 +59,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
     n: int
     failure: Failure
+    was_sent: bool = False
+    """Requests were sent for its audio in this run, in vain."""
 
 
 class TakenUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +111,7 @@ class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int = 0
 
 
-Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | TakenUp | Gone | Reused | Moved | Noted
+Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Partly | TakenUp | Gone | Reused | Moved | Noted
 
 
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
@@ -137,7 +141,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Finished():
             _apply_finished(db, event)
         case Refreshed():
-            _store_result(db, event.n, event.transcript)
+            store_result(db, event.n, event.transcript)
             db.execute(
                 "UPDATE utterances SET refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?",
                 (event.ref_words, event.ref_errors, event.n),
@@ -146,6 +150,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             _apply_failed(db, event)
         case TakenUp():
             db.execute("UPDATE utterances SET sent = ? WHERE n = ?", (event.run_id, event.n))
+        case Partly():
+            apply_partly(db, event)
         case Gone():
             db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():
@@ -172,13 +178,6 @@ def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
         )
 
 
-def _store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None:
-    db.execute(
-        "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
-        (n, msgspec.msgpack.encode(transcript)),
-    )
-
-
 def _forget_failure(db: sqlite3.Connection, n: int) -> None:
     if db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
         db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
@@ -187,7 +186,7 @@ def _forget_failure(db: sqlite3.Connection, n: int) -> None:
 def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
     keep_replaced(db, event.n, Identity.of(row))
-    _store_result(db, event.n, row)
+    store_result(db, event.n, row)
     _forget_failure(db, event.n)
     clips.drop_needless(db, Identity.of(row))
     db.execute(
@@ -219,6 +218,7 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
         # redone on request and failed: the transcript it has still answers to the row
         return
     failure = event.failure
+    note_failed(db, event.n, was_changed=state == State.CHANGED, passing=failure.retryable, was_sent=event.was_sent)
     known = db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
     if known is not None:
         before = msgspec.msgpack.decode(known[0], type=Failure)
@@ -248,6 +248,6 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
             WHERE n = ?""",  # noqa: S608 fixed texts
         (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
     )
-    _store_result(db, event.old, event.transcript)
+    store_result(db, event.old, event.transcript)
     if part is not None:  # of several moves before the next publishing the first one names what the part holds
         db.execute("UPDATE results SET was = coalesce(was, ?) WHERE n = ?", (was, event.old))

@@ -11,15 +11,17 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
 from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
+from pipeline.checkpoint.setbacks import NEXT_RUN, POSTPONED
 from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
 _SAME = """(u.size IS s.size AND u.mtime_ns IS s.mtime_ns
     AND u.config_hash IN (s.config_hash, coalesce(s.written, s.config_hash)))"""
 # A transcript whose recording is not there is done, and its row stays as it was seen last.
-_GONE = "(s.size IS NULL AND u.done_audio IS NOT NULL)"
+_GONE = f"(s.size IS NULL AND u.done_audio IS NOT NULL AND u.done_config <> '{PARTIAL}')"
 _STATE = f"""CASE
     WHEN s.failure IS NOT NULL THEN {State.FAILED_ITEM:d}
     WHEN u.n IS NULL THEN {State.NEW:d}
@@ -32,7 +34,7 @@ _SELECTED_BY = {
     # a failed file that was mended is CHANGED, and still what `--only failed` means
     "failed": f"state IN ({State.FAILED_PASSING:d}, {State.FAILED_ITEM:d})"
     f" OR (state = {State.CHANGED:d} AND error IS NOT NULL)",
-    "passing": f"state = {State.FAILED_PASSING:d}",
+    "passing": f"state = {State.FAILED_PASSING:d} AND due <= {NEXT_RUN}",
     "suspect": f"state = {State.DONE:d} AND suspect",
     "all": "1",
 }
@@ -49,6 +51,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     vanished: int = 0
     selected: int = 0
+    postponed: int = 0
+    """Failed ones that this run leaves out, because they failed run after run (see `setbacks`), and …"""
+    postponed_runs: int = 0
+    """… how many runs, with this one, leave out the first of them."""
     missing: int = 0
     """Rows whose file is not there."""
     gone: int = 0
@@ -63,12 +69,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     """What the scan means for the checkpoint, which stays as it is."""
+    # whoever does not ask for what failed has it left out for that reason
+    waits = f"failure IS NULL AND NOT gone AND {POSTPONED}" if "passing" in (only or DEFAULT_ONLY) else "0"
     row = connection.execute(
         f"""SELECT count(*), sum(state = 0 AND NOT gone), sum(state = 1 AND NOT gone), sum(state = 2 OR gone),
                    sum(state IN (3, 4) AND NOT gone), sum(failure IS NULL AND NOT gone AND ({_where(only)})),
-                   sum(size IS NULL AND failure IS NULL), sum(gone) FROM ({_SCANNED})"""  # noqa: S608 fixed texts
+                   sum(size IS NULL AND failure IS NULL), sum(gone),
+                   sum({waits}), min(due) FILTER (WHERE {waits}) - {NEXT_RUN} FROM ({_SCANNED})"""  # noqa: S608 fixed texts
     ).fetchone()
-    total, new, changed, done, failed, selected, missing, gone = (value or 0 for value in row)
+    total, new, changed, done, failed, selected, missing, gone, postponed, runs = (value or 0 for value in row)
     vanished, lost_rows = connection.execute(
         f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_MINE}), 0),
                    coalesce(sum(manifest IN (SELECT n {THIS}) AND {_had_file("utterances")}), 0)
@@ -90,6 +99,8 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         failed=failed,
         vanished=vanished,
         selected=selected,
+        postponed=postponed,
+        postponed_runs=runs,
         missing=missing,
         gone=gone,
         known=known,
@@ -202,16 +213,17 @@ def _rename_settings(connection: sqlite3.Connection) -> None:
 _JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
 _KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio,
     iif(u.done_config = s.written, s.config_hash, u.done_config) AS done_config, u.marks,
-    coalesce(u.error, s.error) AS error, u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
-_KEEPS = "(excluded.size IS NULL AND done_audio IS NOT NULL)"
+    coalesce(u.error, s.error) AS error, coalesce(u.due, 0) AS due,
+    u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
+_KEEPS = f"(excluded.size IS NULL AND done_audio IS NOT NULL AND done_config <> '{PARTIAL}')"
 """`_GONE` in an update."""
 _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
-_SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
-        done_config, marks, error, gone FROM utterances WHERE NOT ({NOT_KEPT})
-    UNION ALL SELECT s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+_SCANNED = f"""SELECT n, row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
+        done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
+    UNION ALL SELECT u.n, s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

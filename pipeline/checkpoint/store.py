@@ -17,7 +17,7 @@ import msgspec
 
 from pipeline.checkpoint import adopting, clips, plan
 from pipeline.checkpoint.events import Event, Sent, apply
-from pipeline.checkpoint.identity import TRANSCRIBED, Identity
+from pipeline.checkpoint.identity import PARTIAL, TRANSCRIBED, Identity
 from pipeline.checkpoint.replaced import (
     Leaving,
     Stored,
@@ -30,6 +30,7 @@ from pipeline.checkpoint.replaced import (
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, unusable
+from pipeline.checkpoint.setbacks import postponed
 from pipeline.checkpoint.tables import ORDER
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
@@ -61,7 +62,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str
     expected_s: float
     done: Identity | None
-    """What the transcript it already has answers to."""
+    """What the transcript it already has answers to; None where that has gaps."""
     attempts: int
     """Requests sent for it in earlier runs since it last had a transcript."""
     marks: bytes | None = None
@@ -91,6 +92,12 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Done ones whose recording is not there."""
     kept: int
     """Failed ones that have a transcript of an earlier content, or of earlier settings."""
+    partial: int
+    """Those of them whose transcript has gaps."""
+    postponed: int
+    """Failed ones that the next run leaves out, because they failed run after run, and …"""
+    postponed_runs: int
+    """… how many runs leave out the first of them."""
     audio_s: float
     ref_words: int
     ref_errors: int
@@ -170,7 +177,7 @@ class Checkpoint:
                 state=State(state),
                 config_hash=config_hash,
                 expected_s=expected_s,
-                done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
+                done=None if audio is None or config == PARTIAL else Identity(audio_hash=audio, config_hash=config),
                 attempts=attempts,
                 marks=marks,
                 by_path=manifest in by_path,
@@ -349,10 +356,12 @@ class Checkpoint:
                    FROM (SELECT *, state = 2 OR gone AS done FROM tally WHERE NOT vanished)"""
             ).fetchone()
             [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished = ?", (Seen.VANISHED,)).fetchone()
-            [kept] = self._db.execute(
-                """SELECT count(*) FROM failures JOIN utterances u USING (n)
-                   WHERE u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone AND u.done_audio IS NOT NULL"""
+            kept, partial = self._db.execute(
+                """SELECT count(*), coalesce(sum(u.done_config = ?), 0) FROM failures JOIN utterances u USING (n)
+                   WHERE u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone AND u.done_audio IS NOT NULL""",
+                (PARTIAL,),
             ).fetchone()
+            waiting, waiting_runs = postponed(self._db)
             [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
         done, failed, left, suspect, gone, audio_us, ref_words, ref_errors = figures
         return Totals(
@@ -363,6 +372,9 @@ class Checkpoint:
             vanished=vanished,
             gone=gone,
             kept=kept,
+            partial=partial,
+            postponed=waiting,
+            postponed_runs=waiting_runs,
             audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
@@ -515,10 +527,10 @@ class Checkpoint:
         with self._transaction():
             adopting.adopt_known(self._db, rows)
 
-    def adopt_transcribed(self, utterances: Sequence[Utterance]) -> list[tuple[int, bool]]:
+    def adopt_transcribed(self, rows: Sequence[Transcript]) -> list[tuple[int, bool]]:
         """Takes in utterances that a transcript was found for: (n, whether it had one already)."""
         with self._transaction():
-            return adopting.adopt_transcribed(self._db, utterances)
+            return adopting.adopt_transcribed(self._db, rows)
 
     def adopt_move(self, was: str, now: str) -> None:
         """Takes in that the row of `now` still stands under the id `was`."""

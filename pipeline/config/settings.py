@@ -79,6 +79,10 @@ class AudioSettings(Section):
     allow_truncated: bool = Field(
         False, description="transcribe a broken file as far as it decodes, with the flag `truncated`"
     )
+    allow_partial: bool = Field(
+        False,
+        description="write a long recording some of whose clips fail as far as it was answered, with its gaps as flags",
+    )
     decoders: int = Field(0, ge=0, le=256, description="processes that decode; 0: one per CPU")
     spool_mb: int = Field(4096, ge=1, description="most disk that decoded audio takes in the output folder (MiB)")
 

@@ -79,6 +79,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Done utterances whose recording is not there; what they have is kept."""
     kept: int = 0
     """Failed utterances that have a transcript of an earlier content, or of earlier settings, which stays."""
+    partial: int = 0
+    """Those of the kept whose transcript has gaps."""
+    left_out: int = 0
+    """Failed utterances that this run left out, because they failed run after run."""
+    postponed: int = 0
+    """Failed utterances that the next run leaves out, and …"""
+    postponed_runs: int = 0
+    """… how many runs leave out the first of them."""
     redo_failed: int = 0
     """Done utterances that were asked for again and failed: their transcripts stay, and they are no errors."""
     many_gone: str | None = None
@@ -121,7 +129,7 @@ def table(figures: Figures) -> str:
     suspect = f" ({figures.suspect:,} suspect)" if figures.suspect else ""
     rows = [("done", f"{figures.done:,} of {figures.rows:,}{suspect}")]
     if figures.failed:
-        rows.append(("failed", f"{figures.failed:,}{keeping(figures.kept)}"))
+        rows.append(("failed", f"{figures.failed:,}{keeping(figures.kept, figures.partial)}"))
     rows += [
         (
             f"  {failure.error}",
@@ -130,7 +138,11 @@ def table(figures: Figures) -> str:
         )
         for failure in figures.failures
     ]
-    if figures.failed and not figures.selected:
+    if figures.left_out:
+        rows.append(("left out", f"{figures.left_out:,} of the failed, which have failed run after run"))
+    if figures.postponed:
+        rows.append(("waiting", waiting(figures.postponed, figures.postponed_runs)))
+    if figures.failed > figures.left_out and not figures.selected:
         rows.append(("", "left alone until they change; --only failed sends them again"))
     if figures.redo_failed:
         rows.append(("again", f"{figures.redo_failed:,} of the done failed when asked for again; they keep theirs"))
@@ -173,9 +185,18 @@ def above_budget(count: int, least: float, most: float) -> str:
     return f"{plural(count, 'recording')} need{'s' * (count == 1)} {' to '.join(told)} credits: more than the budget"
 
 
-def keeping(kept: int) -> str:
+def keeping(kept: int, partial: int) -> str:
     """How many of the failed have a transcript all the same."""
-    return f" ({kept:,} of them keep the transcript they had)" if kept else ""
+    told = [f"{kept - partial:,} of them keep the transcript they had"] if kept > partial else []
+    told += [f"{partial:,} of them have a transcript with gaps"] if partial else []
+    return f" ({', '.join(told)})" if told else ""
+
+
+def waiting(count: int, runs: int) -> str:
+    """How many of the failed the next run leaves out, and how many `runs` leave out the first of them."""
+    if count == 1:
+        return f"1 of the failed, for {plural(runs, 'more run')}; --only failed tries it now"
+    return f"{count:,} of the failed, the first for {plural(runs, 'more run')}; --only failed tries them now"
 
 
 def length(seconds: float) -> str:

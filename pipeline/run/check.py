@@ -27,7 +27,7 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.report.figures import above_budget, length, plural
+from pipeline.report.figures import above_budget, length, plural, waiting
 from pipeline.run.answers import Answers
 from pipeline.run.manifests import settle_names
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
@@ -66,6 +66,10 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     many_gone: str | None
     """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
     selected: int
+    postponed: int
+    """Failed ones that the run leaves out, because they failed run after run, and …"""
+    postponed_runs: int
+    """… how many runs leave out the first of them."""
     unsendable: dict[str, int]
     """Selected utterances that would fail before anything is sent, by class of error."""
     unchanged: int
@@ -122,6 +126,8 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         gone=plan.gone,
         many_gone=many_gone(plan, is_folder=rows.is_folder),
         selected=plan.selected,
+        postponed=plan.postponed,
+        postponed_runs=plan.postponed_runs,
         unsendable=dict(bill.unsendable),
         unchanged=bill.unchanged,
         copies=bill.copies,
@@ -233,6 +239,7 @@ def as_table(forecast: Forecast) -> str:
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
         *([("warning", forecast.many_gone)] if forecast.many_gone else []),
         ("to do", plural(forecast.selected, "utterance")),
+        *([("waiting", waiting(forecast.postponed, forecast.postponed_runs))] if forecast.postponed else []),
         (
             "not sent",
             f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline.checkpoint import Identity, Selected
 from pipeline.errors import AudioRefused
-from pipeline.run.joining import Leader
+from pipeline.run.joining import GivenUp, Leader
 
 
 class Duplicates:
@@ -16,14 +16,14 @@ class Duplicates:
 
     def __init__(self) -> None:
         self._leaders: dict[Identity, Leader] = {}
-        self._refused: dict[Identity, tuple[AudioRefused, int | None]] = {}
-        """What the service refused for its audio, with the clip: a copy that comes later is not sent."""
+        self._refused: dict[Identity, GivenUp] = {}
+        """What the service refused for its audio: a copy that comes later is not sent."""
         self._sent_in_part: dict[Identity, float] = {}
         """What was passed over for the budget after requests were sent for it, with the credits it still needs."""
         self._again: list[Selected] = []
 
-    def refusal(self, identity: Identity) -> tuple[AudioRefused, int | None] | None:
-        """Why the service has refused this audio in this run, and which clip of it."""
+    def refusal(self, identity: Identity) -> GivenUp | None:
+        """Why the service has refused this audio in this run."""
         return self._refused.get(identity)
 
     def sent_in_part(self, identity: Identity) -> float | None:
@@ -40,11 +40,11 @@ class Duplicates:
         self._leaders[identity] = leader = Leader(selected, identity, marks)
         return leader
 
-    def settle(self, leader: Leader) -> list[Selected]:
+    def settle(self, leader: Leader, given_up: GivenUp | None = None) -> list[Selected]:
         """What it leads to is known, or for the next one to find out. Returns all it stood for, itself first."""
         del self._leaders[leader.identity]
-        if isinstance(leader.error, AudioRefused):
-            self._refused[leader.identity] = leader.error, leader.error_clip
+        if given_up is not None and isinstance(given_up.error, AudioRefused):
+            self._refused[leader.identity] = given_up
         elif leader.needs and leader.requests:
             self._sent_in_part[leader.identity] = leader.needs
         return [leader.selected, *leader.followers]

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Sent
+from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.adopting import unknown
+from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import FORMATS, JSONL_BYTES, LEARNED, MANIFEST
 from pipeline.errors import OutputError
@@ -69,14 +70,14 @@ class Gathering:
         self.failed = checkpoint.totals().failed
 
     def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:
-        """Notes rows as done, published in `part`, or for None as still to be published; those that have a transcript
-        already only where it is to stand `instead`. Returns how many had none."""
+        """Notes rows as done, or with gaps, published in `part`, or for None as still to be published; those that have
+        a transcript already only where it is to stand `instead`. Returns how many had none."""
         count = 0
         for batch in _batches(rows):
-            found = self._checkpoint.adopt_transcribed([_utterance(row) for row in batch])
+            found = self._checkpoint.adopt_transcribed(batch)
             count += sum(not has_one for _, has_one in found)
             taken = [(n, row) for (n, has_one), row in zip(found, batch, strict=True) if instead or not has_one]
-            self._checkpoint.apply([Finished(n=n, transcript=row, marks=None, **word_errors(row)) for n, row in taken])
+            self._checkpoint.apply([_as_it_is(n, row) for n, row in taken])
             if part is not None:
                 placed = [(n, part) for n, _ in taken]
                 self._checkpoint.results_published(placed, {part: len(batch)} if part else {}, jsonl=0)
@@ -152,8 +153,12 @@ class Gathering:
         self.runs = len(runs)
 
 
-def _utterance(row: Transcript) -> Utterance:
-    return Utterance(id=row.id, audio=row.audio, reference=row.reference, metadata=row.metadata)
+def _as_it_is(n: int, row: Transcript) -> Finished | Partly:
+    if is_partial(row):
+        return Partly(
+            n=n, transcript=row, answered_s=0.0
+        )  # the next failure finds that it says more, and tells it anew
+    return Finished(n=n, transcript=row, marks=None, **word_errors(row))
 
 
 def _figures(encoded: bytes) -> Figures | None:

@@ -10,13 +10,34 @@ from typing import Any
 
 import msgspec
 
-from pipeline.checkpoint import Identity, Selected
-from pipeline.errors import AttemptError
+from pipeline.checkpoint import Identity, Partly, Selected
+from pipeline.errors import AttemptError, is_of_the_file
 from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer
+from pipeline.run.gaps import gap_flags, naming
 
 NO_WORDS = "no_words"
 CLIP_WITHOUT_WORDS = "clip_without_words"
+
+
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an utterance has no transcript in this run; it holds for others of the same audio and settings as well."""
+
+    error: AttemptError
+    """As the user is told it."""
+    clip: int | None = None
+    was_sent: bool = False
+    """Requests were sent for it in vain."""
+    partial: Transcript | None = None
+    """What was answered, where that is wanted."""
+    answered_s: float = 0.0
+    heard_now: bool = False
+    """Some of that was answered in this run."""
+    marks: bytes | None = None
+
+    def partly(self, n: int, row: Transcript) -> Partly:
+        """That the utterance has what was answered, as its `row`."""
+        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.heard_now, marks=self.marks)
 
 
 class Leader:
@@ -40,6 +61,7 @@ class Leader:
         self.error_clip: int | None = None
         self.needs = 0.0
         """Credits of the dearest of its clips that the budget did not let through; 0 where it did."""
+        self._sent_in_vain = self._heard_now = False
         self._clips: dict[int, Clip] = {}
         self._unanswered = 0
         """Clips that were given up or passed over."""
@@ -90,11 +112,14 @@ class Leader:
             credits=cost,
         )
         self.results[clip.clip] = result
+        self._heard_now = True
         return result
 
-    def given_up(self, clip: Clip, error: AttemptError) -> None:
-        """A clip gets no answer in this run; the others go on."""
+    def given_up(self, clip: Clip, error: AttemptError, *, requests: int) -> None:
+        """A clip gets no answer in this run, for which `requests` were sent; the others go on."""
         self._unanswered += 1
+        # what the file itself is to blame for costs nothing the next time either
+        self._sent_in_vain |= requests > 0 and not is_of_the_file(error)
         if self.error is None:
             self.error, self.error_clip = error, clip.clip
 
@@ -103,16 +128,35 @@ class Leader:
         self._unanswered += 1
         self.needs = max(self.needs, cost)
 
+    def why(self, error: AttemptError, partial: Transcript | None) -> GivenUp:
+        """Why it has no transcript: `error` is its own. Of several clips the message names the one."""
+        if self.error_clip is not None and self.several:
+            clip, missing = self._clips[self.error_clip], len(self._clips) - len(self.results)
+            error = naming(
+                error, clip, clips=len(self._clips), missing=missing, several_channels=self._several_channels
+            )
+        return GivenUp(
+            error=error,
+            clip=self.error_clip,
+            was_sent=self._sent_in_vain,
+            partial=partial,
+            answered_s=round(sum(self._clips[number].duration_s for number in self.results), 3),
+            heard_now=self._heard_now,
+            marks=self.marks,
+        )
+
     def release(self) -> None:
         """Nothing of it will be sent any more."""
         self._release()
         self._release = lambda: None
 
     def joined(self, **about: Any) -> Transcript:
-        """The transcript of all its clips; `about` are the fields that no clip knows."""
+        """The transcript of its clips, with a flag for each gap; `about` are the fields that no clip knows."""
         results = [self.results[number] for number in sorted(self.results)]
         words = sorted((word for result in results for word in result.words), key=lambda word: word.start_s)
-        flags = (*self.flags, *self._odd(results))
+        missing = [clip for number, clip in self._clips.items() if number not in self.results]
+        gaps = gap_flags(missing, several_channels=self._several_channels)
+        flags = (*self.flags, *self._odd(results), *gaps)
         utterance = self.selected.utterance
         return Transcript(
             id=utterance.id,
@@ -132,6 +176,10 @@ class Leader:
             **about,
         )
 
+    @property
+    def _several_channels(self) -> bool:
+        return len({clip.channel for clip in self._clips.values()}) > 1
+
     def _odd(self, results: Sequence[ClipResult]) -> list[str]:
         """Flags of the clips as flags of the whole."""
         odd = dict.fromkeys(flag for result in results for flag in result.flags)
@@ -139,7 +187,7 @@ class Leader:
         if silent and len(silent) < len(results):
             del odd[NO_WORDS]
             # on one of several channels nobody may speak for minutes; in the whole recording that is rarer
-            if len({clip.channel for clip in self._clips.values()}) == 1:
+            if not self._several_channels:
                 odd[CLIP_WITHOUT_WORDS] = None
         return list(odd)
 

@@ -18,7 +18,7 @@ from pipeline.model import Answer, Clip, Failure, Transcript
 from pipeline.pool import Job
 from pipeline.report.progress import Progress
 from pipeline.run.duplicates import Duplicates
-from pipeline.run.joining import Leader, retold, word_errors
+from pipeline.run.joining import GivenUp, Leader, retold, word_errors
 from pipeline.run.ledger import Ledger, price
 from pipeline.run.passed_over import PassedOver
 from pipeline.run.settings_hash import SettingsHash
@@ -69,8 +69,7 @@ class Recorder:
         refusal = self.duplicates.refusal(identity)
         if refusal is None:
             return self.duplicates.lead(selected, identity, marks)
-        error, clip = refusal
-        self._give_up(selected, error, requests=0, clip=clip)
+        self._give_up(selected, refusal)
         return None
 
     def reused(self, selected: Selected, marks: bytes) -> None:
@@ -81,7 +80,7 @@ class Recorder:
 
     def unsendable(self, selected: Selected, error: AttemptError) -> None:
         """The utterance has no audio that could be looked at."""
-        self._give_up(selected, error, requests=0, clip=None)
+        self._give_up(selected, GivenUp(error=error))
 
     def unprepared(self, leader: Leader, error: AttemptError) -> None:
         """The utterance's audio cannot be made into clips."""
@@ -145,7 +144,7 @@ class Recorder:
 
     def failed(self, job: Job, error: AttemptError) -> None:
         leader = self._leader_of(job)
-        leader.given_up(job.clip, error)
+        leader.given_up(job.clip, error, requests=job.requests)
         if leader.settled:
             self._settle(leader)
 
@@ -172,14 +171,9 @@ class Recorder:
             return
         followers = self.duplicates.settle(leader)[1:]
         leader.release()
-        selected, utterance = leader.selected, leader.selected.utterance
-        transcript = leader.joined(
-            language=utterance.language or self._settings.service.language,
-            run_id=self._run_id,
-            finished_at=datetime.now(UTC),
-        )
+        selected, transcript = leader.selected, self._joined(leader)
         self.transcribed += 1
-        self._finish(selected, retold(transcript, utterance), leader.marks, *events)
+        self._finish(selected, retold(transcript, selected.utterance), leader.marks, *events)
         # of several clips each has counted for itself
         expected_s, audio_s = (0.0, 0.0) if leader.several else (selected.expected_s, leader.duration_s)
         self.audio_s += audio_s
@@ -188,16 +182,25 @@ class Recorder:
             self._copy(follower, transcript, leader.marks)
 
     def _settle_failed(self, leader: Leader) -> None:
-        followers = self.duplicates.settle(leader)[1:]
-        leader.release()
         error = leader.error
         assert error is not None  # noqa: S101 for the type checker
-        self._give_up(leader.selected, error, requests=leader.requests, clip=leader.error_clip)
+        wants_partial = self._settings.audio.allow_partial and leader.results
+        why = leader.why(error, self._joined(leader) if wants_partial else None)
+        followers = self.duplicates.settle(leader, why)[1:]
+        leader.release()
+        self._give_up(leader.selected, why, leader)
         if is_of_the_file(error):
             self.duplicates.look_again(followers)
             return
         for follower in followers:
-            self._give_up(follower, error, requests=0, clip=leader.error_clip)
+            self._give_up(follower, why)
+
+    def _joined(self, leader: Leader) -> Transcript:
+        return leader.joined(
+            language=leader.selected.utterance.language or self._settings.service.language,
+            run_id=self._run_id,
+            finished_at=datetime.now(UTC),
+        )
 
     def _settle_passed_over(self, leader: Leader) -> None:
         """It and those that follow it stay as they were, for the next run."""
@@ -210,26 +213,22 @@ class Recorder:
     def _copy(self, selected: Selected, original: Transcript, marks: bytes) -> None:
         """The utterance gets another one's transcript, which cost it nothing."""
         self.reused_count += 1
-        copy = retold(
-            original,
-            selected.utterance,
-            request_ids=original.request_ids,
-            attempts=0,
-            latency_s=0.0,
-            credits=0.0,
-            run_id=self._run_id,
-            finished_at=datetime.now(UTC),
-        )
+        copy = self._copied(original, selected)
         self._finish(selected, copy, marks)
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
+
+    def _copied(self, original: Transcript, selected: Selected) -> Transcript:
+        about = {"run_id": self._run_id, "finished_at": datetime.now(UTC)}
+        return retold(original, selected.utterance, attempts=0, latency_s=0.0, credits=0.0, **about)
 
     def _finish(self, selected: Selected, transcript: Transcript, marks: bytes, *events: Event) -> None:
         finished = Finished(n=selected.n, transcript=transcript, marks=marks, **word_errors(transcript))
         self._journal.add(*events, finished)
         self._on_result(len(transcript.words))
 
-    def _give_up(self, selected: Selected, error: AttemptError, *, requests: int, clip: int | None) -> None:
-        utterance = selected.utterance
+    def _give_up(self, selected: Selected, why: GivenUp, leader: Leader | None = None) -> None:
+        """The utterance has failed: as the `leader` of its audio, or for the reason of another one."""
+        utterance, error = selected.utterance, why.error
         if isinstance(error, AudioMissing) and selected.done is not None:
             self._journal.add(Gone(n=selected.n))
             self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
@@ -243,8 +242,8 @@ class Recorder:
             http_status=error.http_status,
             code=error.code,
             retryable=not isinstance(error, ItemError),
-            clip=clip,
-            attempts=selected.attempts + requests,
+            clip=why.clip,
+            attempts=selected.attempts + (0 if leader is None else leader.requests),
             first_seen=now,
             last_seen=now,
             run_id=self._run_id,
@@ -252,6 +251,11 @@ class Recorder:
         )
         self.failed_count += 1
         self.redo_failed += selected.state == State.DONE
-        self._journal.add(Failed(n=selected.n, failure=failure))
+        events: list[Event] = [Failed(n=selected.n, failure=failure, was_sent=why.was_sent)]
+        if (partial := why.partial) is not None:
+            row = retold(partial, utterance) if leader is not None else self._copied(partial, selected)
+            events.append(why.partly(selected.n, row))
+            self._on_result(len(row.words))
+        self._journal.add(*events)
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
         log.warning("failed %s: %s: %s", utterance.id, failure.error, failure.message)

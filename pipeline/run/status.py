@@ -10,7 +10,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import UsageError
-from pipeline.report.figures import FailureClass, Figures, keeping, length, plural
+from pipeline.report.figures import FailureClass, Figures, keeping, length, plural, waiting
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.run.reporting import failure_classes
 
@@ -42,6 +42,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Done ones whose recording was not there in the last run."""
     kept: int
     """Failed ones that have a transcript of an earlier content, or of earlier settings."""
+    partial: int
+    """Those of them whose transcript has gaps."""
+    postponed: int
+    """Failed ones that the next run leaves out, because they failed run after run, and …"""
+    postponed_runs: int
+    """… how many runs leave out the first of them."""
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
@@ -77,6 +83,9 @@ def status(out: Path) -> Status:
             vanished=totals.vanished,
             gone=totals.gone,
             kept=totals.kept,
+            partial=totals.partial,
+            postponed=totals.postponed,
+            postponed_runs=totals.postponed_runs,
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
             waiting_clips=waiting_clips,
@@ -107,13 +116,15 @@ def as_table(found: Status) -> str:
     suspect = f" ({found.suspect:,} suspect)" if found.suspect else ""
     rows = [
         ("done", f"{found.done:,}{suspect}, {length(found.audio_s)} of audio"),
-        ("failed", f"{found.failed:,}{keeping(found.kept)}"),
+        ("failed", f"{found.failed:,}{keeping(found.kept, found.partial)}"),
     ]
     for failure in found.failures:
         nights = f", {plural(failure.runs, 'run')}" if failure.runs else ""
         rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
         rows.append(("", f"    {shorten(failure.example_message, MESSAGE_SHOWN, placeholder=' …')}"))
         rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))
+    if found.postponed:
+        rows.append(("waiting", waiting(found.postponed, found.postponed_runs)))
     rows.append(("left", f"{found.left:,}"))
     if found.waiting_clips:
         rows.append(

@@ -76,9 +76,12 @@ def settled(case: Case) -> Iterator[str]:
         if one.state == "broken" or one.state == "truncated":
             yield f"{one.id} is {one.state} and called done"
     if case.night.calm:
+        left_out = case.ended.figures["left_out"] if case.ended.figures else 0
         for one in case.wanted:
             problem = case.now.errors.get(one.id)
             if one.state == "sound" and problem is not None and not case.before.turns.may_rest(one):
                 refused = case.before.failed_for.get(one.id) == one.identity or problem.run_id not in case.before.runs
-                if not (problem.error in REFUSED and problem.run_id != case.run_id and refused):
+                if problem.retryable and problem.run_id != case.run_id and left_out:
+                    left_out -= 1  # it failed run after run, and waits
+                elif not (problem.error in REFUSED and problem.run_id != case.run_id and refused):
                     yield f"nothing was wrong this night and {one.id} failed: {problem}"

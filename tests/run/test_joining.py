@@ -114,9 +114,9 @@ def test_answers_of_earlier_runs_count_for_the_same_samples_only() -> None:
 def test_a_clip_that_is_given_up_does_not_end_the_others() -> None:
     clips, released = [clip(0), clip(1)], []
     made = leader(*clips, release=lambda: released.append(True))
-    made.given_up(clips[1], AudioRefused("no"))
+    made.given_up(clips[1], AudioRefused("no"), requests=1)
     assert not made.settled
-    made.given_up(clips[0], StreamCut("cut"))
+    made.given_up(clips[0], StreamCut("cut"), requests=1)
     assert made.settled
     assert (str(made.error), made.error_clip) == ("no", 1)
     made.release()

@@ -1,0 +1,41 @@
+"""When an utterance is tried again that failed in a way that may pass, though requests were sent for it.
+
+Each run that sends for it in vain is a setback: the next run takes it after the first, then it is left out of 1, 3, 7
+and at last 15 runs at a time. Counted in runs, so that a nightly job counts nights, and no clock holds up who runs it
+again by hand. `--only failed` takes it at once. Runs inside a transaction that the store opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from pipeline.checkpoint.schema import State
+
+MOST_LEFT_OUT = 15
+"""Runs at a time."""
+NEXT_RUN = "(SELECT count(*) + 1 FROM runs)"
+"""The number of the run that is planned: its row comes when it begins."""
+POSTPONED = f"state = {State.FAILED_PASSING:d} AND due > {NEXT_RUN}"
+
+
+def note_failed(db: sqlite3.Connection, n: int, *, was_changed: bool, passing: bool, was_sent: bool) -> None:
+    """A row has failed in the run that is going on; `was_changed`: as another content, or with other settings, than
+    when it failed before."""
+    [setbacks, due, run] = db.execute(
+        "SELECT setbacks, due, (SELECT count(*) FROM runs) FROM utterances WHERE n = ?", (n,)
+    ).fetchone()
+    if was_changed or not passing:
+        setbacks = due = 0
+    if passing and was_sent:
+        setbacks += 1
+        due = run + min(1 << (setbacks - 1), MOST_LEFT_OUT + 1)
+    db.execute("UPDATE utterances SET setbacks = ?, due = ? WHERE n = ?", (setbacks, due, n))
+
+
+def postponed(db: sqlite3.Connection) -> tuple[int, int]:
+    """Failed utterances that the next run leaves out, and how many runs leave out the first of them."""
+    count, runs = db.execute(
+        f"""SELECT count(*), coalesce(min(u.due), {NEXT_RUN}) - {NEXT_RUN} FROM failures JOIN utterances u USING (n)
+            WHERE {POSTPONED} AND NOT u.vanished AND NOT u.gone"""  # noqa: S608 fixed texts
+    ).fetchone()
+    return int(count), int(runs)
