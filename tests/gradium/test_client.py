@@ -459,6 +459,7 @@ def test_an_answer_shorter_than_its_length_is_cut(clip: Clip) -> None:
 @pytest.mark.parametrize(
     ("inside", "said"),
     [(b" ", "a line of the answer is longer than 1 MB"), (b" " * 99 + b"\n", "the answer is larger than 64 MB")],
+    ids=["line", "answer"],
 )
 def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Clip, inside: bytes, said: str) -> None:
     bomb = gzip.compress(READY + inside * ((80 << 20) // len(inside)))
