@@ -120,8 +120,8 @@ def check(
     """Say what a run would send and what it would cost; send nothing."""
     with _Sentences():
         from pipeline.config import load_settings
-        from pipeline.run.check import as_table
         from pipeline.run.check import check as forecast_of
+        from pipeline.run.forecast import as_table
 
         _refuse_unprintable(manifest, out, overrides)
         settings = load_settings(config, overrides)

@@ -11,8 +11,7 @@ import msgspec
 
 from pipeline.checkpoint import clips
 from pipeline.checkpoint.identity import Identity
-from pipeline.checkpoint.replaced import keep_replaced
-from pipeline.checkpoint.results import Partly, apply_partly, store_result
+from pipeline.checkpoint.results import Finished, Partly, apply_finished, apply_partly, forget_failure, store_result
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.setbacks import note_failed
 from pipeline.model import Attempt, ClipResult, Failure, Transcript
@@ -41,17 +40,6 @@ class ClipAnswered(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str
     """Of the utterance."""
     result: ClipResult
-
-
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance has its transcript."""
-
-    n: int
-    transcript: Transcript
-    marks: bytes | None = None
-    """By which a beginning of its audio is known; see `audio.look`."""
-    ref_words: int = 0
-    ref_errors: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +127,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             )
             clips.changed(db)
         case Finished():
-            _apply_finished(db, event)
+            apply_finished(db, event)
         case Refreshed():
             store_result(db, event.n, event.transcript)
             db.execute(
@@ -155,7 +143,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Gone():
             db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():
-            _forget_failure(db, event.n)
+            forget_failure(db, event.n)
             db.execute(
                 """UPDATE utterances SET state = ?, selected = 0, gone = 0, marks = coalesce(?, marks), tries = 0,
                        sent = '', setbacks = 0, due = 0 WHERE n = ?""",
@@ -176,36 +164,6 @@ def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
                ON CONFLICT (key) DO UPDATE SET value = value + excluded.value""",
             (attempt.credits,),
         )
-
-
-def _forget_failure(db: sqlite3.Connection, n: int) -> None:
-    if db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
-        db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
-
-
-def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
-    row = event.transcript
-    keep_replaced(db, event.n, Identity.of(row))
-    store_result(db, event.n, row)
-    _forget_failure(db, event.n)
-    clips.drop_needless(db, Identity.of(row))
-    db.execute(
-        """UPDATE utterances SET state = ?, selected = 0, gone = 0, attempts = 0, refresh = 0, done_audio = ?,
-               done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
-               tries = 0, tried = ?, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
-        (
-            State.DONE,
-            row.audio_hash,
-            row.config_hash,
-            row.duration_s,
-            row.status == "suspect",
-            event.ref_words,
-            event.ref_errors,
-            event.marks,
-            row.run_id,
-            event.n,
-        ),
-    )
 
 
 def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
@@ -241,7 +199,7 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
     clips.drop_needless(db, Identity.of(event.transcript))
     for table in ("failures", "utterances"):
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
-    _forget_failure(db, event.old)
+    forget_failure(db, event.old)
     db.execute(
         f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0, selected = 0,
             refresh = 0, ref_words = ?, ref_errors = ?, tries = 0, sent = '', setbacks = 0, due = 0

@@ -9,10 +9,22 @@ import sqlite3
 
 import msgspec
 
+from pipeline.checkpoint import clips
 from pipeline.checkpoint.identity import PARTIAL, Identity
 from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
 from pipeline.model import Transcript
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance has its transcript."""
+
+    n: int
+    transcript: Transcript
+    marks: bytes | None = None
+    """By which a beginning of its audio is known; see `audio.look`."""
+    ref_words: int = 0
+    ref_errors: int = 0
 
 
 class Partly(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +43,36 @@ def store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None
     db.execute(
         "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
         (n, msgspec.msgpack.encode(transcript)),
+    )
+
+
+def forget_failure(db: sqlite3.Connection, n: int) -> None:
+    if db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
+        db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
+
+
+def apply_finished(db: sqlite3.Connection, event: Finished) -> None:
+    row = event.transcript
+    keep_replaced(db, event.n, Identity.of(row))
+    store_result(db, event.n, row)
+    forget_failure(db, event.n)
+    clips.drop_needless(db, Identity.of(row))
+    db.execute(
+        """UPDATE utterances SET state = ?, selected = 0, gone = 0, attempts = 0, refresh = 0, done_audio = ?,
+               done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
+               tries = 0, tried = ?, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
+        (
+            State.DONE,
+            row.audio_hash,
+            row.config_hash,
+            row.duration_s,
+            row.status == "suspect",
+            event.ref_words,
+            event.ref_errors,
+            event.marks,
+            row.run_id,
+            event.n,
+        ),
     )
 
 

@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-import msgspec
-
 from pipeline.audio.estimate import Estimate, estimate
 from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
@@ -27,69 +25,15 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.report.figures import above_budget, length, plural, waiting
 from pipeline.run.answers import Answers
+from pipeline.run.forecast import Forecast, Problem
 from pipeline.run.manifests import settle_names
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.settings_hash import SettingsHash
 
 AT_ONCE = 1_000
-
-
 PROBLEMS_NAMED = 100
-PROBLEMS_SHOWN = 10
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance that would fail before anything is sent."""
-
-    id: str
-    error: str
-    message: str
-
-
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What `run` would meet, as far as headers and the content of files tell."""
-
-    rows: int
-    bad_rows: int
-    missing: int
-    """Files that are not there, over all rows."""
-    new: int
-    changed: int
-    done: int
-    failed: int
-    vanished: int
-    gone: int
-    """Done ones whose recording is not there."""
-    many_gone: str | None
-    """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
-    selected: int
-    postponed: int
-    """Failed ones that the run leaves out, because they failed run after run, and …"""
-    postponed_runs: int
-    """… how many runs leave out the first of them."""
-    unsendable: dict[str, int]
-    """Selected utterances that would fail before anything is sent, by class of error."""
-    unchanged: int
-    """Selected utterances whose file only looks changed: nothing is sent for them."""
-    copies: int
-    """Those whose very audio is sent for another one, or has a transcript already: nothing is sent for them either."""
-    answered_clips: int
-    """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
-    requests: int
-    audio_s: float
-    credits: float
-    budget: float | None
-    above_budget: int
-    """Utterances that have a request which costs more than the whole budget, as far as headers tell."""
-    above_credits: tuple[float, float] | None
-    """What those requests cost, the least and the most."""
-    bad: list[str]
-    """What is wrong with the first bad rows."""
-    problems: list[Problem]
-    """The first unsendable utterances."""
 
 
 def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -> Forecast:
@@ -226,32 +170,3 @@ def _measured(rows: Iterator[Todo], settings: Settings, answers: Answers) -> Ite
     finally:  # on Ctrl-C nobody waits for a huge file, or for a disk that hangs
         stopped.set()
         threads.shutdown(wait=False, cancel_futures=True)
-
-
-def as_table(forecast: Forecast) -> str:
-    """The forecast for a person."""
-    states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
-    lines = [
-        ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
-        ("bad rows", f"{forecast.bad_rows:,}"),
-        ("missing files", f"{forecast.missing:,}"),
-        ("gone", f"{forecast.gone:,} of the done: their recordings are not there"),
-        ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
-        *([("warning", forecast.many_gone)] if forecast.many_gone else []),
-        ("to do", plural(forecast.selected, "utterance")),
-        *([("waiting", waiting(forecast.postponed, forecast.postponed_runs))] if forecast.postponed else []),
-        (
-            "not sent",
-            f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done, "
-            f"{forecast.answered_clips:,} answered clips",
-        ),
-        ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
-        *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
-        ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.audio_s)} of audio"),
-        ("credits", f"{forecast.credits:,.0f} (3 per second that is sent, without retries)"),
-    ]
-    if forecast.budget is not None:
-        above = forecast.above_credits
-        told = [f"{forecast.budget:g} credits", *([above_budget(forecast.above_budget, *above)] if above else [])]
-        lines.append(("budget", "; ".join(told)))
-    return "\n".join(f"{name:<13}  {value}" for name, value in lines)

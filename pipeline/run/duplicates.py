@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pipeline.checkpoint import Identity, Selected
 from pipeline.errors import AudioRefused
-from pipeline.run.joining import GivenUp, Leader
+from pipeline.run.given_up import GivenUp
+from pipeline.run.joining import Leader
 
 
 class Duplicates:

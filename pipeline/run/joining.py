@@ -10,34 +10,15 @@ from typing import Any
 
 import msgspec
 
-from pipeline.checkpoint import Identity, Partly, Selected
+from pipeline.checkpoint import Identity, Selected
 from pipeline.errors import AttemptError, is_of_the_file
 from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer
 from pipeline.run.gaps import gap_flags, naming
+from pipeline.run.given_up import GivenUp
 
 NO_WORDS = "no_words"
 CLIP_WITHOUT_WORDS = "clip_without_words"
-
-
-class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an utterance has no transcript in this run; it holds for others of the same audio and settings as well."""
-
-    error: AttemptError
-    """As the user is told it."""
-    clip: int | None = None
-    was_sent: bool = False
-    """Requests were sent for it in vain."""
-    partial: Transcript | None = None
-    """What was answered, where that is wanted."""
-    answered_s: float = 0.0
-    heard_now: bool = False
-    """Some of that was answered in this run."""
-    marks: bytes | None = None
-
-    def partly(self, n: int, row: Transcript) -> Partly:
-        """That the utterance has what was answered, as its `row`."""
-        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.heard_now, marks=self.marks)
 
 
 class Leader:

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.checkpoint.events import ClipAnswered, Event, Failed, Finished, Gone, Moved, Noted, Reused, TakenUp
 from pipeline.config import Settings
-from pipeline.errors import AttemptError, AudioMissing, ItemError, is_of_the_file
+from pipeline.errors import AttemptError, AudioMissing, is_of_the_file
 from pipeline.gradium.request import RequestSettings
-from pipeline.model import Answer, Clip, Failure, Transcript
+from pipeline.model import Answer, Clip, Transcript
 from pipeline.pool import Job
 from pipeline.report.progress import Progress
 from pipeline.run.duplicates import Duplicates
-from pipeline.run.joining import GivenUp, Leader, retold, word_errors
+from pipeline.run.given_up import GivenUp
+from pipeline.run.joining import Leader, retold, word_errors
 from pipeline.run.ledger import Ledger, price
 from pipeline.run.passed_over import PassedOver
 from pipeline.run.settings_hash import SettingsHash
@@ -228,27 +229,13 @@ class Recorder:
 
     def _give_up(self, selected: Selected, why: GivenUp, leader: Leader | None = None) -> None:
         """The utterance has failed: as the `leader` of its audio, or for the reason of another one."""
-        utterance, error = selected.utterance, why.error
-        if isinstance(error, AudioMissing) and selected.done is not None:
+        utterance = selected.utterance
+        if isinstance(why.error, AudioMissing) and selected.done is not None:
             self._journal.add(Gone(n=selected.n))
             self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
             return
-        now = datetime.now(UTC)
-        failure = Failure(
-            id=utterance.id,
-            audio=utterance.audio,
-            error=type(error).__name__,
-            message=error.message,
-            http_status=error.http_status,
-            code=error.code,
-            retryable=not isinstance(error, ItemError),
-            clip=why.clip,
-            attempts=selected.attempts + (0 if leader is None else leader.requests),
-            first_seen=now,
-            last_seen=now,
-            run_id=self._run_id,
-            metadata=utterance.metadata,
-        )
+        requests = 0 if leader is None else leader.requests
+        failure = why.failure(selected, requests=requests, run_id=self._run_id)
         self.failed_count += 1
         self.redo_failed += selected.state == State.DONE
         events: list[Event] = [Failed(n=selected.n, failure=failure, was_sent=why.was_sent)]

@@ -10,23 +10,21 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
-from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.config import Settings
-from pipeline.errors import ConfigError, GradiumBatchError, OutputError, Stopped, UsageError
+from pipeline.errors import GradiumBatchError, Stopped
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
-from pipeline.run.manifests import is_there, name_of, settle_names
+from pipeline.run.manifests import settle_names
+from pipeline.run.output import keep_formats, keep_manifest, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.published import Published
@@ -73,7 +71,7 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
     """
     request = request_settings(settings.service)
     with (
-        _output_folder(options.out),
+        output_folder(options.out),
         hold_output(options.out),
         known_transcripts(options.out),
         Checkpoint(options.out / "checkpoint.sqlite") as checkpoint,
@@ -84,9 +82,9 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
                 owner = await asyncio.to_thread(owner_at, target)
         if owner is not None:
             claim(checkpoint, options.out, owner)
-        _keep_formats(checkpoint, settings)
-        if not options.shared_out and (noted := _noted_manifest(checkpoint)) is not None and is_there(noted):
-            _refuse_another_manifest(options, noted)
+        keep_formats(checkpoint, settings.sink.formats)
+        if not options.shared_out:
+            refuse_another_manifest(checkpoint, options.manifest, options.out)
         journal = Journal(checkpoint)
         try:
             return await _Run(options, settings, request, control, journal).whole(endpoint)
@@ -178,8 +176,8 @@ class _Run:
                 self.rows.refuse_bad(skippable=not repeated)
             names = await self.journal.call(self.checkpoint.beside_scan, settle_names, self.rows.name)
             if not self.options.shared_out:
-                _refuse_another_manifest(self.options, _noted_manifest(self.checkpoint), names)
-                self.checkpoint.set_fact(MANIFEST, self.rows.name)
+                manifest, out = self.options.manifest, self.options.out
+                await self.journal.call(keep_manifest, self.checkpoint, manifest, out, names)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
         except Stopped:
             return Plan()
@@ -221,54 +219,3 @@ class _Run:
 
     def _wall_s(self) -> float:
         return time.monotonic() - self._started
-
-
-@contextmanager
-def _output_folder(out: Path) -> Iterator[None]:
-    """Makes the folder where there is none; takes it away again when the run was refused before it began."""
-    is_new = not out.exists()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"the output folder {out} cannot be written: {error.strerror}; choose another --out or mend its rights"
-        ) from None
-    try:
-        yield
-    except UsageError:
-        if is_new:
-            shutil.rmtree(out, ignore_errors=True)
-        raise
-
-
-def _keep_formats(checkpoint: Checkpoint, settings: Settings) -> None:
-    """An output keeps the formats it began with: a file that starts half-way would look whole."""
-    formats = ",".join(sorted(settings.sink.formats))
-    before = checkpoint.fact(FORMATS)
-    if before is None:
-        checkpoint.set_fact(FORMATS, formats)
-    elif before != formats:
-        raise ConfigError(
-            f"sink.formats: this output was begun with {before}, not {formats}; keep that, or choose another --out"
-        )
-
-
-def _noted_manifest(checkpoint: Checkpoint) -> str | None:
-    """The manifest that a default output serves."""
-    noted = checkpoint.fact(MANIFEST)
-    return None if noted is None else str(noted)
-
-
-def _refuse_another_manifest(options: RunOptions, noted: str | None, also: Collection[str] = ()) -> None:
-    """Raises ConfigError where a default output serves another manifest: its rows would be replaced.
-
-    `also` are the names that this one went by before.
-    """
-    name = name_of(options.manifest)
-    if noted is not None and name not in (noted, name_of(noted)) and noted not in also:
-        raise ConfigError(
-            f"{options.out} holds the transcripts of {noted}; choose a folder for {options.manifest} with --out"
-        )

@@ -1,0 +1,50 @@
+"""Why an utterance gets no transcript in a run, as the errors and the checkpoint are told. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from pipeline.checkpoint import Partly, Selected
+from pipeline.errors import AttemptError, ItemError
+from pipeline.model import Failure, Transcript
+
+
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an utterance has no transcript in this run; it holds for others of the same audio and settings as well."""
+
+    error: AttemptError
+    """As the user is told it."""
+    clip: int | None = None
+    was_sent: bool = False
+    """Requests were sent for it in vain."""
+    partial: Transcript | None = None
+    """What was answered, where that is wanted."""
+    answered_s: float = 0.0
+    heard_now: bool = False
+    """Some of that was answered in this run."""
+    marks: bytes | None = None
+
+    def partly(self, n: int, row: Transcript) -> Partly:
+        """That the utterance has what was answered, as its `row`."""
+        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.heard_now, marks=self.marks)
+
+    def failure(self, selected: Selected, *, requests: int, run_id: str) -> Failure:
+        """As the errors have it for this utterance; so many `requests` were sent for it in this run."""
+        utterance, error, now = selected.utterance, self.error, datetime.now(UTC)
+        return Failure(
+            id=utterance.id,
+            audio=utterance.audio,
+            error=type(error).__name__,
+            message=error.message,
+            http_status=error.http_status,
+            code=error.code,
+            retryable=not isinstance(error, ItemError),
+            clip=self.clip,
+            attempts=selected.attempts + requests,
+            first_seen=now,
+            last_seen=now,
+            run_id=run_id,
+            metadata=utterance.metadata,
+        )
