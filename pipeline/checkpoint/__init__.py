@@ -5,24 +5,13 @@
 `store` reads and writes · `journal` groups writes into durable commits.
 """
 
-from pipeline.checkpoint.events import (
-    ClipAnswered,
-    Failed,
-    Finished,
-    Gone,
-    Moved,
-    Noted,
-    Refreshed,
-    Reused,
-    Sent,
-    Started,
-)
+from pipeline.checkpoint.events import ClipAnswered, Failed, Gone, Moved, Noted, Refreshed, Reused, Sent, Started
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output
 from pipeline.checkpoint.plan import Plan, plan_counts
 from pipeline.checkpoint.replaced import Stored
-from pipeline.checkpoint.results import Partly
+from pipeline.checkpoint.results import Finished, Partly
 from pipeline.checkpoint.scan import UNREADABLE, ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.store import Checkpoint, Placed, Selected

@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Finished, Sent, Started, key_of
+from pipeline.checkpoint.events import Event, Sent, Started, key_of
 from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.results import Finished
 from pipeline.checkpoint.store import Checkpoint
 from pipeline.model import Transcript
 

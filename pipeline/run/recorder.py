@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Identity, Journal, Selected, State
-from pipeline.checkpoint.events import ClipAnswered, Event, Failed, Finished, Gone, Moved, Noted, Reused, TakenUp
+from pipeline.checkpoint.events import ClipAnswered, Event, Failed, Gone, Moved, Noted, Reused, TakenUp
+from pipeline.checkpoint.results import Finished
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, AudioMissing, is_of_the_file
 from pipeline.gradium.request import RequestSettings
