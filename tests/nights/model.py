@@ -121,6 +121,8 @@ class Open:
     def add(self, memory: Memory, night: Night, wanted: list[Wanted]) -> None:
         self.moved |= memory.movable(night, wanted)
         self.manifests.add(night.manifest)
+        # rows that it has no longer may be vanished by now, and free for another manifest
+        memory.doubtful |= {id_ for id_, of in memory.seen_by.items() if of == night.manifest}
         for one in wanted:
             # whether this night saw the row, nobody knows; ids of one form all come from paths, or none
             memory.by_path[one.id] = one.by_path
