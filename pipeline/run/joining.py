@@ -119,7 +119,8 @@ class Leader:
         return GivenUp(
             error=error,
             clip=self.error_clip,
-            was_sent=self._sent_in_vain,
+            # what the budget kept back of it is no failure: while others are answered the next run goes on with it
+            was_sent=self._sent_in_vain and not (self.needs and self._heard_now),
             partial=partial,
             answered_s=round(sum(self._clips[number].duration_s for number in self.results), 3),
             heard_now=self._heard_now,

@@ -106,6 +106,23 @@ def test_it_is_tried_at_growing_distances_and_told(long: Long, out: Path) -> Non
     assert errors_of(out) == {}
 
 
+def test_clips_that_the_budget_kept_back_do_not_wait_for_one_that_fails(tmp_path: Path, out: Path) -> None:
+    audio, log = tmp_path / "audio", tmp_path / "log"
+    write_wav(audio / "long.wav", seed=7, seconds=30.0)
+    with start_server(request_log=log) as server:
+        assert night(server, audio, tmp_path / "whole", *CUT, "--concurrency", "1")[1].exit == 0
+    bodies = [json.loads(line)["digest"] for line in log.read_text().splitlines()]
+    faults = f'[[fault]]\nkind = "internal_error"\nsha256 = "{bodies[0]}"\n'
+    with start_server(faults=faults) as server:
+        for _ in bodies:
+            before = server.stats()["answered"]
+            night(server, audio, out, *CUT, "--concurrency", "1", "--budget", "40")
+            if status_of(out)["waiting_clips"] >= len(bodies) - 1:
+                break
+            assert server.stats()["answered"] > before, "a night without an answer while clips were never sent"
+    assert status_of(out)["waiting_clips"] >= len(bodies) - 1
+
+
 def test_what_was_answered_is_written_with_its_gap_until_the_clip_comes(long: Long, tmp_path: Path, out: Path) -> None:
     audio = tmp_path / "audio"
     audio.mkdir()
