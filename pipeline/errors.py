@@ -30,6 +30,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+MAX_MESSAGE = 2_000
+"""No message of an error is longer than that, in characters."""
+
 
 class GradiumBatchError(Exception):
     """Root of the tree. Its text is one sentence for the user: what, where, what to do."""

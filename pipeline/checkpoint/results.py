@@ -83,9 +83,8 @@ def apply_partly(db: sqlite3.Connection, event: Partly) -> None:
     state, audio, config, answered_s = db.execute(
         "SELECT state, done_audio, done_config, duration_s FROM utterances WHERE n = ?", (event.n,)
     ).fetchone()
-    if state == State.DONE or (
-        audio == row.audio_hash and (config != PARTIAL or (answered_s == event.answered_s and not event.is_news))
-    ):
+    same_audio, has_more = audio == row.audio_hash, config != PARTIAL or answered_s > event.answered_s
+    if state == State.DONE or (same_audio and (has_more or (answered_s == event.answered_s and not event.is_news))):
         return
     keep_replaced(db, event.n, Identity.of(row))
     store_result(db, event.n, row)

@@ -16,6 +16,7 @@ from typing import Literal
 import httpx
 
 from pipeline.errors import (
+    MAX_MESSAGE,
     AccountError,
     AttemptError,
     AttemptTimeout,
@@ -36,9 +37,6 @@ from pipeline.errors import (
     UnknownFault,
 )
 from pipeline.gradium import wire
-
-MAX_MESSAGE = 2_000
-"""As much of the service's words is kept."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Python's stand-in for a byte that is no text: in headers and paths. No file or database takes it."""

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 
 from pipeline.checkpoint.identity import GAP
-from pipeline.errors import AttemptError
-from pipeline.gradium.classify import MAX_MESSAGE
+from pipeline.errors import MAX_MESSAGE, AttemptError
 from pipeline.model import Clip
 
 TOUCHING_S = 0.001

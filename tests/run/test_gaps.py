@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.checkpoint.identity import is_partial
-from pipeline.errors import ServerFault
-from pipeline.gradium.classify import MAX_MESSAGE
+from pipeline.errors import MAX_MESSAGE, ServerFault
 from pipeline.model import Clip
 from pipeline.run.gaps import gap_flags, naming
 from tests.run.test_joining import answer, clip, joined, leader
