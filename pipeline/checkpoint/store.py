@@ -70,6 +70,11 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     by_path: bool = False
     """Its id is the path of its recording."""
 
+    @property
+    def tries(self) -> int:
+        """Runs that have tried it since it last had a transcript."""
+        return self.place[0]
+
 
 class Placed(Stored, frozen=True, kw_only=True):
     """A done utterance and where its transcript is."""

@@ -123,6 +123,7 @@ class Recorder:
         self.ledger.sent(job, started_at, latency_s, ended)
 
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
+        self._sending[job.clip.utterance.id].retried(job.clip, error)
         self._progress.retried()
         log.info("retrying %s in %.1f s: %s: %s", job.clip.utterance.id, pause_s, type(error).__name__, error.message)
 

@@ -123,6 +123,20 @@ def test_clips_that_the_budget_kept_back_do_not_wait_for_one_that_fails(tmp_path
     assert status_of(out)["waiting_clips"] >= len(bodies) - 1
 
 
+def test_a_budget_is_not_spent_night_after_night_on_one_clip_that_fails(tmp_path: Path, out: Path) -> None:
+    audio = tmp_path / "audio"
+    write_wav(audio / "a.wav", seed=7, seconds=2.0)
+    requests = []
+    with start_server(faults='[[fault]]\nkind = "reset_in_stream"\n') as server:
+        for _ in range(8):
+            # enough for one request, and not for another
+            sent, result = night(server, audio, out, "--budget", "8", "--set", "retry.max_attempts=3")
+            requests.append(sent)
+            assert result.figures["credits"] <= 8
+    assert requests == [1, 1, 1, 0, 1, 0, 0, 0]
+    assert errors_of(out) == {"a.wav": "StreamCut"}
+
+
 def test_what_was_answered_is_written_with_its_gap_until_the_clip_comes(long: Long, tmp_path: Path, out: Path) -> None:
     audio = tmp_path / "audio"
     audio.mkdir()
