@@ -69,7 +69,7 @@ def assert_words(row: dict[str, Any], said: list[tuple[str, float]]) -> None:
     assert {word["clip"] for word in row["words"]} <= set(range(len(row["request_ids"])))
 
 
-@pytest.mark.parametrize("max_clip_s", [6, pytest.param(25, marks=pytest.mark.slow), 300])
+@pytest.mark.parametrize("max_clip_s", [*(pytest.param(n, marks=pytest.mark.slow) for n in (6, 25)), 300])
 def test_a_partly_answered_recording_is_cut_around_what_is_answered(
     server: RunningServer, tmp_path: Path, out: Path, max_clip_s: int
 ) -> None:
@@ -91,6 +91,7 @@ def test_a_partly_answered_recording_is_cut_around_what_is_answered(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "subtype", "upload"), [("a.mp3", "MPEG_LAYER_III", "auto"), ("a.wav", "PCM_16", "opus")]
 )
@@ -109,6 +110,7 @@ def test_what_is_answered_is_known_in_every_form(
     assert row_of(out)["text"] == texts(said)
 
 
+@pytest.mark.slow
 def test_channels_that_are_split_mixed_and_split_again_are_each_paid_once(tmp_path: Path, out: Path) -> None:
     left, right = talk(20, seed=23), talk(20, seed=24)
     write(tmp_path / "audio/call.wav", beeps(left, 20, 24_000), beeps(right, 20, 24_000))
@@ -130,6 +132,7 @@ def test_channels_that_are_split_mixed_and_split_again_are_each_paid_once(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("channels", "before", "after"), [(2, "first", "split"), (1, "mix", "split"), (1, "split", "first")]
 )
@@ -143,6 +146,7 @@ def test_a_channel_is_the_same_samples_under_other_settings(
     assert sum(answered_by_run(out)) == pytest.approx(90 * channels, rel=0.001)
 
 
+@pytest.mark.slow
 def test_a_row_that_begins_elsewhere_uses_what_lies_inside_it(server: RunningServer, tmp_path: Path, out: Path) -> None:
     said = talk(60, seed=28)
     write(tmp_path / "a.wav", beeps(said, 60, 24_000))
@@ -180,6 +184,7 @@ def test_another_model_is_another_answer(server: RunningServer, tmp_path: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_what_is_asked_for_again_is_sent_again(server: RunningServer, tmp_path: Path, out: Path) -> None:
     said = talk(30, seed=30)
     write(tmp_path / "audio/call.wav", beeps(said, 30, 24_000), beeps(talk(30, seed=31), 30, 24_000))
@@ -191,6 +196,7 @@ def test_what_is_asked_for_again_is_sent_again(server: RunningServer, tmp_path: 
     assert answered_by_run(out)[2] == pytest.approx(90, rel=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_answers_of_an_older_version_are_found(server: RunningServer, tmp_path: Path, out: Path, channels: int) -> None:
     """They were kept under the identity, and a mix was called 0."""
@@ -214,6 +220,7 @@ def test_answers_of_an_older_version_are_found(server: RunningServer, tmp_path: 
     assert not spans_of(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", ["deleted", *(pytest.param(how, marks=pytest.mark.slow) for how in ("damaged", "kept"))]
 )
@@ -264,6 +271,7 @@ def test_answered_clips_of_a_stopped_run_outlive_the_checkpoint(tmp_path: Path, 
     assert_words(row_of(out), said)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_rebuild_does_not_bring_back_what_a_transcript_holds(
     server: RunningServer, tmp_path: Path, out: Path

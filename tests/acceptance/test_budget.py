@@ -77,6 +77,7 @@ def test_a_copy_of_what_was_passed_over_waits_with_it(tmp_path: Path, out: Path,
     assert rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_a_long_recording_is_finished_over_nights_clip_by_clip(
     tmp_path: Path, out: Path, server: RunningServer
 ) -> None:

@@ -71,6 +71,7 @@ def flags_of(out: Path) -> dict[str, list[str]]:
     return {row["id"]: row["flags"] for row in table_of(out).to_pylist()}
 
 
+@pytest.mark.slow
 def test_it_is_tried_at_growing_distances_and_told(long: Long, out: Path) -> None:
     with long.server() as server:
         nights = [night(server, long.audio, out, *CUT) for _ in range(3)]
@@ -106,6 +107,7 @@ def test_it_is_tried_at_growing_distances_and_told(long: Long, out: Path) -> Non
     assert errors_of(out) == {}
 
 
+@pytest.mark.slow
 def test_clips_that_the_budget_kept_back_do_not_wait_for_one_that_fails(tmp_path: Path, out: Path) -> None:
     audio, log = tmp_path / "audio", tmp_path / "log"
     write_wav(audio / "long.wav", seed=7, seconds=30.0)
@@ -123,6 +125,7 @@ def test_clips_that_the_budget_kept_back_do_not_wait_for_one_that_fails(tmp_path
     assert status_of(out)["waiting_clips"] >= len(bodies) - 1
 
 
+@pytest.mark.slow
 def test_a_budget_is_not_spent_night_after_night_on_one_clip_that_fails(tmp_path: Path, out: Path) -> None:
     audio = tmp_path / "audio"
     write_wav(audio / "a.wav", seed=7, seconds=2.0)
@@ -178,6 +181,7 @@ def test_what_was_answered_is_written_with_its_gap_until_the_clip_comes(long: Lo
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_refused_clip_leaves_a_gap_as_well(long: Long, out: Path) -> None:
     with long.server('kind = "policy"\nmessage = "bad audio"') as server:
         assert night(server, long.audio, out, *PARTIAL)[0] == long.clips
@@ -189,6 +193,7 @@ def test_a_refused_clip_leaves_a_gap_as_well(long: Long, out: Path) -> None:
     assert flags_of(out) == {"long.wav": []}
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_whole_transcript_of_other_settings_stays(long: Long, out: Path) -> None:
     with start_server() as healthy:
@@ -205,6 +210,7 @@ def test_a_whole_transcript_of_other_settings_stays(long: Long, out: Path) -> No
         assert errors_of(out) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_recording_that_goes_while_its_transcript_has_a_gap_has_failed(long: Long, tmp_path: Path, out: Path) -> None:
     audio = tmp_path / "audio"
@@ -226,6 +232,7 @@ def test_a_recording_that_goes_while_its_transcript_has_a_gap_has_failed(long: L
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_rebuild_takes_it_for_what_it_is(long: Long, out: Path) -> None:
     with long.server() as server:
         night(server, long.audio, out, *PARTIAL)
@@ -240,6 +247,7 @@ def test_a_rebuild_takes_it_for_what_it_is(long: Long, out: Path) -> None:
     assert flags_of(out) == {"long.wav": []}
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_rebuild_without_the_old_checkpoint_takes_no_gap_for_done(long: Long, out: Path) -> None:
     with long.server() as server:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from tests.batch import Corpus, batch, errors_of, jsonl_of, jsonl_rows_of, rows_of, table_of, write_wav
 from tests.servers import RunningServer, start_server
@@ -141,6 +142,7 @@ def test_two_manifests_of_one_name_do_not_share_a_default_output(server: Running
     assert "choose a folder for" in other.stderr
 
 
+@pytest.mark.slow
 def test_settings_that_are_only_written_otherwise_are_not_paid_again(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

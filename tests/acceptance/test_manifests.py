@@ -89,7 +89,7 @@ def test_a_manifest_that_is_named_in_another_way_is_the_same(server: RunningServ
 
 
 @pytest.mark.parametrize("form", ["csv", "folder"])
-@pytest.mark.parametrize("keeps_times", [True, False])
+@pytest.mark.parametrize("keeps_times", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_manifest_that_was_moved_with_its_recordings_is_the_same(
     server: RunningServer, tmp_path: Path, form: str, keeps_times: bool
 ) -> None:

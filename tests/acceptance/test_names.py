@@ -54,7 +54,7 @@ ORDERS: dict[str, Callable[[Sequence[str]], Sequence[str]]] = {
 }
 
 
-@pytest.mark.parametrize("formats", ['["parquet","jsonl"]', '["jsonl"]'])
+@pytest.mark.parametrize("formats", ['["parquet","jsonl"]', pytest.param('["jsonl"]', marks=pytest.mark.slow)])
 @pytest.mark.parametrize("order", ORDERS)
 def test_known_recordings_in_another_order_are_not_sent_again(
     server: RunningServer, tmp_path: Path, out: Path, order: str, formats: str
@@ -72,6 +72,7 @@ def test_known_recordings_in_another_order_are_not_sent_again(
         assert rows_of(out) == numbered.texts
 
 
+@pytest.mark.slow
 def test_a_row_put_in_at_the_top_of_a_numbered_list_is_the_only_one_sent(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_row_put_in_at_the_top_of_a_numbered_list_is_the_only_one_sent(
     assert rows_of(out) == jsonl_rows_of(out) == numbered.texts
 
 
+@pytest.mark.slow
 def test_rows_that_change_places_a_few_a_night_are_not_sent_again(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -134,6 +136,7 @@ def test_settings_that_are_changed_and_changed_back_are_paid_once_each(
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_what_was_replaced_survives_a_rebuild(server: RunningServer, tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=5)
     for language in ("en", "fr"):

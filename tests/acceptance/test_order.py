@@ -7,6 +7,8 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from tests.batch import Corpus, batch, errors_of, jsonl_of, rows_of, table_of, write_wav
 from tests.servers import RunningServer, start_server
 
@@ -38,6 +40,7 @@ def test_long_recordings_that_always_fail_do_not_keep_the_others_waiting(tmp_pat
     assert {name: requests[name] for name in bad} == dict.fromkeys(bad, 2)
 
 
+@pytest.mark.slow
 def test_failed_ones_are_taken_in_turn(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=5)
     poisoned = "poisoned.wav"
@@ -75,6 +78,7 @@ def test_recordings_that_are_not_there_do_not_keep_the_others_waiting(
     assert {Path(id_).name: text for id_, text in rows_of(out).items()} == corpus.texts
 
 
+@pytest.mark.slow
 def test_what_a_run_was_killed_over_comes_after_what_was_never_tried(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=2)
     write_wav(corpus.folder / "hangs.wav", seed=100, seconds=40)
