@@ -1,6 +1,6 @@
 """A three-hour recording one clip of which always fails with code 1011, over seven nights, and its end when it heals.
 
-Prints for each night what it sent and spent by the service's own books, how it ended, and what status and transcript
+Prints for each night what it sent and spent by its ledger, how it ended, and what status and transcript
 say; with `audio.allow_partial` and without. Fails loudly when something is not as promised.
 """
 
