@@ -352,7 +352,7 @@ def test_a_run_under_nohup_goes_on_when_its_terminal_closes(tmp_path: Path, out:
 
 
 def test_a_hangup_lets_answers_in_flight_come(tmp_path: Path, out: Path, start: Start) -> None:
-    corpus = Corpus(tmp_path / "audio", count=30)
+    corpus = Corpus(tmp_path / "audio", count=200)
     with start_server(latency_s=0.2) as server:
         process = start("run", corpus.folder, "--out", out, "--concurrency", "4", server=server)
         wait_for_answers(server, 4)
