@@ -20,14 +20,17 @@ from pipeline.model import Utterance
 _OPEN = f"state <> {State.DONE:d} AND size IS NOT NULL"
 _TABLES = f"""
 CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
+CREATE INDEX manifest.todo_written ON todo (size, written) WHERE {_OPEN} AND written IS NOT NULL;
 CREATE TABLE manifest.known AS SELECT DISTINCT size, done_config FROM (
         SELECT coalesce(content_bytes(marks), size) AS size, done_config FROM utterances WHERE done_audio IS NOT NULL
         UNION ALL SELECT content_bytes(marks), config FROM replaced) k
-    WHERE EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size AND t.config_hash = k.done_config);
+    WHERE EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size AND t.config_hash = k.done_config)
+        OR EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size AND t.written = k.done_config);
 CREATE INDEX manifest.known_size ON known (size, done_config);
 """  # noqa: S608 fixed texts
 _ALIKE = f"""{_OPEN} AND (done_audio IS NOT NULL AND done_config = config_hash
-    OR EXISTS (SELECT 1 FROM manifest.known k WHERE k.size = todo.size AND k.done_config = todo.config_hash)
+    OR EXISTS (SELECT 1 FROM manifest.known k
+               WHERE k.size = todo.size AND k.done_config IN (todo.config_hash, todo.written))
     OR EXISTS (SELECT 1 FROM manifest.todo o WHERE o.state <> {State.DONE:d} AND o.size IS NOT NULL
                AND o.size = todo.size AND o.config_hash = todo.config_hash AND o.rowid <> todo.rowid))"""  # noqa: S608 fixed texts
 
@@ -54,7 +57,8 @@ def rows_to_do(
     connection.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
     connection.execute(
         f"""CREATE TABLE manifest.todo AS
-            SELECT row, state, size, config_hash, done_audio, done_config, marks FROM ({where_selected(only)})"""  # noqa: S608 fixed texts
+            SELECT row, state, size, config_hash, written, done_audio, done_config, marks
+            FROM ({where_selected(only)})"""  # noqa: S608 fixed texts
     )
     connection.executescript(_TABLES)
     for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):

@@ -91,7 +91,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
-    """A transcript that stands is to be written anew, with another reference or other metadata."""
+    """A transcript that stands is to be written anew, with another reference, other metadata, or the canonical hash."""
 
     n: int
     transcript: Transcript
@@ -131,8 +131,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Refreshed():
             store_result(db, event.n, event.transcript)
             db.execute(
-                "UPDATE utterances SET refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?",
-                (event.ref_words, event.ref_errors, event.n),
+                "UPDATE utterances SET refresh = 0, done_config = ?, ref_words = ?, ref_errors = ? WHERE n = ?",
+                (Identity.of(event.transcript).config_hash, event.ref_words, event.ref_errors, event.n),
             )
         case Failed():
             _apply_failed(db, event)
@@ -202,9 +202,9 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
     forget_failure(db, event.old)
     db.execute(
         f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0, selected = 0,
-            refresh = 0, ref_words = ?, ref_errors = ?, tries = 0, sent = '', setbacks = 0, due = 0
+            done_config = ?, refresh = 0, ref_words = ?, ref_errors = ?, tries = 0, sent = '', setbacks = 0, due = 0
             WHERE n = ?""",  # noqa: S608 fixed texts
-        (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
+        (*new, State.DONE, event.transcript.config_hash, event.ref_words, event.ref_errors, event.old),
     )
     store_result(db, event.old, event.transcript)
     if part is not None:  # of several moves before the next publishing the first one names what the part holds

@@ -118,7 +118,8 @@ def knows_rows(connection: sqlite3.Connection) -> bool:
 
 
 def where_selected(only: Sequence[str]) -> str:
-    """The query for what a run would do after a scan: row, size, config_hash, state, done_audio, done_config, marks."""
+    """The query for what a run would do after a scan: row, size, config_hash, written, state, done_audio, done_config,
+    marks."""
     return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})"  # noqa: S608 fixed texts
 
 
@@ -193,8 +194,8 @@ def _forget_other_names(connection: sqlite3.Connection) -> None:
 
 
 def _rename_settings(connection: sqlite3.Connection) -> None:
-    """Gives settings that were hashed as they were written the hash of their canonical form, here and, by `refresh`, in
-    the output."""
+    """Gives settings that were hashed as they were written the hash of their canonical form. `done_config` goes on
+    saying what the transcript in the output says, until `refresh` has that written anew."""
     connection.execute(
         """UPDATE OR REPLACE clips SET key = replace(key, s.written, s.canonical),
                config = iif(config = s.written, s.canonical, config)
@@ -203,8 +204,7 @@ def _rename_settings(connection: sqlite3.Connection) -> None:
     )
     connection.execute(
         """UPDATE utterances SET config_hash = iif(config_hash = s.written, s.canonical, config_hash),
-               refresh = refresh OR coalesce(done_config = s.written, 0),
-               done_config = iif(done_config = s.written, s.canonical, done_config)
+               refresh = refresh OR coalesce(done_config = s.written, 0)
            FROM (SELECT id, written, config_hash AS canonical FROM manifest.scan WHERE written IS NOT NULL) s
            WHERE s.id = utterances.id AND s.written IN (utterances.config_hash, utterances.done_config)"""
     )
@@ -221,9 +221,9 @@ _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
-_SCANNED = f"""SELECT n, row, iif(gone, NULL, size) AS size, config_hash, NULL AS failure, state, suspect, done_audio,
-        done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
-    UNION ALL SELECT u.n, s.row, s.size, s.config_hash, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+_SCANNED = f"""SELECT n, row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
+        suspect, done_audio, done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
+    UNION ALL SELECT u.n, s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

@@ -24,7 +24,7 @@ class Shared(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     known: int
-    """Rows that it had last."""
+    """Rows that it had when it was read last."""
     shared: int
     """Those of them that are in the scan, and …"""
     same_size: int
@@ -53,7 +53,8 @@ def shared(connection: sqlite3.Connection) -> list[Shared]:
     found = connection.execute(
         f"SELECT m.name, count(*), sum(u.size IS s.size AND s.size IS NOT NULL) {_SHARED} GROUP BY m.name"
     ).fetchall()
-    known = "SELECT count(*) FROM utterances WHERE manifest IN (SELECT n FROM manifests WHERE name = ?)"
+    known = f"""SELECT count(*) FROM utterances WHERE manifest IN (SELECT n FROM manifests WHERE name = ?)
+        AND vanished <> {Seen.VANISHED:d} AND config_hash <> '{BAD_ROW}'"""  # noqa: S608 fixed texts
     return [
         Shared(name=name, known=connection.execute(known, (name,)).fetchone()[0], shared=count, same_size=same)
         for name, count, same in found

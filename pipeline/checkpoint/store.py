@@ -81,8 +81,6 @@ class Placed(Stored, frozen=True, kw_only=True):
 
     n: int
     utterance: Utterance
-    config_hash: str | None
-    """Of the settings that it answers to."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +112,7 @@ Unpublished = tuple[int, str, int | None, bytes]
 """(n, the id under which its old row stands, the part that holds that one, the transcript as stored)."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
         marks, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ? ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
-_RENAMED = """SELECT u.n, u.id, u.row, u.done_config, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+_RENAMED = """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
     WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = ?
         AND u.manifest = (SELECT manifest FROM utterances WHERE n = ? AND part IS NULL)
         AND (u.part IS NOT NULL OR r.row IS NOT NULL) ORDER BY u.n"""
@@ -259,7 +257,7 @@ class Checkpoint:
         """One utterance that has a transcript, where there is any."""
         with self._translated():
             found = self._db.execute(
-                """SELECT u.n, u.id, u.row, u.done_config, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
                    WHERE u.done_audio IS NOT NULL AND (u.part IS NOT NULL OR r.row IS NOT NULL) LIMIT 1"""
             ).fetchone()
         return None if found is None else _placed(found)
@@ -290,7 +288,7 @@ class Checkpoint:
         those that are about to get another one."""
         with self._translated():
             found = self._db.execute(
-                """SELECT u.n, u.id, u.row, u.done_config, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
                    WHERE u.refresh AND NOT u.vanished AND (u.gone OR u.state <> ?) ORDER BY u.part LIMIT ?""",
                 (State.CHANGED, limit),
             ).fetchall()
@@ -601,8 +599,8 @@ def _stored(id_: str, part: int | None, result: bytes | None) -> Stored:
     return Stored(id=id_, part=part, transcript=transcript)
 
 
-def _placed(found: tuple[int, str, bytes, str | None, int | None, bytes | None]) -> Placed:
-    n, id_, row, config_hash, part, result = found
+def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
+    n, id_, row, part, result = found
     transcript = _stored(id_, part, result).transcript
     utterance = msgspec.msgpack.decode(row, type=Utterance)
-    return Placed(n=n, utterance=utterance, config_hash=config_hash, id=id_, part=part, transcript=transcript)
+    return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript)

@@ -20,6 +20,7 @@ from pipeline.gradium import wire
 
 MAX_URL = 8_000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_NUMBERS = ("temp", "padding_bonus")
 KEYWORDS_HINT = 'write keywords = { words = ["one", "two"], boost = 3 }'
 
 
@@ -83,16 +84,19 @@ def request_settings(service: ServiceSettings) -> RequestSettings:
         raise ConfigError(_wrong_type(str(error))) from None
     _check_values(config)
     canonical = _canonical(config)
-    return RequestSettings(model=service.model, config=canonical, written=None if config == canonical else config)
+    is_canonical = msgspec.json.encode(config) == msgspec.json.encode(canonical)  # as they are hashed: -0.0 is not 0.0
+    return RequestSettings(model=service.model, config=canonical, written=None if is_canonical else config)
 
 
 def _canonical(config: wire.JsonConfig) -> wire.JsonConfig:
-    """The same settings under their newest names, keywords in order and each once."""
+    """The same settings under their newest names, keywords in order and each once, and no zero below zero."""
     keywords = config.keywords
     if keywords is not None:
-        keywords = msgspec.structs.replace(keywords, words=sorted(set(keywords.words)))
+        words, boost = sorted(set(keywords.words)), keywords.boost + 0.0
+        keywords = msgspec.structs.replace(keywords, words=words, boost=boost)
     frames = config.delay_in_tokens if config.delay_in_frames is None else config.delay_in_frames
-    return msgspec.structs.replace(config, delay_in_frames=frames, delay_in_tokens=None, keywords=keywords)
+    numbers = {name: None if (given := getattr(config, name)) is None else given + 0.0 for name in _NUMBERS}
+    return msgspec.structs.replace(config, delay_in_frames=frames, delay_in_tokens=None, keywords=keywords, **numbers)
 
 
 def check_language(language: str) -> str | None:

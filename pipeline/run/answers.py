@@ -29,6 +29,7 @@ class Answers:
         """The keys of those that are of the recording, under settings that give the same answers."""
         now = Identity(audio_hash=audio_hash, config_hash=todo.config_hash)
         by_samples = now.with_settings(self._settings.of_answers(todo.utterance))
-        found = (*self._spans.get(by_samples.key, ()), *self._spans.get(now.key, ()))
+        names = [by_samples, now, self._settings.written(todo.utterance, now)]
+        found = [one for name in names if name is not None for one in self._spans.get(name.key, ())]
         # what is done and is sent again uses only what that was begun with
         return {span for span, config_hash in found if todo.done != now or config_hash == now.config_hash}

@@ -51,9 +51,10 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
             rows.refuse_empty(knows_rows=knows_rows(connection))
         settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
-        bill = _Bill(connection, settings.budget.limit)
+        hashed = SettingsHash(settings, request)
+        bill = _Bill(connection, hashed, settings.budget.limit)
         if plan.selected:
-            answers = Answers(connection, SettingsHash(settings, request))
+            answers = Answers(connection, hashed)
             for todo, identity, found in _measured(rows_to_do(connection, only, length_of), settings, answers):
                 bill.add(todo, identity, found)
     finally:
@@ -90,7 +91,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
 class _Bill:
     """Sums up what would be sent. Those that may be alike must come behind each other."""
 
-    def __init__(self, connection: sqlite3.Connection, budget: float | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, hashed: SettingsHash, budget: float | None) -> None:
         self.unsendable: Counter[str] = Counter()
         self.problems: list[Problem] = []
         self.unchanged = self.copies = self.requests = self.answered = 0
@@ -99,6 +100,7 @@ class _Bill:
         """What costs more than the budget, and what its requests cost."""
         self._budget = math.inf if budget is None else budget
         self._connection = connection
+        self._hashed = hashed
         self._alike: tuple[int | None, str] | None = None
         self._sent: dict[str, bool] = {}
         """Audio hashes of what is sent of those that may be alike, and whether it costs more than the budget."""
@@ -130,7 +132,10 @@ class _Bill:
         if self._alike != (todo.size, todo.config_hash):
             self._alike = todo.size, todo.config_hash
             self._sent.clear()
-        if identity.audio_hash not in self._sent and not has_transcript(self._connection, identity):
+        names = identity, self._hashed.written(todo.utterance, identity)
+        if identity.audio_hash not in self._sent and not any(
+            name is not None and has_transcript(self._connection, name) for name in names
+        ):
             return False
         self.copies += 1
         self.above += self._sent.get(identity.audio_hash, False)

@@ -106,7 +106,7 @@ class Feed:
         ]
         # a done one was selected to be sent again
         asked = [leader for leader, _ in leaders if leader.selected.state != State.DONE]
-        twins = await self._twins([leader.identity for leader in asked])
+        twins = await self._twins_of(asked)
         for leader in asked:
             if (twin := twins.get(leader.identity)) is not None:
                 self._recorder.has_twin(leader, twin)
@@ -119,7 +119,8 @@ class Feed:
             recorder.unsendable(selected, found)
             return None
         now = Identity(audio_hash=found.audio_hash, config_hash=selected.config_hash)
-        if selected.done == now and selected.state != State.DONE:
+        done = selected.done if selected.state != State.DONE else None
+        if done is not None and done in (now, self._written(selected, now)):
             recorder.reused(selected, found.marks)
             return None
         if not self._preparation.allows_truncated:
@@ -130,9 +131,13 @@ class Feed:
                 return None
         return recorder.lead(selected, now, found.marks)
 
-    def _keys(self, leader: Leader) -> tuple[str, str]:
+    def _written(self, selected: Selected, now: Identity) -> Identity | None:
+        return self._recorder.settings_hash.written(selected.utterance, now)
+
+    def _keys(self, leader: Leader) -> list[str]:
         """What answers to its clips are kept under; before version 6 it was its identity."""
-        return self._recorder.answers_key(leader), leader.identity.key
+        was = self._written(leader.selected, leader.identity)
+        return [self._recorder.answers_key(leader), leader.identity.key, *(() if was is None else (was.key,))]
 
     async def _answered_keys(self, leaders: Sequence[Leader]) -> set[str]:
         """The keys that answers of earlier runs are kept under."""
@@ -170,6 +175,10 @@ class Feed:
             if isinstance(look, Look)
         }
         before = await self._journal.call(self._journal.checkpoint.renamed, identities) if identities else {}
+        known = [(selected, identities[selected.n]) for selected, _ in new if selected.n in identities]
+        if written := {selected.n: was for selected, now in known if (was := self._written(selected, now)) is not None}:
+            for n, rows in (await self._journal.call(self._journal.checkpoint.renamed, written)).items():
+                before[n] += rows
         if not any(before.values()):
             return set()
         gone = await asyncio.to_thread(_without_file, [row for rows in before.values() for row in rows])
@@ -184,6 +193,17 @@ class Feed:
                     self._recorder.moved(selected, row.n, transcripts[row.n])
                     break
         return moved
+
+    async def _twins_of(self, leaders: Sequence[Leader]) -> dict[Identity, Transcript]:
+        """Transcripts that answer to what these are, also under the names that older outputs have for it."""
+        twins = await self._twins([leader.identity for leader in leaders])
+        written = {
+            leader.identity: was
+            for leader in leaders
+            if leader.identity not in twins and (was := self._written(leader.selected, leader.identity)) is not None
+        }
+        found = await self._twins([*written.values()]) if written else {}
+        return twins | {now: found[was] for now, was in written.items() if was in found}
 
     async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""

@@ -6,6 +6,7 @@ Asks the file system for names; reads recordings only where an id is claimed twi
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -26,7 +27,10 @@ def name_of(manifest: str) -> str:
     path = Path(manifest).absolute()
     if manifest == STDIN:
         return manifest
-    return str(path.resolve() if path.name in ("", "..") else path.parent.resolve() / path.name)
+    # realpath, because Path.resolve raises where links go round in a circle
+    if path.name in ("", ".."):
+        return os.path.realpath(path)
+    return str(Path(os.path.realpath(path.parent)) / path.name)
 
 
 def settle_names(connection: sqlite3.Connection, name: str) -> list[str]:
@@ -43,8 +47,13 @@ def settle_names(connection: sqlite3.Connection, name: str) -> list[str]:
 
 
 def is_there(name: str) -> bool:
-    """Whether the manifest of that name can still be read."""
-    return name == STDIN or Path(name).exists()
+    """Whether there may be a manifest of that name: only where the system says that there is none it is gone."""
+    try:
+        return name == STDIN or bool(Path(name).stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):
+        return True
 
 
 def _has_moved(other: Shared) -> bool:

@@ -21,6 +21,7 @@ from pipeline.model import Transcript
 from pipeline.run.joining import retold, word_errors
 from pipeline.run.published import Published
 from pipeline.run.replacing import copies_of, replace_lines
+from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
 
@@ -66,8 +67,9 @@ class Publisher:
             await call(self._checkpoint.set_fact, JSONL_BYTES, await asyncio.to_thread(self._sink.mend_lines))
         await self.finish()
 
-    async def refresh(self, stopped: threading.Event) -> None:
-        """Writes transcripts anew whose row has another reference or other metadata by now; nothing is sent.
+    async def refresh(self, stopped: threading.Event, hashed: SettingsHash) -> None:
+        """Writes transcripts anew whose row has another reference or other metadata by now, or whose settings have
+        another hash in their canonical form; nothing is sent.
 
         Ends early when `stopped` is set; the next run does the rest.
         """
@@ -79,7 +81,9 @@ class Publisher:
             for one, transcript in zip(placed, known, strict=True):
                 if transcript is None:
                     raise OutputError(f"the transcript of {one.id!r} is no longer in the output folder; restore it")
-                row = retold(transcript, one.utterance, config_hash=one.config_hash or transcript.config_hash)
+                row = retold(
+                    transcript, one.utterance, config_hash=hashed.canonical(one.utterance, transcript.config_hash)
+                )
                 told.append(Refreshed(n=one.n, transcript=row, **word_errors(row)))
             await call(self._checkpoint.apply, told)
             await self._publish_replacing_if_many()

@@ -49,7 +49,7 @@ class Recorder:
         self._journal = journal
         self._progress = progress
         self._settings = settings
-        self._hash = SettingsHash(settings, request)
+        self.settings_hash = SettingsHash(settings, request)
         self._run_id = run_id
         self._settings_fact: str | None = request.answered_fact
         """To be noted with the first answer."""
@@ -98,14 +98,14 @@ class Recorder:
         """The utterance is the one that had the row `old` before its recording was renamed: it takes that row over."""
         self.reused_count += 1
         self.moved_count += 1
-        transcript = retold(original, selected.utterance)
+        transcript = retold(original, selected.utterance, config_hash=selected.config_hash)
         self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
         self._on_result(len(transcript.words))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
     def answers_key(self, leader: Leader) -> str:
         """What answers to clips of the utterance answer to, beside their samples."""
-        return leader.identity.with_settings(self._hash.of_answers(leader.selected.utterance)).key
+        return leader.identity.with_settings(self.settings_hash.of_answers(leader.selected.utterance)).key
 
     def expect(self, leader: Leader, clips: Sequence[Clip]) -> None:
         """These clips of it go to the pool; with none it has all its answers from earlier runs."""
@@ -221,7 +221,7 @@ class Recorder:
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
 
     def _copied(self, original: Transcript, selected: Selected) -> Transcript:
-        about = {"run_id": self._run_id, "finished_at": datetime.now(UTC)}
+        about = {"run_id": self._run_id, "finished_at": datetime.now(UTC), "config_hash": selected.config_hash}
         return retold(original, selected.utterance, attempts=0, latency_s=0.0, credits=0.0, **about)
 
     def _finish(self, selected: Selected, transcript: Transcript, marks: bytes, *events: Event) -> None:

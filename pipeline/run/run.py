@@ -144,7 +144,7 @@ class _Run:
             await self.recorder.ledger.end_open_attempts()
             await self.publisher.tidy()
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
-            await self.publisher.refresh(self.control.stopped)
+            await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
             if plan.selected:
                 await self.sending.send(endpoint, at_most=self.options.limit)
         except Stopped:
@@ -155,7 +155,7 @@ class _Run:
         try:
             await self.publisher.finish()
             # files that were only touched, and whose rows had changed as well
-            await self.publisher.refresh(self.control.stopped)
+            await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
             await self.publisher.write_errors()
             await self.publisher.write_clips()
             await self.journal.call(self.checkpoint.trim_replaced)

@@ -16,6 +16,10 @@ import pytest
 from tests.batch import Corpus, batch, errors_of, jsonl_of, jsonl_rows_of, rows_of, table_of, write_wav
 from tests.servers import RunningServer, start_server
 
+AS_WRITTEN = "[service.json_config]\ndelay_in_tokens = 24\n"
+CANONICAL, WRITTEN = "0fcde0d9aefc675cd7792327a9b61ca7", "99bf877f579191b02f5a3a4eabcf0e38"
+"""The hashes of these settings: as they are, and as versions before the canonical form had them."""
+
 
 def test_identical_files_under_many_ids_are_one_request(tmp_path: Path, out: Path) -> None:
     text = write_wav(tmp_path / "audio" / "0.wav", seed=1)
@@ -173,25 +177,98 @@ def test_an_output_whose_settings_were_hashed_as_they_were_written_is_not_paid_a
     config.write_text("[service.json_config]\ndelay_in_tokens = 24\n")
     args = ("run", corpus.folder, "--out", out, "--config", config)
     assert batch(*args, server=server).exit == 0
-    canonical, written = "0fcde0d9aefc675cd7792327a9b61ca7", "99bf877f579191b02f5a3a4eabcf0e38"
-    older(out, canonical, written)
+    older(out, CANONICAL, WRITTEN)
     before = server.stats()["requests"]
     shutil.copy(corpus.folder / "00000.wav", corpus.folder / "copy.wav")
     assert '"changed":0' in batch("check", *args[1:], "--json", server=server).stdout
     assert batch(*args, server=server).exit == 0
     assert server.stats()["requests"] == before
-    assert {row["config_hash"] for row in jsonl_of(out)} == {canonical}
-    assert set(table_of(out)["config_hash"].to_pylist()) == {canonical}
+    assert {row["config_hash"] for row in jsonl_of(out)} == {CANONICAL}
+    assert set(table_of(out)["config_hash"].to_pylist()) == {CANONICAL}
     assert batch("rebuild", out, "--force").exit == 0
     assert batch(*args, server=server).exit == 0
     assert server.stats()["requests"] == before
+
+
+@pytest.fixture
+def old(server: RunningServer, tmp_path: Path, out: Path) -> Corpus:
+    """Recordings that were transcribed before there was a canonical form, under the settings in config.toml."""
+    corpus = Corpus(tmp_path / "audio", count=3)
+    (tmp_path / "config.toml").write_text(AS_WRITTEN)
+    args = ("--out", out, "--config", tmp_path / "config.toml")
+    assert batch("run", corpus.folder, *args, server=server).exit == 0
+    older(out, CANONICAL, WRITTEN)
+    return corpus
+
+
+def costs_nothing(server: RunningServer, manifest: Path, out: Path) -> bool:
+    """Whether check foretells no request, and a run sends none."""
+    args = (manifest, "--out", out, "--config", out.parent / "config.toml")
+    before = server.stats()["requests"]
+    told = json.loads(batch("check", *args, "--json", server=server).stdout)
+    assert batch("run", *args, server=server).exit == 0
+    return (told["requests"], server.stats()["requests"] - before) == (0, 0)
+
+
+def test_a_recording_that_was_renamed_before_the_first_run_with_the_canonical_form_is_not_paid_again(
+    server: RunningServer, out: Path, old: Corpus
+) -> None:
+    (old.folder / "00001.wav").rename(old.folder / "renamed.wav")
+    assert costs_nothing(server, old.folder, out)
+    old.texts["renamed.wav"] = old.texts.pop("00001.wav")
+    assert rows_of(out) == jsonl_rows_of(out) == old.texts
+    assert {row["config_hash"] for row in jsonl_of(out)} == {CANONICAL}
+    assert costs_nothing(server, old.folder, out)
+
+
+def test_a_copy_of_what_only_another_manifest_has_from_before_the_canonical_form_is_not_paid_again(
+    server: RunningServer, tmp_path: Path, out: Path, old: Corpus
+) -> None:
+    (tmp_path / "other").mkdir()
+    shutil.copy(old.folder / "00001.wav", tmp_path / "other" / "copy.wav")
+    assert costs_nothing(server, tmp_path / "other", out)
+    assert {row["config_hash"] for row in jsonl_of(out) if row["id"] == "copy.wav"} == {CANONICAL}
+    assert costs_nothing(server, old.folder, out)
+
+
+def test_settings_that_are_changed_and_changed_back_find_what_was_hashed_as_it_was_written(
+    server: RunningServer, tmp_path: Path, out: Path, old: Corpus
+) -> None:
+    (tmp_path / "config.toml").write_text("[service.json_config]\ndelay_in_frames = 48\n")
+    args = ("--out", out, "--config", tmp_path / "config.toml")
+    assert batch("run", old.folder, *args, server=server).exit == 0
+    (tmp_path / "config.toml").write_text(AS_WRITTEN)
+    assert costs_nothing(server, old.folder, out)
+    assert {row["config_hash"] for row in jsonl_of(out)} == {CANONICAL}
+
+
+@pytest.mark.parametrize("formats", ['["parquet", "jsonl"]', '["jsonl"]'])
+def test_names_that_changed_places_before_the_first_run_with_the_canonical_form_are_not_paid_again(
+    server: RunningServer, tmp_path: Path, out: Path, formats: str
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=0)
+    for number in range(6):
+        corpus.add(number, seconds=0.5 + number / 10)
+    (tmp_path / "config.toml").write_text(f"sink.formats = {formats}\n{AS_WRITTEN}")
+    args = (corpus.folder, "--out", out, "--config", tmp_path / "config.toml")
+    assert batch("run", *args, server=server).exit == 0
+    older(out, CANONICAL, WRITTEN)
+    names = sorted(corpus.texts)
+    for name in names:
+        (corpus.folder / name).rename(corpus.folder / f"{name}.old")
+    for name, other in zip(names, reversed(names), strict=True):
+        (corpus.folder / f"{name}.old").rename(corpus.folder / other)
+    corpus.texts = dict(zip(reversed(names), corpus.texts.values(), strict=True))
+    assert costs_nothing(server, corpus.folder, out)
+    assert jsonl_rows_of(out) == corpus.texts
+    assert {row["config_hash"] for row in jsonl_of(out)} == {CANONICAL}
 
 
 def older(out: Path, canonical: str, written: str) -> None:
     """Makes the output what it was before there was a canonical form."""
     with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db, db:
         db.execute("UPDATE utterances SET config_hash = ?, done_config = ?", (written, written))
-    for path in (out / "transcripts").iterdir():
+    for path in (out / "transcripts").glob("*.parquet"):
         rows = pq.read_table(path)
         at = rows.column_names.index("config_hash")
         hashes = pa.array([written] * rows.num_rows)

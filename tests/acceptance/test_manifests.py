@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.run.manifests import is_there
 from tests.batch import Corpus, batch, jsonl_rows_of, rows_of, write_wav
 from tests.servers import RunningServer
 
@@ -113,6 +114,51 @@ def test_a_manifest_that_was_moved_with_its_recordings_is_the_same(
     runs = tmp_path / "new" / "runs" / ("calls" if form == "csv" else "audio")
     assert rows_of(runs) == corpus.texts
     assert "1 no longer in the manifest" in batch("status", runs).stdout
+
+
+@pytest.mark.parametrize("form", ["csv", "folder"])
+def test_a_manifest_whose_recordings_come_and_go_is_the_same_after_it_was_moved(
+    server: RunningServer, tmp_path: Path, form: str
+) -> None:
+    audio = tmp_path / "old" / "audio"
+    manifest = "calls.csv" if form == "csv" else "audio"
+    for night in range(3):
+        shutil.rmtree(audio, ignore_errors=True)
+        names = [f"{night}-{n}.wav" for n in range(3)]
+        for n, name in enumerate(names):
+            write_wav(audio / name, seed=10 * night + n)
+        if form == "csv":
+            write(tmp_path / "old" / manifest, {name: f"audio/{name}" for name in names})
+        batch("run", manifest, server=server, cwd=tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    before = server.stats()["requests"]
+    result = batch("run", manifest, server=server, cwd=tmp_path / "new")
+    assert result.exit == 0, result.stderr
+    assert server.stats()["requests"] == before
+
+
+def test_a_manifest_whose_folder_became_a_link_that_leads_nowhere_keeps_no_other_from_running(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    first = write(tmp_path / "folder" / "first.csv", {"1": "../audio/1.wav"})
+    assert batch("run", first, "--out", out, server=server).exit == 0
+    shutil.rmtree(tmp_path / "folder")
+    (tmp_path / "folder").symlink_to(tmp_path / "round")
+    (tmp_path / "round").symlink_to(tmp_path / "folder")
+    second = write(tmp_path / "second.csv", {"2": "audio/2.wav"})
+    for command in ("check", "run"):
+        assert batch(command, second, "--out", out, server=server).exit == 0
+        assert batch(command, first, "--out", out, server=server).exit == 2
+    assert rows_of(out) == {id_: calls[id_] for id_ in "12"}
+
+
+def test_a_manifest_counts_as_gone_only_where_the_system_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for name in ("gone", "file/below", "nowhere"):
+        assert not is_there(str(tmp_path / name))
+    for name in ("file", "n" * 300):  # the system refuses to look for so long a name, as for one in a closed folder
+        assert is_there(str(tmp_path / name))
 
 
 def test_another_manifest_of_the_same_name_is_refused_also_where_the_first_is_gone(

@@ -66,6 +66,14 @@ def test_equal_settings_have_one_hash(config: dict[str, Any], canonical: str, wr
     assert hashes(json_config(**config)) == (canonical, written)
 
 
+def test_a_zero_is_one_with_either_sign() -> None:
+    for name in ("temp", "padding_bonus"):
+        assert hashes(json_config(**{name: -0.0}))[0] == hashes(json_config(**{name: 0}))[0]
+    keywords = [{"words": ["alpha"], "boost": boost} for boost in (-0.0, 0)]
+    assert len({hashes(json_config(keywords=one))[0] for one in keywords}) == 1
+    assert hashes({"audio": {"lead_silence_s": -0.0}}) == hashes({})
+
+
 def test_other_settings_have_another() -> None:
     configs = [{}, {"temp": 0.5}, {"temp": 0.0}, {"delay_in_frames": 48}, {"padding_bonus": 1.0}]
     configs += [{"keywords": {"words": words}} for words in (["a"], ["a", "b"], ["A"])]
