@@ -56,6 +56,7 @@ def test_failed_ones_are_taken_in_turn(tmp_path: Path, out: Path) -> None:
     assert Counter(row["id"] for row in table_of(out, "attempts").to_pylist())[poisoned] == 2
 
 
+@pytest.mark.slow
 def test_suspect_ones_are_taken_in_turn(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=6, seconds=4)
     with start_server(faults=failing(tmp_path, [*corpus.texts], kind="times_backwards")) as server:

@@ -15,7 +15,7 @@ from tests.nights.machine import Nights, OverFolder, OverIds, OverPaths, service
 from tests.nights.service import Service
 
 SHORT = settings(
-    max_examples=15,
+    max_examples=10,
     stateful_step_count=25,
     derandomize=True,
     deadline=None,
