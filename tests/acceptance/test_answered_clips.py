@@ -69,7 +69,8 @@ def assert_words(row: dict[str, Any], said: list[tuple[str, float]]) -> None:
     assert {word["clip"] for word in row["words"]} <= set(range(len(row["request_ids"])))
 
 
-@pytest.mark.parametrize("max_clip_s", [*(pytest.param(n, marks=pytest.mark.slow) for n in (6, 25)), 300])
+@pytest.mark.slow
+@pytest.mark.parametrize("max_clip_s", [6, 25, 300])
 def test_a_partly_answered_recording_is_cut_around_what_is_answered(
     server: RunningServer, tmp_path: Path, out: Path, max_clip_s: int
 ) -> None:

@@ -169,6 +169,7 @@ def test_settings_that_are_only_written_otherwise_are_not_paid_again(
     assert run('delay_in_frames = 24\nkeywords = { words = ["alpha"] }') == 3
 
 
+@pytest.mark.slow
 def test_an_output_whose_settings_were_hashed_as_they_were_written_is_not_paid_again(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -210,6 +211,7 @@ def costs_nothing(server: RunningServer, manifest: Path, out: Path) -> bool:
     return (told["requests"], server.stats()["requests"] - before) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_recording_that_was_renamed_before_the_first_run_with_the_canonical_form_is_not_paid_again(
     server: RunningServer, out: Path, old: Corpus
 ) -> None:
@@ -221,6 +223,7 @@ def test_a_recording_that_was_renamed_before_the_first_run_with_the_canonical_fo
     assert costs_nothing(server, old.folder, out)
 
 
+@pytest.mark.slow
 def test_a_copy_of_what_only_another_manifest_has_from_before_the_canonical_form_is_not_paid_again(
     server: RunningServer, tmp_path: Path, out: Path, old: Corpus
 ) -> None:
@@ -231,6 +234,7 @@ def test_a_copy_of_what_only_another_manifest_has_from_before_the_canonical_form
     assert costs_nothing(server, old.folder, out)
 
 
+@pytest.mark.slow
 def test_settings_that_are_changed_and_changed_back_find_what_was_hashed_as_it_was_written(
     server: RunningServer, tmp_path: Path, out: Path, old: Corpus
 ) -> None:

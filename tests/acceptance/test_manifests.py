@@ -48,6 +48,7 @@ def snapshot(out: Path) -> dict[str, bytes]:
     return {name: (out / name).read_bytes() for name in names}
 
 
+@pytest.mark.slow
 def test_other_ids_and_the_same_audio_share_a_folder(
     server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
 ) -> None:
