@@ -27,7 +27,7 @@ def copies_of(leaving: Sequence[Leaving], sink: Sink) -> list[tuple[int, Transcr
         by_part[one.part].append(one)
     copies = []
     for part, members in by_part.items():
-        rows = sink.read({one.id for one in members}, part)
+        rows = {row.id: row for row in sink.part(part)}  # raises where it cannot be read: nothing is forgotten then
         copies += [(one.number, _checked(rows.get(one.id), one)) for one in members]
     return copies
 

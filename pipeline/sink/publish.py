@@ -200,10 +200,11 @@ class Sink:
             ]
 
     def part(self, part: int) -> list[Transcript]:
-        """All rows of a part."""
-        from pipeline.sink.read import transcripts_in_part
+        """All rows of a part. Raises OutputError where it cannot be read: what is made from it would lack them."""
+        from pipeline.sink.read import rows_of_part
 
-        return list(transcripts_in_part(self._out / "transcripts", part).values())
+        with _translated(self._out, " or run gradium-batch rebuild on it"):
+            return rows_of_part(self._out / "transcripts", part)
 
     def lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL that can be read."""

@@ -36,6 +36,18 @@ def transcripts_in_part(folder: Path, part: int, ids: Collection[str] | None = N
     return {row["id"]: _transcript(row) for row in rows}
 
 
+def rows_of_part(folder: Path, part: int) -> list[Transcript]:
+    """All rows of a part. Raises OSError where it cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = part_path(folder, part)
+    try:
+        return [_transcript(row) for row in pq.read_table(path).to_pylist()]
+    except pa.ArrowInvalid as error:
+        raise OSError(errno.EIO, f"a published part is damaged: {error}", str(path)) from error
+
+
 def transcripts_in_lines(path: Path, ids: Collection[str]) -> dict[str, Transcript]:
     """Rows of the JSONL by id."""
     wanted = frozenset(ids)

@@ -32,6 +32,7 @@ from tests.batch import (
     rows_of,
     start_batch,
     table_of,
+    write_wav,
 )
 from tests.beeps import RECOGNIZER, beeps, talk, texts, write
 from tests.servers import RunningServer, start_server, wait_for_answers
@@ -514,3 +515,20 @@ def test_three_nights_over_a_growing_corpus(tmp_path: Path, out: Path) -> None:
     assert "(for 3 runs)" in batch("status", out).stdout or "3 runs" in batch("status", out).stdout
     summary = json.loads((out / "summary.json").read_text())
     assert summary["failures"][0]["runs"] == 3
+
+
+def test_a_damaged_part_takes_no_line_out_of_the_jsonl(server: RunningServer, corpus: Corpus, out: Path) -> None:
+    before = jsonl_rows_of(out)
+    parts = sorted((out / "transcripts").iterdir())
+    assert len(parts) > 1
+    parts[-1].write_bytes(b"PAR1" + bytes(200) + b"PAR1")
+    write_wav(
+        corpus.folder / "00000.wav", seed=999
+    )  # its row is in the first part: that one and the JSONL are replaced
+    result = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
+    assert result.exit == 1
+    assert "rebuild" in result.stderr
+    assert before.keys() - {"00000.wav"} <= jsonl_rows_of(out).keys()
+    assert batch("rebuild", out).exit == 0
+    assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
+    assert rows_of(out).keys() == jsonl_rows_of(out).keys() == corpus.texts.keys()
