@@ -62,6 +62,9 @@ SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 A
 TURN = "TEXT GENERATED ALWAYS AS (iif(tries = 0 AND state <> 2, '', tried)) VIRTUAL"
 LONGEST = "INTEGER GENERATED ALWAYS AS (-CAST(expected_s / 15 AS INTEGER)) VIRTUAL"
 
+# Many rows may share one audio, as spans of a recording do: their settings tell them apart.
+DONE_INDEX = "CREATE INDEX done ON utterances (done_audio, done_config) WHERE done_audio IS NOT NULL;"
+
 # `selected` is what this run does; the partial index leaves everything else out, so that it stays small and the
 # planner has no second index to choose wrongly. An id that the manifest no longer has is `vanished` and keeps its row.
 # `error` is the class of the failure of the utterance's latest try; NULL where that went well.
@@ -104,7 +107,7 @@ CREATE TABLE utterances (
     longest       {LONGEST}
 );
 {MANIFESTS}{SELECTED_INDEX}
-CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
+{DONE_INDEX}
 CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
@@ -155,6 +158,8 @@ UPDATE utterances SET error = NULL WHERE error IS NOT NULL AND n NOT IN (SELECT 
     # what the last run left of its selection is selected again by the next one
     5: f"""
 DROP INDEX selected;
+DROP INDEX done;
+{DONE_INDEX}
 UPDATE utterances SET selected = 0 WHERE selected;
 ALTER TABLE utterances ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE utterances ADD COLUMN tried TEXT NOT NULL DEFAULT '';

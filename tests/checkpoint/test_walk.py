@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Failed, Finished, ScannedRow, State, walk
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, ScannedRow, State, walk
 from tests.records import failure, scanned, transcript
 
 
@@ -169,3 +169,13 @@ def test_the_next_to_do_are_found_by_their_index(tmp_path: Path) -> None:
         "SEARCH utterances USING INDEX selected (tries=? AND turn=? AND longest=? AND n>?)",
         "SEARCH utterances USING INDEX selected ((tries,turn,longest)>(?,?,?))",
     ]
+
+
+def test_a_transcript_is_found_by_its_audio_and_its_settings_however_many_rows_share_the_audio(tmp_path: Path) -> None:
+    with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
+        asked: list[str] = []
+        checkpoint._db.set_trace_callback(asked.append)
+        checkpoint.twins([Identity(audio_hash="a1", config_hash="c1")])
+        checkpoint._db.set_trace_callback(None)
+        (_, _, _, told), *_ = checkpoint._db.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    assert told == "SEARCH u USING INDEX done (done_audio=? AND done_config=?)"
