@@ -42,7 +42,7 @@ def first_uses(out: Path) -> list[Callable[[], object]]:
 
     return [
         lambda: transcripts_in_lines(out / "transcripts.jsonl", ["00000.wav"])["00000.wav"],
-        lambda: transcripts_in_part(out / "transcripts", 1)["00000.wav"],
+        lambda: transcripts_in_part(out / "transcripts", 1, ["00000.wav"])["00000.wav"],
         lambda: [*damaged_lines(out / "transcripts.jsonl", None)],
         lambda: next(iter(failures_in(out))),
         read_old,

@@ -221,9 +221,9 @@ _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
-_SCANNED = f"""SELECT n, row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
+_SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
         suspect, done_audio, done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
-    UNION ALL SELECT u.n, s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+    UNION ALL SELECT s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

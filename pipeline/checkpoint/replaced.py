@@ -22,6 +22,16 @@ _LEVEL = 1
 _decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
+def packed(transcript: Transcript) -> bytes:
+    """A transcript in few bytes, for a table that holds many."""
+    return zlib.compress(msgspec.msgpack.encode(transcript), _LEVEL)
+
+
+def unpacked(row: bytes) -> Transcript:
+    """Raises zlib.error or msgspec.DecodeError where it is damaged."""
+    return _decode(zlib.decompress(row))
+
+
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """Where a transcript is."""
 
@@ -70,16 +80,16 @@ def keep_replaced(db: sqlite3.Connection, n: int, now: Identity) -> None:
 def adopt_replaced(db: sqlite3.Connection, rows: Iterable[bytes]) -> None:
     """Takes in replaced transcripts of another checkpoint, as they were stored there, unless a row has them; what
     cannot be read is left out."""
-    for packed in rows:
+    for row in rows:
         try:
-            transcript = _decode(zlib.decompress(packed))
+            transcript = unpacked(row)
         except (zlib.error, msgspec.DecodeError):
             continue
         identity = (transcript.audio_hash, transcript.config_hash)
         if db.execute(f"SELECT 1 FROM {TRANSCRIBED}", identity).fetchone() is None:  # noqa: S608 fixed texts
             db.execute(
                 "INSERT OR IGNORE INTO replaced (audio, config, same_settings, id, row) VALUES (?, ?, 0, ?, ?)",
-                (*identity, transcript.id, packed),
+                (*identity, transcript.id, row),
             )
 
 
@@ -91,7 +101,7 @@ def find_replaced(db: sqlite3.Connection, identity: Identity) -> Stored | None:
     if found is None:
         return None
     id_, part, row = found
-    return Stored(id=id_, part=part, transcript=None if row is None else _decode(zlib.decompress(row)))
+    return Stored(id=id_, part=part, transcript=None if row is None else unpacked(row))
 
 
 def leaving(db: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> list[Leaving]:
@@ -113,8 +123,7 @@ def take_over(db: sqlite3.Connection, copied: Sequence[tuple[int, Transcript | N
         if transcript is None:
             db.execute("DELETE FROM replaced WHERE number = ?", (number,))
         else:
-            packed = zlib.compress(msgspec.msgpack.encode(transcript), _LEVEL)
-            db.execute("UPDATE replaced SET row = ?, part = NULL WHERE number = ?", (packed, number))
+            db.execute("UPDATE replaced SET row = ?, part = NULL WHERE number = ?", (packed(transcript), number))
     _trim(db, "row IS NOT NULL AND NOT same_settings")
 
 

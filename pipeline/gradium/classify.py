@@ -37,6 +37,7 @@ from pipeline.errors import (
     UnknownFault,
 )
 from pipeline.gradium import wire
+from pipeline.gradium.coding import MAX_NAME, coding_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Python's stand-in for a byte that is no text: in headers and paths. No file or database takes it."""
@@ -91,7 +92,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         )
     if body is None:
         by_status = _BY_STATUS.get(status, CompressedAnswer)
-        coding = headers.get("content-encoding")
+        coding = coding_of(headers)[:MAX_NAME]
         return by_status(
             f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
             http_status=status,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import httpx
 
@@ -31,7 +31,7 @@ def uncompressed(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> AsyncI
     return _inflated(chunks, coding) if coding else chunks
 
 
-def coding_of(headers: httpx.Headers) -> str:
+def coding_of(headers: Mapping[str, str]) -> str:
     """How an answer is compressed, in lower case; empty where it is not."""
     named = headers.get("content-encoding", ""), headers.get("transfer-encoding", "")
     if not named[0] and named[1] == "chunked":

@@ -38,7 +38,10 @@ def settle_names(connection: sqlite3.Connection, name: str) -> list[str]:
 
     Raises ManifestError where an id of it was sent for another manifest with other audio.
     """
-    before = [known for known in manifests(connection) if known != name and name_of(known) == name]
+    others = [known for known in manifests(connection) if known != name]
+    if not others:
+        return []  # nearly always: no row of the scan need be looked up
+    before = [known for known in others if name_of(known) == name]
     take_over(connection, before)
     moved = [one.name for one in shared(connection) if _has_moved(one)]
     take_over(connection, moved)

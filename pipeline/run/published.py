@@ -9,18 +9,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from pipeline.checkpoint import Identity, Stored
+from pipeline.checkpoint.replaced import packed, unpacked
 from pipeline.model import Transcript
 from pipeline.sink import Sink
-
-LEVEL = 1
-_decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
 class Published:
@@ -85,14 +80,14 @@ class Published:
         if part not in self._unpacked:
             self._unpacked.add(part)
             rows = self._sink.part(part) if part else self._sink.lines()
-            packed = ((part, row.id, zlib.compress(msgspec.msgpack.encode(row), LEVEL)) for row in rows)
+            values = ((part, row.id, packed(row)) for row in rows)
             self._db.execute("BEGIN")
             self._db.execute("DELETE FROM rows WHERE part = ?", (part,))
-            self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", packed)
+            self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", values)
             self._db.execute("COMMIT")
         found = {}
         for id_ in ids:
             row = self._db.execute("SELECT row FROM rows WHERE part = ? AND id = ?", (part, id_)).fetchone()
             if row is not None:
-                found[id_] = _decode(zlib.decompress(row[0]))
+                found[id_] = unpacked(row[0])
         return found

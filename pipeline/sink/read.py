@@ -23,27 +23,23 @@ _KEY = ("run_id", "id", "clip", "attempt", "started_at")
 T = TypeVar("T")
 
 
-def transcripts_in_part(folder: Path, part: int, ids: Collection[str] | None = None) -> dict[str, Transcript]:
-    """Rows of a part by id: those of `ids`, or all of them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    wanted = None if ids is None else [("id", "in", list(ids))]
+def transcripts_in_part(folder: Path, part: int, ids: Collection[str]) -> dict[str, Transcript]:
+    """Rows of a part by id; none where it cannot be read."""
     try:
-        rows = pq.read_table(part_path(folder, part), filters=wanted).to_pylist()
-    except (OSError, pa.ArrowInvalid):
+        return {row.id: row for row in rows_of_part(folder, part, ids)}
+    except OSError:
         return {}
-    return {row["id"]: _transcript(row) for row in rows}
 
 
-def rows_of_part(folder: Path, part: int) -> list[Transcript]:
-    """All rows of a part. Raises OSError where it cannot be read."""
+def rows_of_part(folder: Path, part: int, ids: Collection[str] | None = None) -> list[Transcript]:
+    """Rows of a part: those of `ids`, or all of them. Raises OSError where it cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = part_path(folder, part)
+    wanted = None if ids is None else [("id", "in", list(ids))]
     try:
-        return [_transcript(row) for row in pq.read_table(path).to_pylist()]
+        return [_transcript(row) for row in pq.read_table(path, filters=wanted).to_pylist()]
     except pa.ArrowInvalid as error:
         raise OSError(errno.EIO, f"a published part is damaged: {error}", str(path)) from error
 

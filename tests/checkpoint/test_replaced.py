@@ -55,14 +55,19 @@ def test_a_transcript_that_another_row_has_too_is_not_kept_twice(checkpoint: Che
     assert [*checkpoint.twins([same])] == [same]
 
 
+def keep_five(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """About as many as are kept from now on; what is copied out of a part has them counted."""
+    [(size,)] = checkpoint._db.execute("SELECT sum(length(row)) / count(*) FROM replaced").fetchall()
+    monkeypatch.setattr(replaced, "KEPT_BYTES", 5 * size)
+    checkpoint.take_over([])
+
+
 def test_only_the_newest_stay_once_every_row_has_its_place(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night(checkpoint, "c1", "a", size=100)
     night(checkpoint, "c1", "b", size=101, left=1)
-    [(size,)] = checkpoint._db.execute("SELECT sum(length(row)) / count(*) FROM replaced").fetchall()
-    monkeypatch.setattr(replaced, "KEPT_BYTES", 5 * size)
-    checkpoint.take_over([])
+    keep_five(checkpoint, monkeypatch)
     checkpoint.trim_replaced()
     assert findable(checkpoint, "c1", "a") == COUNT, "one row is still to be placed"
     night(checkpoint, "c1", "b", size=101)
@@ -75,7 +80,5 @@ def test_those_of_other_settings_are_bounded_while_a_run_goes_on(
 ) -> None:
     night(checkpoint, "c1", "a", size=100)
     night(checkpoint, "c2", "a", size=100, left=1)
-    [(size,)] = checkpoint._db.execute("SELECT sum(length(row)) / count(*) FROM replaced").fetchall()
-    monkeypatch.setattr(replaced, "KEPT_BYTES", 5 * size)
-    checkpoint.take_over([])
+    keep_five(checkpoint, monkeypatch)
     assert 5 <= findable(checkpoint, "c1", "a") <= 7, "the newest, and the one that no row took the place of"

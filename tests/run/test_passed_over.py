@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pipeline.run.control import Control
 from pipeline.run.passed_over import PassedOver
 from pipeline.run.run import RunOptions, RunResult, run
 from tests.batch import Corpus
-from tests.servers import RunningServer, start_server
+from tests.servers import RunningServer
 
 
 def left_out_of(budget: float | None, max_clip_s: float = 300.0) -> PassedOver:
@@ -67,17 +67,6 @@ def test_what_is_above_the_budget_is_told_with_the_least_and_the_most() -> None:
 
 
 # -- whole runs -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with start_server() as running:
-        yield running
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
 
 
 def night(corpus: Corpus, out: Path, server: RunningServer, budget: float, *, limit: int | None = None) -> RunResult:
