@@ -6,12 +6,14 @@ that memory does not grow with rows. The checkpoint itself stays as it is.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.checkpoint.schema import transaction
 from pipeline.checkpoint.tables import DROP_SCAN, SCAN_TABLES
 from pipeline.checkpoint.walk import Compared, Walk
@@ -25,6 +27,21 @@ THIS = "FROM manifests JOIN manifest.name USING (name)"
 """The manifest of the scan, where it is known, also under other names."""
 NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
 """Known rows that the scan did not find as they were."""
+
+
+@built
+class _Path(msgspec.Struct, frozen=True):
+    """Of an utterance nothing but where its recording lies."""
+
+    audio: str
+
+
+_path = msgspec.msgpack.Decoder(_Path).decode
+
+
+def _audio_of(row: bytes | None) -> str | None:
+    """For SQL: the path in an encoded utterance."""
+    return None if row is None else _path(row).audio
 
 
 class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +67,8 @@ def scan_manifest(
 
     `manifest` is its name: a row remembers which manifest saw it last.
     """
+    connection.create_function("audio_of", 1, _audio_of, deterministic=True)
+    connection.create_function("file_name", 1, lambda row: os.path.basename(_path(row).audio), deterministic=True)  # noqa: PTH119
     if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
         connection.execute(DROP_SCAN)
     connection.executescript(SCAN_TABLES)

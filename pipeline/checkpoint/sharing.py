@@ -5,8 +5,9 @@ Reads beside a scan; `take_over` writes into the scan's own tables only.
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -14,31 +15,30 @@ from pipeline.checkpoint.schema import Seen
 from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.model import Utterance
 
+SAMPLES = 16
+"""Rows of another manifest that are looked for, and …"""
+LOOKED_AT = 4
+"""… recordings of the same length that are looked at for one."""
 _decode = msgspec.msgpack.Decoder(Utterance).decode
 _SHARED = f"""FROM manifest.scan s JOIN utterances u USING (id) JOIN manifests m ON m.n = u.manifest
     WHERE m.name NOT IN (SELECT name FROM manifest.name) AND s.failure IS NULL AND u.config_hash <> '{BAD_ROW}'"""  # noqa: S608 fixed texts
 
 
-class Shared(msgspec.Struct, frozen=True, kw_only=True):
-    """Another manifest that had some of the scan's ids last."""
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """A transcribed row of another manifest, and recordings of the scan that may be its own by their length."""
 
-    name: str
-    known: int
-    """Rows that it had when it was read last."""
-    shared: int
-    """Those of them that are in the scan, and …"""
-    same_size: int
-    """… whose file is as long as it was."""
+    audio_hash: str
+    audio: Sequence[str]
+    """Paths, the likeliest first."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that was sent for another manifest, and is of another path in the scan."""
+    """A row that was sent for another manifest, and is of another path or another span in the scan."""
 
     manifest: str
     before: Utterance
     now: Utterance
     same_size: bool
-    same_time: bool
     audio_hash: str | None
     """Of the audio that its transcript answers to."""
 
@@ -48,37 +48,54 @@ def manifests(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute("SELECT DISTINCT name FROM manifests")]
 
 
-def shared(connection: sqlite3.Connection) -> list[Shared]:
-    """The other manifests."""
+def shared(connection: sqlite3.Connection) -> list[str]:
+    """The other manifests that had ids of the scan last."""
+    return [name for (name,) in connection.execute(f"SELECT DISTINCT m.name {_SHARED}").fetchall()]
+
+
+def sample(connection: sqlite3.Connection, name: str) -> list[Sample]:
+    """Some transcribed rows of another manifest, from all over it."""
+    rows = f"""FROM utterances WHERE manifest IN (SELECT n FROM manifests WHERE name = ?)
+        AND vanished <> {Seen.VANISHED:d} AND done_audio IS NOT NULL"""  # noqa: S608 fixed texts
+    [count] = connection.execute(f"SELECT count(*) {rows}", (name,)).fetchone()
     found = connection.execute(
-        f"SELECT m.name, count(*), sum(u.size IS s.size AND s.size IS NOT NULL) {_SHARED} GROUP BY m.name"
+        f"""SELECT id, row, size, done_audio FROM (SELECT *, row_number() OVER (ORDER BY n) AS k {rows})
+            WHERE k % ? = 0 LIMIT ?""",  # noqa: S608 fixed texts
+        (name, max(1, math.ceil(count / SAMPLES)), SAMPLES),
     ).fetchall()
-    known = f"""SELECT count(*) FROM utterances WHERE manifest IN (SELECT n FROM manifests WHERE name = ?)
-        AND vanished <> {Seen.VANISHED:d} AND config_hash <> '{BAD_ROW}'"""  # noqa: S608 fixed texts
-    return [
-        Shared(name=name, known=connection.execute(known, (name,)).fetchone()[0], shared=count, same_size=same)
-        for name, count, same in found
-    ]
+    samples = []
+    for id_, row, size, audio_hash in found:
+        like_it = connection.execute(
+            """SELECT audio_of(row) FROM manifest.scan WHERE size = ?1
+               ORDER BY id <> ?2, file_name(row) <> file_name(?3), rowid LIMIT ?4""",
+            (size, id_, row, LOOKED_AT),
+        )
+        samples.append(Sample(audio_hash=audio_hash, audio=[audio for (audio,) in like_it]))
+    return samples
 
 
 def claimed(connection: sqlite3.Connection) -> Iterator[Claimed]:
-    """Rows of other manifests that something was paid for, and that are of another path in the scan."""
+    """Rows of other manifests that something was paid for, and that are of another path or span in the scan."""
     found = connection.execute(
-        f"""SELECT m.name, u.row, s.row, u.size IS s.size, u.mtime_ns IS s.mtime_ns, u.done_audio {_SHARED}
+        f"""SELECT m.name, u.row, s.row, u.size IS s.size, u.done_audio {_SHARED}
             AND u.row <> s.row AND u.vanished <> {Seen.VANISHED:d} AND (u.done_audio IS NOT NULL OR u.attempts)
             ORDER BY s.rowid"""
     )
-    for manifest, before, now, same_size, same_time, audio_hash in found:
+    for manifest, before, now, same_size, audio_hash in found:
         one = Claimed(
             manifest=manifest,
             before=_decode(before),
             now=_decode(now),
             same_size=bool(same_size),
-            same_time=bool(same_time),
             audio_hash=audio_hash,
         )
-        if one.before.audio != one.now.audio:
+        if one.before.audio != one.now.audio or span_of(one.before) != span_of(one.now):
             yield one
+
+
+def span_of(utterance: Utterance) -> tuple[float, float | None, int | None]:
+    """What of its recording a row wants."""
+    return utterance.offset_s, utterance.duration_s, utterance.channel
 
 
 def take_over(connection: sqlite3.Connection, names: Iterable[str]) -> None:

@@ -285,12 +285,12 @@ class Checkpoint:
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part; not
-        those that are about to get another one."""
+        those that want another one, whose transcript says what it was made of."""
         with self._translated():
             found = self._db.execute(
                 """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
-                   WHERE u.refresh AND NOT u.vanished AND (u.gone OR u.state <> ?) ORDER BY u.part LIMIT ?""",
-                (State.CHANGED, limit),
+                   WHERE u.refresh AND NOT u.vanished AND (u.gone OR u.state = ?) ORDER BY u.part LIMIT ?""",
+                (State.DONE, limit),
             ).fetchall()
         return [_placed(row) for row in found]
 

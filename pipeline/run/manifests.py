@@ -1,22 +1,26 @@
 """Which manifest is which: one that is named in another way, or has moved, is the one it was; and two that share an
 output may not mean different audio by one id.
 
-Asks the file system for names; reads recordings only where an id is claimed twice and their lengths are equal.
+Asks the file system for names; reads recordings only where an id is claimed twice and lengths are equal, and a few of
+a manifest that is gone.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
-from pipeline.audio.look import look
-from pipeline.checkpoint.sharing import Claimed, Shared, claimed, manifests, shared, take_over
+from pipeline.audio.look import NEVER, look
+from pipeline.checkpoint.sharing import Claimed, claimed, manifests, sample, shared, span_of, take_over
 from pipeline.errors import AttemptError, ManifestError
+from pipeline.manifest.rows import fragment
+from pipeline.model import Utterance
 
 STDIN = "-"
 MOVED_SHARE = 0.5
-"""A manifest that is no longer there has moved to where at least so many of its rows, of the same lengths, are now."""
+"""A manifest that is no longer there has moved to where at least so much of what was transcribed for it is now."""
 
 
 def name_of(manifest: str) -> str:
@@ -33,19 +37,19 @@ def name_of(manifest: str) -> str:
     return str(Path(os.path.realpath(path.parent)) / path.name)
 
 
-def settle_names(connection: sqlite3.Connection, name: str) -> list[str]:
+def settle_names(connection: sqlite3.Connection, name: str, stopped: threading.Event = NEVER) -> list[str]:
     """Finds the names that the scanned manifest went by before, which become its own; returns them.
 
-    Raises ManifestError where an id of it was sent for another manifest with other audio.
+    Raises ManifestError where an id of it was sent for another manifest with other audio, or Stopped.
     """
     others = [known for known in manifests(connection) if known != name]
     if not others:
         return []  # nearly always: no row of the scan need be looked up
     before = [known for known in others if name_of(known) == name]
     take_over(connection, before)
-    moved = [one.name for one in shared(connection) if _has_moved(one)]
+    moved = [other for other in shared(connection) if not is_there(other) and _has_moved(connection, other, stopped)]
     take_over(connection, moved)
-    _refuse_clashes(connection, name)
+    _refuse_clashes(connection, name, stopped)
     return [*before, *moved]
 
 
@@ -59,29 +63,53 @@ def is_there(name: str) -> bool:
         return True
 
 
-def _has_moved(other: Shared) -> bool:
-    return not is_there(other.name) and other.same_size >= max(1, MOVED_SHARE * other.known)
+def _has_moved(connection: sqlite3.Connection, other: str, stopped: threading.Event) -> bool:
+    """Whether what was transcribed for a manifest that is gone is in the one of the scan now."""
+    samples = sample(connection, other)
+    found = sum(any(_hash_of(audio, stopped) == one.audio_hash for audio in one.audio) for one in samples)
+    return found >= max(1, MOVED_SHARE * len(samples))
 
 
-def _refuse_clashes(connection: sqlite3.Connection, name: str) -> None:
+def _refuse_clashes(connection: sqlite3.Connection, name: str, stopped: threading.Event) -> None:
     count, first = 0, None
     for one in claimed(connection):
-        if not _is_same_audio(one):
+        if not _may_be_taken(one) and not _is_same_audio(one, stopped):
             count, first = count + 1, first or one
-    if first is not None:
-        more = f" (and {count - 1:,} more ids)" if count > 1 else ""
-        raise ManifestError(
-            f"{name}: id {first.now.id!r} is {first.now.audio} here, and {first.before.audio} in {first.manifest}, "
-            f"which shares this output{more}; nothing was sent: give one manifest other ids, or another --out"
-        )
+    if first is None:
+        return
+    more = "" if count == 1 else " (and 1 more id)" if count == 2 else f" (and {count - 1:,} more ids)"
+    hint = "give one manifest other ids, or another --out"
+    if not is_there(first.manifest):
+        hint = f"{first.manifest} is gone: put it back to go on with it, give this manifest other ids, or another --out"
+    raise ManifestError(
+        f"{name}: id {first.now.id!r} is {_shown(first.now)} here, and {_shown(first.before)} in {first.manifest}, "
+        f"which shares this output{more}; nothing was sent: {hint}"
+    )
 
 
-def _is_same_audio(one: Claimed) -> bool:
+def _is_same_audio(one: Claimed, stopped: threading.Event) -> bool:
+    if span_of(one.before) != span_of(one.now):
+        return False
+    if one.before.audio == one.now.audio:
+        return True
     if not one.same_size:
         return False
-    if one.same_time:
-        return True
+    known = one.audio_hash or _hash_of(one.before.audio, stopped)
+    return known is not None and known == _hash_of(one.now.audio, stopped)
+
+
+def _may_be_taken(one: Claimed) -> bool:
+    """Nothing is lost where there is no transcript, and nobody who will ask for one."""
+    return one.audio_hash is None and not is_there(one.manifest)
+
+
+def _hash_of(audio: str, stopped: threading.Event) -> str | None:
+    """The hash of a recording's content; None where it cannot be read."""
     try:
-        return look(one.now.audio).audio_hash == one.audio_hash
+        return look(audio, stopped).audio_hash
     except AttemptError:
-        return False
+        return None
+
+
+def _shown(row: Utterance) -> str:
+    return row.audio + fragment(row.offset_s or None, row.duration_s, row.channel)

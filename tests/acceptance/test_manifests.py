@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.run.manifests import is_there
-from tests.batch import Corpus, batch, jsonl_rows_of, rows_of, write_wav
-from tests.servers import RunningServer
+from tests.batch import Corpus, batch, jsonl_of, jsonl_rows_of, rows_of, write_wav
+from tests.servers import RunningServer, start_server
 
 
 def write(path: Path, rows: dict[str, str]) -> Path:
@@ -35,12 +35,107 @@ def test_ids_that_mean_other_audio_in_another_manifest_are_refused(
     for command in ("check", "run", "run"):
         result = batch(command, second, "--out", out, server=server)
         assert result.exit == 2
-        for told in (first, second, tmp_path / "audio" / "1.wav", tmp_path / "audio" / "3.wav", "'1'", "1 more ids"):
+        for told in (first, second, tmp_path / "audio" / "1.wav", tmp_path / "audio" / "3.wav", "'1'", "1 more id)"):
             assert str(told) in result.stderr
     assert server.stats()["requests"] == before
     assert snapshot(out) == files
     assert batch("run", first, "--out", out, server=server).exit == 0
     assert rows_of(out) == {"1": calls["1"], "2": calls["2"]}
+
+
+def test_recordings_of_one_length_and_one_time_are_told_apart_by_what_they_hold(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    shutil.copytree(tmp_path / "audio", tmp_path / "copies")
+    for path in (*(tmp_path / "audio").iterdir(), *(tmp_path / "copies").iterdir()):
+        os.utime(path, ns=(10**18, 10**18))
+    first = write(tmp_path / "first.csv", {"1": "audio/1.wav", "2": "audio/2.wav"})
+    assert batch("run", first, "--out", out, server=server).exit == 0
+    before = server.stats()["requests"]
+    same = write(tmp_path / "same.csv", {"1": "copies/1.wav", "2": "copies/2.wav"})
+    other = write(tmp_path / "other.csv", {"1": "copies/2.wav", "2": "copies/1.wav"})
+    assert batch("run", same, "--out", out, server=server).exit == 0
+    assert batch("run", other, "--out", out, server=server).exit == 2
+    # within one manifest an id may come to mean another recording
+    write(same, {"1": "copies/2.wav", "2": "copies/3.wav"})
+    assert batch("run", same, "--out", out, server=server).exit == 0
+    assert server.stats()["requests"] - before == 1
+    assert rows_of(out) == jsonl_rows_of(out) == {"1": calls["2"], "2": calls["3"]}
+    assert {row["audio"] for row in jsonl_of(out)} == {str(tmp_path / "copies" / f"{n}.wav") for n in (2, 3)}
+
+
+def test_a_recording_that_is_not_there_gives_its_words_to_no_other_path(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    manifest = write(tmp_path / "m.csv", {"1": "audio/1.wav", "2": "audio/2.wav"})
+    assert batch("run", manifest, "--out", out, server=server).exit == 0
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    write(manifest, {"1": "later/3.wav", "2": "broken.wav"})
+    batch("run", manifest, "--out", out, server=server)
+    known = {row["id"]: (row["audio"], row["text"]) for row in jsonl_of(out)}
+    assert known == {n: (str(tmp_path / "audio" / f"{n}.wav"), calls[n]) for n in "12"}
+    shutil.copytree(tmp_path / "audio", tmp_path / "later")
+    shutil.copy(tmp_path / "audio" / "2.wav", tmp_path / "broken.wav")
+    before = server.stats()["requests"]
+    assert batch("run", manifest, "--out", out, server=server).exit == 0
+    assert server.stats()["requests"] - before == 1
+    known = {row["id"]: (row["audio"], row["text"]) for row in jsonl_of(out)}
+    assert known["1"] == (str(tmp_path / "later" / "3.wav"), calls["3"])
+    assert known["2"] == (str(tmp_path / "broken.wav"), calls["2"])
+
+
+def test_an_id_that_means_another_span_in_another_manifest_is_refused(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    for n, span in enumerate(("0,0.2", "0.2,0.2")):
+        (tmp_path / f"{n}.csv").write_text(f"id,audio,offset_s,duration_s\na,audio/1.wav,{span}\n")
+    assert batch("run", tmp_path / "0.csv", "--out", out, server=server).exit == 0
+    refused = batch("run", tmp_path / "1.csv", "--out", out, server=server)
+    assert refused.exit == 2
+    for told in ("1.wav#t=0.2,0.4 here", f"1.wav#t=0,0.2 in {tmp_path / '0.csv'}"):
+        assert told in refused.stderr
+
+
+def test_a_copy_of_a_recording_that_failed_for_another_manifest_is_that_recording(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    first = write(tmp_path / "first.csv", {"1": "audio/1.wav"})
+    with start_server(
+        faults=f'[[fault]]\nkind = "policy"\nmessage = "bad audio"\nfile = "{tmp_path}/audio/1.wav"'
+    ) as refusing:
+        assert batch("run", first, "--out", out, server=refusing).exit == 3
+    shutil.copy(tmp_path / "audio" / "1.wav", tmp_path / "copy.wav")
+    second = write(tmp_path / "second.csv", {"1": "copy.wav"})
+    assert batch("run", second, "--out", out, server=server).exit == 0
+    assert rows_of(out) == {"1": calls["1"]}
+
+
+def test_a_manifest_that_was_deleted_is_not_taken_for_one_of_other_recordings_of_the_same_lengths(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    first = write(tmp_path / "first.csv", {"1": "audio/1.wav", "2": "audio/2.wav"})
+    second = write(tmp_path / "second.csv", {"1": "audio/3.wav", "2": "audio/4.wav"})
+    assert batch("run", first, "--out", out, server=server).exit == 0
+    first.unlink()
+    refused = batch("run", second, "--out", out, server=server)
+    assert refused.exit == 2
+    assert f"{first} is gone: put it back to go on with it" in refused.stderr
+    assert rows_of(out) == {"1": calls["1"], "2": calls["2"]}
+
+
+def test_a_numbered_manifest_that_was_moved_and_got_a_row_at_its_top_is_the_same(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    first = write(tmp_path / "first.csv", {"1": "audio/1.wav", "2": "audio/2.wav", "3": "audio/3.wav"})
+    assert batch("run", first, "--out", out, server=server).exit == 0
+    before = server.stats()["requests"]
+    first.unlink()
+    moved = write(
+        tmp_path / "sub" / "m.csv", {n: f"../audio/{audio}.wav" for n, audio in zip("1234", "4123", strict=True)}
+    )
+    assert batch("run", moved, "--out", out, server=server).exit == 0
+    assert server.stats()["requests"] - before == 1
+    assert rows_of(out) == {n: calls[audio] for n, audio in zip("1234", "4123", strict=True)}
 
 
 def snapshot(out: Path) -> dict[str, bytes]:
