@@ -20,7 +20,9 @@ from pipeline.model import Failure, Transcript, Utterance
 FAILED = (State.FAILED_PASSING, State.FAILED_ITEM)
 NEVER_SEEN = "-"
 _INSERT = """INSERT OR IGNORE INTO utterances
-    (id, row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts) VALUES (?,?,?,?,?,?,?,?,?)"""
+    (id, row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts, tries, tried, setbacks, due)
+    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+_NO_TRIES = 0, "", 0, 0
 
 
 def unknown(utterance: Utterance) -> Known:
@@ -46,7 +48,8 @@ def adopt_known(db: sqlite3.Connection, rows: Iterable[Known]) -> None:
         else:
             state, seen = State.NEW if state == State.DONE else state, (None, None, NEVER_SEEN)
         encoded = msgspec.msgpack.encode(utterance)
-        db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, known.attempts))
+        tries = known.attempts, known.tries, known.tried, known.setbacks, known.due
+        db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, *tries))
 
 
 def adopt_transcribed(db: sqlite3.Connection, rows: Sequence[Transcript]) -> list[tuple[int, bool]]:
@@ -75,7 +78,10 @@ def adopt_failures(db: sqlite3.Connection, failures: Iterable[Failure]) -> None:
         config_hash = NEVER_SEEN if failure.audio else BAD_ROW
         db.execute(
             _INSERT,
-            (failure.id, msgspec.msgpack.encode(utterance), state, 0, 0.0, None, None, config_hash, failure.attempts),
+            (
+                *(failure.id, msgspec.msgpack.encode(utterance), state, 0, 0.0, None, None, config_hash),
+                *(failure.attempts, *_NO_TRIES),
+            ),
         )
         db.execute(
             "INSERT OR IGNORE INTO failures SELECT n, ?, ?, ? FROM utterances WHERE id = ? AND state <> ?",
@@ -102,7 +108,7 @@ def forget_unexplained(db: sqlite3.Connection) -> None:
 def _transcribed(db: sqlite3.Connection, found: Transcript) -> tuple[int, bool]:
     utterance = Utterance(id=found.id, audio=found.audio, reference=found.reference, metadata=found.metadata)
     encoded = msgspec.msgpack.encode(utterance)
-    added = db.execute(_INSERT, (utterance.id, encoded, State.NEW, 0, 0.0, None, None, NEVER_SEEN, 0))
+    added = db.execute(_INSERT, (utterance.id, encoded, State.NEW, 0, 0.0, None, None, NEVER_SEEN, 0, *_NO_TRIES))
     if added.rowcount:
         return int(added.lastrowid or 0), False
     n, row, state, had_one = db.execute(

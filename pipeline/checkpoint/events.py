@@ -143,11 +143,11 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Gone():
             db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():
-            forget_failure(db, event.n)
+            had_failed = forget_failure(db, event.n)  # its transcript may still name the path that it had before
             db.execute(
-                """UPDATE utterances SET state = ?, selected = 0, gone = 0, marks = coalesce(?, marks), tries = 0,
-                       sent = '', setbacks = 0, due = 0 WHERE n = ?""",
-                (State.DONE, event.marks, event.n),
+                """UPDATE utterances SET state = ?, selected = 0, gone = 0, refresh = refresh OR ?,
+                       marks = coalesce(?, marks), tries = 0, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
+                (State.DONE, had_failed, event.marks, event.n),
             )
         case Moved():
             _apply_moved(db, event)

@@ -153,9 +153,8 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
                              NOT {_SAME} OR u.row <> s.row OR u.vanished OR u.gone OR u.manifest IS NOT m.n AS differs
                       {_JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path)
                 WHERE n IS NULL OR differs
-                ON CONFLICT (id) DO UPDATE SET row = iif({_KEEPS_PATH}, row, excluded.row), state = excluded.state,
-                    vanished = 0, manifest = excluded.manifest,
-                    refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row AND NOT {_KEEPS_PATH}),
+                ON CONFLICT (id) DO UPDATE SET row = {_ROW}, state = excluded.state, vanished = 0,
+                    manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> {_ROW}),
                     gone = {_KEEPS}, expected_s = iif({_KEEPS}, expected_s, excluded.expected_s),
                     size = iif({_KEEPS}, size, excluded.size), mtime_ns = iif({_KEEPS}, mtime_ns, excluded.mtime_ns),
                     config_hash = iif({_KEEPS}, config_hash, excluded.config_hash)"""  # noqa: S608 fixed texts
@@ -220,7 +219,7 @@ _KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio,
     u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
 _KEEPS = f"(excluded.size IS NULL AND done_audio IS NOT NULL AND done_config <> '{PARTIAL}')"
 """`_GONE` in an update."""
-_KEEPS_PATH = f"({_KEEPS} AND audio_of(row) <> audio_of(excluded.row))"
+_ROW = f"iif({_KEEPS}, with_audio_of(excluded.row, row), excluded.row)"
 """Nobody can say whether a recording that is not there is the one that lay under another path."""
 _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""

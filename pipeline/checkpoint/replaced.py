@@ -16,7 +16,7 @@ from pipeline.checkpoint.identity import HAS_TRANSCRIPT, TRANSCRIBED, Identity
 from pipeline.model import Transcript
 
 KEPT_BYTES = 256 << 20
-"""So much of it stays once every row has its place; the oldest go first. While a run goes on only those that were made
+"""So much of it stays once a run has looked at every row; the oldest go first. Until then only those that were made
 with other settings are counted: the others may be what the next row wants."""
 _LEVEL = 1
 _decode = msgspec.msgpack.Decoder(Transcript).decode
@@ -128,8 +128,10 @@ def take_over(db: sqlite3.Connection, copied: Sequence[tuple[int, Transcript | N
 
 
 def trim_replaced(db: sqlite3.Connection) -> None:
-    """Every row has its place: only the newest are kept."""
-    _trim(db, "row IS NOT NULL")
+    """Keeps only the newest, once no row is left that might want one: none that no run has looked at yet."""
+    waits = "SELECT EXISTS (SELECT 1 FROM utterances WHERE selected AND tries = 0 AND sent = '')"
+    if not db.execute(waits).fetchone()[0]:
+        _trim(db, "row IS NOT NULL")
 
 
 def _trim(db: sqlite3.Connection, which: str) -> None:

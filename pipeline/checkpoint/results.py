@@ -46,9 +46,12 @@ def store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None
     )
 
 
-def forget_failure(db: sqlite3.Connection, n: int) -> None:
-    if db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
-        db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
+def forget_failure(db: sqlite3.Connection, n: int) -> bool:
+    """Whether there was one."""
+    if not db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
+        return False
+    db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
+    return True
 
 
 def apply_finished(db: sqlite3.Connection, event: Finished) -> None:

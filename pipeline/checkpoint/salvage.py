@@ -40,6 +40,10 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     mtime_ns: int | None
     config_hash: str
     attempts: int
+    tries: int = 0
+    tried: str = ""
+    setbacks: int = 0
+    due: int = 0
 
 
 class Old:
@@ -108,6 +112,8 @@ class Old:
     def utterances(self) -> Iterator[Known]:
         """Every utterance, in the order in which they first came."""
         columns = "row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts"
+        if self._has_column("utterances", "due"):
+            columns += ", tries, tried, setbacks, due"
         for row, *rest in self._rows("utterances", columns):
             if (utterance := self._decoded(row, _utterance)) is not None:
                 names = (name.strip() for name in columns.split(",")[1:])

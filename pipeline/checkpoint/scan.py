@@ -37,11 +37,17 @@ class _Path(msgspec.Struct, frozen=True):
 
 
 _path = msgspec.msgpack.Decoder(_Path).decode
+_utterance = msgspec.msgpack.Decoder(Utterance).decode
 
 
 def _audio_of(row: bytes | None) -> str | None:
     """For SQL: the path in an encoded utterance."""
     return None if row is None else _path(row).audio
+
+
+def _with_audio_of(row: bytes, known: bytes) -> bytes:
+    """For SQL: an encoded utterance with the path of another one."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(_utterance(row), audio=_path(known).audio))
 
 
 class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +74,7 @@ def scan_manifest(
     `manifest` is its name: a row remembers which manifest saw it last.
     """
     connection.create_function("audio_of", 1, _audio_of, deterministic=True)
+    connection.create_function("with_audio_of", 2, _with_audio_of, deterministic=True)
     connection.create_function("file_name", 1, lambda row: os.path.basename(_path(row).audio), deterministic=True)  # noqa: PTH119
     if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
         connection.execute(DROP_SCAN)

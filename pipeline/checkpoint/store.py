@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
@@ -77,10 +77,12 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Placed(Stored, frozen=True, kw_only=True):
-    """A done utterance and where its transcript is."""
+    """An utterance that has a transcript, and where that is."""
 
     n: int
     utterance: Utterance
+    is_of_its_audio: bool = True
+    """The transcript is one of the recording that the row names now."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,14 +287,15 @@ class Checkpoint:
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part; not
-        those that want another one, whose transcript says what it was made of."""
+        those that are about to get another one."""
         with self._translated():
             found = self._db.execute(
-                """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
-                   WHERE u.refresh AND NOT u.vanished AND (u.gone OR u.state = ?) ORDER BY u.part LIMIT ?""",
-                (State.DONE, limit),
+                """SELECT u.n, u.id, u.row, u.part, r.row, NOT u.gone AND u.state = ?
+                   FROM utterances u LEFT JOIN results r USING (n)
+                   WHERE u.refresh AND NOT u.vanished AND (u.gone OR u.state <> ?) ORDER BY u.part LIMIT ?""",
+                (State.DONE, State.CHANGED, limit),
             ).fetchall()
-        return [_placed(row) for row in found]
+        return [_placed(row, is_of_its_audio=bool(is_done)) for *row, is_done in found]
 
     # -- what happened ----------------------------------------------------------------------------------------------
 
@@ -482,10 +485,9 @@ class Checkpoint:
             take_over(self._db, copied)
 
     def trim_replaced(self) -> None:
-        """Forgets the oldest replaced transcripts, where there are many and every row has its place."""
-        if not self.has_selected():
-            with self._transaction():
-                trim_replaced(self._db)
+        """Forgets the oldest replaced transcripts, where there are many and every row was looked at."""
+        with self._transaction():
+            trim_replaced(self._db)
 
     def attempts(self, limit: int) -> list[tuple[int, Attempt]]:
         """Up to `limit` attempts that are in no part yet."""
@@ -599,8 +601,8 @@ def _stored(id_: str, part: int | None, result: bytes | None) -> Stored:
     return Stored(id=id_, part=part, transcript=transcript)
 
 
-def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
+def _placed(found: Sequence[Any], *, is_of_its_audio: bool = True) -> Placed:
     n, id_, row, part, result = found
     transcript = _stored(id_, part, result).transcript
     utterance = msgspec.msgpack.decode(row, type=Utterance)
-    return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript)
+    return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript, is_of_its_audio=is_of_its_audio)

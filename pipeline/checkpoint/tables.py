@@ -33,6 +33,7 @@ CREATE TABLE replaced (
     UNIQUE (audio, config)
 );
 CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
+CREATE INDEX replaced_other ON replaced (number) WHERE row IS NOT NULL AND NOT same_settings;
 """
 
 # Requests in flight: each row is the attempt that the request becomes where its end is never seen.

@@ -43,7 +43,8 @@ class Leader:
         self.needs = 0.0
         """Credits of the dearest of its clips that the budget did not let through; 0 where it did."""
         self._sent_in_vain = self._heard_now = False
-        self._retried: tuple[Clip, AttemptError] | None = None
+        self._paid_in_vain: tuple[Clip, AttemptError] | None = None
+        """A request of this run that failed and may have been billed."""
         self._clips: dict[int, Clip] = {}
         self._unanswered = 0
         """Clips that were given up or passed over."""
@@ -107,15 +108,16 @@ class Leader:
 
     def retried(self, clip: Clip, error: AttemptError) -> None:
         """A request for a clip failed, and is to be sent again."""
-        self._retried = clip, error
+        if error.billed != "no":
+            self._paid_in_vain = clip, error
 
     def passed_over(self, cost: float) -> None:
         """A clip of this price does not fit the budget; the others go on."""
         self._unanswered += 1
         self.needs = max(self.needs, cost)
-        if self.settled and self.error is None and self._retried and not self._heard_now and self.selected.tries:
+        if self.settled and self.error is None and self._paid_in_vain and not self._heard_now and self.selected.tries:
             # as in the run before, the budget was spent on requests that failed: that would never end
-            clip, self.error = self._retried
+            clip, self.error = self._paid_in_vain
             self.error_clip, self._sent_in_vain = clip.clip, True
 
     def why(self, error: AttemptError, partial: Transcript | None) -> GivenUp:

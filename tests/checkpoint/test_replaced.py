@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Identity, replaced
+from pipeline.checkpoint.events import TakenUp
 from tests.records import scanned, transcript
 
 COUNT = 20
@@ -73,6 +74,25 @@ def test_only_the_newest_stay_once_every_row_has_its_place(
     night(checkpoint, "c1", "b", size=101)
     checkpoint.trim_replaced()
     assert 4 <= findable(checkpoint, "c1", "a") <= 6
+
+
+def test_a_row_that_every_run_takes_up_in_vain_keeps_no_more_than_that(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(checkpoint, "c1", "a", size=100)
+    night(checkpoint, "c1", "b", size=101, left=1)
+    [above_budget] = checkpoint.selected(None, COUNT)
+    checkpoint.apply([TakenUp(n=above_budget.n, run_id="r2")])
+    keep_five(checkpoint, monkeypatch)
+    checkpoint.trim_replaced()
+    assert 4 <= findable(checkpoint, "c1", "a") <= 7
+
+
+def test_counting_those_of_other_settings_passes_by_all_others(checkpoint: Checkpoint) -> None:
+    found = checkpoint._db.execute(
+        "EXPLAIN QUERY PLAN SELECT sum(length(row)) FROM replaced WHERE row IS NOT NULL AND NOT same_settings"
+    ).fetchall()
+    assert [plan for *_, plan in found] == ["SCAN replaced USING INDEX replaced_other"]
 
 
 def test_those_of_other_settings_are_bounded_while_a_run_goes_on(

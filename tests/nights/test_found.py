@@ -181,6 +181,13 @@ def test_what_fits_a_budget_is_sent_behind_what_does_not(life: Life) -> None:
         life.night(Night(budget=0.3))
 
 
+@pytest.mark.parametrize("form", ["paths"])
+def test_what_was_only_told_to_wait_while_others_used_the_budget_has_not_failed(life: Life) -> None:
+    life.move("add_many", 158, 127)
+    for _ in range(4):
+        life.night(Night(budget=0.3, faults=Faults("busy", every=1, times=1)))
+
+
 @pytest.mark.parametrize("form", ["ids"])
 @pytest.mark.parametrize("kind", ["long"])
 def test_no_sample_is_paid_twice_where_the_cuts_move(life: Life) -> None:
