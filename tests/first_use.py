@@ -25,7 +25,7 @@ from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import request_settings
 from pipeline.run.status import status
 from pipeline.server.asr_request import json_config
-from pipeline.sink.read import damaged_lines, failures_in, transcripts_in_lines, transcripts_in_part
+from pipeline.sink.salvage import Salvage
 
 THREADS = 8
 SWITCH_S = 1e-6
@@ -41,10 +41,11 @@ def first_uses(out: Path) -> list[Callable[[], object]]:
             return [*checkpoint.failures()], checkpoint.failing()
 
     return [
-        lambda: transcripts_in_lines(out / "transcripts.jsonl", ["00000.wav"])["00000.wav"],
-        lambda: transcripts_in_part(out / "transcripts", 1, ["00000.wav"])["00000.wav"],
-        lambda: [*damaged_lines(out / "transcripts.jsonl", None)],
-        lambda: next(iter(failures_in(out))),
+        lambda: Salvage(out).read(["00000.wav"], 0)["00000.wav"],
+        lambda: Salvage(out).read(["00000.wav"], 1)["00000.wav"],
+        lambda: [*Salvage(out).lines()],
+        lambda: [*Salvage(out).clips()],
+        lambda: next(iter(Salvage(out).errors())),
         read_old,
         read_checkpoint,
         lambda: status(out),

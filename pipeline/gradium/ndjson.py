@@ -17,7 +17,9 @@ from pipeline.gradium import wire
 
 MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
-"""A 300 s answer with telemetry is under 2 MB."""
+"""A 300 s answer with telemetry is under 2 MB, …"""
+MAX_LINES = 1 << 18
+"""… in fewer than 10,000 lines. Each line costs time, also a blank one."""
 
 REPLACEMENT = "\ufffd"
 BOM = b"\xef\xbb\xbf"
@@ -52,6 +54,7 @@ class MessageDecoder:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._total_bytes = 0
+        self._lines = 0
         self._started = False
         self.replaced = False
         """A `text` held what is no character; U+FFFD stands there now."""
@@ -82,18 +85,25 @@ class MessageDecoder:
 
     def _decode(self, block: bytes) -> Iterator[wire.AnyMessage]:
         block = self._without_bom(block)
-        self._started |= bool(block)
+        if not block:
+            return
+        self._started = True
+        lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        fits = len(block) <= MAX_LINE_BYTES and self._lines + lines <= MAX_LINES
         try:
-            messages = _message.decode_lines(block) if len(block) <= MAX_LINE_BYTES else None
+            messages = _message.decode_lines(block) if fits else None
         except UNREADABLE:
             messages = None
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
         if messages is not None and len(messages) == lines:
+            self._lines += lines
             yield from messages
             return
         # A blank line, a type we do not know, or a broken line: only a line by itself can tell.
-        for line in block.split(b"\n"):
+        for line in block.removesuffix(b"\n").split(b"\n"):
             _check_length(len(line))
+            self._lines += 1
+            if self._lines > MAX_LINES:
+                raise StreamMalformed(f"the answer has more than {MAX_LINES:,} lines", billed="maybe")
             if (message := self._decode_line(line)) is not None:
                 yield message
 

@@ -22,8 +22,8 @@ from pipeline.model import KeptClip, Transcript, Utterance
 from pipeline.report.figures import Figures
 from pipeline.run.joining import word_errors
 from pipeline.run.owner import OWNER
-from pipeline.sink import Sink
 from pipeline.sink.read import key_of
+from pipeline.sink.salvage import Salvage
 
 BATCH = 10_000
 T = TypeVar("T")
@@ -32,10 +32,9 @@ T = TypeVar("T")
 class Gathering:
     """One rebuild: what goes from the files and the old checkpoint into the new one, and how much of it there was."""
 
-    def __init__(self, out: Path, sink: Sink, old: Old, checkpoint: Checkpoint) -> None:
+    def __init__(self, out: Path, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
         self.transcripts = self.salvaged = self.clips = self.failed = self.runs = 0
         self.credits = 0.0
-        self.damaged: list[Path] = []
         self.lines_are_stale = False
         """transcripts.jsonl is to be written anew from the parts, once the new checkpoint holds what only it has."""
         self._out = out
@@ -92,8 +91,7 @@ class Gathering:
         if size is None:
             size = int(has_parts)  # more than is there: the next run writes it from the parts
         elif self._old.fact(FORMATS) == "jsonl":
-            size, damaged = self._sink.whole_lines()
-            self.damaged += [damaged] if damaged else []
+            size = self._sink.whole_lines()
             self.transcripts += self._take_transcripts(self._sink.lines(), 0)
         else:
             self.transcripts += self._take_transcripts(self._sink.lines(), None)

@@ -81,10 +81,10 @@ class Published:
             self._unpacked.add(part)
             rows = self._sink.part(part) if part else self._sink.lines()
             values = ((part, row.id, packed(row)) for row in rows)
-            self._db.execute("BEGIN")
-            self._db.execute("DELETE FROM rows WHERE part = ?", (part,))
-            self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", values)
-            self._db.execute("COMMIT")
+            with self._db:  # a damaged line ends it
+                self._db.execute("BEGIN")
+                self._db.execute("DELETE FROM rows WHERE part = ?", (part,))
+                self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", values)
         found = {}
         for id_ in ids:
             row = self._db.execute("SELECT row FROM rows WHERE part = ? AND id = ?", (part, id_)).fetchone()

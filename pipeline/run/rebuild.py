@@ -17,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.run.aside import put_in_place, set_aside, unfinished
 from pipeline.run.gathering import Gathering
 from pipeline.run.soundness import what_is_wrong
-from pipeline.sink import Sink
+from pipeline.sink.salvage import Salvage
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
     CheckpointError where the old one is not damaged and cannot be worked with.
     """
     path = out / "checkpoint.sqlite"
-    sink = Sink(out, ("parquet", "jsonl"))
+    sink = Salvage(out)
     files = (out / "transcripts").is_dir() or sink.lines_bytes() is not None or sink.holds_clips()
     if not files and not path.exists() and unfinished(out) is None:
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
@@ -57,7 +57,7 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
             )
         new, old_path = set_aside(path)
         with Old(old_path) as old:
-            damaged = sink.set_damaged_aside()
+            sink.set_damaged_aside()
             with Checkpoint(new) as checkpoint:
                 made = Gathering(out, sink, old, checkpoint)
                 made.take_in()
@@ -72,6 +72,6 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
         failed=made.failed,
         runs=made.runs,
         credits=made.credits,
-        damaged=[*damaged, *made.damaged],
+        damaged=sink.damaged,
         old=old_path,
     )

@@ -67,3 +67,4 @@ def _check(out: Path) -> None:
     sink = Sink(out, formats)
     sink.check(*parts)
     sink.check_lines(committed)
+    sink.check_others()

@@ -9,6 +9,8 @@ import errno
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from pipeline.sink.damage import DamagedFile, set_aside
+
 MAGIC = b"PAR1"
 
 
@@ -27,8 +29,8 @@ def set_damaged_aside(folder: Path, is_damaged: Callable[[Path], bool]) -> list[
     aside = []
     for part in parts_in(folder):
         path = part_path(folder, part)
-        if not _is_whole(path) or is_damaged(path):
-            aside.append(path.rename(path.with_name(f"_{path.name}.damaged")))
+        if not path.is_file() or not _is_whole(path) or is_damaged(path):
+            aside.append(set_aside(path))
     return aside
 
 
@@ -45,7 +47,7 @@ def _is_whole(path: Path) -> bool:
 def unnoted_part(folder: Path, known: Collection[int]) -> Path | None:
     """The one part that a crash may have left written and not noted.
 
-    Raises FileNotFoundError where a part that was noted is gone, OSError where one is no whole file, and
+    Raises FileNotFoundError where a part that was noted is gone, DamagedFile where one is no whole file, and
     FileExistsError for any other part that nobody knows of: that is somebody's data.
     """
     there = parts_in(folder)
@@ -53,7 +55,7 @@ def unnoted_part(folder: Path, known: Collection[int]) -> Path | None:
         raise FileNotFoundError(errno.ENOENT, "a published part is gone", str(part_path(folder, part)))
     for part in known:
         if not _is_whole(part_path(folder, part)):
-            raise OSError(errno.EIO, "a published part is damaged", str(part_path(folder, part)))
+            raise DamagedFile(part_path(folder, part), "it does not begin or end as it did")
     unnoted = max(known, default=0) + 1
     for part in sorted(set(there) - set(known)):
         if part != unnoted:

@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline.built import built
 from pipeline.durable import replacing, sync_folder
+from pipeline.sink.damage import reading
 
 _encoder = msgspec.json.Encoder()
 _COPY_BYTES = 1 << 20
@@ -56,7 +57,7 @@ def replace_rows(path: Path, ids: Collection[str], records: Iterable[Any]) -> in
     decode = msgspec.json.Decoder(_Row).decode
     with replacing(path) as temp, temp.open("wb") as out:
         if path.exists():
-            with path.open("rb") as old:
+            with reading(path), path.open("rb") as old:
                 out.writelines(line for line in old if decode(line).id not in drop)
         out.writelines(lines(records))
         out.flush()
@@ -74,7 +75,6 @@ def write(path: Path, records: Iterable[Any]) -> int:
 def without(path: Path, damaged: Iterable[bytes], aside: Path) -> int:
     """Takes damaged lines out of the file, which is kept as it was under the name `aside`; returns its bytes."""
     drop = frozenset(damaged)
-    aside.unlink(missing_ok=True)
     aside.hardlink_to(path)
     with replacing(path) as temp, temp.open("wb") as out, path.open("rb") as old:
         out.writelines(line for line in old if line not in drop)

@@ -5,7 +5,6 @@ Touches OUT/<kind>/part-NNNNNN.parquet and nothing else.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.durable import replacing
 from pipeline.sink.folder import part_path
+from pipeline.sink.read import table_in
 
 
 def write_part(folder: Path, part: int, rows: pa.Table) -> None:
@@ -36,11 +36,7 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) 
     """
     import pyarrow.compute as pc  # 75 ms to load, and most runs replace nothing
 
-    path = part_path(folder, part)
-    try:
-        old = pq.read_table(path, schema=rows.schema)
-    except pa.ArrowInvalid as error:
-        raise OSError(errno.EIO, f"a published part is damaged: {error}", str(path)) from error
+    old = table_in(part_path(folder, part), rows.schema)
     kept = old.filter(pc.invert(pc.is_in(old["id"], pa.array(list(ids), pa.string()))))
     new = pa.concat_tables([kept, rows])
     write_part(folder, part, new)

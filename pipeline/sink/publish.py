@@ -16,10 +16,12 @@ import msgspec
 
 from pipeline.errors import OutputError
 from pipeline.model import Attempt, Failure, KeptClip, Transcript
+from pipeline.sink.damage import DamagedFile
 
 JSONL_NAME = "transcripts.jsonl"
 CLIPS_NAME = "clips.jsonl"
 ERRORS_AT_ONCE = 10_000
+OR_REBUILD = " or run gradium-batch rebuild on it"
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ class Sink:
         """
         from pipeline.sink.folder import settle_parts
 
-        with _translated(self._out, " or run gradium-batch rebuild on it"):
+        with translated(self._out, OR_REBUILD):
             settle_parts(self._out / "transcripts", transcripts)
             settle_parts(self._out / "attempts", attempts)
             for name in (JSONL_NAME, CLIPS_NAME, "errors.parquet", "errors.jsonl", "summary.json"):
@@ -75,39 +77,59 @@ class Sink:
         from pipeline.sink.folder import unnoted_part
         from pipeline.sink.read import check_rows
 
-        with _translated(self._out, " or run gradium-batch rebuild on it"):
-            for kind, parts in (("transcripts", transcripts), ("attempts", attempts)):
-                unnoted_part(self._out / kind, parts)
+        with translated(self._out, OR_REBUILD):
+            for parts, folder, row in (
+                (transcripts, self._out / "transcripts", Transcript),
+                (attempts, self._out / "attempts", Attempt),
+            ):
+                unnoted_part(folder, parts)
                 for part, rows in parts.items():
-                    check_rows(self._out / kind, part, rows)
+                    check_rows(folder, part, row, rows)
 
     def check_lines(self, committed: int) -> None:
-        """Raises OutputError where the JSONL is shorter than what was noted (-1: all of it), or a line is damaged."""
+        """Raises OutputError where the JSONL is not what was noted (-1: all of it), or a line is damaged."""
         if not self._jsonl or not committed:
             return
         path = self._out / JSONL_NAME
         if not self.lines_are_there(committed):
-            raise OutputError(f"{path} is gone or shorter than what was written")
-        with _translated(self._out):
-            if next(self._damaged_lines(None if committed < 0 else committed), None) is not None:
-                raise OutputError(f"{path} is damaged")
+            raise OutputError(f"{path} is gone, or ends before what was written does")
+        if path.exists():
+            self._read_through(JSONL_NAME, Transcript, None if committed < 0 else committed)
 
-    def _damaged_lines(self, upto: int | None = None) -> Iterator[bytes]:
-        from pipeline.sink.read import damaged_lines
+    def check_others(self) -> None:
+        """Raises OutputError where the errors or the answered clips cannot be read: a new checkpoint may need them."""
+        from pipeline.sink.read import rows_in
 
-        path = self._out / JSONL_NAME
-        return damaged_lines(path, upto) if path.exists() else iter(())
+        for name, row in (("errors.jsonl", Failure), (CLIPS_NAME, KeptClip)):
+            if (self._out / name).exists():
+                self._read_through(name, row)
+        if (self._out / "errors.parquet").exists():
+            with translated(self._out, OR_REBUILD):
+                rows_in(self._out / "errors.parquet", Failure)
+
+    def _read_through(self, name: str, row: type[object], upto: int | None = None) -> None:
+        from pipeline.sink.read import rows_in_lines
+
+        with translated(self._out, OR_REBUILD):
+            for _ in rows_in_lines(self._out / name, row, upto):
+                pass
 
     def lines_are_there(self, committed: int) -> bool:
-        """Whether the JSONL holds at least what was noted of it."""
+        """Whether the JSONL holds at least what was noted of it, to the end of a line. Raises OutputError."""
+        if not self._jsonl or committed <= 0:
+            return True
         path = self._out / JSONL_NAME
-        return not self._jsonl or committed <= 0 or (path.exists() and path.stat().st_size >= committed)
+        if not path.exists():
+            return False
+        with translated(self._out, OR_REBUILD), path.open("rb") as file:
+            file.seek(committed - 1)
+            return file.read(1) == b"\n"
 
     def mend_lines(self) -> int:
         """Writes a JSONL that is gone or cut short anew from the parts; returns its bytes."""
         if not self._parquet:
             raise OutputError(
-                f"{self._out / JSONL_NAME} is gone or shorter than what was written; restore it, "
+                f"{self._out / JSONL_NAME} is gone, or ends before what was written does; restore it, "
                 f"or run gradium-batch rebuild {self._out} to go on with what is there"
             )
         return self.rewrite_lines()
@@ -117,7 +139,7 @@ class Sink:
         from pipeline.sink.lines import replace_rows
 
         path = self._out / JSONL_NAME
-        with _translated(self._out):
+        with translated(self._out):
             return replace_rows(path, ids, ()) if self._jsonl and path.exists() else 0
 
     @property
@@ -127,7 +149,7 @@ class Sink:
 
     def publish(self, results: Sequence[Result], next_part: int, jsonl_bytes: int) -> Published:
         """Writes results that no part holds a row of as a new part, and behind the first `jsonl_bytes` of the JSONL."""
-        with _translated(self._out):
+        with translated(self._out):
             rows = [result.transcript for result in results]
             part = 0
             if self._parquet:
@@ -152,7 +174,7 @@ class Sink:
         by_part: dict[int, list[Result]] = defaultdict(list)
         for result in results:
             by_part[result.part or 0].append(result)
-        with _translated(self._out):
+        with translated(self._out):
             parts = {
                 part: replace_rows(
                     self._out / "transcripts",
@@ -169,18 +191,20 @@ class Sink:
         """Writes a JSONL that stands alone anew, without the rows of `ids` and with `rows`; returns its bytes."""
         from pipeline.sink.lines import replace_rows
 
-        with _translated(self._out):
+        with translated(self._out):
             return replace_rows(self._out / JSONL_NAME, ids, rows)
 
     def read(self, ids: Collection[str], part: int | None) -> dict[str, Transcript]:
-        """Published rows by id, from their part; those that cannot be found are left out."""
+        """Published rows by id, from their part; those that are not there are left out."""
+        from pipeline.sink.folder import part_path
+        from pipeline.sink.read import rows_in
+
         if self._parquet and part:
-            from pipeline.sink.read import transcripts_in_part
-
-            return transcripts_in_part(self._out / "transcripts", part, ids)
-        from pipeline.sink.read import transcripts_in_lines
-
-        return transcripts_in_lines(self._out / JSONL_NAME, ids)
+            with translated(self._out, OR_REBUILD):
+                rows = rows_in(part_path(self._out / "transcripts", part), Transcript, ids)
+            return {row.id: row for row in rows}
+        wanted = frozenset(ids)
+        return {row.id: row for row in self.lines() if row.id in wanted}
 
     def parts_on_disk(self, kind: str) -> list[int]:
         """Numbers of the parts of a kind ("transcripts", "attempts") that lie in the folder."""
@@ -188,48 +212,25 @@ class Sink:
 
         return parts_in(self._out / kind)
 
-    def set_damaged_aside(self) -> list[Path]:
-        """Renames parts that nobody can read any more; says what they are called now."""
-        from pipeline.sink.folder import set_damaged_aside
-        from pipeline.sink.read import is_damaged
-
-        with _translated(self._out):
-            return [
-                *set_damaged_aside(self._out / "transcripts", is_damaged),
-                *set_damaged_aside(self._out / "attempts", is_damaged),
-            ]
-
     def part(self, part: int) -> list[Transcript]:
         """All rows of a part. Raises OutputError where it cannot be read: what is made from it would lack them."""
-        from pipeline.sink.read import rows_of_part
+        from pipeline.sink.folder import part_path
+        from pipeline.sink.read import rows_in
 
-        with _translated(self._out, " or run gradium-batch rebuild on it"):
-            return rows_of_part(self._out / "transcripts", part)
+        with translated(self._out, OR_REBUILD):
+            return rows_in(part_path(self._out / "transcripts", part), Transcript)
 
     def lines(self) -> Iterator[Transcript]:
-        """All rows of the JSONL that can be read."""
-        from pipeline.sink.read import all_lines
+        """All rows of the JSONL. Raises OutputError where one is damaged: it would count as one that is not there."""
+        from pipeline.sink.read import rows_in_lines
 
-        with _translated(self._out):
-            yield from all_lines(self._out / JSONL_NAME, msgspec.json.Decoder(Transcript).decode)
+        with translated(self._out, OR_REBUILD):
+            yield from rows_in_lines(self._out / JSONL_NAME, Transcript)
 
     def lines_bytes(self) -> int | None:
         """Length of the JSONL; None where there is none."""
         path = self._out / JSONL_NAME
         return path.stat().st_size if path.exists() else None
-
-    def whole_lines(self) -> tuple[int, Path | None]:
-        """Takes what cannot be read out of a JSONL that stands alone. Returns its bytes, and where more than a torn
-        last line was taken out what the file as it was is called now."""
-        from pipeline.sink.lines import cut_torn_line, without
-
-        with _translated(self._out):
-            path = self._out / JSONL_NAME
-            size = cut_torn_line(path)
-            if not (damaged := list(self._damaged_lines())):
-                return size, None
-            aside = path.with_name(f"{JSONL_NAME}.damaged")
-            return without(path, damaged, aside), aside
 
     def rewrite_lines(self) -> int:
         """Writes the JSONL anew from the parts; returns its bytes."""
@@ -237,56 +238,27 @@ class Sink:
 
         if not self._jsonl:
             return 0
-        with _translated(self._out):
+        with translated(self._out):
             rows = (row for part in self.parts_on_disk("transcripts") for row in self.part(part))
             return write(self._out / JSONL_NAME, rows)
-
-    def attempts_in(self, part: int) -> tuple[int, float]:
-        """Rows and credits of a part of the ledger."""
-        from pipeline.sink.read import attempts_in_part
-
-        with _translated(self._out):
-            return attempts_in_part(self._out / "attempts", part)
-
-    def keys_of_attempts(self, part: int) -> Collection[object]:
-        """What `key_of` says of each attempt in a part of the ledger."""
-        from pipeline.sink.read import keys_of_attempts
-
-        with _translated(self._out):
-            return keys_of_attempts(self._out / "attempts", part)
-
-    def errors(self) -> Iterator[Failure]:
-        """What errors.* says."""
-        from pipeline.sink.read import failures_in
-
-        with _translated(self._out):
-            yield from failures_in(self._out)
 
     def publish_attempts(self, attempts: Sequence[Attempt], part: int) -> None:
         from pipeline.sink.parts import write_part
         from pipeline.sink.schema import ATTEMPTS, table
 
-        with _translated(self._out):
+        with translated(self._out):
             write_part(self._out / "attempts", part, table(ATTEMPTS, attempts))
 
     def holds_clips(self) -> bool:
         """Whether answered clips lie here."""
         return (self._out / CLIPS_NAME).exists()
 
-    def clips(self) -> Iterator[KeptClip]:
-        """What clips.jsonl says; lines that are torn or damaged are left out."""
-        from pipeline.sink.read import all_lines
-
-        if self.holds_clips():
-            with _translated(self._out):
-                yield from all_lines(self._out / CLIPS_NAME, msgspec.json.Decoder(KeptClip).decode)
-
     def write_clips(self, clips: Callable[[], Iterator[KeptClip]]) -> None:
         """Rewrites clips.jsonl as a whole; it goes where there are none."""
         from pipeline.sink.lines import write
 
         found = clips()
-        with _translated(self._out):
+        with translated(self._out):
             if (first := next(found, None)) is None:
                 (self._out / CLIPS_NAME).unlink(missing_ok=True)
             else:
@@ -298,7 +270,7 @@ class Sink:
         from pipeline.sink.parts import write_tables
         from pipeline.sink.schema import ERRORS, table
 
-        with _translated(self._out):
+        with translated(self._out):
             if self._parquet:
                 rows = failures()
                 batches = iter(lambda: list(islice(rows, ERRORS_AT_ONCE)), [])
@@ -308,16 +280,18 @@ class Sink:
 
 
 @contextmanager
-def _translated(out: Path, or_else: str = "") -> Iterator[None]:
+def translated(out: Path, or_else: str = "") -> Iterator[None]:
+    """Damaged files and faults of the system as OutputError, which names the file and says what to do."""
     try:
         yield
+    except DamagedFile as error:
+        raise OutputError(
+            f"{error.path} is damaged: {error}; restore it, or run gradium-batch rebuild {out}, which goes on with "
+            "what the other files hold"
+        ) from error
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
         raise OutputError(
             f"the output folder {out} cannot be worked with: {error.strerror or error}{name}; "
             f"what was answered is kept in its checkpoint, so mend this{or_else} and run the same command again"
-        ) from error
-    except msgspec.DecodeError as error:
-        raise OutputError(
-            f"{out / JSONL_NAME} is damaged ({error}); nothing is lost: run gradium-batch rebuild {out}"
         ) from error

@@ -1,130 +1,115 @@
 """Rows of the output files read back: for rows that get the same transcript, or the same one with other metadata; and
 for a new checkpoint.
 
-Where a single transcript cannot be read it is simply not found: the caller has another way, and a damaged output is
-told where it is written.
+What holds other bytes than were written raises DamagedFile, and what the system does not let be read OSError: a row
+that is taken for one that was never there is paid for again.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from pipeline.model import Attempt, Failure, Transcript
+from pipeline.model import Attempt, Failure, KeptClip, Transcript
+from pipeline.sink.damage import DamagedFile, reading
 from pipeline.sink.folder import part_path
 
-AttemptKey = tuple[str, str, int, int, datetime]
-_KEY = ("run_id", "id", "clip", "attempt", "started_at")
-T = TypeVar("T")
-
-
-def transcripts_in_part(folder: Path, part: int, ids: Collection[str]) -> dict[str, Transcript]:
-    """Rows of a part by id; none where it cannot be read."""
-    try:
-        return {row.id: row for row in rows_of_part(folder, part, ids)}
-    except OSError:
-        return {}
-
-
-def rows_of_part(folder: Path, part: int, ids: Collection[str] | None = None) -> list[Transcript]:
-    """Rows of a part: those of `ids`, or all of them. Raises OSError where it cannot be read."""
+if TYPE_CHECKING:
     import pyarrow as pa
+
+AttemptKey = tuple[str, str, int, int, datetime]
+T = TypeVar("T")
+_OF_LINE: dict[type, Callable[[bytes], Any]] = {
+    Transcript: msgspec.json.Decoder(Transcript).decode,
+    Failure: msgspec.json.Decoder(Failure).decode,
+    KeptClip: msgspec.json.Decoder(KeptClip).decode,
+}
+_OF_ROW: dict[type, Callable[[dict[str, Any]], Any]] = {
+    Transcript: lambda row: msgspec.convert(row, Transcript),
+    Failure: lambda row: msgspec.convert(row, Failure),
+    Attempt: lambda row: msgspec.convert(row, Attempt),
+}
+
+
+def table_in(path: Path, schema: pa.Schema, ids: Collection[str] | None = None) -> pa.Table:
+    """The columns of `schema` of a Parquet file: the rows of `ids`, or all of them.
+
+    Other types of the same meaning are taken (tools write `large_string`), and no others.
+    """
     import pyarrow.parquet as pq
 
-    path = part_path(folder, part)
     wanted = None if ids is None else [("id", "in", list(ids))]
-    try:
-        return [_transcript(row) for row in pq.read_table(path, filters=wanted).to_pylist()]
-    except pa.ArrowInvalid as error:
-        raise OSError(errno.EIO, f"a published part is damaged: {error}", str(path)) from error
+    with reading(path), path.open("rb") as file:
+        rows = pq.read_table(file, columns=schema.names, filters=wanted)
+        for field in schema:
+            found = rows.schema.field(field.name).type
+            if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
+                raise DamagedFile(path, f"its column {field.name} is of the type {found}")
+        rows = rows.cast(schema)  # which finds nulls where none may be
+        rows.validate(full=True)  # and this finds text that is no UTF-8
+        return rows
 
 
-def transcripts_in_lines(path: Path, ids: Collection[str]) -> dict[str, Transcript]:
-    """Rows of the JSONL by id."""
-    wanted = frozenset(ids)
-    decode = msgspec.json.Decoder(Transcript).decode
-    try:
-        with path.open("rb") as file:
-            rows = [row for line in file if (row := decode(line)).id in wanted]
-    except (OSError, msgspec.DecodeError):
-        return {}
-    return {row.id: row for row in rows}
+def rows_in(path: Path, kind: type[T], ids: Collection[str] | None = None) -> list[T]:
+    """Rows of a Parquet file: those of `ids`, or all of them."""
+    from pipeline.sink.schema import SCHEMAS
+
+    rows = table_in(path, SCHEMAS[kind], ids)
+    with reading(path):
+        of_row, has_metadata = _OF_ROW[kind], "metadata" in rows.column_names
+        return [of_row({**row, "metadata": dict(row["metadata"])} if has_metadata else row) for row in rows.to_pylist()]
 
 
-def all_lines(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
-    """Every row of a JSONL file; lines that are torn or damaged are left out. Raises OSError."""
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                row = decode(line)
-            except msgspec.DecodeError:
-                continue
-            yield row
+def rows_in_lines(
+    path: Path, kind: type[T], upto: int | None = None, harmed: Callable[[bytes], None] | None = None
+) -> Iterator[T]:
+    """Rows of a JSONL file, of its first `upto` bytes where that is given. Lines that are damaged go to `harmed`, and
+    without one end it.
 
-
-def damaged_lines(path: Path, upto: int | None) -> Iterator[bytes]:
-    """Lines of the JSONL that are no transcript, of its first `upto` bytes (None: of all). Raises OSError."""
-    decode = msgspec.json.Decoder(Transcript).decode
-    read = 0
-    with path.open("rb") as file:
-        for line in file:
+    A last line that has no newline is one that is being written, or that a crash tore; it is told to `harmed` only.
+    """
+    decode, read = _OF_LINE[kind], 0
+    with reading(path), path.open("rb") as file:
+        for number, line in enumerate(file, 1):
             read += len(line)
             if upto is not None and read > upto:
                 return
             try:
-                decode(line)
-            except msgspec.DecodeError:
-                yield line
+                with reading(path):
+                    row = decode(line)
+            except DamagedFile as error:
+                if harmed is not None:
+                    harmed(line)
+                elif line.endswith(b"\n"):
+                    raise DamagedFile(path, f"line {number}: {error}") from error
+            else:
+                yield row
 
 
-def is_damaged(path: Path) -> bool:
-    """Whether a Parquet file cannot be read to its end. Raises OSError where the system does not let it be read."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def check_rows(folder: Path, part: int, kind: type[T], rows: int) -> None:
+    """Raises DamagedFile where a part has another number of rows than it had, or one of them cannot be read."""
+    path = part_path(folder, part)
+    found = len(rows_in(path, kind))
+    if found != rows:
+        raise DamagedFile(path, f"it has {found:,} rows and had {rows:,}")
 
+
+def is_damaged(kind: type[object], path: Path) -> bool:
+    """Whether a Parquet file cannot be read. Raises OSError where the system does not let it be read."""
     try:
-        pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        if getattr(error, "errno", None) is not None:  # the library's own complaints have no number
-            raise
+        rows_in(path, kind)
+    except DamagedFile:
         return True
     return False
 
 
-def check_rows(folder: Path, part: int, rows: int) -> None:
-    """Raises OSError where a part cannot be read, or has another number of rows."""
-    import pyarrow.parquet as pq
-
-    path = part_path(folder, part)
-    if is_damaged(path):
-        raise OSError(errno.EIO, "a published part is damaged", str(path))
-    if pq.read_metadata(path).num_rows != rows:
-        raise OSError(errno.EIO, "a published part has other rows than it had", str(path))
-
-
-def failures_in(out: Path) -> Iterator[Failure]:
-    """What errors.jsonl says, or where there is none errors.parquet. Raises OSError."""
-    lines, table = out / "errors.jsonl", out / "errors.parquet"
-    if lines.is_file():
-        yield from all_lines(lines, msgspec.json.Decoder(Failure).decode)
-    elif table.is_file() and not is_damaged(table):
-        import pyarrow.parquet as pq
-
-        for row in pq.read_table(table).to_pylist():
-            yield msgspec.convert({**row, "metadata": dict(row["metadata"])}, Failure)
-
-
 def keys_of_attempts(folder: Path, part: int) -> set[AttemptKey]:
-    """What tells the attempts of a part of the ledger from all others. Raises OSError."""
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(part_path(folder, part), columns=list(_KEY)).to_pylist()
-    return {(row["run_id"], row["id"], row["clip"], row["attempt"], row["started_at"]) for row in rows}
+    """What tells the attempts of a part of the ledger from all others."""
+    return {key_of(attempt) for attempt in rows_in(part_path(folder, part), Attempt)}
 
 
 def key_of(attempt: Attempt) -> AttemptKey:
@@ -132,12 +117,13 @@ def key_of(attempt: Attempt) -> AttemptKey:
 
 
 def attempts_in_part(folder: Path, part: int) -> tuple[int, float]:
-    """Rows and credits of a part of the ledger. Raises OSError."""
-    import pyarrow.parquet as pq
-
-    prices = pq.read_table(part_path(folder, part), columns=["credits"])["credits"].to_pylist()
+    """Rows and credits of a part of the ledger."""
+    prices = [attempt.credits for attempt in rows_in(part_path(folder, part), Attempt)]
     return len(prices), sum(prices)
 
 
-def _transcript(row: dict[str, Any]) -> Transcript:
-    return msgspec.convert({**row, "metadata": dict(row["metadata"])}, Transcript)
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as of
+
+    inside = kind.value_type if of.is_dictionary(kind) else kind
+    return bool(of.is_string(inside) or of.is_large_string(inside) or of.is_string_view(inside))

@@ -88,6 +88,8 @@ ATTEMPTS = _schema(
     order="id clip attempt run_id started_at latency_s http_status code outcome billed credits bytes_sent request_id",
 )
 
+SCHEMAS: dict[type, pa.Schema] = {Transcript: TRANSCRIPTS, Failure: ERRORS, Attempt: ATTEMPTS}
+
 
 def table(schema: pa.Schema, records: Sequence[Transcript] | Sequence[Failure] | Sequence[Attempt]) -> pa.Table:
     """The records as a table of `schema`, whose columns are the records' fields."""

@@ -134,7 +134,7 @@ def test_a_part_cut_short_is_told_set_aside_and_made_anew(server: RunningServer,
     before = server.stats()["requests"]
     told = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
     assert told.exit == 1
-    assert "a published part is damaged" in told.stderr
+    assert "part-000002.parquet is damaged" in told.stderr
     made = batch("rebuild", out)
     assert "part-000002.parquet.damaged" in made.stdout
     assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0

@@ -458,8 +458,12 @@ def test_an_answer_shorter_than_its_length_is_cut(clip: Clip) -> None:
 
 @pytest.mark.parametrize(
     ("inside", "said"),
-    [(b" ", "a line of the answer is longer than 1 MB"), (b" " * 99 + b"\n", "the answer is larger than 64 MB")],
-    ids=["line", "answer"],
+    [
+        (b" ", "a line of the answer is longer than 1 MB"),
+        (b" " * 999 + b"\n", "the answer is larger than 64 MB"),
+        (b"\n", "the answer has more than 262,144 lines"),
+    ],
+    ids=["line", "answer", "lines"],
 )
 def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Clip, inside: bytes, said: str) -> None:
     bomb = gzip.compress(READY + inside * ((80 << 20) // len(inside)))
@@ -476,7 +480,8 @@ def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Clip, insid
 
 
 def test_the_deadline_ends_a_bomb_too(clip: Clip) -> None:
-    bomb = gzip.compress(READY + b"\n" * (60 << 20))
+    costly = b'{"type":"new","of":[' + b"1," * 100 + b"1]}\n"
+    bomb = gzip.compress(READY + costly * 250_000)
     with Scripted(answer(bomb, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
         assert isinstance(failure(peer.url, clip, deadline_s=0.2), errors.AttemptTimeout)
 

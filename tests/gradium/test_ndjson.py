@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import AttemptError, KeyRefused, StreamMalformed
 from pipeline.gradium import ndjson, wire
-from pipeline.gradium.ndjson import MAX_ANSWER_BYTES, MAX_LINE_BYTES, MessageDecoder
+from pipeline.gradium.coding import PIECE_BYTES, Inflater
+from pipeline.gradium.ndjson import MAX_ANSWER_BYTES, MAX_LINE_BYTES, MAX_LINES, MessageDecoder
 from pipeline.gradium.words import Listener
 
 READY: dict[str, Any] = {"type": "ready", "request_id": "r-1", "model_name": "m", "delay_in_frames": 16}
@@ -306,3 +308,32 @@ def test_an_endless_answer_is_given_up() -> None:
         assert list(decoder.feed(lines)) == []
     with pytest.raises(StreamMalformed, match="larger than 64 MB"):
         list(decoder.feed(b"\n"))
+
+
+LINES = {
+    "blank": b"\n",
+    "blank and CRLF": b" \r\n",
+    "unknown": b'{"type":"new"}\n',
+    "telemetry": b'{"type":"step"}\n',
+    "words": b'{"type":"text","text":"a","start_s":1}\n',
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_many_lines_end_the_answer_however_few_bytes_they_came_in(line: bytes) -> None:
+    """Each line costs time. Not more is inflated than the lines that are allowed, and one piece."""
+    inflated = []
+
+    def pieces() -> Iterable[bytes]:
+        for piece in Inflater("gzip").feed(gzip.compress(line * MAX_LINES * 2)):
+            inflated.append(len(piece))
+            yield piece
+
+    with pytest.raises(StreamMalformed, match=f"more than {MAX_LINES:,} lines") as told:
+        decoded(pieces())
+    assert told.value.billed == "maybe"
+    assert sum(inflated) <= MAX_LINES * len(line) + PIECE_BYTES
+
+
+def test_as_many_lines_as_are_allowed_are_an_answer() -> None:
+    assert len(decoded([b'{"type":"step"}\n' * (MAX_LINES - 1), b'{"type":"end_of_stream"}\n'])) == MAX_LINES

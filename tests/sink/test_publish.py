@@ -177,7 +177,7 @@ def test_a_damaged_part_is_told_and_nothing_is_lost(output: Output) -> None:
     part = output.out / "transcripts" / "part-000001.parquet"
     whole = part.read_bytes()
     part.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(OutputError, match="a published part is damaged"):
+    with pytest.raises(OutputError, match=r"part-000001.parquet is damaged"):
         output.finish({"id0": "redone"})
     part.write_bytes(whole)
     output.recover()
