@@ -13,7 +13,7 @@ from pipeline.checkpoint import clips
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.results import Finished, Partly, apply_finished, apply_partly, forget_failure, store_result
 from pipeline.checkpoint.schema import State
-from pipeline.checkpoint.setbacks import note_failed
+from pipeline.checkpoint.setbacks import note_failed, stays_final
 from pipeline.model import Attempt, ClipResult, Failure, Transcript
 
 
@@ -176,11 +176,13 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
         # redone on request and failed: the transcript it has still answers to the row
         return
     failure = event.failure
-    note_failed(db, event.n, was_changed=state == State.CHANGED, passing=failure.retryable, was_sent=event.was_sent)
     known = db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
     if known is not None:
         before = msgspec.msgpack.decode(known[0], type=Failure)
         failure = msgspec.structs.replace(failure, first_seen=before.first_seen)
+        if state == State.FAILED_ITEM and failure.retryable and stays_final(before.error, failure.error):
+            failure = _still(before, failure)
+    note_failed(db, event.n, was_changed=state == State.CHANGED, passing=failure.retryable, was_sent=event.was_sent)
     db.execute(
         "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
         (event.n, msgspec.msgpack.encode(failure), failure.error, failure.first_seen.timestamp()),
@@ -188,6 +190,19 @@ def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:
     db.execute(
         "UPDATE utterances SET state = ? WHERE n = ?",
         (State.FAILED_PASSING if failure.retryable else State.FAILED_ITEM, event.n),
+    )
+
+
+def _still(before: Failure, now: Failure) -> Failure:
+    """The final failure of before, after a try on request that could not tell otherwise."""
+    return msgspec.structs.replace(
+        now,
+        error=before.error,
+        message=before.message,
+        http_status=before.http_status,
+        code=before.code,
+        retryable=False,
+        clip=before.clip,
     )
 
 

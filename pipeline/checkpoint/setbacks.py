@@ -10,11 +10,13 @@ from __future__ import annotations
 import sqlite3
 
 from pipeline.checkpoint.schema import State
+from pipeline.errors import AudioRefused, AudioUnavailable
 
 MOST_LEFT_OUT = 15
 """Runs at a time."""
 NEXT_RUN = "(SELECT count(*) + 1 FROM runs)"
 """The number of the run that is planned: its row comes when it begins."""
+REFUSALS = {AudioRefused.__name__, *(kind.__name__ for kind in AudioRefused.__subclasses__())}
 POSTPONED = f"state = {State.FAILED_PASSING:d} AND due > {NEXT_RUN}"
 
 
@@ -30,6 +32,14 @@ def note_failed(db: sqlite3.Connection, n: int, *, was_changed: bool, passing: b
         setbacks += 1
         due = run + min(1 << (setbacks - 1), MOST_LEFT_OUT + 1)
     db.execute("UPDATE utterances SET setbacks = ?, due = ? WHERE n = ?", (setbacks, due, n))
+
+
+def stays_final(before: str, now: str) -> bool:
+    """Whether a final failure of class `before` holds after a try on request that failed in a way that may pass, `now`.
+
+    The service's refusal does; what was wrong with a file does not, once its audio could be sent.
+    """
+    return before in REFUSALS or now == AudioUnavailable.__name__
 
 
 def postponed(db: sqlite3.Connection) -> tuple[int, int]:

@@ -1,19 +1,26 @@
 """Splits a byte stream into lines of bounded length, for the readers of line-based manifests.
 
-Reads from the stream it is given and touches nothing else.
+Reads from the stream it is given, and warns where that ends within a line.
 """
 
 from __future__ import annotations
 
 import codecs
+import logging
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pipeline.errors import ManifestError
 
+log = logging.getLogger(__name__)
+
 MAX_ROW_BYTES = 10_000_000
 """The longest row taken; without a bound one missing line end would pull the whole file into memory."""
 CHUNK_BYTES = 1 << 18
+UNFINISHED = (
+    "%s:%d: the last line does not end with a newline: is the manifest still being written? It is read as it stands; "
+    "run again once it is whole, or end it with a newline"
+)
 
 
 def read_lines(stream: BinaryIO, manifest: str) -> Iterator[bytes]:
@@ -26,11 +33,13 @@ def read_lines(stream: BinaryIO, manifest: str) -> Iterator[bytes]:
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     rest = first_bytes(read, manifest)
     dropping = False
+    count = 0
     while True:
         chunk = read(CHUNK_BYTES)
         lines = (rest + chunk).splitlines(keepends=True)
         # the last line may go on in the next chunk; a \r at the end may be the first half of \r\n
         rest = lines.pop() if chunk and lines and not lines[-1].endswith(b"\n") else b""
+        count += len(lines)
         for line in lines:
             if dropping:
                 dropping = False
@@ -39,6 +48,8 @@ def read_lines(stream: BinaryIO, manifest: str) -> Iterator[bytes]:
             else:
                 yield line
         if not chunk:
+            if lines and lines[-1].strip() and not lines[-1].endswith((b"\n", b"\r")):
+                log.warning(UNFINISHED, manifest, count)
             return
         if len(rest) > MAX_ROW_BYTES:
             if not dropping:

@@ -15,7 +15,6 @@ from typing import BinaryIO
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import delimited, directory, jsonl, parquet
-from pipeline.manifest.lines import CHUNK_BYTES
 from pipeline.manifest.rows import Rows, printable
 from pipeline.model import BadRow, Utterance
 
@@ -93,17 +92,11 @@ def reader_for(path: Path, extensions: Sequence[str]) -> Reader:
     raise ManifestError(f"{path}: not a known kind of manifest; {hint}. A manifest is {KINDS}.")
 
 
-def tell_unfinished(stream: BinaryIO, before: os.stat_result, source: str, *, in_lines: bool) -> None:
-    """Warns of a file that is perhaps still being written: the last row may be cut, and others to come."""
+def tell_changed(stream: BinaryIO, before: os.stat_result, source: str) -> None:
+    """Warns of a file that is still being written: the last row may be cut, and others to come."""
     now = os.fstat(stream.fileno())
     if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         log.warning("%s changed while it was read: rows may be missing or cut; run again once it is written", source)
-    elif in_lines and now.st_size:
-        stream.seek(-1, os.SEEK_END)
-        if stream.read(1) not in (b"\n", b"\r"):
-            stream.seek(0)
-            line = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(CHUNK_BYTES), b"")) + 1
-            log.warning("%s:%d: the last line has no end; if it is still being written, its row is cut", source, line)
 
 
 def rows_of(path: Path, source: str, read: Reader) -> Generator[Utterance | BadRow]:
@@ -112,7 +105,7 @@ def rows_of(path: Path, source: str, read: Reader) -> Generator[Utterance | BadR
         with path.open("rb") as stream:
             before = os.fstat(stream.fileno())
             yield from read(stream, Rows(source, str(path.parent)))
-            tell_unfinished(stream, before, source, in_lines=read is not parquet.read)
+            tell_changed(stream, before, source)
     except OSError as error:
         raise ManifestError(
             f"{source}: cannot be read: {error.strerror or error}; check the file's permissions and its disk."

@@ -6,11 +6,17 @@ Pure: text in and out, no I/O.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from pipeline.built import built
+
+NAMED = 3
+"""So many ids stand in a sentence about more, and …"""
+ID_CHARS = 60
+"""… so many characters of each."""
 
 
 @built
@@ -178,11 +184,25 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def above_budget(count: int, least: float, most: float) -> str:
-    """`12 recordings need 300 to 900 credits: more than the budget`."""
+def above_budget(count: int, least: float, most: float, ids: Sequence[str], *, at_least: bool = False) -> str:
+    """`12 recordings need 300 to 900 credits each: more than the budget (a.wav, b.wav, c.wav and 9 more)`.
+
+    `ids` are the first of them; `at_least`: there may be more.
+    """
     # rounded up: what is just above the budget shall not look like it
     told = dict.fromkeys(f"{math.ceil(needs * 100 - 1e-4) / 100:,.2f}".removesuffix(".00") for needs in (least, most))
-    return f"{plural(count, 'recording')} need{'s' * (count == 1)} {' to '.join(told)} credits: more than the budget"
+    names, needs = [shown_id(id_) for id_ in ids[:NAMED]], f"{' to '.join(told)} credits"
+    if count == 1 and not at_least:
+        return f"{names[0]} needs {needs}: more than the budget"
+    more = f" and {count - len(names):,} more" if count > len(names) else ""
+    many = f"{'at least ' * at_least}{plural(count, 'recording')} need{'s' if count == 1 else ''} {needs}"
+    return f"{many}{' each' * (count > 1)}: more than the budget ({', '.join(names)}{more})"
+
+
+def shown_id(id_: str) -> str:
+    """An id within a sentence: escaped where it cannot be seen, cut where it is long."""
+    seen = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in id_[:ID_CHARS])
+    return "".join(seen) + "…" * (len(id_) > ID_CHARS)
 
 
 def keeping(kept: int, partial: int) -> str:

@@ -26,6 +26,7 @@ HINTS = {
     "AudioUnavailable": "the file could not be read at that moment; the next run tries again",
     "ConcurrencyLimit": "the service broke off for its limits in mid-answer; coming runs try again",
     "RateLimited": "the service broke off for its limits in mid-answer; coming runs try again",
+    "SettingsRefused": "the service refused settings that it took before; coming runs try again",
     "UnknownFault": "a refusal that no rule knows: please report its words",
 }
 DEFAULT = "see docs/output.md"

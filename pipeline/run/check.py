@@ -25,6 +25,7 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.wire import CREDITS_PER_S
+from pipeline.report.figures import NAMED
 from pipeline.run.answers import Answers
 from pipeline.run.forecast import Forecast, Problem
 from pipeline.run.manifests import settle_names
@@ -83,6 +84,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         budget=settings.budget.limit,
         above_budget=bill.above,
         above_credits=(bill.least, bill.most) if bill.above else None,
+        above_ids=bill.above_ids,
         bad=[str(bad) for bad in rows.bad_rows],
         problems=bill.problems,
     )
@@ -98,6 +100,7 @@ class _Bill:
         self.audio_s = self.sent_s = 0.0
         self.above, self.least, self.most = 0, math.inf, 0.0
         """What costs more than the budget, and what its requests cost."""
+        self.above_ids: list[str] = []
         self._budget = math.inf if budget is None else budget
         self._connection = connection
         self._hashed = hashed
@@ -121,7 +124,8 @@ class _Bill:
             self.sent_s += found.sent_s
             price = round(found.sent_s / max(1, found.requests) * CREDITS_PER_S, 6)
             if is_above := price > self._budget:
-                self.above, self.least, self.most = self.above + 1, min(self.least, price), max(self.most, price)
+                self._add_above(todo)
+                self.least, self.most = min(self.least, price), max(self.most, price)
             if identity is not None:
                 self._sent[identity.audio_hash] = is_above
 
@@ -138,8 +142,14 @@ class _Bill:
         ):
             return False
         self.copies += 1
-        self.above += self._sent.get(identity.audio_hash, False)
+        if self._sent.get(identity.audio_hash):
+            self._add_above(todo)
         return True
+
+    def _add_above(self, todo: Todo) -> None:
+        self.above += 1
+        if len(self.above_ids) < NAMED:
+            self.above_ids.append(todo.utterance.id)
 
 
 Measured = tuple[Todo, Identity | None, Estimate | AttemptError | None]

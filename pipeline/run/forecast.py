@@ -54,6 +54,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """Utterances that have a request which costs more than the whole budget, as far as headers tell."""
     above_credits: tuple[float, float] | None
     """What those requests cost, the least and the most."""
+    above_ids: list[str]
+    """The first of those utterances."""
     bad: list[str]
     """What is wrong with the first bad rows."""
     problems: list[Problem]
@@ -84,6 +86,8 @@ def as_table(forecast: Forecast) -> str:
     ]
     if forecast.budget is not None:
         above = forecast.above_credits
-        told = [f"{forecast.budget:g} credits", *([above_budget(forecast.above_budget, *above)] if above else [])]
-        lines.append(("budget", "; ".join(told)))
+        told = f"{forecast.budget:g} credits"
+        if above is not None:
+            told += f"; {above_budget(forecast.above_budget, *above, forecast.above_ids)}"
+        lines.append(("budget", told))
     return "\n".join(f"{name:<13}  {value}" for name, value in lines)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pipeline.config import Settings
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool import Budget
-from pipeline.report.figures import above_budget
+from pipeline.report.figures import NAMED, above_budget
 
 MOST_IN_VAIN = 100
 MOST_IN_VAIN_S = 3600.0
@@ -35,6 +35,7 @@ class PassedOver:
         self._ratios: deque[float] = deque(maxlen=RATIOS_KEPT)
         """What requests cost, for each credit that their recordings' estimates said."""
         self._above = 0
+        self._above_ids: list[str] = []
         self._least, self._most = math.inf, 0.0
         """What the recordings above the whole budget need."""
 
@@ -45,17 +46,18 @@ class PassedOver:
         if estimate and cheapest:
             self._ratios.append(cheapest / estimate)
 
-    def add(self, needs: float, *, rows: int, sent: bool = False, audio_s: float = 0.0) -> None:
-        """The recording of `rows` was passed over: the dearest of its requests that are left needs so many credits.
-        `sent`: for the first of the rows others were sent."""
-        self.unsent += rows - sent
+    def add(self, needs: float, ids: Sequence[str], *, sent: bool = False, audio_s: float = 0.0) -> None:
+        """The recording of the rows of these `ids` was passed over: the dearest of its requests that are left needs so
+        many credits. `sent`: for the first of the rows others were sent."""
+        self.unsent += len(ids) - sent
         if not sent:
             self._in_vain += 1
             self._in_vain_s += audio_s
         if not self.budget.is_above(needs):
             self.any_within = True
             return
-        self._above += rows
+        self._above += len(ids)
+        self._above_ids = [*self._above_ids, *ids][:NAMED]
         self._least, self._most = min(self._least, needs), max(self._most, needs)
 
     @property
@@ -71,5 +73,5 @@ class PassedOver:
         """What to say of the recordings that need more than the whole budget; None where there is none."""
         if not self._above:
             return None
-        at_least = "" if math.isinf(self.longest_s) else "at least "
-        return at_least + above_budget(self._above, self._least, self._most)
+        at_least = not math.isinf(self.longest_s)
+        return above_budget(self._above, self._least, self._most, self._above_ids, at_least=at_least)

@@ -66,7 +66,7 @@ class Recorder:
         """The utterance as the one that is prepared and sent for its identity; None where that is under way already,
         or was refused or passed over before: then it shares what comes of it."""
         if (needs := self.duplicates.sent_in_part(identity)) is not None:
-            self.left_out.add(needs, rows=1)
+            self.left_out.add(needs, [selected.utterance.id])
             return None
         refusal = self.duplicates.refusal(identity)
         if refusal is None:
@@ -209,7 +209,8 @@ class Recorder:
         """It and those that follow it stay as they were, for the next run."""
         rows = self.duplicates.settle(leader)
         leader.release()
-        self.left_out.add(leader.needs, rows=len(rows), sent=leader.requests > 0, audio_s=leader.duration_s)
+        ids = [selected.utterance.id for selected in rows]
+        self.left_out.add(leader.needs, ids, sent=leader.requests > 0, audio_s=leader.duration_s)
         if self.left_out.budget.is_above(leader.needs):  # the next run looks at others first
             self._journal.add(*(TakenUp(n=selected.n, run_id=self._run_id) for selected in rows))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.batch import Corpus, Finished, batch, rows_of
+from tests.batch import Corpus, Finished, batch, rows_of, write_wav
 from tests.servers import RunningServer, start_server
 
 
@@ -34,7 +35,7 @@ def test_a_recording_above_the_budget_keeps_no_other_from_being_sent(
 ) -> None:
     corpus = corpus_of(tmp_path / "audio", 100.0, *[2.0] * 10)
     args = ("run", corpus.folder, "--out", out, "--concurrency", concurrency)
-    above = "1 recording needs 300 credits: more than the budget"
+    above = "00000.wav needs 300 credits: more than the budget"
 
     first = batch(*args, "--budget", "30", server=server)
     assert figures(first) == (4, 5, 0, 6, 30)
@@ -53,7 +54,7 @@ def test_a_recording_above_the_budget_keeps_no_other_from_being_sent(
 def test_what_is_passed_over_takes_no_place_of_the_limit(tmp_path: Path, out: Path, server: RunningServer) -> None:
     corpus = corpus_of(tmp_path / "audio", 100.0, 30.0, 20.0, *[2.0] * 4)
     args = ("run", corpus.folder, "--out", out, "--limit", "2", "--budget", "30")
-    above = "3 recordings need 60 to 300 credits: more than the budget"
+    above = "3 recordings need 60 to 300 credits each: more than the budget (00000.wav, 00001.wav, 00002.wav)"
 
     assert figures(batch(*args, server=server)) == (4, 2, 0, 5, 12)
     assert stopped_by(out) == f"--limit 2; {above}"
@@ -72,7 +73,7 @@ def test_a_copy_of_what_was_passed_over_waits_with_it(tmp_path: Path, out: Path,
     args = ("run", corpus.folder, "--out", out)
 
     assert figures(batch(*args, "--budget", "30", server=server)) == (4, 2, 0, 2, 6)
-    assert stopped_by(out) == "2 recordings need 300 credits: more than the budget"
+    assert stopped_by(out) == "2 recordings need 300 credits each: more than the budget (00000.wav, copy-00000.wav)"
     assert figures(batch(*args, server=server)) == (0, 4, 0, 0, 300)
     assert rows_of(out) == corpus.texts
 
@@ -122,7 +123,35 @@ def test_check_names_what_is_above_the_budget(tmp_path: Path, out: Path) -> None
     args = ("check", corpus.folder, "--out", out, "--set", "budget.credits=30")
     told = batch(*args)
     assert told.exit == 0
-    assert "budget         30 credits; 3 recordings need 90 to 300 credits: more than the budget" in told.stdout
+    sentence = "3 recordings need 90 to 300 credits each: more than the budget ("
+    [line] = [line for line in told.stdout.splitlines() if line.startswith(f"budget         30 credits; {sentence}")]
+    assert set(line.partition(sentence)[2].rstrip(")").split(", ")) == {"00000.wav", "00001.wav", "copy.wav"}
     forecast = json.loads(batch(*args, "--json").stdout)
     assert (forecast["budget"], forecast["above_budget"], forecast["above_credits"]) == (30.0, 3, [90.0, 300.0])
+    assert set(forecast["above_ids"]) == {"00000.wav", "00001.wav", "copy.wav"}
     assert "budget" not in batch("check", corpus.folder, "--out", out).stdout
+
+
+def test_many_above_the_budget_are_named_by_the_first_and_the_rest_counted(
+    tmp_path: Path, out: Path, server: RunningServer
+) -> None:
+    corpus = corpus_of(tmp_path / "audio", *[8.0] * 12)
+    args = (corpus.folder, "--out", out, "--set", "budget.credits=20")
+    told = batch("check", *args).stdout, batch("run", *args, server=server).stderr
+    for text in told:
+        assert re.search(
+            r"12 recordings need 24 credits each: more than the budget \(\d{5}.wav, \d{5}.wav, \d{5}.wav and 9 more\)",
+            text,
+        ), text
+
+
+def test_names_above_the_budget_are_told_in_one_short_line_whatever_they_hold(
+    tmp_path: Path, out: Path, server: RunningServer
+) -> None:
+    write_wav(tmp_path / "a.wav", seed=1, seconds=8.0)
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text(json.dumps({"id": "x" * 20 + "\u202e\ue000" + "y" * 900, "audio": "a.wav"}))
+    args = (manifest, "--out", out, "--set", "budget.credits=20")
+    for text in (batch("check", *args).stdout, batch("run", *args, server=server).stderr):
+        assert "x" * 20 + "\\u202e\\ue000" + "y" * 38 + "… needs 24 credits: more than the budget" in text
+    assert len(stopped_by(out) or "") < 150

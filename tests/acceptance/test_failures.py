@@ -129,3 +129,48 @@ def test_an_id_that_two_rows_claim_is_a_bad_row(server: RunningServer, tmp_path:
     result = batch("run", manifest, "--out", out, server=server)
     assert result.exit == 2
     assert f"{manifest}:4: id 'a' is taken by line 2" in result.stderr
+
+
+def test_a_retry_on_request_that_fails_for_now_leaves_a_refusal_final(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=4)
+    refused, stream, changed = (corpus.folder / f"{n:05d}.wav" for n in (1, 2, 3))
+    faults = "".join(
+        f'[[fault]]\nkind = "{kind}"\nfile = "{name}"\ntimes = {times}\n{more}\n'
+        for kind, name, times, more in (
+            ("policy", refused, 1, 'message = "bad audio"'),
+            ("stream_error", stream, 3, 'message = "the decoder gave up"'),
+            ("policy", changed, 1, 'message = "bad audio"'),
+            ("unavailable", refused, 3, ""),
+            ("unavailable", stream, 3, ""),
+            ("unavailable", changed, 3, ""),
+        )
+    )
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("audio,language\n" + "".join(f"audio/{name},en\n" for name in corpus.texts))
+    with start_server(faults=faults) as server:
+        quick = ("--set", "retry.base_s=0.01", "--set", "retry.max_attempts=3")
+        args = ("run", manifest, "--out", out, *quick)
+        assert batch(*args, server=server).exit == 3
+        final = {
+            "audio/00001.wav": "AudioRefused",
+            "audio/00002.wav": "RepeatedStreamError",
+            "audio/00003.wav": "AudioRefused",
+        }
+        assert errors_of(out) == final
+        first = {row["id"]: row for row in jsonl_of(out, "errors.jsonl")}
+
+        manifest.write_text(manifest.read_text().replace(f"{changed.name},en", f"{changed.name},fr"))
+        assert batch(*args, "--only", "failed", server=server).exit == 3
+        assert errors_of(out) == final | {"audio/00003.wav": "ServerFault"}, "with other settings it has its own reason"
+        for row in jsonl_of(out, "errors.jsonl"):
+            before = first[row["id"]]
+            assert row["attempts"] == before["attempts"] + 3
+            assert row["run_id"] > before["run_id"]
+            assert row["last_seen"] > before["last_seen"]
+            if row["id"] != f"audio/{changed.name}":
+                same = ("error", "message", "http_status", "code", "retryable", "clip", "first_seen")
+                assert [row[name] for name in same] == [before[name] for name in same]
+
+        requests = server.stats()["requests"]
+        assert batch(*args, server=server).exit == 0
+        assert server.stats()["requests"] == requests + 1, "only the changed row is sent again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -280,5 +281,24 @@ def test_a_last_line_without_an_end_is_told_and_its_row_is_used(
     for command in ("check", "run"):
         result = batch(command, manifest, "--out", out, server=server)
         assert result.exit == 0
-        assert result.stderr.count(f"{manifest}:2: the last line has no end") == 1
+        assert result.stderr.count(f"{manifest}:2: the last line does not end with a newline: ") == 1
     assert rows_of(out) == {"a": text}
+
+
+def test_a_last_line_without_an_end_is_told_of_a_manifest_on_stdin(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    texts = {name: write_wav(tmp_path / f"{name}.wav", seed=n) for n, name in enumerate("ab")}
+    rows = "\n".join(json.dumps({"id": name, "audio": f"{name}.wav"}) for name in texts)
+    sentence = "stdin:2: the last line does not end with a newline: "
+    result = batch("run", "-", "--out", out, server=server, stdin=rows, cwd=tmp_path)
+    assert result.exit == 0
+    assert result.stderr.count(sentence) == 1
+    assert rows_of(out) == texts
+    # what was cut off within a row is refused, with the reason beside it
+    cut = batch("run", "-", "--out", out, server=server, stdin=rows[:-8], cwd=tmp_path)
+    assert cut.exit == 2
+    assert sentence in cut.stderr
+    assert "is the line cut?" in cut.stderr
+    whole = batch("run", "-", "--out", out, server=server, stdin=rows + "\n", cwd=tmp_path)
+    assert "newline" not in whole.stderr

@@ -101,7 +101,7 @@ def test_what_is_above_the_budget_comes_after_what_was_never_tried(
     assert rows_of(out) == corpus.texts
     corpus.add(2)
     result = batch("run", corpus.folder, "--out", out, *budget, "--log-format", "json", server=server)
-    assert "1 recording needs 120 credits: more than the budget" in result.stderr
+    assert "long.wav needs 120 credits: more than the budget" in result.stderr
     with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db:
         places = dict(db.execute("SELECT id, tries FROM utterances"))
     assert places == {"long.wav": 1, **dict.fromkeys(corpus.texts, 0)}

@@ -117,15 +117,49 @@ def test_who_asks_for_other_things_is_not_told_that_it_waits(checkpoint: Checkpo
     assert not nights.begin("new")
 
 
-def test_a_refusal_or_a_transcript_ends_the_row_of_setbacks(checkpoint: Checkpoint) -> None:
+def test_a_fault_of_the_file_or_a_transcript_ends_the_row_of_setbacks(checkpoint: Checkpoint) -> None:
     nights = Nights(checkpoint)
     nights.run()
     assert nights.begin()
-    nights.fail("AudioRefused", retryable=False)
+    nights.fail("AudioUnreadable", retryable=False)
     assert nights.run("failed")
-    assert nights.run(), "one setback since the refusal"
+    assert nights.run(), "one setback since it could not be read"
     assert nights.begin("failed")
     checkpoint.apply([Finished(n=1, transcript=transcript("a"))])
     assert checkpoint.totals().postponed == 0
     assert nights.run(config="c2")
     assert nights.run(config="c2")
+
+
+@pytest.mark.parametrize(
+    ("final", "passing", "stays"),
+    [
+        ("AudioRefused", "ServerFault", True),
+        ("RepeatedStreamError", "ConnectionFailed", True),
+        ("AudioRefused", "AudioUnavailable", True),
+        ("AudioUnreadable", "AudioUnavailable", True),
+        # the file could be read, and was sent
+        ("AudioUnreadable", "ServerFault", False),
+    ],
+)
+def test_a_final_failure_that_was_tried_on_request_stays_final_unless_it_was_disproved(
+    checkpoint: Checkpoint, final: str, passing: str, stays: bool
+) -> None:
+    nights = Nights(checkpoint)
+    assert nights.begin()
+    nights.fail(final, retryable=False)
+    assert nights.begin("failed")
+    nights.fail(passing)
+    [told] = checkpoint.failures()
+    assert (told.error, told.retryable) == ((final, False) if stays else (passing, True))
+    checkpoint.scan([scanned("a")], "m.csv")
+    assert checkpoint.merge(()).selected == (not stays)
+
+
+def test_another_fault_of_its_own_is_told_in_place_of_the_first(checkpoint: Checkpoint) -> None:
+    nights = Nights(checkpoint)
+    assert nights.begin()
+    nights.fail("AudioRefused", retryable=False)
+    assert nights.begin("failed")
+    nights.fail("AudioTruncated", retryable=False)
+    assert [told.error for told in checkpoint.failures()] == ["AudioTruncated"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,13 +26,23 @@ def test_a_last_line_without_an_end_is_told(
     path.write_text(text)
     assert len(list(read_manifest(str(path)))) == 2
     assert [one.getMessage() for one in caplog.records] == [
-        f"{path}:{line}: the last line has no end; if it is still being written, its row is cut"
+        f"{path}:{line}: the last line does not end with a newline: is the manifest still being written? It is read as "
+        "it stands; run again once it is whole, or end it with a newline"
     ]
     caplog.clear()
-    for end in ("\n", "\r\n"):
-        path.write_text(text + end)
+    for end in (b"\n", b"\r\n", b"\r", b"\n "):
+        path.write_bytes(text.encode() + end)
         assert len(list(read_manifest(str(path)))) == 2
     assert not caplog.records
+
+
+def test_a_last_line_without_an_end_is_told_on_stdin_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"audio": "a.wav"}\n{"audio": "b.wav"}')))
+    assert len(list(read_manifest("-"))) == 2
+    [told] = [one.getMessage() for one in caplog.records]
+    assert told.startswith("stdin:2: the last line does not end with a newline: ")
 
 
 def test_a_manifest_that_grows_while_it_is_read_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -41,6 +53,6 @@ def test_a_manifest_that_grows_while_it_is_read_is_told(tmp_path: Path, caplog: 
     with path.open("a") as file:
         file.write("b.wav\nc.wa")
     assert len(list(rows)) <= 2
-    assert [one.getMessage() for one in caplog.records] == [
+    assert [one.getMessage() for one in caplog.records][-1:] == [
         f"{path} changed while it was read: rows may be missing or cut; run again once it is written"
     ]

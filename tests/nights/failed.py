@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.nights.answers import Identity
 from tests.nights.case import Case
-from tests.nights.model import standing
+from tests.nights.model import REFUSED, standing
 
 EXPECTED = {
     "broken": {"AudioUnreadable", "AudioUnsupported", "AudioEmpty", "AudioTruncated"},
@@ -24,7 +24,6 @@ DRAWN = {
     "reset": {"ConnectionFailed", "StreamCut"},
     "stream_error": {"StreamError", "RepeatedStreamError"},
 }
-REFUSED = {"AudioRefused", "RepeatedStreamError"}
 
 
 def errors(case: Case) -> Iterator[str]:
@@ -50,6 +49,11 @@ def errors(case: Case) -> Iterator[str]:
         expected = EXPECTED.get(one.state) or drawn.get(one.identity or Identity("", "", ""), set())
         if one.state == "unreadable":  # it may be known from before what is in it
             expected = expected.union(*EXPECTED.values(), drawn.get(one.identity or Identity("", "", ""), set()))
+        if case.before.final.get(id_) == (one.identity, one.stamp) and problem.retryable:
+            yield f"{id_} was refused, was asked for again, and is worth another try since: {problem}"
+        had = case.before.errors.get(id_)
+        if expected and (id_ in case.before.doubtful or (had is not None and had.error in REFUSED)):
+            expected = expected | REFUSED  # asked for again, it failed in a way that does not say otherwise
         if problem.error not in expected:
             yield f"{id_} is {one.state} and failed as {problem.error}, expected {sorted(expected)}"
         if one.state == "gone" and id_ in case.now.rows:

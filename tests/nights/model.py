@@ -14,6 +14,7 @@ from tests.nights.outputs import Output, Problem, Row
 from tests.nights.turns import Turns
 from tests.nights.world import Wanted
 
+REFUSED = {"AudioRefused", "RepeatedStreamError"}
 Standing = Literal["done", "failed", "left"]
 
 
@@ -41,6 +42,8 @@ class Memory:
         """Language and temperature to the hash that rows have for them."""
         self.failed_for: dict[str, Identity | None] = {}
         """What a row wanted when it failed last."""
+        self.final: dict[str, tuple[Identity | None, tuple[object, ...]]] = {}
+        """Rows that the service refused as they were in every night since: what they want, and their file's stamp."""
         self.by_path: dict[str, bool] = {}
         """Whether an id came from a path."""
         self.seen_by: dict[str, str] = {}
@@ -65,6 +68,8 @@ class Memory:
         began = output is None or ended.figures is not None
         for one in wanted if began else ():
             self.ever[one.id].add((night.manifest, one.path))
+            if output is None or self.final.get(one.id) != (one.identity, one.stamp):
+                self.final.pop(one.id, None)
         if output is None:
             self.turns.killed(ended, wanted)
             self.open.add(self, night, wanted)
@@ -73,6 +78,8 @@ class Memory:
             problem = output.errors.get(one.id)
             if problem is not None and ended.figures and problem.run_id == ended.figures["run_id"]:
                 self.failed_for[one.id] = one.identity
+                if problem.error in REFUSED:
+                    self.final[one.id] = one.identity, one.stamp
         if ended.figures is None:
             return  # it did not begin
         self.runs.add(ended.figures["run_id"])

@@ -235,3 +235,14 @@ def test_a_check_beside_an_output_whose_first_run_was_killed_at_once_is_as_of_a_
     life.world.out.mkdir()
     (life.world.out / "checkpoint.sqlite").touch()
     life.night(Night())
+
+
+@pytest.mark.parametrize("form", ["ids"])
+def test_what_was_refused_is_not_sent_by_itself_after_it_was_asked_for_in_a_bad_night(life: Life) -> None:
+    life.move("add", 0, 1)
+    life.night(Night(faults=Faults("refused")))
+    life.night(Night(only=("failed",), faults=Faults("unavailable")))
+    assert life.night(Night()).asked == []
+    life.move("touch", 0, 0)
+    life.night(Night(only=("failed",), faults=Faults("unavailable")))
+    assert len(life.night(Night()).asked) == 1

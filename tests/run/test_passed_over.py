@@ -32,9 +32,9 @@ def test_whatever_fits_perhaps_is_looked_at_until_enough_was_read_for_nothing() 
     left_out = left_out_of(30)
     left_out.prepared(50, [300.0])  # twice what was expected
     for _ in range(99):
-        left_out.add(300, rows=1, audio_s=1)
+        left_out.add(300, ["a"], audio_s=1)
     assert left_out.longest_s == math.inf
-    left_out.add(300, rows=1, audio_s=1)
+    left_out.add(300, ["a"], audio_s=1)
     assert left_out.longest_s == pytest.approx(5)
     left_out.prepared(10, [3.0])  # a tenth of what was expected
     assert left_out.longest_s == pytest.approx(100)
@@ -43,27 +43,29 @@ def test_whatever_fits_perhaps_is_looked_at_until_enough_was_read_for_nothing() 
 def test_an_hour_that_was_read_for_nothing_is_enough() -> None:
     left_out = left_out_of(30)
     left_out.prepared(3600, [900.0])
-    left_out.add(900, rows=1, audio_s=3600)
+    left_out.add(900, ["a"], audio_s=3600)
     assert left_out.longest_s == pytest.approx(30 / 3 * 300 / 300)
 
 
 def test_of_a_long_recording_the_cheapest_request_decides() -> None:
     left_out = left_out_of(100, max_clip_s=30.0)
     left_out.prepared(3600, [90.0, 45.0])
-    left_out.add(3000, rows=1, audio_s=3600)
+    left_out.add(3000, ["a"], audio_s=3600)
     assert left_out.longest_s == math.inf, "a request of at most 30 s costs 90 credits"
 
 
 def test_what_is_above_the_budget_is_told_with_the_least_and_the_most() -> None:
     left_out = left_out_of(30)
-    left_out.add(20, rows=3)
+    left_out.add(20, ["a", "b", "c"])
     assert left_out.above_sentence is None
     assert left_out.any_within
-    left_out.add(30.0001, rows=1, sent=True)
-    assert left_out.above_sentence == "1 recording needs 30.01 credits: more than the budget"
-    left_out.add(1900, rows=2)
-    assert left_out.above_sentence == "3 recordings need 30.01 to 1,900 credits: more than the budget"
-    assert left_out.unsent == 5
+    left_out.add(30.0001, ["d"], sent=True)
+    assert left_out.above_sentence == "d needs 30.01 credits: more than the budget"
+    left_out.add(1900, ["e", "f"])
+    assert left_out.above_sentence == "3 recordings need 30.01 to 1,900 credits each: more than the budget (d, e, f)"
+    left_out.add(1900, ["g"])
+    assert (left_out.above_sentence or "").endswith(" (d, e, f and 1 more)")
+    assert left_out.unsent == 6
 
 
 # -- whole runs -------------------------------------------------------------------------------------------------------
@@ -118,7 +120,8 @@ def test_what_fits_is_found_behind_many_that_do_not(
     assert (result.figures.transcribed, result.figures.left) == (3, 802)
     assert len(looked_at) < 400
     assert (result.figures.stopped_by or "").startswith("the budget of 2 credits; at least ")
-    assert (result.figures.stopped_by or "").endswith(" recordings need 6 credits: more than the budget")
+    assert (result.figures.stopped_by or "").endswith(" more)")
+    assert " recordings need 6 credits each: more than the budget (" in (result.figures.stopped_by or "")
 
 
 def test_the_places_of_what_is_passed_over_go_to_others_however_many_it_is(
@@ -129,4 +132,5 @@ def test_the_places_of_what_is_passed_over_go_to_others_however_many_it_is(
         corpus.add(number, seconds=0.2)
     result = night(corpus, out, server, 5.0, limit=1)
     assert (result.figures.transcribed, result.figures.left) == (1, 64)
-    assert result.figures.stopped_by == "--limit 1; 60 recordings need 6 credits: more than the budget"
+    sentence = "--limit 1; 60 recordings need 6 credits each: more than the budget ("
+    assert (result.figures.stopped_by or "").startswith(sentence)
