@@ -9,7 +9,7 @@ import msgspec
 from pipeline.audio.decoded import RATE
 from pipeline.audio.prepare import longest_samples
 from pipeline.audio.probe import probe
-from pipeline.audio.spans import SHORTEST, answered_on, between, chosen
+from pipeline.audio.spans import SHORTEST, answered_on, between, chosen, lead_of
 from pipeline.audio.wanted import passes_through, track_names
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import SpanOutside
@@ -26,7 +26,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     audio_s: float
     """Seconds of the utterance."""
     sent_s: float
-    """Seconds that are paid for: of each channel that is sent by itself what has no answer, and the lead silence of
+    """Seconds that are paid for: of each channel that is sent by itself what has no answer, and the silence before
     each request."""
     answered: int = 0
     """Clips that were answered before, and are used."""
@@ -46,17 +46,21 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
     audio_s = left_s if utterance.duration_s is None else min(left_s, utterance.duration_s)
     start, samples = round(utterance.offset_s * RATE), round(audio_s * RATE)
     longest = samples if passes_through(utterance, found, settings, answered) else longest_samples(settings)
-    requests = used = 0
+    lead = round(settings.lead_silence_s * RATE)
+    requests = used = leads = 0
     sent_s = 0.0
     for names in tracks:
         spans = answered_on(answered, names)
         end = _end(start + samples, spans[-1].last if spans and audio_s == left_s else 0)
         kept = chosen(spans, start, end)
         left = [last - first for first, last in between(kept, start, end)]
-        requests += sum(_pieces(piece, longest) for piece in left)
+        for piece in left:
+            count = _pieces(piece, longest)
+            requests += count
+            leads += max(count * lead, lead_of(piece) if kept else 0)
         sent_s += sum(left) / RATE if kept else audio_s
         used += len(kept)
-    sent_s += requests * settings.lead_silence_s
+    sent_s += leads / RATE
     return Estimate(requests=requests, audio_s=audio_s, sent_s=sent_s, answered=used)
 
 

@@ -138,7 +138,7 @@ class Preparation:
         self, utterance: Utterance, found: Look, track: Track, span: Span, start: int, number: int, files: list[str]
     ) -> Clip:
         settings, first, samples = self._settings, span.first, span.samples
-        lead = round(settings.lead_silence_s * RATE)
+        lead = max(round(settings.lead_silence_s * RATE), span.lead)
         if settings.upload == "opus" and not span.is_answered:
             self._encoded += 1
             path, content_type = str(self._spool.file(f"{self._encoded:07d}.opus")), "audio/ogg"

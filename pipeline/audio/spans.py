@@ -17,7 +17,8 @@ import msgspec
 from pipeline.audio.decoded import RATE
 
 SHORTEST = RATE // 2
-"""No piece between answered spans is shorter: half a second is hardly a word, and other cuts leave none."""
+"""What answered spans leave between them may be a single sample: a shorter piece goes out behind silence that makes it
+so long, because nobody knows how little audio the service takes."""
 _KEY = re.compile(r"(\w+):(\d{1,15})\+(\d{1,15})")
 
 
@@ -29,6 +30,8 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     """The name that an answer to it is kept under."""
     is_answered: bool = False
+    lead: int = 0
+    """So many samples of silence go out before it at least."""
 
     @property
     def samples(self) -> int:
@@ -52,8 +55,8 @@ def answered_on(keys: Iterable[str], tracks: Collection[str]) -> list[Span]:
 
 
 def chosen(answered: Sequence[Span], first: int, last: int) -> list[Span]:
-    """Those of the spans, sorted by their ends, that are used for a stretch: they lie inside, do not overlap, carry as
-    many of its samples as can be in as few pieces, and leave nothing between them that is too short to be sent."""
+    """Those of the spans, sorted by their ends, that are used for a stretch: they lie inside, do not overlap, and carry
+    as many of its samples as can be in as few pieces."""
     inside = [span for span in answered if first <= span.first and span.last <= last]
     ends = [span.last for span in inside]
     best = [(0, 0)]
@@ -71,13 +74,18 @@ def chosen(answered: Sequence[Span], first: int, last: int) -> list[Span]:
         else:
             taken.append(inside[number - 1])
             number = before[number - 1]
-    return _without_scraps(taken[::-1], first, last)
+    return taken[::-1]
 
 
 def between(spans: Sequence[Span], first: int, last: int) -> list[tuple[int, int]]:
     """What of the stretch the spans leave, as (first, last)."""
     edges = [first, *(edge for span in spans for edge in (span.first, span.last)), last]
     return [(begin, end) for begin, end in zip(edges[::2], edges[1::2], strict=True) if begin < end]
+
+
+def lead_of(samples: int) -> int:
+    """The silence before what is sent beside an answered span."""
+    return max(0, SHORTEST - samples)
 
 
 def pieces_around(
@@ -88,20 +96,6 @@ def pieces_around(
     pieces = list(spans)
     for begin, end in between(spans, first, last):
         for one, other in pairwise((begin, *cut(begin, end - begin), end)):
-            pieces.append(Span(first=one, last=other, key=key_of(track, one, other - one)))
+            lead = lead_of(other - one) if spans else 0
+            pieces.append(Span(first=one, last=other, key=key_of(track, one, other - one), lead=lead))
     return sorted(pieces, key=attrgetter("first"))
-
-
-def _without_scraps(spans: list[Span], first: int, last: int) -> list[Span]:
-    """Gives up the shorter neighbour of each piece that would be too short."""
-    number = 0
-    while spans and number <= len(spans):
-        begin = spans[number - 1].last if number else first
-        end = spans[number].first if number < len(spans) else last
-        if 0 < end - begin < SHORTEST:
-            beside = [near for near in (number - 1, number) if 0 <= near < len(spans)]
-            number = min(beside, key=lambda near: spans[near].samples)
-            del spans[number]  # what lies between its neighbours now has the same number
-        else:
-            number += 1
-    return spans

@@ -19,6 +19,13 @@ LEFT_OVER_BYTES = 64 << 20
 where settings or rows are changed back."""
 _clip = msgspec.msgpack.Decoder(ClipResult).decode
 _utterance = msgspec.msgpack.Decoder(Utterance).decode
+_OWNED = """FROM clips c CROSS JOIN utterances u USING (n)
+    CROSS JOIN clips newest ON newest.rowid = (SELECT max(own.rowid) FROM clips own WHERE own.n = c.n)"""
+"""Clips with the row they were sent for, and the newest of that row's: it tells the content and the settings of now, as
+far as the checkpoint knows them."""
+_OF_NOW = """(c.key = newest.key OR c.config = u.config_hash
+    AND substr(c.key, 1, instr(c.key, ':')) = substr(newest.key, 1, instr(newest.key, ':')))"""
+"""Those that answer to the same as the newest, or to the same audio under the row's own settings."""
 _NEEDLESS = "config = ?1 AND key >= ?2 || ':' AND key < ?2 || ';'"
 
 
@@ -37,8 +44,8 @@ def answered(db: sqlite3.Connection, keys: Iterable[str], config_hash: str | Non
 def waiting(db: sqlite3.Connection, *, selected: bool) -> tuple[int, float]:
     """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
     count, credits_ = db.execute(
-        """SELECT count(*), coalesce(sum(c.credits), 0) FROM clips c CROSS JOIN utterances u USING (n)
-           WHERE c.config = u.config_hash AND NOT u.vanished AND iif(?, u.selected, u.state <> ?)""",
+        f"""SELECT count(*), coalesce(sum(c.credits), 0) {_OWNED}
+            WHERE {_OF_NOW} AND c.config = u.config_hash AND NOT u.vanished AND iif(?, u.selected, u.state <> ?)""",
         (selected, State.DONE),
     ).fetchone()
     return int(count), float(credits_)
@@ -72,13 +79,14 @@ def drop_needless(db: sqlite3.Connection, done: Identity) -> None:
 
 
 def trim(db: sqlite3.Connection) -> None:
-    """Bounds what is left over of utterances that are done, or that their manifest no longer has."""
+    """Bounds what is left over: of earlier contents and settings, and of utterances that are done, or that their
+    manifest no longer has."""
     dropped = db.execute(
-        """DELETE FROM clips WHERE rowid IN (
+        f"""DELETE FROM clips WHERE rowid IN (
                SELECT number FROM (
                    SELECT c.rowid AS number, sum(length(c.row)) OVER (ORDER BY c.rowid DESC) AS bytes
-                   FROM clips c CROSS JOIN utterances u USING (n) WHERE u.state = ? OR u.vanished = ?
-               ) WHERE bytes > ?)""",
+                   {_OWNED} WHERE u.state = ? OR u.vanished = ? OR NOT {_OF_NOW}
+               ) WHERE bytes > ?)""",  # noqa: S608 fixed texts
         (State.DONE, Seen.VANISHED, LEFT_OVER_BYTES),
     )
     if dropped.rowcount:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline.audio.decoded import RATE
+from pipeline.audio.spans import SHORTEST
 from pipeline.checkpoint import Identity, Selected
 from pipeline.errors import AttemptError, is_of_the_file
 from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
@@ -174,7 +176,10 @@ class Leader:
         return len({clip.channel for clip in self._clips.values()}) > 1
 
     def _odd(self, results: Sequence[ClipResult]) -> list[str]:
-        """Flags of the clips as flags of the whole."""
+        """Flags of the clips as flags of the whole. A scrap between others that has no words is nothing odd."""
+        least_s = SHORTEST / RATE
+        worth = [one for one in results if NO_WORDS not in one.flags or self._clips[one.clip].duration_s >= least_s]
+        results = worth or results
         odd = dict.fromkeys(flag for result in results for flag in result.flags)
         silent = [result for result in results if NO_WORDS in result.flags]
         if silent and len(silent) < len(results):

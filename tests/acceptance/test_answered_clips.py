@@ -173,6 +173,29 @@ def test_a_row_that_begins_elsewhere_uses_what_lies_inside_it(server: RunningSer
     assert_words(row_of(out), [(word, at - edge) for word, at in said if at >= edge])
 
 
+def test_a_scrap_beside_what_is_answered_is_paid_by_itself(server: RunningServer, tmp_path: Path, out: Path) -> None:
+    said = talk(30, seed=37)
+    write(tmp_path / "a.wav", beeps(said, 30, 24_000))
+    manifest = tmp_path / "rows.csv"
+
+    def row(duration_s: float) -> Path:
+        manifest.write_text(f"id,audio,duration_s\na,a.wav,{duration_s:.6f}\n")
+        return manifest
+
+    assert run(server, row(30), out, max_clip_s=10).exit == 3
+    end, used = 0, 0
+    for first, samples in spans_of(out):
+        if first == end:
+            end, used = end + samples, used + 1
+    longer = row((end + 1_200) / 24_000)
+    told = check(server, longer, out, max_clip_s=10)
+    assert (told["requests"], told["credits"], told["answered_clips"]) == (1, 1.5, used)
+    assert run(server, longer, out, max_clip_s=10).exit == 0
+    assert answered_by_run(out)[1] == pytest.approx(1.5)
+    assert row_of(out)["status"] == "ok", "nobody says a word in 50 ms"
+    assert_words(row_of(out), [(word, at) for word, at in said if at < end / 24_000])
+
+
 @pytest.mark.slow
 def test_another_model_is_another_answer(server: RunningServer, tmp_path: Path, out: Path) -> None:
     write(tmp_path / "audio/long.wav", beeps(talk(30, seed=29), 30, 24_000))

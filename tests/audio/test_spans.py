@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.spans import SHORTEST, Span, answered_on, chosen, key_of, pieces_around
+from pipeline.audio.spans import SHORTEST, answered_on, chosen, key_of, pieces_around
 
 HOUR = 3_600 * 24_000
 
@@ -24,8 +24,14 @@ def used(keys: list[str], first: int, last: int) -> list[tuple[int, int]]:
     return [(span.first, span.last) for span in chosen(answered_on(keys, ("mix",)), first, last)]
 
 
+def sent(keys: list[str], first: int, last: int) -> list[tuple[int, int, int]]:
+    """What of the stretch goes out, as (first, last, silence before it)."""
+    pieces = pieces_around(chosen(answered_on(keys, ("mix",)), first, last), "mix", first, last, lambda *_: [])
+    return [(piece.first, piece.last, piece.lead) for piece in pieces if not piece.is_answered]
+
+
 some_spans = st.lists(
-    st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda ends: (min(ends) * SHORTEST, max(ends) * SHORTEST)),
+    st.tuples(st.integers(0, 60), st.integers(0, 60)).map(lambda ends: (min(ends) * 100, max(ends) * 100)),
     max_size=8,
 )
 
@@ -49,16 +55,15 @@ def test_a_stretch_is_covered_once_and_answers_keep_their_edges(
         assert piece.is_answered == (piece in kept)
         assert piece.is_answered or piece.samples <= longest
         assert not piece.is_answered or piece.key in keys
-    for one, other in pairwise((Span(first=start, last=start, key=""), *kept, Span(first=end, last=end, key=""))):
-        assert not kept or other.first == one.last or other.first - one.last >= SHORTEST
+        assert not kept or piece.is_answered or piece.lead + piece.samples >= SHORTEST
+        assert piece.lead < SHORTEST
     order.shuffle(keys)  # type: ignore[attr-defined]
     assert chosen(answered_on(keys, ("mix", "0")), start, end) == kept
 
 
 @given(some_spans, st.integers(0, 30), st.integers(31, 60))
 def test_as_much_is_used_as_can_be(bounds: list[tuple[int, int]], first: int, last: int) -> None:
-    """Without scraps, which the multiples of half a second leave none of."""
-    begin, end = first * SHORTEST, last * SHORTEST
+    begin, end = first * 100, last * 100
     inside = [one for one in set(bounds) if begin <= one[0] < one[1] <= end]
     best = max(
         (sum(last - first for first, last in some), -len(some))
@@ -75,9 +80,14 @@ def test_only_names_of_the_track_count() -> None:
     assert [span.key for span in answered_on(keys, ("mix", "0"))] == ["mix:0+10", "0:10+10"]
 
 
-def test_a_scrap_is_sent_with_its_shorter_neighbour() -> None:
+def test_a_scrap_between_answered_spans_is_sent_by_itself_and_behind_silence() -> None:
     second = 24_000
     keys = spans((0, 10 * second), (10 * second + 100, 15 * second), (15 * second, 30 * second))
-    assert used(keys, 0, 30 * second) == [(0, 10 * second), (15 * second, 30 * second)]
-    assert used(keys, 10 * second + 50, 30 * second) == [(15 * second, 30 * second)]
-    assert used(spans((100, 200)), 0, 300) == []
+    assert sent(keys, 0, 30 * second) == [(10 * second, 10 * second + 100, SHORTEST - 100)]
+    assert sent(keys, 10 * second + 50, 30 * second + 1) == [
+        (10 * second + 50, 10 * second + 100, SHORTEST - 50),
+        (30 * second, 30 * second + 1, SHORTEST - 1),
+    ]
+    # what is no scrap, or has no answered neighbour, goes out as ever
+    assert sent(spans((SHORTEST, 2 * SHORTEST)), 0, 2 * SHORTEST) == [(0, SHORTEST, 0)]
+    assert sent([], 0, 300) == [(0, 300, 0)]

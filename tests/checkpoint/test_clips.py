@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Moved, clips
+from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Moved, clips
 from pipeline.checkpoint.schema import CLIPS_STALE
 from pipeline.checkpoint.tables import MIGRATIONS
 from pipeline.model import ClipResult, Word
 from tests.checkpoint.test_migration import make
-from tests.records import scanned, transcript
+from tests.records import failure, scanned, transcript
 
 
 def result(span: str, credits_: float = 30.0) -> ClipResult:
@@ -50,19 +50,19 @@ def test_a_transcript_drops_the_answers_that_it_holds_and_no_others(tmp_path: Pa
         n = planned(checkpoint, ("a", "c1"), ("copy", "c1"), ("other", "c2"), ("third", "c1"))
         checkpoint.apply(
             [
+                answered(n["a"], "mix:30+10", audio="a0"),
                 answered(n["a"], "mix:0+10"),
                 answered(n["copy"], "mix:10+10"),
                 answered(n["a"], "ch0:0+10", config="split"),
                 answered(n["other"], "mix:20+10", config="c2"),
                 answered(n["third"], "mix:0+10", audio="a2"),
-                answered(n["a"], "mix:30+10", audio="a0"),
             ]
         )
-        assert checkpoint.waiting_clips() == (5, 150.0)
+        assert checkpoint.waiting_clips() == (4, 120.0)
         checkpoint.set_fact(CLIPS_STALE, 0)
         checkpoint.apply([Finished(n=n["a"], transcript=transcript("a"))])
         # its id had another recording before, which may come back under another one
-        assert left(checkpoint) == ["ch0:0+10", "mix:20+10", "mix:0+10", "mix:30+10"]
+        assert left(checkpoint) == ["mix:30+10", "ch0:0+10", "mix:20+10", "mix:0+10"]
         assert checkpoint.waiting_clips() == (2, 60.0)
         assert checkpoint.waiting_clips(selected=True) == (2, 60.0)
         assert checkpoint.fact(CLIPS_STALE) == 1
@@ -98,6 +98,45 @@ def test_what_is_left_over_is_bounded_and_what_waits_is_not(tmp_path: Path, monk
         monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 4 * size)
         checkpoint.trim_clips()
         assert left(checkpoint) == [*(f"ch0:{number}+1" for number in range(9)), *(f"mix:{n}+1" for n in range(5, 9))]
+
+
+def test_answers_to_earlier_contents_of_a_failing_recording_are_left_over_and_still_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
+        n = planned(checkpoint, ("a", "c1"), ("b", "c1"))
+        for night in range(9):
+            checkpoint.apply([answered(n["a"], f"mix:{part}+1", audio=f"night{night}") for part in range(3)])
+            checkpoint.apply([Failed(n=n["a"], failure=failure("a", retryable=True, error="ServerFault"))])
+        checkpoint.apply([answered(n["b"], "mix:0+1", audio="b")])
+        assert checkpoint.waiting_clips() == (4, 120.0)
+        assert checkpoint.waiting_clips(selected=True) == (1, 30.0)
+        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 3 * len(msgspec.msgpack.encode(result("mix:0+1"))))
+        checkpoint.trim_clips()
+        keys = [f"night{night}:answers" for night in range(9)]
+        assert checkpoint.answered_keys(keys) == set(keys[-2:])
+        # the content of the night before comes back, and fails again
+        checkpoint.apply([answered(n["a"], "mix:3+1", audio="night7")])
+        assert checkpoint.waiting_clips() == (5, 150.0)
+        checkpoint.trim_clips()
+        assert checkpoint.answered_keys(keys) == set(keys[-2:])
+
+
+def test_answers_to_other_settings_of_a_failing_recording_are_left_over_unless_they_answer_to_those_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
+        n = planned(checkpoint, ("a", "english"))["a"]
+        english = ClipAnswered(n=n, key="a1:english", config_hash="english", result=result("ch0:0+1"))
+        first = ClipAnswered(n=n, key="a1:french", config_hash="first", result=result("ch0:1+1"))
+        split = ClipAnswered(n=n, key="a1:french", config_hash="split", result=result("ch1:0+1"))
+        checkpoint.apply([english, first])
+        assert planned(checkpoint, ("a", "split")) == {"a": n}
+        checkpoint.apply([split])
+        assert checkpoint.waiting_clips() == (1, 30.0)
+        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 0)
+        checkpoint.trim_clips()
+        assert left(checkpoint) == ["ch0:1+1", "ch1:0+1"]
 
 
 @pytest.mark.parametrize("only_read", [False, True])

@@ -11,10 +11,8 @@ from collections.abc import Iterator
 
 from tests.nights.answers import Identity
 from tests.nights.case import Case
-from tests.nights.recordings import LONG_RATE, samples_of_long
+from tests.nights.recordings import samples_of_long
 
-SMALLEST = LONG_RATE // 2
-"""No piece of less is sent by itself: it goes out with an answered neighbour."""
 Stretch = tuple[int, int]
 
 
@@ -39,8 +37,7 @@ def paid(case: Case) -> Iterator[str]:
 
 
 def samples(case: Case) -> Iterator[str]:
-    """No request carries samples that were answered under its settings, unless what is new around them is too short to
-    go out by itself."""
+    """No request carries samples that were answered under its settings."""
     answered: defaultdict[tuple[Identity, str], list[Stretch]] = defaultdict(list)
     answered |= {key: list(found) for key, found in case.before.heard.items()}
     for one in case.ended.asked:
@@ -50,10 +47,7 @@ def samples(case: Case) -> Iterator[str]:
             yield f"{one} was sent, and there is a transcript of it"
             continue
         key, stretch = (one.identity, one.span.track), (one.span.first, one.span.last)
-        fresh = rest_of(stretch, answered[key])
-        if sum(last - first for first, last in fresh) < stretch[1] - stretch[0] and all(
-            last - first >= SMALLEST for first, last in fresh
-        ):
+        if rest_of(stretch, answered[key]) != [stretch]:
             yield f"{one} was sent, though {answered[key]} was answered"
         if one.answered:
             answered[key].append(stretch)

@@ -53,15 +53,18 @@ def long(seed: int) -> Content:
 
 
 def place_of(body: bytes) -> tuple[str, str, int, int] | None:
-    """Where the samples of a clip come from: (content, track, first sample, the one behind the last)."""
-    samples = body[HEADER:]
-    if not samples or struct.unpack_from("<I", body, HEADER - 20) != (LONG_RATE,):
+    """Where the samples of a clip come from: (content, track, first sample, the one behind the last). It may begin with
+    silence, of which the last sample may be the recording's own."""
+    sent = body[HEADER:]
+    if not sent or struct.unpack_from("<I", body, HEADER - 20) != (LONG_RATE,):
         return None
-    for seed in range(LONG_SEEDS):
-        for track, all_ in _tracks(seed).items():
-            place = all_.find(samples[:64])
-            if place >= 0 and place % 2 == 0 and all_[place : place + len(samples)] == samples:
-                return long(seed).name, track, place // 2, (place + len(samples)) // 2
+    silent = (len(sent) - len(sent.lstrip(b"\0"))) // 2 * 2
+    for samples in dict.fromkeys((sent, sent[max(0, silent - 2) :], sent[silent:] or sent)):
+        for seed in range(LONG_SEEDS):
+            for track, all_ in _tracks(seed).items():
+                place = all_.find(samples[:64])
+                if place >= 0 and place % 2 == 0 and all_[place : place + len(samples)] == samples:
+                    return long(seed).name, track, place // 2, (place + len(samples)) // 2
     return None
 
 

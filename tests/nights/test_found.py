@@ -202,6 +202,18 @@ def test_no_sample_is_paid_twice_where_the_cuts_move(life: Life) -> None:
 
 @pytest.mark.parametrize("form", ["ids"])
 @pytest.mark.parametrize("kind", ["long"])
+def test_no_sample_is_paid_twice_for_a_scrap_beside_it(life: Life) -> None:
+    life.move("add", 0, 0)
+    life.world.max_clip_s = 1.0
+    life.night(Night(faults=Faults("internal", every=3)))
+    life.world.max_clip_s = 1.5
+    life.night(Night(faults=Faults("internal", every=3)))
+    life.world.max_clip_s = 300.0
+    life.night(Night())
+
+
+@pytest.mark.parametrize("form", ["ids"])
+@pytest.mark.parametrize("kind", ["long"])
 def test_no_sample_is_paid_twice_where_channels_are_split_mixed_and_split_again(life: Life) -> None:
     life.move("add", 0, 3)
     life.world.channels = "split"
