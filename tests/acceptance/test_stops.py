@@ -14,7 +14,7 @@ import termios
 import time
 import wave
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -184,6 +184,22 @@ def test_while_a_huge_file_is_hashed(
     result = stopped(process, number)
     assert result.exit == status
     assert result.figures["left"] == 1
+
+
+def test_while_recordings_of_an_id_that_two_manifests_have_are_compared(
+    tmp_path: Path, out: Path, server: RunningServer, start: Start
+) -> None:
+    write_wav(tmp_path / "a.wav", seed=1)
+    huge = huge_wav(tmp_path / "huge.wav")
+    for name, audio in (("first", "a.wav"), ("second", "huge.wav")):
+        (tmp_path / f"{name}.csv").write_text(f"id,audio\n1,{audio}\n")
+    assert batch("run", tmp_path / "first.csv", "--out", out, server=server).exit == 0
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db, db:  # as if it had been so long
+        db.execute("UPDATE utterances SET size = ?", (huge.stat().st_size,))
+    process = start("run", tmp_path / "second.csv", "--out", out, server=server)
+    wait_until(lambda: opened(process.pid, huge))
+    stopped(process, signal.SIGTERM)
+    assert len(rows_of(out)) == 1
 
 
 def test_while_a_recording_is_decoded(tmp_path: Path, out: Path, server: RunningServer, start: Start) -> None:
