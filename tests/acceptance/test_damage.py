@@ -191,7 +191,7 @@ def harm(path: Path, way: str) -> None:
 PART, LEDGER = "transcripts/part-000002.parquet", "attempts/part-000002.parquet"
 WAYS: dict[tuple[str, str], list[str]] = {
     (BOTH, PART): [*BYTES, *TABLES, *TRANSCRIPTS, "a folder"],
-    (BOTH, LEDGER): [*BYTES, *({*TABLES} - {"text for attempts"}), "a folder"],
+    (BOTH, LEDGER): [*BYTES, *(way for way in TABLES if way != "text for attempts"), "a folder"],
     (BOTH, "errors.parquet"): [*BYTES, *TABLES, "a folder"],
     (BOTH, "errors.jsonl"): [*BYTES, *LINE, "a folder"],
     (BOTH, "clips.jsonl"): [*BYTES, *LINE, "a folder"],
