@@ -83,7 +83,7 @@ def adopt_replaced(db: sqlite3.Connection, rows: Iterable[bytes]) -> None:
     for row in rows:
         try:
             transcript = unpacked(row)
-        except (zlib.error, msgspec.DecodeError):
+        except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, TypeError):
             continue
         identity = (transcript.audio_hash, transcript.config_hash)
         if db.execute(f"SELECT 1 FROM {TRANSCRIBED}", identity).fetchone() is None:  # noqa: S608 fixed texts

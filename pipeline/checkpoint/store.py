@@ -6,6 +6,7 @@ Events say what happened; `apply` writes any number of them in one durable trans
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -581,7 +582,8 @@ class Checkpoint:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (sqlite3.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+            # a TypeError: not even bytes
             raise unusable(self.path, error) from error
 
 

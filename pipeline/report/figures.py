@@ -99,6 +99,14 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
 
 
+def readable(encoded: bytes) -> Figures | None:
+    """The figures of a run as they were stored; None where they are damaged: it is a run that reached no end."""
+    try:
+        return msgspec.json.decode(encoded, type=Figures)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # a TypeError: not even bytes
+        return None
+
+
 def last_line(figures: Figures) -> str:
     """The line for scripts; always the last one on stderr."""
     return status_line(

@@ -10,8 +10,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.adopting import unknown
 from pipeline.checkpoint.identity import is_partial
@@ -19,7 +17,7 @@ from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import FORMATS, JSONL_BYTES, LEARNED, MANIFEST
 from pipeline.errors import OutputError
 from pipeline.model import KeptClip, Transcript, Utterance
-from pipeline.report.figures import Figures
+from pipeline.report.figures import readable
 from pipeline.run.joining import word_errors
 from pipeline.run.owner import OWNER
 from pipeline.sink.read import key_of
@@ -144,7 +142,7 @@ class Gathering:
                 encoded = path.read_bytes()
             except OSError as error:
                 raise OutputError(f"{path} cannot be read: {error.strerror}; mend it or move it away") from error
-            if (figures := _figures(encoded)) is not None:
+            if (figures := readable(encoded)) is not None:
                 runs[figures.run_id] = figures.started_at.isoformat(), encoded
         for run_id, (started_at, encoded_or_none) in runs.items():
             self._checkpoint.save_run(run_id, started_at, encoded_or_none)
@@ -157,16 +155,9 @@ def _as_it_is(n: int, row: Transcript) -> Finished | Partly:
     return Finished(n=n, transcript=row, marks=None, **word_errors(row))
 
 
-def _figures(encoded: bytes) -> Figures | None:
-    try:
-        return msgspec.json.decode(encoded, type=Figures)
-    except msgspec.DecodeError:
-        return None
-
-
 def _whole(figures: bytes | None) -> bytes | None:
     """The figures of a run where they can be read: without them it is one that did not reach its end."""
-    return figures if figures is not None and _figures(figures) is not None else None
+    return figures if figures is not None and readable(figures) is not None else None
 
 
 def _batches(rows: Iterable[T]) -> Iterator[list[T]]:

@@ -10,7 +10,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import UsageError
-from pipeline.report.figures import FailureClass, Figures, keeping, length, plural, waiting
+from pipeline.report.figures import FailureClass, keeping, length, plural, readable, waiting
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.run.reporting import failure_classes
 
@@ -98,9 +98,8 @@ def status(out: Path) -> Status:
 
 
 def _run_line(run_id: str, started_at: str, figures: bytes | None) -> RunLine:
-    if figures is None:
+    if figures is None or (known := readable(figures)) is None:
         return RunLine(run_id=run_id, started_at=started_at)
-    known = msgspec.json.decode(figures, type=Figures)
     return RunLine(
         run_id=run_id,
         started_at=started_at,

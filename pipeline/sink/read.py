@@ -40,18 +40,21 @@ def table_in(path: Path, schema: pa.Schema, ids: Collection[str] | None = None) 
 
     Other types of the same meaning are taken (tools write `large_string`), and no others.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = None if ids is None else [("id", "in", list(ids))]
-    with reading(path), path.open("rb") as file:
-        rows = pq.read_table(file, columns=schema.names, filters=wanted)
+    with reading(path):
+        # not by threads of Arrow, which a damaged file may leave behind
+        file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False)
+        rows = file.read(use_threads=False).select(schema.names)
         for field in schema:
             found = rows.schema.field(field.name).type
             if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
                 raise DamagedFile(path, f"its column {field.name} is of the type {found}")
         rows = rows.cast(schema)  # which finds nulls where none may be
         rows.validate(full=True)  # and this finds text that is no UTF-8
-        return rows
+    return rows if ids is None else rows.filter(pc.is_in(rows["id"], pa.array(list(ids), pa.string())))
 
 
 def rows_in(path: Path, kind: type[T], ids: Collection[str] | None = None) -> list[T]:
