@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -87,7 +88,7 @@ class Placed(Stored, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole output folder in figures, over the rows the manifest still has."""
+    """The output folder in figures, over the rows that the manifest of the last run, or each manifest, still has."""
 
     done: int
     failed: int
@@ -325,50 +326,57 @@ class Checkpoint:
     # -- figures ----------------------------------------------------------------------------------------------------
 
     def failures(self) -> Iterator[Failure]:
-        """Why utterances of the manifest have no transcript, or none for their newest content, in the order of ids."""
+        """Why utterances that a manifest still has get no transcript, or none for their newest content, in the order of
+        ids."""
         decode, replace = msgspec.msgpack.Decoder(Failure).decode, msgspec.structs.replace
         with self._translated():
             found = self._db.execute(
                 """SELECT f.row, u.done_audio IS NOT NULL FROM failures f JOIN utterances u USING (n)
-                   WHERE u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone ORDER BY u.id"""
+                   WHERE u.state IN (3, 4) AND u.vanished <> ? AND NOT u.gone ORDER BY u.id""",
+                (Seen.VANISHED,),
             )
             for row, kept in found:
                 yield replace(decode(row), kept=bool(kept))
 
-    def failing(self) -> list[tuple[Failure, int]]:
+    def failing(self, *, whole: bool = False) -> list[tuple[Failure, int]]:
         """Each class of failure with the number of utterances that it keeps from a transcript, the most first; as an
-        example the one that has failed for longest."""
+        example the one that has failed for longest. `whole`: of all manifests, not of the last run's only."""
         with self._translated():
-            classes = self._db.execute(
-                "SELECT error, rows FROM failing WHERE rows ORDER BY rows DESC, error"
-            ).fetchall()
-            examples = [self._oldest(error) for error, _ in classes]
+            counts = Counter(dict(self._db.execute("SELECT error, rows FROM failing WHERE rows").fetchall()))
+            if whole:
+                elsewhere = """SELECT f.error, count(*) FROM failures f JOIN utterances u USING (n)
+                    WHERE u.state IN (3, 4) AND u.vanished = ? AND NOT u.gone GROUP BY f.error"""
+                counts.update(dict(self._db.execute(elsewhere, (Seen.ELSEWHERE,)).fetchall()))
+            classes = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+            examples = [self._oldest(error, whole=whole) for error, _ in classes]
         return [(example, count) for example, (_, count) in zip(examples, classes, strict=True) if example is not None]
 
-    def _oldest(self, error: str) -> Failure | None:
+    def _oldest(self, error: str, *, whole: bool) -> Failure | None:
         found = self._db.execute(
-            """SELECT f.row FROM failures f INDEXED BY oldest CROSS JOIN utterances u USING (n)
-               WHERE f.error = ? AND u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone
-               ORDER BY f.first_seen LIMIT 1""",
+            f"""SELECT f.row FROM failures f INDEXED BY oldest CROSS JOIN utterances u USING (n)
+               WHERE f.error = ? AND u.state IN (3, 4) AND u.vanished IN {_seen(whole=whole)} AND NOT u.gone
+               ORDER BY f.first_seen LIMIT 1""",  # noqa: S608 fixed texts
             (error,),
         ).fetchone()
         return None if found is None else msgspec.msgpack.decode(found[0], type=Failure)
 
-    def totals(self) -> Totals:
+    def totals(self, *, whole: bool = False) -> Totals:
+        """`whole`: over the rows of all manifests, not of the last run's only."""
+        seen = _seen(whole=whole)
         with self._translated():
             figures = self._db.execute(
-                """SELECT sum(rows * done), sum(rows * (state IN (3, 4) AND NOT done)),
+                f"""SELECT sum(rows * done), sum(rows * (state IN (3, 4) AND NOT done)),
                           sum(rows * (state IN (0, 1) AND NOT done)), sum(rows * (done AND suspect)), sum(rows * gone),
                           sum(audio_us * done), sum(ref_words * done), sum(ref_errors * done)
-                   FROM (SELECT *, state = 2 OR gone AS done FROM tally WHERE NOT vanished)"""
+                   FROM (SELECT *, state = 2 OR gone AS done FROM tally WHERE vanished IN {seen})"""  # noqa: S608 fixed texts
             ).fetchone()
             [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished = ?", (Seen.VANISHED,)).fetchone()
             kept, partial = self._db.execute(
-                """SELECT count(*), coalesce(sum(u.done_config = ?), 0) FROM failures JOIN utterances u USING (n)
-                   WHERE u.state IN (3, 4) AND NOT u.vanished AND NOT u.gone AND u.done_audio IS NOT NULL""",
+                f"""SELECT count(*), coalesce(sum(u.done_config = ?), 0) FROM failures JOIN utterances u USING (n)
+                   WHERE u.state IN (3, 4) AND u.vanished IN {seen} AND NOT u.gone AND u.done_audio IS NOT NULL""",  # noqa: S608 fixed texts
                 (PARTIAL,),
             ).fetchone()
-            waiting, waiting_runs = postponed(self._db)
+            waiting, waiting_runs = postponed(self._db, seen)
             [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
         done, failed, left, suspect, gone, audio_us, ref_words, ref_errors = figures
         return Totals(
@@ -585,6 +593,11 @@ class Checkpoint:
         except (sqlite3.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
             # a TypeError: not even bytes
             raise unusable(self.path, error) from error
+
+
+def _seen(*, whole: bool) -> str:
+    """Which rows count, by their column `vanished`: those of the last run's manifest, or of the `whole` output."""
+    return f"({Seen.THERE:d}, {Seen.ELSEWHERE:d})" if whole else f"({Seen.THERE:d})"
 
 
 def _up_to(rows: sqlite3.Cursor, most_bytes: int) -> list[Unpublished]:

@@ -80,6 +80,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         answered_clips=bill.answered,
         requests=bill.requests,
         audio_s=bill.audio_s,
+        sent_s=round(bill.sent_s, 6),
         credits=bill.sent_s * CREDITS_PER_S,
         budget=settings.budget.limit,
         above_budget=bill.above,

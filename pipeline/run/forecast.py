@@ -48,6 +48,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
     requests: int
     audio_s: float
+    """Seconds of the utterances that they are for."""
+    sent_s: float
+    """Seconds that they carry: of each channel that is sent by itself what has no answer yet, and the lead silence."""
     credits: float
     budget: float | None
     above_budget: int
@@ -81,7 +84,7 @@ def as_table(forecast: Forecast) -> str:
         ),
         ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
-        ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.audio_s)} of audio"),
+        ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
         ("credits", f"{forecast.credits:,.0f} (3 per second that is sent, without retries)"),
     ]
     if forecast.budget is not None:

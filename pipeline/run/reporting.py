@@ -100,8 +100,9 @@ def write_summary(out: Path, figures: Figures) -> bytes:
     return encoded
 
 
-def failure_classes(checkpoint: Checkpoint) -> list[FailureClass]:
-    """The failures by class, the largest first, each with the one that has failed for longest as an example."""
+def failure_classes(checkpoint: Checkpoint, *, whole: bool = False) -> list[FailureClass]:
+    """The failures by class, the largest first, each with the one that has failed for longest as an example; of the
+    last run's manifest, or of the `whole` output."""
     return [
         FailureClass(
             error=example.error,
@@ -110,5 +111,5 @@ def failure_classes(checkpoint: Checkpoint) -> list[FailureClass]:
             example_message=example.message,
             runs=checkpoint.runs_since(example.first_seen) + 1,
         )
-        for example, count in checkpoint.failing()
+        for example, count in checkpoint.failing(whole=whole)
     ]

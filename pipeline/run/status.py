@@ -30,7 +30,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """An output folder, over the rows its manifest had at the last run."""
+    """An output folder, over the rows that each of its manifests had at its last run."""
 
     out: str
     done: int
@@ -72,7 +72,7 @@ def status(out: Path) -> Status:
     if not path.exists():
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
     with Checkpoint(path, only_read=True) as checkpoint:
-        totals = checkpoint.totals()
+        totals = checkpoint.totals(whole=True)
         waiting_clips, waiting_credits = checkpoint.waiting_clips()
         return Status(
             out=str(out),
@@ -92,7 +92,7 @@ def status(out: Path) -> Status:
             waiting_credits=round(waiting_credits, 3),
             wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
             learned_concurrency=int(checkpoint.fact(LEARNED) or 0) or None,
-            failures=failure_classes(checkpoint),
+            failures=failure_classes(checkpoint, whole=True),
             runs=[_run_line(*run) for run in checkpoint.last_runs(RUNS_SHOWN)],
         )
 

@@ -126,3 +126,18 @@ def test_what_is_asked_for_again_is_priced_again(server: RunningServer, tmp_path
     assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
     shutil.copy(corpus.folder / "00000.wav", corpus.folder / "copied.wav")
     assert figures(forecast_of(corpus.folder, out, "--only", "all", server=server)) == (0, 1, 3, 9.0)
+
+
+def test_the_audio_that_it_tells_is_what_is_to_be_sent(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=1, seconds=25.0)
+    clips = ("--set", "audio.max_clip_s=10", "--set", "retry.max_attempts=1", "--concurrency", "1")
+    with start_server(faults='[[fault]]\nkind = "internal_error"\nafter_requests = 2') as server:
+        result = batch("run", corpus.folder, "--out", out, *clips, server=server)
+        assert result.exit == 3
+        args = ("check", corpus.folder, "--out", out, *clips[:4])
+        forecast = json.loads(batch(*args, "--json", server=server).stdout)
+        table = batch(*args, server=server).stdout
+    assert (forecast["requests"], forecast["answered_clips"]) == (2, 2)
+    assert forecast["sent_s"] == pytest.approx(25 - result.figures["credits"] / 3, abs=0.02)
+    assert forecast["credits"] == pytest.approx(3 * forecast["sent_s"])
+    assert f"would send     2 requests, {forecast['sent_s']:.1f} s of audio\n" in table

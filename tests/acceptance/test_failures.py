@@ -174,3 +174,13 @@ def test_a_retry_on_request_that_fails_for_now_leaves_a_refusal_final(tmp_path: 
         requests = server.stats()["requests"]
         assert batch(*args, server=server).exit == 0
         assert server.stats()["requests"] == requests + 1, "only the changed row is sent again"
+
+
+def test_a_limit_that_was_reached_decides_the_status_also_where_something_failed(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=2)
+    args = ("run", corpus.folder, "--out", out, "--limit", "1")
+    with start_server(faults='[[fault]]\nkind = "policy"\nmessage = "bad audio"\ntimes = 2') as server:
+        first = batch(*args, server=server)
+        assert (first.exit, first.figures["failed"], first.figures["left"]) == (4, 1, 1)
+        last = batch(*args, server=server)
+        assert (last.exit, last.figures["failed"], last.figures["left"]) == (3, 2, 0), "it finished"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.run.manifests import is_there
-from tests.batch import Corpus, batch, jsonl_of, jsonl_rows_of, rows_of, write_wav
+from tests.batch import Corpus, batch, errors_of, jsonl_of, jsonl_rows_of, rows_of, write_wav
 from tests.servers import RunningServer, start_server
 
 
@@ -302,3 +302,35 @@ def test_a_last_line_without_an_end_is_told_of_a_manifest_on_stdin(
     assert "is the line cut?" in cut.stderr
     whole = batch("run", "-", "--out", out, server=server, stdin=rows + "\n", cwd=tmp_path)
     assert "newline" not in whole.stderr
+
+
+def test_a_run_over_one_manifest_hides_no_failure_of_another(tmp_path: Path, out: Path) -> None:
+    for n in range(4):
+        write_wav(tmp_path / f"{n}.wav", seed=n)
+    first = write(tmp_path / "a.csv", {"a0": "0.wav", "a1": "1.wav", "a2": "gone.wav"})
+    second = write(tmp_path / "b.csv", {"b0": "2.wav", "b1": "3.wav"})
+    faults = f'[[fault]]\nkind = "policy"\nmessage = "bad audio"\nfile = "{tmp_path / "1.wav"}"'
+
+    def stands() -> tuple[int, ...]:
+        told = json.loads(batch("status", out, "--json").stdout)
+        assert sum(kind["count"] for kind in told["failures"]) == told["failed"]
+        assert {kind["example_id"] for kind in told["failures"]} == errors_of(out).keys()
+        return told["done"], told["failed"], told["left"], told["vanished"]
+
+    with start_server(faults=faults) as server:
+        failed = {"a1": "AudioRefused", "a2": "AudioMissing"}
+        assert batch("run", first, "--out", out, server=server).exit == 3
+        assert stands() == (1, 2, 0, 0)
+        for _ in range(2):
+            result = batch("run", second, "--out", out, server=server)
+            # the run's own line is about its manifest
+            assert [result.figures[name] for name in ("exit", "done", "failed", "left")] == [0, 2, 0, 0]
+            assert errors_of(out) == failed
+            assert stands() == (3, 2, 0, 0)
+        write(first, {"a0": "0.wav", "a1": "1.wav"})
+        assert batch("run", first, "--out", out, server=server).exit == 0
+        assert errors_of(out) == {"a1": "AudioRefused"}, "what its own manifest no longer has is no error"
+        assert stands() == (3, 1, 0, 1)
+        assert batch("run", second, "--out", out, server=server).exit == 0
+        assert batch("rebuild", out, "--force").exit == 0
+        assert stands()[1] == 1, "a rebuild takes the failures of both manifests in"

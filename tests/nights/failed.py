@@ -30,13 +30,18 @@ def errors(case: Case) -> Iterator[str]:
     """The errors are rows of the manifest that have no transcript, or none for their newest content; each for its own
     reason."""
     wanted = {one.id: one for one in case.wanted}
+    for id_, problem in case.before.errors.items():
+        sure = id_ not in case.before.doubtful and not case.before.open.manifests
+        if sure and id_ not in wanted and _is_of_another(case, id_) and id_ not in case.now.errors:
+            yield f"{id_} failed for {case.before.seen_by[id_]} and is no longer in the errors: {problem}"
     drawn: dict[Identity, set[str]] = {}
     for asked in case.ended.asked:
         drawn.setdefault(asked.identity, set()).update(DRAWN.get(asked.end, ()))
     for id_, problem in case.now.errors.items():
         one = wanted.get(id_)
         if one is None:
-            yield f"{id_} is in the errors and not in the manifest"
+            if not _is_of_another(case, id_):
+                yield f"{id_} is in the errors, and no manifest has it"
             continue
         if problem.kept is not None and problem.kept != (id_ in case.now.rows):
             yield f"{id_} is in the errors with kept={problem.kept}, while its transcript is there or not: {problem}"
@@ -60,6 +65,13 @@ def errors(case: Case) -> Iterator[str]:
             yield f"{id_} is gone, its transcript is there: that is done, not failed"
         if problem.error in REFUSED and problem.retryable:
             yield f"{id_} was refused, and is called retryable"
+
+
+def _is_of_another(case: Case, id_: str) -> bool:
+    """Whether another manifest had the row in its last night, and no other since."""
+    before = case.before
+    by = before.seen_by.get(id_)
+    return id_ in before.doubtful or (by not in (None, case.night.manifest) and id_ in before.listed.get(by or "", {}))
 
 
 def settled(case: Case) -> Iterator[str]:
