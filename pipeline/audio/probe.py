@@ -29,6 +29,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     """The header's word, good enough for a price; exact where content_type is set. 0 where only decoding can tell."""
     channels: int
+    is_mono: bool
+    """It has one channel from its beginning to its end: of other forms the header tells only what it begins with."""
     version: FileVersion
 
 
@@ -59,17 +61,21 @@ def probe_open(path: str, file: FileIO) -> Probe:
             raise AudioEmpty("the file holds no samples")
         form, content_type = wav.form, "audio/wav" if _sendable(wav) else None
         duration_s, channels = wav.duration_s, wav.channels
+        is_fixed = True
     elif opus:
         form, content_type = "Ogg with Opus audio", "audio/ogg" if opus.whole and opus.channels == 1 else None
         duration_s, channels = opus.duration_s, opus.channels
+        is_fixed = opus.whole
     else:
         form, content_type = "", None
         form, duration_s, channels = _container(path, file)
+        is_fixed = head.startswith(b"fLaC")  # libsndfile decodes it: as many as it begins with
     return Probe(
         form=form,
         content_type=content_type,
         duration_s=duration_s,
         channels=channels,
+        is_mono=is_fixed and channels == 1,
         version=version_of(found),
     )
 

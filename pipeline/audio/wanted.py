@@ -41,6 +41,11 @@ def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> 
     return 0 if settings.channels == "first" else settings.channels  # a file may go on with more than it begins with
 
 
+def is_one_channel(utterance: Utterance, probe: Probe) -> bool:
+    """Whether the same samples go out, of the same channel, whatever `audio.channels` is."""
+    return utterance.channel is not None or probe.is_mono
+
+
 def track_names(utterance: Utterance, probe: Probe, settings: AudioSettings) -> list[tuple[str, str]]:
     """The names of the tracks that would be decoded, as far as a header tells."""
     which = channels_of(utterance, probe, settings)

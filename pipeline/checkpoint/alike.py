@@ -5,6 +5,7 @@ Works beside a scan, in its own tables; the checkpoint stays as it is. SQLite gr
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,12 +21,10 @@ from pipeline.model import Utterance
 _OPEN = f"state <> {State.DONE:d} AND size IS NOT NULL"
 _TABLES = f"""
 CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
-CREATE INDEX manifest.todo_written ON todo (size, written) WHERE {_OPEN} AND written IS NOT NULL;
 CREATE TABLE manifest.known AS SELECT DISTINCT size, done_config FROM (
         SELECT coalesce(content_bytes(marks), size) AS size, done_config FROM utterances WHERE done_audio IS NOT NULL
         UNION ALL SELECT content_bytes(marks), config FROM replaced) k
-    WHERE EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size AND t.config_hash = k.done_config)
-        OR EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size AND t.written = k.done_config);
+    WHERE EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size);
 CREATE INDEX manifest.known_size ON known (size, done_config);
 """  # noqa: S608 fixed texts
 _ALIKE = f"""{_OPEN} AND (done_audio IS NOT NULL AND done_config = config_hash
@@ -33,6 +32,12 @@ _ALIKE = f"""{_OPEN} AND (done_audio IS NOT NULL AND done_config = config_hash
                WHERE k.size = todo.size AND k.done_config IN (todo.config_hash, todo.written))
     OR EXISTS (SELECT 1 FROM manifest.todo o WHERE o.state <> {State.DONE:d} AND o.size IS NOT NULL
                AND o.size = todo.size AND o.config_hash = todo.config_hash AND o.rowid <> todo.rowid))"""  # noqa: S608 fixed texts
+
+
+_KNOWN_BY_NAME = f"""{_OPEN} AND (done_audio IS NOT NULL OR size IN (SELECT size FROM manifest.known))
+    AND EXISTS (SELECT 1 FROM json_each(names_of(row)) name
+                WHERE name.value = done_config OR EXISTS (
+                    SELECT 1 FROM manifest.known k WHERE k.size = todo.size AND k.done_config = name.value))"""  # noqa: S608 fixed texts
 
 
 class Todo(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,14 +52,22 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     """By which a beginning of the transcribed audio is known."""
     may_be_known: bool
     """Its file is as long as another's that is to be done or is done with these settings, or as long as it was."""
+    is_known_if_one_channel: bool
+    """It may be known, where its recording is mono: it is as long as one that is done with other `audio.channels`."""
 
 
 def rows_to_do(
-    connection: sqlite3.Connection, only: Sequence[str], length_of: Callable[[bytes], int]
+    connection: sqlite3.Connection,
+    only: Sequence[str],
+    length_of: Callable[[bytes], int],
+    names_of: Callable[[Utterance], Sequence[str]],
 ) -> Iterator[Todo]:
     """The utterances a run would do after a scan, without merging anything: first those that no other can be like,
-    then the others, those that may be alike behind each other. `length_of` tells a content's bytes by its marks."""
+    then the others, those that may be alike behind each other. `length_of` tells a content's bytes by its marks,
+    `names_of` the config_hashes of the transcripts that answer to a row where its recording is mono."""
+    decode = msgspec.msgpack.Decoder(Utterance).decode
     connection.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
+    connection.create_function("names_of", 1, lambda row: json.dumps(names_of(decode(row))), deterministic=True)
     connection.execute(
         f"""CREATE TABLE manifest.todo AS
             SELECT row, state, size, config_hash, written, done_audio, done_config, marks
@@ -63,18 +76,19 @@ def rows_to_do(
     connection.executescript(_TABLES)
     for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
         found = connection.execute(
-            f"""SELECT row, size, config_hash, done_audio, done_config, marks FROM manifest.todo
-                WHERE ({_ALIKE}) IS ? ORDER BY {order}""",  # noqa: S608 fixed texts
+            f"""SELECT row, size, config_hash, done_audio, done_config, marks, NOT ?1 AND {_KNOWN_BY_NAME}
+                FROM manifest.todo WHERE ({_ALIKE}) IS ?1 ORDER BY {order}""",  # noqa: S608 fixed texts
             (may_be_known,),
         )
-        for row, size, config_hash, audio, config, marks in found:
+        for row, size, config_hash, audio, config, marks, is_known_if_one_channel in found:
             yield Todo(
-                utterance=msgspec.msgpack.decode(row, type=Utterance),
+                utterance=decode(row),
                 config_hash=config_hash,
                 done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
                 size=size,
                 marks=marks,
                 may_be_known=may_be_known,
+                is_known_if_one_channel=bool(is_known_if_one_channel),
             )
 
 

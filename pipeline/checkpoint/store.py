@@ -228,19 +228,20 @@ class Checkpoint:
                     found[identity] = stored
         return found
 
-    def renamed(self, new: Mapping[int, Identity]) -> dict[int, list[Placed]]:
-        """For rows whose id is their path, with what they are: rows that their recordings may have had under another
-        name, which are of the very same audio and settings and were seen last by the same manifest, which no longer
+    def renamed(self, new: Mapping[int, Sequence[Identity]]) -> dict[int, list[Placed]]:
+        """For rows whose id is their path, with what transcripts of them answer to: rows that their recordings may have
+        had under another name, which have such a transcript and were seen last by the same manifest, which no longer
         has them."""
         with self._translated():
             return {
                 n: [
                     _placed(row)
+                    for identity in identities
                     for row in self._db.execute(
                         _RENAMED, (identity.audio_hash, identity.config_hash, Seen.VANISHED, n)
                     ).fetchall()
                 ]
-                for n, identity in new.items()
+                for n, identities in new.items()
             }
 
     def knows_rows(self) -> bool:

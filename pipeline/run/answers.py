@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 
 from pipeline.checkpoint import Identity, clips
 from pipeline.checkpoint.alike import Todo
@@ -25,11 +26,10 @@ class Answers:
         """Whether some of them may be of this very recording, which only its content tells."""
         return todo.utterance.id in self._ids or todo.size in self._sizes
 
-    def to(self, todo: Todo, audio_hash: str) -> set[str]:
-        """The keys of those that are of the recording, under settings that give the same answers."""
-        now = Identity(audio_hash=audio_hash, config_hash=todo.config_hash)
-        by_samples = now.with_settings(self._settings.of_answers(todo.utterance))
-        names = [by_samples, now, self._settings.written(todo.utterance, now)]
-        found = [one for name in names if name is not None for one in self._spans.get(name.key, ())]
+    def to(self, todo: Todo, names: Sequence[Identity]) -> set[str]:
+        """The keys of those that are of the recording, which is known by these names, under settings that give the same
+        answers."""
+        by_samples = names[0].with_settings(self._settings.of_answers(todo.utterance))
+        found = [one for name in (by_samples, *names) for one in self._spans.get(name.key, ())]
         # what is done and is sent again uses only what that was begun with
-        return {span for span, config_hash in found if todo.done != now or config_hash == now.config_hash}
+        return {span for span, config_hash in found if todo.done not in names or config_hash == names[0].config_hash}

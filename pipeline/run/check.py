@@ -10,13 +10,16 @@ import math
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from pipeline.audio.estimate import Estimate, estimate
 from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
+from pipeline.audio.probe import probe
+from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
 from pipeline.checkpoint.plan import knows_rows
@@ -53,11 +56,12 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
         hashed = SettingsHash(settings, request)
-        bill = _Bill(connection, hashed, settings.budget.limit)
+        bill = _Bill(connection, settings.budget.limit)
         if plan.selected:
             answers = Answers(connection, hashed)
-            for todo, identity, found in _measured(rows_to_do(connection, only, length_of), settings, answers):
-                bill.add(todo, identity, found)
+            rows_left = rows_to_do(connection, only, length_of, partial(hashed.names, one_channel=True))
+            for todo, names, found in _measured(rows_left, settings, hashed, answers):
+                bill.add(todo, names, found)
     finally:
         connection.close()
     return Forecast(
@@ -94,7 +98,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
 class _Bill:
     """Sums up what would be sent. Those that may be alike must come behind each other."""
 
-    def __init__(self, connection: sqlite3.Connection, hashed: SettingsHash, budget: float | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, budget: float | None) -> None:
         self.unsendable: Counter[str] = Counter()
         self.problems: list[Problem] = []
         self.unchanged = self.copies = self.requests = self.answered = 0
@@ -104,14 +108,14 @@ class _Bill:
         self.above_ids: list[str] = []
         self._budget = math.inf if budget is None else budget
         self._connection = connection
-        self._hashed = hashed
         self._alike: tuple[int | None, str] | None = None
         self._sent: dict[str, bool] = {}
         """Audio hashes of what is sent of those that may be alike, and whether it costs more than the budget."""
 
-    def add(self, todo: Todo, identity: Identity | None, found: Estimate | AttemptError | None) -> None:
-        """Adds an utterance; with its identity where the file was read, and what it takes where that was looked at."""
-        if identity is not None and self._is_known(todo, identity):
+    def add(self, todo: Todo, names: Sequence[Identity], found: Estimate | AttemptError | None) -> None:
+        """Adds an utterance; with what its transcript may answer to where the file was read, and what it takes where
+        that was looked at."""
+        if names and self._is_known(todo, names):
             return
         if isinstance(found, AttemptError):
             error = type(found).__name__
@@ -127,23 +131,21 @@ class _Bill:
             if is_above := price > self._budget:
                 self._add_above(todo)
                 self.least, self.most = min(self.least, price), max(self.most, price)
-            if identity is not None:
-                self._sent[identity.audio_hash] = is_above
+            if names:
+                self._sent[names[0].audio_hash] = is_above
 
-    def _is_known(self, todo: Todo, identity: Identity) -> bool:
-        if identity == todo.done:
+    def _is_known(self, todo: Todo, names: Sequence[Identity]) -> bool:
+        audio_hash = names[0].audio_hash
+        if todo.done in names:
             self.unchanged += 1
             return True
         if self._alike != (todo.size, todo.config_hash):
             self._alike = todo.size, todo.config_hash
             self._sent.clear()
-        names = identity, self._hashed.written(todo.utterance, identity)
-        if identity.audio_hash not in self._sent and not any(
-            name is not None and has_transcript(self._connection, name) for name in names
-        ):
+        if audio_hash not in self._sent and not any(has_transcript(self._connection, name) for name in names):
             return False
         self.copies += 1
-        if self._sent.get(identity.audio_hash):
+        if self._sent.get(audio_hash):
             self._add_above(todo)
         return True
 
@@ -153,31 +155,35 @@ class _Bill:
             self.above_ids.append(todo.utterance.id)
 
 
-Measured = tuple[Todo, Identity | None, Estimate | AttemptError | None]
+Measured = tuple[Todo, Sequence[Identity], Estimate | AttemptError | None]
 
 
-def _measured(rows: Iterator[Todo], settings: Settings, answers: Answers) -> Iterator[Measured]:
-    """Each row with its identity where that decides, and with what it would take, or why it cannot be sent."""
+def _measured(rows: Iterator[Todo], settings: Settings, hashed: SettingsHash, answers: Answers) -> Iterator[Measured]:
+    """Each row with what its transcript may answer to where that decides, and with what it would take, or why it cannot
+    be sent."""
     stopped = threading.Event()
 
     def measured(todo: Todo) -> Measured:
-        identity = None
+        names: Sequence[Identity] = ()
         keys: set[str] = set()
         try:
             shorter = todo.size is not None and todo.marks is not None and may_be_beginning(todo.size, todo.marks)
             may_be_known = todo.may_be_known or shorter
+            if not may_be_known and todo.is_known_if_one_channel:
+                may_be_known = is_one_channel(todo.utterance, probe(todo.utterance.audio))
             if may_be_known or answers.may_be_of(todo):
                 found = look(todo.utterance.audio, stopped)
-                keys = answers.to(todo, found.audio_hash)
+                identities = hashed.identities(todo.utterance, found)
+                keys = answers.to(todo, identities)
                 if may_be_known:
                     if not settings.audio.allow_truncated:
                         refuse_beginning(found, todo.marks)
-                    identity = Identity(audio_hash=found.audio_hash, config_hash=todo.config_hash)
-                    if identity == todo.done:
-                        return todo, identity, None
-            return todo, identity, estimate(todo.utterance, settings.audio, keys)
+                    names = identities
+                    if todo.done in names:
+                        return todo, names, None
+            return todo, names, estimate(todo.utterance, settings.audio, keys)
         except AttemptError as error:
-            return todo, identity, error
+            return todo, names, error
 
     threads = ThreadPoolExecutor(4)
     try:

@@ -89,7 +89,7 @@ class Feed:
                 to_send = await self._to_send(batch)
             except Stopped:
                 return
-            answered = await self._answered_keys([leader for leader, _ in to_send])
+            answered = await self._answered_keys(to_send)
             for leader, found in to_send:
                 for clip in await self._clips_of(leader, found, answered):
                     await made.put(clip)
@@ -105,9 +105,8 @@ class Feed:
             if selected.n not in moved and (leader := self._leader(selected, look)) and isinstance(look, Look)
         ]
         # a done one was selected to be sent again
-        asked = [leader for leader, _ in leaders if leader.selected.state != State.DONE]
-        twins = await self._twins_of(asked)
-        for leader in asked:
+        twins = await self._twins_of([one for one in leaders if one[0].selected.state != State.DONE])
+        for leader, _ in leaders:
             if (twin := twins.get(leader.identity)) is not None:
                 self._recorder.has_twin(leader, twin)
         return [(leader, look) for leader, look in leaders if leader.identity not in twins]
@@ -118,9 +117,8 @@ class Feed:
         if isinstance(found, AttemptError):
             recorder.unsendable(selected, found)
             return None
-        now = Identity(audio_hash=found.audio_hash, config_hash=selected.config_hash)
-        done = selected.done if selected.state != State.DONE else None
-        if done is not None and done in (now, self._written(selected, now)):
+        names = self._names(selected, found)
+        if selected.state != State.DONE and selected.done in names:
             recorder.reused(selected, found.marks)
             return None
         if not self._preparation.allows_truncated:
@@ -129,26 +127,25 @@ class Feed:
             except AttemptError as error:
                 recorder.unsendable(selected, error)
                 return None
-        return recorder.lead(selected, now, found.marks)
+        return recorder.lead(selected, names[0], found.marks)
 
-    def _written(self, selected: Selected, now: Identity) -> Identity | None:
-        return self._recorder.settings_hash.written(selected.utterance, now)
+    def _names(self, selected: Selected, found: Look) -> list[Identity]:
+        return self._recorder.settings_hash.identities(selected.utterance, found)
 
-    def _keys(self, leader: Leader) -> list[str]:
+    def _keys(self, leader: Leader, found: Look) -> list[str]:
         """What answers to its clips are kept under; before version 6 it was its identity."""
-        was = self._written(leader.selected, leader.identity)
-        return [self._recorder.answers_key(leader), leader.identity.key, *(() if was is None else (was.key,))]
+        return [self._recorder.answers_key(leader), *(name.key for name in self._names(leader.selected, found))]
 
-    async def _answered_keys(self, leaders: Sequence[Leader]) -> set[str]:
+    async def _answered_keys(self, leaders: Sequence[tuple[Leader, Look]]) -> set[str]:
         """The keys that answers of earlier runs are kept under."""
-        keys = [key for leader in leaders for key in self._keys(leader)]
+        keys = [key for leader, found in leaders for key in self._keys(leader, found)]
         return await self._journal.call(self._journal.checkpoint.answered_keys, keys) if keys else set()
 
     async def _clips_of(self, leader: Leader, found: Look, answered_keys: set[str]) -> list[Clip]:
         """What is to be sent for an utterance: nothing, where it cannot be."""
         recorder, utterance = self._recorder, leader.selected.utterance
         answered: list[ClipResult] = []
-        if keys := [key for key in self._keys(leader) if key in answered_keys]:
+        if keys := [key for key in self._keys(leader, found) if key in answered_keys]:
             # of a done one, which is to be sent again, only what this was begun with
             only = leader.identity.config_hash if leader.selected.state == State.DONE else None
             answered = await self._journal.call(self._journal.checkpoint.answered_clips, keys, only)
@@ -169,16 +166,8 @@ class Feed:
 
     async def _move_renamed(self, new: Sequence[tuple[Selected, Look | AttemptError]]) -> set[int]:
         """Lets rows of new names take over the rows of their names before, which are gone. Returns who did."""
-        identities = {
-            selected.n: Identity(audio_hash=look.audio_hash, config_hash=selected.config_hash)
-            for selected, look in new
-            if isinstance(look, Look)
-        }
-        before = await self._journal.call(self._journal.checkpoint.renamed, identities) if identities else {}
-        known = [(selected, identities[selected.n]) for selected, _ in new if selected.n in identities]
-        if written := {selected.n: was for selected, now in known if (was := self._written(selected, now)) is not None}:
-            for n, rows in (await self._journal.call(self._journal.checkpoint.renamed, written)).items():
-                before[n] += rows
+        names = {selected.n: self._names(selected, look) for selected, look in new if isinstance(look, Look)}
+        before = await self._journal.call(self._journal.checkpoint.renamed, names) if names else {}
         if not any(before.values()):
             return set()
         gone = await asyncio.to_thread(_without_file, [row for rows in before.values() for row in rows])
@@ -194,16 +183,12 @@ class Feed:
                     break
         return moved
 
-    async def _twins_of(self, leaders: Sequence[Leader]) -> dict[Identity, Transcript]:
-        """Transcripts that answer to what these are, also under the names that older outputs have for it."""
-        twins = await self._twins([leader.identity for leader in leaders])
-        written = {
-            leader.identity: was
-            for leader in leaders
-            if leader.identity not in twins and (was := self._written(leader.selected, leader.identity)) is not None
-        }
-        found = await self._twins([*written.values()]) if written else {}
-        return twins | {now: found[was] for now, was in written.items() if was in found}
+    async def _twins_of(self, leaders: Sequence[tuple[Leader, Look]]) -> dict[Identity, Transcript]:
+        """Transcripts that answer to what these are, also under the other names that outputs have for it."""
+        twins = await self._twins([leader.identity for leader, _ in leaders])
+        left = [self._names(leader.selected, look) for leader, look in leaders if leader.identity not in twins]
+        found = await self._twins([name for _, *others in left for name in others])
+        return twins | {now: found[name] for now, *others in left for name in reversed(others) if name in found}
 
     async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""

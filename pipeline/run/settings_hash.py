@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from typing import get_args
 
 import msgspec
 
+from pipeline.audio.look import Look
 from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
+from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Identity
 from pipeline.config import Settings
+from pipeline.config.settings import AudioSettings
 from pipeline.gradium.request import RequestSettings
 from pipeline.model import Utterance
+
+_CHANNELS = get_args(AudioSettings.model_fields["channels"].annotation)
 
 
 class SettingsHash:
@@ -23,24 +29,23 @@ class SettingsHash:
         speaker = f"local:{settings.local.recognizer}" if service.url == "local" else "gradium"
         # not how long clips are, nor whether broken files are taken: what has a transcript would not get another one
         silence_s = audio.lead_silence_s + 0.0  # -0.0 is 0.0
-        preparation = (PREPARATION_VERSION, audio.channels, silence_s, audio.upload == "opus")
 
         @lru_cache(maxsize=256)
-        def beginning(language: str | None, written: bool) -> bytes | None:
+        def beginning(language: str | None, channels: str, written: bool) -> bytes | None:
             config = request.written_for(language) if written else request.config_for(language)
             if config is None:
                 return None
+            preparation = (PREPARATION_VERSION, channels, silence_s, audio.upload == "opus")
             return msgspec.json.encode((speaker, request.model, msgspec.to_builtins(config), preparation))[:-1]
 
         @lru_cache(maxsize=4096)
-        def of(
-            language: str | None, offset_s: float, duration_s: float | None, channel: int | None, written: bool
-        ) -> str | None:
-            begun = beginning(language, written)
+        def of(row: tuple[str | None, float, float | None, int | None], channels: str, written: bool) -> str | None:
+            language, *span_of_row = row
+            begun = beginning(language, channels, written)
             if begun is None:
                 return None
             # one array, whose beginning is the same for most rows, while their spans are not
-            span = msgspec.json.encode((offset_s, duration_s, channel))[1:]
+            span = msgspec.json.encode(span_of_row)[1:]
             return hashlib.sha256(begun + b"," + span).hexdigest()[:32]
 
         # neither span nor channels nor where it is cut: the samples that were sent have a name of their own
@@ -53,19 +58,27 @@ class SettingsHash:
             return hashlib.sha256(told).hexdigest()[:32]
 
         self._of, self._of_answers = of, of_answers
+        self._channels = audio.channels
 
     def of(self, row: Utterance) -> str:
         """Of everything beside the audio that shapes the row's transcript."""
-        return self._of(row.language, row.offset_s, row.duration_s, row.channel, False) or ""
+        return self._of(_told(row), self._channels, False) or ""
 
     def of_written(self, row: Utterance) -> str | None:
         """The same as versions before the canonical form hashed it; None where that is the same hash."""
-        return self._of(row.language, row.offset_s, row.duration_s, row.channel, True)
+        return self._of(_told(row), self._channels, True)
 
-    def written(self, row: Utterance, now: Identity) -> Identity | None:
-        """What versions before the canonical form called an identity of the row; None where that is the same."""
-        before = self.of_written(row)
-        return None if before is None else now.with_settings(before)
+    def names(self, row: Utterance, *, one_channel: bool) -> list[str]:
+        """The hashes of settings that give the row the same transcript: the canonical one first, then the one of
+        versions before it, and where there is only `one_channel` to send those of all other `audio.channels`."""
+        others = [channels for channels in _CHANNELS if one_channel and channels != self._channels]
+        found = (self._of(_told(row), channels, old) for channels in (self._channels, *others) for old in (False, True))
+        return [name for name in found if name is not None]
+
+    def identities(self, row: Utterance, found: Look) -> list[Identity]:
+        """What a transcript may answer to that answers to the row and its recording, the identity of now first."""
+        names = self.names(row, one_channel=is_one_channel(row, found.probe))
+        return [Identity(audio_hash=found.audio_hash, config_hash=name) for name in names]
 
     def canonical(self, row: Utterance, config_hash: str) -> str:
         """The hash of a transcript of the row, or of the canonical form where it is of what was written for that."""
@@ -74,3 +87,7 @@ class SettingsHash:
     def of_answers(self, row: Utterance) -> str:
         """Of all that shapes the service's answer to given samples of the row's recording."""
         return self._of_answers(row.language)
+
+
+def _told(row: Utterance) -> tuple[str | None, float, float | None, int | None]:
+    return row.language, row.offset_s, row.duration_s, row.channel

@@ -8,10 +8,13 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from tests.batch import Corpus, batch, errors_of, jsonl_of, jsonl_rows_of, rows_of, table_of, write_wav
 from tests.servers import RunningServer, start_server
@@ -279,3 +282,99 @@ def older(out: Path, canonical: str, written: str) -> None:
         pq.write_table(rows.set_column(at, rows.schema.field(at), hashes), path)
     lines = (out / "transcripts.jsonl").read_text().replace(canonical, written)
     (out / "transcripts.jsonl").write_text(lines)
+
+
+def mono_and_stereo(folder: Path) -> None:
+    """Two recordings of one channel, one that goes out as it is and one that is decoded, and one of two channels."""
+    sounds = [np.random.default_rng(seed).integers(-9_000, 9_000, 12_000, np.int16) for seed in range(4)]
+    folder.mkdir()
+    soundfile.write(folder / "mono.wav", sounds[0], 24_000, "PCM_16")
+    soundfile.write(folder / "mono.flac", sounds[1], 24_000, "PCM_16")
+    soundfile.write(folder / "stereo.wav", np.stack(sounds[2:], axis=1), 24_000, "PCM_16")
+
+
+def told_and_sent(server: RunningServer, manifest: Path, out: Path, channels: str, *more: str) -> tuple[int, int]:
+    """Requests that check foretells, and that a run sends."""
+    args = (manifest, "--out", out, "--set", f"audio.channels={channels}", *more)
+    before = server.stats()["requests"]
+    told = json.loads(batch("check", *args, "--json", server=server).stdout)
+    assert batch("run", *args, server=server).exit == 0
+    return told["requests"], int(server.stats()["requests"] - before)
+
+
+def as_paid(out: Path) -> dict[str, dict[str, Any]]:
+    """The rows without what tells one run, or one form of the same settings, from another."""
+    apart = ("config_hash", "run_id", "finished_at", "latency_s", "request_ids")
+    return {row["id"]: {key: value for key, value in row.items() if key not in apart} for row in jsonl_of(out)}
+
+
+@pytest.mark.parametrize(
+    "channels", [("mix", "split"), pytest.param(("split", "mix", "first", "split"), marks=pytest.mark.slow)]
+)
+def test_a_recording_of_one_channel_is_paid_once_whatever_the_channels_are_set_to(
+    server: RunningServer, tmp_path: Path, out: Path, channels: tuple[str, ...]
+) -> None:
+    mono_and_stereo(tmp_path / "audio")
+    stereo = {"mix": 1, "first": 1, "split": 2}
+    for number, setting in enumerate(channels):
+        # what was replaced is found again
+        expected = 2 * (not number) + stereo[setting] * (setting not in channels[:number])
+        assert told_and_sent(server, tmp_path / "audio", out, setting) == (expected, expected)
+    (tmp_path / "audio" / "stereo.wav").unlink()
+    fresh = ("run", tmp_path / "audio", "--out", tmp_path / "fresh", "--set", f"audio.channels={channels[-1]}")
+    assert batch(*fresh, server=server).exit == 0
+    ours, paid = as_paid(out), as_paid(tmp_path / "fresh")
+    assert {id_: ours[id_] for id_ in paid} == paid
+    assert sorted(paid) == ["mono.flac", "mono.wav"]
+    assert batch("rebuild", out, "--force").exit == 0
+    assert told_and_sent(server, tmp_path / "audio", out, "first") == (0, 0)
+
+
+@pytest.mark.slow
+def test_copies_and_new_names_of_a_recording_of_one_channel_cost_nothing_under_other_channels(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    mono_and_stereo(audio := tmp_path / "audio")
+    assert told_and_sent(server, audio, out, "mix") == (3, 3)
+    (audio / "stereo.wav").unlink()
+    (audio / "mono.flac").rename(audio / "renamed.flac")
+    shutil.copy(audio / "mono.wav", audio / "copy.wav")
+    assert told_and_sent(server, audio, out, "split") == (0, 0)
+    assert sorted(as_paid(out)) == ["copy.wav", "mono.wav", "renamed.flac", "stereo.wav"]
+    (tmp_path / "other").mkdir()
+    shutil.copy(audio / "mono.wav", tmp_path / "other" / "third.wav")
+    assert told_and_sent(server, tmp_path / "other", out, "first") == (0, 0)
+    assert told_and_sent(server, audio, out, "first") == (0, 0)
+    (audio / "copy.wav").unlink()
+    assert told_and_sent(server, audio, out, "first", "--only", "all") == (2, 2)
+
+
+@pytest.mark.slow
+def test_a_row_that_names_its_channel_is_paid_once_whatever_the_channels_are_set_to(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    mono_and_stereo(tmp_path / "audio")
+    (tmp_path / "rows.csv").write_text("id,audio,channel\nleft,audio/stereo.wav,0\nright,audio/stereo.wav,1\n")
+    assert told_and_sent(server, tmp_path / "rows.csv", out, "mix") == (2, 2)
+    for setting in ("split", "first", "mix"):
+        assert told_and_sent(server, tmp_path / "rows.csv", out, setting) == (0, 0)
+
+
+@pytest.mark.slow
+def test_a_recording_that_may_go_on_with_more_channels_is_paid_for_each_setting(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio" / "mono.mp3", np.zeros(24_000), 24_000)
+    assert told_and_sent(server, tmp_path / "audio", out, "mix") == (1, 1)
+    assert told_and_sent(server, tmp_path / "audio", out, "split") == (1, 1)
+
+
+@pytest.mark.slow
+def test_an_output_from_before_the_canonical_form_answers_under_other_channels_too(
+    server: RunningServer, out: Path, old: Corpus
+) -> None:
+    config = ("--config", str(out.parent / "config.toml"))
+    assert told_and_sent(server, old.folder, out, "split", *config) == (0, 0)
+    shutil.copy(old.folder / "00001.wav", old.folder / "copy.wav")
+    assert told_and_sent(server, old.folder, out, "first", *config) == (0, 0)

@@ -46,7 +46,7 @@ def texts(case: Case) -> Iterator[str]:
     before = case.before
     answered = before.answered | {one.identity for one in case.ended.asked if one.answered}
     wanted = {one.id: one.identity for one in case.wanted}
-    configs, hashes = dict(before.configs), dict[str, tuple[str, str]]()
+    configs = dict(before.configs)
     for id_, row in case.now.rows.items():
         if row.identity is None or row.identity not in answered:
             yield f"the text of {id_} was never answered: {row.identity}"
@@ -55,10 +55,8 @@ def texts(case: Case) -> Iterator[str]:
             yield f"the row of {id_} says {row.language}, its text {row.identity.language}"
         if not row.audio_hash.startswith(row.identity.content):
             yield f"the row of {id_} has another audio than its text: {row}"
-        if configs.setdefault(row.identity[1:], row.config_hash) != row.config_hash:
-            yield f"the row of {id_} has the hash of other settings than its text: {row}"
-        if hashes.setdefault(row.config_hash, row.identity[1:]) != row.identity[1:]:
-            yield f"one hash of settings stands for {hashes[row.config_hash]} and {row.identity[1:]}"
+        if configs.setdefault(row.config_hash, row.identity[1:]) != row.identity[1:]:
+            yield f"one hash of settings stands for {configs[row.config_hash]} and {row.identity[1:]}, in {id_}"
         old = before.rows.get(id_)
         if old is not None and old.identity == row.identity:
             continue

@@ -38,8 +38,8 @@ class Memory:
         """All pieces that were ever answered …"""
         self.heard: defaultdict[tuple[Identity, str], list[tuple[int, int]]] = defaultdict(list)
         """… and those, by track, that a night got which came to its end."""
-        self.configs: dict[tuple[str, ...], str] = {}
-        """Language and temperature to the hash that rows have for them."""
+        self.configs: dict[str, tuple[str, ...]] = {}
+        """The hashes that rows have for language, temperature and channels; of mono recordings the channels are one."""
         self.failed_for: dict[str, Identity | None] = {}
         """What a row wanted when it failed last."""
         self.final: dict[str, tuple[Identity | None, tuple[object, ...]]] = {}
@@ -92,7 +92,7 @@ class Memory:
         self.rows, self.attempts = output.rows, len(output.attempts)
         for row in self.rows.values():
             if row.identity is not None:
-                self.configs.setdefault(row.identity[1:], row.config_hash)
+                self.configs.setdefault(row.config_hash, row.identity[1:])
         for one in wanted:
             self.by_path[one.id], self.seen_by[one.id] = one.by_path, night.manifest
             self.errors.pop(one.id, None)

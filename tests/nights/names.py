@@ -141,9 +141,8 @@ def cut(world: World, a: int, b: int) -> None:
 
 def channels(world: World, a: int, b: int) -> None:
     """Channels mixed, or each by itself."""
-    if world.kind == "long":
-        world.channels = "split" if world.channels == "mix" else "mix"
-        world.changes += 1
+    world.channels = "split" if world.channels == "mix" else "mix"
+    world.changes += 1
 
 
 NAME_MOVES: tuple[Callable[[World, int, int], None], ...] = (

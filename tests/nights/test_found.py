@@ -200,6 +200,17 @@ def test_no_sample_is_paid_twice_where_the_cuts_move(life: Life) -> None:
     life.night(Night())
 
 
+@pytest.mark.parametrize("form", ["folder", "ids"])
+def test_what_has_one_channel_is_paid_once_whatever_is_done_with_several(life: Life) -> None:
+    life.move("add_many", 0, 0)
+    life.night(Night(limit=4))
+    life.move("channels", 0, 0)
+    life.night(Night())
+    life.move("permute", 0, 1)
+    life.move("channels", 0, 0)
+    assert life.night(Night()).asked == []
+
+
 @pytest.mark.parametrize("form", ["ids"])
 @pytest.mark.parametrize("kind", ["long"])
 def test_no_sample_is_paid_twice_for_a_scrap_beside_it(life: Life) -> None:

@@ -53,7 +53,7 @@ def exits(case: Case) -> Iterator[str]:
             if kind in ("ok", "refused", "open_end"):
                 yield f"exit 1, and the service did well: {case.ended.said}"
         case 2:
-            known = case.before.configs
+            known = case.before.configs.values()
             if kind != "empty" or any(one.identity is not None and one.identity[1:] in known for one in case.wanted):
                 yield f"exit 2 with {kind}, though these settings were answered before: {case.ended.said}"
         case _:

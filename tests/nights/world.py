@@ -145,12 +145,14 @@ class World:
         wants = content is not None and content.kind == "sound"
         identity = self.identity_of(content) if content is not None and wants else None
         stamp = path, self._times.get(path), state, identity
-        price = 0.0 if content is None else price_of(content.data) * (2 if self.channels == "split" else 1)
+        tracks = 2 if identity is not None and identity.channels == "split" else 1
+        price = 0.0 if content is None else price_of(content.data) * tracks
         return Wanted(id_, path, by_path, state, identity, reference, metadata or {}, stamp, price)
 
     def identity_of(self, content: Content) -> Identity:
         temp = f"t{'none' if self.temp is None else self.temp}"
-        return Identity(content.name, self.language, temp, self.channels)
+        # what has one channel is the same whatever is done with several
+        return Identity(content.name, self.language, temp, self.channels if self.kind == "long" else "mix")
 
     def sound(self, seed: int) -> Content:
         """A recording as this world has them."""

@@ -79,3 +79,18 @@ def test_other_settings_have_another() -> None:
     configs += [{"keywords": {"words": words}} for words in (["a"], ["a", "b"], ["A"])]
     configs += [{"keywords": {"words": ["a"], "boost": 2}}]
     assert len({hashes(json_config(**config))[0] for config in configs}) == len(configs)
+
+
+@pytest.mark.parametrize("config", [{}, {"delay_in_tokens": 24}])
+def test_settings_that_differ_in_channels_share_their_names_where_there_is_one_channel(config: dict[str, Any]) -> None:
+    row = Utterance(id="a", audio="/a.wav", offset_s=1.5)
+    of_one, of_several = [], []
+    for channels in ("mix", "split", "first"):
+        settings = Settings.model_validate({"audio": {"channels": channels}} | json_config(**config))
+        hashed = SettingsHash(settings, request_settings(settings.service))
+        own = [name for name in (hashed.of(row), hashed.of_written(row)) if name is not None]
+        of_one.append(hashed.names(row, one_channel=True))
+        of_several.append(hashed.names(row, one_channel=False))
+        assert of_several[-1] == of_one[-1][: len(own)] == own
+    assert len({frozenset(names) for names in of_one}) == 1
+    assert len({name for names in of_several for name in names}) == 3 * len(of_several[0]) == len(of_one[0])
