@@ -38,6 +38,7 @@ from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, U
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", str, int, float)
 JSONL_BYTES = "jsonl_bytes"
 """The fact that says how far transcripts.jsonl is committed."""
 CLOSED_JSONL = -1
@@ -48,6 +49,8 @@ FORMATS = "formats"
 """The fact that says in which formats the output was begun."""
 MANIFEST = "manifest"
 """The fact that says which manifest a default output serves."""
+CREDITS = "credits"
+"""The fact that holds what was spent in all runs, counting what may have been billed."""
 LONGER_THAN_ANY_S = 1e18
 Place = tuple[int, str, int, int]
 """Where a row stands in the order of work: its values of `tables.ORDER`."""
@@ -394,7 +397,7 @@ class Checkpoint:
             audio_s=audio_us / 1e6,
             ref_words=ref_words,
             ref_errors=ref_errors,
-            credits=float(self.fact("credits") or 0.0) + in_flight,
+            credits=(self.fact(CREDITS, float) or 0.0) + in_flight,
         )
 
     def last_runs(self, limit: int) -> list[tuple[str, str, bytes | None]]:
@@ -417,10 +420,16 @@ class Checkpoint:
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, started_at, figures))
 
-    def fact(self, key: str) -> str | int | float | None:
+    def fact(self, key: str, kind: type[F]) -> F | None:
+        """A fact, which is of this kind."""
         with self._translated():
             found = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-        return None if found is None else found[0]
+        if found is None:
+            return None
+        [value] = found
+        if isinstance(value, str) != (kind is str) or not isinstance(value, str | int | float):
+            raise unusable(self.path, TypeError(f"its fact {key} is a {type(value).__name__}"))
+        return kind(value)
 
     def set_fact(self, key: str, value: str | float) -> None:
         with self._transaction():

@@ -196,12 +196,15 @@ class Feed:
         for _ in range(2):  # what is written to another place meanwhile is found there
             unknown = [identity for identity in identities if identity not in twins]
             if not unknown:
-                break
+                return twins
             stored = await self._journal.call(self._journal.checkpoint.twins, unknown)
             known = await self._published.read_of(stored)
             twins |= known
             if len(known) == len(stored):
-                break
+                return twins
+        if left := [one.part for identity, one in stored.items() if identity not in twins and one.part]:
+            rows = await self._journal.call(self._journal.checkpoint.parts, "transcripts")
+            await self._published.check(left, rows)  # what a damaged part lacks would be paid again
         return twins
 
 

@@ -14,7 +14,7 @@ from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Pa
 from pipeline.checkpoint.adopting import unknown
 from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.store import FORMATS, JSONL_BYTES, LEARNED, MANIFEST
+from pipeline.checkpoint.store import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST
 from pipeline.errors import OutputError
 from pipeline.model import KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
@@ -43,8 +43,8 @@ class Gathering:
     def take_in(self) -> None:
         """In an order in which what says more comes first, and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
-        for fact in (FORMATS, MANIFEST, LEARNED, OWNER):
-            if (value := old.fact(fact)) is not None:
+        for fact, kind in ((FORMATS, str), (MANIFEST, str), (LEARNED, int), (OWNER, str)):
+            if isinstance(value := old.fact(fact), kind):
                 checkpoint.set_fact(fact, value)
         self._take_attempts()
         for known in _batches(old.utterances()):
@@ -105,11 +105,11 @@ class Gathering:
             self.credits += credits_
         # a crash may have left the last part written and not noted, its rows still waiting
         written = self._sink.keys_of_attempts(parts[-1]) if parts else ()
-        self._checkpoint.set_fact("credits", self.credits)
+        self._checkpoint.set_fact(CREDITS, self.credits)
         waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
         for attempts in _batches(waiting):
             self._checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
-        self.credits = float(self._checkpoint.fact("credits") or 0.0)
+        self.credits = self._checkpoint.fact(CREDITS, float) or 0.0
 
     def _take_clips(self) -> None:
         """Answers that no transcript holds; those of the old checkpoint are newer than those of the file."""

@@ -40,7 +40,7 @@ def output_folder(out: Path) -> Iterator[None]:
 def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:
     """An output keeps the formats it began with: a file that starts half-way would look whole."""
     told = ",".join(sorted(formats))
-    before = checkpoint.fact(FORMATS)
+    before = checkpoint.fact(FORMATS, str)
     if before is None:
         checkpoint.set_fact(FORMATS, told)
     elif before != told:
@@ -52,7 +52,7 @@ def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:
 def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) -> None:
     """Before the manifest is read: raises ConfigError where a default output serves another one, which is still there.
     One that is gone may have become this one."""
-    noted = checkpoint.fact(MANIFEST)
+    noted = checkpoint.fact(MANIFEST, str)
     if noted is not None and is_there(str(noted)):
         _refuse(str(noted), manifest, out, ())
 
@@ -60,7 +60,7 @@ def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) ->
 def keep_manifest(checkpoint: Checkpoint, manifest: str, out: Path, names_before: Collection[str]) -> None:
     """A default output serves one manifest: another of the same name would replace its rows. `names_before` are other
     names of this one. Raises ConfigError."""
-    noted, name = checkpoint.fact(MANIFEST), name_of(manifest)
+    noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
     if noted is not None:
         _refuse(str(noted), manifest, out, names_before)
     if noted != name:

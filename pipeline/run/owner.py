@@ -65,13 +65,13 @@ def claim(checkpoint: Checkpoint, out: Path, owner: str) -> None:
     """Notes the owner of an output that holds nothing yet. Raises ConfigError where it holds another one's answers."""
     before = recorded_owner(checkpoint, out) if checkpoint.holds_answers() else None
     refuse_another(before, out, owner)
-    if checkpoint.fact(OWNER) != owner:
+    if checkpoint.fact(OWNER, str) != owner:
         checkpoint.set_fact(OWNER, owner)
 
 
 def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
     """The owner of an output; None while it holds nothing of anybody. Raises OutputError where nobody can say."""
-    noted = checkpoint.fact(OWNER)
+    noted = checkpoint.fact(OWNER, str)
     if noted is not None:
         return str(noted)
     placed = checkpoint.any_transcript()

@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.checkpoint import Identity, Stored
 from pipeline.checkpoint.replaced import packed, unpacked
@@ -40,6 +40,11 @@ class Published:
             for identity, transcript in zip(stored, found, strict=True)
             if transcript is not None and Identity.of(transcript) == identity
         }
+
+    async def check(self, parts: Iterable[int], rows: Mapping[int, int]) -> None:
+        """Raises OutputError where one of the parts has other rows than it had."""
+        for part in set(parts):
+            await asyncio.to_thread(self._sink.check_part, part, rows.get(part, 0))
 
     def close(self) -> None:
         """Lets go of what was unpacked."""

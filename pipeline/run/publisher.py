@@ -54,7 +54,7 @@ class Publisher:
         transcripts = await call(self._checkpoint.parts, "transcripts")
         attempts = await call(self._checkpoint.parts, "attempts")
         await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
-        committed = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
+        committed = await call(self._checkpoint.fact, JSONL_BYTES, int) or 0
         if committed == CLOSED_JSONL and self._sink.has_parts:
             await self._write_lines_anew()
         elif committed == CLOSED_JSONL:
@@ -131,7 +131,7 @@ class Publisher:
     async def write_errors(self) -> None:
         """Rewrites errors.* where they may differ from what lies there."""
         call = self._journal.call
-        if await call(self._checkpoint.fact, ERRORS_STALE) != 0:
+        if await call(self._checkpoint.fact, ERRORS_STALE, int) != 0:
             await call(self._sink.write_errors, self._checkpoint.failures)
             await call(self._checkpoint.set_fact, ERRORS_STALE, 0)
 
@@ -139,7 +139,7 @@ class Publisher:
         """Rewrites clips.jsonl where it may differ from what the checkpoint holds."""
         call = self._journal.call
         await call(self._checkpoint.trim_clips)
-        if await call(self._checkpoint.fact, CLIPS_STALE) != 0:
+        if await call(self._checkpoint.fact, CLIPS_STALE, int) != 0:
             await call(self._sink.write_clips, self._checkpoint.kept_clips)
             await call(self._checkpoint.set_fact, CLIPS_STALE, 0)
 
@@ -151,7 +151,7 @@ class Publisher:
             return 0
         results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
         known = await call(self._checkpoint.parts, "transcripts")
-        jsonl_bytes = int(await call(self._checkpoint.fact, JSONL_BYTES) or 0)
+        jsonl_bytes = await call(self._checkpoint.fact, JSONL_BYTES, int) or 0
         published = await asyncio.to_thread(self._sink.publish, results, max(known, default=0) + 1, jsonl_bytes)
         await call(self._checkpoint.results_published, published.placed, published.parts, published.jsonl_bytes)
         return len(results)

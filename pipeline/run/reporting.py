@@ -41,7 +41,7 @@ def figures_of(
 ) -> Figures:
     """The run in figures."""
     totals = checkpoint.totals()
-    learned = int(checkpoint.fact(LEARNED) or 0)
+    learned = checkpoint.fact(LEARNED, int) or 0
     return Figures(
         run_id=ending.run_id,
         manifest=rows.manifest,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
-from pipeline.checkpoint.store import LEARNED
+from pipeline.checkpoint.store import CREDITS, LEARNED
 from pipeline.config import Settings
 from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable, ServiceOut
 from pipeline.exits import ExitStatus
@@ -142,7 +142,7 @@ class Sending:
             try:
                 return await self._control.unless_stopped(fetch_credits(http, target))
             except EndpointUnreachable as error:
-                if not await self._journal.call(self._journal.checkpoint.fact, "credits"):
+                if not await self._journal.call(self._journal.checkpoint.fact, CREDITS, float):
                     raise
                 if since is None:
                     since = time.monotonic()
@@ -163,7 +163,7 @@ class Sending:
     async def _limits(self) -> Limits:
         settings, clock = self._settings, asyncio.get_running_loop().time
         call, checkpoint = self._journal.call, self._journal.checkpoint
-        learned = int(await call(checkpoint.fact, LEARNED) or 0) or None
+        learned = await call(checkpoint.fact, LEARNED, int) or None
         return Limits(
             retry=RetryPolicy(settings.retry),
             capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock),
@@ -171,7 +171,7 @@ class Sending:
             budget=self._recorder.left_out.budget,
             price=price,
             outage_max_s=settings.retry.outage_max_s,
-            settings_answered=bool(await call(checkpoint.fact, self._request.answered_fact)),
+            settings_answered=bool(await call(checkpoint.fact, self._request.answered_fact, int)),
         )
 
     async def _compare_with_balance(self, balance: Credits | None, at_most: int | None) -> None:

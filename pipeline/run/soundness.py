@@ -57,8 +57,8 @@ def _check(out: Path) -> None:
     path = out / "checkpoint.sqlite"
     with Checkpoint(path, only_read=True) as checkpoint:
         checkpoint.check_integrity()
-        formats = str(checkpoint.fact(FORMATS) or "parquet,jsonl").split(",")
-        committed = int(checkpoint.fact(JSONL_BYTES) or 0)
+        formats = (checkpoint.fact(FORMATS, str) or "parquet,jsonl").split(",")
+        committed = checkpoint.fact(JSONL_BYTES, int) or 0
         parts = checkpoint.parts("transcripts"), checkpoint.parts("attempts")
     with Old(path) as stored:
         stored.read_through()

@@ -91,7 +91,7 @@ def status(out: Path) -> Status:
             waiting_clips=waiting_clips,
             waiting_credits=round(waiting_credits, 3),
             wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
-            learned_concurrency=int(checkpoint.fact(LEARNED) or 0) or None,
+            learned_concurrency=checkpoint.fact(LEARNED, int) or None,
             failures=failure_classes(checkpoint, whole=True),
             runs=[_run_line(*run) for run in checkpoint.last_runs(RUNS_SHOWN)],
         )

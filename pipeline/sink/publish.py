@@ -86,6 +86,13 @@ class Sink:
                 for part, rows in parts.items():
                     check_rows(folder, part, row, rows)
 
+    def check_part(self, part: int, rows: int) -> None:
+        """Raises OutputError where a part of the transcripts cannot be read or has another number of rows."""
+        from pipeline.sink.read import check_rows
+
+        with translated(self._out, OR_REBUILD):
+            check_rows(self._out / "transcripts", part, Transcript, rows)
+
     def check_lines(self, committed: int) -> None:
         """Raises OutputError where the JSONL is not what was noted (-1: all of it), or a line is damaged."""
         if not self._jsonl or not committed:
