@@ -20,9 +20,9 @@ from pipeline.model import Failure, Transcript, Utterance
 FAILED = (State.FAILED_PASSING, State.FAILED_ITEM)
 NEVER_SEEN = "-"
 _INSERT = """INSERT OR IGNORE INTO utterances
-    (id, row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts, tries, tried, setbacks, due)
-    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"""
-_NO_TRIES = 0, "", 0, 0
+    (id, row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts, tries, tried, setbacks, due, manifest)
+    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,(SELECT n FROM manifests WHERE n = ?))"""
+_NO_TRIES = 0, "", 0, 0, None
 
 
 def unknown(utterance: Utterance) -> Known:
@@ -39,6 +39,11 @@ def unknown(utterance: Utterance) -> Known:
     )
 
 
+def adopt_manifests(db: sqlite3.Connection, manifests: Iterable[tuple[int, str, bool]]) -> None:
+    """The manifests of the old checkpoint, before the utterances that came from them."""
+    db.executemany("INSERT OR IGNORE INTO manifests (n, name, by_path) VALUES (?, ?, ?)", manifests)
+
+
 def adopt_known(db: sqlite3.Connection, rows: Iterable[Known]) -> None:
     """Utterances as the old checkpoint knew them, but none as done: that is for who has its transcript to say."""
     for known in rows:
@@ -48,7 +53,7 @@ def adopt_known(db: sqlite3.Connection, rows: Iterable[Known]) -> None:
         else:
             state, seen = State.NEW if state == State.DONE else state, (None, None, NEVER_SEEN)
         encoded = msgspec.msgpack.encode(utterance)
-        tries = known.attempts, known.tries, known.tried, known.setbacks, known.due
+        tries = known.attempts, known.tries, known.tried, known.setbacks, known.due, known.manifest
         db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, *tries))
 
 

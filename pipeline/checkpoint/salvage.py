@@ -44,6 +44,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     tried: str = ""
     setbacks: int = 0
     due: int = 0
+    manifest: int | None = None
 
 
 class Old:
@@ -113,7 +114,7 @@ class Old:
         """Every utterance, in the order in which they first came."""
         columns = "row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts"
         if self._has_column("utterances", "due"):
-            columns += ", tries, tried, setbacks, due"
+            columns += ", tries, tried, setbacks, due, manifest"
         for row, *rest in self._rows("utterances", columns):
             if (utterance := self._decoded(row, _utterance)) is not None:
                 names = (name.strip() for name in columns.split(",")[1:])
@@ -121,6 +122,14 @@ class Old:
                     yield msgspec.convert({"utterance": utterance, **dict(zip(names, rest, strict=True))}, Known)
                 except msgspec.ValidationError:
                     self.skipped += 1
+
+    def manifests(self) -> Iterator[tuple[int, str, bool]]:
+        """The manifests that utterances came from: (number, name, whether their ids are paths)."""
+        for row in self._rows("manifests", "n, name, by_path"):
+            try:
+                yield msgspec.convert(row, tuple[int, str, bool], strict=False)
+            except msgspec.ValidationError:
+                self.skipped += 1
 
     def runs(self) -> Iterator[tuple[str, str, bytes | None]]:
         """The runs, as (run_id, when it started, its figures as JSON)."""
@@ -139,6 +148,7 @@ class Old:
             self.clips(),
             self.replaced(),
             self.utterances(),
+            self.manifests(),
         ):
             for _ in rows:
                 pass

@@ -546,6 +546,11 @@ class Checkpoint:
 
     # -- rebuilding -------------------------------------------------------------------------------------------------
 
+    def adopt_manifests(self, manifests: Iterable[tuple[int, str, bool]]) -> None:
+        """Takes in the manifests that an old checkpoint knew, by their numbers."""
+        with self._transaction():
+            adopting.adopt_manifests(self._db, manifests)
+
     def adopt_known(self, rows: Iterable[Known]) -> None:
         """Takes in the utterances that an old checkpoint knew, none of them as done."""
         with self._transaction():

@@ -47,6 +47,7 @@ class Gathering:
             if isinstance(value := old.fact(fact), kind):
                 checkpoint.set_fact(fact, value)
         self._take_attempts()
+        checkpoint.adopt_manifests(old.manifests())
         for known in _batches(old.utterances()):
             checkpoint.adopt_known(known)
         parts = sink.parts_on_disk("transcripts")

@@ -97,6 +97,21 @@ def test_an_id_that_means_another_span_in_another_manifest_is_refused(
         assert told in refused.stderr
 
 
+def test_a_rebuild_knows_which_row_is_of_which_manifest(
+    server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
+) -> None:
+    first = write(tmp_path / "first.csv", {"1": "audio/1.wav"})
+    second = write(tmp_path / "second.csv", {"2": "audio/2.wav"})
+    clashing = write(tmp_path / "third.csv", {"1": "audio/3.wav"})
+    for manifest in (first, second):
+        assert batch("run", manifest, "--out", out, server=server).exit == 0
+    assert batch("rebuild", out, "--force").exit == 0
+    refused = batch("run", clashing, "--out", out, server=server)
+    assert (refused.exit, str(first) in refused.stderr) == (2, True)
+    assert batch("run", second, "--out", out, server=server).exit == 0
+    assert "no longer in the manifest" not in batch("status", out).stdout
+
+
 def test_a_copy_of_a_recording_that_failed_for_another_manifest_is_that_recording(
     server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
 ) -> None:

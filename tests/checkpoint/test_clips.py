@@ -65,7 +65,7 @@ def test_a_transcript_drops_the_answers_that_it_holds_and_no_others(tmp_path: Pa
         assert left(checkpoint) == ["mix:30+10", "ch0:0+10", "mix:20+10", "mix:0+10"]
         assert checkpoint.waiting_clips() == (2, 60.0)
         assert checkpoint.waiting_clips(selected=True) == (2, 60.0)
-        assert checkpoint.fact(CLIPS_STALE) == 1
+        assert checkpoint.fact(CLIPS_STALE, int) == 1
 
 
 def test_answers_to_the_same_samples_replace_each_other(tmp_path: Path) -> None:

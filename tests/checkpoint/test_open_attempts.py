@@ -67,7 +67,7 @@ def test_a_request_whose_end_is_never_seen_becomes_an_attempt_once(checkpoint: C
         assert later.end_open_attempts() == []
         assert ledger(later) == [("a", 1, "ok"), ("a", 2, "CutOff"), ("b", 1, "ok"), ("c", 1, "CutOff")]
         assert requests(later) == {"a": 2, "b": 1, "c": 1}
-        assert later.totals().credits == later.fact("credits") == 24.0
+        assert later.totals().credits == later.fact("credits", float) == 24.0
 
 
 def commit(checkpoint: Checkpoint, *events: Event) -> None:
@@ -131,10 +131,10 @@ def test_killed_at_any_statement_of_the_taking_over_nothing_is_taken_twice_or_lo
         kills += 1
         assert noted(path) == [("a", 1), ("b", 1), ("c", 1)]
         assert ledger(checkpoint) == []
-        assert not checkpoint.fact("credits")
+        assert not checkpoint.fact("credits", float)
         assert kills < 100
     assert kills > 3 * len(NAMES)
     assert noted(path) == []
     assert ledger(checkpoint) == [(name, 1, "CutOff") for name in NAMES]
     assert requests(checkpoint) == dict.fromkeys(NAMES, 1)
-    assert checkpoint.fact("credits") == 18.0
+    assert checkpoint.fact("credits", float) == 18.0

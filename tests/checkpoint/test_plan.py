@@ -146,7 +146,7 @@ def test_a_night_with_nothing_new_writes_nothing_into_the_tables(mixed: Checkpoi
     plan(mixed, [scanned(name) for name in ALL], "changed")
     mixed.set_fact("errors_stale", 0)
     plan(mixed, [scanned(name) for name in ALL], "changed")
-    assert mixed.fact("errors_stale") == 0
+    assert mixed.fact("errors_stale", int) == 0
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_scan_beside_a_run_keeps_it_from_nothing(tmp_path: Path) -> None:
         def rows() -> Iterator[ScannedRow]:
             yield scanned("a")
             run.set_fact("meanwhile", 1)  # would wait for the scan, and fail
-            committed.append(run.fact("meanwhile"))
+            committed.append(run.fact("meanwhile", int))
             yield scanned("b")
 
         check.scan(rows(), "m.csv")
