@@ -14,6 +14,7 @@ import msgspec
 from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.setbacks import MOST_LEFT_OUT, NEXT_RUN
 from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.model import Failure, Transcript, Utterance
 
@@ -98,6 +99,11 @@ def adopt_failures(db: sqlite3.Connection, failures: Iterable[Failure]) -> None:
                 State.DONE,
             ),
         )
+
+
+def bound_waits(db: sqlite3.Connection) -> None:
+    """The runs may not be counted as they were: nobody is left out of more of them than at most."""
+    db.execute(f"UPDATE utterances SET due = min(due, {NEXT_RUN} + ?) WHERE due", (MOST_LEFT_OUT,))  # noqa: S608 fixed texts
 
 
 def forget_unexplained(db: sqlite3.Connection) -> None:

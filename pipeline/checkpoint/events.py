@@ -65,7 +65,7 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reused(msgspec.Struct, frozen=True, kw_only=True):
-    """A file only looked changed: its content and settings are what the transcript answers to."""
+    """A file or its settings only looked changed: the transcript that is there answers to them."""
 
     n: int
     marks: bytes | None = None
@@ -143,11 +143,11 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Gone():
             db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():
-            had_failed = forget_failure(db, event.n)  # its transcript may still name the path that it had before
+            forget_failure(db, event.n)
             db.execute(
-                """UPDATE utterances SET state = ?, selected = 0, gone = 0, refresh = refresh OR ?,
-                       marks = coalesce(?, marks), tries = 0, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
-                (State.DONE, had_failed, event.marks, event.n),
+                """UPDATE utterances SET state = ?, selected = 0, gone = 0, other_path = 0, marks = coalesce(?, marks),
+                       tries = 0, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
+                (State.DONE, event.marks, event.n),
             )
         case Moved():
             _apply_moved(db, event)
@@ -216,9 +216,9 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
     forget_failure(db, event.old)
     db.execute(
-        f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0, selected = 0,
-            done_config = ?, refresh = 0, ref_words = ?, ref_errors = ?, tries = 0, sent = '', setbacks = 0, due = 0
-            WHERE n = ?""",  # noqa: S608 fixed texts
+        f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0,
+            other_path = 0, selected = 0, done_config = ?, refresh = 0, ref_words = ?, ref_errors = ?, tries = 0,
+            sent = '', setbacks = 0, due = 0 WHERE n = ?""",  # noqa: S608 fixed texts
         (*new, State.DONE, event.transcript.config_hash, event.ref_words, event.ref_errors, event.old),
     )
     store_result(db, event.old, event.transcript)

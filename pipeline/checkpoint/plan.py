@@ -19,11 +19,12 @@ from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
 # Size and time are those of one file: under another path there may be another recording that is like it in both.
-_SAME = """(u.size IS s.size AND u.mtime_ns IS s.mtime_ns
-    AND u.config_hash IN (s.config_hash, coalesce(s.written, s.config_hash))
-    AND (u.row = s.row OR audio_of(u.row) = audio_of(s.row)))"""
+_SAME_PATH = "(u.row = s.row OR audio_of(u.row) = audio_of(s.row))"
+_SAME = f"""(u.size IS s.size AND u.mtime_ns IS s.mtime_ns
+    AND u.config_hash IN (s.config_hash, coalesce(s.written, s.config_hash)) AND {_SAME_PATH})"""
 # A transcript whose recording is not there is done, and its row stays as it was seen last.
-_GONE = f"(s.size IS NULL AND u.done_audio IS NOT NULL AND u.done_config <> '{PARTIAL}')"
+_GONE = f"""(s.size IS NULL AND u.done_audio IS NOT NULL AND u.done_config <> '{PARTIAL}'
+    AND NOT u.other_path AND {_SAME_PATH})"""
 _STATE = f"""CASE
     WHEN s.failure IS NOT NULL THEN {State.FAILED_ITEM:d}
     WHEN u.n IS NULL THEN {State.NEW:d}
@@ -153,8 +154,9 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
                              NOT {_SAME} OR u.row <> s.row OR u.vanished OR u.gone OR u.manifest IS NOT m.n AS differs
                       {_JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path)
                 WHERE n IS NULL OR differs
-                ON CONFLICT (id) DO UPDATE SET row = {_ROW}, state = excluded.state, vanished = 0,
-                    manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> {_ROW}),
+                ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
+                    manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
+                    other_path = other_path OR (done_audio IS NOT NULL AND {_OTHER_PATH}),
                     gone = {_KEEPS}, expected_s = iif({_KEEPS}, expected_s, excluded.expected_s),
                     size = iif({_KEEPS}, size, excluded.size), mtime_ns = iif({_KEEPS}, mtime_ns, excluded.mtime_ns),
                     config_hash = iif({_KEEPS}, config_hash, excluded.config_hash)"""  # noqa: S608 fixed texts
@@ -217,10 +219,10 @@ _KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio,
     iif(u.done_config = s.written, s.config_hash, u.done_config) AS done_config, u.marks,
     coalesce(u.error, s.error) AS error, coalesce(u.due, 0) AS due,
     u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
-_KEEPS = f"(excluded.size IS NULL AND done_audio IS NOT NULL AND done_config <> '{PARTIAL}')"
+_OTHER_PATH = "row <> excluded.row AND audio_of(row) <> audio_of(excluded.row)"
+_KEEPS = f"""(excluded.size IS NULL AND done_audio IS NOT NULL AND done_config <> '{PARTIAL}'
+    AND NOT other_path AND NOT ({_OTHER_PATH}))"""
 """`_GONE` in an update."""
-_ROW = f"iif({_KEEPS}, with_audio_of(excluded.row, row), excluded.row)"
-"""Nobody can say whether a recording that is not there is the one that lay under another path."""
 _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"

@@ -52,13 +52,14 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
 
 
-def keep_replaced(db: sqlite3.Connection, n: int, now: Identity) -> None:
-    """A row is about to get the transcript of `now`: the one it has stays findable, unless another row has it too."""
+def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: bool) -> None:
+    """A row is about to get the transcript of `now`: the one it has stays findable, unless another row has it too.
+    Where it gets a copy, rows may be changing places, under whatever name their transcripts have for the settings."""
     db.execute("DELETE FROM replaced WHERE audio = ? AND config = ?", (now.audio_hash, now.config_hash))
     audio, config, *rest = db.execute(
-        """SELECT u.done_audio, u.done_config, u.marks, u.config_hash = u.done_config, coalesce(r.was, u.id), u.part,
-               r.row FROM utterances u LEFT JOIN results r USING (n) WHERE u.n = ?""",
-        (n,),
+        """SELECT u.done_audio, u.done_config, u.marks, u.config_hash = u.done_config OR ?, coalesce(r.was, u.id),
+               u.part, r.row FROM utterances u LEFT JOIN results r USING (n) WHERE u.n = ?""",
+        (is_copy, n),
     ).fetchone()
     marks, same_settings, id_, part, row = rest
     if (
@@ -128,8 +129,8 @@ def take_over(db: sqlite3.Connection, copied: Sequence[tuple[int, Transcript | N
 
 
 def trim_replaced(db: sqlite3.Connection) -> None:
-    """Keeps only the newest, once no row is left that might want one: none that no run has looked at yet."""
-    waits = "SELECT EXISTS (SELECT 1 FROM utterances WHERE selected AND tries = 0 AND sent = '')"
+    """Keeps only the newest, once no row is left that might want one: none that this run has not looked at."""
+    waits = "SELECT EXISTS (SELECT 1 FROM utterances WHERE selected AND sent = '')"
     if not db.execute(waits).fetchone()[0]:
         _trim(db, "row IS NOT NULL")
 

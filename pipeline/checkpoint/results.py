@@ -46,23 +46,20 @@ def store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None
     )
 
 
-def forget_failure(db: sqlite3.Connection, n: int) -> bool:
-    """Whether there was one."""
-    if not db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
-        return False
-    db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
-    return True
+def forget_failure(db: sqlite3.Connection, n: int) -> None:
+    if db.execute("DELETE FROM failures WHERE n = ?", (n,)).rowcount:
+        db.execute("UPDATE utterances SET error = NULL WHERE n = ?", (n,))
 
 
 def apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     row = event.transcript
-    keep_replaced(db, event.n, Identity.of(row))
+    keep_replaced(db, event.n, Identity.of(row), is_copy=not row.attempts)
     store_result(db, event.n, row)
     forget_failure(db, event.n)
     clips.drop_needless(db, Identity.of(row))
     db.execute(
-        """UPDATE utterances SET state = ?, selected = 0, gone = 0, attempts = 0, refresh = 0, done_audio = ?,
-               done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
+        """UPDATE utterances SET state = ?, selected = 0, gone = 0, other_path = 0, attempts = 0, refresh = 0,
+               done_audio = ?, done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
                tries = 0, tried = ?, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
         (
             State.DONE,
@@ -89,10 +86,11 @@ def apply_partly(db: sqlite3.Connection, event: Partly) -> None:
     same_audio, has_more = audio == row.audio_hash, config != PARTIAL or answered_s > event.answered_s
     if state == State.DONE or (same_audio and (has_more or (answered_s == event.answered_s and not event.is_news))):
         return
-    keep_replaced(db, event.n, Identity.of(row))
+    keep_replaced(db, event.n, Identity.of(row), is_copy=False)
     store_result(db, event.n, row)
     db.execute(
-        """UPDATE utterances SET refresh = 0, done_audio = ?, done_config = ?, duration_s = ?, suspect = 0, marks = ?
+        """UPDATE utterances SET refresh = 0, other_path = 0, done_audio = ?, done_config = ?, duration_s = ?,
+               suspect = 0, marks = ?
            WHERE n = ?""",
         (row.audio_hash, PARTIAL, event.answered_s, event.marks, event.n),
     )

@@ -6,7 +6,6 @@ that memory does not grow with rows. The checkpoint itself stays as it is.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -37,17 +36,17 @@ class _Path(msgspec.Struct, frozen=True):
 
 
 _path = msgspec.msgpack.Decoder(_Path).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
 
 
 def _audio_of(row: bytes | None) -> str | None:
-    """For SQL: the path in an encoded utterance."""
-    return None if row is None else _path(row).audio
-
-
-def _with_audio_of(row: bytes, known: bytes) -> bytes:
-    """For SQL: an encoded utterance with the path of another one."""
-    return msgspec.msgpack.encode(msgspec.structs.replace(_utterance(row), audio=_path(known).audio))
+    """For SQL: the path in an encoded utterance; of one that cannot be read, which whoever decodes it will tell, no
+    path that there is."""
+    if row is None:
+        return None
+    try:
+        return _path(row).audio
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):  # a TypeError: not even bytes
+        return ""
 
 
 class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +73,6 @@ def scan_manifest(
     `manifest` is its name: a row remembers which manifest saw it last.
     """
     connection.create_function("audio_of", 1, _audio_of, deterministic=True)
-    connection.create_function("with_audio_of", 2, _with_audio_of, deterministic=True)
-    connection.create_function("file_name", 1, lambda row: os.path.basename(_path(row).audio), deterministic=True)  # noqa: PTH119
     if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
         connection.execute(DROP_SCAN)
     connection.executescript(SCAN_TABLES)

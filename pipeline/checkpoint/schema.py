@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -133,6 +134,19 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
             "update gradium-batch"
         )
     return version
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raises CheckpointError where the checkpoint at `path` cannot be worked with, or a row of it cannot be read."""
+    try:
+        yield
+    except (sqlite3.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise unusable(path, error) from error
+    except TypeError as error:
+        if not str(error).startswith("a bytes-like object is required"):  # by a decoder
+            raise
+        raise unusable(path, error) from error
 
 
 def unusable(path: Path, error: Exception) -> CheckpointError:

@@ -46,7 +46,8 @@ def postponed(db: sqlite3.Connection, seen: str) -> tuple[int, int]:
     """Failed utterances that the next run leaves out, and how many runs leave out the first of them; `seen` is the list
     of values of `vanished` that count."""
     count, runs = db.execute(
-        f"""SELECT count(*), coalesce(min(u.due), {NEXT_RUN}) - {NEXT_RUN} FROM failures JOIN utterances u USING (n)
+        f"""SELECT count(*), coalesce(min(u.due), {NEXT_RUN}) - {NEXT_RUN} FROM failures CROSS JOIN utterances u
+            USING (n)
             WHERE {POSTPONED} AND u.vanished IN {seen} AND NOT u.gone"""  # noqa: S608 fixed texts
     ).fetchone()
     return int(count), int(runs)

@@ -6,7 +6,9 @@ Reads beside a scan; `take_over` writes into the scan's own tables only.
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -63,14 +65,24 @@ def sample(connection: sqlite3.Connection, name: str) -> list[Sample]:
             WHERE k % ? = 0 LIMIT ?""",  # noqa: S608 fixed texts
         (name, max(1, math.ceil(count / SAMPLES)), SAMPLES),
     ).fetchall()
+    like_it: dict[int, list[str]] = defaultdict(list)
+    by_name: dict[tuple[int, str], str] = {}
+    sizes = {size for _, _, size, _ in found}
+    for size, audio in connection.execute(
+        f"SELECT size, audio_of(row) FROM manifest.scan WHERE size IN ({', '.join('?' * len(sizes))})",  # noqa: S608 fixed texts
+        (*sizes,),
+    ):
+        by_name[size, os.path.basename(audio)] = audio  # noqa: PTH119 a Path object per row would cost more
+        if len(like_it[size]) < LOOKED_AT:
+            like_it[size].append(audio)
     samples = []
     for id_, row, size, audio_hash in found:
-        like_it = connection.execute(
-            """SELECT audio_of(row) FROM manifest.scan WHERE size = ?1
-               ORDER BY id <> ?2, file_name(row) <> file_name(?3), rowid LIMIT ?4""",
-            (size, id_, row, LOOKED_AT),
-        )
-        samples.append(Sample(audio_hash=audio_hash, audio=[audio for (audio,) in like_it]))
+        same_id = connection.execute(
+            "SELECT audio_of(row) FROM manifest.scan WHERE id = ? AND size = ?", (id_, size)
+        ).fetchall()
+        same_name = by_name.get((size, os.path.basename(_decode(row).audio)))  # noqa: PTH119
+        likely = [*(audio for (audio,) in same_id), *([same_name] if same_name else ()), *like_it[size]]
+        samples.append(Sample(audio_hash=audio_hash, audio=list(dict.fromkeys(likely))))
     return samples
 
 

@@ -6,14 +6,13 @@ Events say what happened; `apply` writes any number of them in one durable trans
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
@@ -31,9 +30,9 @@ from pipeline.checkpoint.replaced import (
 )
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import ScannedRow, scan_manifest
-from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, unusable
+from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, translated, unusable
 from pipeline.checkpoint.setbacks import postponed
-from pipeline.checkpoint.tables import ORDER
+from pipeline.checkpoint.tables import ORDER, TO_REFRESH
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
 P = ParamSpec("P")
@@ -72,6 +71,8 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """Requests sent for it in earlier runs since it last had a transcript."""
     marks: bytes | None = None
     """By which a beginning of the audio of its transcript is known."""
+    other_path: bool = False
+    """The transcript that it has is one of a recording under another path."""
     by_path: bool = False
     """Its id is the path of its recording."""
 
@@ -86,8 +87,6 @@ class Placed(Stored, frozen=True, kw_only=True):
 
     n: int
     utterance: Utterance
-    is_of_its_audio: bool = True
-    """The transcript is one of the recording that the row names now."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +117,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 Unpublished = tuple[int, str, int | None, bytes]
 """(n, the id under which its old row stands, the part that holds that one, the transcript as stored)."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
-        marks, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ? ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
+        marks, other_path, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ?
+        ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
 _RENAMED = """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
     WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = ?
         AND u.manifest = (SELECT manifest FROM utterances WHERE n = ? AND part IS NULL)
@@ -190,9 +190,10 @@ class Checkpoint:
                 done=None if audio is None or config == PARTIAL else Identity(audio_hash=audio, config_hash=config),
                 attempts=attempts,
                 marks=marks,
+                other_path=bool(other),
                 by_path=manifest in by_path,
             )
-            for *place, row, state, config_hash, expected_s, audio, config, attempts, marks, manifest in found
+            for *place, row, state, config_hash, expected_s, audio, config, attempts, marks, other, manifest in found
         ]
 
     def has_selected(self) -> bool:
@@ -293,15 +294,14 @@ class Checkpoint:
 
     def to_refresh(self, limit: int) -> list[Placed]:
         """Utterances whose transcript stands while their row's reference or metadata have changed, part by part; not
-        those that are about to get another one."""
+        those that are about to get another one, and not with what is said of a recording under another path."""
         with self._translated():
             found = self._db.execute(
-                """SELECT u.n, u.id, u.row, u.part, r.row, NOT u.gone AND u.state = ?
-                   FROM utterances u LEFT JOIN results r USING (n)
-                   WHERE u.refresh AND NOT u.vanished AND (u.gone OR u.state <> ?) ORDER BY u.part LIMIT ?""",
-                (State.DONE, State.CHANGED, limit),
+                f"""SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
+                    WHERE {TO_REFRESH} ORDER BY u.part LIMIT ?""",  # noqa: S608 fixed texts
+                (limit,),
             ).fetchall()
-        return [_placed(row, is_of_its_audio=bool(is_done)) for *row, is_done in found]
+        return [_placed(row) for row in found]
 
     # -- what happened ----------------------------------------------------------------------------------------------
 
@@ -335,7 +335,7 @@ class Checkpoint:
         decode, replace = msgspec.msgpack.Decoder(Failure).decode, msgspec.structs.replace
         with self._translated():
             found = self._db.execute(
-                """SELECT f.row, u.done_audio IS NOT NULL FROM failures f JOIN utterances u USING (n)
+                """SELECT f.row, u.done_audio IS NOT NULL FROM failures f CROSS JOIN utterances u USING (n)
                    WHERE u.state IN (3, 4) AND u.vanished <> ? AND NOT u.gone ORDER BY u.id""",
                 (Seen.VANISHED,),
             )
@@ -348,7 +348,7 @@ class Checkpoint:
         with self._translated():
             counts = Counter(dict(self._db.execute("SELECT error, rows FROM failing WHERE rows").fetchall()))
             if whole:
-                elsewhere = """SELECT f.error, count(*) FROM failures f JOIN utterances u USING (n)
+                elsewhere = """SELECT f.error, count(*) FROM failures f CROSS JOIN utterances u USING (n)
                     WHERE u.state IN (3, 4) AND u.vanished = ? AND NOT u.gone GROUP BY f.error"""
                 counts.update(dict(self._db.execute(elsewhere, (Seen.ELSEWHERE,)).fetchall()))
             classes = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
@@ -376,7 +376,8 @@ class Checkpoint:
             ).fetchone()
             [vanished] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished = ?", (Seen.VANISHED,)).fetchone()
             kept, partial = self._db.execute(
-                f"""SELECT count(*), coalesce(sum(u.done_config = ?), 0) FROM failures JOIN utterances u USING (n)
+                f"""SELECT count(*), coalesce(sum(u.done_config = ?), 0) FROM failures CROSS JOIN utterances u
+                        USING (n)
                    WHERE u.state IN (3, 4) AND u.vanished IN {seen} AND NOT u.gone AND u.done_audio IS NOT NULL""",  # noqa: S608 fixed texts
                 (PARTIAL,),
             ).fetchone()
@@ -504,7 +505,7 @@ class Checkpoint:
             take_over(self._db, copied)
 
     def trim_replaced(self) -> None:
-        """Forgets the oldest replaced transcripts, where there are many and every row was looked at."""
+        """Forgets the oldest replaced transcripts, where there are many and no row is left that might want one."""
         with self._transaction():
             trim_replaced(self._db)
 
@@ -566,6 +567,11 @@ class Checkpoint:
         with self._transaction():
             adopting.adopt_move(self._db, was, now)
 
+    def bound_waits(self) -> None:
+        """Has nobody wait for longer than those who failed just now, whatever became of the runs that were counted."""
+        with self._transaction():
+            adopting.bound_waits(self._db)
+
     def adopt_failures(self, failures: Iterable[Failure]) -> None:
         """Takes in why utterances have no transcript; the first that is told of an utterance stands."""
         with self._transaction():
@@ -603,11 +609,8 @@ class Checkpoint:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        try:
+        with translated(self.path):
             yield
-        except (sqlite3.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
-            # a TypeError: not even bytes
-            raise unusable(self.path, error) from error
 
 
 def _seen(*, whole: bool) -> str:
@@ -631,8 +634,8 @@ def _stored(id_: str, part: int | None, result: bytes | None) -> Stored:
     return Stored(id=id_, part=part, transcript=transcript)
 
 
-def _placed(found: Sequence[Any], *, is_of_its_audio: bool = True) -> Placed:
+def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
     n, id_, row, part, result = found
     transcript = _stored(id_, part, result).transcript
     utterance = msgspec.msgpack.decode(row, type=Utterance)
-    return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript, is_of_its_audio=is_of_its_audio)
+    return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript)

@@ -63,6 +63,10 @@ SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 A
 TURN = "TEXT GENERATED ALWAYS AS (iif(tries = 0 AND state <> 2, '', tried)) VIRTUAL"
 LONGEST = "INTEGER GENERATED ALWAYS AS (-CAST(expected_s / 15 AS INTEGER)) VIRTUAL"
 
+TO_REFRESH = "refresh AND NOT vanished AND NOT other_path AND (gone OR state <> 1)"
+"""Rows whose transcript is to be written anew, with what is said of its recording by now."""
+REFRESH_INDEX = f"CREATE INDEX refresh ON utterances (part) WHERE {TO_REFRESH};"
+
 # Many rows may share one audio, as spans of a recording do: their settings tell them apart.
 DONE_INDEX = "CREATE INDEX done ON utterances (done_audio, done_config) WHERE done_audio IS NOT NULL;"
 
@@ -73,7 +77,8 @@ DONE_INDEX = "CREATE INDEX done ON utterances (done_audio, done_config) WHERE do
 # `tries` counts the runs that tried the row since it last got a transcript; `tried` is the last of them, or the run
 # that transcribed it, and `sent` one that took it up, mostly by a request, and has told no outcome. `setbacks` counts
 # the runs in a row in which requests were sent and the row failed in a way that may pass; a run takes such a row by
-# itself from the run number `due` on.
+# itself from the run number `due` on. `other_path`: its transcript is one of a recording under another path, and nobody
+# has looked yet at what lies under the one that the row has now.
 TABLES = f"""
 CREATE TABLE utterances (
     n             INTEGER PRIMARY KEY,
@@ -104,12 +109,13 @@ CREATE TABLE utterances (
     sent          TEXT    NOT NULL DEFAULT '',
     setbacks      INTEGER NOT NULL DEFAULT 0,
     due           INTEGER NOT NULL DEFAULT 0,
+    other_path    INTEGER NOT NULL DEFAULT 0,
     turn          {TURN},
     longest       {LONGEST}
 );
 {MANIFESTS}{SELECTED_INDEX}
 {DONE_INDEX}
-CREATE INDEX refresh  ON utterances (part) WHERE refresh;
+{REFRESH_INDEX}
 CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
@@ -167,6 +173,9 @@ ALTER TABLE utterances ADD COLUMN tried TEXT NOT NULL DEFAULT '';
 ALTER TABLE utterances ADD COLUMN sent TEXT NOT NULL DEFAULT '';
 ALTER TABLE utterances ADD COLUMN setbacks INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE utterances ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN other_path INTEGER NOT NULL DEFAULT 0;
+DROP INDEX refresh;
+{REFRESH_INDEX}
 ALTER TABLE utterances ADD COLUMN turn {TURN};
 ALTER TABLE utterances ADD COLUMN longest {LONGEST};
 {SELECTED_INDEX}

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
 from pipeline.checkpoint.plan import knows_rows
-from pipeline.checkpoint.schema import connect_to_read
+from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
@@ -35,21 +36,22 @@ from pipeline.run.manifests import settle_names
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.settings_hash import SettingsHash
+from pipeline.run.soundness import known_transcripts
 
 AT_ONCE = 1_000
 PROBLEMS_NAMED = 100
 
 
 def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -> Forecast:
-    """Forecasts a run. Raises UsageError, CheckpointError."""
+    """Forecasts a run. Raises UsageError, OutputError, CheckpointError."""
     request = request_settings(settings.service)
     rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
     if (owner := owner_of(settings)) is not None and (out / "checkpoint.sqlite").exists():
         with Checkpoint(out / "checkpoint.sqlite", only_read=True) as checkpoint:
             if checkpoint.holds_answers():
                 refuse_another(recorded_owner(checkpoint, out), out, owner)
-    connection = connect_to_read(out / "checkpoint.sqlite")
-    try:
+    path = out / "checkpoint.sqlite"
+    with known_transcripts(out), translated(path), closing(connect_to_read(path)) as connection:
         rows.note_repeated(scan_manifest(connection, rows, rows.name))
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
@@ -62,8 +64,6 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
             rows_left = rows_to_do(connection, only, length_of, partial(hashed.names, one_channel=True))
             for todo, names, found in _measured(rows_left, settings, hashed, answers):
                 bill.add(todo, names, found)
-    finally:
-        connection.close()
     return Forecast(
         rows=plan.rows,
         bad_rows=rows.bad_count,

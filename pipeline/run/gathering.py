@@ -65,6 +65,7 @@ class Gathering:
         checkpoint.forget_unexplained()
         self._take_clips()
         self._take_runs()
+        checkpoint.bound_waits()
         self.failed = checkpoint.totals().failed
 
     def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:

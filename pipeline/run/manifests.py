@@ -90,8 +90,6 @@ def _refuse_clashes(connection: sqlite3.Connection, name: str, stopped: threadin
 def _is_same_audio(one: Claimed, stopped: threading.Event) -> bool:
     if span_of(one.before) != span_of(one.now):
         return False
-    if one.before.audio == one.now.audio:
-        return True
     if not one.same_size:
         return False
     known = one.audio_hash or _hash_of(one.before.audio, stopped)

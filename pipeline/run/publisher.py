@@ -84,8 +84,6 @@ class Publisher:
                 row = retold(
                     transcript, one.utterance, config_hash=hashed.canonical(one.utterance, transcript.config_hash)
                 )
-                if not one.is_of_its_audio:
-                    row = msgspec.structs.replace(row, audio=transcript.audio)
                 told.append(Refreshed(n=one.n, transcript=row, **word_errors(row)))
             await call(self._checkpoint.apply, told)
             await self._publish_replacing_if_many()

@@ -233,7 +233,7 @@ class Recorder:
     def _give_up(self, selected: Selected, why: GivenUp, leader: Leader | None = None) -> None:
         """The utterance has failed: as the `leader` of its audio, or for the reason of another one."""
         utterance = selected.utterance
-        if isinstance(why.error, AudioMissing) and selected.done is not None:
+        if isinstance(why.error, AudioMissing) and selected.done is not None and not selected.other_path:
             self._journal.add(Gone(n=selected.n))
             self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
             return

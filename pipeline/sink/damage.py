@@ -27,7 +27,7 @@ def reading(path: Path) -> Iterator[None]:
     does not let it be read."""
     try:
         yield
-    except DamagedFile:
+    except (DamagedFile, MemoryError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # the libraries' own complaints have no number

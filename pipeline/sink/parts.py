@@ -36,8 +36,9 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) 
     """
     import pyarrow.compute as pc  # 75 ms to load, and most runs replace nothing
 
-    old = table_in(part_path(folder, part), rows.schema)
+    nullable = [field.name for field in rows.schema if field.nullable]
+    old = table_in(part_path(folder, part), rows.schema, optional=nullable)
     kept = old.filter(pc.invert(pc.is_in(old["id"], pa.array(list(ids), pa.string()))))
-    new = pa.concat_tables([kept, rows])
+    new = pa.concat_tables([rows.schema.empty_table(), kept, rows], promote_options="default")
     write_part(folder, part, new)
     return int(new.num_rows)

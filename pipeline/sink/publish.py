@@ -114,7 +114,7 @@ class Sink:
             with translated(self._out, OR_REBUILD):
                 rows_in(self._out / "errors.parquet", Failure)
 
-    def _read_through(self, name: str, row: type[object], upto: int | None = None) -> None:
+    def _read_through(self, name: str, row: type[msgspec.Struct], upto: int | None = None) -> None:
         from pipeline.sink.read import rows_in_lines
 
         with translated(self._out, OR_REBUILD):

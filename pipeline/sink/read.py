@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 AttemptKey = tuple[str, str, int, int, datetime]
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 _OF_LINE: dict[type, Callable[[bytes], Any]] = {
     Transcript: msgspec.json.Decoder(Transcript).decode,
     Failure: msgspec.json.Decoder(Failure).decode,
@@ -35,10 +35,13 @@ _OF_ROW: dict[type, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def table_in(path: Path, schema: pa.Schema, ids: Collection[str] | None = None) -> pa.Table:
+def table_in(
+    path: Path, schema: pa.Schema, ids: Collection[str] | None = None, *, optional: Collection[str] = ()
+) -> pa.Table:
     """The columns of `schema` of a Parquet file: the rows of `ids`, or all of them.
 
-    Other types of the same meaning are taken (tools write `large_string`), and no others.
+    Other types of the same meaning are taken (tools write `large_string`), and no others. `optional` columns may be
+    missing: older versions did not write them.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -47,7 +50,9 @@ def table_in(path: Path, schema: pa.Schema, ids: Collection[str] | None = None) 
     with reading(path):
         # not by threads of Arrow, which a damaged file may leave behind
         file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False)
-        rows = file.read(use_threads=False).select(schema.names)
+        rows = file.read(use_threads=False)
+        schema = pa.schema([field for field in schema if field.name in rows.column_names or field.name not in optional])
+        rows = rows.select(schema.names)
         for field in schema:
             found = rows.schema.field(field.name).type
             if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
@@ -61,7 +66,8 @@ def rows_in(path: Path, kind: type[T], ids: Collection[str] | None = None) -> li
     """Rows of a Parquet file: those of `ids`, or all of them."""
     from pipeline.sink.schema import SCHEMAS
 
-    rows = table_in(path, SCHEMAS[kind], ids)
+    optional = [field.name for field in msgspec.structs.fields(kind) if not field.required]
+    rows = table_in(path, SCHEMAS[kind], ids, optional=optional)
     with reading(path):
         of_row, has_metadata = _OF_ROW[kind], "metadata" in rows.column_names
         return [of_row({**row, "metadata": dict(row["metadata"])} if has_metadata else row) for row in rows.to_pylist()]
@@ -101,7 +107,7 @@ def check_rows(folder: Path, part: int, kind: type[T], rows: int) -> None:
         raise DamagedFile(path, f"it has {found:,} rows and had {rows:,}")
 
 
-def is_damaged(kind: type[object], path: Path) -> bool:
+def is_damaged(kind: type[msgspec.Struct], path: Path) -> bool:
     """Whether a Parquet file cannot be read. Raises OSError where the system does not let it be read."""
     try:
         rows_in(path, kind)

@@ -11,13 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from pipeline.model import Attempt, Failure, KeptClip, Transcript
 from pipeline.sink.damage import DamagedFile, free_name, set_aside
 from pipeline.sink.folder import set_damaged_aside
 from pipeline.sink.publish import CLIPS_NAME, JSONL_NAME, OR_REBUILD, Sink, translated
 
 ERRORS = ("errors.jsonl", "errors.parquet")
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Salvage(Sink):

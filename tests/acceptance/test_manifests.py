@@ -68,21 +68,24 @@ def test_recordings_of_one_length_and_one_time_are_told_apart_by_what_they_hold(
 def test_a_recording_that_is_not_there_gives_its_words_to_no_other_path(
     server: RunningServer, tmp_path: Path, out: Path, calls: dict[str, str]
 ) -> None:
-    manifest = write(tmp_path / "m.csv", {"1": "audio/1.wav", "2": "audio/2.wav"})
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("id,audio,speaker\n1,audio/1.wav,s1\n2,audio/2.wav,s2\n")
     assert batch("run", manifest, "--out", out, server=server).exit == 0
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
-    write(manifest, {"1": "later/3.wav", "2": "broken.wav"})
-    batch("run", manifest, "--out", out, server=server)
-    known = {row["id"]: (row["audio"], row["text"]) for row in jsonl_of(out)}
-    assert known == {n: (str(tmp_path / "audio" / f"{n}.wav"), calls[n]) for n in "12"}
+    manifest.write_text("id,audio,speaker\n1,later/3.wav,s3\n2,broken.wav,s4\n")
+    for status in (3, 0):  # it is left alone until it comes
+        assert batch("run", manifest, "--out", out, server=server).exit == status
+        known = {row["id"]: (row["audio"], row["text"], row["metadata"]["speaker"]) for row in jsonl_of(out)}
+        assert known == {n: (str(tmp_path / "audio" / f"{n}.wav"), calls[n], f"s{n}") for n in "12"}
+        assert errors_of(out) == {"1": "AudioMissing", "2": "AudioUnreadable"}
     shutil.copytree(tmp_path / "audio", tmp_path / "later")
     shutil.copy(tmp_path / "audio" / "2.wav", tmp_path / "broken.wav")
     before = server.stats()["requests"]
     assert batch("run", manifest, "--out", out, server=server).exit == 0
     assert server.stats()["requests"] - before == 1
-    known = {row["id"]: (row["audio"], row["text"]) for row in jsonl_of(out)}
-    assert known["1"] == (str(tmp_path / "later" / "3.wav"), calls["3"])
-    assert known["2"] == (str(tmp_path / "broken.wav"), calls["2"])
+    known = {row["id"]: (row["audio"], row["text"], row["metadata"]["speaker"]) for row in jsonl_of(out)}
+    assert known["1"] == (str(tmp_path / "later" / "3.wav"), calls["3"], "s3")
+    assert known["2"] == (str(tmp_path / "broken.wav"), calls["2"], "s4")
 
 
 def test_an_id_that_means_another_span_in_another_manifest_is_refused(
