@@ -153,11 +153,11 @@ def table(figures: Figures) -> str:
         for failure in figures.failures
     ]
     if figures.left_out:
-        rows.append(("left out", f"{figures.left_out:,} of the failed, which have failed run after run"))
+        rows.append(("left out", f"{figures.left_out:,} of the failed, after failing run after run"))
     if figures.postponed:
         rows.append(("waiting", waiting(figures.postponed, figures.postponed_runs)))
     if figures.failed > figures.left_out and not figures.selected:
-        rows.append(("", "left alone until they change; --only failed sends them again"))
+        rows.append(("left alone", "what failed for its own fault, until it changes; --only failed tries it again"))
     if figures.redo_failed:
         rows.append(("again", f"{figures.redo_failed:,} of the done failed when asked for again; they keep theirs"))
     if figures.left:
