@@ -76,6 +76,26 @@ def adopt_move(db: sqlite3.Connection, was: str, now: str) -> None:
         db.execute("UPDATE results SET was = ? WHERE n = (SELECT n FROM utterances WHERE id = ?)", (was, now))
 
 
+def adopt_failed(db: sqlite3.Connection, rows: Iterable[Known]) -> None:
+    """Utterances that kept a transcript when they failed, with which they were taken in: they have failed as before."""
+    for known in rows:
+        found = db.execute(
+            "SELECT n, row FROM utterances WHERE id = ? AND state = ?", (known.utterance.id, State.DONE)
+        ).fetchone()
+        if known.state not in FAILED or found is None:
+            continue
+        n, row = found
+        db.execute(
+            """UPDATE utterances SET row = ?, state = ?, size = ?, mtime_ns = ?, config_hash = ?, attempts = ?,
+                   tries = ?, tried = ?, setbacks = ?, due = ?, other_path = ? WHERE n = ?""",
+            (
+                *(msgspec.msgpack.encode(known.utterance), known.state, known.size, known.mtime_ns, known.config_hash),
+                *(known.attempts, known.tries, known.tried, known.setbacks, known.due),
+                *(msgspec.msgpack.decode(row, type=Utterance).audio != known.utterance.audio, n),
+            ),
+        )
+
+
 def adopt_failures(db: sqlite3.Connection, failures: Iterable[Failure]) -> None:
     """Why utterances have no transcript; the first that is told of an utterance stands, and none where it has one."""
     for failure in failures:

@@ -78,19 +78,17 @@ def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: boo
         )
 
 
-def adopt_replaced(db: sqlite3.Connection, rows: Iterable[bytes]) -> None:
-    """Takes in replaced transcripts of another checkpoint, as they were stored there, unless a row has them; what
-    cannot be read is left out."""
-    for row in rows:
-        try:
-            transcript = unpacked(row)
-        except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, TypeError):
-            continue
+def adopt_replaced(db: sqlite3.Connection, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+    """Takes in replaced transcripts of another checkpoint, as they were stored there, with the marks of their audio,
+    unless a row has them."""
+    for row, marks in rows:
+        transcript = unpacked(row)
         identity = (transcript.audio_hash, transcript.config_hash)
         if db.execute(f"SELECT 1 FROM {TRANSCRIBED}", identity).fetchone() is None:  # noqa: S608 fixed texts
             db.execute(
-                "INSERT OR IGNORE INTO replaced (audio, config, same_settings, id, row) VALUES (?, ?, 0, ?, ?)",
-                (*identity, transcript.id, row),
+                """INSERT OR IGNORE INTO replaced (audio, config, marks, same_settings, id, row)
+                   VALUES (?, ?, ?, 0, ?, ?)""",
+                (*identity, marks, transcript.id, row),
             )
 
 

@@ -7,6 +7,7 @@ program. Old schemas are read too: the columns that are asked for have always be
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.replaced import unpacked
 from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
@@ -104,11 +106,11 @@ class Old:
                 except msgspec.ValidationError:
                     self.skipped += 1
 
-    def replaced(self) -> Iterator[bytes]:
-        """Replaced transcripts that are in no output file any more, as they are stored."""
-        for (row,) in self._rows("replaced", "row"):
-            if row is not None:
-                yield row
+    def replaced(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Replaced transcripts in no output file any more, as they are stored, with the marks of their audio."""
+        for row, marks in self._rows("replaced", "row, marks"):
+            if row is not None and self._decoded(row, unpacked) is not None:
+                yield row, marks if isinstance(marks, bytes) else None
 
     def utterances(self) -> Iterator[Known]:
         """Every utterance, in the order in which they first came."""
@@ -156,7 +158,7 @@ class Old:
     def _decoded(self, row: Any, decode: Callable[[Any], T]) -> T | None:
         try:
             return decode(row)
-        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):  # a TypeError: not even bytes
+        except (msgspec.DecodeError, TypeError, UnicodeDecodeError, zlib.error):  # a TypeError: not even bytes
             self.skipped += 1
             return None
 

@@ -577,7 +577,12 @@ class Checkpoint:
         with self._transaction():
             adopting.adopt_failures(self._db, failures)
 
-    def adopt_replaced(self, rows: Iterable[bytes]) -> None:
+    def adopt_failed(self, rows: Iterable[Known]) -> None:
+        """Has those fail as before that kept a transcript of an earlier content, or of earlier settings."""
+        with self._transaction():
+            adopting.adopt_failed(self._db, rows)
+
+    def adopt_replaced(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Takes in replaced transcripts as another checkpoint stored them."""
         with self._transaction():
             adopt_replaced(self._db, rows)

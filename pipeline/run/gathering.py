@@ -59,6 +59,8 @@ class Gathering:
         for was, now in old.moved():
             checkpoint.adopt_move(was, now)
         checkpoint.adopt_replaced(old.replaced())
+        for known in _batches(old.utterances()):
+            checkpoint.adopt_failed(known)
         for told in (old.failures(), sink.errors()):
             for failures in _batches(told):
                 checkpoint.adopt_failures(failures)

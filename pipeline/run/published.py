@@ -44,7 +44,7 @@ class Published:
     async def check(self, parts: Iterable[int], rows: Mapping[int, int]) -> None:
         """Raises OutputError where one of the parts has other rows than it had."""
         for part in set(parts):
-            await asyncio.to_thread(self._sink.check_part, part, rows.get(part, 0))
+            await asyncio.to_thread(self._sink.part, part, rows.get(part, 0))
 
     def close(self) -> None:
         """Lets go of what was unpacked."""

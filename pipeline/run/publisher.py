@@ -64,7 +64,8 @@ class Publisher:
             await call(self._checkpoint.set_fact, JSONL_BYTES, size)
         elif not self._sink.lines_are_there(committed):
             log.warning("transcripts.jsonl is gone or cut short; it is written anew from the parts")
-            await call(self._checkpoint.set_fact, JSONL_BYTES, await asyncio.to_thread(self._sink.mend_lines))
+            size = await asyncio.to_thread(self._sink.mend_lines, transcripts)
+            await call(self._checkpoint.set_fact, JSONL_BYTES, size)
         await self.finish()
 
     async def refresh(self, stopped: threading.Event, hashed: SettingsHash) -> None:
@@ -174,20 +175,23 @@ class Publisher:
             self._published.rewritten([0])
             return
         await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
-        done = 0
+        done, rows = 0, await call(self._checkpoint.parts, "transcripts")
         while found := await call(self._checkpoint.replacing, done, self._rows_per_part, PART_BYTES):
             done += len(found)
             results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
             leaving = await call(self._checkpoint.leaving, [(one.part or 0, one.was) for one in results])
             if leaving:  # nobody else holds these transcripts
-                await call(self._checkpoint.take_over, await asyncio.to_thread(copies_of, leaving, self._sink))
-            published = await asyncio.to_thread(self._sink.replace, results)
+                copied = await asyncio.to_thread(copies_of, leaving, self._sink, rows)
+                await call(self._checkpoint.take_over, copied)
+            published = await asyncio.to_thread(self._sink.replace, results, rows)
+            rows |= published.parts
             self._published.rewritten(published.parts)
             await call(self._checkpoint.results_published, published.placed, published.parts, CLOSED_JSONL)
         await self._write_lines_anew()
 
     async def _write_lines_anew(self) -> None:
-        size = await asyncio.to_thread(self._sink.rewrite_lines)
+        parts = await self._journal.call(self._checkpoint.parts, "transcripts")
+        size = await asyncio.to_thread(self._sink.rewrite_lines, parts)
         await self._journal.call(self._checkpoint.set_fact, JSONL_BYTES, size)
 
     async def _publish_attempts(self) -> int:

@@ -64,7 +64,7 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
         put_in_place(new, path)
         if made.lines_are_stale:
             with Checkpoint(path) as checkpoint:
-                checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines())
+                checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
     return Rebuilt(
         transcripts=made.transcripts + made.salvaged,
         salvaged=made.salvaged,

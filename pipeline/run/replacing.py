@@ -6,7 +6,7 @@ Reads the output folder; writes the checkpoint, and transcripts.jsonl where it i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -20,15 +20,17 @@ AT_ONCE = 1_000
 _decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
-def copies_of(leaving: Sequence[Leaving], sink: Sink) -> list[tuple[int, Transcript | None]]:
-    """What is leaving its part, by number; None where another transcript, or none, stands there."""
+def copies_of(leaving: Sequence[Leaving], sink: Sink, rows: Mapping[int, int]) -> list[tuple[int, Transcript | None]]:
+    """What is leaving its part, by number; None where another transcript stands there. `rows` is how many the parts
+    have."""
     by_part: dict[int, list[Leaving]] = defaultdict(list)
     for one in leaving:
         by_part[one.part].append(one)
     copies = []
     for part, members in by_part.items():
-        rows = {row.id: row for row in sink.part(part)}  # raises where it cannot be read: nothing is forgotten then
-        copies += [(one.number, _checked(rows.get(one.id), one)) for one in members]
+        # raises where rows are missing or cannot be read: nothing is forgotten then
+        found = {row.id: row for row in sink.part(part, rows.get(part, 0))}
+        copies += [(one.number, _checked(found.get(one.id), one)) for one in members]
     return copies
 
 

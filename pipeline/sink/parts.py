@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.durable import replacing
 from pipeline.sink.folder import part_path
-from pipeline.sink.read import table_in
+from pipeline.sink.read import refuse_other, table_in
 
 
 def write_part(folder: Path, part: int, rows: pa.Table) -> None:
@@ -29,8 +29,8 @@ def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
             writer.write_table(rows)
 
 
-def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) -> int:
-    """Rewrites a part without `ids` and with `rows`; returns how many rows it has now.
+def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table, had: int) -> int:
+    """Rewrites a part, which has `had` rows, without `ids` and with `rows`; returns how many rows it has now.
 
     Doing it twice gives the same part, so a crash in between is mended by doing it again.
     """
@@ -38,6 +38,7 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table) 
 
     nullable = [field.name for field in rows.schema if field.nullable]
     old = table_in(part_path(folder, part), rows.schema, optional=nullable)
+    refuse_other(part_path(folder, part), old.num_rows, had)
     kept = old.filter(pc.invert(pc.is_in(old["id"], pa.array(list(ids), pa.string()))))
     new = pa.concat_tables([rows.schema.empty_table(), kept, rows], promote_options="default")
     write_part(folder, part, new)

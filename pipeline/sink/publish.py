@@ -7,7 +7,7 @@ A crash between the two is mended by publishing the same rows again, which repla
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -86,13 +86,6 @@ class Sink:
                 for part, rows in parts.items():
                     check_rows(folder, part, row, rows)
 
-    def check_part(self, part: int, rows: int) -> None:
-        """Raises OutputError where a part of the transcripts cannot be read or has another number of rows."""
-        from pipeline.sink.read import check_rows
-
-        with translated(self._out, OR_REBUILD):
-            check_rows(self._out / "transcripts", part, Transcript, rows)
-
     def check_lines(self, committed: int) -> None:
         """Raises OutputError where the JSONL is not what was noted (-1: all of it), or a line is damaged."""
         if not self._jsonl or not committed:
@@ -132,14 +125,14 @@ class Sink:
             file.seek(committed - 1)
             return file.read(1) == b"\n"
 
-    def mend_lines(self) -> int:
-        """Writes a JSONL that is gone or cut short anew from the parts; returns its bytes."""
+    def mend_lines(self, parts: Mapping[int, int]) -> int:
+        """Writes a JSONL that is gone or cut short anew from the parts, by their rows; returns its bytes."""
         if not self._parquet:
             raise OutputError(
                 f"{self._out / JSONL_NAME} is gone, or ends before what was written does; restore it, "
                 f"or run gradium-batch rebuild {self._out} to go on with what is there"
             )
-        return self.rewrite_lines()
+        return self.rewrite_lines(parts)
 
     def drop_lines(self, ids: Collection[str]) -> int:
         """Rewrites the JSONL without the rows of `ids`; returns its bytes."""
@@ -173,21 +166,23 @@ class Sink:
             placed = tuple((result.n, part) for result in results)
             return Published(placed=placed, parts={part: len(rows)} if part else {}, jsonl_bytes=size)
 
-    def replace(self, results: Sequence[Result]) -> Published:
-        """Writes the parts anew that hold old rows of the results; the JSONL is for `rewrite_lines` to follow."""
+    def replace(self, results: Sequence[Result], rows: Mapping[int, int]) -> Published:
+        """Writes the parts anew that hold old rows of the results, and have so many `rows`; the JSONL is for
+        `rewrite_lines` to follow."""
         from pipeline.sink.parts import replace_rows
         from pipeline.sink.schema import TRANSCRIPTS, table
 
         by_part: dict[int, list[Result]] = defaultdict(list)
         for result in results:
             by_part[result.part or 0].append(result)
-        with translated(self._out):
+        with translated(self._out, OR_REBUILD):
             parts = {
                 part: replace_rows(
                     self._out / "transcripts",
                     part,
                     {id_ for one in members for id_ in (one.was, one.transcript.id)},
                     table(TRANSCRIPTS, [one.transcript for one in members]),
+                    rows.get(part, 0),
                 )
                 for part, members in sorted(by_part.items())
             }
@@ -219,13 +214,17 @@ class Sink:
 
         return parts_in(self._out / kind)
 
-    def part(self, part: int) -> list[Transcript]:
-        """All rows of a part. Raises OutputError where it cannot be read: what is made from it would lack them."""
+    def part(self, part: int, rows: int | None = None) -> list[Transcript]:
+        """All rows of a part. Raises OutputError where it cannot be read, or does not have so many `rows`: what is made
+        from it would lack them."""
         from pipeline.sink.folder import part_path
-        from pipeline.sink.read import rows_in
+        from pipeline.sink.read import refuse_other, rows_in
 
         with translated(self._out, OR_REBUILD):
-            return rows_in(part_path(self._out / "transcripts", part), Transcript)
+            path = part_path(self._out / "transcripts", part)
+            found = rows_in(path, Transcript)
+            refuse_other(path, len(found), len(found) if rows is None else rows)
+            return found
 
     def lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL. Raises OutputError where one is damaged: it would count as one that is not there."""
@@ -239,14 +238,14 @@ class Sink:
         path = self._out / JSONL_NAME
         return path.stat().st_size if path.exists() else None
 
-    def rewrite_lines(self) -> int:
-        """Writes the JSONL anew from the parts; returns its bytes."""
+    def rewrite_lines(self, parts: Mapping[int, int]) -> int:
+        """Writes the JSONL anew from the parts, by their rows; returns its bytes."""
         from pipeline.sink.lines import write
 
         if not self._jsonl:
             return 0
         with translated(self._out):
-            rows = (row for part in self.parts_on_disk("transcripts") for row in self.part(part))
+            rows = (row for part, count in sorted(parts.items()) for row in self.part(part, count))
             return write(self._out / JSONL_NAME, rows)
 
     def publish_attempts(self, attempts: Sequence[Attempt], part: int) -> None:

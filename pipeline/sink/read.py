@@ -102,7 +102,11 @@ def rows_in_lines(
 def check_rows(folder: Path, part: int, kind: type[T], rows: int) -> None:
     """Raises DamagedFile where a part has another number of rows than it had, or one of them cannot be read."""
     path = part_path(folder, part)
-    found = len(rows_in(path, kind))
+    refuse_other(path, len(rows_in(path, kind)), rows)
+
+
+def refuse_other(path: Path, found: int, rows: int) -> None:
+    """Raises DamagedFile where a part has another number of rows than it had."""
     if found != rows:
         raise DamagedFile(path, f"it has {found:,} rows and had {rows:,}")
 

@@ -289,6 +289,32 @@ def test_a_replaced_transcript_whose_line_is_damaged_is_not_forgotten(a_night: C
     assert texts == night.numbered.texts
 
 
+def test_a_part_that_lost_rows_stops_what_would_write_it_anew(a_night: Callable[[str], Night]) -> None:
+    night = a_night(BOTH)
+    part = night.out / "transcripts" / "part-000001.parquet"
+    pq.write_table(pq.read_table(part).slice(1), part)
+    before, lines = night.server.stats()["requests"], (night.out / "transcripts.jsonl").read_bytes()
+    assert_told(night.run("--set", "service.language=fr"), part)
+    assert set(lines.splitlines()) <= set((night.out / "transcripts.jsonl").read_bytes().splitlines())
+    paid = night.server.stats()["requests"] - before
+    assert night.batch("rebuild", night.out).exit == 0
+    assert night.run().exit in DONE
+    assert night.server.stats()["requests"] - before <= paid + ONE_CLIP
+    assert {id_: text for id_, text in rows_of(night.out).items() if id_ != LONG} == night.numbered.texts
+
+
+def test_a_part_of_an_older_version_without_an_optional_column_is_sound(a_night: Callable[[str], Night]) -> None:
+    night = a_night(BOTH)
+    part = night.out / "transcripts" / "part-000001.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["wer"]), part)
+    assert night.batch("rebuild", night.out).exit == 2, "nothing is wrong"
+    night.write(reverse=True)
+    before = night.server.stats()["requests"]
+    assert night.run().exit in DONE
+    assert night.server.stats()["requests"] - before <= ONE_CLIP
+    assert {id_: text for id_, text in rows_of(night.out).items() if id_ != LONG} == night.numbered.texts
+
+
 BLOBS = [
     ("utterances", "row"),
     ("results", "row"),

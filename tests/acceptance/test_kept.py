@@ -525,6 +525,32 @@ def as_if_never_published(out: Path, parts: dict[Path, bytes], lines: bytes) -> 
         db.execute("UPDATE facts SET value = ? WHERE key = 'jsonl_bytes'", (len(lines),))
 
 
+@pytest.mark.parametrize("kind", ["policy", "internal_error"])
+def test_what_failed_and_keeps_a_transcript_has_failed_after_a_rebuild_too(
+    tmp_path: Path, out: Path, kind: str
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=2)
+    manifest = csv_of(corpus, tmp_path / "m.csv")
+    name = corpus.folder / "00000.wav"
+    once = ("--set", "retry.max_attempts=1")
+    with start_server() as server:
+        assert batch("run", manifest, "--out", out, server=server).exit == 0
+    write_wav(name, seed=99)
+    with start_server(faults=f'[[fault]]\nkind = "{kind}"\nmessage = "bad audio"\nfile = "{name}"\n') as server:
+        batch("run", manifest, "--out", out, *once, server=server)
+        batch("run", manifest, "--out", out, *once, server=server)
+        before, failures = json.loads(batch("status", out, "--json").stdout), jsonl_of(out, "errors.jsonl")
+        assert batch("rebuild", out, "--force").exit == 0
+        after = json.loads(batch("status", out, "--json").stdout)
+        for told in ("done", "failed", "kept", "postponed", "postponed_runs"):
+            assert before[told] == after[told]
+        asked = server.stats()["requests"]
+        assert batch("run", manifest, "--out", out, *once, server=server).exit == 0
+        assert server.stats()["requests"] == asked, "it is left alone, or waits"
+    assert jsonl_of(out, "errors.jsonl") == failures
+    assert rows_of(out) == corpus.texts
+
+
 def test_a_folder_of_recordings_that_is_renamed_is_no_missing_disk(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Finished, Identity, replaced
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, replaced
 from pipeline.checkpoint.events import TakenUp
-from tests.records import scanned, transcript
+from tests.records import failure, scanned, transcript
 
 COUNT = 20
 
@@ -86,6 +87,29 @@ def test_a_row_that_every_run_takes_up_in_vain_keeps_no_more_than_that(
     keep_five(checkpoint, monkeypatch)
     checkpoint.trim_replaced()
     assert 4 <= findable(checkpoint, "c1", "a") <= 7
+
+
+def test_a_row_that_failed_before_may_still_want_one(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    night(checkpoint, "c1", "a", size=100, left=1)
+    [left] = checkpoint.selected(None, COUNT)
+    checkpoint.apply([Failed(n=left.n, failure=failure(left.utterance.id, retryable=True))])
+    night(checkpoint, "c1", "b", size=101, left=1)
+    keep_five(checkpoint, monkeypatch)
+    checkpoint.trim_replaced()
+    assert findable(checkpoint, "c1", "a") == COUNT - 1
+
+
+def test_rows_that_change_places_keep_theirs_whatever_their_settings_are_called(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(checkpoint, "c1", "a", size=100)
+    checkpoint.scan([scanned(f"{n}", size=101, config="c2") for n in range(COUNT)], "m.csv")
+    checkpoint.merge(())
+    for one in checkpoint.selected(None, COUNT)[:-1]:
+        copied = transcript(one.utterance.id, audio_hash=f"b{one.utterance.id}", config="c2")
+        checkpoint.apply([Finished(n=one.n, transcript=msgspec.structs.replace(copied, attempts=0))])
+    keep_five(checkpoint, monkeypatch)
+    assert findable(checkpoint, "c1", "a") == COUNT
 
 
 def test_counting_those_of_other_settings_passes_by_all_others(checkpoint: Checkpoint) -> None:
