@@ -61,7 +61,7 @@ def errors(case: Case) -> Iterator[str]:
             expected = expected | REFUSED  # asked for again, it failed in a way that does not say otherwise
         if problem.error not in expected:
             yield f"{id_} is {one.state} and failed as {problem.error}, expected {sorted(expected)}"
-        if one.state == "gone" and id_ in case.now.rows:
+        if one.state == "gone" and case.now.has_of(id_, one.path):
             yield f"{id_} is gone, its transcript is there: that is done, not failed"
         if problem.error in REFUSED and problem.retryable:
             yield f"{id_} was refused, and is called retryable"
@@ -91,6 +91,8 @@ def settled(case: Case) -> Iterator[str]:
             yield f"{one.id} names {row.audio}, the manifest {one.path}"
         if one.state == "broken" or one.state == "truncated":
             yield f"{one.id} is {one.state} and called done"
+        if one.state == "gone" and not case.now.has_of(one.id, one.path):
+            yield f"{one.id} is gone from {one.path}, and called done with the transcript of {row.audio}"
     if case.night.calm:
         left_out = case.ended.figures["left_out"] if case.ended.figures else 0
         for one in case.wanted:

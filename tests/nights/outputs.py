@@ -69,6 +69,10 @@ class Output:
             for row in _parts(out / "attempts")
         ]
 
+    def has_of(self, id_: str, path: str) -> bool:
+        """Whether a row has a transcript, and one of the recording under that path."""
+        return id_ in self.rows and self.rows[id_].audio.endswith(f"/{path}")
+
     def _both(
         self, parts: list[dict[str, Any]], lines: list[dict[str, Any]], kind: str, column: str
     ) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,7 @@ def figures(case: Case) -> Iterator[str]:
     if told["done"] > sum(one.id in case.now.rows for one in case.wanted):
         yield f"{seen} while fewer rows have any transcript"
     if case.whole and "gone" in told:
-        gone = sum(one.state == "gone" and one.id in case.now.rows for one in case.wanted)
+        gone = sum(one.state == "gone" and case.now.has_of(one.id, one.path) for one in case.wanted)
         if told["gone"] != gone:
             yield f"gone={told['gone']} while {gone} recordings with a transcript are gone"
 
