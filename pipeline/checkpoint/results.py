@@ -9,7 +9,7 @@ import sqlite3
 
 import msgspec
 
-from pipeline.checkpoint import clips
+from pipeline.checkpoint import clips, known_failures
 from pipeline.checkpoint.identity import PARTIAL, Identity
 from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
@@ -57,6 +57,7 @@ def apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     store_result(db, event.n, row)
     forget_failure(db, event.n)
     clips.drop_needless(db, Identity.of(row))
+    known_failures.forget(db, Identity.of(row))
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, gone = 0, other_path = 0, attempts = 0, refresh = 0,
                done_audio = ?, done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,

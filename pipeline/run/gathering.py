@@ -62,6 +62,8 @@ class Gathering:
         for told in (old.failures(), sink.errors()):
             for failures in _batches(told):
                 checkpoint.adopt_failures(failures)
+        for paid in _batches(old.known_failures()):
+            checkpoint.adopt_known_failures(paid)
         checkpoint.forget_unexplained()
         self._take_clips()
         self._take_runs()
