@@ -156,7 +156,7 @@ class Gathering:
 def _as_it_is(n: int, row: Transcript) -> Finished | Partly:
     if is_partial(row):  # with 0 s the next failure finds that it says more, and tells it anew
         return Partly(n=n, transcript=row, answered_s=0.0)
-    return Finished(n=n, transcript=row, marks=None, **word_errors(row))
+    return Finished(n=n, transcript=row, marks=None, failed_as=None, **word_errors(row))
 
 
 def _whole(figures: bytes | None) -> bytes | None:

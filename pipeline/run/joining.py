@@ -47,7 +47,7 @@ class Leader:
         """Credits of the dearest of its clips that the budget did not let through; 0 where it did."""
         self.takes_over = False
         """It has failed before, and is not to be sent in this run."""
-        self._before: KnownFailure | None = None
+        self.before: KnownFailure | None = None
         """How its audio failed before."""
         self._sent_in_vain = self._heard_now = False
         self._paid_in_vain: tuple[Clip, AttemptError] | None = None
@@ -76,7 +76,7 @@ class Leader:
 
     def failed_before(self, known: KnownFailure, *, takes_over: bool) -> None:
         """Its audio has failed before, maybe under another id; `takes_over`: it is not sent, and fails as that did."""
-        self._before, self.takes_over = known, takes_over
+        self.before, self.takes_over = known, takes_over
         # they were all sent for this audio
         attempts = max(self.selected.attempts, known.failure.attempts)
         self.selected = msgspec.structs.replace(self.selected, attempts=attempts)
@@ -144,8 +144,8 @@ class Leader:
             )
         return GivenUp(
             error=error,
-            known=self._before.failure if error is None and self._before is not None else None,
-            identity=self.identity if self._before is None else self._before.identity,
+            known=self.before.failure if error is None and self.before is not None else None,
+            identity=self.identity if self.before is None else self.before.identity,
             clip=self.error_clip,
             # what the budget kept back of it is no failure: while others are answered the next run goes on with it
             was_sent=self._sent_in_vain and not (self.needs and self._heard_now),

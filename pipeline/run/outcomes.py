@@ -47,19 +47,27 @@ class Outcomes:
         self._on_result(len(transcript.words))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
-    def copy(self, selected: Selected, original: Transcript, marks: bytes) -> None:
+    def copy(self, selected: Selected, original: Transcript, leader: Leader) -> None:
         """The utterance gets another one's transcript, which cost it nothing."""
         self.reused_count += 1
         copy = self._copied(original, selected)
-        self.finish(selected, copy, marks)
+        self.finish(selected, copy, leader)
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
 
     def _copied(self, original: Transcript, selected: Selected) -> Transcript:
         about = {"run_id": self._run_id, "finished_at": datetime.now(UTC), "config_hash": selected.config_hash}
         return retold(original, selected.utterance, attempts=0, latency_s=0.0, credits=0.0, **about)
 
-    def finish(self, selected: Selected, transcript: Transcript, marks: bytes, *events: Event) -> None:
-        finished = Finished(n=selected.n, transcript=transcript, marks=marks, **word_errors(transcript))
+    def finish(self, selected: Selected, transcript: Transcript, leader: Leader, *events: Event) -> None:
+        """The utterance has its transcript, as the `leader` of its audio or after it."""
+        failed_as = None if leader.before is None else leader.before.identity
+        finished = Finished(
+            n=selected.n,
+            transcript=transcript,
+            marks=leader.marks,
+            failed_as=failed_as,
+            **word_errors(transcript),
+        )
         self._journal.add(*events, finished)
         self._on_result(len(transcript.words))
 

@@ -98,7 +98,7 @@ class Recorder:
     def has_twin(self, leader: Leader, twin: Transcript) -> None:
         """Another utterance's transcript answers to this one as well: nothing is sent."""
         for selected in self.duplicates.settle(leader):
-            self.outcomes.copy(selected, twin, leader.marks)
+            self.outcomes.copy(selected, twin, leader)
 
     def answers_key(self, leader: Leader) -> str:
         """What answers to clips of the utterance answer to, beside their samples."""
@@ -173,13 +173,13 @@ class Recorder:
         leader.release()
         selected, transcript = leader.selected, self._joined(leader)
         self.transcribed += 1
-        self.outcomes.finish(selected, retold(transcript, selected.utterance), leader.marks, *events)
+        self.outcomes.finish(selected, retold(transcript, selected.utterance), leader, *events)
         # of several clips each has counted for itself
         expected_s, audio_s = (0.0, 0.0) if leader.several else (selected.expected_s, leader.duration_s)
         self.audio_s += audio_s
         self._progress.ended(expected_s=expected_s, audio_s=audio_s, ok=True)
         for follower in followers:
-            self.outcomes.copy(follower, transcript, leader.marks)
+            self.outcomes.copy(follower, transcript, leader)
 
     def _settle_failed(self, leader: Leader) -> None:
         error = leader.error

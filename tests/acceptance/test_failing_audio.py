@@ -197,3 +197,9 @@ def test_a_copy_that_comes_after_the_failure_of_the_same_run_is_not_sent(tmp_pat
             server, archive.manifest([5, *range(6, 60), "copy.wav"]), "--set", "pool.concurrency=1"
         )
     assert (sent, result.exit, set(archive.failures())) == (1, 3, {"0", "55"})
+
+
+def test_what_is_done_with_channels_makes_no_other_audio_of_a_mono_recording(final: Archive) -> None:
+    with final.serve() as server:
+        final.night(server, final.manifest([5, 6]))
+        assert final.night(server, final.manifest([6, 5]), "--set", "audio.channels=split")[0] == 0
