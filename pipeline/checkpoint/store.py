@@ -585,14 +585,6 @@ class Checkpoint:
         with self._transaction():
             adopting.adopt_failures(self._db, failures)
 
-    def adopt_known_failures(self, rows: Iterable[tuple[KnownFailure, bytes | None]]) -> None:
-        """Takes in how audio failed that was sent, as another checkpoint knew it: with the marks of the audio."""
-        with self._transaction():
-            for known, marks in rows:
-                known_failures.note(
-                    self._db, known.identity, known.failure, marks, setbacks=known.setbacks, due=known.due
-                )
-
     def adopt_replaced(self, rows: Iterable[bytes]) -> None:
         """Takes in replaced transcripts as another checkpoint stored them."""
         with self._transaction():
@@ -602,6 +594,14 @@ class Checkpoint:
         """Has utterances done anew that failed, and nobody can say why."""
         with self._transaction():
             adopting.forget_unexplained(self._db)
+
+    def adopt_known_failures(self, rows: Iterable[tuple[KnownFailure, bytes | None]]) -> None:
+        """Takes in how audio failed that was sent, as another checkpoint knew it: with the marks of the audio."""
+        with self._transaction():
+            for known, marks in rows:
+                known_failures.note(
+                    self._db, known.identity, known.failure, marks, setbacks=known.setbacks, due=known.due
+                )
 
     def number_of(self, id_: str) -> int | None:
         """The number of an utterance that is known."""
