@@ -1,6 +1,7 @@
 """From selected utterances to clips, a few ahead of the pool: several are looked at and prepared side by side.
 
-An utterance whose audio cannot be sent is given up here, and one whose very audio has a transcript already gets that.
+An utterance whose audio cannot be sent is given up here. One whose very audio has a transcript gets that; where it has
+failed before and is not due yet, the utterance fails the same.
 """
 
 from __future__ import annotations
