@@ -2,7 +2,7 @@
 
 `tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in ·
 `plan` compares it with what is known · `events` what happens to utterances · `replaced` transcripts that no row has ·
-`store` reads and writes · `journal` groups writes into durable commits.
+`known_failures` what was paid for in vain · `store` reads and writes · `journal` groups writes into durable commits.
 """
 
 from pipeline.checkpoint.events import ClipAnswered, Failed, Gone, Moved, Noted, Refreshed, Reused, Sent, Started

@@ -123,7 +123,8 @@ def adopt_failures(db: sqlite3.Connection, failures: Iterable[Failure]) -> None:
 
 def bound_waits(db: sqlite3.Connection) -> None:
     """The runs may not be counted as they were: nobody is left out of more of them than at most."""
-    db.execute(f"UPDATE utterances SET due = min(due, {NEXT_RUN} + ?) WHERE due", (MOST_LEFT_OUT,))  # noqa: S608 fixed texts
+    for table in ("utterances", "known_failures"):
+        db.execute(f"UPDATE {table} SET due = min(due, {NEXT_RUN} + ?) WHERE due", (MOST_LEFT_OUT,))  # noqa: S608 fixed texts
 
 
 def forget_unexplained(db: sqlite3.Connection) -> None:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
+from pipeline.checkpoint.known_failures import find
 from pipeline.checkpoint.plan import where_selected
 from pipeline.checkpoint.replaced import find_replaced
 from pipeline.checkpoint.schema import State
-from pipeline.model import Utterance
+from pipeline.checkpoint.setbacks import NEXT_RUN
+from pipeline.model import Failure, Utterance
 
 # A row that is done and is selected is to be sent again, whatever has a transcript by now.
 _OPEN = f"state <> {State.DONE:d} AND size IS NOT NULL"
@@ -23,7 +25,8 @@ _TABLES = f"""
 CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
 CREATE TABLE manifest.known AS SELECT DISTINCT size, done_config FROM (
         SELECT coalesce(content_bytes(marks), size) AS size, done_config FROM utterances WHERE done_audio IS NOT NULL
-        UNION ALL SELECT content_bytes(marks), config FROM replaced) k
+        UNION ALL SELECT content_bytes(marks), config FROM replaced
+        UNION ALL SELECT content_bytes(marks), config FROM known_failures WHERE due = 0 OR due > {NEXT_RUN}) k
     WHERE EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size);
 CREATE INDEX manifest.known_size ON known (size, done_config);
 """  # noqa: S608 fixed texts
@@ -99,3 +102,11 @@ def has_transcript(connection: sqlite3.Connection, identity: Identity) -> bool:
         (identity.audio_hash, identity.config_hash),
     ).fetchone()
     return found is not None or find_replaced(connection, identity) is not None
+
+
+def known_failure(connection: sqlite3.Connection, identities: Sequence[Identity]) -> tuple[Failure, int] | None:
+    """How a run would have the audio of these identities fail without sending it, and how many runs do so from now on;
+    None where it is sent."""
+    [run] = connection.execute(f"SELECT {NEXT_RUN}").fetchone()
+    found = (find(connection, identity) for identity in identities)
+    return next(((one.failure, one.due - run) for one in found if one is not None and one.holds(run)), None)

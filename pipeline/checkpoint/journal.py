@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Sent, Started, key_of
+from pipeline.checkpoint.events import Event, Failed, Sent, Started, key_of
 from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.results import Finished
 from pipeline.checkpoint.store import Checkpoint
 from pipeline.model import Transcript
@@ -52,6 +53,17 @@ class Journal:
                 if identity in identities:
                     found[identity] = event.transcript
         return found
+
+    def failed(self, identities: Collection[Identity]) -> dict[Identity, KnownFailure]:
+        """How these very audios failed with these settings, as far as that is still on its way into the checkpoint."""
+        return {
+            event.identity: KnownFailure(identity=event.identity, failure=event.failure)
+            for event in (*self._committing, *self._pending)
+            if isinstance(event, Failed)
+            and event.is_paid
+            and event.identity is not None
+            and event.identity in identities
+        }
 
     async def room(self) -> None:
         """Waits while the disk is far behind."""

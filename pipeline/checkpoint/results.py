@@ -9,7 +9,7 @@ import sqlite3
 
 import msgspec
 
-from pipeline.checkpoint import clips
+from pipeline.checkpoint import clips, known_failures
 from pipeline.checkpoint.identity import PARTIAL, Identity
 from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
@@ -25,6 +25,8 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     """By which a beginning of its audio is known; see `audio.look`."""
     ref_words: int = 0
     ref_errors: int = 0
+    failed_as: Identity | None = None
+    """What its failure is remembered by, where it had one before."""
 
 
 class Partly(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,9 @@ def apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     store_result(db, event.n, row)
     forget_failure(db, event.n)
     clips.drop_needless(db, Identity.of(row))
+    known_failures.forget(db, Identity.of(row))
+    if event.failed_as is not None:
+        known_failures.forget(db, event.failed_as)
     db.execute(
         """UPDATE utterances SET state = ?, selected = 0, gone = 0, other_path = 0, attempts = 0, refresh = 0,
                done_audio = ?, done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,

@@ -17,6 +17,8 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.replaced import unpacked
 from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
@@ -92,6 +94,18 @@ class Old:
             if (failure := self._decoded(row, _failure)) is not None:
                 yield failure
 
+    def known_failures(self) -> Iterator[tuple[KnownFailure, bytes | None]]:
+        """How audio failed that was sent, with its marks; the oldest first."""
+        for *told, row in self._rows("known_failures", "audio, config, marks, setbacks, due, row"):
+            if (failure := self._decoded(row, _failure)) is not None:
+                try:
+                    audio, config, marks, *counts = msgspec.convert(told, tuple[str, str, bytes | None, int, int])
+                except msgspec.ValidationError:
+                    self.skipped += 1
+                    continue
+                identity = Identity(audio_hash=audio, config_hash=config)
+                yield KnownFailure(identity=identity, failure=failure, setbacks=counts[0], due=counts[1]), marks
+
     def clips(self) -> Iterator[KeptClip]:
         """Answered clips, most of them of utterances that have no transcript yet."""
         config = "config" if self._has_column("clips", "config") else "substr(key, instr(key, ':') + 1)"
@@ -147,6 +161,7 @@ class Old:
             self.results(),
             self.attempts(),
             self.failures(),
+            self.known_failures(),
             self.clips(),
             self.replaced(),
             self.utterances(),

@@ -1,14 +1,16 @@
 """When an utterance is tried again that failed in a way that may pass, though requests were sent for it.
 
 Each run that sends for it in vain is a setback: the next run takes it after the first, then it is left out of 1, 3, 7
-and at last 15 runs at a time. Counted in runs, so that a nightly job counts nights, and no clock holds up who runs it
-again by hand. `--only failed` takes it at once. Runs inside a transaction that the store opened.
+and at last 15 runs at a time, under whatever id it comes (see `known_failures`). Counted in runs, so that a nightly
+job counts nights, and no clock holds up who runs it again by hand. `--only failed` takes it at once. Runs inside a
+transaction that the store opened.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
+from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.schema import State
 from pipeline.errors import AudioRefused, AudioUnavailable
 
@@ -20,18 +22,31 @@ REFUSALS = {AudioRefused.__name__, *(kind.__name__ for kind in AudioRefused.__su
 POSTPONED = f"state = {State.FAILED_PASSING:d} AND due > {NEXT_RUN}"
 
 
-def note_failed(db: sqlite3.Connection, n: int, *, was_changed: bool, passing: bool, was_sent: bool) -> None:
-    """A row has failed in the run that is going on; `was_changed`: as another content, or with other settings, than
-    when it failed before."""
-    [setbacks, due, run] = db.execute(
+def after_failure(
+    db: sqlite3.Connection, n: int, known: KnownFailure | None, *, was_changed: bool, passing: bool, was_sent: bool
+) -> tuple[int, int]:
+    """The setbacks of a row that has failed in the run that is going on, and the run from which on it is tried again.
+
+    `known` is how its very audio failed before, under whatever id; `was_changed`: as another content, or with other
+    settings, than when the row failed before.
+    """
+    setbacks, due, run = db.execute(
         "SELECT setbacks, due, (SELECT count(*) FROM runs) FROM utterances WHERE n = ?", (n,)
     ).fetchone()
     if was_changed or not passing:
         setbacks = due = 0
-    if passing and was_sent:
-        setbacks += 1
-        due = run + min(1 << (setbacks - 1), MOST_LEFT_OUT + 1)
-    db.execute("UPDATE utterances SET setbacks = ?, due = ? WHERE n = ?", (setbacks, due, n))
+    if not (passing and was_sent):
+        return setbacks, due
+    if known is not None:
+        if known.due and known.due == run + _distance(known.setbacks):
+            return known.setbacks, known.due  # a copy has failed in this run: for both that is one setback
+        setbacks = max(setbacks, known.setbacks)
+    return setbacks + 1, run + _distance(setbacks + 1)
+
+
+def _distance(setbacks: int) -> int:
+    """Of the next try from the last one, in runs."""
+    return min(1 << (setbacks - 1), MOST_LEFT_OUT + 1)
 
 
 def stays_final(before: str, now: str) -> bool:

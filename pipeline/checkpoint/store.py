@@ -16,9 +16,10 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from pipeline.checkpoint import adopting, clips, plan
+from pipeline.checkpoint import adopting, clips, known_failures, plan
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import PARTIAL, TRANSCRIBED, Identity
+from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.replaced import (
     Leaving,
     Stored,
@@ -231,6 +232,13 @@ class Checkpoint:
                 if stored is not None:
                     found[identity] = stored
         return found
+
+    def known_failures(self, identities: Iterable[Identity]) -> tuple[dict[Identity, KnownFailure], int]:
+        """How those of the identities failed that did, and the number of the run that is going on."""
+        with self._translated():
+            found = (known_failures.find(self._db, identity) for identity in identities)
+            [run] = self._db.execute("SELECT count(*) FROM runs").fetchone()
+            return {known.identity: known for known in found if known is not None}, int(run)
 
     def renamed(self, new: Mapping[int, Sequence[Identity]]) -> dict[int, list[Placed]]:
         """For rows whose id is their path, with what transcripts of them answer to: rows that their recordings may have
@@ -591,6 +599,14 @@ class Checkpoint:
         """Has utterances done anew that failed, and nobody can say why."""
         with self._transaction():
             adopting.forget_unexplained(self._db)
+
+    def adopt_known_failures(self, rows: Iterable[tuple[KnownFailure, bytes | None]]) -> None:
+        """Takes in how audio failed that was sent, as another checkpoint knew it: with the marks of the audio."""
+        with self._transaction():
+            for known, marks in rows:
+                known_failures.note(
+                    self._db, known.identity, known.failure, marks, setbacks=known.setbacks, due=known.due
+                )
 
     def number_of(self, id_: str) -> int | None:
         """The number of an utterance that is known."""

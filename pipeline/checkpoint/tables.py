@@ -36,6 +36,20 @@ CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
 CREATE INDEX replaced_other ON replaced (number) WHERE row IS NOT NULL AND NOT same_settings;
 """
 
+# Failures that were paid for, by what was sent; `setbacks` and `due` as in utterances, `marks` of the audio.
+KNOWN_FAILURES = """
+CREATE TABLE known_failures (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    audio    TEXT    NOT NULL,
+    config   TEXT    NOT NULL,
+    marks    BLOB,
+    setbacks INTEGER NOT NULL,
+    due      INTEGER NOT NULL,
+    row      BLOB    NOT NULL,
+    UNIQUE (audio, config)
+);
+"""
+
 # Requests in flight: each row is the attempt that the request becomes where its end is never seen.
 OPEN_ATTEMPTS = """
 CREATE TABLE open_attempts (
@@ -119,7 +133,7 @@ CREATE TABLE utterances (
 CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
-{REPLACED}{OPEN_ATTEMPTS}
+{REPLACED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
@@ -180,7 +194,7 @@ ALTER TABLE utterances ADD COLUMN turn {TURN};
 ALTER TABLE utterances ADD COLUMN longest {LONGEST};
 {SELECTED_INDEX}
 UPDATE utterances SET tries = 1 WHERE attempts OR state IN (3, 4);
-{REPLACED}
+{REPLACED}{KNOWN_FAILURES}
 ALTER TABLE clips RENAME TO clips_5;
 DROP INDEX clips_key;
 {CLIPS}

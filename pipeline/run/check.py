@@ -22,7 +22,7 @@ from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginn
 from pipeline.audio.probe import probe
 from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
-from pipeline.checkpoint.alike import Todo, has_transcript, rows_to_do
+from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_to_do
 from pipeline.checkpoint.plan import knows_rows
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
@@ -32,6 +32,7 @@ from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.report.figures import NAMED
 from pipeline.run.answers import Answers
 from pipeline.run.forecast import Forecast, Problem
+from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
@@ -58,7 +59,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
         hashed = SettingsHash(settings, request)
-        bill = _Bill(connection, settings.budget.limit)
+        bill = _Bill(connection, settings.budget.limit, asked=asks(only))
         if plan.selected:
             answers = Answers(connection, hashed)
             rows_left = rows_to_do(connection, only, length_of, partial(hashed.names, one_channel=True))
@@ -76,8 +77,8 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         gone=plan.gone,
         many_gone=many_gone(plan, is_folder=rows.is_folder),
         selected=plan.selected,
-        postponed=plan.postponed,
-        postponed_runs=plan.postponed_runs,
+        postponed=plan.postponed + bill.waits.total(),
+        postponed_runs=min(filter(None, (plan.postponed_runs, *bill.waits)), default=0),
         unsendable=dict(bill.unsendable),
         unchanged=bill.unchanged,
         copies=bill.copies,
@@ -98,8 +99,11 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
 class _Bill:
     """Sums up what would be sent. Those that may be alike must come behind each other."""
 
-    def __init__(self, connection: sqlite3.Connection, budget: float | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, budget: float | None, *, asked: bool) -> None:
+        """`asked`: what failed before is sent at once."""
         self.unsendable: Counter[str] = Counter()
+        self.waits: Counter[int] = Counter()
+        """Those that are left out because their audio failed before, by the runs that leave them out."""
         self.problems: list[Problem] = []
         self.unchanged = self.copies = self.requests = self.answered = 0
         self.audio_s = self.sent_s = 0.0
@@ -107,7 +111,7 @@ class _Bill:
         """What costs more than the budget, and what its requests cost."""
         self.above_ids: list[str] = []
         self._budget = math.inf if budget is None else budget
-        self._connection = connection
+        self._connection, self._asked = connection, asked
         self._alike: tuple[int | None, str] | None = None
         self._sent: dict[str, bool] = {}
         """Audio hashes of what is sent of those that may be alike, and whether it costs more than the budget."""
@@ -115,13 +119,10 @@ class _Bill:
     def add(self, todo: Todo, names: Sequence[Identity], found: Estimate | AttemptError | None) -> None:
         """Adds an utterance; with what its transcript may answer to where the file was read, and what it takes where
         that was looked at."""
-        if names and self._is_known(todo, names):
+        if names and (self._is_known(todo, names) or self._is_known_to_fail(todo, names, found)):
             return
         if isinstance(found, AttemptError):
-            error = type(found).__name__
-            self.unsendable[error] += 1
-            if len(self.problems) < PROBLEMS_NAMED:
-                self.problems.append(Problem(id=todo.utterance.id, error=error, message=found.message))
+            self._add_problem(todo, type(found).__name__, found.message)
         elif found is not None:
             self.requests += found.requests
             self.answered += found.answered
@@ -148,6 +149,24 @@ class _Bill:
         if self._sent.get(audio_hash):
             self._add_above(todo)
         return True
+
+    def _is_known_to_fail(self, todo: Todo, names: Sequence[Identity], found: Estimate | AttemptError | None) -> bool:
+        """Whether its audio has failed before, maybe under another id, so that the run sends nothing for it."""
+        all_answered = isinstance(found, Estimate) and not found.requests
+        known = None if self._asked or all_answered else known_failure(self._connection, names)
+        if known is None:
+            return False
+        failure, runs = known
+        if failure.retryable:
+            self.waits[runs] += 1
+        else:
+            self._add_problem(todo, failure.error, failure.message)
+        return True
+
+    def _add_problem(self, todo: Todo, error: str, message: str) -> None:
+        self.unsendable[error] += 1
+        if len(self.problems) < PROBLEMS_NAMED:
+            self.problems.append(Problem(id=todo.utterance.id, error=error, message=message))
 
     def _add_above(self, todo: Todo) -> None:
         self.above += 1

@@ -1,6 +1,7 @@
 """From selected utterances to clips, a few ahead of the pool: several are looked at and prepared side by side.
 
-An utterance whose audio cannot be sent is given up here, and one whose very audio has a transcript already gets that.
+An utterance whose audio cannot be sent is given up here. One whose very audio has a transcript gets that; where it has
+failed before and is not due yet, the utterance fails the same.
 """
 
 from __future__ import annotations
@@ -109,7 +110,11 @@ class Feed:
         for leader, _ in leaders:
             if (twin := twins.get(leader.identity)) is not None:
                 self._recorder.has_twin(leader, twin)
-        return [(leader, look) for leader, look in leaders if leader.identity not in twins]
+        left = [(leader, look) for leader, look in leaders if leader.identity not in twins]
+        await self._recorder.known_failures.tell(
+            [(leader, self._names(leader.selected, look)) for leader, look in left]
+        )
+        return left
 
     def _leader(self, selected: Selected, found: Look | AttemptError) -> Leader | None:
         """The utterance, where it is for it to find out what its audio and settings give."""
@@ -119,7 +124,7 @@ class Feed:
             return None
         names = self._names(selected, found)
         if selected.state != State.DONE and selected.done in names:
-            recorder.reused(selected, found.marks)
+            recorder.outcomes.reused(selected, found.marks)
             return None
         if not self._preparation.allows_truncated:
             try:
@@ -145,7 +150,11 @@ class Feed:
         """What is to be sent for an utterance: nothing, where it cannot be."""
         recorder, utterance = self._recorder, leader.selected.utterance
         answered: list[ClipResult] = []
-        if keys := [key for key in self._keys(leader, found) if key in answered_keys]:
+        keys = [key for key in self._keys(leader, found) if key in answered_keys]
+        if leader.takes_over and not keys:
+            recorder.takes_over(leader)
+            return []
+        if keys:
             # of a done one, which is to be sent again, only what this was begun with
             only = leader.identity.config_hash if leader.selected.state == State.DONE else None
             answered = await self._journal.call(self._journal.checkpoint.answered_clips, keys, only)
@@ -161,6 +170,9 @@ class Feed:
             answered=answered,
             release=lambda: self._preparation.release(utterance, prepared),
         )
+        if leader.takes_over and missing:
+            recorder.takes_over(leader)
+            return []
         recorder.expect(leader, missing)
         return missing
 
@@ -179,7 +191,7 @@ class Feed:
                 if row.n in transcripts and row.n not in self._taken:
                     self._taken.add(row.n)
                     moved.add(selected.n)
-                    self._recorder.moved(selected, row.n, transcripts[row.n])
+                    self._recorder.outcomes.moved(selected, row.n, transcripts[row.n])
                     break
         return moved
 

@@ -64,6 +64,8 @@ class Gathering:
         for told in (old.failures(), sink.errors()):
             for failures in _batches(told):
                 checkpoint.adopt_failures(failures)
+        for paid in _batches(old.known_failures()):
+            checkpoint.adopt_known_failures(paid)
         checkpoint.forget_unexplained()
         self._take_clips()
         self._take_runs()
@@ -156,7 +158,7 @@ class Gathering:
 def _as_it_is(n: int, row: Transcript) -> Finished | Partly:
     if is_partial(row):  # with 0 s the next failure finds that it says more, and tells it anew
         return Partly(n=n, transcript=row, answered_s=0.0)
-    return Finished(n=n, transcript=row, marks=None, **word_errors(row))
+    return Finished(n=n, transcript=row, marks=None, failed_as=None, **word_errors(row))
 
 
 def _whole(figures: bytes | None) -> bytes | None:

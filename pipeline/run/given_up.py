@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from pipeline.checkpoint import Partly, Selected
+from pipeline.checkpoint import Identity, Partly, Selected
 from pipeline.errors import AttemptError, ItemError
 from pipeline.model import Failure, Transcript
 
@@ -14,8 +14,12 @@ from pipeline.model import Failure, Transcript
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     """Why an utterance has no transcript in this run; it holds for others of the same audio and settings as well."""
 
-    error: AttemptError
-    """As the user is told it."""
+    error: AttemptError | None
+    """As the user is told it; None where it was …"""
+    known: Failure | None = None
+    """… known before, and nothing was sent."""
+    identity: Identity | None = None
+    """What was to be sent, where that could be looked at."""
     clip: int | None = None
     was_sent: bool = False
     """Requests were sent for it in vain."""
@@ -33,6 +37,10 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     def failure(self, selected: Selected, *, requests: int, run_id: str) -> Failure:
         """As the errors have it for this utterance; so many `requests` were sent for it in this run."""
         utterance, error, now = selected.utterance, self.error, datetime.now(UTC)
+        if self.known is not None:
+            own = {"id": utterance.id, "audio": utterance.audio, "metadata": utterance.metadata, "run_id": run_id}
+            return msgspec.structs.replace(self.known, **own)
+        assert error is not None  # noqa: S101 for the type checker
         return Failure(
             id=utterance.id,
             audio=utterance.audio,

@@ -13,6 +13,7 @@ import msgspec
 from pipeline.audio.decoded import RATE
 from pipeline.audio.spans import SHORTEST
 from pipeline.checkpoint import Identity, Selected
+from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.errors import AttemptError, is_of_the_file
 from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer
@@ -44,6 +45,10 @@ class Leader:
         self.error_clip: int | None = None
         self.needs = 0.0
         """Credits of the dearest of its clips that the budget did not let through; 0 where it did."""
+        self.takes_over = False
+        """It has failed before, and is not to be sent in this run."""
+        self.before: KnownFailure | None = None
+        """How its audio failed before."""
         self._sent_in_vain = self._heard_now = False
         self._paid_in_vain: tuple[Clip, AttemptError] | None = None
         """A request of this run that failed and may have been billed."""
@@ -68,6 +73,13 @@ class Leader:
         self.results = {clip.clip: _as_clip(clip, known[clip.key]) for clip in clips if clip.key in known}
         self.duration_s, self.flags, self._release = duration_s, flags, release
         return [clip for clip in clips if clip.clip not in self.results]
+
+    def failed_before(self, known: KnownFailure, *, takes_over: bool) -> None:
+        """Its audio has failed before, maybe under another id; `takes_over`: it is not sent, and fails as that did."""
+        self.before, self.takes_over = known, takes_over
+        # they were all sent for this audio
+        attempts = max(self.selected.attempts, known.failure.attempts)
+        self.selected = msgspec.structs.replace(self.selected, attempts=attempts)
 
     @property
     def several(self) -> bool:
@@ -122,15 +134,18 @@ class Leader:
             clip, self.error = self._paid_in_vain
             self.error_clip, self._sent_in_vain = clip.clip, True
 
-    def why(self, error: AttemptError, partial: Transcript | None) -> GivenUp:
-        """Why it has no transcript: `error` is its own. Of several clips the message names the one."""
-        if self.error_clip is not None and self.several:
+    def why(self, error: AttemptError | None, partial: Transcript | None) -> GivenUp:
+        """Why it has no transcript: `error` is its own; without one it is how its audio failed before. Of several clips
+        the message names the one."""
+        if error is not None and self.error_clip is not None and self.several:
             clip, missing = self._clips[self.error_clip], len(self._clips) - len(self.results)
             error = naming(
                 error, clip, clips=len(self._clips), missing=missing, several_channels=self._several_channels
             )
         return GivenUp(
             error=error,
+            known=self.before.failure if error is None and self.before is not None else None,
+            identity=self.identity if self.before is None else self.before.identity,
             clip=self.error_clip,
             # what the budget kept back of it is no failure: while others are answered the next run goes on with it
             was_sent=self._sent_in_vain and not (self.needs and self._heard_now),

@@ -9,19 +9,20 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from pipeline.checkpoint import Identity, Journal, Selected, State
-from pipeline.checkpoint.events import ClipAnswered, Event, Failed, Gone, Moved, Noted, Reused, TakenUp
-from pipeline.checkpoint.results import Finished
+from pipeline.checkpoint import Identity, Journal, Selected
+from pipeline.checkpoint.events import ClipAnswered, Event, Noted, TakenUp
 from pipeline.config import Settings
-from pipeline.errors import AttemptError, AudioMissing, is_of_the_file
+from pipeline.errors import AttemptError, is_of_the_file
 from pipeline.gradium.request import RequestSettings
 from pipeline.model import Answer, Clip, Transcript
 from pipeline.pool import Job
 from pipeline.report.progress import Progress
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.given_up import GivenUp
-from pipeline.run.joining import Leader, retold, word_errors
+from pipeline.run.joining import Leader, retold
+from pipeline.run.known_failures import KnownFailures
 from pipeline.run.ledger import Ledger, price
+from pipeline.run.outcomes import Outcomes
 from pipeline.run.passed_over import PassedOver
 from pipeline.run.settings_hash import SettingsHash
 
@@ -39,13 +40,18 @@ class Recorder:
         request: RequestSettings,
         run_id: str,
         on_result: Callable[[int], None],
+        *,
+        asked: bool = False,
     ) -> None:
-        """`on_result` is called whenever a transcript was handed to the journal, with its number of words."""
-        self.transcribed = self.failed_count = self.reused_count = self.moved_count = self.redo_failed = 0
+        """`on_result` is called whenever a transcript was handed to the journal, with its number of words; `asked`:
+        what failed before is sent at once."""
+        self.transcribed = 0
         self.audio_s = 0.0
+        self.outcomes = Outcomes(journal, progress, run_id, on_result)
         self.ledger = Ledger(journal, run_id)
         self.duplicates = Duplicates()
         self.left_out = PassedOver(settings)
+        self.known_failures = KnownFailures(journal, asked=asked)
         self._journal = journal
         self._progress = progress
         self._settings = settings
@@ -53,7 +59,6 @@ class Recorder:
         self._run_id = run_id
         self._settings_fact: str | None = request.answered_fact
         """To be noted with the first answer."""
-        self._on_result = on_result
         self._sending: dict[str, Leader] = {}
         """Utterances whose clips are with the pool, by id."""
 
@@ -71,37 +76,29 @@ class Recorder:
         refusal = self.duplicates.refusal(identity)
         if refusal is None:
             return self.duplicates.lead(selected, identity, marks)
-        self._give_up(selected, refusal)
+        self.outcomes.give_up(selected, refusal)
         return None
-
-    def reused(self, selected: Selected, marks: bytes) -> None:
-        """The transcript it has still answers to it."""
-        self.reused_count += 1
-        self._journal.add(Reused(n=selected.n, marks=marks))
-        self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
 
     def unsendable(self, selected: Selected, error: AttemptError) -> None:
         """The utterance has no audio that could be looked at."""
-        self._give_up(selected, GivenUp(error=error))
+        self.outcomes.give_up(selected, GivenUp(error=error))
 
     def unprepared(self, leader: Leader, error: AttemptError) -> None:
         """The utterance's audio cannot be made into clips."""
         leader.error = error
         self._settle_failed(leader)
 
+    def takes_over(self, leader: Leader) -> None:
+        """Its audio has failed before, maybe under another id, and is not sent in this run."""
+        why = self._why(leader, None)
+        leader.release()
+        for selected in self.duplicates.settle(leader):
+            self.outcomes.give_up(selected, why, leader if selected is leader.selected else None)
+
     def has_twin(self, leader: Leader, twin: Transcript) -> None:
         """Another utterance's transcript answers to this one as well: nothing is sent."""
         for selected in self.duplicates.settle(leader):
-            self._copy(selected, twin, leader.marks)
-
-    def moved(self, selected: Selected, old: int, original: Transcript) -> None:
-        """The utterance is the one that had the row `old` before its recording was renamed: it takes that row over."""
-        self.reused_count += 1
-        self.moved_count += 1
-        transcript = retold(original, selected.utterance, config_hash=selected.config_hash)
-        self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
-        self._on_result(len(transcript.words))
-        self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
+            self.outcomes.copy(selected, twin, leader)
 
     def answers_key(self, leader: Leader) -> str:
         """What answers to clips of the utterance answer to, beside their samples."""
@@ -176,27 +173,30 @@ class Recorder:
         leader.release()
         selected, transcript = leader.selected, self._joined(leader)
         self.transcribed += 1
-        self._finish(selected, retold(transcript, selected.utterance), leader.marks, *events)
+        self.outcomes.finish(selected, retold(transcript, selected.utterance), leader, *events)
         # of several clips each has counted for itself
         expected_s, audio_s = (0.0, 0.0) if leader.several else (selected.expected_s, leader.duration_s)
         self.audio_s += audio_s
         self._progress.ended(expected_s=expected_s, audio_s=audio_s, ok=True)
         for follower in followers:
-            self._copy(follower, transcript, leader.marks)
+            self.outcomes.copy(follower, transcript, leader)
 
     def _settle_failed(self, leader: Leader) -> None:
         error = leader.error
         assert error is not None  # noqa: S101 for the type checker
-        wants_partial = self._settings.audio.allow_partial and leader.results
-        why = leader.why(error, self._joined(leader) if wants_partial else None)
+        why = self._why(leader, error)
         followers = self.duplicates.settle(leader, why)[1:]
         leader.release()
-        self._give_up(leader.selected, why, leader)
+        self.outcomes.give_up(leader.selected, why, leader)
         if is_of_the_file(error):
             self.duplicates.look_again(followers)
             return
         for follower in followers:
-            self._give_up(follower, why)
+            self.outcomes.give_up(follower, why)
+
+    def _why(self, leader: Leader, error: AttemptError | None) -> GivenUp:
+        wants_partial = self._settings.audio.allow_partial and leader.results
+        return leader.why(error, self._joined(leader) if wants_partial else None)
 
     def _joined(self, leader: Leader) -> Transcript:
         return leader.joined(
@@ -213,39 +213,3 @@ class Recorder:
         self.left_out.add(leader.needs, ids, sent=leader.requests > 0, audio_s=leader.duration_s)
         if self.left_out.budget.is_above(leader.needs):  # the next run looks at others first
             self._journal.add(*(TakenUp(n=selected.n, run_id=self._run_id) for selected in rows))
-
-    def _copy(self, selected: Selected, original: Transcript, marks: bytes) -> None:
-        """The utterance gets another one's transcript, which cost it nothing."""
-        self.reused_count += 1
-        copy = self._copied(original, selected)
-        self._finish(selected, copy, marks)
-        self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
-
-    def _copied(self, original: Transcript, selected: Selected) -> Transcript:
-        about = {"run_id": self._run_id, "finished_at": datetime.now(UTC), "config_hash": selected.config_hash}
-        return retold(original, selected.utterance, attempts=0, latency_s=0.0, credits=0.0, **about)
-
-    def _finish(self, selected: Selected, transcript: Transcript, marks: bytes, *events: Event) -> None:
-        finished = Finished(n=selected.n, transcript=transcript, marks=marks, **word_errors(transcript))
-        self._journal.add(*events, finished)
-        self._on_result(len(transcript.words))
-
-    def _give_up(self, selected: Selected, why: GivenUp, leader: Leader | None = None) -> None:
-        """The utterance has failed: as the `leader` of its audio, or for the reason of another one."""
-        utterance = selected.utterance
-        if isinstance(why.error, AudioMissing) and selected.done is not None and not selected.other_path:
-            self._journal.add(Gone(n=selected.n))
-            self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
-            return
-        requests = 0 if leader is None else leader.requests
-        failure = why.failure(selected, requests=requests, run_id=self._run_id)
-        self.failed_count += 1
-        self.redo_failed += selected.state == State.DONE
-        events: list[Event] = [Failed(n=selected.n, failure=failure, was_sent=why.was_sent)]
-        if (partial := why.partial) is not None:
-            row = retold(partial, utterance) if leader is not None else self._copied(partial, selected)
-            events.append(why.partly(selected.n, row))
-            self._on_result(len(row.words))
-        self._journal.add(*events)
-        self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
-        log.warning("failed %s: %s: %s", utterance.id, failure.error, failure.message)

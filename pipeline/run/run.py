@@ -23,6 +23,7 @@ from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
+from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.output import keep_formats, keep_manifest, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
@@ -111,7 +112,8 @@ class _Run:
         self.published = Published(sink)
         self.publisher = Publisher(journal, sink, self.published, settings.sink.rows_per_part)
         shown = progress(options.progress)
-        self.recorder = Recorder(journal, shown, settings, request, self.run_id, self.publisher.result_added)
+        added, asked = self.publisher.result_added, asks(options.only)
+        self.recorder = Recorder(journal, shown, settings, request, self.run_id, added, asked=asked)
         self.sending = Sending(
             settings,
             request,
@@ -185,7 +187,7 @@ class _Run:
             return Plan()
 
     async def _report(self, plan: Plan) -> RunResult:
-        self.many_gone = many_gone(plan, is_folder=self.rows.is_folder, moved=self.recorder.moved_count)
+        self.many_gone = many_gone(plan, is_folder=self.rows.is_folder, moved=self.recorder.outcomes.moved_count)
         if plan.rows and not await self.journal.call(self.checkpoint.has_selected):
             self.control.forget_limit()
         figures = await self.journal.call(self._figures, plan)
@@ -216,7 +218,7 @@ class _Run:
             return status_of(self.error)
         if self.control.status is not None:
             return self.control.status
-        failed = self.recorder.failed_count or self.rows.bad_count or self.many_gone
+        failed = self.recorder.outcomes.failed_count or self.rows.bad_count or self.many_gone
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK
 
     def _wall_s(self) -> float:

@@ -261,3 +261,18 @@ def test_a_rebuild_without_the_old_checkpoint_takes_no_gap_for_done(long: Long, 
         assert night(healed, long.audio, out, *PARTIAL)[1].exit == 0
     assert flags_of(out) == {"long.wav": []}
     assert errors_of(out) == {}
+
+
+@pytest.mark.slow
+def test_a_copy_gets_what_was_answered_with_the_gap_and_sends_nothing(long: Long, out: Path, tmp_path: Path) -> None:
+    (tmp_path / "copies").mkdir()
+    with long.server() as server:
+        for _ in range(2):
+            night(server, long.audio, out, *PARTIAL)
+        shutil.copy(long.audio / "long.wav", tmp_path / "copies/copy.wav")
+        assert forecast(tmp_path / "copies", out, server, *PARTIAL)["requests"] == 0
+        assert night(server, tmp_path / "copies", out, *PARTIAL)[0] == 0
+    flags = flags_of(out)
+    assert flags["copy.wav"] == flags["long.wav"]
+    assert any(flag.startswith("gap ") for flag in flags["copy.wav"])
+    assert set(errors_of(out)) == {"copy.wav", "long.wav"}

@@ -29,6 +29,7 @@ def problems(case: Case) -> Iterator[str]:
     yield from texts(case)
     yield from pieces(case)
     yield from paid(case)
+    yield from case.before.failing.sent_too_early(case.night, case.ended)
     yield from in_turn(case)
     yield from fits(case)
     yield from errors(case)

@@ -6,23 +6,14 @@ from collections.abc import Iterator
 
 from tests.nights.answers import Identity
 from tests.nights.case import Case
-from tests.nights.model import REFUSED, standing
+from tests.nights.failing import DRAWN, REFUSED
+from tests.nights.model import standing
 
 EXPECTED = {
     "broken": {"AudioUnreadable", "AudioUnsupported", "AudioEmpty", "AudioTruncated"},
     "truncated": {"AudioTruncated"},
     "gone": {"AudioMissing"},
     "unreadable": {"AudioUnavailable", "AudioUnreadable"},
-}
-DRAWN = {
-    "refused": {"AudioRefused"},
-    "unavailable": {"ServerFault"},
-    "internal": {"ServerFault"},
-    "cut": {"StreamCut"},
-    "malformed": {"StreamMalformed"},
-    "empty": {"EmptyAnswer"},
-    "reset": {"ConnectionFailed", "StreamCut"},
-    "stream_error": {"StreamError", "RepeatedStreamError"},
 }
 
 
@@ -56,6 +47,7 @@ def errors(case: Case) -> Iterator[str]:
             expected = expected.union(*EXPECTED.values(), drawn.get(one.identity or Identity("", "", ""), set()))
         if case.before.final.get(id_) == (one.identity, one.stamp) and problem.retryable:
             yield f"{id_} was refused, was asked for again, and is worth another try since: {problem}"
+        expected = expected | case.before.failing.errors_of(one.identity)  # under whatever id
         had = case.before.errors.get(id_)
         if expected and (id_ in case.before.doubtful or (had is not None and had.error in REFUSED)):
             expected = expected | REFUSED  # asked for again, it failed in a way that does not say otherwise
@@ -97,7 +89,7 @@ def settled(case: Case) -> Iterator[str]:
         left_out = case.ended.figures["left_out"] if case.ended.figures else 0
         for one in case.wanted:
             problem = case.now.errors.get(one.id)
-            if one.state == "sound" and problem is not None and not case.before.turns.may_rest(one):
+            if one.state == "sound" and problem is not None and not case.before.may_rest(one):
                 refused = case.before.failed_for.get(one.id) == one.identity or problem.run_id not in case.before.runs
                 if problem.retryable and problem.run_id != case.run_id and left_out:
                     left_out -= 1  # it failed run after run, and waits

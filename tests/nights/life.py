@@ -92,7 +92,7 @@ class Life:
         if case.ended.figures is not None:
             found += came_true(case, foreseen)
         state = world.changes, night.manifest
-        rested, self._rested = self._rested, any(memory.turns.may_rest(one) for one in wanted)
+        rested, self._rested = self._rested, any(memory.may_rest(one) for one in wanted)
         if night.calm and self._calm == state and ended.asked and not rested:
             found.append(f"a second night with nothing new sent {ended.asked}")
         self._calm = state if night.calm else None

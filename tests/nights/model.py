@@ -9,12 +9,12 @@ from collections import defaultdict
 from typing import Literal
 
 from tests.nights.answers import Identity, Span
+from tests.nights.failing import REFUSED, Failing
 from tests.nights.night import Ended, Night
 from tests.nights.outputs import Output, Problem, Row
 from tests.nights.turns import Turns
 from tests.nights.world import Wanted
 
-REFUSED = {"AudioRefused", "RepeatedStreamError"}
 Standing = Literal["done", "failed", "left"]
 
 
@@ -57,6 +57,7 @@ class Memory:
         self.doubtful: set[str] = set()
         """Ids of which nobody knows whether the manifest of a night that was killed had them last."""
         self.turns = Turns()
+        self.failing = Failing()
         self.open = Open()
 
     def note(self, night: Night, ended: Ended, wanted: list[Wanted], output: Output | None) -> None:
@@ -72,6 +73,7 @@ class Memory:
                 self.final.pop(one.id, None)
         if output is None:
             self.turns.killed(ended, wanted)
+            self.failing.killed(ended)
             self.open.add(self, night, wanted)
             return
         for one in wanted:
@@ -89,6 +91,7 @@ class Memory:
             if asked.answered and asked.span is not None:
                 self.heard[asked.identity, asked.span.track].append((asked.span.first, asked.span.last))
         self.turns.note(ended, wanted, self.rows, output, whole=night.everything and ended.exit in (0, 3))
+        self.failing.ended(ended, wanted, output)
         self.rows, self.attempts = output.rows, len(output.attempts)
         for row in self.rows.values():
             if row.identity is not None:
@@ -102,6 +105,10 @@ class Memory:
         self.listed[night.manifest] = {one.id: one for one in wanted}
         self.doubtful -= self.listed[night.manifest].keys()
         self.open.close(night)
+
+    def may_rest(self, one: Wanted) -> bool:
+        """Whether the night that comes may let a row alone for what it, or its very recording, failed of before."""
+        return self.turns.may_rest(one) or self.failing.may_wait(one.identity)
 
     def movable(self, night: Night, wanted: list[Wanted]) -> set[str]:
         """Rows that a new one of the same audio and settings takes the place of: their ids come from paths, this

@@ -64,7 +64,7 @@ def _is_due(case: Case, one: Wanted) -> bool:
         return problem is not None
     if problem is not None and not problem.retryable:
         return False
-    return not before.turns.may_rest(one)
+    return not before.may_rest(one)
 
 
 def _has_outcome(case: Case, one: Wanted) -> bool:

@@ -18,7 +18,7 @@ from tests.nights.night import Kill, Night
 from tests.nights.outputs import Output
 from tests.nights.recordings import sound
 from tests.nights.service import Faults, Service
-from tests.nights.world import Form, Kind
+from tests.nights.world import Form, Kind, Listed
 from tests.records import scanned, transcript
 
 
@@ -60,6 +60,24 @@ def test_a_disk_that_goes_is_told_also_when_another_manifest_had_the_output_sinc
     life.move("unmount", 0, 0)
     assert life.night(Night()).exit == 3
     assert life.night(Night()).exit == 0
+
+
+@pytest.mark.parametrize("form", ["ids"])
+@pytest.mark.parametrize(("fault", "tried"), [("internal", [1, 1, 0, 1, 0, 0, 0, 1]), ("refused", [1, 0, 0, 0])])
+def test_what_fails_is_let_alone_until_it_is_due_while_ids_shift(life: Life, fault: str, tried: list[int]) -> None:
+    life.world.write("archive/disk1/bad.wav", sound(2))
+    seed = 3
+    failing = life.world.identity_of(sound(2))
+    every = int(failing.content, 16)  # the one content that is hit
+    found = []
+    for _ in tried:
+        life.world.write(f"archive/disk1/new{seed}.wav", sound(seed))
+        seed += 1
+        paths = [f"archive/disk1/new{number}.wav" for number in range(seed - 1, 2, -1)]
+        life.world.listed = [Listed(f"call-{n}", path) for n, path in enumerate([*paths, "archive/disk1/bad.wav"])]
+        ended = life.night(Night(faults=Faults(kind=fault, every=every)))
+        found.append(int(failing in {one.identity for one in ended.asked}))
+    assert found == tried
 
 
 @pytest.mark.parametrize("form", ["folder"])
