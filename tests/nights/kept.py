@@ -36,7 +36,8 @@ def moved(case: Case) -> Iterator[str]:
     movable = [id_ for id_ in before.movable(case.night, case.wanted) if case.before.rows[id_].identity in new]
     for identity in {before.rows[id_].identity for id_ in movable}:
         had = [id_ for id_ in movable if before.rows[id_].identity == identity]
-        kept = [id_ for id_ in had if id_ in now and id_ not in case.there]
+        # what another manifest may have had last is its own
+        kept = [id_ for id_ in had if id_ in now and id_ not in case.there and id_ not in before.doubtful]
         if len(kept) > max(0, len(had) - new[identity]):
             yield f"a recording was renamed, and {kept} still have their rows"
 
