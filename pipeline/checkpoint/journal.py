@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Failed, Sent, Started, key_of
+from pipeline.checkpoint.events import Event, Failed, Moved, Sent, Started, key_of
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.results import Finished
@@ -48,7 +48,7 @@ class Journal:
         """Transcripts of these very audios and settings that are still on their way into the checkpoint."""
         found: dict[Identity, Transcript] = {}
         for event in (*self._committing, *self._pending):
-            if isinstance(event, Finished):
+            if isinstance(event, Finished | Moved):
                 identity = Identity.of(event.transcript)
                 if identity in identities:
                     found[identity] = event.transcript

@@ -197,10 +197,10 @@ class Feed:
 
     async def _twins_of(self, leaders: Sequence[tuple[Leader, Look]]) -> dict[Identity, Transcript]:
         """Transcripts that answer to what these are, also under the other names that outputs have for it."""
-        twins = await self._twins([leader.identity for leader, _ in leaders])
-        left = [self._names(leader.selected, look) for leader, look in leaders if leader.identity not in twins]
-        found = await self._twins([name for _, *others in left for name in others])
-        return twins | {now: found[name] for now, *others in left for name in reversed(others) if name in found}
+        names = [self._names(leader.selected, look) for leader, look in leaders]
+        # in one question: between two a row may have moved from another name to the one of now
+        found = await self._twins([*{name: None for all_ in names for name in all_}])
+        return {all_[0]: found[name] for all_ in names for name in reversed(all_) if name in found}
 
     async def _twins(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""
