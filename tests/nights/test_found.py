@@ -287,17 +287,3 @@ def test_what_was_refused_is_not_sent_by_itself_after_it_was_asked_for_in_a_bad_
     life.move("touch", 0, 0)
     life.night(Night(only=("failed",), faults=Faults("unavailable")))
     assert len(life.night(Night()).asked) == 1
-
-
-@pytest.mark.parametrize("form", ["folder"])
-@pytest.mark.parametrize("kind", ["many"])
-def test_copies_of_a_renamed_recording_are_known_under_other_channels_too(life: Life) -> None:
-    life.move("add", 0, 1)
-    life.night(Night())
-    [path] = life.world.present("archive/")
-    content = life.world.files[path]
-    life.move("channels", 0, 0)
-    life.world.delete(path)
-    for name in life.world.free("archive/disk1")[:20]:
-        life.world.write(name, content)
-    life.night(Night())
