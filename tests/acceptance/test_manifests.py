@@ -125,7 +125,11 @@ def test_a_copy_of_a_recording_that_failed_for_another_manifest_is_that_recordin
         assert batch("run", first, "--out", out, server=refusing).exit == 3
     shutil.copy(tmp_path / "audio" / "1.wav", tmp_path / "copy.wav")
     second = write(tmp_path / "second.csv", {"1": "copy.wav"})
-    assert batch("run", second, "--out", out, server=server).exit == 0
+    before = server.stats()["requests"]
+    assert batch("run", second, "--out", out, server=server).exit == 3, "it has failed, under whatever name"
+    assert errors_of(out) == {"1": "AudioRefused"}
+    assert server.stats()["requests"] == before
+    assert batch("run", second, "--out", out, "--only", "failed", server=server).exit == 0
     assert rows_of(out) == {"1": calls["1"]}
 
 
