@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.pool.refusals import ALIKE
 from tests.nights.answers import Identity
-from tests.nights.case import Case
+from tests.nights.case import BROKE_OFF, Case
 from tests.nights.model import REFUSED, standing
 
 EXPECTED = {
@@ -22,6 +23,8 @@ DRAWN = {
     "malformed": {"StreamMalformed"},
     "empty": {"EmptyAnswer"},
     "reset": {"ConnectionFailed", "StreamCut"},
+    "html_403": {"AccessDenied"},
+    "overloaded_sentence": {"UnknownFault"},
     "stream_error": {"StreamError", "RepeatedStreamError"},
 }
 
@@ -54,6 +57,8 @@ def errors(case: Case) -> Iterator[str]:
         expected = EXPECTED.get(one.state) or drawn.get(one.identity or Identity("", "", ""), set())
         if one.state == "unreadable":  # it may be known from before what is in it
             expected = expected.union(*EXPECTED.values(), drawn.get(one.identity or Identity("", "", ""), set()))
+        if refused_everybody(case) and "AudioRefused" in expected:
+            expected = {"UnconfirmedRefusal"}  # of nobody it is believed
         if case.before.final.get(id_) == (one.identity, one.stamp) and problem.retryable:
             yield f"{id_} was refused, was asked for again, and is worth another try since: {problem}"
         had = case.before.errors.get(id_)
@@ -65,6 +70,12 @@ def errors(case: Case) -> Iterator[str]:
             yield f"{id_} is gone, its transcript is there: that is done, not failed"
         if problem.error in REFUSED and problem.retryable:
             yield f"{id_} was refused, and is called retryable"
+
+
+def refused_everybody(case: Case) -> bool:
+    """Whether the night was ended by one refusal of most of its first recordings."""
+    refused = {asked.identity for asked in case.ended.asked if asked.end == "refused"}
+    return case.ended.exit == BROKE_OFF and "failed" not in case.night.only and len(refused) >= ALIKE
 
 
 def _is_of_another(case: Case, id_: str) -> bool:
