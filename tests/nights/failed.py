@@ -16,7 +16,7 @@ EXPECTED = {
     "unreadable": {"AudioUnavailable", "AudioUnreadable"},
 }
 DRAWN = {
-    "refused": {"AudioRefused"},
+    "refused": {"AudioRefused", "UnconfirmedRefusal"},
     "unavailable": {"ServerFault"},
     "internal": {"ServerFault"},
     "cut": {"StreamCut"},
@@ -57,8 +57,7 @@ def errors(case: Case) -> Iterator[str]:
         expected = EXPECTED.get(one.state) or drawn.get(one.identity or Identity("", "", ""), set())
         if one.state == "unreadable":  # it may be known from before what is in it
             expected = expected.union(*EXPECTED.values(), drawn.get(one.identity or Identity("", "", ""), set()))
-        if refused_everybody(case) and "AudioRefused" in expected:
-            expected = {"UnconfirmedRefusal"}  # of nobody it is believed
+        expected = expected - {"AudioRefused" if refused_everybody(case) else "UnconfirmedRefusal"}
         if case.before.final.get(id_) == (one.identity, one.stamp) and problem.retryable:
             yield f"{id_} was refused, was asked for again, and is worth another try since: {problem}"
         had = case.before.errors.get(id_)
