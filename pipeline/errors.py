@@ -5,7 +5,7 @@ GradiumBatchError
 │   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
 │   ├── OutputError · CheckpointError · DamagedCheckpoint · LocalServerError
-│   └── EndpointUnreachable · ServiceOut · BalanceTooLow
+│   └── EndpointUnreachable · ServiceOut · RefusesAll · BalanceTooLow
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
@@ -16,6 +16,7 @@ GradiumBatchError
     ├── PassingError       may go well next time: retried with backoff
     │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
     │   ├── EmptyAnswer · UnconfirmedSilence · StreamError · Redirected · CompressedAnswer
+    │   ├── AccessDenied · UnconfirmedRefusal
     │   ├── AudioUnavailable   the file cannot be read now: not retried before the next run
     │   └── UnknownFault   a text no rule knows
     ├── LimitError         the service's limit on us: slow down, uses up no attempt unless it may have been billed
@@ -28,7 +29,7 @@ GradiumBatchError
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 MAX_MESSAGE = 2_000
 """No message of an error is longer than that, in characters."""
@@ -86,6 +87,10 @@ class ServiceOut(RunError):
     """The service failed for everybody for longer than `retry.outage_max_s`."""
 
 
+class RefusesAll(RunError):
+    """The service refused the first recordings of a run with the same words, and answered none."""
+
+
 class BalanceTooLow(RunError):
     """The account holds less than the run would cost, and `service.require_credits` is set."""
 
@@ -119,6 +124,18 @@ class AttemptError(GradiumBatchError):
         self.billed: Literal["no", "maybe"] = billed
         self.bytes_sent = bytes_sent
         self.request_id = request_id
+
+    @classmethod
+    def of(cls, error: AttemptError) -> Self:
+        """The same end of an attempt, seen as of this class."""
+        return cls(
+            error.message,
+            http_status=error.http_status,
+            code=error.code,
+            billed=error.billed,
+            bytes_sent=error.bytes_sent,
+            request_id=error.request_id,
+        )
 
 
 class ItemError(AttemptError):
@@ -164,18 +181,6 @@ class AudioRefused(ItemError):
 
 class RepeatedStreamError(AudioRefused):
     """The same error in the stream, attempt after attempt: the audio's doing."""
-
-    @classmethod
-    def of(cls, error: AttemptError) -> RepeatedStreamError:
-        """The verdict on a clip whose last attempt ended in `error`."""
-        return cls(
-            error.message,
-            http_status=error.http_status,
-            code=error.code,
-            billed=error.billed,
-            bytes_sent=error.bytes_sent,
-            request_id=error.request_id,
-        )
 
 
 class PassingError(AttemptError):
@@ -224,6 +229,14 @@ class Redirected(PassingError):
 
 class AudioUnavailable(PassingError):
     """The file is there and cannot be read now: too many open files, a disk or a network mount that fails."""
+
+
+class AccessDenied(PassingError):
+    """Something on the way refused this one exchange, a firewall for instance; its words are not the service's."""
+
+
+class UnconfirmedRefusal(PassingError):
+    """The service refused this audio while it answered no other: that is believed once it answers others meanwhile."""
 
 
 class UnknownFault(PassingError):

@@ -44,7 +44,7 @@ async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Cre
                     "check service.url and the network, then run the same command again"
                 ) from None
             await asyncio.sleep(PAUSE_S * 2**attempt)
-    if status in (401, 403):
+    if status in (401, 403) and not (isinstance(body, str) and classify.is_page({}, body)):
         said = classify.presentable(str(body or "").strip(), endpoint.key)
         raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
     if status != 200 or body is None:

@@ -17,6 +17,7 @@ import httpx
 
 from pipeline.errors import (
     MAX_MESSAGE,
+    AccessDenied,
     AccountError,
     AttemptError,
     AttemptTimeout,
@@ -41,42 +42,69 @@ from pipeline.gradium.coding import MAX_NAME, coding_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """Python's stand-in for a byte that is no text: in headers and paths. No file or database takes it."""
-_DOCUMENTED = re.compile(r"^\s*error from server (\d{1,9}):\s*(.*)", re.DOTALL)
+_DOCUMENTED = re.compile(r"^\s*error from server (?:(\d{1,9})|Some\((\d{1,9})\)):[ \t]*(.*)", re.DOTALL)
+_PAGE = re.compile(r"^\W*<|<(!doctype|html|head|body)\b", re.IGNORECASE)
 
-# Read from the top: the first rule whose pattern is found in the reason decides.
+_AUDIO = r"\b(audio|recording|file|clip|wav|ogg|opus|pcm)\b"
+_BROKEN = r"\b(bad|invalid|unsupported|unknown|malformed|undecodable|empty|truncated|corrupt(ed)?|not an?( valid)?)"
+
+# Read from the top: the first rule whose pattern is found in the reason decides. Those of AudioRefused fail a recording
+# for good, so each has the audio for its subject and says something of its content or length.
 _REASONS: tuple[tuple[re.Pattern[str], type[AttemptError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error)
     for pattern, error in (
-        (r"concurrency limit|concurrent (sessions|requests|streams)|too many (open )?sessions", ConcurrencyLimit),
-        (r"(?<!sample )\brate[ _-]limit|too many requests", RateLimited),
-        (r"api[ _-]?key|unauthori[sz]ed|invalid credentials|not authenticated", KeyRefused),
-        (r"(credit|quota|balance)s?\b.*(exhausted|spent|exceeded|insufficient|used up|no more|run out)", CreditsSpent),
-        (r"(insufficient|not enough|no|out of|no more|no remaining) (remaining )?(credit|quota|balance)", CreditsSpent),
+        (r"concurrency limit|concurrent (sessions|requests|streams)|too many (open |active )?sessions",
+         ConcurrencyLimit),
+        (r"(?<!sample )\brate[ _-]limit|too many requests"
+         r"|\b(quota.*|(requests?|calls?|sessions?) ?)(per |/ ?)(s|sec|second|min|minute|h|hour)\b", RateLimited),
+        (r"api[ _-]?key|unauthori[sz]ed|invalid credentials|not authenticated|no authentication", KeyRefused),
+        (r"(?<!disk )(?<!storage )\b(credit|quota|balance)s?\b"
+         r".*(exhausted|spent|exceeded|insufficient|used up|no more|run out)", CreditsSpent),
+        (r"(insufficient|not enough|no|out of|no more|no remaining) (remaining )?(credit|quota|balance)s?\b",
+         CreditsSpent),
         (r"unsupported content type", AudioRefused),
-        (r"(audio|file|input|recording|session).*(too long|too large|too short|exceeds|longer than)", AudioRefused),
         (r"json_config|delay_in_frames|model name", SettingsRefused),
         (r"(bad|invalid|unsupported|unknown|malformed) (setup|model|language)", SettingsRefused),
-        (r"(bad|invalid|unsupported|unknown|malformed|corrupt\w*) (audio|wav|ogg|opus|pcm|file|format|header|input)",
-         AudioRefused),
-        (r"(decode|decoding|parse|read) .*(audio|wav|ogg|opus|file)", AudioRefused),
+        (_AUDIO + r"([^.;:]|\.(?=\d)){0,60}"
+         r"\b(too (long|short|large|big|small)|exceeds|(longer|larger|shorter) than)\b", AudioRefused),
+        (_BROKEN + r" (audio|wav|ogg|opus|pcm|(audio |sound )?file|(file |audio |input[ _])?format"
+         r"|(wav|riff|ogg|audio|file) header|sample rate)\b", AudioRefused),
+        (_AUDIO + r"( (data|stream|content|header))?( is| was| seems)? (bad|invalid|unsupported|malformed|undecodable"
+         r"|empty|truncated|corrupt(ed)?|damaged|not (valid|supported|decodable|audio))\b", AudioRefused),
+        (_AUDIO + r"( (data|stream|content))?( (could not|cannot|can not|can't) be (decoded|parsed|read)"
+         r"| (decod|pars)ing (failed|error))\b", AudioRefused),
+        (r"\b(decode|decoding|parse|parsing) (of )?(the |this |your )?((input|uploaded|sent) )?"
+         r"(audio|recording|file|wav|ogg|opus|pcm)\b", AudioRefused),
+        (r"\bread (the |this |your )?((input|uploaded|sent) )?(audio|recording|wav|ogg|opus)\b", AudioRefused),
     )
 )  # fmt: skip
+_NOT_THE_AUDIO = re.compile(
+    r"\b(queues?|backlog|buffers?|sessions|plan|descriptors?|handles?|upstream|storage|bucket|servers?|service|gateway"
+    r"|proxy|workers?|nodes?|pods?|hosts?|backend|database|disk|memory|cache|sockets?|connections?|network|threads?"
+    r"|locks?|timeout|timed out|deadline|busy|overload(ed)?|capacity|later|again|retry|temporar(y|ily)|unavailable"
+    r"|internal|requests|quota|permissions?|denied|response|systems?|pool|crash(ed)?|killed|gpu|cuda)\b",
+    re.IGNORECASE,
+)
+"""Whose sentence has one of these is not, or not surely, about the audio: it may pass."""
 _ABOUT_SETTINGS = re.compile(r"\b(setup|language|model)\b", re.IGNORECASE)
 """Too common a word to stop a run by, except in the service's own refusals by policy."""
-_UNCLEAR_STATUS = frozenset({400, 403, 422, 429, 500})
+_UNCLEAR_STATUS = frozenset({400, 403, 422, 500})
 """Statuses that say so little that the text decides, when it is plain text."""
+_ONE_EXCHANGE = frozenset({401, 402, 403})
+"""Of a page these are about the one exchange: a firewall dislikes what is in the body."""
 
+TOO_MANY = 429
 _BY_STATUS: Mapping[int, type[AttemptError]] = {
     401: KeyRefused,
     402: CreditsSpent,
-    403: KeyRefused,
+    403: AccessDenied,
     404: SettingsRefused,
     405: SettingsRefused,
     408: ServerFault,
     413: AudioRefused,
     415: AudioRefused,
     425: ServerFault,
-    429: RateLimited,
+    TOO_MANY: RateLimited,
     502: ServerFault,
     503: ServerFault,
     504: ServerFault,
@@ -99,13 +127,17 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
             billed="maybe" if issubclass(by_status, PassingError) else "no",
             retry_after_s=_retry_after(headers.get("retry-after")),
         )
-    documented = _DOCUMENTED.match(body)
-    if documented:
-        code, kind = int(documented[1]), _by_reason(documented[2], int(documented[1]))
-    elif status in _UNCLEAR_STATUS and not _is_page(headers, body):
-        code, kind = None, _by_reason(body, None)
-    else:
-        code, kind = None, None
+    code: int | None = None
+    kind: type[AttemptError] | None = None
+    if is_page(headers, body):
+        kind = AccessDenied if status in _ONE_EXCHANGE else None
+    elif documented := _documented(body):
+        code, reason = documented
+        kind = _by_reason(reason, code)
+    elif status in _UNCLEAR_STATUS or status == TOO_MANY:
+        kind = _by_reason(_first_line(body), None)
+    if status == TOO_MANY and kind is not ConcurrencyLimit:
+        kind = RateLimited  # whatever its words: credits that are spent are no reason to ask more slowly
     if kind is None:
         kind = _BY_STATUS.get(status, UnknownFault)
     return kind(
@@ -120,9 +152,8 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
 
 def in_stream(message: str, code: int | str | None, *, after_words: bool = False) -> AttemptError:
     """The error of an `error` message inside the stream; `after_words` where a word had been said before it."""
-    documented = _DOCUMENTED.match(message)
-    number = int(documented[1]) if documented else _as_number(code)
-    kind = _by_reason(documented[2] if documented else message, number) or StreamError
+    number, reason = _documented(message) or (_as_number(code), message)
+    kind = _by_reason(reason, number) or StreamError
     is_refusal = issubclass(kind, LimitError | AccountError) and not after_words
     billed: Literal["no", "maybe"] = "no" if is_refusal else "maybe"
     return kind(message or "an error without a message", http_status=200, code=number, billed=billed)
@@ -146,19 +177,33 @@ def presentable(text: str, key: str) -> str:
     return _SURROGATE.sub("\ufffd", text.replace(key, "[API key]")[:MAX_MESSAGE])
 
 
+def is_page(headers: Mapping[str, str], body: str) -> bool:
+    """An HTML page is a middlebox's, never the service's word, and full of words that mean something else in it."""
+    return "html" in headers.get("content-type", "").lower() or _PAGE.search(body[:MAX_MESSAGE]) is not None
+
+
+def _documented(text: str) -> tuple[int, str] | None:
+    """The code and the reason of a refusal in the documented form; what follows its first line is a footer."""
+    found = _DOCUMENTED.match(text)
+    return None if found is None else (int(found[1] or found[2]), found[3].partition("\n")[0])
+
+
+def _first_line(body: str) -> str:
+    """What follows it is a footer; JSON may have its words anywhere."""
+    body = body.strip()
+    return body if body[:1] in ("{", "[") else body.partition("\n")[0]
+
+
 def _by_reason(reason: str, code: int | None) -> type[AttemptError] | None:
     found = next((error for pattern, error in _REASONS if pattern.search(reason)), None)
+    if found is AudioRefused and _NOT_THE_AUDIO.search(reason):
+        found = None
     if code == wire.CODE_INTERNAL:
         # it failed inside: what its words blame is not to blame, unless it was too much at once
         return found if found is not None and issubclass(found, LimitError) else ServerFault
     if found is None and code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(reason):
         return SettingsRefused
     return found
-
-
-def _is_page(headers: Mapping[str, str], body: str) -> bool:
-    """An HTML page is a middlebox's, and full of words that mean something else in it."""
-    return "html" in headers.get("content-type", "").lower() or body.lstrip().startswith("<")
 
 
 def _as_number(code: int | str | None) -> int | None:

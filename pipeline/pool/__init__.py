@@ -1,8 +1,9 @@
 """Requests side by side: who is sent next, how many at a time, how often again, when to stop.
 
-`pool` sends and carries out what the others decide: `judge` what the end of a request means, `retry` when a failure is
-tried again, `capacity` how many at a time, `outage` whether the service is out, `budget` what may still be spent;
-`line` holds who waits, `job` is what they speak about. No HTTP, files or database here.
+`pool` sends and carries out what the others decide: `judge` what the end of a request means, `refusals` whose fault the
+first ones are, `retry` when a failure is tried again, `capacity` how many at a time, `outage` whether the service is
+out, `budget` what may still be spent; `line` holds who waits, `job` is what they speak about. No HTTP, files or
+database here.
 """
 
 from pipeline.pool.budget import Budget

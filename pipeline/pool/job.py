@@ -54,6 +54,8 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     outage_max_s: float
     settings_answered: bool = False
     """These request settings were answered in an earlier run: they are not what empty answers are about."""
+    doubts_refusals: bool = True
+    """Where a run's first recordings are refused with the same words, that is not believed (see `refusals`)."""
 
 
 class Outcomes(Protocol):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-
-import msgspec
+from typing import Literal
 
 from pipeline.errors import (
+    AccessDenied,
     AccountError,
     AttemptError,
     AttemptTimeout,
+    AudioRefused,
     CompressedAnswer,
     ConnectionFailed,
     EmptyAnswer,
@@ -25,10 +26,13 @@ from pipeline.errors import (
     SettingsRefused,
     StreamError,
     UnconfirmedSilence,
+    UnknownFault,
     is_of_the_file,
 )
 from pipeline.model import Answer
 from pipeline.pool.job import Job, Limits
+from pipeline.pool.refusals import FirstRefusals, unconfirmed
+from pipeline.pool.verdict import Again, Done, EndRun, GiveUp, Held, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -43,34 +47,6 @@ SAME_STREAM_ERRORS = 3
 """A clip is given up as its own fault when the same error in its stream came so many times running …"""
 HEALTHY = 0.3
 """… while fewer of the clips than this meet any fault."""
-
-
-class Done(msgspec.Struct, frozen=True):
-    """The clip has its answer."""
-
-    answer: Answer
-
-
-class Again(msgspec.Struct, frozen=True):
-    """The clip is sent again after a pause."""
-
-    error: AttemptError
-    pause_s: float
-
-
-class GiveUp(msgspec.Struct, frozen=True):
-    """The clip has no answer in this run."""
-
-    error: AttemptError
-
-
-class EndRun(msgspec.Struct, frozen=True):
-    """Nothing more is sent; the clip stays as it was."""
-
-    error: AttemptError
-
-
-Verdict = Done | Again | GiveUp | EndRun
 
 
 class Judge:
@@ -94,6 +70,12 @@ class Judge:
         """Answers since the last one that counts whose compression could not be undone."""
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
+        self._firsts = FirstRefusals(watches=limits.doubts_refusals)
+
+    @property
+    def holds(self) -> bool:
+        """Whether refusals are held back, because they may not be their clips' own."""
+        return self._firsts.holds
 
     def accepted(self, job: Job, ended: Answer | AttemptError) -> Answer | AttemptError:
         """What a request counts for: a silence that the service did not round off counts when it comes again."""
@@ -120,6 +102,7 @@ class Judge:
             case Answer():
                 lasted_s = outage.lasts_s
                 self.answered += 1
+                self._firsts.answered(job)
                 self._compressed = 0
                 self._service_works(job)
                 if lasted_s and not outage.going_on:
@@ -147,11 +130,20 @@ class Judge:
                 )
             case LimitError():
                 return self._limit(job, ended, others)
-            case ItemError():
-                self._service_works(job)
-                return GiveUp(ended)
+            case AudioRefused() | AccessDenied() if self._firsts.refused(job, ended):
+                return Held() if self._firsts.end is None else EndRun(self._firsts.end)
             case _:
-                return self._passing(job, ended)
+                return self._own(job, ended)
+
+    def let_go(self, nobody_else: Literal["over", "stalled", ""] = "") -> list[tuple[Job, Verdict]]:
+        """What becomes of clips that were held: each is refused by itself once others were answered, or all is `over`;
+        it may pass where the refusal met most of them, or nothing else can be sent before they go (`stalled`)."""
+        firsts = self._firsts
+        if nobody_else == "over":
+            firsts.no_more_come()
+        if firsts.end is not None or nobody_else == "stalled":
+            return [(job, GiveUp(unconfirmed(error))) for job, error in firsts.let_go()]
+        return [(job, self._own(job, error)) for job, error in firsts.let_go()] if firsts.decided else []
 
     def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
         """When the run ends unless something is answered before; None where nothing is waited out."""
@@ -169,6 +161,16 @@ class Judge:
             return ServiceOut(out_sentence("failed for everybody", self._limits.outage.lasts_s))
         refusing_s = self._clock() - (self._refusing_since or 0.0)
         return ServiceOut(out_sentence("answered with nothing but refusals for its limits", refusing_s))
+
+    def _own(self, job: Job, error: AttemptError) -> Verdict:
+        if isinstance(error, ItemError):
+            self._service_works(job)
+            return GiveUp(error)
+        if job.probes and self._limits.outage.going_on and isinstance(error, UnknownFault | StreamError):
+            self._firsts.probe_refused(error)
+            if self._firsts.end is not None:
+                return EndRun(self._firsts.end)
+        return self._passing(job, error)
 
     def _service_works(self, job: Job) -> None:
         self._limits.outage.answered(job)

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
 from pipeline.model import Answer, Clip, Transcriber
 from pipeline.pool.capacity import UNREFUSED_S
 from pipeline.pool.job import Job, Limits, Outcomes
-from pipeline.pool.judge import Again, Done, EndRun, GiveUp, Judge
+from pipeline.pool.judge import Judge
 from pipeline.pool.line import Line
+from pipeline.pool.verdict import Again, Done, EndRun, GiveUp, Verdict
 
+STALLED_S = 10.0
+"""Where nothing else could be sent for so long, clips that are held back are let go: their audio takes up room."""
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +45,7 @@ class Pool:
         self._full = False
         """No more could be sent when last something was."""
         self._sent = 0
-        self._last_sent = 0.0
+        self._last_sent = self._last_ended = 0.0
         self._stopping = False
         self._cut_later: asyncio.TimerHandle | None = None
         self._fatal: Exception | None = None
@@ -84,8 +87,8 @@ class Pool:
     async def run(self, clips: AsyncGenerator[Clip, None]) -> None:
         """Returns when every clip has its outcome or the pool was stopped. Closes `clips`.
 
-        Raises AccountError, SettingsRefused, CompressedAnswer or ServiceOut as soon as the requests in flight have
-        ended, what `end_with` was given, and whatever is our own bug.
+        Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut or RefusesAll as soon as the requests in
+        flight have ended, what `end_with` was given, and whatever is our own bug.
         """
         self._line.begin()
         source = asyncio.create_task(self._line.fill(clips))
@@ -111,10 +114,12 @@ class Pool:
     # -- what is sent next ------------------------------------------------------------------------------------------
 
     def _finished(self) -> bool:
-        return not self._in_flight and (self._stopping or self._line.ended)
+        return not self._in_flight and (self._stopping or (self._line.ended and not self._judge.holds))
 
     def _dispatch(self) -> None:
         """Starts what may start now."""
+        if (let_go_at := self._let_go_at()) is not None and _now() >= let_go_at:
+            self._carry_out(self._judge.let_go("over" if self._line.ended else "stalled"))
         outage = self._limits.outage
         time_is_up_at = self._judge.time_is_up_at(self.in_flight, self._drain_s)
         if not self._stopping and time_is_up_at is not None and _now() >= time_is_up_at:
@@ -171,8 +176,14 @@ class Pool:
         """That moment, on the event loop's clock; None where only the end of a request, or the source, can bring it."""
         if self._stopping:
             return None
-        moments = [self._judge.time_is_up_at(self.in_flight, self._drain_s), self._sending_at()]
+        moments = self._judge.time_is_up_at(self.in_flight, self._drain_s), self._sending_at(), self._let_go_at()
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _let_go_at(self) -> float | None:
+        """When the clips whose refusals are held back are let go, where there is no other to be sent."""
+        if not self._judge.holds or self._in_flight or self._line.next_probe_due is not None:
+            return None
+        return self._last_ended + (0.0 if self._line.ended else STALLED_S)
 
     def _sending_at(self) -> float | None:
         """When something may be sent, if nothing else happens before."""
@@ -209,19 +220,21 @@ class Pool:
         if asyncio.current_task() is self._probe:
             self._probe = None
         self._outcomes.sent(job, started_at, latency_s, ended)
-        self._carry_out(job, ended)
+        self._last_ended = _now()
+        verdict = self._judge.judge(job, ended, others=self.in_flight - 1, was_full=self._full)
+        self._carry_out([(job, verdict), *self._judge.let_go()])
         await self._outcomes.room()
 
-    def _carry_out(self, job: Job, ended: Answer | AttemptError) -> None:
-        match self._judge.judge(job, ended, others=self.in_flight - 1, was_full=self._full):
-            case Done(answer):
-                self._outcomes.done(job, answer)
-            case GiveUp(error):
-                self._outcomes.failed(job, error)
-            case EndRun(error):
-                self.end_with(error)
-            case Again(error, pause_s):
-                if not self._stopping:
+    def _carry_out(self, verdicts: Iterable[tuple[Job, Verdict]]) -> None:
+        for job, verdict in verdicts:
+            match verdict:
+                case Done(answer):
+                    self._outcomes.done(job, answer)
+                case GiveUp(error):
+                    self._outcomes.failed(job, error)
+                case EndRun(error):
+                    self.end_with(error)
+                case Again(error, pause_s) if not self._stopping:
                     self._outcomes.retrying(job, error, pause_s)
                     self._line.wait(job, pause_s)
 

@@ -27,6 +27,8 @@ HINTS = {
     "ConcurrencyLimit": "the service broke off for its limits in mid-answer; coming runs try again",
     "RateLimited": "the service broke off for its limits in mid-answer; coming runs try again",
     "SettingsRefused": "the service refused settings that it took before; coming runs try again",
+    "AccessDenied": "something on the way (a firewall, a proxy) refuses this recording; coming runs try again",
+    "UnconfirmedRefusal": "the service answered nothing else meanwhile, so this may pass; coming runs try again",
     "UnknownFault": "a refusal that no rule knows: please report its words",
 }
 DEFAULT = "see docs/output.md"

@@ -124,6 +124,8 @@ class _Run:
             shown,
             control,
             options.out / SPOOL,
+            # who asks for those that failed may have nothing but recordings that are refused
+            doubts_refusals="failed" not in options.only,
         )
         self.rows = ManifestRows(
             options.manifest,

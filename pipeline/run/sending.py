@@ -54,6 +54,8 @@ class Sending:
         progress: Progress,
         control: Control,
         spool: Path,
+        *,
+        doubts_refusals: bool,
     ) -> None:
         """`spool` is the folder for decoded audio, which exists only while something is sent."""
         self.outages = 0
@@ -66,12 +68,13 @@ class Sending:
         self._published = published
         self._progress = progress
         self._control = control
+        self._doubts_refusals = doubts_refusals
 
     async def send(self, endpoint: EndpointFactory, *, at_most: int | None) -> None:
         """Sends `at_most` utterances.
 
-        Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut, EndpointUnreachable, BalanceTooLow,
-        LocalServerError, and CheckpointError or OutputError when outcomes cannot be stored.
+        Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut, RefusesAll, EndpointUnreachable,
+        BalanceTooLow, LocalServerError, and CheckpointError or OutputError when outcomes cannot be stored.
         """
         from pipeline.gradium.client import GradiumClient
         from pipeline.gradium.transport import http_client
@@ -172,6 +175,7 @@ class Sending:
             price=price,
             outage_max_s=settings.retry.outage_max_s,
             settings_answered=bool(await call(checkpoint.fact, self._request.answered_fact, int)),
+            doubts_refusals=self._doubts_refusals,
         )
 
     async def _compare_with_balance(self, balance: Credits | None, at_most: int | None) -> None:

@@ -129,6 +129,12 @@ def test_a_refusal_that_repeats_the_key_does_not_show_it(status: int) -> None:
         assert str(caught.value) == "the key [API key] is unknown"
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_firewalls_page_in_place_of_the_balance_says_nothing_of_the_key(status: int) -> None:
+    with Scripted(answer(b"<html>the API key is not authorized</html>", status=status)) as peer:
+        assert credits_at(peer.url) is None
+
+
 def test_a_balance_and_a_refusal_that_come_compressed_are_read() -> None:
     with Scripted(answer(gzip.compress(b'{"remaining_credits": 5}'), headers=GZIP)) as peer:
         found = credits_at(peer.url)

@@ -37,6 +37,7 @@ REFUSALS = [
     (429, "Concurrency limit exceeded", errors.ConcurrencyLimit, None),
     (503, "error from server 1008: Concurrency limit exceeded", errors.ConcurrencyLimit, 1008),
     (500, "error from server 1011: Concurrency limit exceeded", errors.ConcurrencyLimit, 1011),
+    (500, "error from server Some(1008): API key is revoked or expired", errors.KeyRefused, 1008),
     (500, "error from server 1008: number of concurrent sessions exceeds the plan", errors.ConcurrencyLimit, 1008),
     # the words are not known
     (500, "error from server 1008: Insufficient credits: no credits remaining", errors.CreditsSpent, 1008),
@@ -51,7 +52,7 @@ REFUSALS = [
     (500, "error from server 1011: invalid API key for storage", errors.ServerFault, 1011),
     # middleboxes
     (401, "", errors.KeyRefused, None),
-    (403, "Forbidden", errors.KeyRefused, None),
+    (403, "Forbidden", errors.AccessDenied, None),
     (404, "404: Not Found", errors.SettingsRefused, None),
     (413, "", errors.AudioRefused, None),
     (415, "", errors.AudioRefused, None),
@@ -93,6 +94,126 @@ def test_the_words_of_a_html_page_are_not_the_services(
 ) -> None:
     error = classify.refused(status, {"content-type": content_type}, PAGE.format(title="Gateway"))
     assert type(error) is kind
+
+
+@pytest.mark.parametrize(("status", "kind"), [(s, errors.AccessDenied) for s in (401, 402, 403)])
+@pytest.mark.parametrize(
+    ("content_type", "page"),
+    [
+        ("text/html", PAGE.format(title="Forbidden")),
+        ("text/plain", "\ufeff<html>no credits left, invalid audio file</html>"),
+        ("text/html", "error from server 1008: API key is revoked or expired"),
+        ("text/plain", "403 Forbidden\n<html><body>API key</body></html>"),
+    ],
+)
+def test_a_page_that_denies_access_is_about_its_exchange_only(
+    status: int, kind: type[errors.AttemptError], content_type: str, page: str
+) -> None:
+    error = classify.refused(status, {"content-type": content_type}, page)
+    assert type(error) is kind
+    assert error.code is None
+
+
+PASSING = errors.UnknownFault
+SENTENCES = [
+    # whose subject is the audio, and that tell of its content or length: only these fail a recording for good
+    ("bad format", errors.AudioRefused),
+    ("bad format: the moon is full", errors.AudioRefused),
+    ("bad audio", errors.AudioRefused),
+    ("invalid audio file", errors.AudioRefused),
+    ("invalid audio: not an Ogg stream with Opus in it", errors.AudioRefused),
+    ("invalid WAV: unsupported AudioFormat 3", errors.AudioRefused),
+    ("unsupported content type for SST 'audio/mpeg'", errors.AudioRefused),
+    ("unsupported input_format 'mp3'", errors.AudioRefused),
+    ("unsupported sample rate 11025", errors.AudioRefused),
+    ("corrupted WAV header", errors.AudioRefused),
+    ("the recording is corrupt", errors.AudioRefused),
+    ("audio data is truncated", errors.AudioRefused),
+    ("file is not audio", errors.AudioRefused),
+    ("empty audio", errors.AudioRefused),
+    ("failed to decode the audio", errors.AudioRefused),
+    ("error decoding opus packet 3", errors.AudioRefused),
+    ("could not parse the uploaded file", errors.AudioRefused),
+    ("could not read the audio", errors.AudioRefused),
+    ("audio decoding failed", errors.AudioRefused),
+    ("the audio could not be decoded", errors.AudioRefused),
+    ("audio of 301.0 s is longer than the limit of 300 s", errors.AudioRefused),
+    ("Audio exceeds the maximum duration of 3000 seconds", errors.AudioRefused),
+    ("audio exceeds the session limit of 300 s", errors.AudioRefused),
+    ("the input audio is too long", errors.AudioRefused),
+    ("recording too short", errors.AudioRefused),
+    ("file too large: 80 MB", errors.AudioRefused),
+    # whatever they blame, they are not about the audio
+    ("Overloaded: input queue too long", PASSING),
+    ("audio input queue too long", PASSING),
+    ("session limit exceeds your plan", PASSING),
+    ("audio sessions exceed what your plan carries", PASSING),
+    ("failed to read file descriptor", PASSING),
+    ("bad file descriptor", PASSING),
+    ("invalid file handle", PASSING),
+    ("decode error in upstream file storage", PASSING),
+    ("could not decode audio: out of memory", PASSING),
+    ("audio decoding failed: worker crashed", PASSING),
+    ("failed to decode audio, try again later", PASSING),
+    ("audio cannot be read from bucket", PASSING),
+    ("file too large for the cache", PASSING),
+    ("recording service too large a backlog", PASSING),
+    ("could not parse response of audio backend", PASSING),
+    ("could not read input", PASSING),
+    ("input too long", PASSING),
+    ("session too long", PASSING),
+    ("malformed header", PASSING),
+    ("invalid input", PASSING),
+    ("audio server exceeds its capacity", PASSING),
+    ("file system exceeds its limits", PASSING),
+    ("unsupported file system", PASSING),
+    ("parse error: file not found", PASSING),
+    ("profile too long", PASSING),
+    ("audiobook is too long to wait for", PASSING),
+    ("disk quota exceeded", PASSING),
+    ("storage quota exceeded", PASSING),
+    ("CUDA error while decoding audio", PASSING),
+    ("audio: request timed out", PASSING),
+    ("something new", PASSING),
+    ("", PASSING),
+    # limits, credits, keys, settings
+    ("Concurrency limit exceeded: 3 active sessions", errors.ConcurrencyLimit),
+    ("too many active sessions for this audio", errors.ConcurrencyLimit),
+    ("Quota exceeded for requests per minute", errors.RateLimited),
+    ("quota of audio seconds per minute exceeded", errors.RateLimited),
+    ("limit of 60 requests/min reached", errors.RateLimited),
+    ("rate limit: audio too long ago", errors.RateLimited),
+    ("sample rate limit is 48000", PASSING),
+    ("no credits left", errors.CreditsSpent),
+    ("Insufficient credits: no credits remaining for this billing period", errors.CreditsSpent),
+    ("API key is revoked or expired", errors.KeyRefused),
+    ("Invalid or expired API key", errors.KeyRefused),
+    ("No authentication provided.", errors.KeyRefused),
+    ("bad setup", errors.SettingsRefused),
+    ("invalid json_config: temp 7 is not between 0 and 1.5", errors.SettingsRefused),
+]
+
+
+@pytest.mark.parametrize(("sentence", "kind"), SENTENCES)
+def test_only_a_sentence_about_its_audio_fails_a_recording_for_good(
+    sentence: str, kind: type[errors.AttemptError]
+) -> None:
+    told = f"error from server 1008: {sentence}\nIf you need help about the API key, audio file or quota: write to us."
+    plain, json_ = f"{sentence}\nno API key?" if sentence else "", f'{{\n  "detail": "{sentence}"\n}}'
+    for error in (classify.refused(500, {}, body) for body in (told, plain, json_)):
+        assert type(error) is kind
+    within = classify.in_stream(sentence, 1008)
+    assert type(within) is (errors.StreamError if kind is PASSING else kind)
+    inside = classify.refused(500, {}, f"error from server 1011: {sentence}")
+    assert type(inside) is (kind if issubclass(kind, errors.LimitError) else errors.ServerFault)
+
+
+@pytest.mark.parametrize(("sentence", "kind"), SENTENCES)
+def test_a_429_is_a_limit_whatever_its_words(sentence: str, kind: type[errors.AttemptError]) -> None:
+    expected = errors.ConcurrencyLimit if kind is errors.ConcurrencyLimit else errors.RateLimited
+    for body in (sentence, f"error from server 1008: {sentence}"):
+        assert type(classify.refused(429, {}, body)) is expected
+    assert type(classify.refused(429, {"content-type": "text/html"}, sentence)) is errors.RateLimited
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.pool.refusals import ALIKE
 from tests.nights.answers import Identity
-from tests.nights.case import Case
+from tests.nights.case import BROKE_OFF, Case
 from tests.nights.failing import DRAWN, REFUSED
 from tests.nights.model import standing
 
@@ -45,6 +46,7 @@ def errors(case: Case) -> Iterator[str]:
         expected = EXPECTED.get(one.state) or drawn.get(one.identity or Identity("", "", ""), set())
         if one.state == "unreadable":  # it may be known from before what is in it
             expected = expected.union(*EXPECTED.values(), drawn.get(one.identity or Identity("", "", ""), set()))
+        expected = expected - {"AudioRefused" if refused_everybody(case) else "UnconfirmedRefusal"}
         if case.before.final.get(id_) == (one.identity, one.stamp) and problem.retryable:
             yield f"{id_} was refused, was asked for again, and is worth another try since: {problem}"
         expected = expected | case.before.failing.errors_of(one.identity)  # under whatever id
@@ -57,6 +59,12 @@ def errors(case: Case) -> Iterator[str]:
             yield f"{id_} is gone, its transcript is there: that is done, not failed"
         if problem.error in REFUSED and problem.retryable:
             yield f"{id_} was refused, and is called retryable"
+
+
+def refused_everybody(case: Case) -> bool:
+    """Whether the night was ended by one refusal of most of its first recordings."""
+    refused = {asked.identity for asked in case.ended.asked if asked.end == "refused"}
+    return case.ended.exit == BROKE_OFF and "failed" not in case.night.only and len(refused) >= ALIKE
 
 
 def _is_of_another(case: Case, id_: str) -> bool:

@@ -16,13 +16,15 @@ from tests.nights.world import Wanted
 
 REFUSED = {"AudioRefused", "RepeatedStreamError"}
 DRAWN = {
-    "refused": {"AudioRefused"},
+    "refused": {"AudioRefused", "UnconfirmedRefusal"},
     "unavailable": {"ServerFault"},
     "internal": {"ServerFault"},
     "cut": {"StreamCut"},
     "malformed": {"StreamMalformed"},
     "empty": {"EmptyAnswer"},
     "reset": {"ConnectionFailed", "StreamCut"},
+    "html_403": {"AccessDenied"},
+    "overloaded_sentence": {"UnknownFault"},
     "stream_error": {"StreamError", "RepeatedStreamError"},
 }
 """What each fault of the service may be told as."""

@@ -33,6 +33,8 @@ FAULTS = (
     "busy",
     "sessions",
     "stream_error",
+    "html_403",
+    "overloaded_sentence",
 )
 """What a request may draw; `open_end` is a complete answer whose connection breaks, `revoked` and `spent` are the
 account's and hold for the rest of the night."""
@@ -201,6 +203,8 @@ def _balance(account: str | None) -> bytes:
 
 _REFUSALS: dict[str, tuple[int, bytes, str]] = {
     "refused": (500, b"error from server 1008: invalid audio file", "text/plain"),
+    "html_403": (403, b"<html>Forbidden: your API key, no credits, invalid audio file</html>", "text/html"),
+    "overloaded_sentence": (500, b"error from server 1008: Overloaded: audio input queue too long", "text/plain"),
     "unavailable": (503, b"upstream connect error", "text/plain"),
     "internal": (500, b"error from server 1011: internal server error", "text/plain"),
     "busy": (429, b"slow down", "text/plain"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.pool.refusals import FIRST
 from tests.nights.case import BROKE_OFF, Case
+from tests.nights.failed import refused_everybody
 from tests.nights.service import ACCOUNT
 
 MANY, SHARE = 10, 0.2
@@ -50,7 +52,7 @@ def exits(case: Case) -> Iterator[str]:
             if not night.is_limited:
                 yield "exit 4, and no limit was set"
         case 1:
-            if kind in ("ok", "refused", "open_end"):
+            if kind in ("ok", "refused", "open_end") and not refused_everybody(case):
                 yield f"exit 1, and the service did well: {case.ended.said}"
         case 2:
             known = case.before.configs.values()
@@ -58,6 +60,10 @@ def exits(case: Case) -> Iterator[str]:
                 yield f"exit 2 with {kind}, though these settings were answered before: {case.ended.said}"
         case _:
             yield f"exit {exit_}"
+    refused = {one.identity for one in case.ended.asked if one.end == "refused"}
+    everybody = len(refused) >= FIRST and not any(one.answered for one in case.ended.asked)
+    if everybody and "failed" not in night.only and exit_ != BROKE_OFF:
+        yield f"everybody was refused, and the night ended with {exit_}"
     if kind in ACCOUNT and exit_ != BROKE_OFF and any(one.end == kind for one in case.ended.asked):
         yield f"the account was {kind}, and the night ended with {exit_}"
     if case.ended.asked and exit_ != (case.ended.figures or {})["exit"]:

@@ -138,13 +138,16 @@ def night(
     max_attempts: int = MAX_ATTEMPTS,
     learned: int | None = None,
     settings_answered: bool = True,
+    doubts_refusals: bool = True,
+    pauses_s: float = 0.0,
 ) -> Ended:
-    """One run with the default settings; a clip costs one credit, or its `price`. What holds for every run is checked
-    here."""
+    """One run with the default settings; a clip costs one credit, or its `price`, and takes `pauses_s` to be made. What
+    holds for every run is checked here."""
     names = list(names)
 
     async def clips() -> AsyncIterator[Clip]:
         for name in names:
+            await asyncio.sleep(pauses_s)
             yield clip(name)
 
     async def run() -> Ended:
@@ -161,6 +164,7 @@ def night(
             price=lambda clip: price(clip.utterance.id),
             outage_max_s=outage_max_s,
             settings_answered=settings_answered,
+            doubts_refusals=doubts_refusals,
         )
         pool = Pool(service, _Outcomes(ended), limits, look_ahead=concurrency, drain_s=DRAIN_S)
         try:
@@ -457,7 +461,8 @@ def came(kind: str) -> Answer | errors.AttemptError:
         case "ok":
             return OK
         case "own fault":
-            return errors.AudioRefused("no such format", http_status=500)
+            # in other words each time: the same ones for most of the first clips are believed of none (test_refusals)
+            return errors.AudioRefused("".join(random.choices("abcdefgh", k=9)), http_status=500)
         case "missing":
             return errors.AudioMissing("gone")
         case "unavailable":

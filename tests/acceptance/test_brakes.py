@@ -1,0 +1,115 @@
+"""One refusal for all, or for one: what a run makes of it, and the nights after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.batch import Corpus, Finished, batch, errors_of, jsonl_of, rows_of, table_of
+from tests.servers import RunningServer, start_server
+
+FAST = ("--set", "retry.base_s=0.02", "--set", "retry.probe_s=0.05", "--progress", "off")
+PAGE = "<html><h1>Forbidden</h1>Your API key, no credits, invalid audio file</html>"
+DECODE = "error decoding audio, see file 'x'"
+
+
+def policy(message: str, more: str = "") -> str:
+    return f'[[fault]]\nkind = "policy"\nmessage = "{message}"\n{more}\n'
+
+
+def firewall(more: str = "", status: int = 403) -> str:
+    return f'[[fault]]\nkind = "proxy_rejection"\nmessage = "{PAGE}"\nstatus = {status}\n{more}\n'
+
+
+def run(corpus: Corpus, out: Path, server: RunningServer, *more: str) -> Finished:
+    return batch("run", corpus.folder, "--out", out, *FAST, *more, server=server)
+
+
+def test_one_refusal_for_everything_stops_the_run_and_fails_nothing_for_good(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=60)
+    with start_server(faults=policy(DECODE)) as server:
+        first = run(corpus, out, server)
+        assert first.exit == 1, first.stderr
+        assert f"refused with the same words and none was answered: error from server 1008: {DECODE};" in first.stderr
+        assert 5 <= server.stats()["requests"] <= 20
+    assert set(errors_of(out).values()) == {"UnconfirmedRefusal"}
+    assert all(row["retryable"] and row["attempts"] == 1 for row in jsonl_of(out, "errors.jsonl"))
+    with start_server() as healthy:
+        assert run(corpus, out, healthy).exit == 0
+    assert rows_of(out) == corpus.texts
+    assert errors_of(out) == {}
+
+
+def test_what_is_refused_again_while_others_are_answered_is_refused_for_good(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=40)
+    with start_server(faults=policy(DECODE)) as server:
+        assert run(corpus, out, server).exit == 1
+    met = set(errors_of(out))
+    with start_server(faults="".join(policy(DECODE, f'file = "{corpus.folder}/{name}"') for name in met)) as server:
+        assert run(corpus, out, server).exit == 3
+        assert errors_of(out) == dict.fromkeys(met, "AudioRefused")
+        before = server.stats()["requests"]
+        assert run(corpus, out, server).exit == 0
+        assert server.stats()["requests"] == before
+
+
+def test_who_asks_for_the_failed_ones_has_each_refused_by_itself(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    with start_server(faults=policy(DECODE)) as server:
+        assert run(corpus, out, server).exit == 1
+        asked = run(corpus, out, server, "--only", "new", "--only", "failed")
+        assert asked.exit == 3, asked.stderr
+    assert errors_of(out) == dict.fromkeys(corpus.texts, "AudioRefused")
+
+
+def test_an_overload_for_everybody_ends_the_run_and_fails_nothing(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=60)
+    with start_server(faults=policy("Overloaded: input queue too long")) as server:
+        result = run(corpus, out, server)
+        assert result.exit == 1, result.stderr
+        assert "Overloaded: input queue too long" in result.stderr
+        assert server.stats()["requests"] < 40
+    assert errors_of(out) == {}
+    with start_server() as healthy:
+        assert run(corpus, out, healthy).exit == 0
+    assert rows_of(out) == corpus.texts
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_recording_that_a_firewall_dislikes_is_named_and_the_run_goes_on(
+    tmp_path: Path, out: Path, status: int
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    longest = corpus.add(12, seconds=2.0)
+    with start_server(faults=firewall(f'file = "{longest}"', status)) as server:
+        result = run(corpus, out, server)
+        assert result.exit == 3, result.stderr
+        assert "00012.wav" in result.stderr
+        assert errors_of(out) == {"00012.wav": "AccessDenied"}
+        assert len(rows_of(out)) == 12
+        [row] = jsonl_of(out, "errors.jsonl")
+        assert (row["http_status"], row["retryable"]) == (status, True)
+
+
+def test_a_firewall_that_denies_everything_is_told_as_the_key(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=40)
+    with start_server(faults=firewall()) as server:
+        result = run(corpus, out, server)
+        assert server.stats()["requests"] <= 20
+    assert result.exit == 1, result.stderr
+    assert "HTTP 403, as for a bad key" in result.stderr
+    assert set(errors_of(out).values()) == {"AccessDenied"}
+    with start_server() as healthy:
+        assert run(corpus, out, healthy).exit == 0
+    assert rows_of(out) == corpus.texts
+
+
+def test_a_quota_of_requests_a_minute_is_waited_out(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    quota = '[[fault]]\nkind = "proxy_rejection"\nstatus = 429\nmessage = "Quota exceeded for requests per minute"'
+    with start_server(faults=f"{quota}\nat_most = 3\n") as server:
+        result = run(corpus, out, server)
+    assert result.exit == 0, result.stderr
+    assert rows_of(out) == corpus.texts
+    assert {"ok", "RateLimited"} == set(table_of(out, "attempts")["outcome"].to_pylist())

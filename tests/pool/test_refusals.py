@@ -1,0 +1,167 @@
+"""Whose fault it is that a run's first recordings are refused: each one's own, or, in the same words, none of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from pipeline import errors
+from pipeline.model import Answer, Clip
+from pipeline.pool.refusals import ALIKE, FIRST, PROBES_ALIKE, same_words
+from tests.pool.test_every_run_ends import NEVER_PASSING, OK, Fault, names_of, night, poisoned
+
+numbers = itertools.count(1)
+FIREWALL = "<html><title>403 Forbidden</title></html>"
+
+
+def refused(words: str = "bad format") -> errors.AttemptError:
+    """A refusal with something in it that is never the same."""
+    n = next(numbers)
+    return errors.AudioRefused(f"error from server 1008: {words} of 'clip {n}' (/data/{n}.wav)", http_status=500)
+
+
+def denied(status: int = 403) -> errors.AttemptError:
+    return errors.AccessDenied(FIREWALL, http_status=status)
+
+
+def unknown() -> errors.AttemptError:
+    return errors.UnknownFault(
+        f"error from server 1008: Overloaded: input queue too long ({next(numbers)})", http_status=500, code=1008
+    )
+
+
+def everybody(fault: Fault) -> Callable[[Clip, float, int], Answer | errors.AttemptError]:
+    return lambda clip, at_s, before: fault()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 4, 32])
+def test_one_refusal_of_most_of_the_first_recordings_ends_the_run_and_is_believed_of_none(concurrency: int) -> None:
+    ended = night(names_of(200, "clip"), everybody(refused), concurrency=concurrency)
+    assert isinstance(ended.error, errors.RefusesAll)
+    assert str(ended.error).startswith(f"{ALIKE} of the first recordings were refused with the same words")
+    assert "bad format of" in str(ended.error)
+    assert set(ended.failed.values()) == {"UnconfirmedRefusal"}
+    assert ALIKE <= len(ended.failed) == ended.requests.total() <= ALIKE + min(concurrency, 8)
+    assert set(ended.requests.values()) == {1}
+
+
+def test_where_the_failed_ones_were_asked_for_each_is_refused_by_itself() -> None:
+    ended = night(names_of(200, "clip"), everybody(refused), doubts_refusals=False)
+    assert ended.error is None
+    assert Counter(ended.failed.values()) == {"AudioRefused": 200}
+
+
+@pytest.mark.parametrize("rows", range(1, ALIKE))
+def test_a_few_that_are_all_there_is_are_refused_by_themselves(rows: int) -> None:
+    ended = night(names_of(rows, "bad"), everybody(refused))
+    assert ended.error is None
+    assert ended.failed == dict.fromkeys(names_of(rows, "bad"), "AudioRefused")
+    assert ended.took_s < 5
+
+
+@pytest.mark.parametrize("bad", range(1, ALIKE))
+def test_refused_before_any_was_answered_is_refused_once_another_is(bad: int) -> None:
+    ended = night([*names_of(bad, "bad"), *names_of(30, "good")], poisoned(set(names_of(bad, "bad")), refused))
+    assert ended.error is None
+    assert ended.failed == dict.fromkeys(names_of(bad, "bad"), "AudioRefused")
+    assert len(ended.done) == 30
+
+
+def test_an_answer_in_between_tells_that_the_service_takes_recordings() -> None:
+    names = [*names_of(4, "bad"), "good", *(f"bad{n}" for n in range(4, 12))]
+    ended = night(names, poisoned({name for name in names if name != "good"}, refused), concurrency=1)
+    assert ended.error is None
+    assert Counter(ended.failed.values()) == {"AudioRefused": 12}
+
+
+@pytest.mark.parametrize("good", range(6))
+def test_answers_before_do_so_where_they_are_of_the_first_recordings(good: int) -> None:
+    names = [*names_of(good, "good"), *names_of(50, "bad")]
+    ended = night(names, poisoned(set(names_of(50, "bad")), refused), concurrency=1)
+    if good > FIRST - ALIKE:
+        assert ended.error is None
+        assert Counter(ended.failed.values()) == {"AudioRefused": 50}
+    else:
+        assert isinstance(ended.error, errors.RefusesAll)
+        assert Counter(ended.failed.values()) == {"UnconfirmedRefusal": ALIKE}
+
+
+def test_refusals_in_other_words_are_each_ones_own() -> None:
+    words = itertools.cycle(["bad format", "audio too long", "empty audio"])
+    ended = night(names_of(50, "clip"), everybody(lambda: refused(next(words))), concurrency=1)
+    assert ended.error is None
+    assert Counter(ended.failed.values()) == {"AudioRefused": 50}
+
+
+def test_refusals_that_are_held_keep_nobody_from_being_prepared() -> None:
+    """What they hold may be what the next ones wait for, so that nothing would ever come."""
+    ended = night(names_of(3, "bad"), everybody(refused), pauses_s=60)
+    assert ended.error is None
+    assert ended.failed == {"bad0": "UnconfirmedRefusal", "bad1": "UnconfirmedRefusal", "bad2": "AudioRefused"}
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, errors.KeyRefused), (401, errors.KeyRefused), (402, errors.CreditsSpent)]
+)
+def test_a_page_that_denies_everything_is_the_accounts_fault(status: int, kind: type[errors.AttemptError]) -> None:
+    ended = night(names_of(200, "clip"), everybody(lambda: denied(status)))
+    assert type(ended.error) is kind
+    assert f"HTTP {status}" in str(ended.error)
+    assert set(ended.failed.values()) == {"AccessDenied"}
+    assert ended.requests.total() <= 2 * FIRST
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("bad", [1, 2, 4])
+def test_a_page_that_denies_a_few_names_them_and_the_run_goes_on(bad: int, place: str) -> None:
+    names = [*names_of(bad, "bad"), *names_of(30, "good")]
+    ended = night(names if place == "first" else names[::-1], poisoned(set(names_of(bad, "bad")), denied))
+    assert ended.error is None
+    assert ended.failed == dict.fromkeys(names_of(bad, "bad"), "AccessDenied")
+    assert len(ended.done) == 30
+
+
+def test_words_that_no_rule_knows_end_the_run_after_some_probes_where_nothing_was_ever_answered() -> None:
+    ended = night(names_of(200, "clip"), everybody(unknown))
+    assert isinstance(ended.error, errors.RefusesAll)
+    assert "Overloaded: input queue too long" in str(ended.error)
+    assert ended.failed == {}
+    assert ended.requests.total() <= 20 + PROBES_ALIKE
+    assert ended.took_s < 120
+
+
+def test_an_overload_that_passes_before_that_is_waited_out() -> None:
+    ended = night(names_of(200, "clip"), lambda clip, at_s, before: unknown() if at_s < 30 else OK)
+    assert ended.error is None
+    assert len(ended.done) == 200
+
+
+def test_one_that_comes_later_is_an_outage() -> None:
+    ended = night(names_of(200, "clip"), lambda clip, at_s, before: unknown() if 1 < at_s < 900 else OK)
+    assert ended.error is None
+    assert len(ended.done) == 200
+
+
+def test_other_faults_in_between_change_nothing() -> None:
+    faults = itertools.cycle([refused, NEVER_PASSING["503"]])
+    ended = night(names_of(200, "clip"), everybody(lambda: next(faults)()))
+    assert isinstance(ended.error, errors.RefusesAll)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("audio of 301.5 s is too long", "audio of 4000 s is too long", True),
+        ("bad file 'a b.wav'", 'bad file "c.wav"', True),
+        ("bad file /data/x/a.wav here", "bad file /data/y.wav here", True),
+        ("bad audio (request 1f3a-22)", "bad audio (request 99)", True),
+        ("Bad audio.", "bad  audio", True),
+        ("bad audio", "bad format", False),
+        ("", "bad format", False),
+    ],
+)
+def test_the_same_words_about_another_recording(one: str, other: str, alike: bool) -> None:
+    assert (same_words(one) == same_words(other)) is alike
