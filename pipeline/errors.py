@@ -97,7 +97,8 @@ class OutputHeld(GradiumBatchError):
 class AttemptError(GradiumBatchError):
     """One clip got no answer that counts.
 
-    `message` holds the service's own words where it said any; `billed` whether the request may have cost credits.
+    `message` holds the service's own words where it said any; `billed` whether the request may have cost credits, which
+    gradium/billing.py decides, and `before_work` that the service refused it before any work.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class AttemptError(GradiumBatchError):
         code: int | None = None,
         retry_after_s: float | None = None,
         billed: Literal["no", "maybe"] = "no",
+        before_work: bool = False,
         bytes_sent: int = 0,
         request_id: str | None = None,
     ) -> None:
@@ -117,6 +119,7 @@ class AttemptError(GradiumBatchError):
         self.code = code
         self.retry_after_s = retry_after_s
         self.billed: Literal["no", "maybe"] = billed
+        self.before_work = before_work
         self.bytes_sent = bytes_sent
         self.request_id = request_id
 
