@@ -5,7 +5,7 @@ GradiumBatchError
 │   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
 │   ├── OutputError · CheckpointError · DamagedCheckpoint · LocalServerError
-│   └── EndpointUnreachable · ServiceOut · BalanceTooLow
+│   └── EndpointUnreachable · ServiceOut · BalanceTooLow · BalanceUnknown
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
@@ -88,6 +88,10 @@ class ServiceOut(RunError):
 
 class BalanceTooLow(RunError):
     """The account holds less than the run would cost, and `service.require_credits` is set."""
+
+
+class BalanceUnknown(RunError):
+    """What the account holds cannot be learned, and `service.require_credits` is set."""
 
 
 class OutputHeld(GradiumBatchError):

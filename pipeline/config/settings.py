@@ -47,7 +47,7 @@ class ServiceSettings(Section):
     model: str = Field("default", min_length=1, description="model name, the query parameter `model`")
     language: str = Field("en", description="language of rows that name none; `any` lets the service find out")
     require_credits: bool = Field(
-        False, description="stop before the first request when the balance is below the estimate"
+        False, description="stop before the first request when the balance is below the estimate or cannot be learned"
     )
     trust_env: bool = Field(False, description="use HTTP_PROXY and friends from the environment")
     json_config: Annotated[dict[str, Any], BeforeValidator(_with_pinned_delay)] = Field(
