@@ -104,11 +104,24 @@ class BudgetSettings(Section):
     credits: Annotated[Literal["none"] | float, PlainValidator(_credits_or_none)] = Field(
         "none", description='most credits a run may spend; "none": no limit'
     )
+    credits_per_month: Annotated[Literal["none"] | float, PlainValidator(_credits_or_none)] = Field(
+        "none", description="most credits that all runs into an output folder may spend in a calendar month (UTC)"
+    )
 
     @property
     def limit(self) -> float | None:
         """The most credits a run may spend; None where there is no limit."""
         return None if self.credits == "none" else self.credits
+
+    @property
+    def month_limit(self) -> float | None:
+        """The most credits that a calendar month may cost; None where there is no limit."""
+        return None if self.credits_per_month == "none" else self.credits_per_month
+
+    @property
+    def most(self) -> float | None:
+        """The most that a single request may cost for it to be sent some day."""
+        return min((limit for limit in (self.limit, self.month_limit) if limit is not None), default=None)
 
 
 class SinkSettings(Section):

@@ -120,7 +120,7 @@ class Sending:
         """Says for which limits something is left; `limit` is --limit where that was reached."""
         left_out, reasons = self._recorder.left_out, []
         if left_out.any_within:
-            reasons.append(f"the budget of {self._settings.budget.limit:g} credits")
+            reasons.append(left_out.budget_told)
         if limit is not None:
             reasons.append(f"--limit {limit}")
         if (above := left_out.above_sentence) is not None:
