@@ -152,7 +152,8 @@ def check(
     "--budget",
     type=Credits(),
     help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4). A request that does "
-    "not fit is passed over, and those behind it that fit are sent.",
+    "not fit is passed over, and those behind it that fit are sent. budget.credits_per_month bounds all runs of a "
+    "calendar month as well.",
 )
 @click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
 @click.option(

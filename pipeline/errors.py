@@ -5,7 +5,7 @@ GradiumBatchError
 │   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
 │   ├── OutputError · CheckpointError · DamagedCheckpoint · LocalServerError
-│   └── EndpointUnreachable · ServiceOut · RefusesAll · BalanceTooLow
+│   └── EndpointUnreachable · ServiceOut · RefusesAll · BalanceTooLow · BalanceUnknown
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
@@ -95,6 +95,10 @@ class BalanceTooLow(RunError):
     """The account holds less than the run would cost, and `service.require_credits` is set."""
 
 
+class BalanceUnknown(RunError):
+    """What the account holds cannot be learned, and `service.require_credits` is set."""
+
+
 class OutputHeld(GradiumBatchError):
     """Another run holds the output folder."""
 
@@ -102,7 +106,8 @@ class OutputHeld(GradiumBatchError):
 class AttemptError(GradiumBatchError):
     """One clip got no answer that counts.
 
-    `message` holds the service's own words where it said any; `billed` whether the request may have cost credits.
+    `message` holds the service's own words where it said any; `billed` whether the request may have cost credits, which
+    gradium/billing.py decides, and `before_work` that the service refused it before any work.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class AttemptError(GradiumBatchError):
         code: int | None = None,
         retry_after_s: float | None = None,
         billed: Literal["no", "maybe"] = "no",
+        before_work: bool = False,
         bytes_sent: int = 0,
         request_id: str | None = None,
     ) -> None:
@@ -122,6 +128,7 @@ class AttemptError(GradiumBatchError):
         self.code = code
         self.retry_after_s = retry_after_s
         self.billed: Literal["no", "maybe"] = billed
+        self.before_work = before_work
         self.bytes_sent = bytes_sent
         self.request_id = request_id
 

@@ -1,4 +1,7 @@
-"""Ogg-Opus read by its first and last pages: whether the service takes the file as it is, and how long it is."""
+"""Ogg-Opus read by its pages: whether the service takes the file as it is, and how long it is.
+
+The length is counted by the packets, whose first bytes say it: the number in the last page is only the writer's word.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,14 @@ import msgspec
 
 OPUS_RATE = 48_000
 _PAGE = struct.Struct("<4sBBqIIIB")
-_LAST_OF_STREAM = 4
+_CONTINUED, _LAST_OF_STREAM = 1, 4
 _LONGEST_PAGE = 65_307
+_LONGEST_PACKET = 5_760
+"""Samples, 120 ms: a writer takes less than that off the end."""
+_MOST_SKIPPED = 9_600
+"""Samples that an honest file has its reader leave out at the beginning: 80 ms and less."""
+_FRAMES = (*(480, 960, 1_920, 2_880) * 3, *(480, 960) * 2, *(120, 240, 480, 960) * 4)
+"""Samples in a frame, by the upper five bits of a packet's first byte (RFC 6716, 3.1)."""
 
 
 class OggOpus(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +29,8 @@ class OggOpus(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     whole: bool
     """One stream, from its start to its marked end."""
+    truthful: bool
+    """`whole`, and each page says as many samples as its packets hold: whoever reads it finds the same length."""
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -28,6 +39,8 @@ class _Page(msgspec.Struct, frozen=True):
     """Samples at 48 kHz up to the page's end; -1 where no packet ends on it."""
     serial: int
     number: int
+    sizes: bytes
+    """Of the segments of its body."""
     body: int
     """Where its body begins in the file."""
     end: int
@@ -49,11 +62,70 @@ def read_ogg_opus(file: FileIO, length: int) -> OggOpus | None:
         return None
     # a page holds a second or so: a stream whose first page stands later was cut out of a longer one
     from_start = start <= skipped + 3 * OPUS_RATE
+    counted = _Counted()
+    is_one_stream = counted.walk(file, first, length)
+    told = last.position - (skipped if from_start else start)
+    whole = from_start and last.flags & _LAST_OF_STREAM > 0 and is_one_stream
+    truthful = whole and counted.agrees and not head[8] >> 4 and not head[18] and skipped <= _MOST_SKIPPED
     return OggOpus(
         channels=head[9],
-        duration_s=(last.position - (skipped if from_start else start)) / OPUS_RATE,
-        whole=from_start and last.flags & _LAST_OF_STREAM > 0 and _is_one_stream(file, first, length),
+        duration_s=(told if truthful else max(0, counted.samples - skipped)) / OPUS_RATE,
+        whole=whole,
+        truthful=truthful,
     )
+
+
+class _Counted:
+    """Counts the samples of a stream by its packets. Changes while the stream is walked."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.agrees = True
+        """Each page so far says as many samples as were counted; the last one of all may take some off the end."""
+        self._packets = 0
+        self._begun: bytes | None = None
+        """The first two bytes, as far as they came, of a packet that goes on in the next page."""
+
+    def walk(self, file: FileIO, first: _Page, length: int) -> bool:
+        """Whether page follows page from the first to the file's last byte: no gap, and no second stream behind."""
+        page, number = first, first.number
+        while True:
+            self._add(page, file)
+            if page.end >= length:
+                return page.end == length
+            found = _page(file, page.end)
+            number += 1
+            if found is None or (found.serial, found.number) != (first.serial, number):
+                return False
+            page = found
+
+    def _add(self, page: _Page, file: FileIO) -> None:
+        file.seek(page.body)
+        body, place, ended = file.read(page.end - page.body) or b"", 0, False
+        self.agrees &= (self._begun is not None) == bool(page.flags & _CONTINUED)
+        for size in page.sizes:
+            self._begun = ((self._begun or b"") + body[place : place + size])[:2]
+            place += size
+            if size < 255:
+                self._end_packet(self._begun)
+                self._begun, ended = None, True
+        if self._packets <= 2:  # the headers
+            return
+        if page.flags & _LAST_OF_STREAM:
+            self.agrees &= self.samples - _LONGEST_PACKET < page.position <= self.samples
+        else:
+            self.agrees &= page.position == (self.samples if ended else -1)
+
+    def _end_packet(self, head: bytes) -> None:
+        self._packets += 1
+        if self._packets <= 2:
+            return
+        samples = 0
+        if head:
+            frames = (1, 2, 2, head[1] & 63 if len(head) > 1 else 0)[head[0] & 3]
+            samples = _FRAMES[head[0] >> 3] * frames
+        self.agrees &= 0 < samples <= _LONGEST_PACKET
+        self.samples += samples
 
 
 def _page(file: FileIO, place: int) -> _Page | None:
@@ -64,19 +136,7 @@ def _page(file: FileIO, place: int) -> _Page | None:
     _, _, flags, position, serial, number, _, count = _PAGE.unpack(head)
     sizes = file.read(count) or b""
     body = place + _PAGE.size + count
-    return _Page(flags, position, serial, number, body, body + sum(sizes))
-
-
-def _is_one_stream(file: FileIO, first: _Page, length: int) -> bool:
-    """Whether page follows page from the first to the file's last byte: no gap, and no second stream behind."""
-    page: _Page | None = first
-    number = first.number
-    while page and page.end < length:
-        page = _page(file, page.end)
-        number += 1
-        if page is None or (page.serial, page.number) != (first.serial, number):
-            return False
-    return page is not None and page.end == length
+    return _Page(flags, position, serial, number, sizes, body, body + sum(sizes))
 
 
 def _first_position(file: FileIO, first: _Page) -> int | None:

@@ -63,7 +63,7 @@ def probe_open(path: str, file: FileIO) -> Probe:
         duration_s, channels = wav.duration_s, wav.channels
         is_fixed = True
     elif opus:
-        form, content_type = "Ogg with Opus audio", "audio/ogg" if opus.whole and opus.channels == 1 else None
+        form, content_type = "Ogg with Opus audio", "audio/ogg" if opus.truthful and opus.channels == 1 else None
         duration_s, channels = opus.duration_s, opus.channels
         is_fixed = opus.whole
     else:

@@ -20,6 +20,8 @@ _ORDERS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
 _STREAMED = 0x7FFF0000
 """Sizes from here on, where the file is shorter, are what a writer puts that does not know how much will follow."""
 _SLACK_S = 0.5
+_USUAL_RATES = (8_000, 192_000)
+"""Hz; whatever another rate means to the service, only decoding tells what the file holds."""
 
 
 class WavFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +45,8 @@ class WavFile(msgspec.Struct, frozen=True, kw_only=True):
     declared: int | None
     """Bytes of samples the header promises; None where it promises nothing."""
     truthful: bool
-    """All sizes are what is there, and every chunk is where a plain reader looks for it."""
+    """All sizes are what is there, every chunk is where a plain reader looks for it, there is one word on the form and
+    one chunk of samples, and the form's numbers agree: whoever reads it finds the same length."""
 
     @property
     def form(self) -> str:
@@ -93,8 +96,9 @@ def read_wav(file: FileIO, length: int) -> WavFile:
         end = chunk.start + chunk.size
         if chunk.name == b"ds64":
             wide = struct.unpack("<QQ", _at(file, chunk.start, 16).ljust(16, b"\0"))
-        elif chunk.name == b"fmt " and form is None:
-            form = chunk
+        elif chunk.name == b"fmt ":
+            honest = honest and form is None
+            form = form or chunk
         elif chunk.name == b"data":
             if form is None:
                 raise AudioUnreadable("the WAV file's samples come without a word on their form (no fmt chunk)")
@@ -109,7 +113,9 @@ def _wav(file: FileIO, length: int, order: str, form: _Chunk, data: _Chunk, hone
     fmt = _at(file, form.start, min(form.size, 40))
     if len(fmt) < 16:
         raise AudioUnreadable("the WAV file is damaged in its header: the fmt chunk is too short")
-    tag, channels, rate, _, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
+    tag, channels, rate, bytes_per_s, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
+    honest = honest and (block * 8, bytes_per_s) == (channels * bits, rate * block)
+    honest = honest and _USUAL_RATES[0] <= rate <= _USUAL_RATES[1]
     extensible = tag == EXTENSIBLE
     if extensible and len(fmt) >= 26:
         (tag,) = struct.unpack(order + "H", fmt[24:26])
@@ -174,11 +180,11 @@ def _goes_on_after(file: FileIO, data: _Chunk, order: str, length: int, slack: i
 
 
 def _ends_well(file: FileIO, data: _Chunk, length: int) -> bool:
-    """Whether the chunks after the samples fill the file to its last byte."""
+    """Whether the chunks after the samples fill the file to its last byte, and hold nothing that is heard."""
     place = data.start + data.size + data.size % 2
     while place + 8 <= length:
         name, size = struct.unpack("<4sI", _at(file, place, 8))
-        if not _is_name(name):
+        if not _is_name(name) or name in (b"data", b"fmt "):
             return False
         place += 8 + size + size % 2
     return place == length

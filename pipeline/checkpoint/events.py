@@ -9,7 +9,7 @@ import sqlite3
 
 import msgspec
 
-from pipeline.checkpoint import clips, known_failures
+from pipeline.checkpoint import clips, known_failures, spending
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.results import Finished, Partly, apply_finished, apply_partly, forget_failure, store_result
@@ -171,12 +171,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
 def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
     db.execute("INSERT INTO attempts (row) VALUES (?)", (msgspec.msgpack.encode(attempt),))
     db.execute("UPDATE utterances SET attempts = attempts + 1, sent = ? WHERE id = ?", (attempt.run_id, attempt.id))
-    if attempt.credits:
-        db.execute(
-            """INSERT INTO facts VALUES ('credits', ?1)
-               ON CONFLICT (key) DO UPDATE SET value = value + excluded.value""",
-            (attempt.credits,),
-        )
+    spending.add(db, attempt)
 
 
 def _apply_failed(db: sqlite3.Connection, event: Failed) -> None:

@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from pipeline.checkpoint import adopting, clips, known_failures, plan
+from pipeline.checkpoint import adopting, clips, known_failures, plan, spending
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import PARTIAL, TRANSCRIBED, Identity
 from pipeline.checkpoint.known_failures import KnownFailure
@@ -49,8 +49,7 @@ FORMATS = "formats"
 """The fact that says in which formats the output was begun."""
 MANIFEST = "manifest"
 """The fact that says which manifest a default output serves."""
-CREDITS = "credits"
-"""The fact that holds what was spent in all runs, counting what may have been billed."""
+CREDITS = spending.CREDITS
 LONGER_THAN_ANY_S = 1e18
 Place = tuple[int, str, int, int]
 """Where a row stands in the order of work: its values of `tables.ORDER`."""
@@ -408,6 +407,21 @@ class Checkpoint:
             ref_errors=ref_errors,
             credits=(self.fact(CREDITS, float) or 0.0) + in_flight,
         )
+
+    def credits_of_month(self, month: str) -> float | None:
+        """What was spent in a month (`2026-11`, UTC), requests in flight included; None where that was not summed."""
+        with self._translated():
+            return spending.of_month(self._db, month)
+
+    def unpublished_credits(self) -> dict[str, float]:
+        """What the attempts that are in no part of the ledger cost, by month."""
+        with self._translated():
+            return spending.unpublished(self._db)
+
+    def set_credits(self, months: Mapping[str, float]) -> None:
+        """Has these be what was spent, by month and in all."""
+        with self._transaction():
+            spending.replace(self._db, months)
 
     def last_runs(self, limit: int) -> list[tuple[str, str, bytes | None]]:
         """The latest runs: (run_id, when it started, its figures as JSON; None for one that did not reach its end)."""

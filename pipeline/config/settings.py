@@ -47,7 +47,7 @@ class ServiceSettings(Section):
     model: str = Field("default", min_length=1, description="model name, the query parameter `model`")
     language: str = Field("en", description="language of rows that name none; `any` lets the service find out")
     require_credits: bool = Field(
-        False, description="stop before the first request when the balance is below the estimate"
+        False, description="stop before the first request when the balance is below the estimate or cannot be learned"
     )
     trust_env: bool = Field(False, description="use HTTP_PROXY and friends from the environment")
     json_config: Annotated[dict[str, Any], BeforeValidator(_with_pinned_delay)] = Field(
@@ -104,11 +104,24 @@ class BudgetSettings(Section):
     credits: Annotated[Literal["none"] | float, PlainValidator(_credits_or_none)] = Field(
         "none", description='most credits a run may spend; "none": no limit'
     )
+    credits_per_month: Annotated[Literal["none"] | float, PlainValidator(_credits_or_none)] = Field(
+        "none", description="most credits that all runs into an output folder may spend in a calendar month (UTC)"
+    )
 
     @property
     def limit(self) -> float | None:
         """The most credits a run may spend; None where there is no limit."""
         return None if self.credits == "none" else self.credits
+
+    @property
+    def month_limit(self) -> float | None:
+        """The most credits that a calendar month may cost; None where there is no limit."""
+        return None if self.credits_per_month == "none" else self.credits_per_month
+
+    @property
+    def most(self) -> float | None:
+        """The most that a single request may cost for it to be sent some day."""
+        return min((limit for limit in (self.limit, self.month_limit) if limit is not None), default=None)
 
 
 class SinkSettings(Section):

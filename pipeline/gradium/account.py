@@ -23,10 +23,18 @@ TRIES = 3
 PAUSE_S = 0.3
 PATIENCE_S = 30.0
 MAX_BODY_BYTES = 64 << 10
+MOST_CREDITS = 1e12
+"""No account holds more."""
 
 
 async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credits | None:
-    """The balance, or None where the endpoint does not tell it.
+    """The balance, or None where the endpoint does not tell it. Raises what `ask_credits` raises."""
+    found = await ask_credits(http, endpoint)
+    return None if isinstance(found, str) else found
+
+
+async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credits | str:
+    """The balance, or why it cannot be learned, in words of our own.
 
     Raises KeyRefused for a bad key and EndpointUnreachable when nothing answers, both before anything was sent.
     """
@@ -48,11 +56,19 @@ async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Cre
         said = classify.presentable(str(body or "").strip(), endpoint.key)
         raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
     if status != 200 or body is None:
-        return None
+        return f"HTTP {status} from {wire.CREDITS_PATH}"
     try:
         return msgspec.json.decode(body, type=wire.Credits)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        return f"there is no balance in the answer of {wire.CREDITS_PATH}"
+
+
+def why_unknown(found: wire.Credits | str) -> str | None:
+    """Why what was found says nothing of the account; None where it is a balance."""
+    if isinstance(found, str):
+        return found
+    held = found.remaining_credits
+    return None if 0 <= held <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is no balance"
 
 
 async def _get(http: httpx.AsyncClient, url: str, key: str) -> tuple[int, bytes | str | None]:

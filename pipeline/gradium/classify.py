@@ -11,14 +11,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
 
 import httpx
 
 from pipeline.errors import (
     MAX_MESSAGE,
     AccessDenied,
-    AccountError,
     AttemptError,
     AttemptTimeout,
     AudioRefused,
@@ -28,7 +26,6 @@ from pipeline.errors import (
     CreditsSpent,
     KeyRefused,
     LimitError,
-    PassingError,
     RateLimited,
     Redirected,
     ServerFault,
@@ -37,7 +34,7 @@ from pipeline.errors import (
     StreamError,
     UnknownFault,
 )
-from pipeline.gradium import wire
+from pipeline.gradium import billing, wire
 from pipeline.gradium.coding import MAX_NAME, coding_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -124,7 +121,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         return by_status(
             f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
             http_status=status,
-            billed="maybe" if issubclass(by_status, PassingError) else "no",
+            before_work=billing.is_before_work(by_status, status, None, "", is_page=False),
             retry_after_s=_retry_after(headers.get("retry-after")),
         )
     code: int | None = None
@@ -144,32 +141,27 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         body.strip() or f"HTTP {status} with an empty body",
         http_status=status,
         code=code,
-        # a refusal costs nothing; what broke inside, or behind a gateway, may have been at work already
-        billed="maybe" if kind is ServerFault and (code == wire.CODE_INTERNAL or status in (502, 504)) else "no",
+        before_work=billing.is_before_work(kind, status, code, body, is_page=is_page(headers, body)),
         retry_after_s=_retry_after(headers.get("retry-after")),
     )
 
 
-def in_stream(message: str, code: int | str | None, *, after_words: bool = False) -> AttemptError:
-    """The error of an `error` message inside the stream; `after_words` where a word had been said before it."""
+def in_stream(message: str, code: int | str | None, *, is_first: bool) -> AttemptError:
+    """The error of an `error` message inside the stream; `is_first` where nothing was said before it."""
     number, reason = _documented(message) or (_as_number(code), message)
     kind = _by_reason(reason, number) or StreamError
-    is_refusal = issubclass(kind, LimitError | AccountError) and not after_words
-    billed: Literal["no", "maybe"] = "no" if is_refusal else "maybe"
-    return kind(message or "an error without a message", http_status=200, code=number, billed=billed)
+    before_work = billing.is_before_stream(kind, number, is_first=is_first)
+    return kind(message or "an error without a message", http_status=200, code=number, before_work=before_work)
 
 
-def transport(error: Exception, *, bytes_sent: int, streaming: bool) -> AttemptError:
+def transport(error: Exception, *, streaming: bool) -> AttemptError:
     """The error of an exchange that broke; `streaming` once the answer's head has arrived."""
-    billed: Literal["no", "maybe"] = "maybe" if bytes_sent else "no"
     said = str(error) or type(error).__name__
     # httpx-aiohttp reports a dropped connection as ConnectTimeout too: that one says nothing about time
     dropped = isinstance(error, httpx.ConnectTimeout)
     if isinstance(error, TimeoutError | httpx.TimeoutException) and not dropped:
-        return AttemptTimeout(said, billed=billed, bytes_sent=bytes_sent)
-    if streaming:
-        return StreamCut(said, http_status=200, billed="maybe", bytes_sent=bytes_sent)
-    return ConnectionFailed(said, billed=billed, bytes_sent=bytes_sent)
+        return AttemptTimeout(said)
+    return StreamCut(said, http_status=200) if streaming else ConnectionFailed(said)
 
 
 def presentable(text: str, key: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.config.settings import TimeoutSettings
 from pipeline.errors import AttemptError, AttemptTimeout, CompressedAnswer, StreamCut, StreamMalformed
-from pipeline.gradium import classify, wire
+from pipeline.gradium import billing, classify, wire
 from pipeline.gradium.body import ClipBody
 from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.connector import sending
@@ -60,20 +60,19 @@ class GradiumClient:
         deadline = Deadline(deadline_s, self._idle_s)
         body = ClipBody(clip, when_sent=deadline.heard)
         try:
-            return await self._exchange(clip, body, deadline)
+            try:
+                return await self._exchange(clip, body, deadline)
+            except TimeoutError:
+                what = f"not a byte for {self._idle_s:.4g} s" if deadline.was_silent else None
+                raise AttemptTimeout(
+                    what or f"no complete answer within {deadline_s:.4g} s for {clip.sent_s:.4g} s of audio"
+                ) from None
         except AttemptError as error:
-            error.bytes_sent = body.sent_bytes
+            error.bytes_sent, error.billed = body.sent_bytes, billing.billed(error, body.sent_bytes)
             error.message = classify.presentable(error.message, self._endpoint.key)
             error.args = (error.message,)
             error.request_id = _name(error.request_id, self._endpoint.key)
             raise
-        except TimeoutError:
-            what = f"not a byte for {self._idle_s:.4g} s" if deadline.was_silent else None
-            raise AttemptTimeout(
-                what or f"no complete answer within {deadline_s:.4g} s for {clip.sent_s:.4g} s of audio",
-                billed="maybe" if body.sent_bytes else "no",
-                bytes_sent=body.sent_bytes,
-            ) from None
 
     async def _exchange(self, clip: Clip, body: ClipBody, deadline: Deadline) -> Answer:
         response: httpx.Response | None = None
@@ -146,13 +145,16 @@ class GradiumClient:
             raise listener.stamped(error) from None
         except BROKEN as error:
             raise listener.stamped(_broken(error, body, streaming=True)) from error
+        except AttemptError as error:  # what the stream said itself
+            error.before_work &= not decoder.dropped
+            raise
         cut = None
         if not body.is_sent:
             cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {clip.body_bytes} bytes)"
         elif not is_framed and not listener.ended:
             cut = "the connection closed without end_of_stream"
         if cut is not None:
-            raise listener.stamped(StreamCut(cut, http_status=200, billed="maybe"))
+            raise listener.stamped(StreamCut(cut, http_status=200))
         words, flags = listener.words(duration_s=clip.duration_s, channel=clip.channel, clip=clip.clip)
         if decoder.replaced:
             flags = (*flags, "replaced_characters")
@@ -186,4 +188,4 @@ async def _read_rest(chunks: AsyncIterator[bytes]) -> None:
 
 
 def _broken(error: Exception, body: ClipBody, *, streaming: bool) -> AttemptError:
-    return body.fault or classify.transport(error, bytes_sent=body.sent_bytes, streaming=streaming)
+    return body.fault or classify.transport(error, streaming=streaming)

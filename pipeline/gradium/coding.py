@@ -47,7 +47,6 @@ async def _inflated(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[
         raise CompressedAnswer(
             f"the answer came compressed ({name}), which was not asked for and cannot be undone here",
             http_status=200,
-            billed="maybe",
         )
     inflater = Inflater(coding)
     async for chunk in chunks:
@@ -61,10 +60,9 @@ async def _inflated(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[
             raise CompressedAnswer(
                 f"the answer came compressed ({name}), which was not asked for, and is damaged: {error}",
                 http_status=200,
-                billed="maybe",
             ) from None
     if not inflater.is_whole:
-        raise StreamCut("the answer broke off before the end of its compressed stream", http_status=200, billed="maybe")
+        raise StreamCut("the answer broke off before the end of its compressed stream", http_status=200)
 
 
 class Inflater:

@@ -58,12 +58,14 @@ class MessageDecoder:
         self._started = False
         self.replaced = False
         """A `text` held what is no character; U+FFFD stands there now."""
+        self.dropped = False
+        """A message of a type that is not known was dropped."""
 
     def feed(self, chunk: bytes) -> Iterator[wire.AnyMessage]:
         """Messages whose line ends in `chunk`. Raises StreamMalformed."""
         self._total_bytes += len(chunk)
         if self._total_bytes > MAX_ANSWER_BYTES:
-            raise StreamMalformed(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB", billed="maybe")
+            raise StreamMalformed(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
         end = chunk.rfind(b"\n") + 1
         if end:
             block = b"".join([*self._pending, chunk[:end]])
@@ -103,7 +105,7 @@ class MessageDecoder:
             _check_length(len(line))
             self._lines += 1
             if self._lines > MAX_LINES:
-                raise StreamMalformed(f"the answer has more than {MAX_LINES:,} lines", billed="maybe")
+                raise StreamMalformed(f"the answer has more than {MAX_LINES:,} lines")
             if (message := self._decode_line(line)) is not None:
                 yield message
 
@@ -118,6 +120,7 @@ class MessageDecoder:
             return _message.decode(line)
         except UNREADABLE as error:
             if _is_unknown(line):
+                self.dropped = True
                 return None
             if _end.match(line):
                 return wire.EndOfStream()
@@ -129,16 +132,17 @@ class MessageDecoder:
             message = _message.decode(repaired)
         except UNREADABLE:
             if _is_unknown(repaired):
+                self.dropped = True
                 return None
             shown = line[:200].decode("utf-8", "replace")
-            raise StreamMalformed(f"not a message of the protocol: {error}: {shown}", billed="maybe") from None
+            raise StreamMalformed(f"not a message of the protocol: {error}: {shown}") from None
         self.replaced |= isinstance(message, wire.Text) and REPLACEMENT in message.text
         return message
 
 
 def _check_length(line_bytes: int) -> None:
     if line_bytes > MAX_LINE_BYTES:
-        raise StreamMalformed(f"a line of the answer is longer than {MAX_LINE_BYTES >> 20} MB", billed="maybe")
+        raise StreamMalformed(f"a line of the answer is longer than {MAX_LINE_BYTES >> 20} MB")
 
 
 def _repaired(line: bytes) -> bytes:

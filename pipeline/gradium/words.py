@@ -46,7 +46,7 @@ class Listener:
         if self.ended:
             return
         for message in messages:
-            self._heard_anything = True
+            is_first, self._heard_anything = not self._heard_anything, True
             match message:
                 case wire.Text():
                     self._hear_text(message)
@@ -60,7 +60,7 @@ class Listener:
                     self.ended = True
                     return
                 case wire.Error():
-                    raise self.stamped(in_stream(message.message, message.code, after_words=bool(self._texts)))
+                    raise self.stamped(in_stream(message.message, message.code, is_first=is_first))
 
     def stamped(self, error: AttemptError) -> AttemptError:
         """The error with this stream's request id."""
@@ -73,7 +73,7 @@ class Listener:
         Call it only after the stream ended cleanly. Raises EmptyAnswer where there was no message at all.
         """
         if not self._heard_anything:
-            raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200, billed="maybe")
+            raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
         words = []
         for place in sorted(range(len(self._texts)), key=lambda place: self._texts[place].start_s):
             text, stop = self._texts[place], self._stops.get(place)

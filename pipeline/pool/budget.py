@@ -17,8 +17,10 @@ ROUNDING = 1e-6
 class Budget:
     """Credits set aside, spent and left. A limit of None is none."""
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, limit: float | None, most: float | None = None) -> None:
+        """`most` is what another run may have to spend, where that is more than is left for this one."""
         self._limit = limit
+        self._most = limit if most is None else most
         self._spent = 0.0
         self._set_aside = 0.0
         self._open = 0
@@ -31,7 +33,7 @@ class Budget:
 
     def is_above(self, price: float) -> bool:
         """Whether a request of this price would not fit if nothing had been spent."""
-        return self._limit is not None and price > self._limit + ROUNDING
+        return self._most is not None and price > self._most + ROUNDING
 
     def room(self, price: float) -> Room:
         """Whether a request of this price fits; "later": perhaps, once requests in flight turn out to cost nothing."""

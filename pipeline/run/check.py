@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -34,6 +35,7 @@ from pipeline.run.answers import Answers
 from pipeline.run.forecast import Forecast, Problem
 from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
+from pipeline.run.month import month_at
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.settings_hash import SettingsHash
@@ -59,12 +61,14 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
         hashed = SettingsHash(settings, request)
-        bill = _Bill(connection, settings.budget.limit, asked=asks(only))
+        bill = _Bill(connection, settings.budget.most, asked=asks(only))
         if plan.selected:
             answers = Answers(connection, hashed)
             rows_left = rows_to_do(connection, only, length_of, partial(hashed.names, one_channel=True))
             for todo, names, found in _measured(rows_left, settings, hashed, answers):
                 bill.add(todo, names, found)
+        with Checkpoint(path, only_read=True) as checkpoint:
+            month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
     return Forecast(
         rows=plan.rows,
         bad_rows=rows.bad_count,
@@ -88,6 +92,10 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         sent_s=round(bill.sent_s, 6),
         credits=bill.sent_s * CREDITS_PER_S,
         budget=settings.budget.limit,
+        month=month.name,
+        month_spent=None if month.spent is None else round(month.spent, 3),
+        month_budget=month.budget,
+        month_left=None if month.left is None else round(month.left, 3),
         above_budget=bill.above,
         above_credits=(bill.least, bill.most) if bill.above else None,
         above_ids=bill.above_ids,

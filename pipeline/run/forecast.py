@@ -53,6 +53,13 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that they carry: of each channel that is sent by itself what has no answer yet, and the lead silence."""
     credits: float
     budget: float | None
+    month: str
+    """The calendar month (UTC), as `2026-11`, and …"""
+    month_spent: float | None
+    """… what was spent in it into the output folder, counting what may have been billed; None where an older version
+    has not summed that and there is no budget for the month."""
+    month_budget: float | None
+    month_left: float | None
     above_budget: int
     """Utterances that have a request which costs more than the whole budget, as far as headers tell."""
     above_credits: tuple[float, float] | None
@@ -87,10 +94,14 @@ def as_table(forecast: Forecast) -> str:
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
         ("credits", f"{forecast.credits:,.0f} (3 per second that is sent, without retries)"),
     ]
+    budgets = []
     if forecast.budget is not None:
-        above = forecast.above_credits
-        told = f"{forecast.budget:g} credits"
-        if above is not None:
-            told += f"; {above_budget(forecast.above_budget, *above, forecast.above_ids)}"
-        lines.append(("budget", told))
+        budgets.append(("budget", f"{forecast.budget:g} credits"))
+    if forecast.month_budget is not None:
+        told = f"{forecast.month_left:,g} of {forecast.month_budget:,g} credits left in {forecast.month} (UTC)"
+        budgets.append(("this month", told))
+    if budgets and (above := forecast.above_credits) is not None:
+        named = above_budget(forecast.above_budget, *above, forecast.above_ids)
+        budgets[0] = budgets[0][0], f"{budgets[0][1]}; {named}"
+    lines += budgets
     return "\n".join(f"{name:<13}  {value}" for name, value in lines)

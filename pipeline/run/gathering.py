@@ -5,6 +5,7 @@ Reads the output folder; writes the new checkpoint, and nothing else but a JSONL
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.errors import OutputError
 from pipeline.model import KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.joining import word_errors
+from pipeline.run.month import MONTH_BUDGET
 from pipeline.run.owner import OWNER
 from pipeline.sink.read import key_of
 from pipeline.sink.salvage import Salvage
@@ -43,7 +45,7 @@ class Gathering:
     def take_in(self) -> None:
         """In an order in which what says more comes first, and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
-        for fact, kind in ((FORMATS, str), (MANIFEST, str), (LEARNED, int), (OWNER, str)):
+        for fact, kind in ((FORMATS, str), (MANIFEST, str), (LEARNED, int), (OWNER, str), (MONTH_BUDGET, float)):
             if isinstance(value := old.fact(fact), kind):
                 checkpoint.set_fact(fact, value)
         self._take_attempts()
@@ -104,14 +106,15 @@ class Gathering:
         self._checkpoint.set_fact(JSONL_BYTES, size)
 
     def _take_attempts(self) -> None:
-        parts = self._sink.parts_on_disk("attempts")
+        parts, months = self._sink.parts_on_disk("attempts"), defaultdict[str, float](float)
         for part in parts:
             rows, credits_ = self._sink.attempts_in(part)
             self._checkpoint.attempts_published(0, part, rows)
-            self.credits += credits_
+            for month, spent in credits_.items():
+                months[month] += spent
         # a crash may have left the last part written and not noted, its rows still waiting
         written = self._sink.keys_of_attempts(parts[-1]) if parts else ()
-        self._checkpoint.set_fact(CREDITS, self.credits)
+        self._checkpoint.set_credits(months)
         waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
         for attempts in _batches(waiting):
             self._checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])

@@ -55,7 +55,7 @@ def owner_at(endpoint: Endpoint) -> str | None:
         response = connection.getresponse()
         body = response.read(MAX_BODY_BYTES) if response.status == 200 else b""
         return owner_by_recognizer(msgspec.json.decode(body, type=Credits).recognizer)
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError):
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, ValueError, RecursionError):
         return None
     finally:
         connection.close()

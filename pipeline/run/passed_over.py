@@ -13,6 +13,7 @@ from pipeline.config import Settings
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool import Budget
 from pipeline.report.figures import NAMED, above_budget
+from pipeline.run.month import Month
 
 MOST_IN_VAIN = 100
 MOST_IN_VAIN_S = 3600.0
@@ -26,6 +27,9 @@ class PassedOver:
 
     def __init__(self, settings: Settings) -> None:
         self.budget = Budget(settings.budget.limit)
+        self.budget_told = f"the budget of {settings.budget.limit or 0.0:g} credits"
+        """Which budget it is."""
+        self._settings = settings.budget
         self.unsent = 0
         """Rows that were passed over without a request: they take no place of --limit."""
         self.any_within = False
@@ -38,6 +42,16 @@ class PassedOver:
         self._above_ids: list[str] = []
         self._least, self._most = math.inf, 0.0
         """What the recordings above the whole budget need."""
+
+    def keep_to(self, month: Month) -> None:
+        """Has the run spend no more than is left of its month."""
+        run, left = self._settings.limit, month.left
+        if left is not None and (run is None or left < run):
+            self.budget = Budget(left, self._settings.most)
+            self.budget_told = (
+                f"the budget of {month.budget:g} credits for the month {month.name} (budget.credits_per_month), of "
+                f"which {left:g} were left"
+            )
 
     def prepared(self, expected_s: float, prices: Sequence[float]) -> None:
         """A recording was made into requests of these prices."""

@@ -25,6 +25,7 @@ from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
 from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
+from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
 from pipeline.run.output import keep_formats, keep_manifest, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone
@@ -135,6 +136,7 @@ class _Run:
             run_id=self.run_id,
             on_row=control.raise_if_stopped,
         )
+        self.budget = settings.budget
         self.local = settings.service.url == "local"
         self.error: GradiumBatchError | None = None
         self.many_gone: str | None = None
@@ -147,6 +149,7 @@ class _Run:
         try:
             await self.recorder.ledger.end_open_attempts()
             await self.publisher.tidy()
+            await self.journal.call(self._keep_to_month)
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
             if plan.selected:
@@ -168,6 +171,15 @@ class _Run:
         finally:
             self.published.close()
         return await self._report(plan)
+
+    def _keep_to_month(self) -> None:
+        """Has the run spend no more than the month's budget leaves, and notes that for `status`."""
+        out, budget = self.options.out, self.budget.month_limit
+        if (self.checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
+            self.checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
+        if budget is not None:
+            sum_by_month(self.checkpoint, out)
+            self.recorder.left_out.keep_to(month_at(self.started_at, self.checkpoint, out, budget))
 
     async def _plan(self) -> Plan:
         """Takes the manifest in. Raises ManifestError for bad rows."""

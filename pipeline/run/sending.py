@@ -17,7 +17,7 @@ from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
 from pipeline.checkpoint.store import CREDITS, LEARNED
 from pipeline.config import Settings
-from pipeline.errors import BalanceTooLow, CheckpointError, EndpointUnreachable, ServiceOut
+from pipeline.errors import BalanceTooLow, BalanceUnknown, CheckpointError, EndpointUnreachable, ServiceOut
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
@@ -74,7 +74,8 @@ class Sending:
         """Sends `at_most` utterances.
 
         Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut, RefusesAll, EndpointUnreachable,
-        BalanceTooLow, LocalServerError, and CheckpointError or OutputError when outcomes cannot be stored.
+        BalanceTooLow, BalanceUnknown, LocalServerError, and CheckpointError or OutputError when outcomes cannot be
+        stored.
         """
         from pipeline.gradium.client import GradiumClient
         from pipeline.gradium.transport import http_client
@@ -123,7 +124,7 @@ class Sending:
         """Says for which limits something is left; `limit` is --limit where that was reached."""
         left_out, reasons = self._recorder.left_out, []
         if left_out.any_within:
-            reasons.append(f"the budget of {self._settings.budget.limit:g} credits")
+            reasons.append(left_out.budget_told)
         if limit is not None:
             reasons.append(f"--limit {limit}")
         if (above := left_out.above_sentence) is not None:
@@ -132,35 +133,36 @@ class Sending:
         if reasons:
             self._control.note_limit(ExitStatus.LIMIT_REACHED, "; ".join(reasons))
 
-    async def _balance(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | None:
-        """The balance, or None where it cannot be known.
+    async def _balance(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | str:
+        """The balance, or why it cannot be known.
 
         An address where nothing answers stops the first run into a folder: it is more likely wrong than out. Where it
         has answered on an earlier night this is an outage, which the pool waits out.
         """
-        from pipeline.gradium.account import fetch_credits
+        from pipeline.gradium.account import ask_credits
 
         since: float | None = None
         while True:
             try:
-                return await self._control.unless_stopped(fetch_credits(http, target))
+                return await self._control.unless_stopped(ask_credits(http, target))
             except EndpointUnreachable as error:
                 if not await self._journal.call(self._journal.checkpoint.fact, CREDITS, float):
                     raise
                 if since is None:
                     since = time.monotonic()
                     log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
-                if owner_of(self._settings) is not None:
-                    return None
-                # who answers on this machine is not known before the answer, so nothing may be sent
+                if owner_of(self._settings) is not None and not self._settings.service.require_credits:
+                    return "nothing answers"
+                # who answers on this machine is not known before the answer, nor what the account holds: nothing may
+                # be sent
                 if (waited_s := time.monotonic() - since) > self._settings.retry.outage_max_s:
                     raise ServiceOut(out_sentence("failed for everybody", waited_s)) from None
                 await self._control.unless_stopped(asyncio.sleep(self._settings.retry.probe_s))
 
-    async def _claim(self, balance: Credits | None) -> None:
+    async def _claim(self, balance: Credits | str) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
         if owner_of(self._settings) is None:
-            owner = owner_by_recognizer(balance.recognizer if balance is not None else None)
+            owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)
             await self._journal.call(claim, self._journal.checkpoint, self._spool.parent, owner)
 
     async def _limits(self) -> Limits:
@@ -178,9 +180,19 @@ class Sending:
             doubts_refusals=self._doubts_refusals,
         )
 
-    async def _compare_with_balance(self, balance: Credits | None, at_most: int | None) -> None:
-        """Warns, or with `service.require_credits` raises BalanceTooLow, when the account holds less than is needed."""
-        if balance is None:
+    async def _compare_with_balance(self, balance: Credits | str, at_most: int | None) -> None:
+        """Warns when the account holds less than is needed. With `service.require_credits` raises BalanceTooLow, or
+        BalanceUnknown where nobody can say what it holds."""
+        from pipeline.gradium.account import why_unknown
+
+        unknown = why_unknown(balance)
+        if unknown is not None and self._settings.service.require_credits:
+            raise BalanceUnknown(
+                f"the account's balance cannot be learned ({unknown}); nothing was sent, because "
+                "service.require_credits is set: run the same command again later, or with "
+                "service.require_credits = false"
+            )
+        if isinstance(balance, str):
             return
         # files that only look changed are not counted: most of them were touched, copied back or known before a rebuild
         expected_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)

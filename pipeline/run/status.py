@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import shorten
 
@@ -12,6 +13,7 @@ from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import UsageError
 from pipeline.report.figures import FailureClass, keeping, length, plural, readable, waiting
 from pipeline.report.hints import DEFAULT, HINTS
+from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.reporting import failure_classes
 
 RUNS_SHOWN = 5
@@ -51,6 +53,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
+    month: str
+    """The calendar month (UTC), as `2026-11`."""
+    month_credits: float | None
+    """Spent in it, counting what may have been billed; None where an older version has not summed that."""
+    month_budget: float | None
+    """budget.credits_per_month of the last run, and …"""
+    month_left: float | None
+    """… what is left of it."""
     waiting_clips: int
     """Answered pieces of recordings that have no transcript yet, and …"""
     waiting_credits: float
@@ -73,6 +83,7 @@ def status(out: Path) -> Status:
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
     with Checkpoint(path, only_read=True) as checkpoint:
         totals = checkpoint.totals(whole=True)
+        month = month_at(datetime.now(UTC), checkpoint, out, checkpoint.fact(MONTH_BUDGET, float) or None)
         waiting_clips, waiting_credits = checkpoint.waiting_clips()
         return Status(
             out=str(out),
@@ -88,6 +99,10 @@ def status(out: Path) -> Status:
             postponed_runs=totals.postponed_runs,
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
+            month=month.name,
+            month_credits=None if month.spent is None else round(month.spent, 3),
+            month_budget=month.budget,
+            month_left=None if month.left is None else round(month.left, 3),
             waiting_clips=waiting_clips,
             waiting_credits=round(waiting_credits, 3),
             wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
@@ -138,6 +153,9 @@ def as_table(found: Status) -> str:
     if found.vanished:
         rows.append(("vanished", f"{found.vanished:,} no longer in the manifest; what they have is kept"))
     rows.append(("spent", f"{found.credits:,.0f} credits in all runs"))
+    if found.month_credits is not None:
+        left = f", {found.month_left:,.0f} of {found.month_budget:,.0f} left" if found.month_budget is not None else ""
+        rows.append(("this month", f"{found.month_credits:,.0f} credits in {found.month} (UTC){left}"))
     if found.wer is not None:
         rows.append(("WER", f"{found.wer:.1%}"))
     if found.learned_concurrency:

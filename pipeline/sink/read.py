@@ -129,10 +129,21 @@ def key_of(attempt: Attempt) -> AttemptKey:
     return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at
 
 
-def attempts_in_part(folder: Path, part: int) -> tuple[int, float]:
-    """Rows and credits of a part of the ledger."""
-    prices = [attempt.credits for attempt in rows_in(part_path(folder, part), Attempt)]
-    return len(prices), sum(prices)
+def attempts_in_part(folder: Path, part: int) -> tuple[int, dict[str, float]]:
+    """Rows of a part of the ledger, and their credits by calendar month (UTC), as `2026-11`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from pipeline.sink.schema import ATTEMPTS
+
+    path = part_path(folder, part)
+    rows = table_in(path, pa.schema([ATTEMPTS.field("started_at"), ATTEMPTS.field("credits")]))
+    with reading(path):
+        started_at = rows["started_at"].cast(pa.timestamp("us"))  # in UTC, and needs no list of time zones
+        month = pc.add(pc.multiply(pc.year(started_at), 100), pc.month(started_at))
+        sums = pa.table({"month": month, "credits": rows["credits"]}).group_by("month").aggregate([("credits", "sum")])
+        found = {f"{row['month'] // 100:04}-{row['month'] % 100:02}": row["credits_sum"] for row in sums.to_pylist()}
+    return rows.num_rows, found
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -74,7 +74,7 @@ def test_a_pause_with_the_budget_nearly_used_up_ends(tmp_path: Path, out: Path) 
 
 def test_an_outage_ends_the_run_to_the_second_also_when_the_budget_is_nearly_used_up(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=40)
-    with start_server(faults='[[fault]]\nkind = "unavailable"\nretry_after_s = 0\nafter_requests = 2') as server:
+    with start_server(faults='[[fault]]\nkind = "policy"\nmessage = "something new"\nafter_requests = 2') as server:
         began = time.monotonic()
         args = ("--budget", "4.5", "--set", "retry.outage_max_s=1", "--set", "retry.probe_s=0.2", *FAST[:2])
         result = batch("run", corpus.folder, "--out", out, *args, server=server)

@@ -13,6 +13,7 @@ from pipeline import errors
 from pipeline.audio.probe import probe
 from pipeline.recording import version_of
 from tests.audio.forms import SAMPLE, Maker, chunk, encoded, numbers, plain, sentence, wav, written
+from tests.audio.lies import OGG_LIES, WAV_LIES
 
 SENT_AS_IT_IS: dict[str, tuple[Maker, str]] = {
     "16 bit": (plain(), "audio/wav"),
@@ -21,6 +22,15 @@ SENT_AS_IT_IS: dict[str, tuple[Maker, str]] = {
     "8 kHz": (plain(rate=8_000), "audio/wav"),
     "chunks around the samples": (plain(before=chunk(b"LIST", b"INFOabc"), after=chunk(b"LIST", b"INFO")), "audio/wav"),
     "ogg opus": (encoded("libopus", "ogg", rate=48_000), "audio/ogg"),
+    "ogg opus of libsndfile": (written("OGG", "OPUS", rate=48_000), "audio/ogg"),
+    "ogg opus in frames of 60 ms": (
+        encoded("libopus", "ogg", rate=48_000, codec_options={"frame_duration": "60"}),
+        "audio/ogg",
+    ),
+    "ogg opus in frames of 2.5 ms": (
+        encoded("libopus", "ogg", rate=48_000, codec_options={"frame_duration": "2.5"}),
+        "audio/ogg",
+    ),
 }
 DECODED: dict[str, Maker] = {
     "stereo": plain(channels=2),
@@ -61,6 +71,20 @@ def test_must_be_decoded(name: str, tmp_path: Path) -> None:
     path = tmp_path / "speech.wav"
     path.write_bytes(DECODED[name](sentence()))
     assert probe(str(path)).content_type is None
+
+
+@pytest.mark.parametrize("name", [*WAV_LIES, *OGG_LIES])
+def test_a_header_that_lies_about_the_length_is_not_believed(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "speech"
+    path.write_bytes((WAV_LIES | OGG_LIES)[name](sentence()))
+    assert probe(str(path)).content_type is None
+
+
+def test_an_ogg_file_with_other_positions_is_as_long_as_its_packets(tmp_path: Path) -> None:
+    path = tmp_path / "speech.ogg"
+    for name in ("last page says 1 s", "all pages say a tenth"):
+        path.write_bytes(OGG_LIES[name](sentence()))
+        assert probe(str(path)).duration_s == pytest.approx(10 * len(sentence()) / 24_000, abs=0.1)
 
 
 def test_form_is_named(tmp_path: Path) -> None:

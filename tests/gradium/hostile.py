@@ -113,7 +113,7 @@ def right(exchange: Exchange) -> Right:
     if exchange.coding in UNREADABLE:
         return Right(errors=_early(exchange, errors.CompressedAnswer))
     words: list[str] = []
-    replaced, said, ended = False, False, False
+    replaced, said, ended, begun = False, False, False, False
     for at, line in enumerate(exchange.lines):
         if line == "bom" and at:
             line = "broken"  # a mark only at the beginning
@@ -124,10 +124,11 @@ def right(exchange: Exchange) -> Right:
         if line == "limit":
             if exchange.start != "after":
                 return Right(errors=_early(exchange, errors.ConcurrencyLimit), billed=None)
-            return Right(errors=(errors.ConcurrencyLimit,), billed="maybe" if words else "no")
+            return Right(errors=(errors.ConcurrencyLimit,), billed="maybe" if begun else "no")
         if line.startswith("end_") and line != "end_text":
             line = "end"
         said |= line not in ("blank", "bom", "unknown")
+        begun |= line not in ("blank", "bom")
         replaced |= line in ("surrogate", "bytes")
         if line in WORDS and (not words or words[-1] != WORDS[line]):
             words.append(WORDS[line])

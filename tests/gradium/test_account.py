@@ -43,6 +43,14 @@ def credits_at(url: str, key: str = SECRET) -> wire.Credits | None:
     return asyncio.run(ask())
 
 
+def found_at(url: str) -> wire.Credits | str:
+    async def ask() -> wire.Credits | str:
+        async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
+            return await account.ask_credits(http, Endpoint(url=url, key=SECRET))
+
+    return asyncio.run(ask())
+
+
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIUM_API_KEY", f" {SECRET}\n")
     assert read_key(ServiceSettings()) == SECRET
@@ -185,6 +193,37 @@ def test_a_balance_that_is_not_told_is_not_known(reply: bytes) -> None:
     with Scripted(reply) as peer:
         assert credits_at(peer.url) is None
         assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (answer(b"Payment Required", status=402), "HTTP 402 from /api/usages/credits"),
+        (answer(b"", status=302, headers={"Location": f"https://elsewhere.example/{SECRET}"}), "HTTP 302 from"),
+        (answer(b"error from server 1011: internal server error", status=500), "HTTP 500 from"),
+        (answer(b""), "there is no balance in the answer of /api/usages/credits"),
+        (answer(b"null"), "there is no balance"),
+        (answer(b'{"remaining_credits": null}'), "there is no balance"),
+        (answer(b'{"remaining_credits": "0"}'), "there is no balance"),
+        (answer(b'{"remaining_credits": true}'), "there is no balance"),
+        (answer(b'{"remaining_credits": NaN}'), "there is no balance"),
+        (answer(b'{"remaining_credits": 1e999}'), "no balance"),
+        (answer(b'{"remaining_credits": ' + b"9" * 5000 + b"}"), "no balance"),
+        (answer(b'{"remaining_credits": 1e13}'), "is said to hold 1e+13 credits, which is no balance"),
+        (answer(b'{"remaining_credits": -0.5}'), "is said to hold -0.5 credits, which is no balance"),
+    ],
+)
+def test_why_a_balance_is_not_known_is_told_in_our_own_words(reply: bytes, why: str) -> None:
+    with Scripted(reply) as peer:
+        told = account.why_unknown(found_at(peer.url))
+    assert told is not None
+    assert why in told
+    assert SECRET not in told
+
+
+def test_a_balance_of_nothing_is_known() -> None:
+    with Scripted(answer(b'{"remaining_credits": 0, "plan_name": null}')) as peer:
+        assert account.why_unknown(found_at(peer.url)) is None
 
 
 def test_nothing_at_the_address_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,8 +80,6 @@ def test_a_refusal_is_known_by_its_words_before_its_status(
     assert type(error) is kind
     assert (error.http_status, error.code) == (status, code)
     assert error.message == (body or f"HTTP {status} with an empty body")
-    broke_inside = kind is errors.ServerFault and (code == 1011 or status in (502, 504))
-    assert error.billed == ("maybe" if broke_inside else "no")
 
 
 @pytest.mark.parametrize(
@@ -244,10 +242,9 @@ def test_a_redirect_says_where_it_would_have_led(status: int) -> None:
 def test_an_error_within_the_stream(
     message: str, code: int | str | None, kind: type[errors.AttemptError], number: int | None
 ) -> None:
-    error = classify.in_stream(message, code)
+    error = classify.in_stream(message, code, is_first=True)
     assert type(error) is kind
     assert (error.http_status, error.code) == (200, number)
-    assert error.billed == ("no" if issubclass(kind, errors.LimitError | errors.AccountError) else "maybe")
     assert error.message == (message or "an error without a message")
 
 
@@ -293,7 +290,7 @@ def test_no_retry_after_is_odd_enough_to_break_anything(value: str) -> None:
 @given(st.integers(201, 599), st.text(max_size=80))
 def test_whatever_is_said_becomes_an_error_of_ours(status: int, body: str) -> None:
     assert isinstance(classify.refused(status, {}, body), errors.AttemptError)
-    assert isinstance(classify.in_stream(body, body), errors.AttemptError)
+    assert isinstance(classify.in_stream(body, body, is_first=True), errors.AttemptError)
 
 
 @pytest.mark.parametrize(
@@ -310,20 +307,9 @@ def test_whatever_is_said_becomes_an_error_of_ours(status: int, body: str) -> No
     ],
 )
 def test_a_broken_exchange(error: Exception, streaming: bool, kind: type[errors.AttemptError]) -> None:
-    found = classify.transport(error, bytes_sent=10, streaming=streaming)
+    found = classify.transport(error, streaming=streaming)
     assert type(found) is kind
-    assert (found.bytes_sent, found.billed) == (10, "maybe")
     assert found.message == (str(error) or type(error).__name__)
-
-
-def test_an_exchange_that_broke_before_a_byte_was_sent_costs_nothing() -> None:
-    assert classify.transport(httpx.ConnectError("refused"), bytes_sent=0, streaming=False).billed == "no"
-
-
-@pytest.mark.parametrize("message", ["Concurrency limit exceeded", "API key is revoked or expired"])
-def test_a_limit_that_is_told_after_words_may_have_been_billed(message: str) -> None:
-    assert classify.in_stream(message, None).billed == "no"
-    assert classify.in_stream(message, None, after_words=True).billed == "maybe"
 
 
 def test_presentable_text_can_be_written_to_any_file() -> None:

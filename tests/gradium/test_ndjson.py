@@ -198,7 +198,6 @@ def test_new_fields_of_known_types_are_passed_over() -> None:
 def test_a_line_that_is_no_message_spoils_the_answer(line: bytes) -> None:
     with pytest.raises(StreamMalformed) as caught:
         decoded([written([READY]), line + b"\n", written([HOLA])])
-    assert caught.value.billed == "maybe"
     assert len(caught.value.message) < 600
 
 
@@ -329,9 +328,8 @@ def test_many_lines_end_the_answer_however_few_bytes_they_came_in(line: bytes) -
             inflated.append(len(piece))
             yield piece
 
-    with pytest.raises(StreamMalformed, match=f"more than {MAX_LINES:,} lines") as told:
+    with pytest.raises(StreamMalformed, match=f"more than {MAX_LINES:,} lines"):
         decoded(pieces())
-    assert told.value.billed == "maybe"
     assert sum(inflated) <= MAX_LINES * len(line) + PIECE_BYTES
 
 

@@ -198,10 +198,10 @@ def test_nothing_after_the_end_of_the_stream_is_heard() -> None:
     assert (times(list(found)), odd) == ([("one", 1.0, 1.5)], ())
 
 
-def test_a_limit_after_words_may_have_been_billed() -> None:
+def test_a_limit_is_a_refusal_before_work_only_where_nothing_was_said_before_it() -> None:
     limit = Error(message="Concurrency limit exceeded")
-    with pytest.raises(ConcurrencyLimit) as early:
-        listened(Step(), limit)
+    with pytest.raises(ConcurrencyLimit) as first:
+        listened(limit)
     with pytest.raises(ConcurrencyLimit) as late:
-        listened(Text("one", 1.0), limit)
-    assert (early.value.billed, late.value.billed) == ("no", "maybe")
+        listened(Step(), limit)
+    assert (first.value.before_work, late.value.before_work) == (True, False)

@@ -1,0 +1,59 @@
+"""The budget of a calendar month (UTC), beside the one of each run: what of it is left, by the ledger of the folder.
+
+Reads the checkpoint, and the ledger's parts where an older version did not sum them by month.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.spending import month_of
+from pipeline.sink.salvage import Salvage
+
+MONTH_BUDGET = "credits_per_month"
+"""The fact that holds budget.credits_per_month of the last run, for `status`; 0 where there was none."""
+
+
+class Month(msgspec.Struct, frozen=True, kw_only=True):
+    """What is spent and left in a month."""
+
+    name: str
+    """As `2026-11`."""
+    spent: float | None
+    """Counting what may have been billed, and requests in flight; None where that takes reading the whole ledger, and
+    there is no budget to compare it with."""
+    budget: float | None
+
+    @property
+    def left(self) -> float | None:
+        return None if self.budget is None else max(0.0, self.budget - (self.spent or 0.0))
+
+
+def month_at(now: datetime, checkpoint: Checkpoint, out: Path, budget: float | None) -> Month:
+    """The month of a moment. Raises CheckpointError, and OutputError where the ledger cannot be read."""
+    name = month_of(now)
+    spent = checkpoint.credits_of_month(name)
+    if spent is None and budget is not None:
+        spent = summed(checkpoint, out).get(name, 0.0)
+    return Month(name=name, spent=spent, budget=budget)
+
+
+def sum_by_month(checkpoint: Checkpoint, out: Path) -> None:
+    """Has a checkpoint of an older version sum by month from now on."""
+    if checkpoint.credits_of_month("") is None:
+        checkpoint.set_credits(summed(checkpoint, out))
+
+
+def summed(checkpoint: Checkpoint, out: Path) -> dict[str, float]:
+    """What the ledger says was spent, by month. Reads all of it."""
+    months = defaultdict(float, checkpoint.unpublished_credits())
+    ledger = Salvage(out)
+    for part in checkpoint.parts("attempts"):
+        for month, credits_ in ledger.attempts_in(part)[1].items():
+            months[month] += credits_
+    return months
