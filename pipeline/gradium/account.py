@@ -13,10 +13,11 @@ import httpx
 import msgspec
 
 from pipeline.errors import CompressedAnswer, EndpointUnreachable, KeyRefused, StreamCut
-from pipeline.gradium import classify, wire
+from pipeline.gradium import wire
 from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.model import Endpoint
+from pipeline.outside import presentable
 
 TRIES = 3
 """A name server or proxy may hiccup; a wrong address stays wrong."""
@@ -38,14 +39,14 @@ async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Cre
             break
         except BROKEN as error:
             if attempt == TRIES:
-                said = classify.presentable(str(error) or type(error).__name__, endpoint.key)
+                said = presentable(str(error) or type(error).__name__, endpoint.key)
                 raise EndpointUnreachable(
                     f"nothing answers at {parts.scheme}://{parts.netloc} ({said}); "
                     "check service.url and the network, then run the same command again"
                 ) from None
             await asyncio.sleep(PAUSE_S * 2**attempt)
     if status in (401, 403):
-        said = classify.presentable(str(body or "").strip(), endpoint.key)
+        said = presentable(str(body or "").strip(), endpoint.key)
         raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
     if status != 200 or body is None:
         return None

@@ -16,7 +16,6 @@ from typing import Literal
 import httpx
 
 from pipeline.errors import (
-    MAX_MESSAGE,
     AccountError,
     AttemptError,
     AttemptTimeout,
@@ -38,9 +37,8 @@ from pipeline.errors import (
 )
 from pipeline.gradium import wire
 from pipeline.gradium.coding import MAX_NAME, coding_of
+from pipeline.outside import presentable
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Python's stand-in for a byte that is no text: in headers and paths. No file or database takes it."""
 _DOCUMENTED = re.compile(r"^\s*error from server (\d{1,9}):\s*(.*)", re.DOTALL)
 
 # Read from the top: the first rule whose pattern is found in the reason decides.
@@ -92,7 +90,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         )
     if body is None:
         by_status = _BY_STATUS.get(status, CompressedAnswer)
-        coding = coding_of(headers)[:MAX_NAME]
+        coding = presentable(coding_of(headers), limit=MAX_NAME)
         return by_status(
             f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
             http_status=status,
@@ -139,11 +137,6 @@ def transport(error: Exception, *, bytes_sent: int, streaming: bool) -> AttemptE
     if streaming:
         return StreamCut(said, http_status=200, billed="maybe", bytes_sent=bytes_sent)
     return ConnectionFailed(said, billed=billed, bytes_sent=bytes_sent)
-
-
-def presentable(text: str, key: str) -> str:
-    """What may be shown and stored of a text from outside: without the API key, in bounded length, and encodable."""
-    return _SURROGATE.sub("\ufffd", text.replace(key, "[API key]")[:MAX_MESSAGE])
 
 
 def _by_reason(reason: str, code: int | None) -> type[AttemptError] | None:

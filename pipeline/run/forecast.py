@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.outside import visible
 from pipeline.report.figures import above_budget, length, plural, waiting
 
 PROBLEMS_SHOWN = 10
@@ -93,4 +94,4 @@ def as_table(forecast: Forecast) -> str:
         if above is not None:
             told += f"; {above_budget(forecast.above_budget, *above, forecast.above_ids)}"
         lines.append(("budget", told))
-    return "\n".join(f"{name:<13}  {value}" for name, value in lines)
+    return "\n".join(visible(f"{name:<13}  {value}") for name, value in lines)
