@@ -19,11 +19,14 @@ import click
 
 from pipeline.errors import ConfigError, GradiumBatchError
 from pipeline.exits import ExitStatus, signals_to_hear, status_of
+from pipeline.redaction import hide
 from pipeline.usage import LOG_FORMAT, Group, RunCommand
 
 if TYPE_CHECKING:
     from pipeline.config.settings import ServiceSettings
 
+KEY_ENV = "GRADIUM_API_KEY"
+"""Unless service.api_key_env names another variable."""
 ONLY = ("new", "changed", "failed", "suspect", "all")
 
 
@@ -92,6 +95,7 @@ def main() -> None:
     utterance has a transcript, 1 the run broke off, 2 usage, configuration or manifest wrong, 3 some utterances failed,
     4 stopped at a limit you set, 5 another run holds the output folder, 130/143 stopped by a signal.
     """
+    hide(os.environ.get(KEY_ENV, ""))  # before anything can be shown; a key from elsewhere is hidden when it is read
 
 
 @main.command()
@@ -303,7 +307,7 @@ def serve(**options: Any) -> None:
         from pipeline.server.options import ServerOptions
         from pipeline.server.serve import serve as serve_until_stopped
 
-        serve_until_stopped(ServerOptions(key=os.environ.get("GRADIUM_API_KEY") or None, **options))
+        serve_until_stopped(ServerOptions(key=os.environ.get(KEY_ENV) or None, **options))
 
 
 class _Sentences:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pipeline.exits import ExitStatus
+from pipeline.outside import visible
 
 LOG_FORMAT = "--log-format"
 
@@ -46,7 +47,8 @@ def _tell(error: click.UsageError, args: Sequence[str] = ()) -> None:
     set_up_logs("json" if _wants_json(args) else "text")
     text = io.StringIO()
     error.show(text)
-    say(*text.getvalue().splitlines(), level="error")
+    said = error.format_message()  # what looks like the end of a line in it is none
+    say(*text.getvalue().replace(said, visible(said)).splitlines(), level="error")
     if error.ctx is not None and isinstance(error.ctx.command, RunCommand):
         say_last(LastLine(exit=ExitStatus.USAGE))
 

@@ -72,7 +72,7 @@ class Lines(logging.Handler):
                 exception = {} if trace is None else {"exception": trace}
                 _write(_line(record.levelname.lower(), record.name, message, **more, **exception))
             else:
-                _write(_for_people([message, *(trace or "").splitlines()]))
+                _write(_for_people([message, *(f"  {line}" for line in (trace or "").splitlines())]))
         except Exception as error:  # the library would show it with all its arguments
             say(f"a line of {record.name} cannot be written: {type(error).__name__}", level="error")
 
