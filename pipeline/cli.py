@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,10 +19,14 @@ import click
 
 from pipeline.errors import ConfigError, GradiumBatchError
 from pipeline.exits import ExitStatus, signals_to_hear, status_of
+from pipeline.redaction import hide
+from pipeline.usage import LOG_FORMAT, Group, RunCommand
 
 if TYPE_CHECKING:
     from pipeline.config.settings import ServiceSettings
 
+KEY_ENV = "GRADIUM_API_KEY"
+"""Unless service.api_key_env names another variable."""
 ONLY = ("new", "changed", "failed", "suspect", "all")
 
 
@@ -63,20 +68,6 @@ class Credits(click.ParamType[float | str]):
         return credits_
 
 
-class _RunCommand(click.Command):
-    """Ends also a usage error with the line for scripts, which is the last one of every run."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            from pipeline.report.figures import status_line
-
-            error.show()
-            click.echo(status_line(exit_status=ExitStatus.USAGE), err=True)
-            ctx.exit(ExitStatus.USAGE)
-
-
 def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
     """What `check` and `run` have in common."""
     for option in (
@@ -95,7 +86,7 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradium-batch")
 def main() -> None:
     """Turns a manifest of audio files into a dataset of transcripts through the Gradium speech-to-text endpoint.
@@ -104,6 +95,7 @@ def main() -> None:
     utterance has a transcript, 1 the run broke off, 2 usage, configuration or manifest wrong, 3 some utterances failed,
     4 stopped at a limit you set, 5 another run holds the output folder, 130/143 stopped by a signal.
     """
+    hide(os.environ.get(KEY_ENV, ""))  # before anything can be shown; a key from elsewhere is hidden when it is read
 
 
 @main.command()
@@ -120,6 +112,8 @@ def check(
     """Say what a run would send and what it would cost; send nothing."""
     with _Sentences():
         from pipeline.config import load_settings
+        from pipeline.outside import json_line
+        from pipeline.report.logs import say
         from pipeline.run.check import check as forecast_of
         from pipeline.run.forecast import as_table
 
@@ -127,19 +121,17 @@ def check(
         settings = load_settings(config, overrides)
         forecast = forecast_of(manifest, out or _default_out(manifest, settings.service.url), settings, only)
         if as_json:
-            import msgspec
-
-            click.echo(msgspec.json.encode(forecast))
+            click.echo(json_line(forecast))
         else:
             for bad in forecast.bad:
-                click.echo(bad, err=True)
+                say(bad)
             if (problem := _missing_key(settings.service)) is not None:
-                click.echo(f"a run would stop: {problem}", err=True)
+                say(f"a run would stop: {problem}")
             click.echo(as_table(forecast))
     _exit(ExitStatus.USAGE if forecast.bad_rows else ExitStatus.OK)
 
 
-@main.command(cls=_RunCommand)
+@main.command(cls=RunCommand)
 @_manifest_options
 @click.option(
     "--limit",
@@ -176,7 +168,7 @@ def check(
     help="How progress is shown on stderr; auto: a bar on a terminal, else a line now and then.",
 )
 @click.option(
-    "--log-format",
+    LOG_FORMAT,
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
@@ -195,14 +187,14 @@ def run(
     skip_bad_rows: bool,
     engine: str,
     progress: Any,
-    log_format: str,
+    log_format: Any,
 ) -> None:
     """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat."""
     del engine  # there is one
     for number in signals_to_hear():
-        signal.signal(number, _on_early_signal)
-    from pipeline.report.figures import last_line, status_line, table
-    from pipeline.report.logs import report_as_json, say, set_up_logs
+        signal.signal(number, partial(_on_early_signal, as_json=log_format == "json"))
+    from pipeline.report.figures import LastLine, last_line, table
+    from pipeline.report.logs import say, say_bug, say_error, say_figures, say_last, set_up_logs
 
     try:
         from pipeline.config import load_settings
@@ -228,17 +220,21 @@ def run(
             settings,
         )
     except GradiumBatchError as error:
-        say(f"gradium-batch: {error}")
+        say_error(error)
         status = status_of(error)
-        say(status_line(exit_status=status))
+        say_last(LastLine(exit=status))
         _exit(status)
+    except Exception as error:
+        say_bug(error)
+        say_last(LastLine(exit=ExitStatus.BROKE_OFF))
+        _exit(ExitStatus.BROKE_OFF)
     if log_format == "json":
-        report_as_json(result.figures)
+        say_figures(result.figures)
     else:
-        say(table(result.figures))
+        say(*table(result.figures))
     if result.error is not None:
-        say(f"gradium-batch: {result.error}")
-    say(last_line(result.figures))
+        say_error(result.error)
+    say_last(last_line(result.figures))
     _exit(ExitStatus(result.figures.exit))
 
 
@@ -248,14 +244,13 @@ def run(
 def status(out: Path, as_json: bool) -> None:
     """Say how the output folder OUT stands: done, failed and why, left, spent, the last runs."""
     with _Sentences():
+        from pipeline.outside import json_line
         from pipeline.run.status import as_table
         from pipeline.run.status import status as status_of_output
 
         found = status_of_output(out)
         if as_json:
-            import msgspec
-
-            click.echo(msgspec.json.encode(found))
+            click.echo(json_line(found))
         else:
             click.echo(as_table(found))
 
@@ -270,16 +265,18 @@ def rebuild(out: Path, force: bool) -> None:
     Where a run would just go on there is nothing to rebuild, and nothing is touched (exit 2).
     """
     with _Sentences():
+        from pipeline.outside import visible
         from pipeline.run.rebuild import rebuild as rebuild_output
 
         made = rebuild_output(out, force=force)
         click.echo(
             f"{made.transcripts:,} transcripts are known again ({made.salvaged:,} of them from the old checkpoint), "
-            f"{made.credits:,.0f} credits spent" + (f"; the old checkpoint is {made.old}" if made.old else "")
+            f"{made.credits:,.0f} credits spent"
+            + (f"; the old checkpoint is {visible(str(made.old))}" if made.old else "")
         )
         click.echo(f"also kept: {made.failed:,} failed, {made.clips:,} answered clips, {made.runs:,} earlier runs")
         for path in made.damaged:
-            click.echo(f"a file that could not be read is kept as {path}")
+            click.echo(f"a file that could not be read is kept as {visible(str(path))}")
 
 
 @main.command()
@@ -311,18 +308,22 @@ def serve(**options: Any) -> None:
         from pipeline.server.options import ServerOptions
         from pipeline.server.serve import serve as serve_until_stopped
 
-        serve_until_stopped(ServerOptions(key=os.environ.get("GRADIUM_API_KEY") or None, **options))
+        serve_until_stopped(ServerOptions(key=os.environ.get(KEY_ENV) or None, **options))
 
 
 class _Sentences:
     """Errors of ours end the command with a sentence and their exit status; other exceptions are bugs and stay loud."""
 
     def __enter__(self) -> None:
-        pass
+        from pipeline.report.logs import set_up_logs
+
+        set_up_logs()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, GradiumBatchError):
-            click.echo(f"gradium-batch: {error}", err=True)
+            from pipeline.report.logs import say_error
+
+            say_error(error)
             _exit(status_of(error))
         if isinstance(error, KeyboardInterrupt):
             _exit(ExitStatus.SIGINT)
@@ -379,8 +380,11 @@ def _default_out(manifest: str, url: str) -> Path:
     return Path("runs") / ((stem or "root") + ("-local" if url == "local" else ""))
 
 
-def _on_early_signal(number: int, frame: object) -> NoReturn:
+def _on_early_signal(number: int, frame: object, *, as_json: bool) -> NoReturn:
     """Before the run has its own way to hear signals: nothing was sent."""
     status = signals_to_hear()[signal.Signals(number)]
-    os.write(2, f"done=0 failed=0 left=0 audio_s=0.0 credits=0.0 rtfx=0.00 wall_s=0.0 exit={status:d}\n".encode())
+    line = f"done=0 failed=0 left=0 audio_s=0.0 credits=0.0 rtfx=0.00 wall_s=0.0 exit={status:d}"
+    if as_json:  # written here: nothing is loaded yet
+        line = f'{{"{line}}}'.replace("=", '":').replace(" ", ',"')
+    os.write(2, f"{line}\n".encode())
     os._exit(status)

@@ -44,7 +44,10 @@ class Stopped(Exception):
 
 
 class UsageError(GradiumBatchError):
-    """The command, the configuration or the manifest is wrong; nothing was sent."""
+    """The command, the configuration or the manifest is wrong; nothing was sent. Each argument is a line."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class ConfigError(UsageError):

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from pipeline.built import built
+from pipeline.redaction import hide
 
 Billed = Literal["yes", "no", "maybe"]
 Status = Literal["ok", "suspect"]
@@ -244,10 +245,13 @@ class Transcriber(Protocol):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where requests go and with which key. The key stays out of every repr."""
+    """Where requests go and with which key, which from then on this process shows nowhere."""
 
     url: str
     key: str
+
+    def __post_init__(self) -> None:
+        hide(self.key)
 
     def __repr__(self) -> str:
         return f"Endpoint(url={self.url!r})"

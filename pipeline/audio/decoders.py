@@ -6,6 +6,7 @@ libraries: the process that asks does without.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import msgspec
@@ -15,6 +16,7 @@ from pipeline.errors import AttemptError, AudioUnreadable, OutputError
 from pipeline.model import FileVersion
 from pipeline.workers import Workers
 
+STDERR = 2
 LEAST_S = 120.0
 """What any recording may take …"""
 SECONDS_PER_MB = 2.0
@@ -69,6 +71,8 @@ def perform(job: Job) -> Ended:
 
 def performer() -> Callable[[Job], Ended]:
     """What a worker makes first: nothing, the first job loads what it needs."""
+    # what the codec libraries write there is no line of ours, and may be text of the recording
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR)
     return perform
 
 

@@ -44,7 +44,7 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
         return Settings(**_merged(from_file, from_environment, from_flags))
     except ValidationError as error:
         where = _Places(file, text, from_environment, from_flags)
-        raise ConfigError("\n".join(where.explain(detail) for detail in _causes(error.errors()))) from None
+        raise ConfigError(*(where.explain(detail) for detail in _causes(error.errors()))) from None
 
 
 def _from_environment() -> dict[str, Any]:

@@ -49,7 +49,9 @@ class ServiceSettings(Section):
     require_credits: bool = Field(
         False, description="stop before the first request when the balance is below the estimate or cannot be learned"
     )
-    trust_env: bool = Field(False, description="use HTTP_PROXY and friends from the environment")
+    trust_env: bool = Field(
+        False, description="use HTTPS_PROXY and friends from the environment; no proxy is used for plain http"
+    )
     json_config: Annotated[dict[str, Any], BeforeValidator(_with_pinned_delay)] = Field(
         default_factory=lambda: dict(PINNED),
         description="the service's own settings: delay_in_frames, temp, padding_bonus, keywords",

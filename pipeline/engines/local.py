@@ -17,8 +17,8 @@ from pipeline.exits import ExitStatus
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import check_url
 from pipeline.model import Endpoint
-from pipeline.report.figures import status_line
-from pipeline.report.logs import say
+from pipeline.report.figures import LastLine
+from pipeline.report.logs import say_last
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, RunResult, run
 
@@ -55,7 +55,7 @@ class _Threads(ThreadPoolExecutor):
 def _leave(status: ExitStatus) -> NoReturn:
     """Ends the process at once, because what goes on may never end; the next run goes on from the checkpoint."""
     # in a thread: a stderr that nobody reads any more would keep the process for ever
-    telling = threading.Thread(target=say, args=(status_line(exit_status=status),), daemon=True)
+    telling = threading.Thread(target=say_last, args=(LastLine(exit=status),), daemon=True)
     telling.start()
     telling.join(TELLING_S)
     os._exit(status)

@@ -17,6 +17,7 @@ from pipeline.gradium import classify, wire
 from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.model import Endpoint
+from pipeline.outside import presentable
 
 TRIES = 3
 """A name server or proxy may hiccup; a wrong address stays wrong."""
@@ -46,14 +47,14 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
             break
         except BROKEN as error:
             if attempt == TRIES:
-                said = classify.presentable(str(error) or type(error).__name__, endpoint.key)
+                said = presentable(str(error) or type(error).__name__, endpoint.key)
                 raise EndpointUnreachable(
                     f"nothing answers at {parts.scheme}://{parts.netloc} ({said}); "
                     "check service.url and the network, then run the same command again"
                 ) from None
             await asyncio.sleep(PAUSE_S * 2**attempt)
     if status in (401, 403) and not (isinstance(body, str) and classify.is_page({}, body)):
-        said = classify.presentable(str(body or "").strip(), endpoint.key)
+        said = presentable(str(body or "").strip(), endpoint.key)
         raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
     if status != 200 or body is None:
         return f"HTTP {status} from {wire.CREDITS_PATH}"

@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from pipeline.errors import (
-    MAX_MESSAGE,
     AccessDenied,
     AttemptError,
     AttemptTimeout,
@@ -36,11 +35,12 @@ from pipeline.errors import (
 )
 from pipeline.gradium import billing, wire
 from pipeline.gradium.coding import MAX_NAME, coding_of
+from pipeline.outside import presentable
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Python's stand-in for a byte that is no text: in headers and paths. No file or database takes it."""
 _DOCUMENTED = re.compile(r"^\s*error from server (?:(\d{1,9})|Some\((\d{1,9})\)):[ \t]*(.*)", re.DOTALL)
 _PAGE = re.compile(r"^\W*<|<(!doctype|html|head|body)\b", re.IGNORECASE)
+PAGE_CHARS = 4_000
+"""An HTML page is known by its beginning."""
 
 _AUDIO = r"\b(audio|recording|file|clip|wav|ogg|opus|pcm)\b"
 _BROKEN = r"\b(bad|invalid|unsupported|unknown|malformed|undecodable|empty|truncated|corrupt(ed)?|not an?( valid)?)"
@@ -117,7 +117,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         )
     if body is None:
         by_status = _BY_STATUS.get(status, CompressedAnswer)
-        coding = coding_of(headers)[:MAX_NAME]
+        coding = presentable(coding_of(headers), limit=MAX_NAME)
         return by_status(
             f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
             http_status=status,
@@ -164,14 +164,9 @@ def transport(error: Exception, *, streaming: bool) -> AttemptError:
     return StreamCut(said, http_status=200) if streaming else ConnectionFailed(said)
 
 
-def presentable(text: str, key: str) -> str:
-    """What may be shown and stored of a text from outside: without the API key, in bounded length, and encodable."""
-    return _SURROGATE.sub("\ufffd", text.replace(key, "[API key]")[:MAX_MESSAGE])
-
-
 def is_page(headers: Mapping[str, str], body: str) -> bool:
     """An HTML page is a middlebox's, never the service's word, and full of words that mean something else in it."""
-    return "html" in headers.get("content-type", "").lower() or _PAGE.search(body[:MAX_MESSAGE]) is not None
+    return "html" in headers.get("content-type", "").lower() or _PAGE.search(body[:PAGE_CHARS]) is not None
 
 
 def _documented(text: str) -> tuple[int, str] | None:

@@ -24,6 +24,8 @@ from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.gradium.words import Listener
 from pipeline.model import Answer, Clip, Endpoint
+from pipeline.outside import presentable
+from pipeline.redaction import redacted
 
 MAX_NAME = 200
 """More of a request id or model name is not kept."""
@@ -69,7 +71,7 @@ class GradiumClient:
                 ) from None
         except AttemptError as error:
             error.bytes_sent, error.billed = body.sent_bytes, billing.billed(error, body.sent_bytes)
-            error.message = classify.presentable(error.message, self._endpoint.key)
+            error.message = presentable(error.message, self._endpoint.key)
             error.args = (error.message,)
             error.request_id = _name(error.request_id, self._endpoint.key)
             raise
@@ -159,8 +161,9 @@ class GradiumClient:
         if decoder.replaced:
             flags = (*flags, "replaced_characters")
         key = self._endpoint.key
-        if any(key in word.text for word in words):  # a service that repeats the key must not get it into a file
-            words = tuple(msgspec.structs.replace(word, text=classify.presentable(word.text, key)) for word in words)
+        said = " ".join(word.text for word in words)
+        if redacted(said, key) != said:  # a service that repeats the key must not get it into a file
+            words = tuple(msgspec.structs.replace(word, text=redacted(word.text, key)) for word in words)
         return Answer(
             words=words,
             flags=flags,
@@ -173,7 +176,7 @@ class GradiumClient:
 
 
 def _name(text: str | None, key: str) -> str | None:
-    return None if text is None else classify.presentable(text, key)[:MAX_NAME]
+    return None if text is None else presentable(text, key, limit=MAX_NAME)
 
 
 async def _read_rest(chunks: AsyncIterator[bytes]) -> None:

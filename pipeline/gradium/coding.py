@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import httpx
 
 from pipeline.errors import CompressedAnswer, StreamCut
+from pipeline.outside import presentable
 
 PIECE_BYTES = 64 << 10
 MAX_NAME = 60
@@ -42,7 +43,7 @@ def coding_of(headers: Mapping[str, str]) -> str:
 
 async def _inflated(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
     """One piece or more for each chunk."""
-    name = coding[:MAX_NAME]
+    name = presentable(coding, limit=MAX_NAME)
     if coding not in _READABLE:
         raise CompressedAnswer(
             f"the answer came compressed ({name}), which was not asked for and cannot be undone here",

@@ -14,6 +14,7 @@ import msgspec
 from pipeline.built import built
 from pipeline.errors import StreamMalformed
 from pipeline.gradium import wire
+from pipeline.outside import presentable
 
 MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
@@ -21,6 +22,8 @@ MAX_ANSWER_BYTES = 64 << 20
 MAX_LINES = 1 << 18
 """… in fewer than 10,000 lines. Each line costs time, also a blank one."""
 
+MAX_SHOWN = 200
+"""So many characters of a broken line stand in its error."""
 REPLACEMENT = "\ufffd"
 BOM = b"\xef\xbb\xbf"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -134,7 +137,7 @@ class MessageDecoder:
             if _is_unknown(repaired):
                 self.dropped = True
                 return None
-            shown = line[:200].decode("utf-8", "replace")
+            shown = presentable(line.decode("utf-8", "replace"), limit=MAX_SHOWN)
             raise StreamMalformed(f"not a message of the protocol: {error}: {shown}") from None
         self.replaced |= isinstance(message, wire.Text) and REPLACEMENT in message.text
         return message

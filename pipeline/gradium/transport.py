@@ -30,10 +30,11 @@ REFUSAL_S = 2.0
 def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:
     """A client for the endpoint at `url`, and no other.
 
-    Follows no redirect, keeps no cookie and, unless `trust_env`, reads nothing from the environment. How many
-    connections are open is the pool's decision; the client sets no limit of its own.
+    Follows no redirect, keeps no cookie and, unless `trust_env`, reads nothing from the environment. A proxy only
+    carries what is encrypted: plain http is for this machine, and a proxy would read the key. How many connections are
+    open is the pool's decision; the client sets no limit of its own.
     """
-    if url.startswith("http:") and not trust_env:
+    if is_plain := not url.lower().startswith("https:"):
         # nobody's certificate is asked for, so nobody's is trusted: reading the list of those who are takes a while
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
@@ -43,7 +44,7 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
         return aiohttp.ClientSession(
             connector=Connector(limit=0, ssl=tls),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=trust_env,
+            trust_env=trust_env and not is_plain,
         )
 
     return _Client(

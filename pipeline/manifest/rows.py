@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 from pipeline.model import BadRow, NamedByPath, Utterance
+from pipeline.outside import escape
 
 MAX_ID_CHARS = 1_000
 MAX_CHANNEL = 32_767
@@ -170,14 +171,6 @@ def id_problem(text: str, *, given: bool) -> str:
 def printable(text: str) -> str:
     """The text with control characters and undecodable bytes written out as escapes."""
     return "".join(escape(char) if unicodedata.category(char) in HIDDEN else char for char in text)
-
-
-def escape(char: str) -> str:
-    """One character as an escape; a surrogate that stands for an undecodable byte as that byte."""
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def shown(value: object) -> str:

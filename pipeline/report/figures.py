@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from pipeline.built import built
+from pipeline.outside import visible
 
 NAMED = 3
 """So many ids stand in a sentence about more, and …"""
@@ -107,39 +108,31 @@ def readable(encoded: bytes) -> Figures | None:
         return None
 
 
-def last_line(figures: Figures) -> str:
-    """The line for scripts; always the last one on stderr."""
-    return status_line(
-        done=figures.done,
-        failed=figures.failed,
-        left=figures.left,
-        audio_s=figures.audio_s,
-        credits_=figures.credits,
-        rtfx=figures.rtfx,
-        wall_s=figures.wall_s,
-        exit_status=figures.exit,
-    )
+class LastLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The line for scripts; always the last one on stderr, as text or as an object with the same names."""
+
+    done: int = 0
+    failed: int = 0
+    left: int = 0
+    audio_s: float = 0.0
+    credits: float = 0.0
+    rtfx: float = 0.0
+    wall_s: float = 0.0
+    exit: int
+
+    def __str__(self) -> str:
+        return (
+            f"done={self.done} failed={self.failed} left={self.left} audio_s={self.audio_s:.1f} "
+            f"credits={self.credits:.1f} rtfx={self.rtfx:.2f} wall_s={self.wall_s:.1f} exit={self.exit}"
+        )
 
 
-def status_line(
-    *,
-    exit_status: int,
-    done: int = 0,
-    failed: int = 0,
-    left: int = 0,
-    audio_s: float = 0.0,
-    credits_: float = 0.0,
-    rtfx: float = 0.0,
-    wall_s: float = 0.0,
-) -> str:
-    return (
-        f"done={done} failed={failed} left={left} audio_s={audio_s:.1f} credits={credits_:.1f} "
-        f"rtfx={rtfx:.2f} wall_s={wall_s:.1f} exit={exit_status}"
-    )
+def last_line(figures: Figures) -> LastLine:
+    return LastLine(**{name: getattr(figures, name) for name in LastLine.__struct_fields__})
 
 
-def table(figures: Figures) -> str:
-    """The end-of-run table."""
+def table(figures: Figures) -> list[str]:
+    """The end-of-run table, in lines."""
     suspect = f" ({figures.suspect:,} suspect)" if figures.suspect else ""
     rows = [("done", f"{figures.done:,} of {figures.rows:,}{suspect}")]
     if figures.failed:
@@ -184,7 +177,7 @@ def table(figures: Figures) -> str:
     if figures.many_gone is not None:
         rows.append(("warning", figures.many_gone))
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+    return [f"{name:<{width}}  {value}" for name, value in rows]
 
 
 def plural(count: int, noun: str) -> str:
@@ -209,8 +202,7 @@ def above_budget(count: int, least: float, most: float, ids: Sequence[str], *, a
 
 def shown_id(id_: str) -> str:
     """An id within a sentence: escaped where it cannot be seen, cut where it is long."""
-    seen = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in id_[:ID_CHARS])
-    return "".join(seen) + "…" * (len(id_) > ID_CHARS)
+    return visible(id_[:ID_CHARS]) + "…" * (len(id_) > ID_CHARS)
 
 
 def keeping(kept: int, partial: int) -> str:

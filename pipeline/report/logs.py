@@ -1,36 +1,109 @@
-"""Log lines on stderr, as text or as one JSON object a line. Configures the package's logger and nothing else."""
+"""What a command writes on stderr: as text for people, or as one JSON object a line for a collector.
+
+The one way to stderr: whatever comes here is without secrets, and without characters that a terminal would act on.
+Configures the loggers, and what Python does with errors that nobody caught.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from pipeline.report.figures import Figures
+from pipeline.errors import UsageError
+from pipeline.outside import json_line, visible
+from pipeline.redaction import redacted
+from pipeline.report.figures import Figures, LastLine
+
+Form = Literal["text", "json"]
+OURS = "pipeline"
+BUG = "this is a bug in gradium-batch, please report it"
+log = logging.getLogger(__name__)
+_form: Form = "text"
 
 
-class JsonLines(logging.Formatter):
-    """time, level, logger, message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= getattr(record, "fields", {})
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+def is_json() -> bool:
+    """Whether every line has to be a JSON object."""
+    return _form == "json"
 
 
-def say(text: str) -> None:
-    """Writes a line to stderr around the progress bar. A stderr that is closed or full never ends a run."""
+def say(*lines: str, level: str = "info") -> None:
+    """Writes lines around the progress bar; what looks like the end of a line within one of them is none."""
+    _write(_line(level, __name__, "\n".join(lines)) if is_json() else _for_people(lines))
+
+
+def say_error(error: Exception) -> None:
+    """Why a command ends. Of our errors only those of usage have several lines."""
+    first, *more = map(str, error.args) if isinstance(error, UsageError) else [str(error)]
+    say(f"gradium-batch: {first}", *more, level="error")
+
+
+def say_last(line: LastLine) -> None:
+    """The line for scripts, which is the last one of every run."""
+    _write(json_line(line) if is_json() else str(line))
+
+
+def say_figures(figures: Figures) -> None:
+    """The end of a run as a log line."""
+    log.info("run ended", extra={"fields": {"figures": msgspec.to_builtins(figures)}})
+
+
+def say_bug(error: BaseException | None) -> None:
+    """An error that nobody foresaw, with its traceback."""
+    if isinstance(error, Exception):  # else it is how a thread or the command ends
+        log.critical(BUG, exc_info=error)
+
+
+class Lines(logging.Handler):
+    """Writes each record as one line, and its traceback behind it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+            if is_json():
+                more: dict[str, Any] = getattr(record, "fields", {})
+                exception = {} if trace is None else {"exception": trace}
+                _write(_line(record.levelname.lower(), record.name, message, **more, **exception))
+            else:
+                _write(_for_people([message, *(f"  {line}" for line in (trace or "").splitlines())]))
+        except Exception as error:  # the library would show it with all its arguments
+            say(f"a line of {record.name} cannot be written: {type(error).__name__}", level="error")
+
+
+def set_up_logs(form: Form = "text") -> None:
+    """`text`: what needs a person's eye. `json`: everything that happened, for a collector."""
+    global _form
+    _form = form
+    root, ours, handler = logging.getLogger(), logging.getLogger(OURS), Lines()
+    # the libraries speak through the same handler: what they warn of may hold what the service sent
+    root.handlers = [*(other for other in root.handlers if not isinstance(other, Lines)), handler]
+    ours.handlers = [handler]
+    ours.propagate = False
+    ours.setLevel(logging.INFO if form == "json" else logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = lambda _, error, __: say_bug(error)
+    threading.excepthook = lambda caught: say_bug(caught.exc_value)
+    sys.unraisablehook = lambda caught: say_bug(caught.exc_value)
+
+
+def _line(level: str, logger: str, message: str, **more: Any) -> str:
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json_line({"time": time, "level": level, "logger": logger, "message": message, **more})
+
+
+def _for_people(lines: Iterable[str]) -> str:
+    return "\n".join(visible(redacted(line)) for line in lines)
+
+
+def _write(text: str) -> None:
+    """A stderr that is closed or full never ends a run."""
     with suppress(OSError, ValueError, AttributeError):
         if "tqdm" in sys.modules:  # no bar can be in the way where nobody has loaded what draws it
             from tqdm import tqdm
@@ -39,25 +112,3 @@ def say(text: str) -> None:
         else:
             sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-class AroundTheBar(logging.Handler):
-    """Hands each record to `say`."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        say(self.format(record))
-
-
-def set_up_logs(form: str) -> None:
-    """`text`: what needs a person's eye. `json`: everything that happened, for a collector."""
-    logger = logging.getLogger("pipeline")
-    handler = AroundTheBar()
-    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(message)s"))
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO if form == "json" else logging.WARNING)
-    logger.propagate = False
-
-
-def report_as_json(figures: Figures) -> None:
-    """The end of a run as a log line."""
-    logging.getLogger(__name__).info("run ended", extra={"fields": {"figures": msgspec.to_builtins(figures)}})

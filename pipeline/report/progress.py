@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Literal, Protocol
 
-from pipeline.report.logs import say
+from pipeline.report.logs import is_json, say
 
 Mode = Literal["auto", "bar", "plain", "off"]
 PLAIN_EVERY_S = 10.0
@@ -33,9 +33,11 @@ class Progress(Protocol):
 
 
 def progress(mode: Mode) -> Progress:
-    """What `--progress` asks for; "auto" is a bar where stderr is a terminal."""
+    """What `--progress` asks for; "auto" is a bar where stderr is a terminal. None is drawn between lines of JSON."""
     if mode == "auto":
         mode = "bar" if sys.stderr is not None and sys.stderr.isatty() else "plain"
+    if mode == "bar" and is_json():  # a bar is no JSON
+        mode = "plain"
     if mode == "bar":
         return Bar()
     return Plain(every_s=PLAIN_EVERY_S) if mode == "plain" else Off()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.outside import visible
 from pipeline.report.figures import above_budget, length, plural, waiting
 
 PROBLEMS_SHOWN = 10
@@ -104,4 +105,4 @@ def as_table(forecast: Forecast) -> str:
         named = above_budget(forecast.above_budget, *above, forecast.above_ids)
         budgets[0] = budgets[0][0], f"{budgets[0][1]}; {named}"
     lines += budgets
-    return "\n".join(f"{name:<13}  {value}" for name, value in lines)
+    return "\n".join(visible(f"{name:<13}  {value}") for name, value in lines)

@@ -18,10 +18,13 @@ from pipeline.errors import ConfigError, OutputError
 from pipeline.gradium.request import is_loopback
 from pipeline.gradium.wire import CREDITS_PATH, KEY_HEADER, Credits
 from pipeline.model import Endpoint
+from pipeline.outside import presentable
 from pipeline.sink import Sink
 
 PATIENCE_S = 2.0
 MAX_BODY_BYTES = 64 << 10
+MAX_NAME = 200
+"""More of the name of a recognizer is not kept."""
 OWNER = "owner"
 SERVICE = "gradium"
 LOCAL = "local:"
@@ -38,7 +41,7 @@ def owner_of(settings: Settings) -> str | None:
 
 def owner_by_recognizer(recognizer: str | None) -> str:
     """Who answers at an address on this machine, by what its account page says."""
-    return SERVICE if recognizer is None else f"{LOCAL}{recognizer}"
+    return SERVICE if recognizer is None else f"{LOCAL}{presentable(recognizer, limit=MAX_NAME)}"
 
 
 def owner_at(endpoint: Endpoint) -> str | None:

@@ -132,7 +132,7 @@ class ManifestRows:
             told.append(f"… and {self.bad_count - len(told):,} more")
         hint = "mend them, or skip them with --skip-bad-rows" if skippable else "mend them"
         noun = "row" if self.bad_count == 1 else "rows"
-        raise ManifestError("\n".join([*told, f"{self.bad_count:,} bad {noun}, nothing was sent; {hint}"]))
+        raise ManifestError(*told, f"{self.bad_count:,} bad {noun}, nothing was sent; {hint}")
 
     def _wrong_language(self, row: Utterance) -> BadRow | None:
         problem = None if row.language is None else check_language(row.language)

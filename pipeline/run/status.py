@@ -11,6 +11,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import UsageError
+from pipeline.outside import visible
 from pipeline.report.figures import FailureClass, keeping, length, plural, readable, waiting
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.run.month import MONTH_BUDGET, month_at
@@ -172,4 +173,4 @@ def as_table(found: Status) -> str:
                 )
             )
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}".rstrip() for name, value in rows)
+    return "\n".join(visible(f"{name:<{width}}  {value}").rstrip() for name, value in rows)

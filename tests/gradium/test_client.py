@@ -656,11 +656,24 @@ def test_a_proxy_of_the_environment_is_not_asked(
 def test_a_proxy_of_the_environment_is_asked_with_trust_env(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    with Scripted(answer(READY + WORD + END, headers=NDJSON)) as proxy:
+    with Scripted(answer(b"", status=502)) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        error = failure("https://localhost:1/asr", clip, trust_env=True)
+    assert (type(error), error.billed) == (errors.ConnectionFailed, "no")
+    assert proxy.requests[0].head.startswith("CONNECT localhost:1 HTTP/1.1")
+    assert KEY not in proxy.requests[0].head
+
+
+def test_a_proxy_is_not_asked_to_carry_what_is_not_encrypted(
+    server: RunningServer, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Scripted(answer(b"", status=502)) as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
-        (found,) = ask("http://localhost:1/asr", clip, trust_env=True)
-    assert said(found) == [("one", 1.0, 1.5)]
-    assert proxy.requests[0].head.startswith("POST http://localhost:1/asr?")
+        (found,) = ask(server.url, clip, trust_env=True)
+    assert said(found) == right(noise("plain", SECONDS))
+    assert proxy.requests == []
 
 
 def test_certificates_named_by_the_environment_are_not_read(

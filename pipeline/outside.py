@@ -1,0 +1,58 @@
+"""What may be shown and stored of texts from outside: of a service, a manifest, a file's name. Pure.
+
+`presentable` before a text is kept in an error or a file, `visible` before a person sees it, `json_line` before a
+machine does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pipeline.errors import MAX_MESSAGE
+from pipeline.redaction import redacted
+
+SHRINKS = 32
+"""A secret may take up to so many times the place of what is shown instead."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Python's stand-in for a byte that is no text: in headers and paths. No file or database takes it."""
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, line ends of any kind, and what turns the direction of writing."""
+
+
+def presentable(text: str, *secrets: str, limit: int = MAX_MESSAGE) -> str:
+    """What may be kept of a text: without secrets, these and all that are hidden, in bounded length, and encodable.
+
+    However long the text is, it takes little time.
+    """
+    # secrets go before the text is cut, or a part of one would stay; of a very long text the rest is not looked at
+    return _SURROGATE.sub("\ufffd", redacted(text[: SHRINKS * limit], *secrets)[:limit])
+
+
+def visible(text: str) -> str:
+    """The text for a terminal, in one line: what moves the cursor, ends a line or turns its direction is escaped."""
+    return text if text.isprintable() else _HIDDEN.sub(lambda found: escape(found[0]), text)
+
+
+def escape(char: str) -> str:
+    """One character as an escape; a surrogate that stands for an undecodable byte as that byte."""
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def json_line(value: Any) -> str:
+    """The value as JSON in one line, without secrets; it reads as the same text, and moves no cursor."""
+    import msgspec  # not needed for most of what is shown
+
+    encoded = msgspec.json.encode(_cleaned(msgspec.to_builtins(value))).decode()
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", encoded)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", redacted(value))
+    if isinstance(value, dict):
+        return {_cleaned(name): _cleaned(part) for name, part in value.items()}
+    return [_cleaned(part) for part in value] if isinstance(value, list | tuple) else value

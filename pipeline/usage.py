@@ -1,0 +1,59 @@
+"""Usage errors of the command line, shown as all else is on stderr: they may repeat the name of a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import click
+
+from pipeline.exits import ExitStatus
+from pipeline.outside import visible
+
+LOG_FORMAT = "--log-format"
+
+
+class Command(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            _tell(error, given)
+            ctx.exit(ExitStatus.USAGE)
+
+
+class RunCommand(Command):
+    """Ends also a usage error with the line for scripts, which is the last one of every run."""
+
+
+class Group(click.Group):
+    command_class = Command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            _tell(error)
+            ctx.exit(ExitStatus.USAGE)
+
+
+def _tell(error: click.UsageError, args: Sequence[str] = ()) -> None:
+    from pipeline.report.figures import LastLine
+    from pipeline.report.logs import say, say_last, set_up_logs
+
+    set_up_logs("json" if _wants_json(args) else "text")
+    text = io.StringIO()
+    error.show(text)
+    said = error.format_message()  # what looks like the end of a line in it is none
+    say(*text.getvalue().replace(said, visible(said)).splitlines(), level="error")
+    if error.ctx is not None and isinstance(error.ctx.command, RunCommand):
+        say_last(LastLine(exit=ExitStatus.USAGE))
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    """What --log-format says in a command line that cannot be read."""
+    said = " ".join(args).replace(f"{LOG_FORMAT}=", f"{LOG_FORMAT} ").split()
+    return any(pair == (LOG_FORMAT, "json") for pair in pairwise(said))
