@@ -7,7 +7,7 @@ While the checkpoint cannot be written (`patience` says for how long) what was a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
@@ -17,7 +17,7 @@ from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.results import Finished
 from pipeline.checkpoint.store import Checkpoint
-from pipeline.errors import CheckpointError, CutOff
+from pipeline.errors import CheckpointError
 from pipeline.model import Transcript
 
 WINDOW_S = 0.05
@@ -84,29 +84,33 @@ class Journal:
             await self._commit()
         lost = [event.attempt for event in (*self._committing, *self._pending) if isinstance(event, Sent)]
         answers = [attempt.credits for attempt in lost if attempt.outcome == "ok"]
-        cut = [attempt.credits for attempt in lost if attempt.outcome == CutOff.__name__]
+        others = [attempt.credits for attempt in lost if attempt.outcome != "ok" and attempt.credits]
         told = "no answer that came is lost"
         if answers:
             told = f"answers that are lost and will be paid again: {len(answers):,} ({sum(answers):,.0f} credits)"
-        if cut:
-            told += f"; cut off, and perhaps billed: {len(cut):,} ({sum(cut):,.0f} credits)"
+        if others:
+            told += f"; unanswered, and perhaps billed: {len(others):,} ({sum(others):,.0f} credits)"
         return told
 
     async def _commit(self) -> None:
         if not self._committing:  # else a commit has failed, and its events come first
             self._committing, self._pending = _without_short_notes(self._pending), []
         if self._committing:
-            await self.call(self.checkpoint.apply, self._committing)
+            # unchecked: into the file that is open, wherever its folder is by now
+            await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
         self._committing = []
         self._room.set()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a blocking call on the checkpoint in the checkpoint's thread; again, where it could not be written for
         now: so it has to be one that can be repeated."""
+        return await self._repeated(self.call_once, lambda: function(*args, **kwargs))
+
+    async def _repeated(self, call: Callable[..., Awaitable[T]], *args: object) -> T:
         with self.patience.trying() as pause_s:
             while True:
                 try:
-                    return await self.call_once(function, *args, **kwargs)
+                    return await call(*args)
                 except CheckpointError as error:
                     pause = pause_s(error)
                 if self.patience.is_stopped():

@@ -41,7 +41,7 @@ class Held:
         if not self.is_there:
             raise OutputGone(
                 f"the output folder {self._out}, or its run.lock, was removed or replaced while this run worked on it; "
-                "nothing more is sent, and what was not published is lost with it"
+                "nothing more is sent, and what was answered is in that folder, if there still is one"
             )
 
     def remove_lock(self) -> None:
