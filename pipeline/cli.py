@@ -264,6 +264,8 @@ def rebuild(out: Path, force: bool) -> None:
     Whatever is in the transcripts is then known to be done and is not sent again; the old checkpoint is kept aside.
     Where a run would just go on there is nothing to rebuild, and nothing is touched (exit 2).
     """
+    for number in signals_to_hear():
+        signal.signal(number, _on_signal_while_rebuilding)
     with _Sentences():
         from pipeline.outside import visible
         from pipeline.run.rebuild import rebuild as rebuild_output
@@ -378,6 +380,12 @@ def _default_out(manifest: str, url: str) -> Path:
     """Each manifest has a folder, and another one for what the embedded local recognizer makes of it."""
     stem = "stdin" if manifest == "-" else Path(manifest).resolve().stem
     return Path("runs") / ((stem or "root") + ("-local" if url == "local" else ""))
+
+
+def _on_signal_while_rebuilding(number: int, frame: object) -> NoReturn:
+    """At any moment: whatever was done stays, and the next rebuild goes on from it."""
+    os.write(2, b"gradium-batch: stopped; run the same command again to finish the rebuild\n")
+    os._exit(signals_to_hear()[signal.Signals(number)])
 
 
 def _on_early_signal(number: int, frame: object, *, as_json: bool) -> NoReturn:

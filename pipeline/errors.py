@@ -4,7 +4,7 @@ GradiumBatchError
 ├── UsageError             the user's to mend; nothing was sent
 │   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
-│   ├── OutputError · CheckpointError · DamagedCheckpoint · LocalServerError
+│   ├── OutputError · OutputGone · CheckpointError · DamagedCheckpoint · LocalServerError
 │   └── EndpointUnreachable · ServiceOut · RefusesAll · BalanceTooLow · BalanceUnknown
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
@@ -68,6 +68,10 @@ class RunError(GradiumBatchError):
 
 class OutputError(RunError):
     """The output folder cannot be written."""
+
+
+class OutputGone(OutputError):
+    """The output folder was removed while the run worked on it: nothing may be written to where it was."""
 
 
 class CheckpointError(RunError):

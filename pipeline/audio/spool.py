@@ -133,7 +133,7 @@ class Spool:
 
     def _make_folder(self) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)  # never the output folder, which may have been removed meanwhile
         except OSError as error:
             raise OutputError(f"the folder {self._folder} cannot be made: {error.strerror}") from error
 

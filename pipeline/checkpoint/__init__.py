@@ -2,13 +2,15 @@
 
 `tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in ·
 `plan` compares it with what is known · `events` what happens to utterances · `replaced` transcripts that no row has ·
-`known_failures` what was paid for in vain · `store` reads and writes · `journal` groups writes into durable commits.
+`known_failures` what was paid for in vain · `store` reads and writes · `journal` groups writes into durable commits ·
+`patience` waits until they can be made.
 """
 
 from pipeline.checkpoint.events import ClipAnswered, Failed, Gone, Moved, Noted, Refreshed, Reused, Sent, Started
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
-from pipeline.checkpoint.lock import hold_output
+from pipeline.checkpoint.lock import Held, hold_output
+from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.plan import Plan, plan_counts
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.results import Finished, Partly
@@ -23,11 +25,13 @@ __all__ = [
     "Failed",
     "Finished",
     "Gone",
+    "Held",
     "Identity",
     "Journal",
     "Moved",
     "Noted",
     "Partly",
+    "Patience",
     "Placed",
     "Plan",
     "Refreshed",

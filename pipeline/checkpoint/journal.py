@@ -1,20 +1,24 @@
 """Groups what happens into durable commits: at most one transaction per commit window, all in one thread.
 
 The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events.
+While the checkpoint cannot be written (`patience` says for how long) what was added stays in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 from pipeline.checkpoint.events import Event, Failed, Moved, Sent, Started, key_of
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.results import Finished
 from pipeline.checkpoint.store import Checkpoint
+from pipeline.errors import CheckpointError
 from pipeline.model import Transcript
 
 WINDOW_S = 0.05
@@ -27,8 +31,13 @@ T = TypeVar("T")
 class Journal:
     """The one writer of a checkpoint while a run is going on. `keep` must be running for `add` to become durable."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, patience: Patience | None = None, check: Callable[[], None] = lambda: None
+    ) -> None:
+        """`check` is called before everything else that is called; it may raise to keep that from being done."""
         self.checkpoint = checkpoint
+        self.patience = patience or Patience()
+        self._check = check
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[Event] = []
         self._committing: list[Event] = []
@@ -70,7 +79,7 @@ class Journal:
         await self._room.wait()
 
     async def keep(self) -> None:
-        """Commits until `close`. Raises CheckpointError when a commit fails: the run must end then."""
+        """Commits until `close`. Raises CheckpointError when a commit fails for good: the run must end then."""
         loop = asyncio.get_running_loop()
         while not (self._closing and not self._pending):
             await self._something.wait()
@@ -80,21 +89,63 @@ class Journal:
             if not self._closing:
                 await asyncio.sleep(max(0.0, next_window - loop.time()))
 
+    async def last_try(self) -> str:
+        """After `keep` has failed: commits what is left, if that can be done by now; says what is lost."""
+        with suppress(CheckpointError):
+            await self._commit()
+            await self._commit()
+        lost = [event.attempt for event in (*self._committing, *self._pending) if isinstance(event, Sent)]
+        answers = [attempt.credits for attempt in lost if attempt.outcome == "ok"]
+        others = [attempt.credits for attempt in lost if attempt.outcome != "ok" and attempt.credits]
+        told = "no answer that came is lost"
+        if answers:
+            told = f"answers that are lost and will be paid again: {len(answers):,} ({sum(answers):,.0f} credits)"
+        if others:
+            told += f"; unanswered, and perhaps billed: {len(others):,} ({sum(others):,.0f} credits)"
+        return told
+
     async def _commit(self) -> None:
-        self._committing, self._pending = _without_short_notes(self._pending), []
+        if not self._committing:  # else a commit has failed, and its events come first
+            self._committing, self._pending = _without_short_notes(self._pending), []
         if self._committing:
-            await self.call(self.checkpoint.apply, self._committing)
+            # unchecked: into the file that is open, wherever its folder is by now
+            await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
         self._committing = []
         self._room.set()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs a blocking call on the checkpoint in the checkpoint's thread."""
+        """Runs a blocking call on the checkpoint in the checkpoint's thread; again, where it could not be written for
+        now: so it has to be one that can be repeated."""
+        return await self._repeated(self.call_once, lambda: function(*args, **kwargs))
+
+    async def _repeated(self, call: Callable[..., Awaitable[T]], *args: object) -> T:
+        with self.patience.trying() as pause_s:
+            while True:
+                try:
+                    return await call(*args)
+                except CheckpointError as error:
+                    pause = pause_s(error)
+                if self.patience.is_stopped():
+                    self._room.set()  # what comes by now is not much, and nobody who is stopping should wait for it
+                await asyncio.sleep(pause)
+
+    async def call_once(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, without a second try."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+        def checked() -> T:
+            self._check()
+            return function(*args, **kwargs)
+
+        return await loop.run_in_executor(self._thread, checked)
+
+    async def call_unchecked(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, also where `check` would keep it from being done."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
     def close(self) -> None:
         """Lets `keep` end once everything added is committed."""
-        self._closing = True
+        self._closing = self.patience.hurries = True
         self._something.set()
 
     def release(self) -> None:

@@ -12,24 +12,76 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.errors import OutputError, OutputHeld
+from pipeline.errors import OutputError, OutputGone, OutputHeld
+
+
+class Held:
+    """A folder that is held, and what it looked like when it was taken."""
+
+    def __init__(self, out: Path, descriptor: int) -> None:
+        self.is_new = os.fstat(descriptor).st_size == 0
+        """Nobody has held it before."""
+        self._out = out
+        self._descriptor = descriptor
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the lock still has its name: another run would take another file for the lock otherwise."""
+        held = os.fstat(self._descriptor)
+        try:
+            found = os.stat(_path(self._out))  # noqa: PTH116 asked before each call on the checkpoint
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # a mount that hangs is no sign of it
+            return True
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+    def check(self) -> None:
+        """Raises OutputGone where the folder is not the one any more that was taken."""
+        if not self.is_there:
+            raise OutputGone(
+                f"the output folder {self._out}, or its run.lock, was removed or replaced while this run worked on it; "
+                "nothing more is sent, and what was answered is in that folder, if there still is one"
+            )
+
+    def remove_lock(self) -> None:
+        """Takes the lock's file away. Whoever has opened it meanwhile sees that and makes another."""
+        if self.is_there:
+            _path(self._out).unlink()
 
 
 @contextmanager
-def hold_output(out: Path) -> Iterator[None]:
+def hold_output(out: Path) -> Iterator[Held]:
     """Holds `out` for the length of the block. Raises OutputHeld naming the owner, or OutputError."""
+    descriptor = _open(out)
     try:
-        descriptor = os.open(out / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise OutputError(f"the lock {out / 'run.lock'} cannot be taken: {error.strerror}; move it away") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "its pid is not known yet"
-            raise OutputHeld(f"another run works on {out} ({owner}); wait for it, or choose another --out") from None
+        held = _take(out, descriptor)
+        while not held.is_there:  # whoever had it took it away
+            os.close(descriptor)
+            descriptor = _open(out)
+            held = _take(out, descriptor)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"pid {os.getpid()}, started {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
-        yield
+        yield held
     finally:
         os.close(descriptor)
+
+
+def _path(out: Path) -> Path:
+    return out / "run.lock"
+
+
+def _open(out: Path) -> int:
+    try:
+        return os.open(_path(out), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise OutputError(f"the lock {_path(out)} cannot be taken: {error.strerror}; move it away") from error
+
+
+def _take(out: Path, descriptor: int) -> Held:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "its pid is not known yet"
+        raise OutputHeld(f"another run works on {out} ({owner}); wait for it, or choose another --out") from None
+    return Held(out, descriptor)

@@ -41,6 +41,10 @@ CLIPS_STALE = "clips_stale"
 """The same for clips.jsonl."""
 
 
+BUSY_S = 1.0
+"""How long SQLite itself waits for somebody else's lock; `patience` says what comes then."""
+
+
 class State(IntEnum):
     NEW = 0
     CHANGED = 1
@@ -62,15 +66,21 @@ class Seen(IntEnum):
 def connect(path: Path) -> sqlite3.Connection:
     """The checkpoint at `path`, made where there is none, migrated where it is older. Raises CheckpointError."""
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+    try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         version = _checked_version(connection, path)
         if not version:
-            connection.executescript(f"BEGIN;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
         _migrate(connection, version or VERSION)
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
+    except BaseException as error:
+        connection.close()  # it may be opened again
+        if isinstance(error, sqlite3.Error):
+            raise unusable(path, error) from error
+        raise
     return connection
 
 
@@ -110,7 +120,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
     span_of = msgspec.msgpack.Decoder(ClipResult).decode
     connection.create_function("clip_span", 1, lambda row: span_of(row).key, deterministic=True)
     for older in range(version, VERSION):
-        connection.executescript(f"BEGIN;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
+        connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
 
 
 @contextmanager
@@ -156,6 +166,11 @@ def unusable(path: Path, error: Exception) -> CheckpointError:
         return DamagedCheckpoint(
             f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "
             f"run gradium-batch rebuild {path.parent}, which makes a new one from them"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return CheckpointError(
+            f"the checkpoint {path} is locked by another program ({error}); what was committed is kept, so end the "
+            "program that holds it and run the same command again"
         )
     return CheckpointError(
         f"the checkpoint {path} cannot be written or read ({error}); what was committed is kept, "

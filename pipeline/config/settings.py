@@ -64,6 +64,9 @@ class TimeoutSettings(Section):
     attempt_base_s: float = Field(30.0, gt=0, description="for a whole attempt, whatever its audio, plus …")
     attempt_per_audio_s: float = Field(2.0, ge=0, description="… this much for each second of audio")
     drain_s: float = Field(60.0, gt=0, description="for answers in flight to arrive after Ctrl-C, SIGTERM or SIGHUP")
+    checkpoint_s: float = Field(
+        120.0, gt=0, description="for a checkpoint that another program has locked, or whose disk is full"
+    )
 
 
 class AudioSettings(Section):

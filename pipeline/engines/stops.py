@@ -22,6 +22,9 @@ from pipeline.run.control import Control
 
 PATIENCE_S = 1.25
 """How long a run that waits for no answer may take to end by itself."""
+PUBLISHING_S = 20.0
+"""How long one that has sent something may take to write down what came, after a signal; the next run does the rest."""
+LOOK_S = 0.5
 
 
 class Stops:
@@ -36,6 +39,7 @@ class Stops:
         self._leave_at: float | None = None
         self._status = ExitStatus.OK
         self._heard: list[signal.Signals] = []
+        self._heard_at = 0.0
         self._over = threading.Lock()
         """Held once the run has come to its end: then its figures are told, and nobody may leave any more."""
         self._statuses = signals_to_hear()
@@ -78,14 +82,16 @@ class Stops:
                 if self._control.counts_time and not self._heard:
                     self._stop(ExitStatus.LIMIT_REACHED, "--max-duration")
             if self._leave_at is not None and now >= self._leave_at:
-                self._leave_at = None
-                if len(self._heard) > 1 or not self._control.is_sending:
+                self._leave_at = now + LOOK_S
+                if len(self._heard) > 1 or not self._control.is_sending or self._publishes_too_long(now):
+                    self._leave_at = None
                     self._leave_now()
 
     def _on_signal(self, number: signal.Signals) -> None:
         # closing a terminal may send two hangups, by the kernel and by the shell, and nobody asked twice
         if number not in self._statuses or (number == signal.SIGHUP and signal.SIGHUP in self._heard):
             return
+        self._heard_at = time.monotonic()
         self._heard.append(number)
         self._stop(self._statuses[number], number.name)
         if len(self._heard) > 1 and not self._control.is_sending:
@@ -96,6 +102,10 @@ class Stops:
         self._leave_at = time.monotonic() + PATIENCE_S
         with suppress(RuntimeError):  # the loop has ended, and so will the block
             self._loop.call_soon_threadsafe(self._control.stop, status, reason)
+
+    def _publishes_too_long(self, now: float) -> bool:
+        over_at = self._control.over_at
+        return bool(self._heard) and over_at is not None and now >= max(over_at, self._heard_at) + PUBLISHING_S
 
     def _leave_now(self) -> None:
         if self._over.acquire(blocking=False):

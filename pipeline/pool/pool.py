@@ -46,7 +46,7 @@ class Pool:
         """No more could be sent when last something was."""
         self._sent = 0
         self._last_sent = self._last_ended = 0.0
-        self._stopping = False
+        self._stopping = self._held = False
         self._cut_later: asyncio.TimerHandle | None = None
         self._fatal: Exception | None = None
         self._short = False
@@ -71,6 +71,11 @@ class Pool:
         if not self._stopping:
             self._stopping = True
             self._cut_later = asyncio.get_running_loop().call_later(self._drain_s, self.cut)
+        self._changed.set()
+
+    def hold(self, held: bool) -> None:
+        """Sends nothing new while `held`, because what comes back could not be kept."""
+        self._held = held
         self._changed.set()
 
     def cut(self) -> None:
@@ -160,6 +165,8 @@ class Pool:
 
     def _may_send(self) -> bool:
         outage = self._limits.outage
+        if self._held:
+            return False
         if outage.going_on:
             return self._probe is None and _now() >= outage.probe_at
         return self.in_flight < self._limits.capacity.now and _now() >= self._judge.closed_until
@@ -188,7 +195,7 @@ class Pool:
     def _sending_at(self) -> float | None:
         """When something may be sent, if nothing else happens before."""
         outage, capacity, closed_until = self._limits.outage, self._limits.capacity, self._judge.closed_until
-        if self._short:
+        if self._short or self._held:
             return None
         if outage.going_on:
             due = self._line.next_probe_due if self._probe is None else None

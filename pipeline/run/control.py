@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -37,9 +38,12 @@ class Control:
         """Set once a stop was asked for: whatever works in a thread looks at it now and then."""
         self.counts_time = True
         """Whether the time limit still means anything; not once the work is over and is only put down."""
+        self.over_at: float | None = None
+        """When that was, on the clock `time.monotonic`."""
         self._pool: Stoppable | None = None
         self._asked = asyncio.Event()
-        self._signalled = False
+        self.signalled = False
+        """A stop was asked for by a signal."""
 
     def attach(self, pool: Stoppable) -> None:
         """Names what carries the stop out; asked before that, it is carried out now."""
@@ -55,11 +59,12 @@ class Control:
     def work_is_over(self) -> None:
         """What was to be sent has been sent."""
         self.counts_time = False
+        self.over_at = self.over_at or time.monotonic()
 
     def stop(self, status: ExitStatus, reason: str) -> None:
         """Asks to stop. Asked again by a signal, cuts what is in flight."""
         by_signal = status in (ExitStatus.SIGINT, ExitStatus.SIGTERM)
-        signalled_before, self._signalled = self._signalled, self._signalled or by_signal
+        signalled_before, self.signalled = self.signalled, self.signalled or by_signal
         self.stopped.set()
         self._asked.set()
         if by_signal or self.status is None:

@@ -5,36 +5,51 @@ Writes two facts of the checkpoint, and makes the folder.
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, Held, hold_output
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
 from pipeline.run.manifests import is_there, name_of
 
+CHECKPOINT = "checkpoint.sqlite"
+
 
 @contextmanager
-def output_folder(out: Path) -> Iterator[None]:
-    """Makes the folder where there is none; takes it away again when the run was refused before it began."""
-    is_new = not out.exists()
+def output_folder(out: Path) -> Iterator[Held]:
+    """Makes the folder where there is none, and holds it. Where the run is refused before it began, what it made is
+    taken away again, while the folder is held, and nothing else. Raises OutputHeld or OutputError."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise OutputError(
             f"the output folder {out} cannot be written: {error.strerror}; choose another --out or mend its rights"
         ) from None
-    try:
-        yield
-    except UsageError:
-        if is_new:
-            shutil.rmtree(out, ignore_errors=True)
-        raise
+    with hold_output(out) as held:
+        is_first = not (out / CHECKPOINT).exists()
+        try:
+            yield held
+        except UsageError:
+            if is_first:
+                with suppress(OSError):  # a folder that is not empty has something of somebody else's
+                    _remove_own(out, held, made)
+            raise
+
+
+def _remove_own(out: Path, held: Held, made: Collection[Path]) -> None:
+    """`made` are the folders that were made for the run, the innermost first."""
+    for suffix in ("-wal", "-shm", ""):
+        (out / f"{CHECKPOINT}{suffix}").unlink(missing_ok=True)
+    if held.is_new:
+        held.remove_lock()
+    for folder in made:
+        folder.rmdir()
 
 
 def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:

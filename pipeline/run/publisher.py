@@ -6,6 +6,7 @@ Files first, durably, then the note in the checkpoint; a crash in between is men
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import threading
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
 from pipeline.sink.publish import Result
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 REFRESHED_AT_ONCE = 1_000
 PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
@@ -55,14 +57,7 @@ class Publisher:
         attempts = await call(self._checkpoint.parts, "attempts")
         await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
         committed = await call(self._checkpoint.fact, JSONL_BYTES, int) or 0
-        if committed == CLOSED_JSONL and self._sink.has_parts:
-            await self._write_lines_anew()
-        elif committed == CLOSED_JSONL:
-            # a run was ended while it replaced the lines: they may hold rows already that are still to be appended
-            unpublished = await call(self._checkpoint.never_published)
-            size = await asyncio.to_thread(self._sink.drop_lines, unpublished)
-            await call(self._checkpoint.set_fact, JSONL_BYTES, size)
-        elif not self._sink.lines_are_there(committed):
+        if not self._sink.lines_are_there(committed):
             log.warning("transcripts.jsonl is gone or cut short; it is written anew from the parts")
             size = await asyncio.to_thread(self._sink.mend_lines, transcripts)
             await call(self._checkpoint.set_fact, JSONL_BYTES, size)
@@ -99,7 +94,15 @@ class Publisher:
             self._enough.set()
 
     async def keep(self) -> None:
-        """Publishes whenever a part is full, until `close`."""
+        """Publishes whenever a part is full, until `close`. Where the disk is full all is left for `finish`."""
+        try:
+            await self._keep()
+        except OutputError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in DISK_FULL:
+                raise
+            log.warning("the disk of the output folder is full: what is answered is published at the end of the run")
+
+    async def _keep(self) -> None:
         while True:
             await self._enough.wait()
             self._enough.clear()
@@ -121,11 +124,25 @@ class Publisher:
 
     async def finish(self) -> None:
         """Publishes everything that is committed and unpublished, and the errors."""
+        await self._settle_lines()
         while await self._publish_new():
             pass
         await self._publish_replacing()
         while await self._publish_attempts():
             pass
+
+    async def _settle_lines(self) -> None:
+        """Finishes a replacing of the JSONL that did not reach its end, in this run or in one that was ended."""
+        call = self._journal.call
+        if await call(self._checkpoint.fact, JSONL_BYTES, int) != CLOSED_JSONL:
+            return
+        if self._sink.has_parts:
+            await self._write_lines_anew()
+            return
+        # the lines may hold rows already that are still to be appended
+        unpublished = await call(self._checkpoint.never_published)
+        size = await asyncio.to_thread(self._sink.drop_lines, unpublished)
+        await call(self._checkpoint.set_fact, JSONL_BYTES, size)
 
     async def write_errors(self) -> None:
         """Rewrites errors.* where they may differ from what lies there."""

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint, Journal, Plan, hold_output
+from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
 from pipeline.config import Settings
-from pipeline.errors import GradiumBatchError, Stopped
+from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures
@@ -26,7 +26,7 @@ from pipeline.run.control import Control
 from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
-from pipeline.run.output import keep_formats, keep_manifest, output_folder, refuse_another_manifest
+from pipeline.run.output import CHECKPOINT, keep_formats, keep_manifest, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.published import Published
@@ -72,23 +72,23 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
     that is in the result.
     """
     request = request_settings(settings.service)
+    patience = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled)
     with (
-        output_folder(options.out),
-        hold_output(options.out),
+        output_folder(options.out) as held,
         known_transcripts(options.out),
-        Checkpoint(options.out / "checkpoint.sqlite") as checkpoint,
+        patience.call(Checkpoint, options.out / CHECKPOINT) as checkpoint,
     ):
-        owner = owner_of(settings)
-        if owner is None and checkpoint.holds_answers():
-            async with endpoint(settings) as target:
-                owner = await asyncio.to_thread(owner_at, target)
-        if owner is not None:
-            claim(checkpoint, options.out, owner)
-        keep_formats(checkpoint, settings.sink.formats)
-        if not options.shared_out:
-            refuse_another_manifest(checkpoint, options.manifest, options.out)
-        journal = Journal(checkpoint)
+        journal = Journal(checkpoint, patience, held.check)
         try:
+            owner = owner_of(settings)
+            if owner is None and checkpoint.holds_answers():
+                async with endpoint(settings) as target:
+                    owner = await asyncio.to_thread(owner_at, target)
+            if owner is not None:
+                await journal.call(claim, checkpoint, options.out, owner)
+            await journal.call(keep_formats, checkpoint, settings.sink.formats)
+            if not options.shared_out:
+                refuse_another_manifest(checkpoint, options.manifest, options.out)
             return await _Run(options, settings, request, control, journal).whole(endpoint)
         finally:
             journal.release()
@@ -153,19 +153,17 @@ class _Run:
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
             if plan.selected:
-                await self.sending.send(endpoint, at_most=self.options.limit)
+                await self.sending.send(endpoint, rows=plan.selected, at_most=self.options.limit)
         except Stopped:
             pass
         except GradiumBatchError as error:
             self.error = error
         self.control.work_is_over()
         try:
-            await self.publisher.finish()
-            # files that were only touched, and whose rows had changed as well
-            await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
-            await self.publisher.write_errors()
-            await self.publisher.write_clips()
-            await self.journal.call(self.checkpoint.trim_replaced)
+            if not isinstance(self.error, OutputGone):
+                await self._publish()
+        except OutputGone as error:
+            self.error = error
         except GradiumBatchError as error:
             self.error = self.error or error
         finally:
@@ -181,10 +179,18 @@ class _Run:
             sum_by_month(self.checkpoint, out)
             self.recorder.left_out.keep_to(month_at(self.started_at, self.checkpoint, out, budget))
 
+    async def _publish(self) -> None:
+        await self.publisher.finish()
+        # files that were only touched, and whose rows had changed as well
+        await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
+        await self.publisher.write_errors()
+        await self.publisher.write_clips()
+        await self.journal.call(self.checkpoint.trim_replaced)
+
     async def _plan(self) -> Plan:
         """Takes the manifest in. Raises ManifestError for bad rows."""
         try:
-            repeated = await self.journal.call(self.checkpoint.scan, self.rows, self.rows.name)
+            repeated = await self.journal.call_once(self.checkpoint.scan, self.rows, self.rows.name)
             self.rows.note_repeated(repeated)
             if not self.rows.count:
                 self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
@@ -202,9 +208,12 @@ class _Run:
 
     async def _report(self, plan: Plan) -> RunResult:
         self.many_gone = many_gone(plan, is_folder=self.rows.is_folder, moved=self.recorder.outcomes.moved_count)
-        if plan.rows and not await self.journal.call(self.checkpoint.has_selected):
+        ask = self.journal.call_unchecked
+        if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()
-        figures = await self.journal.call(self._figures, plan)
+        figures = await ask(self._figures, plan)
+        if isinstance(self.error, OutputGone):
+            return RunResult(figures=figures, error=self.error)
         try:
             encoded = await asyncio.to_thread(write_summary, self.options.out, figures)
             await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), encoded)

@@ -17,7 +17,14 @@ from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
 from pipeline.checkpoint.store import CREDITS, LEARNED
 from pipeline.config import Settings
-from pipeline.errors import BalanceTooLow, BalanceUnknown, CheckpointError, EndpointUnreachable, ServiceOut
+from pipeline.errors import (
+    BalanceTooLow,
+    BalanceUnknown,
+    CheckpointError,
+    EndpointUnreachable,
+    OutputGone,
+    ServiceOut,
+)
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
@@ -31,10 +38,12 @@ from pipeline.run.owner import claim, owner_by_recognizer, owner_of
 from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
+from pipeline.run.room import want_of_room
 
 if TYPE_CHECKING:
     import httpx
 
+WATCH_S = 1.0
 log = logging.getLogger(__name__)
 
 EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
@@ -70,8 +79,8 @@ class Sending:
         self._control = control
         self._doubts_refusals = doubts_refusals
 
-    async def send(self, endpoint: EndpointFactory, *, at_most: int | None) -> None:
-        """Sends `at_most` utterances.
+    async def send(self, endpoint: EndpointFactory, *, rows: int, at_most: int | None) -> None:
+        """Sends `at_most` of the `rows` that are selected.
 
         Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut, RefusesAll, EndpointUnreachable,
         BalanceTooLow, BalanceUnknown, LocalServerError, and CheckpointError or OutputError when outcomes cannot be
@@ -82,6 +91,11 @@ class Sending:
 
         settings, call = self._settings, self._journal.call
         expected_s = await call(self._journal.checkpoint.expected_s, at_most)
+        rows, spool_bytes = min(rows, at_most or rows), settings.audio.spool_mb << 20
+        out = self._spool.parent
+        told = await asyncio.to_thread(want_of_room, out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes)
+        if told is not None:
+            log.warning("%s", told)
         self._progress.start(expected_s)
         timeouts = settings.timeouts
         async with (
@@ -210,20 +224,34 @@ class Sending:
         """Journal and publisher beside the pool; the failure of one ends it. On the way out all is committed."""
 
         def end_pool(task: asyncio.Task[None]) -> None:
-            if isinstance(error := task.exception(), Exception):
+            if not task.cancelled() and isinstance(error := task.exception(), Exception):
                 pool.end_with(error)
-                if isinstance(error, CheckpointError):
+                if isinstance(error, CheckpointError | OutputGone):
                     pool.cut()  # an answer that cannot be stored is not worth waiting for
 
-        keepers = [asyncio.create_task(self._journal.keep()), asyncio.create_task(self._publisher.keep())]
-        for keeper in keepers:
+        journal = self._journal
+        keeping, publishing = asyncio.create_task(journal.keep()), asyncio.create_task(self._publisher.keep())
+        watching = asyncio.create_task(self._watch())
+        for keeper in (keeping, publishing, watching):
             keeper.add_done_callback(end_pool)
+        journal.patience.on_wait = pool.hold
         try:
             yield
         finally:
+            self._control.work_is_over()
             self._progress.close()
-            self._journal.close()
+            journal.close()
             self._publisher.close()
-            await asyncio.wait(keepers)
-        for keeper in keepers:
+            watching.cancel()
+            await asyncio.wait((keeping, publishing, watching))
+            journal.patience.on_wait = lambda waits: None
+            if isinstance(error := keeping.exception(), CheckpointError):  # only now it is known what that costs
+                raise CheckpointError(f"{error}; {await journal.last_try()}") from error
+        for keeper in (keeping, publishing):
             keeper.result()
+
+    async def _watch(self) -> None:
+        """Raises OutputGone soon after the output folder has gone, also while no answer comes."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await self._journal.call_once(lambda: None)

@@ -88,13 +88,14 @@ def test_the_ledger_has_what_was_in_flight_at_each_kill_once(tmp_path: Path, out
 def test_answers_that_a_full_disk_kept_out_are_in_the_ledger_of_the_next_run(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=4)
     with start_server(latency_s=2) as server:
-        args = ("run", corpus.folder, "--out", out, "--concurrency", "4")
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "4", "--set", "timeouts.checkpoint_s=1")
         process = start_batch(*args, server=server)
         wait_for_notes(server, out, requests=4, noted=4, ended=0)
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
         full = finish(process)
         assert full.exit == 1
         assert "make room" in full.stderr
+        assert "answers that are lost and will be paid again: 4 (6 credits)" in full.stderr
         again = batch(*args, server=server)
         assert again.exit == 0
         assert "4 requests were in flight when the last run was ended" in again.stderr

@@ -261,6 +261,37 @@ def test_a_slot_stays_taken_until_there_is_room_for_its_outcome() -> None:
     asyncio.run(run())
 
 
+def test_a_held_pool_sends_nothing_new_and_tries_nothing_again_until_it_is_let_go() -> None:
+    async def run() -> None:
+        heard, transcriber = Heard(), Scripted(clip0=[errors.ServerFault("once")])
+        pool = pool_of(transcriber, heard, concurrency=2)
+        heard.on_sent = lambda _: pool.hold(True)
+        running = asyncio.create_task(pool.run(Source(*numbered(10)).clips()))
+        await settle()
+        await asyncio.sleep(0.01)  # longer than any pause before another attempt
+        assert transcriber.asked == numbered(2)
+        assert pool.in_flight == 0
+        heard.on_sent = lambda _: None
+        pool.hold(False)
+        await running
+        assert sorted(heard.ended("done")) == numbered(10)
+
+    asyncio.run(run())
+
+
+def test_a_held_pool_hears_a_stop() -> None:
+    async def run() -> None:
+        pool = pool_of(Scripted(), heard := Heard())
+        pool.hold(True)
+        running = asyncio.create_task(pool.run(Source(*numbered(3)).clips()))
+        await settle()
+        pool.stop()
+        await running
+        assert not heard.events
+
+    asyncio.run(run())
+
+
 def test_the_source_is_never_far_ahead() -> None:
     async def run() -> None:
         release = asyncio.Event()
