@@ -13,6 +13,7 @@ ALL = (
     "names",
     "long",
     "failing",
+    "hostile",
     "preparation",
     "start",
     "throughput",
