@@ -200,7 +200,7 @@ def test_only_a_sentence_about_its_audio_fails_a_recording_for_good(
     plain, json_ = f"{sentence}\nno API key?" if sentence else "", f'{{\n  "detail": "{sentence}"\n}}'
     for error in (classify.refused(500, {}, body) for body in (told, plain, json_)):
         assert type(error) is kind
-    within = classify.in_stream(sentence, 1008)
+    within = classify.in_stream(sentence, 1008, is_first=True)
     assert type(within) is (errors.StreamError if kind is PASSING else kind)
     inside = classify.refused(500, {}, f"error from server 1011: {sentence}")
     assert type(inside) is (kind if issubclass(kind, errors.LimitError) else errors.ServerFault)
