@@ -28,7 +28,7 @@ GradiumBatchError
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 MAX_MESSAGE = 2_000
 """No message of an error is longer than that, in characters."""
@@ -119,6 +119,12 @@ class AttemptError(GradiumBatchError):
         self.billed: Literal["no", "maybe"] = billed
         self.bytes_sent = bytes_sent
         self.request_id = request_id
+
+    def bare(self) -> Self:
+        """The error as a value that is kept: without its traceback, which holds everything that was in its frames, and
+        without what it was raised from."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
 
 
 class ItemError(AttemptError):

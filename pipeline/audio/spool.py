@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Hashable
+from copy import copy
 from pathlib import Path
 
 from pipeline.audio.decoded import BYTES, Decoded
-from pipeline.errors import AudioUnavailable, OutputError
+from pipeline.errors import AttemptError, AudioUnavailable, OutputError
 
 FAILURES_KEPT = 1_000
 """Recordings that do not decode are remembered, for the other rows that are spans of them."""
@@ -56,6 +57,8 @@ class Spool:
             self.release(key)
             if isinstance(error, AudioUnavailable):
                 self._entries.pop(key, None)  # it may be there for the next one
+            if isinstance(error, AttemptError):  # what is remembered keeps no frames of those who were told
+                raise copy(error.bare()) from None
             raise
 
     def release(self, key: Hashable, *, keep: bool = False) -> None:

@@ -163,6 +163,7 @@ class _Run:
             self.error = self.error or error
         finally:
             self.published.close()
+            self.recorder.duplicates.close()
         return await self._report(plan)
 
     async def _plan(self) -> Plan:

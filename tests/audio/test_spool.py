@@ -97,9 +97,10 @@ def test_a_broken_recording_is_tried_once_and_one_that_may_be_there_later_again(
             raise error
 
         for _ in range(2):
-            with pytest.raises(type(error)):
+            with pytest.raises(type(error), match=str(error)):
                 await spool.hold("a", BYTES, decode)
         assert count == asked
+        assert error.__traceback__ is None, "what is remembered would keep all that its frames hold"
         await asyncio.wait_for(spool.hold("b", BYTES, Decoder().of("b")), 10)
         await spool.close()
 
