@@ -1,6 +1,6 @@
 """Groups what happens into durable commits: at most one transaction per commit window, all in one thread.
 
-The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events.
+The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events, or by many bytes.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Sent, Started, key_of
+from pipeline.checkpoint.events import Event, Failed, Sent, Started, key_of
 from pipeline.checkpoint.identity import Identity
-from pipeline.checkpoint.results import Finished
+from pipeline.checkpoint.results import Finished, Partly
 from pipeline.checkpoint.store import Checkpoint
 from pipeline.model import Transcript
 
 WINDOW_S = 0.05
 MAX_PENDING = 5_000
+MAX_PENDING_BYTES = 16 << 20
+"""Of metadata and words, which may be large: …"""
+WORD_BYTES = 300
+"""… what a word takes in memory."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +34,7 @@ class Journal:
         self.checkpoint = checkpoint
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[Event] = []
+        self._pending_bytes = 0
         self._committing: list[Event] = []
         self._something = asyncio.Event()
         self._room = asyncio.Event()
@@ -39,8 +44,9 @@ class Journal:
     def add(self, *events: Event) -> None:
         """Takes events in; they are durable one commit window later."""
         self._pending.extend(events)
+        self._pending_bytes += sum(map(_bytes, events))
         self._something.set()
-        if len(self._pending) >= MAX_PENDING:
+        if len(self._pending) >= MAX_PENDING or self._pending_bytes >= MAX_PENDING_BYTES:
             self._room.clear()
 
     def finished(self, identities: Collection[Identity]) -> dict[Identity, Transcript]:
@@ -69,11 +75,12 @@ class Journal:
                 await asyncio.sleep(max(0.0, next_window - loop.time()))
 
     async def _commit(self) -> None:
-        self._committing, self._pending = _without_short_notes(self._pending), []
+        self._committing, self._pending, self._pending_bytes = _without_short_notes(self._pending), [], 0
         if self._committing:
             await self.call(self.checkpoint.apply, self._committing)
         self._committing = []
-        self._room.set()
+        if len(self._pending) < MAX_PENDING and self._pending_bytes < MAX_PENDING_BYTES:
+            self._room.set()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a blocking call on the checkpoint in the checkpoint's thread."""
@@ -106,3 +113,13 @@ def _without_short_notes(events: list[Event]) -> list[Event]:
             case _:
                 left.append(event)
     return left
+
+
+def _bytes(event: Event) -> int:
+    """What of an event may be large."""
+    match event:
+        case Finished(transcript=row) | Partly(transcript=row):
+            return WORD_BYTES * len(row.words) + sum(map(len, row.metadata.values()))
+        case Failed(failure=failure):
+            return sum(map(len, failure.metadata.values()))
+    return 0
