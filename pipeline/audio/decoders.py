@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pipeline.audio.decoded import Channels, Decoded
+from pipeline.audio.decoded import Bounds, Channels, Decoded
 from pipeline.errors import AttemptError, AudioUnreadable, OutputError
 from pipeline.model import FileVersion
 from pipeline.workers import Workers
@@ -34,6 +34,7 @@ class Decode(msgspec.Struct, frozen=True, kw_only=True):
     """What the file was when it was hashed."""
     expected_s: float
     """Its length by its header."""
+    bounds: Bounds
 
 
 class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +59,14 @@ def perform(job: Job) -> Ended:
     try:
         match job:
             case Decode():
-                allowed, looked_at = job.allow_truncated, job.looked_at
-                return decode(job.path, job.target, job.channels, allow_truncated=allowed, looked_at=looked_at)
+                return decode(
+                    job.path,
+                    job.target,
+                    job.channels,
+                    allow_truncated=job.allow_truncated,
+                    looked_at=job.looked_at,
+                    bounds=job.bounds,
+                )
             case EncodeOpus():
                 encode_opus(job.track, job.start, job.samples, job.lead_samples, job.target)
                 return None
