@@ -10,7 +10,7 @@ GradiumBatchError
 └── AttemptError           one clip got no answer
     ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
     │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTruncated · AudioEmpty (nothing sent)
-    │   ├── SpanOutside · BadManifestRow                                                    (nothing sent)
+    │   ├── RecordingTooLong · SpanOutside · BadManifestRow                                 (nothing sent)
     │   └── AudioRefused   the service says no to this audio
     │       └── RepeatedStreamError
     ├── PassingError       may go well next time: retried with backoff
@@ -151,6 +151,12 @@ class AttemptError(GradiumBatchError):
             request_id=error.request_id,
         )
 
+    def bare(self) -> Self:
+        """The error as a value that is kept: without its traceback, which holds everything that was in its frames, and
+        without what it was raised from."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
 
 class ItemError(AttemptError):
     """The item's own fault."""
@@ -179,6 +185,10 @@ class AudioTruncated(ItemError):
 
 class AudioEmpty(ItemError):
     """The file holds no samples."""
+
+
+class RecordingTooLong(ItemError):
+    """The recording is longer, or takes more disk while it is decoded, than the configuration allows."""
 
 
 class SpanOutside(ItemError):

@@ -10,27 +10,38 @@ from collections.abc import Iterator
 from io import FileIO
 
 from pipeline.audio.blocks import Block
-from pipeline.audio.decoded import Channels, Decoded
+from pipeline.audio.decoded import Bounds, Channels, Decoded
 from pipeline.audio.flac import MAGIC, flac_blocks
 from pipeline.audio.heard import Heard
 from pipeline.audio.pcm import wav_blocks
+from pipeline.audio.tracks import Room
 from pipeline.audio.wav import WavFile, is_wav, read_wav
 from pipeline.audio.writers import EachChannel, OneChannel, Writer
 from pipeline.errors import AudioEmpty, AudioUnavailable
 from pipeline.model import FileVersion
 from pipeline.recording import fault, open_recording, same_file, version_of
 
+UNBOUNDED = Bounds()
+
 
 def decode(
-    path: str, target: str, channels: Channels, *, allow_truncated: bool, looked_at: FileVersion | None = None
+    path: str,
+    target: str,
+    channels: Channels,
+    *,
+    allow_truncated: bool,
+    looked_at: FileVersion | None = None,
+    bounds: Bounds = UNBOUNDED,
 ) -> Decoded:
     """Decodes the recording to `{target}.{channel}.pcm`, a file for each track; on an error none is left.
 
     `looked_at` is what the file was when it was hashed: a transcript must not answer to other bytes. Raises a subclass
-    of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written.
+    of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written. What goes beyond `bounds` ends as
+    soon as it does: RecordingTooLong, or OutOfRoom for bytes.
     """
-    heard = Heard(allow_truncated=allow_truncated)
-    writer: Writer = EachChannel(target) if channels == "split" else OneChannel(target, channels)
+    heard = Heard(allow_truncated=allow_truncated, longest_s=bounds.longest_s)
+    room = Room(bounds.most_bytes)
+    writer: Writer = EachChannel(target, room) if channels == "split" else OneChannel(target, channels, room)
     try:
         with open_recording(path) as file:
             try:
@@ -86,6 +97,6 @@ def _wav(path: str, file: FileIO, wav: WavFile, heard: Heard) -> Iterator[Block]
             raise fault(path, error) from None
         if block is None:
             break
-        heard.seconds += block.samples.shape[1] / block.rate
+        heard.add(block.samples.shape[1] / block.rate)
         yield block
     heard.ended(wav.declared_s, max(wav.size, 1))

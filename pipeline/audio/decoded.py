@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
+
+from pipeline.errors import RecordingTooLong
 
 RATE = 24_000
 """Hz of every track; the service's own."""
@@ -13,6 +16,18 @@ BYTES = 2
 
 Channels = Literal["mix", "split"] | int
 """All as one, each on its own, or one of them, counted from 0."""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Where decoding stops."""
+
+    longest_s: float = math.inf
+    most_bytes: float = math.inf
+    """Of all tracks together."""
+
+
+class OutOfRoom(RecordingTooLong):
+    """The tracks take more bytes than they were given. Nobody is told this one: the spool may have more."""
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pipeline.audio.decoded import Channels, Decoded
+from pipeline.audio.decoded import Bounds, Channels, Decoded
 from pipeline.errors import AttemptError, AudioUnreadable, OutputError
 from pipeline.model import FileVersion
 from pipeline.workers import Workers
@@ -36,6 +36,7 @@ class Decode(msgspec.Struct, frozen=True, kw_only=True):
     """What the file was when it was hashed."""
     expected_s: float
     """Its length by its header."""
+    bounds: Bounds
 
 
 class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +61,14 @@ def perform(job: Job) -> Ended:
     try:
         match job:
             case Decode():
-                allowed, looked_at = job.allow_truncated, job.looked_at
-                return decode(job.path, job.target, job.channels, allow_truncated=allowed, looked_at=looked_at)
+                return decode(
+                    job.path,
+                    job.target,
+                    job.channels,
+                    allow_truncated=job.allow_truncated,
+                    looked_at=job.looked_at,
+                    bounds=job.bounds,
+                )
             case EncodeOpus():
                 encode_opus(job.track, job.start, job.samples, job.lead_samples, job.target)
                 return None

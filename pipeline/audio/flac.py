@@ -33,7 +33,7 @@ def flac_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Itera
             declared_s = sound.frames / sound.samplerate if 0 < sound.frames < _UNTOLD else None
             samples, damaged = _second(sound)
             while samples.shape[1]:
-                heard.seconds += samples.shape[1] / sound.samplerate
+                heard.add(samples.shape[1] / sound.samplerate)
                 yield Block(sound.samplerate, samples)
                 samples, damaged = (samples[:, :0], True) if damaged else _second(sound)
             # a file that ends before its last frame does, or whose length is not told, looks damaged to the library

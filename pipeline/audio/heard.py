@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnreadable
+import math
+
+from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnreadable, RecordingTooLong
 
 EDGE_S = 0.5
 """Lost at either end this much is what cutting and tagging a file by hand does to it."""
@@ -14,11 +16,17 @@ _LEAST_BITS_PER_S = 100
 class Heard:
     """Counts what was decoded. Changes while a recording is read."""
 
-    def __init__(self, *, allow_truncated: bool) -> None:
+    def __init__(self, *, allow_truncated: bool, longest_s: float = math.inf) -> None:
+        self._longest_s = longest_s
         self._allowed = allow_truncated
         self._first_fault = ""
         self.seconds = 0.0
         self.truncated = False
+
+    def add(self, seconds: float) -> None:
+        """So much more was decoded. Raises RecordingTooLong where that is more than is taken."""
+        self.seconds += seconds
+        check_length(self.seconds, self._longest_s)
 
     def note(self, reason: str) -> None:
         """Keeps the first reason why something did not decode, in case nothing does."""
@@ -46,3 +54,12 @@ class Heard:
             return  # no codec fits this length into so few bytes: a placeholder
         if self.seconds < declared_s - max(EDGE_S, min(_MOST_S, _SHARE * declared_s)):
             self.broke(f"the file ends, though its header promises {declared_s:.1f} s")
+
+
+def check_length(seconds: float, longest_s: float) -> None:
+    """Raises RecordingTooLong for more seconds than are taken."""
+    if seconds > longest_s:
+        raise RecordingTooLong(
+            f"the recording is longer than the {longest_s / 3600:g} h of audio.max_recording_h; cut it, or raise that "
+            "and run with --only failed"
+        )

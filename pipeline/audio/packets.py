@@ -62,11 +62,11 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Ite
                 if reason and (heard.seconds > EDGE_S or lost_s > EDGE_S):
                     heard.broke(f"{reason}, and {lost_s:.2f} s are lost before more follows")
                     yield from queue.rest()
-                    silence = _silence(min(lost_s, _LONGEST_SILENCE_S), frame)
-                    heard.seconds += silence.samples.shape[1] / silence.rate
-                    yield silence
+                    for silence in _silence(min(lost_s, _LONGEST_SILENCE_S), frame):
+                        heard.add(silence.samples.shape[1] / silence.rate)
+                        yield silence
                 lost_s, reason = 0.0, ""
-                heard.seconds += frame.samples / frame.sample_rate
+                heard.add(frame.samples / frame.sample_rate)
                 yield from queue.add(frame)
         yield from queue.rest()
         if lost_s > EDGE_S:
@@ -130,10 +130,13 @@ class _Clock:
         return gap_s if gap_s >= _GAP_S else None
 
 
-def _silence(seconds: float, like: AudioFrame) -> Block:
+def _silence(seconds: float, like: AudioFrame) -> Iterator[Block]:
     """In place of what was lost, so that all times after it stay right."""
-    samples = np.zeros((like.layout.nb_channels, round(seconds * like.sample_rate)), dtype=np.float32)
-    return Block(like.sample_rate, samples)
+    left = round(seconds * like.sample_rate)
+    while left > 0:
+        samples = min(left, like.sample_rate)
+        yield Block(like.sample_rate, np.zeros((like.layout.nb_channels, samples), dtype=np.float32))
+        left -= samples
 
 
 def _decoded(

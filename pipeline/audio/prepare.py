@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.decoded import BYTES, RATE, Decoded, Track
+from pipeline.audio.decoded import BYTES, RATE, Bounds, Decoded, Track
 from pipeline.audio.decoders import Decode, Decoders, EncodeOpus
+from pipeline.audio.heard import check_length
 from pipeline.audio.look import Look
 from pipeline.audio.spans import Span, answered_on, chosen, pieces_around
 from pipeline.audio.spool import Spool
@@ -66,13 +67,16 @@ class Preparation:
         Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, or OutputError.
         """
         probe, settings = found.probe, self._settings
+        longest_s = settings.max_recording_h * 3600
+        if probe.content_type is not None:  # its header tells the truth
+            check_length(probe.duration_s, longest_s)
         if passes_through(utterance, probe, settings, answered):
             return untouched(utterance, found)
         which = channels_of(utterance, probe, settings)
         key = (found.path, probe.version, which)
         tracks = max(1, probe.channels) if which == "split" else 1
 
-        async def decode(target: str) -> Decoded:
+        async def decode(target: str, most_bytes: int) -> Decoded:
             job = Decode(
                 path=found.path,
                 target=target,
@@ -80,6 +84,7 @@ class Preparation:
                 allow_truncated=settings.allow_truncated,
                 looked_at=probe.version,
                 expected_s=probe.duration_s,
+                bounds=Bounds(longest_s, most_bytes),
             )
             decoded = await self._decoders.decode(job)
             log.info("decoded %s: %.1f s, %d tracks", found.path, decoded.duration_s, len(decoded.tracks))

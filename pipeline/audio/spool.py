@@ -10,20 +10,30 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Hashable
+from copy import copy
 from pathlib import Path
 
-from pipeline.audio.decoded import BYTES, Decoded
-from pipeline.errors import AudioUnavailable, OutputError
+from pipeline.audio.decoded import BYTES, Decoded, OutOfRoom
+from pipeline.errors import AttemptError, AudioUnavailable, OutputError, RecordingTooLong
 
 FAILURES_KEPT = 1_000
 """Recordings that do not decode are remembered, for the other rows that are spans of them."""
 
 
+LEAST_BYTES = 16 << 20
+"""What a recording is given at first however short it is by its header, which may lie; half as much again as that says
+where it is longer."""
+
+
+Decode = Callable[[str, int], Awaitable[Decoded]]
+"""Given the stem of the files and the most bytes that they may take; raises OutOfRoom where that is not enough."""
+
+
 class _Entry:
     """A recording that is being decoded, or that is there."""
 
-    def __init__(self, expected_bytes: int) -> None:
-        self.bytes = expected_bytes
+    def __init__(self) -> None:
+        self.bytes = 0
         self.holders = 0
         self.decoding: asyncio.Task[Decoded] | None = None
 
@@ -39,15 +49,16 @@ class Spool:
         self._changed = asyncio.Event()
         self._made = 0
 
-    async def hold(self, key: Hashable, expected_bytes: int, decode: Callable[[str], Awaitable[Decoded]]) -> Decoded:
-        """The decoded recording `key`; `decode` is called with the stem of its files where nobody holds it yet.
+    async def hold(self, key: Hashable, expected_bytes: int, decode: Decode) -> Decoded:
+        """The decoded recording `key`; `decode` is called where nobody holds it yet.
 
-        Each `hold` that returns is to be followed by a `release`. Raises what `decode` raises, and OutputError.
+        Each `hold` that returns is to be followed by a `release`. Raises what `decode` raises, RecordingTooLong where
+        it takes more than the whole folder may, and OutputError.
         """
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry(expected_bytes)
-            entry.decoding = asyncio.create_task(self._decoded(entry, decode))
+            entry = self._entries[key] = _Entry()
+            entry.decoding = asyncio.create_task(self._decoded(entry, expected_bytes, decode))
         assert entry.decoding is not None  # noqa: S101 for the type checker
         entry.holders += 1
         try:
@@ -56,6 +67,8 @@ class Spool:
             self.release(key)
             if isinstance(error, AudioUnavailable):
                 self._entries.pop(key, None)  # it may be there for the next one
+            if isinstance(error, AttemptError):  # what is remembered keeps no frames of those who were told
+                raise copy(error.bare()) from None
             raise
 
     def release(self, key: Hashable, *, keep: bool = False) -> None:
@@ -86,26 +99,42 @@ class Spool:
         self._entries.clear()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    async def _decoded(self, entry: _Entry, decode: Callable[[str], Awaitable[Decoded]]) -> Decoded:
-        await self._room_for(entry)
+    async def _decoded(self, entry: _Entry, expected_bytes: int, decode: Decode) -> Decoded:
+        """With room for what its header says, and where that was not true once more, with all the room there is."""
+        least = min(LEAST_BYTES, self._most_bytes // 8)
+        at_first = max(least, expected_bytes + expected_bytes // 2)
+        try:
+            if at_first < self._most_bytes:
+                with contextlib.suppress(OutOfRoom):
+                    return await self._decoded_within(entry, at_first, decode)
+            return await self._decoded_within(entry, self._most_bytes, decode)
+        except OutOfRoom:
+            raise RecordingTooLong(
+                f"the recording takes more disk while it is decoded than the {self._most_bytes >> 20} MiB of "
+                "audio.spool_mb; cut it, or raise that and run with --only failed"
+            ) from None
+
+    async def _decoded_within(self, entry: _Entry, most_bytes: int, decode: Decode) -> Decoded:
+        await self._room_for(entry, most_bytes)
         self._made += 1
         try:
-            done = await decode(str(self.file(f"{self._made:07d}")))
+            done = await decode(str(self.file(f"{self._made:07d}")), most_bytes)
         except BaseException:
-            entry.bytes = 0
+            self._now_takes(entry, 0)
             raise
-        entry.bytes = sum(track.samples for track in done.tracks) * BYTES
+        self._now_takes(entry, sum(track.samples for track in done.tracks) * BYTES)
         return done
 
-    async def _room_for(self, entry: _Entry) -> None:
-        """Waits until the bytes fit, or nobody else holds any: one recording may be larger than the bound."""
-        wanted, entry.bytes = entry.bytes, 0
+    def _now_takes(self, entry: _Entry, count: int) -> None:
+        entry.bytes = count
+        self._changed.set()
+
+    async def _room_for(self, entry: _Entry, wanted: int) -> None:
+        """Waits until the bytes fit."""
         while self._used + wanted > self._most_bytes:
             idle = next((key for key, other in self._entries.items() if not other.holders and other.bytes), None)
             if idle is not None:
                 self._drop(idle)
-            elif not self._used:
-                break
             else:
                 self._changed.clear()
                 await self._changed.wait()

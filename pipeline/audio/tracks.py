@@ -9,16 +9,31 @@ import numpy as np
 import soxr
 
 from pipeline.audio.blocks import Samples
-from pipeline.audio.decoded import RATE, Track, channel_name
+from pipeline.audio.decoded import RATE, OutOfRoom, Track, channel_name
 from pipeline.errors import OutputError
 
 _FULL_SCALE = 32_768.0
 
 
-class TrackFile:
-    """A track that is being written. Raises OutputError where the disk takes no more."""
+class Room:
+    """The bytes that the tracks of one recording may take together."""
 
-    def __init__(self, path: str, channel: int) -> None:
+    def __init__(self, most_bytes: float) -> None:
+        self._left = most_bytes
+
+    def take(self, count: int) -> None:
+        """Raises OutOfRoom where there are no more."""
+        self._left -= count
+        if self._left < 0:
+            raise OutOfRoom("the recording takes more disk than it was given")
+
+
+class TrackFile:
+    """A track that is being written. Raises OutputError where the disk takes no more, OutOfRoom where the recording may
+    not have more of it."""
+
+    def __init__(self, path: str, channel: int, room: Room) -> None:
+        self._room = room
         self.path = path
         self.channel = channel
         self.name = channel_name(channel)
@@ -70,6 +85,7 @@ class TrackFile:
         numbers = scaled.astype("<i2")
         self.loudest = max(self.loudest, int(numbers.max()), -int(numbers.min()))
         self.samples += numbers.size
+        self._room.take(numbers.nbytes)
         try:
             self._file.write(numbers.data)
         except OSError as error:

@@ -10,7 +10,7 @@ from pipeline.audio.blocks import Samples
 from pipeline.audio.decoded import MIX, RATE, Track, channel_name
 from pipeline.audio.likeness import Likeness
 from pipeline.audio.mixing import mix
-from pipeline.audio.tracks import TrackFile
+from pipeline.audio.tracks import Room, TrackFile
 from pipeline.errors import AudioUnsupported
 
 _SILENT = 1
@@ -33,10 +33,10 @@ class Writer(Protocol):
 class OneChannel:
     """All channels mixed, or one picked."""
 
-    def __init__(self, target: str, channel: Literal["mix"] | int) -> None:
+    def __init__(self, target: str, channel: Literal["mix"] | int, room: Room) -> None:
         self._channel = channel
         self._started = False
-        self._track = _track(target, 0 if channel == "mix" else channel)
+        self._track = _track(target, 0 if channel == "mix" else channel, room)
 
     def add(self, rate: int, samples: Samples) -> None:
         if self._channel == "mix":
@@ -65,8 +65,9 @@ class OneChannel:
 class EachChannel:
     """A track for each channel that says something of its own."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, room: Room) -> None:
         self._target = target
+        self._room = room
         self._tracks: list[TrackFile] = []
         self._likeness = Likeness()
 
@@ -95,7 +96,7 @@ class EachChannel:
 
     def _open(self) -> None:
         """A channel that begins late is silent until then."""
-        track = _track(self._target, len(self._tracks))
+        track = _track(self._target, len(self._tracks), self._room)
         missing = self._tracks[0].samples if self._tracks else 0
         self._tracks.append(track)
         while missing > 0:
@@ -103,5 +104,5 @@ class EachChannel:
             missing -= RATE
 
 
-def _track(target: str, channel: int) -> TrackFile:
-    return TrackFile(f"{target}.{channel}.pcm", channel)
+def _track(target: str, channel: int, room: Room) -> TrackFile:
+    return TrackFile(f"{target}.{channel}.pcm", channel, room)

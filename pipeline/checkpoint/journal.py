@@ -1,7 +1,7 @@
 """Groups what happens into durable commits: at most one transaction per commit window, all in one thread.
 
-The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events.
-While the checkpoint cannot be written (`patience` says for how long) what was added stays in memory.
+The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events, or
+by many bytes. While the checkpoint cannot be written (`patience` says for how long) what was added stays in memory.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from pipeline.checkpoint.events import Event, Failed, Moved, Sent, Started, key_
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.patience import Patience
-from pipeline.checkpoint.results import Finished
+from pipeline.checkpoint.results import Finished, Partly
 from pipeline.checkpoint.store import Checkpoint
 from pipeline.errors import CheckpointError
 from pipeline.model import Transcript
 
 WINDOW_S = 0.05
 MAX_PENDING = 5_000
+MAX_PENDING_BYTES = 16 << 20
+"""Of metadata and words, which may be large: …"""
+WORD_BYTES = 300
+"""… what a word takes in memory."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,6 +44,7 @@ class Journal:
         self._check = check
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: list[Event] = []
+        self._pending_bytes = 0
         self._committing: list[Event] = []
         self._something = asyncio.Event()
         self._room = asyncio.Event()
@@ -49,8 +54,9 @@ class Journal:
     def add(self, *events: Event) -> None:
         """Takes events in; they are durable one commit window later."""
         self._pending.extend(events)
+        self._pending_bytes += sum(map(_bytes, events))
         self._something.set()
-        if len(self._pending) >= MAX_PENDING:
+        if len(self._pending) >= MAX_PENDING or self._pending_bytes >= MAX_PENDING_BYTES:
             self._room.clear()
 
     def finished(self, identities: Collection[Identity]) -> dict[Identity, Transcript]:
@@ -106,12 +112,13 @@ class Journal:
 
     async def _commit(self) -> None:
         if not self._committing:  # else a commit has failed, and its events come first
-            self._committing, self._pending = _without_short_notes(self._pending), []
+            self._committing, self._pending, self._pending_bytes = _without_short_notes(self._pending), [], 0
         if self._committing:
             # unchecked: into the file that is open, wherever its folder is by now
             await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
         self._committing = []
-        self._room.set()
+        if len(self._pending) < MAX_PENDING and self._pending_bytes < MAX_PENDING_BYTES:
+            self._room.set()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a blocking call on the checkpoint in the checkpoint's thread; again, where it could not be written for
@@ -169,3 +176,13 @@ def _without_short_notes(events: list[Event]) -> list[Event]:
             case _:
                 left.append(event)
     return left
+
+
+def _bytes(event: Event) -> int:
+    """What of an event may be large."""
+    match event:
+        case Finished(transcript=row) | Partly(transcript=row):
+            return WORD_BYTES * len(row.words) + sum(map(len, row.metadata.values()))
+        case Failed(failure=failure):
+            return sum(map(len, failure.metadata.values()))
+    return 0

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
@@ -178,7 +178,17 @@ class Checkpoint:
                 found += self._db.execute(
                     _SELECTED.format("(tries, turn, longest) > (?, ?, ?)"), (*group, longest_s, limit - len(found))
                 ).fetchall()
-            by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
+            return self._as_selected(found)
+
+    def selected_of(self, numbers: Sequence[int]) -> list[Selected]:
+        """Those of the rows of these numbers that have no outcome in this run yet."""
+        with self._translated():
+            places = ",".join("?" * len(numbers))
+            query = _SELECTED.format(f"n IN ({places})")
+            return self._as_selected(self._db.execute(query, (*numbers, LONGER_THAN_ANY_S, len(numbers))).fetchall())
+
+    def _as_selected(self, found: list[tuple[Any, ...]]) -> list[Selected]:
+        by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
         return [
             Selected(
                 n=place[-1],

@@ -27,6 +27,10 @@ from pipeline.model import Answer, Clip, Endpoint
 from pipeline.outside import presentable
 from pipeline.redaction import redacted
 
+WORDS_PER_S, MORE_WORDS = 25, 1_000
+"""The most words of an answer: two for each of the model's frames of what was sent, and some for the shortest clips."""
+BYTES_PER_S, MORE_BYTES = 32 << 10, 1 << 20
+"""And its most bytes: an answer with telemetry has about 7 KB for each second."""
 MAX_NAME = 200
 """More of a request id or model name is not kept."""
 MAX_REST_BYTES = 64 << 10
@@ -131,8 +135,9 @@ class GradiumClient:
         """The answer, as soon as it is complete: at `end_of_stream`, or where the stream closes cleanly."""
         # what is not framed ends where the connection does, so a cut looks like an end
         is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-        decoder = MessageDecoder()
-        listener = Listener(self._settings.delay_s, lead_s=clip.lead_s)
+        decoder = MessageDecoder(MORE_BYTES + int(BYTES_PER_S * clip.sent_s))
+        max_words = MORE_WORDS + int(WORDS_PER_S * clip.sent_s)
+        listener = Listener(self._settings.delay_s, lead_s=clip.lead_s, max_words=max_words)
         try:
             async for chunk in uncompressed(chunks, response.headers):
                 deadline.heard()

@@ -18,9 +18,9 @@ from pipeline.outside import presentable
 
 MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
-"""A 300 s answer with telemetry is under 2 MB, …"""
+"""Whatever its audio; whoever knows the audio allows less."""
 MAX_LINES = 1 << 18
-"""… in fewer than 10,000 lines. Each line costs time, also a blank one."""
+"""Of 300 s with telemetry there are fewer than 10,000. Each line costs time, also a blank one."""
 
 MAX_SHOWN = 200
 """So many characters of a broken line stand in its error."""
@@ -53,7 +53,9 @@ class MessageDecoder:
     Messages come one by one, so that what stands before a broken line is heard however the chunks were cut.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_ANSWER_BYTES) -> None:
+        """`max_bytes` is the most that the whole answer may have."""
+        self._max_bytes = max_bytes
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._total_bytes = 0
@@ -67,8 +69,8 @@ class MessageDecoder:
     def feed(self, chunk: bytes) -> Iterator[wire.AnyMessage]:
         """Messages whose line ends in `chunk`. Raises StreamMalformed."""
         self._total_bytes += len(chunk)
-        if self._total_bytes > MAX_ANSWER_BYTES:
-            raise StreamMalformed(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MB")
+        if self._total_bytes > self._max_bytes:
+            raise StreamMalformed(f"the answer is larger than the {self._max_bytes:,} bytes that its audio may give")
         end = chunk.rfind(b"\n") + 1
         if end:
             block = b"".join([*self._pending, chunk[:end]])

@@ -7,29 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.errors import AttemptError, EmptyAnswer
+from pipeline.errors import AttemptError, EmptyAnswer, StreamMalformed
 from pipeline.gradium import wire
 from pipeline.gradium.classify import in_stream
 from pipeline.model import Word
 
 MAX_DELAY_IN_FRAMES = 1_000
 """A `ready` that reports more does not mean frames of look-ahead; then what was asked for holds."""
+MAX_WORDS = 1 << 18
+"""Whatever the audio; whoever knows the audio allows less."""
+MAX_WORD = 1_000
+"""Characters of one word, blanks excluded …"""
+MEAN_WORD = 20
+"""… and of all words on the average."""
 
 
 class Listener:
     """Collects what one stream says.
 
     `delay_s` is how late the decoder's clock was asked to run; what `ready` reports beats it. `lead_s` is the silence
-    that was put in front of the clip.
+    that was put in front of the clip. More than `max_words` are no answer.
     """
 
-    def __init__(self, delay_s: float, *, lead_s: float = 0.0) -> None:
+    def __init__(self, delay_s: float, *, lead_s: float = 0.0, max_words: int = MAX_WORDS) -> None:
         self.request_id: str | None = None
         self.model: str | None = None
         self.ended = False
         """An `end_of_stream` was seen."""
         self._delay_s = delay_s
         self._lead_s = lead_s
+        self._words_left = self._max_words = max_words
+        self._characters_left = self._max_characters = max_words * MEAN_WORD
         self._heard_anything = False
         self._texts: list[wire.Text] = []
         self._backwards = False
@@ -41,7 +49,7 @@ class Listener:
     def hear(self, messages: Iterable[wire.AnyMessage]) -> None:
         """Takes the next messages, up to `end_of_stream`: nothing after it counts.
 
-        Raises the classified error of an `error` message.
+        Raises the classified error of an `error` message, and StreamMalformed for more words than the audio can hold.
         """
         if self.ended:
             return
@@ -92,11 +100,20 @@ class Listener:
         return tuple(words), tuple(flag for flag, holds in odd.items() if holds)
 
     def _hear_text(self, message: wire.Text) -> None:
-        if not message.text.strip():
+        words = message.text.split()
+        if not words:
             self._open.pop(message.stream_id, None)  # the end that follows is not the word's before it
             return
         if self._texts and message == self._texts[-1]:
             return  # said twice: one word at one time on one stream is one word
+        self._words_left -= len(words)
+        self._characters_left -= len(message.text)
+        if self._words_left < 0:
+            raise _too_much(f"the answer has more than the {self._max_words:,} words that its audio may hold")
+        if self._characters_left < 0:
+            raise _too_much(f"the answer has more than the {self._max_characters:,} characters that its audio may hold")
+        if len(message.text) > MAX_WORD and max(map(len, words)) > MAX_WORD:
+            raise _too_much(f"a word of the answer is longer than {MAX_WORD:,} characters")
         self._backwards |= message.start_s < self._latest_s.get(message.stream_id, message.start_s)
         self._latest_s[message.stream_id] = message.start_s
         self._open[message.stream_id] = len(self._texts)
@@ -114,3 +131,7 @@ class Listener:
 
     def _on_clip_clock(self, decoder_s: float, duration_s: float) -> float:
         return round(min(max(decoder_s - self._delay_s - self._lead_s, 0.0), duration_s), 3)
+
+
+def _too_much(said: str) -> StreamMalformed:
+    return StreamMalformed(said, billed="maybe")

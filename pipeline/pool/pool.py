@@ -214,7 +214,7 @@ class Pool:
         try:
             ended = await self._transcriber.transcribe(job.clip)
         except AttemptError as error:
-            ended = error
+            ended = error.bare()
         except BaseException:  # cut off, or a bug of ours: it was sent all the same
             cut = CutOff("cut off before the answer came", billed="maybe")
             self._outcomes.sent(job, started_at, _now() - started, cut)

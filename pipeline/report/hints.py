@@ -9,6 +9,7 @@ HINTS = {
     "AudioTruncated": "replace the file by a whole one; audio.allow_truncated = true with --only failed "
     "transcribes what there is, also in place of a transcript of the whole",
     "AudioEmpty": "record or copy the file again",
+    "RecordingTooLong": "cut the recording, or raise the setting that the message names and run with --only failed",
     "SpanOutside": "mend offset_s, duration_s or channel of the row",
     "BadManifestRow": "mend the row in the manifest",
     "AudioRefused": "the service does not take this file; convert or replace it, or ask for it with --only failed",

@@ -5,6 +5,7 @@ Pure: no I/O. The recorder owns these records, and knows what is to be done when
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ class Leader:
         """By which a beginning of its audio is known."""
         self.followers: list[Selected] = []
         """Other utterances with the same audio and settings: they get the same transcript, or the service's refusal."""
+        self.more = array("q")
+        """The numbers of those behind them."""
         self.duration_s = 0.0
         self.flags: tuple[str, ...] = ()
         self.results: dict[int, ClipResult] = {}

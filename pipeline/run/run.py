@@ -168,6 +168,7 @@ class _Run:
             self.error = self.error or error
         finally:
             self.published.close()
+            self.recorder.duplicates.close()
         return await self._report(plan)
 
     def _keep_to_month(self) -> None:

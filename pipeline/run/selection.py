@@ -36,7 +36,7 @@ class Selection:
     async def next(self) -> list[Selected]:
         """The next few, no more audio than LOOKED_AT_S unless one is longer; none when no more are to be done."""
         async with self._reading:
-            return await self._selected() or self._duplicates.again()
+            return await self._selected() or self._duplicates.again() or await self._later()
 
     @property
     def has_room(self) -> bool:
@@ -62,6 +62,11 @@ class Selection:
                 seconds += selected.expected_s
                 self._handed_out += 1
         return taken
+
+    async def _later(self) -> list[Selected]:
+        """Copies whose leader is settled."""
+        numbers = self._duplicates.later()
+        return await self._journal.call(self._journal.checkpoint.selected_of, numbers) if numbers else []
 
     async def _read(self) -> bool:
         """Reads the next ones that may fit the budget; says whether there are any."""

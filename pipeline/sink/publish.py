@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import msgspec
 
 from pipeline.errors import OutputError
 from pipeline.model import Attempt, Failure, KeptClip, Transcript
+from pipeline.sink.batches import in_batches
 from pipeline.sink.damage import DamagedFile
 
 JSONL_NAME = "transcripts.jsonl"
@@ -278,9 +279,8 @@ class Sink:
 
         with translated(self._out):
             if self._parquet:
-                rows = failures()
-                batches = iter(lambda: list(islice(rows, ERRORS_AT_ONCE)), [])
-                write_tables(self._out / "errors.parquet", ERRORS, (table(ERRORS, batch) for batch in batches))
+                tables = (table(ERRORS, batch) for batch in in_batches(failures(), ERRORS_AT_ONCE))
+                write_tables(self._out / "errors.parquet", ERRORS, tables)
             if self._jsonl:
                 write(self._out / "errors.jsonl", failures())
 

@@ -7,28 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.decoded import Decoded, Track
-from pipeline.audio.spool import Spool
-from pipeline.errors import AudioUnavailable, AudioUnreadable
+from pipeline.audio.decoded import Decoded, OutOfRoom, Track
+from pipeline.audio.spool import LEAST_BYTES, Spool
+from pipeline.errors import AudioUnavailable, AudioUnreadable, RecordingTooLong
 
 BYTES = 1_000
 
 
 class Decoder:
-    """Writes a file of BYTES for each recording, and knows which it was asked for."""
+    """Writes a file of BYTES, or of `sizes`, for each recording, and knows which it was asked for."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.sizes: dict[str, int] = {}
         self.gate = asyncio.Event()
         self.gate.set()
 
     def of(self, name: str):  # type: ignore[no-untyped-def]
-        async def decode(stem: str) -> Decoded:
+        async def decode(stem: str, most_bytes: int) -> Decoded:
             self.asked.append(name)
             await self.gate.wait()
+            size = self.sizes.get(name, BYTES)
+            if size > most_bytes:
+                raise OutOfRoom("more")
             path = Path(f"{stem}.0.pcm")
-            path.write_bytes(bytes(BYTES))
-            return Decoded(tracks=(Track(path=str(path), channel=0, samples=BYTES // 2),), duration_s=1.0)
+            path.write_bytes(bytes(size))
+            return Decoded(tracks=(Track(path=str(path), channel=0, samples=size // 2),), duration_s=1.0)
 
         return decode
 
@@ -52,7 +56,7 @@ def test_a_recording_is_decoded_once_for_all_who_hold_it(tmp_path: Path) -> None
 
 def test_what_is_kept_goes_when_its_room_is_needed_and_the_oldest_first(tmp_path: Path) -> None:
     async def scenario() -> None:
-        spool, decoder = Spool(tmp_path / "spool", 2 * BYTES), Decoder()
+        spool, decoder = Spool(tmp_path / "spool", 3 * BYTES), Decoder()
         for name in ("a", "b"):
             await spool.hold(name, BYTES, decoder.of(name))
             spool.release(name, keep=True)
@@ -68,17 +72,48 @@ def test_what_is_kept_goes_when_its_room_is_needed_and_the_oldest_first(tmp_path
     asyncio.run(scenario())
 
 
-def test_a_recording_waits_for_room_and_one_larger_than_the_bound_is_still_decoded(tmp_path: Path) -> None:
+def test_a_recording_waits_for_room(tmp_path: Path) -> None:
     async def scenario() -> None:
         spool, decoder = Spool(tmp_path / "spool", BYTES), Decoder()
-        await spool.hold("large", 5 * BYTES, decoder.of("large"))
+        await spool.hold("a", BYTES, decoder.of("a"))
         waiting = asyncio.create_task(spool.hold("b", BYTES, decoder.of("b")))
         done, _ = await asyncio.wait([waiting], timeout=0.05)
         assert not done
-        assert decoder.asked == ["large"]
-        spool.release("large")
+        assert decoder.asked == ["a"]
+        spool.release("a")
         await asyncio.wait_for(waiting, 10)
-        assert decoder.asked == ["large", "b"]
+        assert decoder.asked == ["a", "b"]
+        await spool.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("expected", [0, BYTES, 5 * BYTES, 500 * BYTES])
+def test_a_recording_larger_than_the_bound_is_refused_whatever_its_header_says(tmp_path: Path, expected: int) -> None:
+    async def scenario() -> None:
+        spool, decoder = Spool(tmp_path / "spool", 1 << 20), Decoder()
+        decoder.sizes["large"] = (1 << 20) + 2
+        with pytest.raises(RecordingTooLong, match=r"than the 1 MiB of audio\.spool_mb") as told:
+            await spool.hold("large", expected, decoder.of("large"))
+        assert type(told.value) is RecordingTooLong
+        await asyncio.wait_for(spool.hold("b", BYTES, decoder.of("b")), 10)
+        await spool.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_recording_longer_than_its_header_says_is_decoded_again_when_there_is_room_for_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        spool, decoder = Spool(tmp_path / "spool", 2 * LEAST_BYTES), Decoder()
+        decoder.sizes = {"lies": LEAST_BYTES + 2, "true": LEAST_BYTES}
+        await spool.hold("true", LEAST_BYTES, decoder.of("true"))
+        waiting = asyncio.create_task(spool.hold("lies", 0, decoder.of("lies")))
+        done, _ = await asyncio.wait([waiting], timeout=0.05)
+        assert not done
+        assert decoder.asked == ["true", "lies"]
+        spool.release("true")
+        await asyncio.wait_for(waiting, 10)
+        assert decoder.asked == ["true", "lies", "lies"]
         await spool.close()
 
     asyncio.run(scenario())
@@ -91,15 +126,16 @@ def test_a_broken_recording_is_tried_once_and_one_that_may_be_there_later_again(
     async def scenario() -> None:
         spool, count = Spool(tmp_path / "spool", BYTES), 0
 
-        async def decode(stem: str) -> Decoded:
+        async def decode(stem: str, most_bytes: int) -> Decoded:
             nonlocal count
             count += 1
             raise error
 
         for _ in range(2):
-            with pytest.raises(type(error)):
+            with pytest.raises(type(error), match=str(error)):
                 await spool.hold("a", BYTES, decode)
         assert count == asked
+        assert error.__traceback__ is None, "what is remembered would keep all that its frames hold"
         await asyncio.wait_for(spool.hold("b", BYTES, Decoder().of("b")), 10)
         await spool.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 
 from pipeline import errors
@@ -460,7 +461,7 @@ def test_an_answer_shorter_than_its_length_is_cut(clip: Clip) -> None:
     ("inside", "said"),
     [
         (b" ", "a line of the answer is longer than 1 MB"),
-        (b" " * 999 + b"\n", "the answer is larger than 64 MB"),
+        (b" " * 999 + b"\n", "the answer is larger than the 1,130,496 bytes that its audio may give"),
         (b"\n", "the answer has more than 262,144 lines"),
     ],
     ids=["line", "answer", "lines"],
@@ -479,9 +480,31 @@ def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Clip, insid
     assert most < 4 << 20
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a", "the answer has more than the 1,062 words that its audio may hold"),
+        (" ".join("abcdefghij"), "the answer has more than the 1,062 words that its audio may hold"),
+        ("a" * 100, "the answer has more than the 21,240 characters that its audio may hold"),
+        ("a" * 1001, "a word of the answer is longer than 1,000 characters"),
+        ("a " + "b" * 1000, None),
+    ],
+)
+def test_an_answer_is_bounded_by_its_audio(clip: Clip, text: str, said: str | None) -> None:
+    lines = (b'{"type":"text","text":"%s","start_s":%d}\n' % (text.encode(), number) for number in range(2_000))
+    body = READY + (b"".join(lines) if said is not None else next(lines)) + END
+    with Scripted(answer(body, headers=NDJSON)) as peer:
+        if said is None:
+            assert ask(peer.url, clip)[0].words[0].text == text
+            return
+        error = failure(peer.url, clip)
+    assert (type(error), error.message, error.billed) == (errors.StreamMalformed, said, "maybe")
+    assert (error.request_id, error.http_status) == ("r-1", 200)
+
+
 def test_the_deadline_ends_a_bomb_too(clip: Clip) -> None:
-    costly = b'{"type":"new","of":[' + b"1," * 100 + b"1]}\n"
-    bomb = gzip.compress(READY + costly * 250_000)
+    bomb = gzip.compress(READY + b'{"type":"new","of":[1,1,1,1]}\n' * 250_000)
+    clip = msgspec.structs.replace(clip, duration_s=290.0)
     with Scripted(answer(bomb, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
         assert isinstance(failure(peer.url, clip, deadline_s=0.2), errors.AttemptTimeout)
 

@@ -305,7 +305,7 @@ def test_an_endless_answer_is_given_up() -> None:
     decoder, lines = MessageDecoder(), (b" " * 1023 + b"\n") * 1024
     for _ in range(MAX_ANSWER_BYTES // len(lines)):
         assert list(decoder.feed(lines)) == []
-    with pytest.raises(StreamMalformed, match="larger than 64 MB"):
+    with pytest.raises(StreamMalformed, match="larger than the 67,108,864 bytes"):
         list(decoder.feed(b"\n"))
 
 
