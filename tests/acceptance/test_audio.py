@@ -313,8 +313,9 @@ def test_a_disk_that_fills_up_while_decoding_stops_the_run_and_blames_no_recordi
 def test_a_renamed_recording_takes_its_answered_clips_along(tmp_path: Path, out: Path) -> None:
     said = talk(60, seed=15)
     path = write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))
-    args = ("run", tmp_path / "audio", "--out", out, "--set", "audio.max_clip_s=10")
-    refuse = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nafter_requests = 2\nuntil_requests = 3'
+    settings = ("--set", "audio.max_clip_s=10", "--set", "retry.max_attempts=1")
+    args = ("run", tmp_path / "audio", "--out", out, *settings)
+    refuse = '[[fault]]\nkind = "internal_error"\nafter_requests = 2\nuntil_requests = 3'
     with start_server(recognizer=RECOGNIZER, faults=refuse) as server:
         assert batch(*args, server=server).exit == 3
         sent = server.stats()["requests"]
