@@ -5,7 +5,8 @@
 `known_failures` what was paid for in vain · `store` reads and writes · `journal` groups writes into durable commits.
 """
 
-from pipeline.checkpoint.events import ClipAnswered, Failed, Gone, Moved, Noted, Refreshed, Reused, Sent, Started
+from pipeline.checkpoint.events import ClipAnswered, Gone, Moved, Noted, Refreshed, Reused, Sent, Started
+from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import hold_output

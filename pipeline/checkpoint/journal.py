@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Failed, Sent, Started, key_of
+from pipeline.checkpoint.events import Event, Sent, Started, key_of
+from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.results import Finished
