@@ -6,7 +6,8 @@
 `patience` waits until they can be made.
 """
 
-from pipeline.checkpoint.events import ClipAnswered, Failed, Gone, Moved, Noted, Refreshed, Reused, Sent, Started
+from pipeline.checkpoint.events import ClipAnswered, Gone, Moved, Noted, Refreshed, Reused, Sent, Started
+from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import Held, hold_output

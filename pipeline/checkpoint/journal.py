@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Failed, Moved, Sent, Started, key_of
+from pipeline.checkpoint.events import Event, Moved, Sent, Started, key_of
+from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.patience import Patience

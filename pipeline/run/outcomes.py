@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Journal, Selected, State
-from pipeline.checkpoint.events import Event, Failed, Gone, Moved, Reused
+from pipeline.checkpoint.events import Event, Gone, Moved, Reused
+from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.results import Finished
 from pipeline.errors import AudioMissing
 from pipeline.model import Transcript

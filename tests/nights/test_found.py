@@ -284,6 +284,8 @@ def test_what_was_refused_is_not_sent_by_itself_after_it_was_asked_for_in_a_bad_
     life.night(Night(faults=Faults("refused")))
     life.night(Night(only=("failed",), faults=Faults("unavailable")))
     assert life.night(Night()).asked == []
-    life.move("touch", 0, 0)
+    life.move("touch", 0, 0)  # what was refused is its content
     life.night(Night(only=("failed",), faults=Faults("unavailable")))
     assert life.night(Night()).asked == []
+    life.move("change", 0, 5)
+    assert len(life.night(Night()).asked) == 1
