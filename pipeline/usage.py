@@ -46,9 +46,9 @@ def _tell(error: click.UsageError, args: Sequence[str] = ()) -> None:
 
     set_up_logs("json" if _wants_json(args) else "text")
     text = io.StringIO()
-    error.show(text)
-    said = error.format_message()  # what looks like the end of a line in it is none
-    say(*text.getvalue().replace(said, visible(said)).splitlines(), level="error")
+    # escaped before it is shown: what looks like the end of a line in it is none
+    click.UsageError(visible(error.format_message()), error.ctx).show(text)
+    say(*text.getvalue().splitlines(), level="error")
     if error.ctx is not None and isinstance(error.ctx.command, RunCommand):
         say_last(LastLine(exit=ExitStatus.USAGE))
 
