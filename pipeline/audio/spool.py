@@ -52,8 +52,8 @@ class Spool:
     async def hold(self, key: Hashable, expected_bytes: int, decode: Decode) -> Decoded:
         """The decoded recording `key`; `decode` is called where nobody holds it yet.
 
-        Each `hold` that returns is to be followed by a `release`. Raises what `decode` raises, RecordingTooLong where it
-        takes more than the whole folder may, and OutputError.
+        Each `hold` that returns is to be followed by a `release`. Raises what `decode` raises, RecordingTooLong where
+        it takes more than the whole folder may, and OutputError.
         """
         entry = self._entries.get(key)
         if entry is None:

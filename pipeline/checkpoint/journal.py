@@ -1,6 +1,7 @@
 """Groups what happens into durable commits: at most one transaction per commit window, all in one thread.
 
-The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events, or by many bytes.
+The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events, or
+by `MAX_PENDING_BYTES`.
 """
 
 from __future__ import annotations
