@@ -1,7 +1,8 @@
 """Groups what happens into durable commits: at most one transaction per commit window, all in one thread.
 
 The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events, or
-by many bytes. While the checkpoint cannot be written (`patience` says for how long) what was added stays in memory.
+by `MAX_PENDING_BYTES`. While the checkpoint cannot be written (`patience` says for how long) what was added stays in
+memory.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ import msgspec
 from aiohttp import web
 
 from pipeline.gradium import wire
-from pipeline.server.faults.account import KEY_REFUSED
+from pipeline.server.faults.account import KEY_REFUSED as REVOKED
 from pipeline.server.faults.plan import Plan
-from pipeline.server.ledger import Ledger
+from pipeline.server.ledger import KEY_REFUSED, Ledger
 from pipeline.server.options import ServerOptions
-from pipeline.server.refusal import policy
+from pipeline.server.refusal import CLOSE, policy
 
 
 class Account:
@@ -23,10 +23,13 @@ class Account:
         self._plan = plan
         self._ledger = ledger
 
-    def check(self, request: web.BaseRequest) -> None:
-        """Raises RefusalError (1008) for a key that is not let in, or when nothing is left to spend."""
+    def check_key(self, request: web.BaseRequest) -> None:
+        """Raises RefusalError (1008) for a key that is not let in; the body need not be read for it."""
         if not self._key_is_good(request):
-            raise policy("key_refused", KEY_REFUSED)
+            raise policy(KEY_REFUSED, REVOKED, CLOSE)
+
+    def check_credits(self) -> None:
+        """Raises RefusalError (1008) when nothing is left to spend."""
         if self._credits_left() <= 0:
             raise policy("credits_spent", "Insufficient credits: no credits remaining for this billing period")
 

@@ -1,25 +1,67 @@
-"""Takes a request's body off the connection, never more of it than any honest request holds."""
+"""Takes a request's body off the connection: never more of it than any honest request holds, and never more bodies at a
+time than there is memory for."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 
-from pipeline.server.refusal import RefusalError
+from pipeline.server.refusal import CLOSE, RefusalError
 
 MAX_BODY_BYTES = 128 << 20
 """300 s of stereo at 48 kHz with 32 bits are 115 MB."""
+ALL_BYTES, ONE_CLIENTS_BYTES = 4 * MAX_BODY_BYTES, 3 * MAX_BODY_BYTES
+"""Of the bodies that are held at a time: one client leaves room for others."""
 
 
-async def read_body(request: web.BaseRequest) -> tuple[bytes, str]:
-    """Returns the body and its SHA-256 in hex.
+class Bodies:
+    """The bodies that are read or worked on."""
 
-    Raises RefusalError (413) when it is larger than `MAX_BODY_BYTES`; how the service says that is not known.
-    """
-    too_large = RefusalError("body_too_large", 413, "Payload Too Large", headers={"Connection": "close"})
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise too_large
+    def __init__(self, whole_s: float) -> None:
+        """A body has so many seconds to come, the wait for room included."""
+        self._whole_s = whole_s
+        self._held: Counter[str] = Counter()
+        """Bytes by client."""
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def body(self, request: web.BaseRequest) -> AsyncIterator[tuple[bytes, str]]:
+        """The body and its SHA-256 in hex; what it takes is given back with the block.
+
+        Raises RefusalError: 413 when it is larger than `MAX_BODY_BYTES`, 408 when it does not come in time. How the
+        service says either is not known.
+        """
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            raise _too_large()
+        size = MAX_BODY_BYTES if request.content_length is None else request.content_length
+        client, held = request.remote or "", 0
+        try:
+            try:
+                async with asyncio.timeout(self._whole_s):
+                    async with self._changed:
+                        await self._changed.wait_for(lambda: self._has_room(client, size))
+                        held = size
+                        self._held[client] += held
+                    found = await _read(request)
+            except TimeoutError:
+                raise RefusalError("body_too_slow", 408, "Request Timeout", headers=CLOSE) from None
+            yield found
+        finally:
+            self._held[client] -= held
+            self._held += Counter()  # forgets clients that hold nothing
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _has_room(self, client: str, size: int) -> bool:
+        return self._held[client] + size <= ONE_CLIENTS_BYTES and self._held.total() + size <= ALL_BYTES
+
+
+async def _read(request: web.BaseRequest) -> tuple[bytes, str]:
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     digest = hashlib.sha256()
@@ -28,7 +70,11 @@ async def read_body(request: web.BaseRequest) -> tuple[bytes, str]:
     async for piece in request.content.iter_any():
         size += len(piece)
         if size > MAX_BODY_BYTES:
-            raise too_large
+            raise _too_large()
         digest.update(piece)
         pieces.append(piece)
     return b"".join(pieces), digest.hexdigest()
+
+
+def _too_large() -> RefusalError:
+    return RefusalError("body_too_large", 413, "Payload Too Large", headers=CLOSE)

@@ -1,6 +1,7 @@
 """Answers the requests of one server: transcription, credits, statistics.
 
-Knows the order of things (body, fault, key, format, settings, audio, words, stream); each step lives in its module.
+Knows the order of things (key, body, fault, credits, format, settings, audio, words, stream); each step lives in its
+module.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pipeline.gradium import wire
 from pipeline.server import answer, asr_request
 from pipeline.server.account import Account
 from pipeline.server.audio import Sound, decode
-from pipeline.server.body import read_body
+from pipeline.server.body import Bodies
 from pipeline.server.faults.account import SessionCap, over_limit
 from pipeline.server.faults.fault import Arrival, Fault
 from pipeline.server.faults.plan import Plan
@@ -53,6 +54,7 @@ class Endpoint:
         self._plan = plan
         self._ledger = ledger
         self._listener = listener
+        self._bodies = Bodies(options.body_s)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers any request."""
@@ -83,18 +85,20 @@ class Endpoint:
             self._ledger.finish(entry)
 
     async def _perform(self, request: web.BaseRequest, entry: Entry) -> web.StreamResponse:
-        body, entry.digest = await read_body(request)
+        self._account.check_key(request)
         line = RequestLine(request, self._listener)
-        fault = self._admit(request, entry, len(body))
-        if fault is not None:
-            entry.fault = entry.outcome = str(fault.__struct_config__.tag)
-            if (instead := await fault.before(line)) is not None:
-                return await self._write(request, entry, instead, line)
-        self._account.check(request)
-        input_format = asr_request.input_format(request.query, request.headers.get("Content-Type"))
-        config = asr_request.json_config(request.query)
-        sound = await self._sound(body, input_format)
-        stream = await self._words(sound, config, entry)
+        async with self._bodies.body(request) as (body, entry.digest):
+            fault = self._admit(request, entry, len(body))
+            if fault is not None:
+                entry.fault = entry.outcome = str(fault.__struct_config__.tag)
+                if (instead := await fault.before(line)) is not None:
+                    return await self._write(request, entry, instead, line)
+            self._account.check_credits()
+            input_format = asr_request.input_format(request.query, request.headers.get("Content-Type"))
+            config = asr_request.json_config(request.query)
+            sound = await self._sound(body, input_format)
+            stream = await self._words(sound, config, entry)
+            del body, sound
         if fault is None:
             script = answer.Script(chunks=answer.lines(stream))
         else:

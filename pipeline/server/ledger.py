@@ -15,6 +15,9 @@ from pipeline.gradium import wire
 
 ANSWERED = "answered"
 UNFINISHED = "client_gone"
+KEY_REFUSED = "key_refused"
+MOST_BODIES = 100_000
+"""Distinct bodies that are counted, the newest of them."""
 
 
 class Entry(msgspec.Struct):
@@ -112,6 +115,8 @@ class Ledger:
         self.requests += 1
         count = self._bodies.setdefault(digest, BodyCount())
         count.requests += 1
+        if len(self._bodies) > MOST_BODIES:
+            del self._bodies[next(iter(self._bodies))]
         return count
 
     def admit(self, entry: Entry) -> None:
@@ -136,8 +141,8 @@ class Ledger:
         if entry.fault:
             self._faults[entry.fault] += 1
         if entry.outcome == ANSWERED:
-            self._bodies[entry.digest].answered += 1
-        if self._log:
+            self._bodies.setdefault(entry.digest, BodyCount(requests=1)).answered += 1
+        if self._log and entry.outcome != KEY_REFUSED:  # strangers fill no disk
             self._log.write(msgspec.json.encode(log_line(entry)) + b"\n")
 
     def stats(self) -> Stats:

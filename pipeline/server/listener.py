@@ -17,6 +17,8 @@ from pipeline.errors import LocalServerError
 BACKLOG = 1024
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """struct linger {on, 0 seconds}: closing sends an RST and drops what is not sent yet."""
+UNHEARD_MS = 120_000
+"""A client that takes nothing of its answer for so long is gone."""
 PAUSE_S = 0.1
 """After a connection could not be taken, for want of file descriptors as a rule."""
 
@@ -109,6 +111,8 @@ class Listener:
         while True:
             try:
                 connected, _ = await loop.sock_accept(listening)
+                if hasattr(socket, "TCP_USER_TIMEOUT"):
+                    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
                 await loop.connect_accepted_socket(self._arrived, connected)
             except OSError as error:
                 log.warning("a connection was not taken: %s", error)

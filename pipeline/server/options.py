@@ -35,6 +35,10 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """plus this many seconds per second of audio."""
     request_log: str | None = None
     """Append one JSON line per finished request to this file."""
+    head_s: float = 10.0
+    """A request's head has to come within this time, …"""
+    body_s: float = 120.0
+    """… and its body within this."""
     announce: bool = True
     """Print `{"url": …}` to stdout as soon as requests are taken."""
     until_stdin_eof: bool = False

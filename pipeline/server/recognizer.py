@@ -1,15 +1,16 @@
 """What a recognizer is to the server, and how one is found by its name.
 
-A recognizer of your own is any factory that takes `ServerOptions` and returns a `Recognizer`, named to the server as
-`package.module:factory`.
+A recognizer of your own is a class that is made with `ServerOptions` and has the methods of `Recognizer`, or a function
+whose return type is one, named to the server as `package.module:factory`. Nothing is called that is neither.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast, get_type_hints
 
 from pipeline.errors import ConfigError, LocalServerError
 from pipeline.gradium.wire import JsonConfig
@@ -20,6 +21,8 @@ BUILT_IN = {
     "fingerprint": "pipeline.server.fingerprint:Fingerprint",
     "pocketsphinx": "pipeline.server.sphinx:sphinx",
 }
+
+METHODS = ("start", "recognize", "close")
 
 
 class Heard(NamedTuple):
@@ -67,9 +70,35 @@ def load_recognizer(options: ServerOptions) -> Recognizer:
         if name in BUILT_IN:
             raise LocalServerError(missing_extra(name, str(error.name))) from error
         raise ConfigError(f"The recognizer {name!r} cannot be loaded: {error}.") from error
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # importing runs the module, which may do anything
         raise ConfigError(f"The recognizer {name!r} cannot be loaded: {error}.") from error
-    return cast("Callable[[ServerOptions], Recognizer]", factory)(options)
+    if not _is_recognizer(_made_by(factory)):
+        raise ConfigError(
+            f"{name!r} is no recognizer: name a class with the async methods {', '.join(METHODS)}, or a function whose "
+            "return type says that it makes one."
+        )
+    try:
+        return cast("Callable[[ServerOptions], Recognizer]", factory)(options)
+    except LocalServerError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"The recognizer {name!r} cannot be made: {type(error).__name__}: {error}.") from error
+
+
+def _made_by(factory: object) -> object:
+    """Returns what a factory says it makes, without calling it: a class makes itself."""
+    if isinstance(factory, type):
+        return factory
+    if not inspect.isfunction(factory):
+        return None
+    try:
+        return get_type_hints(factory).get("return")
+    except Exception:  # of names that are known to type checkers only
+        return None
+
+
+def _is_recognizer(kind: object) -> bool:
+    return isinstance(kind, type) and all(inspect.iscoroutinefunction(getattr(kind, name, None)) for name in METHODS)
 
 
 def missing_extra(name: str, module: str) -> str:

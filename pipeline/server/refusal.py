@@ -8,6 +8,8 @@ from types import MappingProxyType
 from pipeline.gradium import wire
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+CLOSE: Mapping[str, str] = MappingProxyType({"Connection": "close"})
+"""Of refusals that do not wait for the rest of the body."""
 
 
 class RefusalError(Exception):
@@ -29,9 +31,9 @@ class RefusalError(Exception):
         self.headers = {"Content-Type": content_type, **headers}
 
 
-def policy(outcome: str, reason: str) -> RefusalError:
+def policy(outcome: str, reason: str, headers: Mapping[str, str] = NO_HEADERS) -> RefusalError:
     """Returns what the service answers to a key, a format or a setup it does not take."""
-    return RefusalError(outcome, 500, f"error from server {wire.CODE_POLICY}: {reason}")
+    return RefusalError(outcome, 500, f"error from server {wire.CODE_POLICY}: {reason}", headers=headers)
 
 
 def internal(outcome: str, reason: str) -> RefusalError:

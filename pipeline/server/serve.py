@@ -6,17 +6,18 @@ The one place that starts and ends the recognizer, the listener and the books.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
 
-from aiohttp import web
-
-from pipeline.errors import OutputError
+from pipeline.errors import ConfigError, OutputError
 from pipeline.gradium import wire
+from pipeline.server.connection import Connections
 from pipeline.server.endpoint import Endpoint
 from pipeline.server.faults.load import load_plan
 from pipeline.server.faults.plan import Plan
@@ -27,14 +28,24 @@ from pipeline.server.recognizer import Recognizer, load_recognizer
 
 STDIN = 0
 READ_BUFFER_BYTES = 1 << 18
+IDLE_S = 75.0
+"""A connection without a request is kept as long."""
+LINGERING_S = 5.0
+"""As long the rest of a body that was refused is read away, so that its sender hears why."""
 
 
 def serve(options: ServerOptions) -> None:
     """Serves until SIGTERM, SIGINT or, when asked for, the end of stdin.
 
-    Raises ConfigError for a bad faults file or recognizer name, LocalServerError when a library is missing or the
+    Raises ConfigError for a bad faults file or recognizer name, or where strangers could ask it without a key,
+    LocalServerError when a library is missing or the
     address cannot be had, OutputError when the request log cannot be written.
     """
+    if options.key is None and not is_loopback(options.host):
+        raise ConfigError(
+            f"Others than this machine can reach the host {options.host!r}, and the server would let in any key: set "
+            f"GRADIUM_API_KEY to the one that it is to ask for, or leave --host out."
+        )
     plan = load_plan(Path(options.faults)) if options.faults else Plan()
     recognizer = load_recognizer(options)
     try:
@@ -58,7 +69,15 @@ async def run(options: ServerOptions, recognizer: Recognizer, plan: Plan, ledger
     listener = Listener(options.host, options.port)
     endpoint = Endpoint(options, recognizer=recognizer, plan=plan, ledger=ledger, listener=listener)
     # a handler is cancelled when its client goes, so that a hung request does not hold its session for ever
-    server = web.Server(endpoint.handle, handler_cancellation=True, access_log=None, read_bufsize=READ_BUFFER_BYTES)
+    server = Connections(
+        endpoint.handle,
+        head_s=options.head_s,
+        handler_cancellation=True,
+        access_log=None,
+        read_bufsize=READ_BUFFER_BYTES,
+        keepalive_timeout=IDLE_S,
+        lingering_time=LINGERING_S,
+    )
     port = await listener.open(server)
     try:
         if options.announce:
@@ -68,6 +87,15 @@ async def run(options: ServerOptions, recognizer: Recognizer, plan: Plan, ledger
     finally:
         await listener.close()
         await recognizer.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Says whether only this machine can reach what listens on the host."""
+    try:
+        found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return True  # nothing can listen there, which is told when it is tried
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
 
 def url_host(host: str) -> str:

@@ -11,7 +11,7 @@ from pipeline.server.faults.table import KINDS
 from pipeline.server.options import ServerOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "local-server.md").read_text(encoding="utf-8")
-UNSAID = {"key", "announce", "until_stdin_eof"}
+UNSAID = {"head_s", "body_s", "key", "announce", "until_stdin_eof"}
 """Options that the command does not have: they are for programs that start a server."""
 
 

@@ -119,7 +119,8 @@ def test_300_seconds_pass_and_more_are_refused(client: Client) -> None:
 
 
 def test_endless_body_is_refused_without_being_read(client: Client) -> None:
-    head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 40}\r\n\r\n"
+    key = f"x-api-key: {client.server.key}\r\n"
+    head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {1 << 40}\r\n\r\n"
     with socket.create_connection((client.server.host, client.server.port), 10) as connection:
         connection.sendall(head.encode())
         assert connection.recv(12) == b"HTTP/1.1 413"
@@ -172,7 +173,8 @@ def test_any_key_is_let_in_where_none_is_set_but_not_none_at_all(http: httpx.Cli
 def test_sessions_over_the_cap_are_refused_while_others_are_worked_on(http: httpx.Client) -> None:
     with start_server(max_sessions=1, faults='[[fault]]\nkind = "hang"\nat_most = 1') as server:
         client = Client(http, server)
-        request = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        key = f"x-api-key: {server.key}\r\n"
+        request = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {len(BODY)}\r\n\r\n"
         with socket.create_connection((server.host, server.port), 10) as connection:
             connection.sendall(request.encode() + BODY)
             until(lambda: server.stats()["sessions"] == 1)

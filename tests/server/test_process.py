@@ -37,7 +37,8 @@ def test_signal_ends_it_cleanly(number: signal.Signals) -> None:
 
 def test_signal_ends_it_while_requests_hang() -> None:
     with start_server(faults='[[fault]]\nkind = "hang"') as server:
-        head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        key = f"x-api-key: {server.key}\r\n"
+        head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {len(BODY)}\r\n\r\n"
         with socket.create_connection((server.host, server.port), 10) as connection:
             connection.sendall(head.encode() + BODY)
             until(lambda: server.stats()["sessions"] == 1)
