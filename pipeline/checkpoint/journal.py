@@ -25,7 +25,7 @@ from pipeline.model import Transcript
 
 WINDOW_S = 0.05
 MAX_PENDING = 5_000
-MAX_PENDING_BYTES = 16 << 20
+MAX_PENDING_BYTES = 8 << 20
 """Of metadata and words, which may be large: …"""
 WORD_BYTES = 300
 """… what a word takes in memory."""

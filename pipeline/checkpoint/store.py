@@ -114,6 +114,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Spent in all runs, counting what may have been billed."""
 
 
+SELECTED_BYTES, REFRESHED_BYTES = 4 << 20, 8 << 20
+"""Of rows that are handed out at a time; one more may go beyond it."""
 Unpublished = tuple[int, str, int | None, bytes]
 """(n, the id under which its old row stands, the part that holds that one, the transcript as stored)."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
@@ -171,13 +173,15 @@ class Checkpoint:
         *group, n = after or FIRST
         with self._translated():
             # in two questions, because SQLite does not look for a rowid behind other columns of an index
-            found = self._db.execute(
+            first = self._db.execute(
                 _SELECTED.format("tries = ? AND turn = ? AND longest = ? AND n > ?"), (*group, n, longest_s, limit)
-            ).fetchall()
-            if len(found) < limit:
-                found += self._db.execute(
+            )
+            found = _up_to(first, SELECTED_BYTES, 4)
+            if len(found) < limit and sum(len(row[4]) for row in found) < SELECTED_BYTES:
+                more = self._db.execute(
                     _SELECTED.format("(tries, turn, longest) > (?, ?, ?)"), (*group, longest_s, limit - len(found))
-                ).fetchall()
+                )
+                found += _up_to(more, SELECTED_BYTES, 4)
             return self._as_selected(found)
 
     def selected_of(self, numbers: Sequence[int]) -> list[Selected]:
@@ -185,7 +189,8 @@ class Checkpoint:
         with self._translated():
             places = ",".join("?" * len(numbers))
             query = _SELECTED.format(f"n IN ({places})")
-            return self._as_selected(self._db.execute(query, (*numbers, LONGER_THAN_ANY_S, len(numbers))).fetchall())
+            found = self._db.execute(query, (*numbers, LONGER_THAN_ANY_S, len(numbers)))
+            return self._as_selected(found.fetchall())
 
     def _as_selected(self, found: list[tuple[Any, ...]]) -> list[Selected]:
         by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
@@ -317,8 +322,8 @@ class Checkpoint:
                 f"""SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
                     WHERE {TO_REFRESH} ORDER BY u.part LIMIT ?""",  # noqa: S608 fixed texts
                 (limit,),
-            ).fetchall()
-        return [_placed(row) for row in found]
+            )
+            return [_placed(row) for row in _up_to(found, REFRESHED_BYTES, 2, 4)]
 
     # -- what happened ----------------------------------------------------------------------------------------------
 
@@ -503,7 +508,7 @@ class Checkpoint:
                    ORDER BY n LIMIT ?""",
                 (limit,),
             )
-            return _up_to(found, most_bytes)
+            return _up_to(found, most_bytes, 3)
 
     def list_replacing(self) -> int:
         """Lists, for `replacing`, the results of now that take the place of published rows, part by part; returns how
@@ -524,7 +529,7 @@ class Checkpoint:
                    JOIN utterances u USING (n) WHERE l.rowid > ? ORDER BY l.rowid LIMIT ?""",
                 (after, limit),
             )
-            return _up_to(found, most_bytes)
+            return _up_to(found, most_bytes, 3)
 
     def leaving(self, rows: Sequence[tuple[int, str]]) -> list[Leaving]:
         """Replaced transcripts that are nowhere but in these rows, (part, id), which are about to be rewritten."""
@@ -663,12 +668,13 @@ def _seen(*, whole: bool) -> str:
     return f"({Seen.THERE:d}, {Seen.ELSEWHERE:d})" if whole else f"({Seen.THERE:d})"
 
 
-def _up_to(rows: sqlite3.Cursor, most_bytes: int) -> list[Unpublished]:
-    found: list[Unpublished] = []
+def _up_to(rows: sqlite3.Cursor, most_bytes: int, *columns: int) -> list[Any]:
+    """The first of the rows, until these columns of them come to so many bytes."""
+    found = []
     size = 0
     for row in rows:
         found.append(row)
-        size += len(row[3])
+        size += sum(len(row[column] or b"") for column in columns)
         if size >= most_bytes:
             break
     return found

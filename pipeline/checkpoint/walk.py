@@ -10,6 +10,8 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from bisect import bisect_right
+from hashlib import sha256
+from itertools import islice
 
 from pipeline.checkpoint.tables import BAD_ROW
 
@@ -21,6 +23,13 @@ PULLED = 256
 
 Compared = tuple[bytes, int | None, int | None, str, int | None]
 """All that a row is compared by: the encoded row, the size and mtime_ns of its file, config_hash, manifest."""
+
+LONG = 1_024
+
+
+def _known_by(row: bytes) -> bytes:
+    """What a row is compared by: itself, or a hash of one that is long."""
+    return row if len(row) <= LONG else sha256(row).digest()
 
 
 class Walk:
@@ -51,6 +60,7 @@ class Walk:
                 self._pull()
             return False
         n, before = found
+        seen = (_known_by(seen[0]), *seen[1:])
         if self._last - n < AHEAD and not self._is_over:
             self._pull()
         if before != seen or before[3] == BAD_ROW:
@@ -82,13 +92,14 @@ class Walk:
         self._known.close()
 
     def _pull(self) -> None:
-        pulled = [] if self._is_over else self._known.fetchmany(PULLED)
-        for n, id_, *seen in pulled:
-            self._window[id_] = (n, (*seen,))
-        if len(pulled) < PULLED:
+        count = n = 0
+        for n, id_, *seen in () if self._is_over else islice(self._known, PULLED):
+            count += 1
+            self._window[id_] = (n, (_known_by(seen[0]), *seen[1:]))
+        if count < PULLED:
             self._is_over = True
-        if pulled:
-            self._last = pulled[-1][0]
+        if count:
+            self._last = n
         if len(self._window) > MOST:
             oldest = [id_ for id_, _ in zip(self._window, range(PULLED), strict=False)]
             self._note([self._window.pop(id_) for id_ in oldest])

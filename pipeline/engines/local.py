@@ -16,6 +16,7 @@ from pipeline.engines.stops import Stops
 from pipeline.exits import ExitStatus
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import check_url
+from pipeline.memory import keep_little
 from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
@@ -32,6 +33,7 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
 
     Threads that are stuck are left behind: end the process without waiting for them.
     """
+    keep_little()
     if settings.service.url != "local":
         _remote_endpoint(settings)  # a missing key is told before a long manifest is read
     return asyncio.run(_run(options, settings))

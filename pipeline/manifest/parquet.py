@@ -14,6 +14,7 @@ from pipeline.manifest.rows import Rows
 from pipeline.model import BadRow, Utterance
 
 BATCH_ROWS = 2_000
+BATCH_BYTES = 8 << 20
 BUFFER_BYTES = 1 << 18
 TEXT = ("audio", "audio_filepath", "language", "reference", "text")
 NUMBERS = ("offset_s", "offset", "duration_s", "duration", "channel")
@@ -33,7 +34,9 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
         file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES)
         columns.check(file.schema_arrow.names, rows.manifest, None)
         wanted = [field.name for field in file.schema_arrow if is_wanted(field, rows.manifest)]
-        for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
+        row_bytes = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
+        at_once = max(1, min(BATCH_ROWS, BATCH_BYTES * file.metadata.num_rows // max(1, row_bytes)))
+        for batch in file.iter_batches(at_once, columns=wanted, use_threads=False):
             for row in readable(batch).to_pylist():
                 yield typed.utterance(line, row, rows)
                 line += 1

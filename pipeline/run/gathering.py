@@ -6,10 +6,9 @@ Reads the output folder; writes the new checkpoint, and nothing else but a JSONL
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.adopting import unknown
@@ -22,11 +21,11 @@ from pipeline.report.figures import readable
 from pipeline.run.joining import word_errors
 from pipeline.run.month import MONTH_BUDGET
 from pipeline.run.owner import OWNER
+from pipeline.sink.batches import in_batches
 from pipeline.sink.read import key_of
 from pipeline.sink.salvage import Salvage
 
 BATCH = 10_000
-T = TypeVar("T")
 
 
 class Gathering:
@@ -50,7 +49,7 @@ class Gathering:
                 checkpoint.set_fact(fact, value)
         self._take_attempts()
         checkpoint.adopt_manifests(old.manifests())
-        for known in _batches(old.utterances()):
+        for known in in_batches(old.utterances(), BATCH):
             checkpoint.adopt_known(known)
         parts = sink.parts_on_disk("transcripts")
         for part in parts:
@@ -61,12 +60,12 @@ class Gathering:
         for was, now in old.moved():
             checkpoint.adopt_move(was, now)
         checkpoint.adopt_replaced(old.replaced())
-        for known in _batches(old.utterances()):
+        for known in in_batches(old.utterances(), BATCH):
             checkpoint.adopt_failed(known)
         for told in (old.failures(), sink.errors()):
-            for failures in _batches(told):
+            for failures in in_batches(told, BATCH):
                 checkpoint.adopt_failures(failures)
-        for paid in _batches(old.known_failures()):
+        for paid in in_batches(old.known_failures(), BATCH):
             checkpoint.adopt_known_failures(paid)
         checkpoint.forget_unexplained()
         self._take_clips()
@@ -77,15 +76,16 @@ class Gathering:
     def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:
         """Notes rows as done, or with gaps, published in `part`, or for None as still to be published; those that have
         a transcript already only where it is to stand `instead`. Returns how many had none."""
-        count = 0
-        for batch in _batches(rows):
+        count = read = 0
+        for batch in in_batches(rows, BATCH):
+            read += len(batch)
             found = self._checkpoint.adopt_transcribed(batch)
             count += sum(not has_one for _, has_one in found)
             taken = [(n, row) for (n, has_one), row in zip(found, batch, strict=True) if instead or not has_one]
             self._checkpoint.apply([_as_it_is(n, row) for n, row in taken])
             if part is not None:
                 placed = [(n, part) for n, _ in taken]
-                self._checkpoint.results_published(placed, {part: len(batch)} if part else {}, jsonl=0)
+                self._checkpoint.results_published(placed, {part: read} if part else {}, jsonl=0)
         return count
 
     def _take_lines(self, has_parts: bool) -> None:
@@ -116,7 +116,7 @@ class Gathering:
         written = self._sink.keys_of_attempts(parts[-1]) if parts else ()
         self._checkpoint.set_credits(months)
         waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
-        for attempts in _batches(waiting):
+        for attempts in in_batches(waiting, BATCH):
             self._checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
         self.credits = self._checkpoint.fact(CREDITS, float) or 0.0
 
@@ -125,7 +125,7 @@ class Gathering:
         checkpoint = self._checkpoint
         written = (clip for clip in self._sink.clips() if not self._has_transcript(clip))
         taken: set[tuple[str, str]] = set()
-        for clips in _batches(chain(written, self._old.clips())):
+        for clips in in_batches(chain(written, self._old.clips()), BATCH):
             # of an utterance that did not fail they may be all that is left
             checkpoint.adopt_known([unknown(Utterance(id=clip.id, audio=clip.audio)) for clip in clips])
             checkpoint.apply(
@@ -167,9 +167,3 @@ def _as_it_is(n: int, row: Transcript) -> Finished | Partly:
 def _whole(figures: bytes | None) -> bytes | None:
     """The figures of a run where they can be read: without them it is one that did not reach its end."""
     return figures if figures is not None and readable(figures) is not None else None
-
-
-def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.checkpoint import Identity, Stored
@@ -44,7 +44,7 @@ class Published:
     async def check(self, parts: Iterable[int], rows: Mapping[int, int]) -> None:
         """Raises OutputError where one of the parts has other rows than it had."""
         for part in set(parts):
-            await asyncio.to_thread(self._sink.part, part, rows.get(part, 0))
+            await asyncio.to_thread(deque, self._sink.part(part, rows.get(part, 0)), 0)
 
     def close(self) -> None:
         """Lets go of what was unpacked."""

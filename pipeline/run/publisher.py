@@ -31,6 +31,8 @@ REFRESHED_AT_ONCE = 1_000
 PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
 PART_WORDS = 400_000
+REPLACED_BYTES = 8 << 20
+"""Of rows that are replaced at a time, beside which the old ones are in memory."""
 REPLACED_SHARE = 8
 """Rows that are replaced are published during a run when they come to this fraction of all rows, and at its end."""
 _decode = msgspec.msgpack.Decoder(Transcript).decode
@@ -193,7 +195,7 @@ class Publisher:
             return
         await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
         done, rows = 0, await call(self._checkpoint.parts, "transcripts")
-        while found := await call(self._checkpoint.replacing, done, self._rows_per_part, PART_BYTES):
+        while found := await call(self._checkpoint.replacing, done, self._rows_per_part, REPLACED_BYTES):
             done += len(found)
             results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
             leaving = await call(self._checkpoint.leaving, [(one.part or 0, one.was) for one in results])

@@ -29,7 +29,8 @@ def copies_of(leaving: Sequence[Leaving], sink: Sink, rows: Mapping[int, int]) -
     copies = []
     for part, members in by_part.items():
         # raises where rows are missing or cannot be read: nothing is forgotten then
-        found = {row.id: row for row in sink.part(part, rows.get(part, 0))}
+        wanted = {one.id for one in members}
+        found = {row.id: row for row in sink.part(part, rows.get(part, 0)) if row.id in wanted}
         copies += [(one.number, _checked(found.get(one.id), one)) for one in members]
     return copies
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-AT_ONCE_BYTES = 16 << 20
+AT_ONCE_BYTES = 4 << 20
 """As they are encoded; as records, and then as a table, they take a few times as much."""
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode

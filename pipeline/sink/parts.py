@@ -5,15 +5,16 @@ Touches OUT/<kind>/part-NNNNNN.parquet and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.durable import replacing
+from pipeline.sink.batches import AT_ONCE_BYTES
 from pipeline.sink.folder import part_path
-from pipeline.sink.read import refuse_other, table_in
+from pipeline.sink.read import refuse_other, tables_in
 
 
 def write_part(folder: Path, part: int, rows: pa.Table) -> None:
@@ -36,10 +37,36 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table, 
     """
     import pyarrow.compute as pc  # 75 ms to load, and most runs replace nothing
 
-    nullable = [field.name for field in rows.schema if field.nullable]
-    old = table_in(part_path(folder, part), rows.schema, optional=nullable)
-    refuse_other(part_path(folder, part), old.num_rows, had)
-    kept = old.filter(pc.invert(pc.is_in(old["id"], pa.array(list(ids), pa.string()))))
-    new = pa.concat_tables([rows.schema.empty_table(), kept, rows], promote_options="default")
-    write_part(folder, part, new)
-    return int(new.num_rows)
+    path, schema, leaving = part_path(folder, part), rows.schema, pa.array(list(ids), pa.string())
+    nullable = [field.name for field in schema if field.nullable]
+    found = count = 0
+
+    def new() -> Iterator[pa.Table]:
+        nonlocal found
+        for old in tables_in(path, schema, optional=nullable):
+            found += old.num_rows
+            kept = old.filter(pc.invert(pc.is_in(old["id"], leaving)))
+            yield pa.concat_tables([schema.empty_table(), kept], promote_options="default")
+        refuse_other(path, found, had)  # before it is replaced
+        yield rows
+
+    def counted() -> Iterator[pa.Table]:
+        nonlocal count
+        for table in _joined(new()):
+            count += table.num_rows
+            yield table
+
+    write_tables(path, schema, counted())
+    return count
+
+
+def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Few tables of many small ones: each becomes a row group, which is read as a whole."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.nbytes for one in waiting) >= AT_ONCE_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)

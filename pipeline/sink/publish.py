@@ -6,7 +6,7 @@ A crash between the two is mended by publishing the same rows again, which repla
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -106,7 +106,7 @@ class Sink:
                 self._read_through(name, row)
         if (self._out / "errors.parquet").exists():
             with translated(self._out, OR_REBUILD):
-                rows_in(self._out / "errors.parquet", Failure)
+                deque(rows_in(self._out / "errors.parquet", Failure), 0)
 
     def _read_through(self, name: str, row: type[msgspec.Struct], upto: int | None = None) -> None:
         from pipeline.sink.read import rows_in_lines
@@ -205,7 +205,7 @@ class Sink:
         if self._parquet and part:
             with translated(self._out, OR_REBUILD):
                 rows = rows_in(part_path(self._out / "transcripts", part), Transcript, ids)
-            return {row.id: row for row in rows}
+                return {row.id: row for row in rows}
         wanted = frozenset(ids)
         return {row.id: row for row in self.lines() if row.id in wanted}
 
@@ -215,17 +215,19 @@ class Sink:
 
         return parts_in(self._out / kind)
 
-    def part(self, part: int, rows: int | None = None) -> list[Transcript]:
-        """All rows of a part. Raises OutputError where it cannot be read, or does not have so many `rows`: what is made
-        from it would lack them."""
+    def part(self, part: int, rows: int | None = None) -> Iterator[Transcript]:
+        """All rows of a part. Raises OutputError where it cannot be read, or, in the end, does not have so many `rows`:
+        what is made from it would lack them."""
         from pipeline.sink.folder import part_path
         from pipeline.sink.read import refuse_other, rows_in
 
         with translated(self._out, OR_REBUILD):
             path = part_path(self._out / "transcripts", part)
-            found = rows_in(path, Transcript)
-            refuse_other(path, len(found), len(found) if rows is None else rows)
-            return found
+            found = 0
+            for row in rows_in(path, Transcript):
+                found += 1
+                yield row
+            refuse_other(path, found, found if rows is None else rows)
 
     def lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL. Raises OutputError where one is damaged: it would count as one that is not there."""

@@ -7,6 +7,7 @@ that is taken for one that was never there is paid for again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.sink.folder import part_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROWS_AT_ONCE = 500
 AttemptKey = tuple[str, str, int, int, datetime]
 T = TypeVar("T", bound=msgspec.Struct)
 _OF_LINE: dict[type, Callable[[bytes], Any]] = {
@@ -35,10 +37,10 @@ _OF_ROW: dict[type, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def table_in(
+def tables_in(
     path: Path, schema: pa.Schema, ids: Collection[str] | None = None, *, optional: Collection[str] = ()
-) -> pa.Table:
-    """The columns of `schema` of a Parquet file: the rows of `ids`, or all of them.
+) -> Iterator[pa.Table]:
+    """The columns of `schema` of a Parquet file, a row group at a time: the rows of `ids`, or all of them.
 
     Other types of the same meaning are taken (tools write `large_string`), and no others. `optional` columns may be
     missing: older versions did not write them.
@@ -47,30 +49,39 @@ def table_in(
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    with reading(path):
+    with reading(path), path.open("rb") as source:
         # not by threads of Arrow, which a damaged file may leave behind
-        file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False)
-        rows = file.read(use_threads=False)
-        schema = pa.schema([field for field in schema if field.name in rows.column_names or field.name not in optional])
-        rows = rows.select(schema.names)
-        for field in schema:
-            found = rows.schema.field(field.name).type
-            if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
-                raise DamagedFile(path, f"its column {field.name} is of the type {found}")
-        rows = rows.cast(schema)  # which finds nulls where none may be
-        rows.validate(full=True)  # and this finds text that is no UTF-8
-    return rows if ids is None else rows.filter(pc.is_in(rows["id"], pa.array(list(ids), pa.string())))
+        file = pq.ParquetFile(source, pre_buffer=False)
+        names = file.schema_arrow.names
+        schema = pa.schema([field for field in schema if field.name in names or field.name not in optional])
+        wanted = None if ids is None else pa.array(list(ids), pa.string())
+        for group in range(file.num_row_groups) or (None,):
+            rows = file.read(use_threads=False) if group is None else file.read_row_group(group, use_threads=False)
+            rows = rows.select(schema.names)
+            for field in schema:
+                found = rows.schema.field(field.name).type
+                if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
+                    raise DamagedFile(path, f"its column {field.name} is of the type {found}")
+            rows = rows.cast(schema)  # which finds nulls where none may be
+            rows.validate(full=True)  # and this finds text that is no UTF-8
+            yield rows if wanted is None else rows.filter(pc.is_in(rows["id"], wanted))
 
 
-def rows_in(path: Path, kind: type[T], ids: Collection[str] | None = None) -> list[T]:
+def rows_in(path: Path, kind: type[T], ids: Collection[str] | None = None) -> Iterator[T]:
     """Rows of a Parquet file: those of `ids`, or all of them."""
     from pipeline.sink.schema import SCHEMAS
 
     optional = [field.name for field in msgspec.structs.fields(kind) if not field.required]
-    rows = table_in(path, SCHEMAS[kind], ids, optional=optional)
-    with reading(path):
-        of_row, has_metadata = _OF_ROW[kind], "metadata" in rows.column_names
-        return [of_row({**row, "metadata": dict(row["metadata"])} if has_metadata else row) for row in rows.to_pylist()]
+    of_row = _OF_ROW[kind]
+    for rows in tables_in(path, SCHEMAS[kind], ids, optional=optional):
+        has_metadata = "metadata" in rows.column_names
+        for batch in rows.to_batches(ROWS_AT_ONCE):
+            with reading(path):
+                found = [
+                    of_row({**row, "metadata": dict(row["metadata"])} if has_metadata else row)
+                    for row in batch.to_pylist()
+                ]
+            yield from found
 
 
 def rows_in_lines(
@@ -102,7 +113,7 @@ def rows_in_lines(
 def check_rows(folder: Path, part: int, kind: type[T], rows: int) -> None:
     """Raises DamagedFile where a part has another number of rows than it had, or one of them cannot be read."""
     path = part_path(folder, part)
-    refuse_other(path, len(rows_in(path, kind)), rows)
+    refuse_other(path, sum(1 for _ in rows_in(path, kind)), rows)
 
 
 def refuse_other(path: Path, found: int, rows: int) -> None:
@@ -114,7 +125,7 @@ def refuse_other(path: Path, found: int, rows: int) -> None:
 def is_damaged(kind: type[msgspec.Struct], path: Path) -> bool:
     """Whether a Parquet file cannot be read. Raises OSError where the system does not let it be read."""
     try:
-        rows_in(path, kind)
+        deque(rows_in(path, kind), 0)
     except DamagedFile:
         return True
     return False
@@ -137,7 +148,8 @@ def attempts_in_part(folder: Path, part: int) -> tuple[int, dict[str, float]]:
     from pipeline.sink.schema import ATTEMPTS
 
     path = part_path(folder, part)
-    rows = table_in(path, pa.schema([ATTEMPTS.field("started_at"), ATTEMPTS.field("credits")]))
+    schema = pa.schema([ATTEMPTS.field("started_at"), ATTEMPTS.field("credits")])
+    rows = pa.concat_tables([schema.empty_table(), *tables_in(path, schema)])
     with reading(path):
         started_at = rows["started_at"].cast(pa.timestamp("us"))  # in UTC, and needs no list of time zones
         month = pc.add(pc.multiply(pc.year(started_at), 100), pc.month(started_at))

@@ -85,11 +85,9 @@ class Salvage(Sink):
         if table.exists() and (not lines.exists() or len(self.damaged) > known):
             with translated(self._out):
                 try:
-                    rows = rows_in(table, Failure)
+                    yield from rows_in(table, Failure)
                 except DamagedFile:
                     self._keep(table)
-                else:
-                    yield from rows
 
     def clips(self) -> Iterator[KeptClip]:
         """What clips.jsonl says, where it can be read."""
