@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pipeline.audio.decoded import Bounds, Channels, Decoded
+from pipeline.audio.decoded import Bounds, Channels, Decoded, OutOfRoom
 from pipeline.errors import AttemptError, AudioUnreadable, OutputError
 from pipeline.model import FileVersion
 from pipeline.workers import Workers
@@ -48,7 +48,7 @@ class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Job = Decode | EncodeOpus
-Ended = Decoded | AttemptError | OutputError | None
+Ended = Decoded | AttemptError | OutputError | OutOfRoom | None
 
 
 def perform(job: Job) -> Ended:
@@ -70,7 +70,7 @@ def perform(job: Job) -> Ended:
             case EncodeOpus():
                 encode_opus(job.track, job.start, job.samples, job.lead_samples, job.target)
                 return None
-    except (AttemptError, OutputError) as error:
+    except (AttemptError, OutputError, OutOfRoom) as error:
         return error
 
 
@@ -116,6 +116,6 @@ class Decoders:
                 raise AudioUnreadable(
                     f"the decoder died of it, or did not come to an end within {at_most_s:.0f} s"
                 ) from None
-        if isinstance(ended, AttemptError | OutputError):
+        if isinstance(ended, AttemptError | OutputError | OutOfRoom):
             raise ended
         return ended
