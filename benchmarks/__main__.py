@@ -13,7 +13,6 @@ ALL = (
     "names",
     "long",
     "failing",
-    "hostile",
     "preparation",
     "start",
     "throughput",
@@ -36,8 +35,8 @@ def main(names: tuple[str, ...]) -> None:
     one recording), failing (the same with a clip that is never answered, over seven nights), preparation (speed of
     decoding), start (seconds until a command does something), throughput
     (requests per second beside what users would write instead), slots (whether they stay busy), memory (with large
-    bodies), bounds (memory with large metadata and with many copies), mixed (whether decoding starves sending),
-    durable (what fsync costs), aims (all of it beside what was
+    bodies), bounds (memory with large metadata and with many copies), mixed (whether decoding starves sending), durable
+    (what fsync costs), aims (all of it beside what was
     aimed at)."""
     for name in names or ALL:
         click.echo(f"== {name}")

@@ -1,7 +1,6 @@
 """Peak memory where much is written: 5,000 rows with 100 KB of metadata each, and one recording under 300,000 ids.
 
-What is hostile in other ways (answers, refusals, small files that decode to much) is in
-tests/acceptance/test_memory.py.
+What is large in other ways (answers, refusals, files that decode to much) is in tests/acceptance/test_memory.py.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.errors import RecordingTooLong
-
 RATE = 24_000
 """Hz of every track; the service's own."""
 BYTES = 2
@@ -26,8 +24,8 @@ class Bounds(msgspec.Struct, frozen=True):
     """Of all tracks together."""
 
 
-class OutOfRoom(RecordingTooLong):
-    """The tracks take more bytes than they were given. Nobody is told this one: the spool may have more."""
+class OutOfRoom(Exception):
+    """No error yet: the tracks take more bytes than they were given, and the spool may have more."""
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from pipeline.audio.decoded import Bounds, Channels, Decoded
+from pipeline.audio.decoded import Bounds, Channels, Decoded, OutOfRoom
 from pipeline.errors import AttemptError, AudioUnreadable, OutputError
 from pipeline.model import FileVersion
 from pipeline.workers import Workers
@@ -50,7 +50,7 @@ class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Job = Decode | EncodeOpus
-Ended = Decoded | AttemptError | OutputError | None
+Ended = Decoded | AttemptError | OutputError | OutOfRoom | None
 
 
 def perform(job: Job) -> Ended:
@@ -72,7 +72,7 @@ def perform(job: Job) -> Ended:
             case EncodeOpus():
                 encode_opus(job.track, job.start, job.samples, job.lead_samples, job.target)
                 return None
-    except (AttemptError, OutputError) as error:
+    except (AttemptError, OutputError, OutOfRoom) as error:
         return error
 
 
@@ -120,6 +120,6 @@ class Decoders:
                 raise AudioUnreadable(
                     f"the decoder died of it, or did not come to an end within {at_most_s:.0f} s"
                 ) from None
-        if isinstance(ended, AttemptError | OutputError):
+        if isinstance(ended, AttemptError | OutputError | OutOfRoom):
             raise ended
         return ended

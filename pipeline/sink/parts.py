@@ -16,6 +16,9 @@ from pipeline.sink.batches import AT_ONCE_BYTES
 from pipeline.sink.folder import part_path
 from pipeline.sink.read import refuse_other, tables_in
 
+GROUP_BYTES = 8 << 20
+"""Of a row group: it is read as a whole."""
+
 
 def write_part(folder: Path, part: int, rows: pa.Table) -> None:
     """Publishes a part, in place of one of the same number."""
@@ -24,10 +27,10 @@ def write_part(folder: Path, part: int, rows: pa.Table) -> None:
 
 
 def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """One Parquet file from any number of tables, atomically."""
+    """One Parquet file from any number of tables, atomically, in row groups that can be read one at a time."""
     with replacing(path) as temp, pq.ParquetWriter(temp, schema, compression="zstd") as writer:
         for rows in tables:
-            writer.write_table(rows)
+            writer.write_table(rows, row_group_size=max(1, rows.num_rows * GROUP_BYTES // max(1, rows.nbytes)))
 
 
 def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table, had: int) -> int:
@@ -61,7 +64,7 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table, 
 
 
 def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Few tables of many small ones: each becomes a row group, which is read as a whole."""
+    """Few tables of many small ones: each becomes a row group or more."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)

@@ -100,7 +100,7 @@ def test_a_long_recording_is_finished_over_nights_clip_by_clip(
 
 def test_what_is_passed_over_gives_its_room_in_the_spool_back(tmp_path: Path, out: Path) -> None:
     corpus = corpus_of(tmp_path / "audio", *[90.0] * 4, 2.0)
-    small = ("--set", "audio.max_clip_s=10", "--set", "audio.spool_mb=1", "--concurrency", "2")
+    small = ("--set", "audio.max_clip_s=10", "--set", "audio.spool_mb=5", "--concurrency", "2")
     with start_server() as server:
         result = batch("run", corpus.folder, "--out", out, *small, "--budget", "7", server=server)
         assert figures(result) == (4, 1, 0, 4, 6)
