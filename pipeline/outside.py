@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from unicodedata import category
 
 from pipeline.errors import MAX_MESSAGE
 from pipeline.redaction import redacted
@@ -30,8 +31,10 @@ def presentable(text: str, *secrets: str, limit: int = MAX_MESSAGE) -> str:
 
 
 def visible(text: str) -> str:
-    """The text for a terminal, in one line: what moves the cursor, ends a line or turns its direction is escaped."""
-    return text if text.isprintable() else _HIDDEN.sub(lambda found: escape(found[0]), text)
+    """The text for a terminal, in one line: what cannot be seen is escaped, beside the blanks of other languages."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or category(char) == "Zs" else escape(char) for char in text)
 
 
 def escape(char: str) -> str:

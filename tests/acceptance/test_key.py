@@ -80,7 +80,7 @@ def every_answer(masks: Sequence[str], step: int) -> list[bytes]:
     [
         ("text", ("plain",), 17),
         pytest.param("json", ("half json", "percent, some", "base64, 1 before"), 13, marks=pytest.mark.slow),
-        *(pytest.param("json", (mask,), 1, marks=pytest.mark.slow) for mask in MASKS),
+        *(pytest.param("json", (mask,), 3, marks=pytest.mark.slow) for mask in MASKS),
     ],
 )
 def test_a_service_that_repeats_the_key_gets_it_shown_nowhere(
