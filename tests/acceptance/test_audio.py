@@ -319,7 +319,9 @@ def test_a_renamed_recording_takes_its_answered_clips_along(tmp_path: Path, out:
         assert batch(*args, server=server).exit == 3
         sent = server.stats()["requests"]
         path.rename(path.with_name("renamed.wav"))
-        assert batch(*args, server=server).exit == 0
+        assert batch(*args, server=server).exit == 3, "it was refused, whatever it is called"
+        assert server.stats()["requests"] == sent
+        assert batch(*args, "--only", "failed", server=server).exit == 0
         assert server.stats()["requests"] == sent + 1
         assert_words(row_of(out, "renamed.wav"), said)
 

@@ -125,7 +125,8 @@ def test_a_copy_of_a_recording_that_failed_for_another_manifest_is_that_recordin
         assert batch("run", first, "--out", out, server=refusing).exit == 3
     shutil.copy(tmp_path / "audio" / "1.wav", tmp_path / "copy.wav")
     second = write(tmp_path / "second.csv", {"1": "copy.wav"})
-    assert batch("run", second, "--out", out, server=server).exit == 0
+    assert batch("run", second, "--out", out, server=server).exit == 3, "the service has refused it"
+    assert batch("run", second, "--out", out, "--only", "failed", server=server).exit == 0
     assert rows_of(out) == {"1": calls["1"]}
 
 
