@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -346,7 +347,8 @@ def _exit(status: ExitStatus) -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     left = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
     for thread in left:
-        thread.join(0.2 / len(left))
+        with suppress(RuntimeError):  # a signal may come while one is being started: it cannot be waited for
+            thread.join(0.2 / len(left))
     if any(thread.is_alive() for thread in left):
         os._exit(status)
     sys.exit(status)

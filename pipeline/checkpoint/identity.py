@@ -6,6 +6,7 @@ from typing import Self
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.model import Transcript
 
 PARTIAL = ""
@@ -18,6 +19,7 @@ TRANSCRIBED = f"utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT
 """For a FROM: one of them."""
 
 
+@built
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """The audio and everything else that shapes its transcript, as hashes."""
 
