@@ -9,45 +9,31 @@ import os
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
-from queue import SimpleQueue
 
-from tests.forked import Batch, forked
-from tests.hostile.night import Night, make_corpus, night
+from tests.hostile.night import nights
 
 EXCHANGES = int(os.environ.get("EXCHANGES", "50000"))
 SEED = int(os.environ.get("SEED", "1"))
-AT_ONCE = 4
-"""A run mostly waits."""
+BATCH = 32
+"""Runs between two lines."""
 
 
 def main() -> None:
     """Exits with 1 where a promise was broken."""
-    begun, count, runs, broken, exits = time.monotonic(), 0, 0, 0, Counter[int]()
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as threads, ExitStack() as stack:
-        corpus = make_corpus(Path(folder))
-        batches = SimpleQueue[tuple[Batch, Path]]()
-        for number in range(AT_ONCE):
-            batches.put((stack.enter_context(forked()), Path(folder) / f"out-{number}"))
-
-        def one(seed: int) -> Night:
-            batch, out = batches.get()
-            try:
-                return night(batch, corpus, out, seed)
-            finally:
-                batches.put((batch, out))
-
-        while count < EXCHANGES:
-            seeds = range(SEED * 1_000_000 + runs, SEED * 1_000_000 + runs + 8 * AT_ONCE)
-            for done in threads.map(one, seeds):
-                runs, count, broken = runs + 1, count + done.exchanges, broken + bool(done.problems)
-                exits[done.exit] += 1
-                for problem in done.problems:
-                    print(f"BROKEN, run {done.seed}: {problem}", flush=True)
-            print(f"  {count:,} exchanges, {runs} runs after {time.monotonic() - begun:.0f} s", flush=True)
+    begun, exchanges, runs, broken, exits = time.monotonic(), 0, 0, 0, Counter[int]()
+    with tempfile.TemporaryDirectory() as folder:
+        for first in count(SEED * 1_000_000, BATCH):
+            for night in nights(Path(folder), range(first, first + BATCH)):
+                runs, exchanges, broken = runs + 1, exchanges + night.exchanges, broken + bool(night.problems)
+                exits[night.exit] += 1
+                for problem in night.problems:
+                    print(f"BROKEN, run {night.seed}: {problem}", flush=True)
+            print(f"  {exchanges:,} exchanges, {runs} runs after {time.monotonic() - begun:.0f} s", flush=True)
+            if exchanges >= EXCHANGES:
+                break
     told = ", ".join(f"exit {status}: {times}" for status, times in sorted(exits.items()))
-    print(f"{count:,} exchanges in {runs} runs, seed {SEED}: {broken} broken ({told})")
+    print(f"{exchanges:,} exchanges in {runs} runs, seed {SEED}: {broken} broken ({told})")
     if broken:
         raise SystemExit(1)

@@ -99,7 +99,9 @@ def test_a_service_that_repeats_the_key_gets_it_shown_nowhere(
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
-def test_a_refusal_of_the_run_or_of_all_its_recordings_does_not_show_the_key(tmp_path: Path, out: Path, status: int) -> None:
+def test_a_refusal_of_the_run_or_of_all_its_recordings_does_not_show_the_key(
+    tmp_path: Path, out: Path, status: int
+) -> None:
     corpus = Corpus(tmp_path / "audio", count=2)
     refusal = f"no {KEY}, {MASKS['json'](KEY)} and {MASKS['base64'](KEY)}".encode()
     with Repeating([framed(refusal, b"%d %s" % (status, KEY.encode()))] * 9) as service:

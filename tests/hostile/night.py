@@ -8,17 +8,22 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
 from tests.batch import write_wav
-from tests.forked import Batch
+from tests.forked import Batch, forked
 from tests.hostile.grammar import KEY
 from tests.hostile.service import HostileService
 
+AT_ONCE = 4
+"""A run mostly waits."""
 COUNT = 120
 SECONDS = 0.1
 CREDITS_PER_S = 3
@@ -58,6 +63,24 @@ class Night(NamedTuple):
     exchanges: int
     exit: int
     problems: list[str]
+
+
+def nights(folder: Path, seeds: Iterable[int]) -> Iterator[Night]:
+    """A night for each seed, AT_ONCE of them at the same time."""
+    with ThreadPoolExecutor(AT_ONCE) as threads, ExitStack() as stack:
+        corpus = make_corpus(folder)
+        idle = SimpleQueue[tuple[Batch, Path]]()
+        for number in range(AT_ONCE):
+            idle.put((stack.enter_context(forked()), folder / f"out-{number}"))
+
+        def one(seed: int) -> Night:
+            batch, out = idle.get()
+            try:
+                return night(batch, corpus, out, seed)
+            finally:
+                idle.put((batch, out))
+
+        yield from threads.map(one, seeds)
 
 
 def night(batch: Batch, corpus: Corpus, out: Path, seed: int) -> Night:

@@ -30,7 +30,7 @@ class HostileService:
         """`words` and `credits`: what each body says, and what it costs, by its digest."""
         self.exchanges = 0
         self.billed = 0.0
-        """What it charges: every exchange of which it saw a byte of the body, but documented refusals."""
+        """What it charges: every exchange of which it saw a byte of the body, but those refusals."""
         self.answered: dict[str, int] = defaultdict(int)
         """Good answers by digest."""
         self.unknown = 0
@@ -102,7 +102,7 @@ class HostileService:
         if early:
             reply = answer_to(rng, "early", 0.0)
             with self._lock:
-                self.billed += max(self._credits.values()) if head else 0.0
+                self.billed += max(self._credits.values()) if head and not reply.is_free else 0.0
             # the rest of the body is no request, so the connection goes
             self._send(connection, reply)
             return False
