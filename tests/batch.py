@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.server.fingerprint import fingerprint_words
+from tests.forked import run_forked
 from tests.servers import KEY, RunningServer
 
 RATE = 8_000
@@ -92,22 +93,26 @@ def start_batch(*args: str | Path, server: RunningServer | None = None, **more: 
     )
 
 
+def run_command(
+    *args: str | Path, server: RunningServer | None = None, stdin: str = "", cwd: Path | None = None, **more: str
+) -> Finished:
+    """Runs the command to its end, whatever becomes of it."""
+    env, words = environment(server, **more), [*map(str, args)]
+    if not any(name.startswith("PYTHON") for name in more):
+        return Finished(*run_forked(words, env, stdin, cwd))
+    done = subprocess.run(
+        [*COMMAND, *words], env=env, input=stdin, capture_output=True, text=True, timeout=100, cwd=cwd, check=False
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
 def batch(
     *args: str | Path, server: RunningServer | None = None, stdin: str = "", cwd: Path | None = None, **more: str
 ) -> Finished:
-    """Runs the command to its end."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, args)],
-        env=environment(server, **more),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd=cwd,
-        check=False,
-    )
+    """Runs the command to its end, which is no error that nobody foresaw."""
+    done = run_command(*args, server=server, stdin=stdin, cwd=cwd, **more)
     assert "Traceback" not in done.stderr, done.stderr
-    return Finished(done.returncode, done.stdout, done.stderr)
+    return done
 
 
 def finish(process: subprocess.Popen[str]) -> Finished:

@@ -1,7 +1,6 @@
-"""The command as tests/batch.py runs it, hundreds of times: forked from a process that has loaded it.
+"""The command in a process of its own that need not load it: forked from one that has.
 
-with forked() as batch:
-    result = batch("status", out, server=server)
+What Python does when it starts (its variables, its warnings) is not tried this way.
 """
 
 from __future__ import annotations
@@ -9,67 +8,95 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-
-from tests.batch import Finished, environment
-from tests.servers import RunningServer
+from typing import NoReturn
 
 MOST_S = 100
-"""A command that has not ended by then is killed."""
-Batch = Callable[..., Finished]
+"""A command that has not ended by then is ended by a signal."""
+_starting = threading.Lock()
 
 
-@contextmanager
-def forked() -> Iterator[Batch]:
-    """Yields what is called like `tests.batch.batch`."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.forked", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process,
-    ):
-        asked, told = process.stdin, process.stdout
-        assert asked is not None
-        assert told is not None
-
-        def batch(*args: str | Path, server: RunningServer | None = None, **more: str) -> Finished:
-            print(json.dumps([[*map(str, args)], environment(server, **more)]), file=asked, flush=True)
-            returncode = int(told.readline())
-            stdout, stderr = (Path(folder, name).read_text("utf-8") for name in ("stdout", "stderr"))
-            return Finished(returncode, stdout, stderr)
-
-        yield batch
-        asked.close()
+def run_forked(args: Sequence[str], env: Mapping[str, str], stdin: str, cwd: Path | None) -> tuple[int, str, str]:
+    """Returns the exit status (minus the signal's number where one ended it) and what stands on stdout and stderr."""
+    with _starting:
+        control, _ = _commands()
+    told, tell = os.pipe()
+    file = tempfile.TemporaryFile
+    with file() as given, file() as out, file() as err, os.fdopen(told, "rb") as status:
+        given.write(stdin.encode())
+        given.seek(0)
+        asked = json.dumps([args, dict(env), str(cwd or os.getcwd())]).encode()  # noqa: PTH109  as a subprocess does
+        socket.send_fds(control, [asked], [given.fileno(), out.fileno(), err.fileno(), tell])
+        os.close(tell)
+        code = int(status.read())
+        texts = []
+        for text in (out, err):
+            text.seek(0)
+            texts.append(text.read().decode())
+    return code, texts[0], texts[1]
 
 
-def run_each(folder: Path) -> None:
-    """Runs what is asked for on stdin, each time in a process of its own."""
+@cache
+def _commands() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Where commands are asked for, and the process that runs them, which ends with this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    with theirs:
+        fd = theirs.fileno()
+        return ours, subprocess.Popen([sys.executable, "-m", "tests.forked", str(fd)], pass_fds=[fd])
+
+
+def serve(control: socket.socket) -> None:
+    """Runs what is asked for, any number at once, each in a process of its own."""
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
     import pipeline.engines.local
+    import pipeline.gradium.client
     import pipeline.run.check
     import pipeline.run.rebuild
     import pipeline.run.status  # noqa: F401
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for who waits for a command
+    while True:
+        asked, fds, *_ = socket.recv_fds(control, 1 << 20, 4)
+        if not asked:
+            return
+        if not os.fork():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if not (child := os.fork()):
+                control.close()
+                run(*json.loads(asked), fds)
+            os.write(fds[3], b"%d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            os._exit(0)
+        for fd in fds:
+            os.close(fd)
+
+
+def run(args: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> NoReturn:
+    """The command as if this process had been started for it."""
     from pipeline.cli import main
 
-    for line in sys.stdin:
-        args, env = json.loads(line)
-        if not (child := os.fork()):
-            os.environ.clear()
-            os.environ.update(env)
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            signal.alarm(MOST_S)
-            for number, name in enumerate(("stdout", "stderr"), 1):
-                os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            main(args, prog_name="gradium-batch")
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    time.tzset()
+    for number, fd in enumerate(fds[:3]):
+        os.dup2(fd, number)
+    for fd in fds:
+        os.close(fd)
+    signal.alarm(MOST_S)
+    main(args, prog_name="gradium-batch")
+    raise AssertionError("the command returned")
 
 
 if __name__ == "__main__":
-    run_each(Path(sys.argv[1]))
+    serve(socket.socket(fileno=int(sys.argv[1])))

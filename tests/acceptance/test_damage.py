@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.acceptance.test_names import Numbered
-from tests.batch import Finished, jsonl_of, jsonl_rows_of, rows_of, write_wav
-from tests.forked import Batch, forked
+from tests.batch import Finished, batch, jsonl_of, jsonl_rows_of, rows_of, write_wav
 from tests.servers import RunningServer, start_server
 
 COUNT = 6
@@ -38,7 +37,6 @@ DONE = (0, 3)
 class Night(NamedTuple):
     """A finished output, and what a run is asked to do with it."""
 
-    batch: Batch
     server: RunningServer
     numbered: Numbered
     out: Path
@@ -47,7 +45,7 @@ class Night(NamedTuple):
     def run(self, *more: str) -> Finished:
         formats = ("--set", f"sink.formats={self.formats}")
         args = ("--out", self.out, *formats, *SETTINGS, "--concurrency", "1", *more)
-        return self.batch("run", self.numbered.path, *args, server=self.server)
+        return batch("run", self.numbered.path, *args, server=self.server)
 
     def write(self, *, reverse: bool = False) -> None:
         """Writes the manifest, with the known recordings under each other's ids, or as it was."""
@@ -61,7 +59,7 @@ class Night(NamedTuple):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Night]]:
     """Outputs of one night by their formats: six transcripts, a recording with a clip that failed, a broken one."""
-    with start_server(faults=FAILS_ONCE) as lines_server, start_server(faults=FAILS_ONCE) as server, forked() as batch:
+    with start_server(faults=FAILS_ONCE) as lines_server, start_server(faults=FAILS_ONCE) as server:
         made: dict[str, Night] = {}
 
         def night(formats: str) -> Night:
@@ -70,7 +68,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 numbered = Numbered(base, COUNT)
                 write_wav(base / "audio" / f"{LONG}.wav", seed=100, seconds=18)
                 (base / "audio" / f"{UNSENDABLE}.wav").write_text("no audio")
-                one = Night(batch, server if formats == BOTH else lines_server, numbered, base / "out", formats)
+                one = Night(server if formats == BOTH else lines_server, numbered, base / "out", formats)
                 one.write()
                 assert (begun := one.run()).exit == 3, begun.stderr
                 assert len(jsonl_of(one.out, "clips.jsonl")) >= 2
@@ -240,11 +238,11 @@ def test_a_damaged_file_is_told_and_costs_nothing_that_another_holds(
     harm(path, way)
     before = night.server.stats()["requests"]
 
-    status = night.batch("status", night.out)
+    status = batch("status", night.out)
     if status.exit:
         assert_told(status, path)
     night.write(reverse=True)
-    check = night.batch("check", night.numbered.path, "--out", night.out, *SETTINGS, server=night.server)
+    check = batch("check", night.numbered.path, "--out", night.out, *SETTINGS, server=night.server)
     if check.exit:
         assert_told(check, path)
     permuted = night.run()
@@ -254,12 +252,12 @@ def test_a_damaged_file_is_told_and_costs_nothing_that_another_holds(
         assert jsonl_rows_of(night.out) if path.is_file() else True
     assert night.server.stats()["requests"] - before <= ONE_CLIP
 
-    rebuilt = night.batch("rebuild", night.out)
+    rebuilt = batch("rebuild", night.out)
     if rebuilt.exit == 1:
         assert_told(rebuilt, path)
         assert path.is_dir()
         path.rename(path.with_name("aside"))
-        rebuilt = night.batch("rebuild", night.out)
+        rebuilt = batch("rebuild", night.out)
     assert rebuilt.exit == 0 or "nothing is wrong" in rebuilt.stderr, rebuilt.stderr
     again = night.run()
     assert again.exit in DONE, again.stderr
@@ -299,7 +297,7 @@ def test_a_part_that_lost_rows_stops_what_would_write_it_anew(a_night: Callable[
     assert_told(night.run("--set", "service.language=fr"), part)
     assert set(lines.splitlines()) <= set((night.out / "transcripts.jsonl").read_bytes().splitlines())
     paid = night.server.stats()["requests"] - before
-    assert night.batch("rebuild", night.out).exit == 0
+    assert batch("rebuild", night.out).exit == 0
     assert night.run().exit in DONE
     assert night.server.stats()["requests"] - before <= paid + ONE_CLIP
     assert {id_: text for id_, text in rows_of(night.out).items() if id_ != LONG} == night.numbered.texts
@@ -309,7 +307,7 @@ def test_a_part_of_an_older_version_without_an_optional_column_is_sound(a_night:
     night = a_night(BOTH)
     part = night.out / "transcripts" / "part-000001.parquet"
     pq.write_table(pq.read_table(part).drop_columns(["wer"]), part)
-    assert night.batch("rebuild", night.out).exit == 2, "nothing is wrong"
+    assert batch("rebuild", night.out).exit == 2, "nothing is wrong"
     night.write(reverse=True)
     before = night.server.stats()["requests"]
     assert night.run().exit in DONE
@@ -346,14 +344,14 @@ def test_a_row_of_the_checkpoint_that_holds_something_else_is_told_and_rebuilt(
     before = night.server.stats()["requests"]
     night.write(reverse=True)
     for result in (
-        night.batch("status", night.out),
-        night.batch("check", night.numbered.path, "--out", night.out, *SETTINGS, server=night.server),
+        batch("status", night.out),
+        batch("check", night.numbered.path, "--out", night.out, *SETTINGS, server=night.server),
         night.run(),
     ):
         if result.exit not in DONE:
             assert_told(result, path)
     assert night.server.stats()["requests"] - before <= ONE_CLIP
-    rebuilt = night.batch("rebuild", night.out)
+    rebuilt = batch("rebuild", night.out)
     assert rebuilt.exit == 0 or "nothing is wrong" in rebuilt.stderr, rebuilt.stderr
     again = night.run()
     assert again.exit in DONE, again.stderr

@@ -10,15 +10,12 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-from queue import SimpleQueue
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
-from tests.batch import write_wav
-from tests.forked import Batch, forked
+from tests.batch import run_command, write_wav
 from tests.hostile.grammar import KEY
 from tests.hostile.service import HostileService
 
@@ -67,26 +64,14 @@ class Night(NamedTuple):
 
 def nights(folder: Path, seeds: Iterable[int]) -> Iterator[Night]:
     """A night for each seed, AT_ONCE of them at the same time."""
-    with ThreadPoolExecutor(AT_ONCE) as threads, ExitStack() as stack:
-        corpus = make_corpus(folder)
-        idle = SimpleQueue[tuple[Batch, Path]]()
-        for number in range(AT_ONCE):
-            idle.put((stack.enter_context(forked()), folder / f"out-{number}"))
-
-        def one(seed: int) -> Night:
-            batch, out = idle.get()
-            try:
-                return night(batch, corpus, out, seed)
-            finally:
-                idle.put((batch, out))
-
-        yield from threads.map(one, seeds)
+    corpus = make_corpus(folder)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        yield from threads.map(lambda seed: night(corpus, folder / f"out-{seed}", seed), seeds)
 
 
-def night(batch: Batch, corpus: Corpus, out: Path, seed: int) -> Night:
+def night(corpus: Corpus, out: Path, seed: int) -> Night:
     """One run into a fresh output."""
     rng = random.Random(seed)
-    shutil.rmtree(out, ignore_errors=True)
     budget = rng.choice((None, None, 0.9, 3.0, 6.0))
     more = [option for setting in FAST for option in ("--set", setting)]
     more += [] if budget is None else ["--budget", str(budget)]
@@ -95,7 +80,7 @@ def night(batch: Batch, corpus: Corpus, out: Path, seed: int) -> Night:
     more += ["--set", "service.require_credits=true"] if rng.random() < 0.1 else []
     with HostileService(seed, corpus.words, corpus.credits) as service:
         started = time.monotonic()
-        result = batch(
+        result = run_command(
             *("run", corpus.folder, "--out", out, "--max-duration", f"{MOST_S}s", "--progress", "off", *more),
             server=service,
             GRADIUM_API_KEY=KEY,
@@ -108,6 +93,7 @@ def night(batch: Batch, corpus: Corpus, out: Path, seed: int) -> Night:
         problems.append(f"{service.unknown} bodies that are none of the recordings")
     if "Traceback" in result.stderr:
         problems.append(f"a traceback: {result.stderr[-2000:]}")
+    shutil.rmtree(out, ignore_errors=True)
     return Night(seed, service.exchanges, result.exit, problems)
 
 
