@@ -53,10 +53,10 @@ def test_the_longest_answers_that_are_taken(tmp_path: Path, out: Path) -> None:
 
 def test_thousands_of_refusals(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=4_000, seconds=0.1)
-    refusal = f'[[fault]]\nkind = "policy"\nmessage = "invalid audio: {"x" * 1_500}"\n'
+    refusal = f'[[fault]]\nkind = "policy"\nmessage = "invalid audio: {"x" * 1_500}"\nafter_requests = 100\n'
     with start_server(faults=refusal) as server:
         result = measured("run", corpus.folder, "--out", out, *FAST, kept=tmp_path / "m", server=server, timeout_s=200)
-    assert (result.exit, result.figures["failed"]) == (3, 4_000)
+    assert (result.exit, result.figures["failed"]) == (3, 3_900)
     assert result.peak_mb < 200
 
 
