@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from tests.batch import run_command, write_wav
 from tests.hostile.grammar import KEY
 from tests.hostile.service import HostileService
+from tests.leaks import leaks_in
 
 AT_ONCE = 4
 """A run mostly waits."""
@@ -33,8 +34,7 @@ FAST = (
     *("timeouts.drain_s=1", "retry.base_s=0.01", "retry.max_s=0.1", "retry.probe_s=0.05", "retry.outage_max_s=2"),
 )
 EXITS = (0, 1, 2, 3, 4)
-SHOWN = 12
-"""So many characters of the key in a row are a leak."""
+TINY = 1e-6
 
 
 class Corpus(NamedTuple):
@@ -87,8 +87,7 @@ def night(corpus: Corpus, out: Path, seed: int) -> Night:
         )
         took_s = time.monotonic() - started
     problems = [*_ends(result.exit, took_s), *_leaks(result.stdout + result.stderr, out), *_answers(out, corpus)]
-    if budget is not None and service.billed > budget + 1e-6:
-        problems.append(f"billed {service.billed:.2f} of a budget of {budget}")
+    problems += _books(service, out, budget)
     if service.unknown:
         problems.append(f"{service.unknown} bodies that are none of the recordings")
     if "Traceback" in result.stderr:
@@ -105,17 +104,24 @@ def _ends(exit_: int, took_s: float) -> Iterator[str]:
 
 
 def _leaks(told: str, out: Path) -> Iterator[str]:
-    forms = {KEY[at : at + SHOWN] for at in range(len(KEY) - SHOWN + 1)}
-    found = re.compile("|".join(map(re.escape, sorted(forms))).encode())
-    if found.search(told.encode()):
-        yield f"the key is in what was printed: {found.search(told.encode())}"
+    if parts := leaks_in(told, KEY):
+        yield f"the key is in what was printed: {sorted(parts)[:3]}"
     for path in out.rglob("*"):
         if path.is_file():
-            content = path.read_bytes()
+            content = path.read_bytes().decode("utf-8", "replace")
             if path.suffix == ".parquet":
-                content = json.dumps(pq.read_table(path).to_pylist(), default=str).encode()
-            if (leak := found.search(content)) is not None:
-                yield f"the key is in {path.relative_to(out)}: {content[max(0, leak.start() - 60) : leak.end() + 20]!r}"
+                content = json.dumps(pq.read_table(path).to_pylist(), default=str)
+            if parts := leaks_in(content, KEY):
+                yield f"the key is in {path.relative_to(out)}: {sorted(parts)[:3]}"
+
+
+def _books(service: HostileService, out: Path, budget: float | None) -> Iterator[str]:
+    path = out / "summary.json"
+    known = json.loads(path.read_text())["credits"] if path.exists() else 0.0
+    if service.billed > known + TINY:
+        yield f"billed {service.billed:.2f}, and the ledger says {known:.2f}"
+    if budget is not None and service.billed > budget + TINY:
+        yield f"billed {service.billed:.2f} of a budget of {budget}"
 
 
 def _answers(out: Path, corpus: Corpus) -> Iterator[str]:
