@@ -40,7 +40,9 @@ from pipeline.outside import presentable
 _DOCUMENTED = re.compile(r"^\s*error from server (?:(\d{1,9})|Some\((\d{1,9})\)):[ \t]*(.*)", re.DOTALL)
 _PAGE = re.compile(r"^\W*<|<(!doctype|html|head|body)\b", re.IGNORECASE)
 PAGE_CHARS = 4_000
-"""An HTML page is known by its beginning."""
+"""An HTML page is known by its beginning …"""
+REASON_CHARS = 1_000
+"""… and what a refusal says is told in so many: a pattern's time may grow with their square."""
 
 _AUDIO = r"\b(audio|recording|file|clip|wav|ogg|opus|pcm)\b"
 _BROKEN = r"\b(bad|invalid|unsupported|unknown|malformed|undecodable|empty|truncated|corrupt(ed)?|not an?( valid)?)"
@@ -53,10 +55,10 @@ _REASONS: tuple[tuple[re.Pattern[str], type[AttemptError]], ...] = tuple(
         (r"concurrency limit|concurrent (sessions|requests|streams)|too many (open |active )?sessions",
          ConcurrencyLimit),
         (r"(?<!sample )\brate[ _-]limit|too many requests"
-         r"|\b(quota.*|(requests?|calls?|sessions?) ?)(per |/ ?)(s|sec|second|min|minute|h|hour)\b", RateLimited),
+         r"|\b(quota.{0,100}|(requests?|calls?|sessions?) ?)(per |/ ?)(s|sec|second|min|minute|h|hour)\b", RateLimited),
         (r"api[ _-]?key|unauthori[sz]ed|invalid credentials|not authenticated|no authentication", KeyRefused),
         (r"(?<!disk )(?<!storage )\b(credit|quota|balance)s?\b"
-         r".*(exhausted|spent|exceeded|insufficient|used up|no more|run out)", CreditsSpent),
+         r".{0,100}(exhausted|spent|exceeded|insufficient|used up|no more|run out)", CreditsSpent),
         (r"(insufficient|not enough|no|out of|no more|no remaining) (remaining )?(credit|quota|balance)s?\b",
          CreditsSpent),
         (r"unsupported content type", AudioRefused),
@@ -182,6 +184,7 @@ def _first_line(body: str) -> str:
 
 
 def _by_reason(reason: str, code: int | None) -> type[AttemptError] | None:
+    reason = reason[:REASON_CHARS]
     found = next((error for pattern, error in _REASONS if pattern.search(reason)), None)
     if found is AudioRefused and _NOT_THE_AUDIO.search(reason):
         found = None

@@ -29,13 +29,16 @@ PROBES_ALIKE = 6
 """Probes of an outage that are refused with the same words, where nothing was ever answered: about a minute."""
 MAX_QUOTED = 200
 PAYMENT_REQUIRED = 402
-_PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|\S*[/\\]\S*|\S*\d\S*|\W|_")
-"""What differs from recording to recording in the same sentence: quoted names, paths, numbers and ids."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+_PARTICULAR = re.compile(r"[/\\\d]")
+"""In a name or a number: a path or an id."""
+_NO_LETTERS = re.compile(r"[\W_]+")
 
 
 def same_words(message: str) -> str:
-    """A refusal's words without what is particular to one request."""
-    return " ".join(_PARTICULARS.sub(" ", message.lower()).split())
+    """A refusal's words without what differs from recording to recording: quoted names, paths, numbers and ids."""
+    words = _QUOTED.sub(" ", message.lower()).split()
+    return " ".join(_NO_LETTERS.sub(" ", " ".join(word for word in words if not _PARTICULAR.search(word))).split())
 
 
 class FirstRefusals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.gradium import classify
+from pipeline.pool.refusals import same_words
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta http-equiv="Content-Language" content="en"><title>{title}</title></head>
@@ -325,3 +327,46 @@ def test_presentable_text_holds_no_key_and_has_bounds() -> None:
 
 def test_a_key_at_the_place_where_the_text_is_cut_leaves_no_piece() -> None:
     assert "gd_" not in classify.presentable("x" * (errors.MAX_MESSAGE - 4) + "gd_secret", "gd_secret")
+
+
+REPEATED = [
+    *("quota ", "credit ", "balance exhauste ", "requests per ", "session/", "audio ", "recording data ", "invalid "),
+    *(
+        "invalid audio",
+        "audio is ",
+        "decode the ",
+        "read your ",
+        "parse of the input ",
+        "a" * 7,
+        "' ",
+        "/",
+        "7",
+        "7/",
+        " ",
+    ),
+    *(
+        "<",
+        "<htm",
+        "error from server ",
+        "error from server 1008: ",
+        "Some(1008):",
+        "\\u00",
+        "%25",
+        "&#x",
+        "\n",
+        "{",
+        "[",
+    ),
+]
+
+
+@pytest.mark.parametrize("unit", REPEATED)
+@pytest.mark.parametrize("before", ["", "error from server 1008: "])
+def test_however_long_a_refusal_is_it_is_judged_at_once(unit: str, before: str) -> None:
+    """With patterns that look on from each place 64 KB took half a minute, in which nothing else happened."""
+    said = before + unit * ((64 << 10) // len(unit))
+    begun = time.process_time()
+    for status in (200, 403, 429, 500):
+        error = classify.in_stream(said, None, is_first=True) if status == 200 else classify.refused(status, {}, said)
+        same_words(error.message)
+    assert time.process_time() - begun < 1
