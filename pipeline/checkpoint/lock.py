@@ -53,18 +53,18 @@ class Held:
 @contextmanager
 def hold_output(out: Path) -> Iterator[Held]:
     """Holds `out` for the length of the block. Raises OutputHeld naming the owner, or OutputError."""
-    descriptor = _open(out)
-    try:
-        held = _take(out, descriptor)
-        while not held.is_there:  # whoever had it took it away
-            os.close(descriptor)
-            descriptor = _open(out)
+    while True:
+        descriptor = _open(out)
+        try:
             held = _take(out, descriptor)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"pid {os.getpid()}, started {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n".encode(), 0)
-        yield held
-    finally:
-        os.close(descriptor)
+            if held.is_there:
+                owner = f"pid {os.getpid()}, started {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, owner.encode(), 0)
+                yield held
+                return
+        finally:  # else whoever had it took it away
+            os.close(descriptor)
 
 
 def _path(out: Path) -> Path:
@@ -74,6 +74,8 @@ def _path(out: Path) -> Path:
 def _open(out: Path) -> int:
     try:
         return os.open(_path(out), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError:
+        raise OutputError(f"the output folder {out} was removed just now; run the same command again") from None
     except OSError as error:
         raise OutputError(f"the lock {_path(out)} cannot be taken: {error.strerror}; move it away") from error
 

@@ -155,6 +155,12 @@ class Judge:
             moments.append(self._refusing_since + longest_s + (drain_s if in_flight else 0.0))
         return min(moments, default=None)
 
+    def postpone(self, seconds: float) -> None:
+        """For so long nothing could be sent, for no fault of the service: it is waited for longer by that."""
+        self._limits.outage.postpone(seconds)
+        if self._refusing_since is not None:
+            self._refusing_since += seconds
+
     def service_out(self) -> ServiceOut:
         """The error of a run whose time is up."""
         if self._limits.outage.going_on:

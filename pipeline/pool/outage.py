@@ -81,6 +81,11 @@ class Outage(Generic[T]):
         """When the outage began; None when there is none. One that went on without an answer is the same outage."""
         return self._since if self.going_on else None
 
+    def postpone(self, seconds: float) -> None:
+        """The outage began so much later: nobody could ask whether it was over."""
+        if self._since is not None:
+            self._since += seconds
+
     def share_of_failures(self) -> float:
         """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's.
 

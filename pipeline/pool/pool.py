@@ -46,7 +46,8 @@ class Pool:
         """No more could be sent when last something was."""
         self._sent = 0
         self._last_sent = self._last_ended = 0.0
-        self._stopping = self._held = False
+        self._stopping = False
+        self._held_since: float | None = None
         self._cut_later: asyncio.TimerHandle | None = None
         self._fatal: Exception | None = None
         self._short = False
@@ -74,8 +75,10 @@ class Pool:
         self._changed.set()
 
     def hold(self, held: bool) -> None:
-        """Sends nothing new while `held`, because what comes back could not be kept."""
-        self._held = held
+        """Sends nothing new while `held`, because what comes back could not be kept; no outage lasts meanwhile."""
+        if self._held_since is not None:
+            self._judge.postpone(_now() - self._held_since)
+        self._held_since = _now() if held else None
         self._changed.set()
 
     def cut(self) -> None:
@@ -126,7 +129,7 @@ class Pool:
         if (let_go_at := self._let_go_at()) is not None and _now() >= let_go_at:
             self._carry_out(self._judge.let_go("over" if self._line.ended else "stalled"))
         outage = self._limits.outage
-        time_is_up_at = self._judge.time_is_up_at(self.in_flight, self._drain_s)
+        time_is_up_at = self._time_is_up_at()
         if not self._stopping and time_is_up_at is not None and _now() >= time_is_up_at:
             self.end_with(self._judge.service_out())
             if self._probe is not None:
@@ -165,7 +168,7 @@ class Pool:
 
     def _may_send(self) -> bool:
         outage = self._limits.outage
-        if self._held:
+        if self._held_since is not None:
             return False
         if outage.going_on:
             return self._probe is None and _now() >= outage.probe_at
@@ -183,8 +186,13 @@ class Pool:
         """That moment, on the event loop's clock; None where only the end of a request, or the source, can bring it."""
         if self._stopping:
             return None
-        moments = self._judge.time_is_up_at(self.in_flight, self._drain_s), self._sending_at(), self._let_go_at()
+        moments = self._time_is_up_at(), self._sending_at(), self._let_go_at()
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _time_is_up_at(self) -> float | None:
+        if self._held_since is not None:
+            return None
+        return self._judge.time_is_up_at(self.in_flight, self._drain_s)
 
     def _let_go_at(self) -> float | None:
         """When the clips whose refusals are held back are let go, where there is no other to be sent."""
@@ -195,7 +203,7 @@ class Pool:
     def _sending_at(self) -> float | None:
         """When something may be sent, if nothing else happens before."""
         outage, capacity, closed_until = self._limits.outage, self._limits.capacity, self._judge.closed_until
-        if self._short or self._held:
+        if self._short or self._held_since is not None:
             return None
         if outage.going_on:
             due = self._line.next_probe_due if self._probe is None else None

@@ -6,7 +6,8 @@ In a database of its own, which the system takes away with this process: a night
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -51,24 +52,29 @@ class Verdicts:
         if error is not None:
             about |= {"error": type(error).__name__, "message": error.message}
             about |= {"http_status": error.http_status, "code": error.code}
-        told = _Row(**about)
-        with suppress(sqlite3.OperationalError):
+        told = msgspec.msgpack.encode(_Row(**about))
+        with self._given_up_at_a_fault():
             if self._db is None:
                 self._db = sqlite3.connect("", isolation_level=None)
                 self._db.execute("PRAGMA journal_mode = OFF")
                 self._db.execute("CREATE TABLE verdicts (key TEXT PRIMARY KEY, row BLOB) WITHOUT ROWID")
-            self._db.execute(
-                "INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (identity.key, msgspec.msgpack.encode(told))
-            )
+            self._db.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (identity.key, told))
 
     def of(self, identity: Identity) -> GivenUp | None:
         """The verdict on it, or None."""
-        if self._db is None:
-            return None
-        with suppress(sqlite3.OperationalError):
-            found = self._db.execute("SELECT row FROM verdicts WHERE key = ?", (identity.key,)).fetchone()
-            return None if found is None else _told(_decode(found[0]))
-        return None
+        found = None
+        if self._db is not None:
+            with self._given_up_at_a_fault():
+                found = self._db.execute("SELECT row FROM verdicts WHERE key = ?", (identity.key,)).fetchone()
+        return None if found is None else _told(_decode(found[0]))
+
+    @contextmanager
+    def _given_up_at_a_fault(self) -> Iterator[None]:
+        """Without a journal a write that fails leaves the database damaged, so that all of it goes."""
+        try:
+            yield
+        except sqlite3.Error:
+            self.close()
 
     def close(self) -> None:
         """Forgets them all."""

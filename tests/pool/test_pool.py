@@ -115,12 +115,13 @@ def pool_of(
     drain_s: float = 60,
     budget: float | None = None,
     outage_max_s: float = 60,
+    probe_s: float = 1.0,
     adaptive: bool = False,
 ) -> Pool:
     limits = Limits(
         retry=RetryPolicy(RetrySettings(max_attempts=max_attempts, base_s=base_s, max_s=max_s)),
         capacity=Capacity(concurrency, adaptive=adaptive),
-        outage=Outage(),
+        outage=Outage(first_pause_s=probe_s),
         budget=Budget(budget),
         price=lambda _: 1.0,
         outage_max_s=outage_max_s,
@@ -275,6 +276,25 @@ def test_a_held_pool_sends_nothing_new_and_tries_nothing_again_until_it_is_let_g
         pool.hold(False)
         await running
         assert sorted(heard.ended("done")) == numbered(10)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "fault", [errors.RateLimited("slow down", http_status=429), errors.ConnectionFailed("nothing listens")]
+)
+def test_the_time_that_a_pool_is_held_is_not_the_services(fault: errors.AttemptError) -> None:
+    async def run() -> None:
+        heard, transcriber = Heard(), Scripted(clip0=[fault], clip1=[fault], clip2=[fault])
+        pool = pool_of(transcriber, heard, concurrency=3, outage_max_s=0.3, probe_s=0.01, drain_s=0.1)
+        heard.on_sent = lambda _: pool.hold(True)
+        running = asyncio.create_task(pool.run(Source(*numbered(5)).clips()))
+        await settle()
+        await asyncio.sleep(0.6)  # longer than a service is waited for
+        heard.on_sent = lambda _: None
+        pool.hold(False)
+        await running
+        assert sorted(heard.ended("done")) == numbered(5)
 
     asyncio.run(run())
 
