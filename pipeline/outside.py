@@ -31,7 +31,9 @@ def presentable(text: str, *secrets: str, limit: int = MAX_MESSAGE) -> str:
 
 
 def visible(text: str) -> str:
-    """The text for a terminal, in one line: what cannot be seen is escaped, beside the blanks of other languages."""
+    """The text for a terminal, in one line and without secrets: what cannot be seen is escaped, beside the blanks of
+    other languages."""
+    text = redacted(text)
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or category(char) == "Zs" else escape(char) for char in text)

@@ -21,11 +21,12 @@ NESTED = 3
 _SEED, _STEP = 5, 4
 """Each part of END_PART characters holds a piece of _SEED characters that begins at a multiple of _STEP."""
 _ESCAPE = re.compile(
-    r"\\{1,9}(?:u00|x)([2-7][0-9a-f])|%(?:25){0,9}([2-7][0-9a-f])|&#(?:x0{0,9}([2-7][0-9a-f])|0{0,9}([0-9]{2,3}));"
-    r"|\\{1,9}([\"'/])|(\\\\)|[\x00-\x1f\x7f]{1,99}",
+    r"\\{1,9}(?:u00|x|u\{0{0,6}|u0{6})([2-7][0-9a-f])\}?|%(?:25){0,9}([2-7][0-9a-f])|=([2-7][0-9a-f])"
+    r"|&#x0{0,9}([2-7][0-9a-f]);?|&#0{0,9}([0-9]{2,3});?|\\{1,9}(0?[01][0-7]{2})|\\{1,9}([\"'/])|(\\\\)"
+    r"|[\x00-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]{1,99}",
     re.IGNORECASE,
 )
-"""A printable ASCII character as JSON, Python, a URL or HTML may write it; a control character stands for nothing."""
+"""A printable ASCII character as JSON, Python, a URL, HTML or an e-mail may write it; what shows nothing is nothing."""
 _END_OF_ESCAPE = re.compile(r"[ux]?[0-9a-f]{0,4};?")
 """A text that came cut may begin with that."""
 _LONGER = "\u0130"
@@ -95,6 +96,14 @@ def _spans(text: str, forms: _Forms, depth: int) -> list[tuple[int, int]]:
     return found
 
 
+def _meant(escape: re.Match[str]) -> str:
+    *in_hex, decimal, octal, other, backslashes = escape.groups()
+    code = next(filter(None, in_hex), None)
+    if code or decimal or octal:
+        return chr(int(code, 16) if code else int(decimal) if decimal else int(octal, 8))
+    return "\\" if backslashes else other or ""
+
+
 class _Unescaped:
     """A text with its escapes undone."""
 
@@ -104,8 +113,7 @@ class _Unescaped:
         self._here, self._there = [0], [0]
         """Places in this text, and where they are in the other; in between both go on alike."""
         for escape in _ESCAPE.finditer(text):
-            code, number, other = escape[1] or escape[2] or escape[3], escape[4], escape[5] or escape[6]
-            char = chr(int(code, 16)) if code else chr(int(number)) if number else "\\" if escape[6] else other or ""
+            char = _meant(escape)
             pieces += [text[done : escape.start()], char]
             length += escape.start() - done
             done = escape.end()

@@ -23,6 +23,14 @@ MASKS: dict[str, Callable[[str], str]] = {
     "percent twice": lambda text: "".join(f"%25{ord(char):02X}" for char in text),
     "percent of json": lambda text: urllib.parse.quote("".join(f"\\u{ord(char):04x}" for char in text)),
     "html": lambda text: "".join(f"&#x{ord(char):x};" if n % 2 else f"&#{ord(char)};" for n, char in enumerate(text)),
+    "html, no ends": lambda text: "".join(
+        f"&#{ord(char)}" if n % 2 else f"&#x{ord(char):x}" for n, char in enumerate(text)
+    ),
+    "octal": lambda text: "".join(f"\\{ord(char):03o}" for char in text),
+    "braces": lambda text: "".join(f"\\u{{{ord(char):x}}}" for char in text),
+    "long python": lambda text: "".join(f"\\U{ord(char):08x}" for char in text),
+    "e-mail": lambda text: "".join(f"={ord(char):02X}" for char in text),
+    "nothing between": lambda text: "\u200b".join(text),
     "hex": lambda text: text.encode().hex(),
     "HEX": lambda text: text.encode().hex().upper(),
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
@@ -35,14 +43,16 @@ def leaks_in(text: str, key: str = KEY) -> set[str]:
     """The long parts of the key's forms that stand in the text, however they are escaped or broken into lines."""
     found = set()
     for _ in range(4):
-        low = re.sub(r"[\x00-\x1f\x7f]", "", text).lower()
+        low = re.sub(r"[\x00-\x1f\x7f\u200b]", "", text).lower()
         found |= {part for part in _parts(key) if part in low}
-        text = urllib.parse.unquote(html.unescape(re.sub(r"\\+(?:u00|x)([0-9a-fA-F]{2})", _char, text)))
+        text = re.sub(r"\\+(?:u00|x|u\{|U000000)([0-9a-fA-F]{2})\}?|=([0-9A-F]{2})", _char, text)
+        text = re.sub(r"\\([01][0-7]{2})", lambda octal: chr(int(octal[1], 8)), text)
+        text = urllib.parse.unquote(html.unescape(text))
     return found
 
 
 def _char(found: re.Match[str]) -> str:
-    return chr(int(found[1], 16))
+    return chr(int(found[1] or found[2], 16))
 
 
 def _parts(key: str) -> set[str]:

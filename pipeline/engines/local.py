@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import NoReturn
 
+import msgspec
+
 from pipeline.config import Settings
 from pipeline.engines.stops import Stops
 from pipeline.exits import ExitStatus
@@ -42,7 +44,7 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
 async def _run(options: RunOptions, settings: Settings) -> RunResult:
     asyncio.get_running_loop().set_default_executor(_Threads(THREADS))
     control = Control()
-    with Stops(control, options.max_duration_s, _leave):
+    with Stops(control, options.max_duration_s, partial(_leave, control)):
         return await run(options, settings, partial(_endpoint, control), control)
 
 
@@ -54,10 +56,11 @@ class _Threads(ThreadPoolExecutor):
         super().shutdown(wait=False, cancel_futures=True)
 
 
-def _leave(status: ExitStatus) -> NoReturn:
+def _leave(control: Control, status: ExitStatus) -> NoReturn:
     """Ends the process at once, because what goes on may never end; the next run goes on from the checkpoint."""
     # in a thread: a stderr that nobody reads any more would keep the process for ever
-    telling = threading.Thread(target=say_last, args=(LastLine(exit=status),), daemon=True)
+    line = msgspec.structs.replace(control.stands or LastLine(exit=status), exit=int(status))
+    telling = threading.Thread(target=say_last, args=(line,), daemon=True)
     telling.start()
     telling.join(TELLING_S)
     os._exit(status)

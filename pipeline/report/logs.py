@@ -18,7 +18,6 @@ import msgspec
 
 from pipeline.errors import UsageError
 from pipeline.outside import json_line, visible
-from pipeline.redaction import redacted
 from pipeline.report.figures import Figures, LastLine
 
 Form = Literal["text", "json"]
@@ -99,7 +98,7 @@ def _line(level: str, logger: str, message: str, **more: Any) -> str:
 
 
 def _for_people(lines: Iterable[str]) -> str:
-    return "\n".join(visible(redacted(line)) for line in lines)
+    return "\n".join(visible(line) for line in lines)
 
 
 def _write(text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import Stopped
 from pipeline.exits import ExitStatus
+from pipeline.report.figures import LastLine
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ class Control:
         """Whether the time limit still means anything; not once the work is over and is only put down."""
         self.over_at: float | None = None
         """When that was, on the clock `time.monotonic`."""
+        self.stands: LastLine | None = None
+        """How the output stands, for a run that is ended before it could say so itself; None before it knows."""
         self._pool: Stoppable | None = None
         self._asked = asyncio.Event()
         self.signalled = False

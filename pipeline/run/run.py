@@ -20,7 +20,7 @@ from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
-from pipeline.report.figures import Figures
+from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
 from pipeline.run.known_failures import asks
@@ -159,6 +159,7 @@ class _Run:
         except GradiumBatchError as error:
             self.error = error
         self.control.work_is_over()
+        self.control.stands = last_line(await self.journal.call_unchecked(self._figures, plan))
         try:
             if not isinstance(self.error, OutputGone):
                 await self._publish()

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.tables import VERSION
-from tests.batch import Corpus, batch, environment, finish, jsonl_of, jsonl_rows_of, rows_of, table_of
+from tests.batch import Corpus, Finished, batch, environment, finish, jsonl_of, jsonl_rows_of, rows_of, table_of
 from tests.checkpoint.test_migration import make, told
 from tests.servers import RunningServer
 
@@ -164,7 +164,11 @@ def test_while_it_publishes_what_came(
     corpus = Corpus(tmp_path / "audio", count=10)
     args = ("run", corpus.folder, "--out", out, *SMALL_PARTS)
     before = server.stats()["requests"]
-    end_at(step, number, *args, server=server, within_s=PUBLISHING_S + PROMISED_S)
+    told = end_at(step, number, *args, server=server, within_s=PUBLISHING_S + PROMISED_S)
+    if number != signal.SIGKILL:
+        last = Finished(STOPS[number], "", told)
+        assert last.figures["done"] > 0, last.last_line
+        assert last.figures["credits"] == 1.5 * last.figures["done"] == 3 * last.figures["audio_s"]
     assert batch(*args, server=server).exit == 0
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
     assert table_of(out, "attempts").num_rows == server.stats()["requests"] - before == 10
