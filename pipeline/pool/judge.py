@@ -136,14 +136,19 @@ class Judge:
                 return self._own(job, ended)
 
     def let_go(self, nobody_else: Literal["over", "stalled", ""] = "") -> list[tuple[Job, Verdict]]:
-        """What becomes of clips that were held: each is refused by itself once others were answered, or all is `over`;
-        it may pass where the refusal met most of them, or nothing else can be sent before they go (`stalled`)."""
+        """What becomes of clips that were held: each is refused by itself once others were answered; it may pass where
+        the refusal met most, or several and all is `over`, or nothing can be sent before they go (`stalled`)."""
         firsts = self._firsts
         if nobody_else == "over":
             firsts.no_more_come()
         if firsts.end is not None or nobody_else == "stalled":
             return [(job, GiveUp(unconfirmed(error))) for job, error in firsts.let_go()]
-        return [(job, self._own(job, error)) for job, error in firsts.let_go()] if firsts.decided else []
+        if not firsts.decided:
+            return []
+        return [
+            (job, GiveUp(unconfirmed(error)) if firsts.met_others(error) else self._own(job, error))
+            for job, error in firsts.let_go()
+        ]
 
     def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
         """When the run ends unless something is answered before; None where nothing is waited out."""

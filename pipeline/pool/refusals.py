@@ -49,7 +49,8 @@ class FirstRefusals:
         self.end: GradiumBatchError | None = None
         """Why nothing more is to be sent."""
         self._held: list[tuple[Job, AttemptError]] = []
-        self._watches = self._watches_probes = watches
+        self._doubts = self._watches = watches
+        self._is_over = self._any_answered = False
         self._seen: set[str] = set()
         """The first recordings that were answered or refused."""
         self._alike: defaultdict[tuple[str, int | None, str], set[str]] = defaultdict(set)
@@ -65,7 +66,7 @@ class FirstRefusals:
         """A clip was answered."""
         self._seen.add(job.clip.utterance.id)
         self._alike.clear()
-        self._watches_probes = False
+        self._any_answered = True
         self._watches &= len(self._seen) + ALIKE <= FIRST
 
     def refused(self, job: Job, error: AttemptError) -> bool:
@@ -75,7 +76,7 @@ class FirstRefusals:
         self._held.append((job, error))
         recording = job.clip.utterance.id
         self._seen.add(recording)
-        met = self._alike[type(error).__name__, error.http_status, same_words(error.message)]
+        met = self._alike[_kind(error)]
         met.add(recording)
         if len(met) >= ALIKE:
             self.end = self.end or _end(error, f"{len(met)} of the first recordings were")
@@ -87,12 +88,16 @@ class FirstRefusals:
         """A probe of an outage was refused with words that may be the service's. `end` is set when it is enough."""
         words, before = same_words(error.message), self._probed
         self._probed = words, before[1] + 1 if words == before[0] else 1
-        if self._watches_probes and self._probed[1] >= PROBES_ALIKE:
+        if self._doubts and not self._any_answered and self._probed[1] >= PROBES_ALIKE:
             self.end = _end(error, "each recording that was sent was")
 
+    def met_others(self, error: AttemptError) -> bool:
+        """Whether all is over, another recording was refused with the same words, and none was answered."""
+        return self._is_over and not self._any_answered and len(self._alike.get(_kind(error), ())) > 1
+
     def no_more_come(self) -> None:
-        """All was sent that can be; those that are held are too few to mean anything."""
-        self._watches = False
+        """All was sent that can be."""
+        self._is_over, self._watches = True, False
 
     def let_go(self) -> list[tuple[Job, AttemptError]]:
         """Those that are held, and are no longer."""
@@ -103,6 +108,10 @@ class FirstRefusals:
     def decided(self) -> bool:
         """Whether there is nothing to hold them for."""
         return not self._watches or self.end is not None
+
+
+def _kind(error: AttemptError) -> tuple[str, int | None, str]:
+    return type(error).__name__, error.http_status, same_words(error.message)
 
 
 def unconfirmed(error: AttemptError) -> AttemptError:

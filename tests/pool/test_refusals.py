@@ -55,11 +55,19 @@ def test_where_the_failed_ones_were_asked_for_each_is_refused_by_itself() -> Non
 
 
 @pytest.mark.parametrize("rows", range(1, ALIKE))
-def test_a_few_that_are_all_there_is_are_refused_by_themselves(rows: int) -> None:
+def test_a_few_that_are_all_there_is_may_pass_and_one_is_refused_by_itself(rows: int) -> None:
     ended = night(names_of(rows, "bad"), everybody(refused))
     assert ended.error is None
-    assert ended.failed == dict.fromkeys(names_of(rows, "bad"), "AudioRefused")
+    assert ended.failed == dict.fromkeys(names_of(rows, "bad"), "AudioRefused" if rows == 1 else "UnconfirmedRefusal")
     assert ended.took_s < 5
+
+
+def test_a_few_that_are_refused_each_in_other_words_are_refused_by_themselves() -> None:
+    words = {
+        name: f"bad {kind}" for name, kind in zip(names_of(3, "bad"), ("format", "wav", "sample rate"), strict=True)
+    }
+    ended = night([*words], lambda clip, at_s, before: refused(words[clip.utterance.id]))
+    assert ended.failed == dict.fromkeys(words, "AudioRefused")
 
 
 @pytest.mark.parametrize("bad", range(1, ALIKE))
@@ -100,7 +108,7 @@ def test_refusals_that_are_held_keep_nobody_from_being_prepared() -> None:
     """What they hold may be what the next ones wait for, so that nothing would ever come."""
     ended = night(names_of(3, "bad"), everybody(refused), pauses_s=60)
     assert ended.error is None
-    assert ended.failed == {"bad0": "UnconfirmedRefusal", "bad1": "UnconfirmedRefusal", "bad2": "AudioRefused"}
+    assert ended.failed == dict.fromkeys(names_of(3, "bad"), "UnconfirmedRefusal")
 
 
 @pytest.mark.parametrize(
