@@ -7,13 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.batch import Corpus, Finished, batch, environment, start_batch, table_of, write_wav
+from tests.batch import Corpus, Finished, batch, environment, errors_of, finish, start_batch, table_of, write_wav
 from tests.gradium.repeats import END, Repeating, chunk, chunked, framed, line
-from tests.servers import KEY, RunningServer
+from tests.servers import KEY, RunningServer, start_server
 
 FAST = ("--progress", "plain", "--set", "retry.max_attempts=1", "--set", "retry.base_s=0.01")
 FORGED = "done=9 failed=0 left=0 audio_s=9.0 credits=0.0 rtfx=9.00 wall_s=9.0 exit=0"
@@ -95,26 +96,42 @@ def test_a_balance_that_forges_lines_acts_on_no_terminal(tmp_path: Path, out: Pa
 def test_names_and_data_of_a_manifest_act_on_no_terminal(
     tmp_path: Path, out: Path, form: str, server: RunningServer
 ) -> None:
-    folder = tmp_path / f"rec {EVIL[:12]}\n{FORGED}".replace("/", "")
+    folder = tmp_path / f"rec {FORGED}"
+    broken = folder / f"b \x1b[2J\n{FORGED}\x9b.wav"
     write_wav(folder / "a.wav", 1)
-    (folder / f"b \x9b{FORGED}.wav").write_bytes(b"no audio")
+    broken.write_bytes(b"no audio")
     rows = [
         {"id": "a", "audio": str(folder / "a.wav"), EVIL: EVIL},
-        {"id": "b \u202e", "audio": str(folder / f"b \x9b{FORGED}.wav")},
+        {"id": "b", "audio": str(broken)},
         {"id": f"c {FORGED}", "audio": str(folder / "gone.wav"), "transcript\x1b": "x"},
         {"id": f"d\n{FORGED}", "audio": EVIL, "language": EVIL},
         {"audio": EVIL},
     ]
-    manifest = tmp_path / f"m \u202e\x9b {FORGED}.jsonl"
+    manifest = tmp_path / "m.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    skipping = ("--skip-bad-rows", "--only", "all")
-    hostile_out = out / f"o\n{FORGED}\x1b"
-    for args, status in (((manifest, "--out", hostile_out), 2), ((manifest, "--out", hostile_out, *skipping), 3)):
-        result = check_run(form, *args, url=server.url)
-        assert result.exit in (status, 2), result.stderr
-    checked = batch("check", manifest, "--out", out, GRADIUM_API_KEY=KEY)
-    assert not ACTING.search(checked.stdout + checked.stderr)
-    result = check_run(form, folder, "--out", out / "2", url=server.url)
+    refused = check_run(form, manifest, "--out", out, url=server.url)
+    assert refused.exit == 2
+    assert "m.jsonl:4" in refused.stderr
+    ran = check_run(form, manifest, "--out", out, "--skip-bad-rows", "--only", "all", url=server.url)
+    assert ran.exit == 3
+    assert errors_of(out).keys() >= {"b", f"c {FORGED}"}
+    assert "exit=0" in ran.stderr, "a name is shown, within a line"
+    for told in (
+        batch("status", out),
+        batch("check", manifest, "--out", out, GRADIUM_API_KEY=KEY),
+        check_run(form, folder, "--out", tmp_path / "2", url=server.url),
+    ):
+        assert not ACTING.search(told.stdout + told.stderr)
+
+
+@FORMS
+def test_the_names_of_manifest_and_output_act_on_no_terminal(
+    tmp_path: Path, out: Path, form: str, server: RunningServer
+) -> None:
+    manifest = tmp_path / f"m \u202e\x9b {FORGED}.jsonl"
+    manifest.write_text("{}\n")
+    for hostile_out in (out / f"o\n{FORGED}\x1b", out / f"o {FORGED}"):
+        assert check_run(form, manifest, "--out", hostile_out, url=server.url).exit == 2
 
 
 @FORMS
@@ -146,15 +163,16 @@ def test_other_commands_escape_as_well(tmp_path: Path) -> None:
 
 def test_a_stop_by_a_signal_ends_with_json(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=1)
-    silent = b"HTTP/1.1 100 Continue\r\n\r\n"
-    with Repeating([silent] * 9) as service:
-        options = {"GRADIUM_API_KEY": KEY, "GRADIUM_BATCH_SERVICE__URL": service.url}
-        process = start_batch("run", corpus.folder, "--out", out, "--log-format", "json", **options)
+    with start_server(latency_s=1) as server:
+        process = start_batch("run", corpus.folder, "--out", out, "--log-format", "json", server=server)
+        deadline = time.monotonic() + 30
+        while not server.stats()["in_flight"]:
+            assert time.monotonic() < deadline, "nothing was sent"
         process.send_signal(signal.SIGTERM)
-        stdout, stderr = process.communicate(timeout=60)
-    del stdout
-    if process.returncode == 143:  # before it could hear a signal at all there was nobody to write a line
-        check_json(Finished(143, "", stderr))
+        result = finish(process)
+    assert result.exit == 143
+    said = check_json(result)
+    assert any("stopping at SIGTERM" in str(line["message"]) for line in said)
 
 
 def test_a_signal_before_anything_is_loaded_ends_with_json(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ from tests.gradium.test_client import clip_of, failure
 from tests.servers import KEY
 
 LIMIT = b"Concurrency limit exceeded: 3 active sessions"
+KEY_LINE = b'{"type":"error","message":"API key is revoked or expired","code":1008}\n'
+CREDITS_LINE = b'{"type":"error","message":"Insufficient credits: no credits remaining"}\n'
 LIMIT_LINE = b'{"type":"error","message":"Concurrency limit exceeded"}\n'
 READY = b'{"type":"ready","request_id":"r-1","delay_in_frames":0}\n'
 WORD = b'{"type":"text","text":"one","start_s":0.5}\n'
@@ -60,6 +62,8 @@ FREE: dict[str, bytes] = {
 ENDS_RUN: dict[str, bytes] = {
     "401": answer(b'{"detail": "no such key"}', status=401),
     "policy: key": answer(b"error from server 1008: API key is revoked or expired", status=500, headers=PLAIN),
+    "key as the first line": answer(KEY_LINE),
+    "credits as the first line": answer(CREDITS_LINE),
 }
 """The same, after which nothing more is sent."""
 CHARGED: dict[str, bytes] = {
@@ -88,6 +92,8 @@ CHARGED: dict[str, bytes] = {
     "524 policy": answer(b"error from server 1008: " + LIMIT, status=524, headers=PLAIN),
     "unreadable 500": answer(b"\x0b\x02", status=500, headers={"Content-Encoding": "br"}),
     "limit after ready": answer(READY + LIMIT_LINE),
+    "key after ready": answer(READY + KEY_LINE),
+    "credits after a word": answer(READY + WORD + CREDITS_LINE),
     "limit after a step": answer(b'{"type":"step"}\n' + LIMIT_LINE),
     "limit after a word": answer(READY + WORD + LIMIT_LINE),
     "limit after a blank word": answer(b'{"type":"text","text":" ","start_s":0}\n' + LIMIT_LINE),
