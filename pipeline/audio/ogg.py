@@ -17,7 +17,7 @@ _LONGEST_PAGE = 65_307
 _LONGEST_PACKET = 5_760
 """Samples, 120 ms: a writer takes less than that off the end."""
 _MOST_SKIPPED = 9_600
-"""Samples that an honest file has its reader leave out at the beginning: 80 ms and less."""
+"""Samples that an honest file has its reader leave out at the beginning, 200 ms: encoders ask for 80 at most."""
 _FRAMES = (*(480, 960, 1_920, 2_880) * 3, *(480, 960) * 2, *(120, 240, 480, 960) * 4)
 """Samples in a frame, by the upper five bits of a packet's first byte (RFC 6716, 3.1)."""
 
