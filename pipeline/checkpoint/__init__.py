@@ -10,7 +10,7 @@ from pipeline.checkpoint.events import ClipAnswered, Gone, Moved, Noted, Refresh
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
-from pipeline.checkpoint.lock import Held, hold_output
+from pipeline.checkpoint.lock import OutputLock, hold_output
 from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.plan import Plan, plan_counts
 from pipeline.checkpoint.replaced import Stored
@@ -26,11 +26,11 @@ __all__ = [
     "Failed",
     "Finished",
     "Gone",
-    "Held",
     "Identity",
     "Journal",
     "Moved",
     "Noted",
+    "OutputLock",
     "Partly",
     "Patience",
     "Placed",

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import Event, Moved, Sent, Started, key_of
+from pipeline.checkpoint.events import ClipAnswered, Event, Moved, Sent, Started, key_of
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
@@ -185,6 +185,8 @@ def _bytes(event: Event) -> int:
     match event:
         case Finished(transcript=row) | Partly(transcript=row):
             return WORD_BYTES * len(row.words) + sum(map(len, row.metadata.values()))
+        case ClipAnswered(result=result):
+            return WORD_BYTES * len(result.words)
         case Failed(failure=failure):
             return sum(map(len, failure.metadata.values()))
     return 0

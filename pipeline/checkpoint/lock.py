@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.errors import OutputError, OutputGone, OutputHeld
 
 
-class Held:
+class OutputLock:
     """A folder that is held, and what it looked like when it was taken."""
 
     def __init__(self, out: Path, descriptor: int) -> None:
@@ -51,7 +51,7 @@ class Held:
 
 
 @contextmanager
-def hold_output(out: Path) -> Iterator[Held]:
+def hold_output(out: Path) -> Iterator[OutputLock]:
     """Holds `out` for the length of the block. Raises OutputHeld naming the owner, or OutputError."""
     while True:
         descriptor = _open(out)
@@ -80,10 +80,10 @@ def _open(out: Path) -> int:
         raise OutputError(f"the lock {_path(out)} cannot be taken: {error.strerror}; move it away") from error
 
 
-def _take(out: Path, descriptor: int) -> Held:
+def _take(out: Path, descriptor: int) -> OutputLock:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         owner = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "its pid is not known yet"
         raise OutputHeld(f"another run works on {out} ({owner}); wait for it, or choose another --out") from None
-    return Held(out, descriptor)
+    return OutputLock(out, descriptor)

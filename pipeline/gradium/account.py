@@ -28,12 +28,6 @@ MOST_CREDITS = 1e12
 """No account holds more."""
 
 
-async def fetch_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credits | None:
-    """The balance, or None where the endpoint does not tell it. Raises what `ask_credits` raises."""
-    found = await ask_credits(http, endpoint)
-    return None if isinstance(found, str) else found
-
-
 async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credits | str:
     """The balance, or why it cannot be learned, in words of our own.
 

@@ -32,7 +32,7 @@ from pipeline.errors import (
 from pipeline.model import Answer
 from pipeline.pool.job import Job, Limits
 from pipeline.pool.refusals import FirstRefusals, unconfirmed
-from pipeline.pool.verdict import Again, Done, EndRun, GiveUp, Held, Verdict
+from pipeline.pool.verdict import Again, Deferred, Done, EndRun, GiveUp, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Judge:
             case LimitError():
                 return self._limit(job, ended, others)
             case AudioRefused() | AccessDenied() if self._firsts.refused(job, ended):
-                return Held() if self._firsts.end is None else EndRun(self._firsts.end)
+                return Deferred() if self._firsts.end is None else EndRun(self._firsts.end)
             case _:
                 return self._own(job, ended)
 

@@ -27,7 +27,7 @@ class GiveUp(msgspec.Struct, frozen=True):
     error: AttemptError
 
 
-class Held(msgspec.Struct, frozen=True):
+class Deferred(msgspec.Struct, frozen=True):
     """What is done with the clip depends on what becomes of others: it is told later."""
 
 
@@ -37,4 +37,4 @@ class EndRun(msgspec.Struct, frozen=True):
     error: GradiumBatchError
 
 
-Verdict = Done | Again | GiveUp | Held | EndRun
+Verdict = Done | Again | GiveUp | Deferred | EndRun

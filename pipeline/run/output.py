@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.checkpoint import Checkpoint, Held, hold_output
+from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
 from pipeline.run.manifests import is_there, name_of
@@ -19,7 +19,7 @@ CHECKPOINT = "checkpoint.sqlite"
 
 
 @contextmanager
-def output_folder(out: Path) -> Iterator[Held]:
+def output_folder(out: Path) -> Iterator[OutputLock]:
     """Makes the folder where there is none, and holds it. Where the run is refused before it began, what it made is
     taken away again, while the folder is held, and nothing else. Raises OutputHeld or OutputError."""
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -42,7 +42,7 @@ def output_folder(out: Path) -> Iterator[Held]:
             raise
 
 
-def _remove_own(out: Path, held: Held, made: Collection[Path]) -> None:
+def _remove_own(out: Path, held: OutputLock, made: Collection[Path]) -> None:
     """`made` are the folders that were made for the run, the innermost first."""
     for suffix in ("-wal", "-shm", ""):
         (out / f"{CHECKPOINT}{suffix}").unlink(missing_ok=True)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import GradiumBatchError
-from pipeline.gradium.account import fetch_credits
+from pipeline.gradium.account import ask_credits
 from pipeline.gradium.transport import http_client
 from pipeline.model import Endpoint
 from tests.batch import Corpus, Finished, batch
@@ -130,7 +130,7 @@ def test_the_balance_shows_no_key(mask: str, monkeypatch: pytest.MonkeyPatch) ->
         with Repeating([], balance=answer) as service:
             async with http_client(service.url, connect_s=5, idle_s=5, trust_env=False) as http:
                 try:
-                    await fetch_credits(http, Endpoint(url=service.url, key=KEY))
+                    await ask_credits(http, Endpoint(url=service.url, key=KEY))
                 except GradiumBatchError as error:
                     return str(error)
         return ""

@@ -13,7 +13,6 @@ import pytest
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
 from pipeline.gradium import account, transport, wire
-from pipeline.gradium.account import fetch_credits
 from pipeline.gradium.key import read_key
 from pipeline.gradium.transport import http_client
 from pipeline.model import Endpoint
@@ -38,7 +37,8 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def credits_at(url: str, key: str = SECRET) -> wire.Credits | None:
     async def ask() -> wire.Credits | None:
         async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
-            return await fetch_credits(http, Endpoint(url=url, key=key))
+            found = await account.ask_credits(http, Endpoint(url=url, key=key))
+            return None if isinstance(found, str) else found
 
     return asyncio.run(ask())
 

@@ -62,8 +62,6 @@ class Reply:
     ending: Ending
     is_free: bool
     """One of the refusals that are not billed."""
-    is_good: bool
-    """A whole answer, as the protocol has it."""
 
 
 def key_in_some_form(rng: random.Random) -> bytes:
@@ -88,7 +86,7 @@ def key_in_some_form(rng: random.Random) -> bytes:
 def answer_to(rng: random.Random, word: str, good_share: float) -> Reply:
     """An answer to a request for which `word` is the right transcript: a good one with that probability."""
     if rng.random() < good_share:
-        return Reply("after", (_whole(_lines(word), chunked=rng.random() < 0.5),), 0.0, "keep", False, True)
+        return Reply("after", (_whole(_lines(word), chunked=rng.random() < 0.5),), 0.0, "keep", False)
     return _hostile(rng, word)
 
 
@@ -134,7 +132,7 @@ def _hostile(rng: random.Random, word: str) -> Reply:
         pieces = tuple(whole[a:b] for a, b in zip([0, *cut], [*cut, len(whole)], strict=True))
     when = rng.choice(("after", "after", "after", "before", "half"))
     ending: Ending = rng.choice(("keep", "close", "close", "reset", "open"))
-    return Reply(when, pieces, rng.choice((0.0, 0.0, 0.01, 0.05)), ending, is_free, False)
+    return Reply(when, pieces, rng.choice((0.0, 0.0, 0.01, 0.05)), ending, is_free)
 
 
 def _headers(rng: random.Random) -> list[bytes]:

@@ -31,8 +31,6 @@ class HostileService:
         self.exchanges = 0
         self.billed = 0.0
         """What it charges: every exchange of which it saw a byte of the body, but those refusals."""
-        self.answered: dict[str, int] = defaultdict(int)
-        """Good answers by digest."""
         self.unknown = 0
         """Bodies that came whole and are no recording of ours."""
         self._seed, self._words, self._credits = seed, words, credits
@@ -114,7 +112,6 @@ class HostileService:
             self.unknown += len(body) == length and digest not in self._words
             if body and not reply.is_free:
                 self.billed += self._credits.get(digest, max(self._credits.values()))
-            self.answered[digest] += reply.is_good
         return self._send(connection, reply)
 
     def _send(self, connection: socket.socket, reply: Reply) -> bool:

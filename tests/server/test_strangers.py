@@ -142,16 +142,6 @@ def test_what_is_of_this_machine_alone(host: str, holds: bool) -> None:
     assert is_loopback(host) == holds  # what is no host cannot be listened on
 
 
-def sentence_on(recognizer: str) -> str:
-    """What the server says that ends because of it, which is one line."""
-    done = subprocess.run(
-        command(ServerOptions(recognizer=recognizer)), env=environment(None), capture_output=True, timeout=20
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
-    (said,) = done.stderr.decode().splitlines()
-    return said
-
-
 @pytest.mark.parametrize(
     "name",
     [
