@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import GradiumBatchError
 from pipeline.gradium.account import ask_credits
 from pipeline.gradium.transport import http_client
-from pipeline.model import Endpoint
+from pipeline.model import Endpoint, Failure
 from tests.batch import Corpus, Finished, batch
 from tests.gradium.repeats import BALANCE, IN_BODIES, IN_HEADS, Repeating, at_every_cut, framed, in_every_place
 from tests.gradium.scripted import Scripted
 from tests.leaks import KEY, MASKS, leaks_in
+from tests.servers import RunningServer
 
 FAST = (
     "--progress",
@@ -220,3 +222,18 @@ def test_a_proxy_for_https_never_sees_the_key(tmp_path: Path, out: Path, status:
     refuse_leaks(result, out)
     assert KEY[::-1] not in result.stderr
     assert "\x1b" not in result.stderr
+
+
+def test_a_key_that_an_older_version_stored_is_not_shown(server: RunningServer, tmp_path: Path, out: Path) -> None:
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "a.wav").write_bytes(b"no audio")
+    assert batch("run", tmp_path / "audio", "--out", out, server=server).exit == 3
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db:
+        [(n, row)] = db.execute("SELECT n, row FROM failures").fetchall()
+        failure = msgspec.structs.replace(msgspec.msgpack.decode(row, type=Failure), message=f"bad key {KEY}")
+        db.execute("UPDATE failures SET row = ? WHERE n = ?", (msgspec.msgpack.encode(failure), n))
+        db.commit()
+    for form in ((), ("--json",)):
+        told = batch("status", out, *form, GRADIUM_API_KEY=KEY)
+        assert "bad key [API key]" in told.stdout
+        assert not leaks_in(told.stdout + told.stderr)
