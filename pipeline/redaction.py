@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 MARK = "[API key]"
+KEY_PREFIXES = ("gd_", "gsk_")
+_PASTED = re.compile(rf"(?:{'|'.join(KEY_PREFIXES)})[A-Za-z0-9_-]{{16,}}")
 LONG_PART = 12
 """A part of a secret of so many characters is taken out wherever it stands, …"""
 END_PART = 8
@@ -38,6 +40,12 @@ def hide(secret: str) -> None:
     """From now on this process shows that secret nowhere."""
     if secret:
         _hidden.add(secret)
+
+
+def hide_pasted(texts: Iterable[str]) -> None:
+    """Hides what looks like a key in words of the command line: somebody may have put it in a wrong place."""
+    for text in texts:
+        _hidden.update(_PASTED.findall(text))
 
 
 def redacted(text: str, *secrets: str) -> str:

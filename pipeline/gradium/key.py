@@ -15,11 +15,10 @@ from pathlib import Path
 
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError
-from pipeline.redaction import hide
+from pipeline.redaction import KEY_PREFIXES, hide
 
 log = logging.getLogger(__name__)
 
-KEY_PREFIXES = ("gd_", "gsk_")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

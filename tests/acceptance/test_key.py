@@ -237,3 +237,23 @@ def test_a_key_that_an_older_version_stored_is_not_shown(server: RunningServer, 
         told = batch("status", out, *form, GRADIUM_API_KEY=KEY)
         assert "bad key [API key]" in told.stdout
         assert not leaks_in(told.stdout + told.stderr)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--set", f"pool.concurrency={KEY}"),
+        ("--set", f"service.url=http://127.0.0.1:1/x?key={KEY}"),
+        ("--set", f"service.{KEY}=1"),
+        ("--config", f"{KEY}.toml"),
+        ("--limit", KEY),
+        (f"--key={KEY}",),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_key_that_stands_in_a_wrong_place_of_the_command_is_not_shown(
+    tmp_path: Path, out: Path, command: str, args: tuple[str, ...]
+) -> None:
+    result = batch(command, Corpus(tmp_path / "audio", count=1).folder, "--out", out, *args)
+    assert result.exit == 2 or command == "check"
+    assert not leaks_in(result.stdout + result.stderr)
