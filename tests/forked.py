@@ -1,6 +1,6 @@
 """The command in a process of its own that need not load it: forked from one that has.
 
-What Python does when it starts (its variables, its warnings) is not tried this way.
+What Python does when it starts (its variables, its warnings) and when it ends is not tried this way.
 """
 
 from __future__ import annotations
@@ -94,7 +94,12 @@ def run(args: list[str], env: dict[str, str], cwd: str, fds: list[int]) -> NoRet
     for fd in fds:
         os.close(fd)
     signal.alarm(MOST_S)
-    main(args, prog_name="gradium-batch")
+    try:
+        main(args, prog_name="gradium-batch")
+    except SystemExit as ended:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(ended.code or 0))  # to take Python down takes longer than most commands do
     raise AssertionError("the command returned")
 
 
