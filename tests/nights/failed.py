@@ -62,9 +62,13 @@ def errors(case: Case) -> Iterator[str]:
 
 
 def refused_everybody(case: Case) -> bool:
-    """Whether the night was ended by one refusal of most of its first recordings."""
+    """Whether one refusal met most of the night's first recordings, which ended it, or several, and none was answered."""
+    if "failed" in case.night.only:
+        return False
     refused = {asked.identity for asked in case.ended.asked if asked.end == "refused"}
-    return case.ended.exit == BROKE_OFF and "failed" not in case.night.only and len(refused) >= ALIKE
+    if case.ended.exit == BROKE_OFF:
+        return len(refused) >= ALIKE
+    return len(refused) > 1 and not any(asked.answered for asked in case.ended.asked)
 
 
 def _is_of_another(case: Case, id_: str) -> bool:
