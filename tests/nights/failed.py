@@ -62,7 +62,7 @@ def errors(case: Case) -> Iterator[str]:
 
 
 def refused_everybody(case: Case) -> bool:
-    """Whether one refusal met most of the night's first recordings, which ended it, or several, and none was answered."""
+    """Whether one refusal met most of the first recordings, which ended the night, or several and none was answered."""
     if "failed" in case.night.only:
         return False
     refused = {asked.identity for asked in case.ended.asked if asked.end == "refused"}
