@@ -28,8 +28,8 @@ LONG = 1_024
 
 
 def _known_by(row: bytes) -> bytes:
-    """What a row is compared by: itself, or a hash of one that is long."""
-    return row if len(row) <= LONG else sha256(row).digest()
+    """What a row is compared by: itself, or a hash of one that is long. What is no row is found to be damaged later."""
+    return sha256(row).digest() if isinstance(row, bytes) and len(row) > LONG else row
 
 
 class Walk:

@@ -38,6 +38,7 @@ from tests.beeps import RECOGNIZER, beeps, talk, texts, write
 from tests.servers import RunningServer, start_server, wait_for_answers
 
 PARTS = ("--set", "sink.rows_per_part=4")
+IMPATIENT = ("--set", "timeouts.checkpoint_s=1")
 
 
 @pytest.fixture
@@ -427,7 +428,7 @@ def test_a_full_disk_stops_with_one_sentence_and_the_run_goes_on_when_there_is_r
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 
     full = subprocess.run(
-        [*COMMAND, "run", str(corpus.folder), "--out", str(out), "--set", "sink.rows_per_part=50"],
+        [*COMMAND, "run", str(corpus.folder), "--out", str(out), "--set", "sink.rows_per_part=50", *IMPATIENT],
         env=environment(server),
         capture_output=True,
         text=True,
@@ -467,7 +468,8 @@ def test_a_disk_that_is_full_in_mid_run_costs_nothing_that_was_paid(tmp_path: Pa
     ballast.write_bytes(bytes((32 << 20) - 500_000))  # room for a part of the run
     in_flight = 4
     with start_server(latency_s=0.02) as server:
-        args = ("run", corpus.folder, "--out", out, "--concurrency", str(in_flight), "--set", "sink.rows_per_part=20")
+        parts = ("--set", "sink.rows_per_part=20", *IMPATIENT)
+        args = ("run", corpus.folder, "--out", out, "--concurrency", str(in_flight), *parts)
         full = batch(*args, server=server)
         assert full.exit == 1, full.stderr
         [sentence] = [line for line in full.stderr.splitlines() if line.startswith("gradium-batch: ")]

@@ -30,8 +30,9 @@ SIGNALS = [
 ]
 SLOW_RECOGNIZER = """
 import pathlib, time
+from pipeline.server.fingerprint import Fingerprint
 
-def make(*args, **kwargs):
+def make(*args, **kwargs) -> Fingerprint:
     pathlib.Path("{mark}").touch()
     time.sleep(60)
 """
