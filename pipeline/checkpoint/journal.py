@@ -52,6 +52,8 @@ class Journal:
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
+        self._committed: list[asyncio.Future[None]] = []
+        """Who waits for what is pending now."""
 
     def add(self, *events: Event) -> None:
         """Takes events in; they are durable one commit window later."""
@@ -81,6 +83,12 @@ class Journal:
             and event.identity is not None
             and event.identity in identities
         }
+
+    async def committed(self) -> None:
+        """Waits until everything that was added is durable."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._committed.append(waiting)
+        await waiting
 
     async def room(self) -> None:
         """Waits while the disk is far behind."""
@@ -113,12 +121,17 @@ class Journal:
         return told
 
     async def _commit(self) -> None:
+        waiting: list[asyncio.Future[None]] = []
         if not self._committing:  # else a commit has failed, and its events come first
             self._committing, self._pending, self._pending_bytes = _without_short_notes(self._pending), [], 0
+            waiting, self._committed = self._committed, []
         if self._committing:
             # unchecked: into the file that is open, wherever its folder is by now
             await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
         self._committing = []
+        for one in waiting:
+            if not one.done():
+                one.set_result(None)
         if len(self._pending) < MAX_PENDING and self._pending_bytes < MAX_PENDING_BYTES:
             self._room.set()
 

@@ -27,6 +27,11 @@ class Budget:
         """Requests for which credits are set aside."""
 
     @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._limit is not None
+
+    @property
     def left(self) -> float:
         """The most that a request may cost from now on; what is set aside may turn out to cost nothing."""
         return math.inf if self._limit is None else self._limit - self._spent + ROUNDING

@@ -64,8 +64,9 @@ class Outcomes(Protocol):
     async def room(self) -> None:
         """Waits while outcomes come faster than they can be stored; a slot stays taken meanwhile."""
 
-    def started(self, job: Job, started_at: datetime) -> None:
-        """A request is about to be sent; its end follows as `sent`, unless this process is killed."""
+    async def started(self, job: Job, started_at: datetime) -> None:
+        """A request is about to be sent; its end follows as `sent`, unless this process is killed. It is sent when this
+        returns."""
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         """A request came to its end."""

@@ -217,9 +217,10 @@ class Pool:
     async def _attempt(self, job: Job) -> None:
         job.requests += 1
         started_at, started = datetime.now(UTC), _now()
-        self._outcomes.started(job, started_at)
         ended: Answer | AttemptError
         try:
+            await self._outcomes.started(job, started_at)
+            started = _now()
             ended = await self._transcriber.transcribe(job.clip)
         except AttemptError as error:
             ended = error.bare()

@@ -113,8 +113,10 @@ class Recorder:
 
     # -- from the pool ----------------------------------------------------------------------------------------------
 
-    def started(self, job: Job, started_at: datetime) -> None:
+    async def started(self, job: Job, started_at: datetime) -> None:
         self.ledger.started(job, started_at)
+        if self.left_out.budget.is_limited:  # what a kill would hide, the next run would have to spend once more
+            await self._journal.committed()
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         self.ledger.sent(job, started_at, latency_s, ended)

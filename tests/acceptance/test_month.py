@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -126,6 +129,50 @@ def test_requests_whose_end_was_never_seen_count_for_the_month(tmp_path: Path, o
         killed.communicate()
         assert figures(batch(*args, server=server)) == (4, 1, 0, 2, 0)
         assert stopped_by(out) == MONTH.format(12, now(), 0)
+
+
+class Charging(ThreadingHTTPServer):
+    """Charges for each body when it has come, and answers 502; one of them ends the client as a power cut would."""
+
+    charged = 0.0
+    until_kill = 0
+    victim: subprocess.Popen[str] | None = None
+
+
+class Charge(BaseHTTPRequestHandler):
+    server: Charging
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.charged += 3.0
+        self.server.until_kill -= 1
+        if self.server.until_kill == 0 and self.server.victim is not None:
+            self.server.victim.kill()
+        self.send_response(502)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+def test_a_month_is_kept_to_also_by_runs_that_are_killed_with_requests_on_their_way(tmp_path: Path, out: Path) -> None:
+    corpus = corpus_of(tmp_path / "audio", *[1.0] * 40)
+    with Charging(("127.0.0.1", 0), Charge) as service:
+        thread = threading.Thread(target=service.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{service.server_address[1]}/api/post/speech/asr"
+        args = ("run", corpus.folder, "--out", out, "--concurrency", "4", "--set", "retry.base_s=0.01", *of_month(60))
+        for kill_at in (4, 7, 5, 6, 8, 0):
+            service.until_kill = kill_at
+            service.victim = start_batch(*args, GRADIUM_API_KEY="k", GRADIUM_BATCH_SERVICE__URL=url)
+            service.victim.communicate(timeout=60)
+        assert service.victim is not None
+        assert service.victim.returncode == 4
+        service.shutdown()
+        thread.join()
+    assert 30 < service.charged <= 60
 
 
 def test_a_part_of_the_ledger_is_summed_by_the_month_of_each_request_in_utc(tmp_path: Path) -> None:

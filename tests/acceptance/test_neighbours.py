@@ -259,7 +259,7 @@ def test_a_part_that_a_full_disk_keeps_from_being_written_is_written_at_the_end(
         run = start(server, *args)
         wait_until(lambda: (out / "transcripts.jsonl").exists())
         filler = fill(disk)
-        run.says("is published at the end of the run")
+        run.says("full")
         filler.unlink()
         assert run.finished().exit == 0
         assert server.stats()["requests"] == 80

@@ -190,7 +190,7 @@ class Books:
     async def room(self) -> None:
         pass
 
-    def started(self, job: Job, started_at: datetime) -> None:
+    async def started(self, job: Job, started_at: datetime) -> None:
         pass
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | errors.AttemptError) -> None:

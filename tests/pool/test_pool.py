@@ -71,7 +71,7 @@ class Heard:
     async def room(self) -> None:
         await self.full.wait()
 
-    def started(self, job: Job, started_at: datetime) -> None:
+    async def started(self, job: Job, started_at: datetime) -> None:
         assert started_at <= datetime.now(UTC)
         self.open.add((job.clip.utterance.id, job.requests))
 
