@@ -5,9 +5,10 @@ Only what stands in the table costs nothing; after everything else the service m
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
-from pipeline.errors import AccountError, AttemptError, AudioRefused, LimitError
+from pipeline.errors import AccountError, AttemptError, LimitError
 from pipeline.gradium import wire
 
 UNBILLED = (
@@ -15,19 +16,26 @@ UNBILLED = (
     ("HTTP 429", "whatever its text"),
     ("HTTP 401", "whatever its text"),
     ("a refusal by policy", "`error from server 1008: …` as HTTP 400, 403, 422, 500 or 503, and no HTML page"),
-    ("the concurrency or rate limit in words", "as one of these statuses, no HTML page, and no code but 1008"),
+    (
+        "the concurrency limit in words",
+        "begins with `Concurrency limit`; one of these statuses, no code and no HTML page",
+    ),
     ("`unsupported content type …`", "HTTP 500, no code and no HTML page"),
-    ("the limit, a refused key or spent credits in the stream", "as its very first line, with code 1008 or none"),
+    (
+        "the limit, a refused key or spent credits in the stream",
+        "as its very first line, with code 1008; `Concurrency limit …` also with no code",
+    ),
 )
 """What is not billed, and when; docs/hostile-service.md shows the same table."""
 
 _BY_STATUS = frozenset({401, 429})
 _SERVICE = frozenset({400, 403, 422, 500, 503})
 """Statuses that the service refuses with before it works; of others nobody knows who says them."""
-_UNCODED = "unsupported content type"
+_LIMIT, _CONTENT_TYPE = "concurrency limit", "unsupported content type"
+_CODED = "error from server"
 
 
-def is_before_work(kind: type[AttemptError], status: int, code: int | None, text: str, *, is_page: bool) -> bool:
+def is_before_work(status: int, code: int | None, text: str, *, is_page: bool) -> bool:
     """Whether a refusal (an answer that is no 200) is one of the table."""
     if status in _BY_STATUS:
         return True
@@ -35,14 +43,16 @@ def is_before_work(kind: type[AttemptError], status: int, code: int | None, text
         return False
     if code is not None:
         return code == wire.CODE_POLICY
-    if issubclass(kind, AudioRefused):
-        return status == 500 and text.lstrip().startswith(_UNCODED)
-    return issubclass(kind, LimitError)
+    said = text.lstrip().lower()
+    begins = said.startswith(_LIMIT) or (status == 500 and said.startswith(_CONTENT_TYPE))
+    return begins and _CODED not in said  # a code that could not be read
 
 
-def is_before_stream(kind: type[AttemptError], code: int | None, *, is_first: bool) -> bool:
-    """Whether an error in a stream is one of the table; `is_first`: nothing stood before it."""
-    return is_first and code in (None, wire.CODE_POLICY) and issubclass(kind, LimitError | AccountError)
+def is_before_stream(kind: type[AttemptError], codes: Collection[int | str], text: str) -> bool:
+    """Whether the error that begins a stream is one of the table; `codes` are all that it named, in whatever form."""
+    if not codes:
+        return text.lstrip().lower().startswith(_LIMIT) and _CODED not in text.lower()
+    return set(codes) == {wire.CODE_POLICY} and issubclass(kind, LimitError | AccountError)
 
 
 def billed(error: AttemptError, bytes_sent: int) -> Literal["no", "maybe"]:

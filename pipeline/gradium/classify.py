@@ -123,7 +123,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         return by_status(
             f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
             http_status=status,
-            before_work=billing.is_before_work(by_status, status, None, "", is_page=False),
+            before_work=billing.is_before_work(status, None, "", is_page=False),
             retry_after_s=_retry_after(headers.get("retry-after")),
         )
     code: int | None = None
@@ -143,16 +143,18 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         body.strip() or f"HTTP {status} with an empty body",
         http_status=status,
         code=code,
-        before_work=billing.is_before_work(kind, status, code, body, is_page=is_page(headers, body)),
+        before_work=billing.is_before_work(status, code, body, is_page=is_page(headers, body)),
         retry_after_s=_retry_after(headers.get("retry-after")),
     )
 
 
 def in_stream(message: str, code: int | str | None, *, is_first: bool) -> AttemptError:
     """The error of an `error` message inside the stream; `is_first` where nothing was said before it."""
-    number, reason = _documented(message) or (_as_number(code), message)
+    documented, given = _documented(message), _as_number(code)
+    number, reason = documented or (given, message)
     kind = _by_reason(reason, number) or StreamError
-    before_work = billing.is_before_stream(kind, number, is_first=is_first)
+    codes = [one for one in (documented and number, code if given is None else given) if one is not None]
+    before_work = is_first and billing.is_before_stream(kind, codes, message)
     return kind(message or "an error without a message", http_status=200, code=number, before_work=before_work)
 
 

@@ -37,7 +37,7 @@ from tests.servers import KEY
 
 LIMIT = b"Concurrency limit exceeded: 3 active sessions"
 KEY_LINE = b'{"type":"error","message":"API key is revoked or expired","code":1008}\n'
-CREDITS_LINE = b'{"type":"error","message":"Insufficient credits: no credits remaining"}\n'
+CREDITS_LINE = b'{"type":"error","message":"Insufficient credits: no credits remaining","code":1008}\n'
 LIMIT_LINE = b'{"type":"error","message":"Concurrency limit exceeded"}\n'
 READY = b'{"type":"ready","request_id":"r-1","delay_in_frames":0}\n'
 WORD = b'{"type":"text","text":"one","start_s":0.5}\n'
@@ -92,6 +92,30 @@ CHARGED: dict[str, bytes] = {
     "524 policy": answer(b"error from server 1008: " + LIMIT, status=524, headers=PLAIN),
     "unreadable 500": answer(b"\x0b\x02", status=500, headers={"Content-Encoding": "br"}),
     "limit after ready": answer(READY + LIMIT_LINE),
+    "rate limit in words": answer(b"Too many requests<br><hr>nginx", status=500, headers=PLAIN),
+    "quota as 400": answer(b"Quota exceeded for requests per minute", status=400),
+    **{
+        f"limit, {name}": answer(said.encode(), status=500, headers=PLAIN)
+        for name, said in {
+            "code in JSON": '{"code":1011,"message":"Concurrency limit exceeded"}',
+            "detail in JSON": '{"detail":"error from server 1011: Concurrency limit exceeded"}',
+            "capitals": "Error from server 1011: Concurrency limit exceeded",
+            "code too long": "error from server 4294967295: Concurrency limit exceeded",
+            "code below 0": "error from server -1: Concurrency limit exceeded",
+            "quoted": '"error from server 1011: Concurrency limit exceeded"',
+            "BOM": "\ufefferror from server 1011: Concurrency limit exceeded",
+            "code on its second line": "Concurrency limit exceeded\nerror from server 1011: x",
+        }.items()
+    },
+    **{
+        f"limit first, code {code}": answer(b'{"type":"error","message":"%s","code":%s}\n' % (LIMIT, code.encode()))
+        for code in ("3000000000", '"E1011"', '""', "1011", "0")
+    },
+    "limit first, two codes": answer(
+        b'{"type":"error","message":"error from server 1008: Concurrency limit","code":1011}\n'
+    ),
+    "limit first, capitals": answer(b'{"type":"error","message":"Error from server 1011: Concurrency limit"}\n'),
+    "credits first, no code": answer(b'{"type":"error","message":"Insufficient credits: no credits remaining"}\n'),
     "key after ready": answer(READY + KEY_LINE),
     "credits after a word": answer(READY + WORD + CREDITS_LINE),
     "limit after a step": answer(b'{"type":"step"}\n' + LIMIT_LINE),

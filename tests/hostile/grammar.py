@@ -23,7 +23,6 @@ BY_SERVICE = (400, 403, 422, 500, 503)
 FREE = {
     "error from server 1008: bad format: the moon is full": BY_SERVICE,
     "error from server 1008: Concurrency limit exceeded: 3 active sessions": BY_SERVICE,
-    "Quota exceeded for requests per minute": BY_SERVICE,
     "unsupported content type for SST 'audio/mpeg'": (500,),
 }
 """Refusals before any work with their statuses; beside FREE_STATUSES and FREE_LINE all that this service does not bill.
@@ -38,6 +37,10 @@ SENTENCES = (
     "error from server 1011: internal server error",
     "error from server Some(1011): internal server error\nplease contact support",
     "Overloaded: input queue too long",
+    "Quota exceeded for requests per minute",
+    "error from server 4294967295: Concurrency limit exceeded",
+    "Error from server 1011: Concurrency limit exceeded",
+    '{"code": 1011, "message": "Concurrency limit exceeded"}',
     "session limit exceeds your plan",
     "failed to read file descriptor",
     '{"detail": "slow down"}',
