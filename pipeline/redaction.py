@@ -13,7 +13,8 @@ from functools import lru_cache
 
 MARK = "[API key]"
 KEY_PREFIXES = ("gd_", "gsk_")
-_PASTED = re.compile(rf"(?:{'|'.join(KEY_PREFIXES)})[A-Za-z0-9_-]{{16,}}")
+_LOOKS_LIKE_KEY = re.compile(rf"(?:{'|'.join(KEY_PREFIXES)})(?=[A-Za-z]*[0-9])[A-Za-z0-9]{{20,}}")
+"""Somebody may have put one in a wrong place, and nobody told of it."""
 LONG_PART = 12
 """A part of a secret of so many characters is taken out wherever it stands, …"""
 END_PART = 8
@@ -42,14 +43,12 @@ def hide(secret: str) -> None:
         _hidden.add(secret)
 
 
-def hide_pasted(texts: Iterable[str]) -> None:
-    """Hides what looks like a key in words of the command line: somebody may have put it in a wrong place."""
-    for text in texts:
-        _hidden.update(_PASTED.findall(text))
-
-
 def redacted(text: str, *secrets: str) -> str:
-    """The text without these secrets and those that are hidden."""
+    """The text without these secrets, those that are hidden, and what looks like a key."""
+    return _LOOKS_LIKE_KEY.sub(MARK, _without(text, secrets))
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
     known = _hidden.union(secrets)
     for secret in known:
         if len(secret) < END_PART and secret and secret in text:  # no real one is as short

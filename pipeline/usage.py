@@ -11,7 +11,6 @@ import click
 
 from pipeline.exits import ExitStatus
 from pipeline.outside import visible
-from pipeline.redaction import hide_pasted
 
 LOG_FORMAT = "--log-format"
 
@@ -32,10 +31,6 @@ class RunCommand(Command):
 
 class Group(click.Group):
     command_class = Command
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        hide_pasted(args)
-        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:

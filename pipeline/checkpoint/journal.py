@@ -127,7 +127,8 @@ class Journal:
             waiting, self._committed = self._committed, []
         if self._committing:
             # unchecked: into the file that is open, wherever its folder is by now
-            await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
+            with self.patience.watching():
+                await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
         self._committing = []
         for one in waiting:
             if not one.done():

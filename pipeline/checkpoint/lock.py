@@ -23,6 +23,8 @@ class OutputLock:
         """Nobody has held it before."""
         self._out = out
         self._descriptor = descriptor
+        self._watched: dict[Path, tuple[int, int]] = {}
+        """Other files of the folder that may not be replaced, and what they are."""
 
     @property
     def is_there(self) -> bool:
@@ -36,11 +38,29 @@ class OutputLock:
             return True
         return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
+    def watch(self, path: Path) -> None:
+        """From now on this file is looked after as well."""
+        found = path.stat()
+        self._watched[path] = (found.st_dev, found.st_ino)
+
+    def _all_there(self) -> bool:
+        for path, known in self._watched.items():
+            try:
+                found = os.stat(path)  # noqa: PTH116 as above
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            except OSError:
+                continue
+            if (found.st_dev, found.st_ino) != known:
+                return False
+        return self.is_there
+
     def check(self) -> None:
         """Raises OutputGone where the folder is not the one any more that was taken."""
-        if not self.is_there:
+        if not self._all_there():
             raise OutputGone(
-                f"the output folder {self._out}, or its run.lock, was removed or replaced while this run worked on it; "
+                f"the output folder {self._out}, or its run.lock or checkpoint, was removed or replaced while this run "
+                "worked on it; "
                 "nothing more is sent, and what was answered is in that folder, if there still is one"
             )
 
@@ -58,9 +78,7 @@ def hold_output(out: Path) -> Iterator[OutputLock]:
         try:
             held = _take(out, descriptor)
             if held.is_there:
-                owner = f"pid {os.getpid()}, started {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, owner.encode(), 0)
+                _sign(out, descriptor)
                 yield held
                 return
         finally:  # else whoever had it took it away
@@ -78,6 +96,15 @@ def _open(out: Path) -> int:
         raise OutputError(f"the output folder {out} was removed just now; run the same command again") from None
     except OSError as error:
         raise OutputError(f"the lock {_path(out)} cannot be taken: {error.strerror}; move it away") from error
+
+
+def _sign(out: Path, descriptor: int) -> None:
+    owner = f"pid {os.getpid()}, started {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n"
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, owner.encode(), 0)
+    except OSError as error:
+        raise OutputError(f"the lock {_path(out)} cannot be written: {error.strerror}; make room first") from error
 
 
 def _take(out: Path, descriptor: int) -> OutputLock:

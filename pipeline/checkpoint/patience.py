@@ -5,6 +5,7 @@ It is tried again with growing pauses, for a bounded time and only once in a run
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import time
@@ -18,6 +19,8 @@ LIMIT_S = 120.0
 LAST_S = 5.0
 """How long it is tried at the end of a run that a signal has stopped."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 1.0
+SLOW_S = 0.05
+"""A commit that takes longer holds the pool up: it takes some milliseconds."""
 _PASSING = {
     sqlite3.SQLITE_BUSY: "is locked by another program",
     sqlite3.SQLITE_LOCKED: "is locked by another program",
@@ -55,7 +58,7 @@ class Patience:
         """Nothing is left to be waited for but the checkpoint: from now on such a stop cuts the waiting short."""
         self.is_stopped = is_stopped
         self._limit_s = limit_s
-        self._waiting = 0
+        self._waiting = self._held = 0
         self._is_over = False
 
     @contextmanager
@@ -104,10 +107,33 @@ class Patience:
                 "the checkpoint %s (%s): this is waited for, up to %g s; nothing more is sent meanwhile",
                 reason, error.__cause__, self._limit_s,
             )  # fmt: skip
-            self.on_wait(True)
+        self._hold(True)
 
     def _end(self, waited_s: float) -> None:
         self._waiting -= 1
         if not self._waiting:
             log.info("the checkpoint was waited for: %.1f s", waited_s)
-            self.on_wait(False)
+        self._hold(False)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Tells `on_wait` also where the block merely takes long: SQLite, and a disk, may hang before they give up."""
+        slow = False
+
+        def is_slow() -> None:
+            nonlocal slow
+            slow = True
+            self._hold(True)
+
+        timer = asyncio.get_running_loop().call_later(SLOW_S, is_slow)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            if slow:
+                self._hold(False)
+
+    def _hold(self, held: bool) -> None:
+        self._held += 1 if held else -1
+        if self._held == held:  # the first of them, or the last
+            self.on_wait(held)

@@ -87,9 +87,9 @@ _NOT_THE_AUDIO = re.compile(
 """Whose sentence has one of these is not, or not surely, about the audio: it may pass."""
 _ABOUT_SETTINGS = re.compile(r"\b(setup|language|model)\b", re.IGNORECASE)
 """Too common a word to stop a run by, except in the service's own refusals by policy."""
-_UNCLEAR_STATUS = frozenset({400, 403, 422, 500})
+_UNCLEAR_STATUS = frozenset({400, 403, 413, 415, 422, 500})
 """Statuses that say so little that the text decides, when it is plain text."""
-_ONE_EXCHANGE = frozenset({401, 402, 403})
+_ONE_EXCHANGE = frozenset({401, 402, 403, 413, 415})
 """Of a page these are about the one exchange: a firewall dislikes what is in the body."""
 
 TOO_MANY = 429
@@ -100,8 +100,8 @@ _BY_STATUS: Mapping[int, type[AttemptError]] = {
     404: SettingsRefused,
     405: SettingsRefused,
     408: ServerFault,
-    413: AudioRefused,
-    415: AudioRefused,
+    413: AccessDenied,
+    415: AccessDenied,
     425: ServerFault,
     TOO_MANY: RateLimited,
     502: ServerFault,

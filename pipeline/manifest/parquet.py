@@ -31,19 +31,42 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     line = 1
     try:
         # without these two the columns of a whole row group, often of the whole file, are read before the first row
-        file = pq.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES)
+        file = pq.ParquetFile(
+            stream, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=_texts(pq.read_schema(stream))
+        )
         columns.check(file.schema_arrow.names, rows.manifest, None)
         wanted = [field.name for field in file.schema_arrow if is_wanted(field, rows.manifest)]
         row_bytes = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
         at_once = max(1, min(BATCH_ROWS, BATCH_BYTES * file.metadata.num_rows // max(1, row_bytes)))
         for batch in file.iter_batches(at_once, columns=wanted, use_threads=False):
-            for row in readable(batch).to_pylist():
-                yield typed.utterance(line, row, rows)
-                line += 1
+            few = max(1, BATCH_BYTES // max(1, _longest(batch)))
+            for start in range(0, batch.num_rows, few):
+                for row in readable(batch.slice(start, few)).to_pylist():
+                    yield typed.utterance(line, row, rows)
+                    line += 1
     # the last four: values that Arrow can hold and Python cannot, or text that is none
     except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
         where = rows.manifest if line == 1 else f"{rows.manifest}: after row {line - 1}"
         raise ManifestError(f"{where}: not readable as Parquet: {error}; write the file anew.") from error
+
+
+def _texts(schema: Any) -> list[str]:
+    """Columns of text: read as a dictionary, a text that is in many rows is in memory once."""
+    from pyarrow import types
+
+    return [field.name for field in schema if types.is_string(field.type) or types.is_large_string(field.type)]
+
+
+def _longest(batch: Any) -> int:
+    """Bytes of the longest row of a batch, at most: of its texts, and its share of the rest."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    longest = batch.nbytes // max(1, batch.num_rows)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and len(column.dictionary):
+            longest += pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+    return int(longest)
 
 
 def is_wanted(field: Any, manifest: str) -> bool:

@@ -145,10 +145,7 @@ class Judge:
             return [(job, GiveUp(unconfirmed(error))) for job, error in firsts.let_go()]
         if not firsts.decided:
             return []
-        return [
-            (job, GiveUp(unconfirmed(error)) if firsts.met_others(error) else self._own(job, error))
-            for job, error in firsts.let_go()
-        ]
+        return [(job, self._own(job, error)) for job, error in firsts.let_go()]
 
     def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
         """When the run ends unless something is answered before; None where nothing is waited out."""
@@ -176,7 +173,7 @@ class Judge:
     def _own(self, job: Job, error: AttemptError) -> Verdict:
         if isinstance(error, ItemError):
             self._service_works(job)
-            return GiveUp(error)
+            return GiveUp(unconfirmed(error) if self._firsts.none_answered else error)
         if job.probes and self._limits.outage.going_on and isinstance(error, UnknownFault | StreamError):
             self._firsts.probe_refused(error)
             if self._firsts.end is not None:

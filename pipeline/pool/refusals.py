@@ -29,6 +29,7 @@ PROBES_ALIKE = 6
 """Probes of an outage that are refused with the same words, where nothing was ever answered: about a minute."""
 MAX_QUOTED = 200
 PAYMENT_REQUIRED = 402
+DENIED = (401, PAYMENT_REQUIRED, 403)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PARTICULAR = re.compile(r"[/\\\d]")
 """In a name or a number: a path or an id."""
@@ -50,10 +51,12 @@ class FirstRefusals:
         """Why nothing more is to be sent."""
         self._held: list[tuple[Job, AttemptError]] = []
         self._doubts = self._watches = watches
-        self._is_over = self._any_answered = False
+        self._any_answered = False
+        self._refused: set[str] = set()
+        """Recordings that were refused, up to two."""
         self._seen: set[str] = set()
         """The first recordings that were answered or refused."""
-        self._alike: defaultdict[tuple[str, int | None, str], set[str]] = defaultdict(set)
+        self._alike: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         """Recordings by what they were refused with since the last answer."""
         self._probed = ("", 0)
         """What the last probes were refused with, and how many of them."""
@@ -71,10 +74,12 @@ class FirstRefusals:
 
     def refused(self, job: Job, error: AttemptError) -> bool:
         """Whether the refusal is held. With it `end` may be set."""
+        recording = job.clip.utterance.id
+        if len(self._refused) < 2:
+            self._refused.add(recording)
         if not self._watches:
             return False
         self._held.append((job, error))
-        recording = job.clip.utterance.id
         self._seen.add(recording)
         met = self._alike[_kind(error)]
         met.add(recording)
@@ -91,13 +96,14 @@ class FirstRefusals:
         if self._doubts and not self._any_answered and self._probed[1] >= PROBES_ALIKE:
             self.end = _end(error, "each recording that was sent was")
 
-    def met_others(self, error: AttemptError) -> bool:
-        """Whether all is over, another recording was refused with the same words, and none was answered."""
-        return self._is_over and not self._any_answered and len(self._alike.get(_kind(error), ())) > 1
+    @property
+    def none_answered(self) -> bool:
+        """Whether recordings were refused, not only one, and none was answered: whose fault that is nobody knows."""
+        return self._doubts and not self._any_answered and len(self._refused) > 1
 
     def no_more_come(self) -> None:
         """All was sent that can be."""
-        self._is_over, self._watches = True, False
+        self._watches = False
 
     def let_go(self) -> list[tuple[Job, AttemptError]]:
         """Those that are held, and are no longer."""
@@ -110,8 +116,9 @@ class FirstRefusals:
         return not self._watches or self.end is not None
 
 
-def _kind(error: AttemptError) -> tuple[str, int | None, str]:
-    return type(error).__name__, error.http_status, same_words(error.message)
+def _kind(error: AttemptError) -> tuple[str, str]:
+    # whatever the status: two machines may say the same thing with two of them
+    return type(error).__name__, same_words(error.message)
 
 
 def unconfirmed(error: AttemptError) -> AttemptError:
@@ -122,11 +129,11 @@ def unconfirmed(error: AttemptError) -> AttemptError:
 def _end(error: AttemptError, who: str) -> GradiumBatchError:
     said = " ".join(error.message.split())[:MAX_QUOTED]
     refused = f"{who} refused with the same words and none was answered: {said}"
-    if isinstance(error, AccessDenied):
+    if isinstance(error, AccessDenied) and error.http_status in DENIED:
         if error.http_status == PAYMENT_REQUIRED:
             return CreditsSpent(f"{refused} (HTTP 402)", http_status=error.http_status)
         return KeyRefused(f"{refused} (HTTP {error.http_status}, as for a bad key)", http_status=error.http_status)
     return RefusesAll(
-        f"{refused}; nothing more is sent and no recording is given up for good: run the same command again later, or "
-        "with --only new --only changed --only failed to have each refused by itself"
+        f"{refused}; nothing more is sent and no recording is given up for good: run the same command again later, or, "
+        "where the recordings are at fault, with --only new --only changed --only failed: each is refused for good then"
     )

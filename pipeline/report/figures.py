@@ -185,19 +185,22 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def above_budget(count: int, least: float, most: float, ids: Sequence[str], *, at_least: bool = False) -> str:
+def above_budget(
+    count: int, least: float, most: float, ids: Sequence[str], *, at_least: bool = False, month: bool = False
+) -> str:
     """`12 recordings need 300 to 900 credits each: more than the budget (a.wav, b.wav, c.wav and 9 more)`.
 
-    `ids` are the first of them; `at_least`: there may be more.
+    `ids` are the first of them; `at_least`: there may be more; `month`: it is the month's budget.
     """
+    budget = "the budget of the month (budget.credits_per_month)" if month else "the budget"
     # rounded up: what is just above the budget shall not look like it
     told = dict.fromkeys(f"{math.ceil(needs * 100 - 1e-4) / 100:,.2f}".removesuffix(".00") for needs in (least, most))
     names, needs = [shown_id(id_) for id_ in ids[:NAMED]], f"{' to '.join(told)} credits"
     if count == 1 and not at_least:
-        return f"{names[0]} needs {needs}: more than the budget"
+        return f"{names[0]} needs {needs}: more than {budget}"
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     many = f"{'at least ' * at_least}{plural(count, 'recording')} need{'s' if count == 1 else ''} {needs}"
-    return f"{many}{' each' * (count > 1)}: more than the budget ({', '.join(names)}{more})"
+    return f"{many}{' each' * (count > 1)}: more than {budget} ({', '.join(names)}{more})"
 
 
 def shown_id(id_: str) -> str:

@@ -88,4 +88,5 @@ class PassedOver:
         if not self._above:
             return None
         at_least = not math.isinf(self.longest_s)
-        return above_budget(self._above, self._least, self._most, self._above_ids, at_least=at_least)
+        month = self._settings.most != self._settings.limit
+        return above_budget(self._above, self._least, self._most, self._above_ids, at_least=at_least, month=month)

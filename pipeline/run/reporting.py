@@ -15,6 +15,7 @@ from pipeline.checkpoint import Checkpoint, Plan
 from pipeline.checkpoint.store import LEARNED
 from pipeline.durable import replacing
 from pipeline.errors import OutputError
+from pipeline.outside import json_line
 from pipeline.report.figures import FailureClass, Figures
 
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
@@ -89,7 +90,7 @@ def figures_of(
 
 def write_summary(out: Path, figures: Figures) -> bytes:
     """Writes summary.json and the run's own record; returns their content. Raises OutputError."""
-    encoded = msgspec.json.format(msgspec.json.encode(figures), indent=2)
+    encoded = msgspec.json.format(json_line(figures).encode(), indent=2)
     try:
         (out / "runs").mkdir(exist_ok=True)
         for path in (out / "runs" / f"{figures.run_id}.json", out / "summary.json"):

@@ -78,6 +78,7 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
         known_transcripts(options.out),
         patience.call(Checkpoint, options.out / CHECKPOINT) as checkpoint,
     ):
+        held.watch(options.out / CHECKPOINT)
         journal = Journal(checkpoint, patience, held.check)
         try:
             owner = owner_of(settings)

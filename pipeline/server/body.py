@@ -33,9 +33,11 @@ class Bodies:
     async def body(self, request: web.BaseRequest) -> AsyncIterator[tuple[bytes, str]]:
         """The body and its SHA-256 in hex; what it takes is given back with the block.
 
-        Raises RefusalError: 413 when it is larger than `MAX_BODY_BYTES`, 408 when it does not come in time. How the
-        service says either is not known.
+        Raises RefusalError: 415 when it is compressed, 413 when it is larger than `MAX_BODY_BYTES`, 408 when it does
+        not come in time. How the service says these is not known.
         """
+        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+            raise RefusalError("compressed_body", 415, "Unsupported Media Type", headers=CLOSE)  # it may inflate
         if (request.content_length or 0) > MAX_BODY_BYTES:
             raise _too_large()
         size = MAX_BODY_BYTES if request.content_length is None else request.content_length

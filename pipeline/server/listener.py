@@ -44,8 +44,8 @@ class Listener:
         host, port = self._address
         try:
             bound = bind(host, port)
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, UnicodeError) as error:  # a host that is none
+            reason = getattr(error, "strerror", None) or error
             raise LocalServerError(
                 f"The local server cannot listen on {host}:{port}: {reason}. "
                 "Name another --port, or leave it out for a free one."

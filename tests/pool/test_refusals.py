@@ -62,14 +62,6 @@ def test_a_few_that_are_all_there_is_may_pass_and_one_is_refused_by_itself(rows:
     assert ended.took_s < 5
 
 
-def test_a_few_that_are_refused_each_in_other_words_are_refused_by_themselves() -> None:
-    words = {
-        name: f"bad {kind}" for name, kind in zip(names_of(3, "bad"), ("format", "wav", "sample rate"), strict=True)
-    }
-    ended = night([*words], lambda clip, at_s, before: refused(words[clip.utterance.id]))
-    assert ended.failed == dict.fromkeys(words, "AudioRefused")
-
-
 @pytest.mark.parametrize("bad", range(1, ALIKE))
 def test_refused_before_any_was_answered_is_refused_once_another_is(bad: int) -> None:
     ended = night([*names_of(bad, "bad"), *names_of(30, "good")], poisoned(set(names_of(bad, "bad")), refused))
@@ -97,11 +89,23 @@ def test_answers_before_do_so_where_they_are_of_the_first_recordings(good: int) 
         assert Counter(ended.failed.values()) == {"UnconfirmedRefusal": ALIKE}
 
 
-def test_refusals_in_other_words_are_each_ones_own() -> None:
+@pytest.mark.parametrize("good", [0, 1])
+def test_refusals_in_other_words_stop_no_run_and_are_believed_where_one_is_answered(good: int) -> None:
     words = itertools.cycle(["bad format", "audio too long", "empty audio"])
-    ended = night(names_of(50, "clip"), everybody(lambda: refused(next(words))), concurrency=1)
+    names = [*names_of(good, "good"), *names_of(50, "clip")]
+    bad = poisoned(set(names_of(50, "clip")), lambda: refused(next(words)))
+    ended = night(names, bad, concurrency=1)
     assert ended.error is None
-    assert Counter(ended.failed.values()) == {"AudioRefused": 50}
+    assert Counter(ended.failed.values()) == {"AudioRefused" if good else "UnconfirmedRefusal": 50}
+
+
+def test_the_same_words_with_another_status_are_the_same_refusal() -> None:
+    statuses = itertools.cycle([400, 500])
+    ended = night(
+        names_of(40, "clip"), everybody(lambda: errors.AudioRefused("bad format", http_status=next(statuses)))
+    )
+    assert isinstance(ended.error, errors.RefusesAll)
+    assert set(ended.failed.values()) == {"UnconfirmedRefusal"}
 
 
 def test_refusals_that_are_held_keep_nobody_from_being_prepared() -> None:
