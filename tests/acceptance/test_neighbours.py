@@ -279,12 +279,8 @@ def test_a_run_whose_output_is_removed_stops_within_seconds_and_makes_no_new_one
         assert time.monotonic() - begun < 4
         assert server.stats()["requests"] < 100
     assert result.exit == 1
-    assert (
-        result.stderr.count(
-            f"gradium-batch: the output folder {out}, or its run.lock or checkpoint, was removed or replaced"
-        )
-        == 1
-    )
+    told = f"gradium-batch: the output folder {out}, or its run.lock or checkpoint, was removed or replaced"
+    assert result.stderr.count(told) == 1
     assert result.figures["credits"] > 0
     assert not out.exists()
 
