@@ -41,7 +41,7 @@ from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.soundness import known_transcripts
 
-AT_ONCE = 1_000
+AT_ONCE = 100
 PROBLEMS_NAMED = 100
 
 
