@@ -7,6 +7,8 @@ Configures the loggers, and what Python does with errors that nobody caught.
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterable
@@ -22,6 +24,7 @@ from pipeline.report.figures import Figures, LastLine
 
 Form = Literal["text", "json"]
 OURS = "pipeline"
+AGAIN_S = 0.05
 BUG = "this is a bug in gradium-batch, please report it"
 log = logging.getLogger(__name__)
 _form: Form = "text"
@@ -59,6 +62,16 @@ def say_bug(error: BaseException | None) -> None:
         log.critical(BUG, exc_info=error)
 
 
+def _say_unraisable(error: BaseException | None) -> None:
+    """Of an error that came where nothing can be raised, in a callback of the garbage collector for instance."""
+    if isinstance(error, KeyboardInterrupt):
+        # Ctrl-C has chanced upon such a moment, and would be lost; once more, when that is over
+        again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+    say_bug(error)
+
+
 class Lines(logging.Handler):
     """Writes each record as one line, and its traceback behind it."""
 
@@ -89,7 +102,7 @@ def set_up_logs(form: Form = "text") -> None:
     logging.captureWarnings(True)
     sys.excepthook = lambda _, error, __: say_bug(error)
     threading.excepthook = lambda caught: say_bug(caught.exc_value)
-    sys.unraisablehook = lambda caught: say_bug(caught.exc_value)
+    sys.unraisablehook = lambda caught: _say_unraisable(caught.exc_value)
 
 
 def _line(level: str, logger: str, message: str, **more: Any) -> str:

@@ -391,3 +391,13 @@ def test_check_is_ended_by_ctrl_c_while_it_hashes(tmp_path: Path, out: Path, sta
     process.send_signal(signal.SIGINT)
     assert finish(process).exit == 130
     assert time.monotonic() - begun < PROMISED_S
+
+
+def test_ctrl_c_that_comes_where_nothing_can_be_raised_is_not_lost() -> None:
+    code = (
+        "import time\nfrom pipeline.report.logs import set_up_logs\nset_up_logs()\n"
+        "class Collected:\n    def __del__(self):\n        raise KeyboardInterrupt\n"
+        "Collected()\ntime.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
+    assert done.returncode == -signal.SIGINT
