@@ -97,7 +97,7 @@ class HostileService:
         rng = random.Random(f"{self._seed} {number}")
         early = rng.random() < 0.2  # what is answered before it is read can only be hostile
         head = b"" if early and rng.random() < 0.5 else reader.read(length // 2)  # type: ignore[attr-defined]
-        if early:
+        if early:  # of a body so small all bytes have left the client, who may take it for an answer: to this very body
             reply = answer_to(rng, "early", 0.0)
             with self._lock:
                 self.billed += max(self._credits.values()) if head and not reply.is_free else 0.0
