@@ -23,41 +23,21 @@ class OutputLock:
         """Nobody has held it before."""
         self._out = out
         self._descriptor = descriptor
-        self._watched: dict[Path, tuple[int, int]] = {}
+        self._watched: dict[Path, os.stat_result] = {}
         """Other files of the folder that may not be replaced, and what they are."""
 
     @property
     def is_there(self) -> bool:
         """Whether the lock still has its name: another run would take another file for the lock otherwise."""
-        held = os.fstat(self._descriptor)
-        try:
-            found = os.stat(_path(self._out))  # noqa: PTH116 asked before each call on the checkpoint
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:  # a mount that hangs is no sign of it
-            return True
-        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+        return _is_still(_path(self._out), os.fstat(self._descriptor))
 
     def watch(self, path: Path) -> None:
         """From now on this file is looked after as well."""
-        found = path.stat()
-        self._watched[path] = (found.st_dev, found.st_ino)
-
-    def _all_there(self) -> bool:
-        for path, known in self._watched.items():
-            try:
-                found = os.stat(path)  # noqa: PTH116 as above
-            except (FileNotFoundError, NotADirectoryError):
-                return False
-            except OSError:
-                continue
-            if (found.st_dev, found.st_ino) != known:
-                return False
-        return self.is_there
+        self._watched[path] = path.stat()
 
     def check(self) -> None:
         """Raises OutputGone where the folder is not the one any more that was taken."""
-        if not self._all_there():
+        if not (self.is_there and all(_is_still(path, known) for path, known in self._watched.items())):
             raise OutputGone(
                 f"the output folder {self._out}, or its run.lock or checkpoint, was removed or replaced while this run "
                 "worked on it; "
@@ -83,6 +63,17 @@ def hold_output(out: Path) -> Iterator[OutputLock]:
                 return
         finally:  # else whoever had it took it away
             os.close(descriptor)
+
+
+def _is_still(path: Path, known: os.stat_result) -> bool:
+    """Whether a path leads to the file that it led to."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 asked before each call on the checkpoint
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # a mount that hangs is no sign of it
+        return True
+    return os.path.samestat(found, known)
 
 
 def _path(out: Path) -> Path:

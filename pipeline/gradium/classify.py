@@ -128,7 +128,8 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         )
     code: int | None = None
     kind: type[AttemptError] | None = None
-    if is_page(headers, body):
+    page = is_page(headers, body)
+    if page:
         kind = AccessDenied if status in _ONE_EXCHANGE else None
     elif documented := _documented(body):
         code, reason = documented
@@ -143,7 +144,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         body.strip() or f"HTTP {status} with an empty body",
         http_status=status,
         code=code,
-        before_work=billing.is_before_work(status, code, body, is_page=is_page(headers, body)),
+        before_work=billing.is_before_work(status, code, body, is_page=page),
         retry_after_s=_retry_after(headers.get("retry-after")),
     )
 

@@ -31,8 +31,10 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     line = 1
     try:
         # without these two the columns of a whole row group, often of the whole file, are read before the first row
+        metadata = pq.read_metadata(stream)
+        texts = _texts(metadata.schema.to_arrow_schema())
         file = pq.ParquetFile(
-            stream, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=_texts(pq.read_schema(stream))
+            stream, metadata=metadata, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=texts
         )
         columns.check(file.schema_arrow.names, rows.manifest, None)
         wanted = [field.name for field in file.schema_arrow if is_wanted(field, rows.manifest)]
