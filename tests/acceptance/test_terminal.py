@@ -83,6 +83,7 @@ def test_what_a_service_says_acts_on_no_terminal(tmp_path: Path, out: Path, form
     errors = [json.loads(row) for row in (out / "errors.jsonl").read_bytes().splitlines()]
     assert any(EVIL in row["message"] for row in errors)
     assert EVIL in table_of(out)["model"].to_pylist()
+    assert not ACTING.search((out / "summary.json").read_text())
 
 
 @FORMS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkpoint import hold_output, lock
-from pipeline.errors import OutputError
+from pipeline.errors import OutputError, OutputGone
 
 
 def test_a_folder_that_goes_between_opening_the_lock_and_taking_it_is_told(
@@ -51,3 +51,19 @@ def test_a_lock_that_was_taken_away_meanwhile_is_made_anew(tmp_path: Path, monke
         assert held.is_there
         assert (tmp_path / "run.lock").read_text().startswith(f"pid {os.getpid()}, started ")
     assert calls == 2
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_of_the_folder_that_is_removed_or_replaced_is_noticed(tmp_path: Path, is_replaced: bool) -> None:
+    path, other = tmp_path / "checkpoint.sqlite", tmp_path / "other"
+    path.touch()
+    other.touch()
+    with hold_output(tmp_path) as held:
+        held.watch(path)
+        held.check()
+        if is_replaced:
+            other.rename(path)
+        else:
+            path.unlink()
+        with pytest.raises(OutputGone, match=r"run.lock or checkpoint, was removed or replaced"):
+            held.check()

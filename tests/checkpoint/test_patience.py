@@ -120,3 +120,24 @@ def test_only_what_may_pass_is_waited_for(tmp_path: Path, code: int, passes: boo
     error = unusable(tmp_path / "checkpoint.sqlite", cause)
     error.__cause__ = cause
     assert (reason_of(error) is not None) == passes
+
+
+def test_what_merely_takes_long_is_told_as_well_and_what_is_quick_is_not() -> None:
+    async def run() -> list[bool]:
+        told: list[bool] = []
+        is_held = asyncio.Event()
+
+        def on_wait(waits: bool) -> None:
+            told.append(waits)
+            is_held.set()
+
+        patience = Patience()
+        patience.on_wait = on_wait
+        with patience.watching():
+            pass
+        assert not told
+        with patience.watching():
+            await is_held.wait()
+        return told
+
+    assert asyncio.run(run()) == [True, False]

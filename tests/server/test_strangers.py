@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import subprocess
 from pathlib import Path
@@ -181,3 +182,17 @@ def test_what_cannot_be_loaded_or_made_is_told(name: str) -> None:
 def test_a_function_that_says_what_it_makes_is_a_recognizer(http: httpx.Client) -> None:
     with start_server(recognizer="tests.server.not_recognizers:typed") as server:
         assert Client(http, server).texts(BODY) == ["1.5", "seconds"]
+
+
+def test_a_compressed_body_is_refused_for_it_may_inflate(http: httpx.Client) -> None:
+    with start_server() as server:
+        headers = {**server.headers, "Content-Encoding": "gzip"}
+        assert http.post(server.url, headers=headers, content=gzip.compress(BODY)).status_code == 415
+        assert Client(http, server).texts(BODY) == texts(SAMPLES)
+
+
+def test_a_host_that_is_no_name_gets_a_sentence() -> None:
+    for host in ("a" * 70, "\u2028", "\u00e9" * 70):
+        result = batch("serve", "--host", host, "--recognizer", "fingerprint")
+        assert (result.exit, result.stdout) == (1, "")
+        assert "cannot listen on" in result.stderr
