@@ -7,6 +7,8 @@ import wave
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -87,3 +89,16 @@ def test_a_small_file_that_decodes_to_very_much(tmp_path: Path, out: Path, serve
     result = measured("run", path.parent, "--out", out, *FAST, *spool, kept=tmp_path / "m", server=server)
     assert (result.exit, errors_of(out)) == (3, {"a.flac": "RecordingTooLong"}), result.stderr
     assert result.peak_mb < MOST_MB
+
+
+def test_a_parquet_manifest_of_few_long_texts(tmp_path: Path, out: Path, server: RunningServer) -> None:
+    count = 5_000
+    recording = str(Corpus(tmp_path / "audio", count=1, seconds=0.1).folder / "00000.wav")
+    manifest = tmp_path / "m.parquet"
+    ids = [f"r{n}" for n in range(count)]
+    pq.write_table(pa.table({"id": ids, "audio": [recording] * count, "note": ["m" * 100_000] * count}), manifest)
+    for command in ("check", "run"):
+        more = ("--limit", "5", *FAST) if command == "run" else ()
+        result = measured(command, manifest, "--out", out, *more, kept=tmp_path / command, server=server)
+        assert result.exit == (4 if command == "run" else 0), result.stderr
+        assert result.peak_mb < MOST_MB, command
