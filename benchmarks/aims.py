@@ -56,7 +56,7 @@ def _later(kept: Kept) -> float:
 AIMS = (
     Aim("64 KB: requests/s, x bare aiohttp", "throughput", _times("64 KB", "aiohttp"), least=0.6),
     Aim("64 KB: requests/s, x quickstart", "throughput", _times("64 KB", "quickstart"), least=4),
-    Aim("64 KB: requests/s, x plain httpx", "throughput", _times("64 KB", "httpx"), least=8),
+    Aim("64 KB: requests/s, x httpx", "throughput", _times("64 KB", "httpx"), least=8),
     Aim("960 KB: requests/s, x bare aiohttp", "throughput", _times("960 KB", "aiohttp"), least=0.85),
     Aim("30 s WAVs: processor time, x bare aiohttp", "throughput", _times("30 s", "aiohttp", "cpu_ms"), most=1.5),
     Aim(

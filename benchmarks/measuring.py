@@ -16,6 +16,7 @@ import urllib.request
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -27,6 +28,8 @@ COMMAND = (sys.executable, "-m", "pipeline")
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 IN_FLIGHT = 32
 BYTES_PER_S = BYTES * RATE
+CORES = sorted(os.sched_getaffinity(0))
+"""Those that this process may use."""
 RESULTS = Path("runs/bench")
 
 Figures = dict[str, float]
@@ -42,6 +45,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = IN_FLIGHT
     latency_s: float = 0.0
     per_byte_s: float = 0.0
+    one_core: bool = False
+    """The client has one core, and the mock the others."""
 
 
 def write_files(folder: Path, size_bytes: int, count: int) -> None:
@@ -54,10 +59,12 @@ def write_files(folder: Path, size_bytes: int, count: int) -> None:
 
 
 @contextmanager
-def mock(latency_s: float = 0.0, per_byte_s: float = 0.0) -> Iterator[str]:
+def mock(load: Load) -> Iterator[str]:
     """A mock of its own for each measurement; yields its address."""
-    command = [sys.executable, "-m", "benchmarks.mock", str(latency_s), str(per_byte_s)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "benchmarks.mock", str(load.latency_s), str(load.per_byte_s)]
+    cores = CORES[1:] if load.one_core else CORES
+    pin = partial(os.sched_setaffinity, 0, cores or CORES)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=pin) as process:
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -79,14 +86,16 @@ def measured(load: Load, command_for: Callable[[str, Path], list[str]]) -> Figur
 
     Raises SystemExit when not every file was answered for once.
     """
-    with tempfile.TemporaryDirectory(prefix="measured-") as base, mock(load.latency_s, load.per_byte_s) as server:
+    with tempfile.TemporaryDirectory(prefix="measured-") as base, mock(load) as server:
         command = command_for(f"{server}/api/post/speech/asr", Path(base) / "out")
+        cores = CORES[:1] if load.one_core else CORES
         started = time.monotonic()
         process = subprocess.Popen(
             command,
             env=os.environ | {"GRADIUM_API_KEY": "gd_bench"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            preexec_fn=partial(os.sched_setaffinity, 0, cores),
         )
         assert process.stderr is not None
         said = process.stderr.read()
@@ -129,7 +138,7 @@ def ratio(rows: Sequence[Figures], to: Sequence[Figures], key: str = "sending_pe
 
 def machine() -> str:
     names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"{names[0] if names else platform.machine()}, {len(CORES)} cores, Python {platform.python_version()}"
 
 
 def keep(name: str, figures: object) -> None:

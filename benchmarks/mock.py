@@ -1,4 +1,5 @@
-"""An endpoint far faster than any client: reads every byte of a body, answers with a short stream of the protocol.
+"""An endpoint far faster than any client: reads every byte of a body, answers as the protocol has it, with as
+many words as people say in so long a recording, each line a chunk.
 
 A process of its own, a hand-made protocol over asyncio; it knows POST with Content-Length and GET /stats.
 Speaks just enough HTTP for the measurements: no server for anything else.
@@ -10,14 +11,29 @@ import asyncio
 import json
 import sys
 import time
+from functools import lru_cache
 
-LINES = (
-    b'{"type":"ready","request_id":"mock","model_name":"mock","sample_rate":24000,"frame_size":1920,"delay_in_frames":16}\n',
-    b'{"type":"text","text":"hello","start_s":1.3,"stream_id":0}\n{"type":"end_text","stop_s":1.5,"stream_id":0}\n',
-    b'{"type":"end_of_stream"}\n',
+READY = (
+    b'{"type":"ready","request_id":"mock","model_name":"mock","sample_rate":24000,"frame_size":1920,'
+    b'"delay_in_frames":16}\n'
 )
+END = b'{"type":"end_of_stream"}\n'
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
-ANSWER = HEAD + b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in LINES) + b"0\r\n\r\n"
+WORDS_PER_S = 2.5
+BYTES_PER_S = 48_000
+"""Of the WAVs that are sent."""
+
+
+@lru_cache
+def answer(body_bytes: int) -> bytes:
+    """The whole answer to a body of this length; made once, for the mock must not be what is measured."""
+    lines = [READY]
+    for number in range(max(1, round(WORDS_PER_S * body_bytes / BYTES_PER_S))):
+        start_s = round(1.3 + number / WORDS_PER_S, 2)
+        lines.append(b'{"type":"text","text":"word%d","start_s":%.2f,"stream_id":0}\n' % (number, start_s))
+        lines.append(b'{"type":"end_text","stop_s":%.2f,"stream_id":0}\n' % (start_s + 0.3))
+    lines.append(END)
+    return HEAD + b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in lines) + b"0\r\n\r\n"
 
 
 class Stats:
@@ -86,7 +102,7 @@ class Connection(asyncio.Protocol):
     def _answer(self) -> None:
         Stats.requests += 1
         Stats.last = time.monotonic()
-        self._transport.write(ANSWER)
+        self._transport.write(answer(self._length))
 
 
 async def serve(latency_s: float, per_byte_s: float) -> None:

@@ -1,7 +1,7 @@
 """Requests per second of the whole product and of what users would write instead, against the same mock and files.
 
-Ours is the command with retry, checkpoint with fsync, Parquet and JSONL; rates count from the first request to the last
-answer, so that no peer gains by its shorter start. Clients that are slow by themselves post a part of the files.
+Ours is the command with retry, checkpoint with fsync, Parquet and JSONL. Each is shown twice: the whole process, from
+its start to its exit, and from the first request to the last answer; on all cores, and with one for the client.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from benchmarks.peers import PEERS, peer_command
 
 SIZES = {"64 KB": (64 << 10, 6_000), "960 KB": (960 << 10, 800), "10 MB": (10 << 20, 128)}
 """Body size in bytes, and how many files."""
-SLOW = {"quickstart", "threads", "httpx", "xargs curl"}
-PART = 5
+ON_ONE_CORE = ("64 KB", "960 KB")
 BASE = "aiohttp"
 CLIPS = (1_440_044, 2_000)
 """WAVs of 30 s, for the processor time of an hour of audio."""
@@ -41,54 +40,51 @@ AT_A_TIME = (1, 4, 16, 64, 128, 256)
 Found = dict[str, list[Figures]]
 
 
-def compared(folder: Path, size_bytes: int, count: int, peers: Sequence[str], in_flight: int = IN_FLIGHT) -> Found:
-    """Ours and the peers in turn, on the files of a folder or, for those that are slow, on a part of them."""
-    load = Load(folder=folder, count=count, size_bytes=size_bytes, in_flight=in_flight)
-    part = folder.with_name(f"part of {folder.name}")
-    if not part.exists():
-        part.mkdir()
-        for path in sorted(folder.iterdir())[: count // PART]:
-            (part / path.name).hardlink_to(path)
-    less = msgspec.structs.replace(load, folder=part, count=count // PART)
+def compared(load: Load, peers: Sequence[str] = (BASE,)) -> Found:
+    """Ours and the peers in turn."""
     runs = {"ours": partial(measured, load, partial(ours, load))}
     for name in peers:
-        share = less if name in SLOW else load
-        command = partial(peer_command, name, share.folder, in_flight)
-        runs[name] = partial(measured, share, lambda url, out, command=command: command(url))
+        command = partial(peer_command, name, load.folder, load.in_flight)
+        runs[name] = partial(measured, load, lambda url, out, command=command: command(url))
     return rounds(ROUNDS, runs)
 
 
 def show(label: str, found: Found) -> None:
-    print(
-        f"{label:<14}{'whole/s':>9}{'sending/s':>11}{'x aiohttp':>11}{'CPU ms':>8}{'x aiohttp':>11}"
-        f"{'s/audio h':>11}{'peak MB':>9}"
-    )
+    columns = ("whole/s", "x aiohttp", "sending/s", "x aiohttp", "CPU ms", "x aiohttp", "s/audio h", "peak MB")
+    print(f"{label:<16}" + "".join(f"{column:>11}" for column in columns))
     for name, rows in found.items():
         one = middle(rows)
-        print(
-            f"{name:<14}{one['whole_per_s']:>9.0f}{one['sending_per_s']:>11.0f}{ratio(rows, found[BASE]):>11.2f}"
-            f"{one['cpu_ms']:>8.2f}{ratio(rows, found[BASE], 'cpu_ms'):>11.2f}{one['cpu_s_per_audio_hour']:>11.2f}"
-            f"{one['peak_mb']:>9.0f}",
-            flush=True,
+        figures = "".join(
+            f"{one[key]:>11.{digits}f}{ratio(rows, found[BASE], key):>11.2f}"
+            for key, digits in (("whole_per_s", 0), ("sending_per_s", 0), ("cpu_ms", 2))
         )
+        print(f"{name:<16}{figures}{one['cpu_s_per_audio_hour']:>11.2f}{one['peak_mb']:>11.0f}", flush=True)
 
 
 def main() -> None:
     """Prints the tables, and keeps every single run."""
-    print(f"{machine()}; medians of {ROUNDS}")
+    print(f"{machine()}; medians of {ROUNDS}, {IN_FLIGHT} in flight")
     sizes: dict[str, Found] = {}
+    one_core: dict[str, Found] = {}
     at_a_time: dict[int, Found] = {}
     with tempfile.TemporaryDirectory(prefix="throughput-") as name:
         base = Path(name)
         for label, (size_bytes, count) in SIZES.items():
-            write_files(base / label, size_bytes, count)
-            sizes[label] = compared(base / label, size_bytes, count, PEERS)
+            load = Load(folder=base / label, count=count, size_bytes=size_bytes)
+            write_files(load.folder, size_bytes, count)
+            sizes[label] = compared(load, PEERS)
             show(label, sizes[label])
-        label = "30 s"
-        write_files(base / label, *CLIPS)
-        sizes[label] = compared(base / label, *CLIPS, [BASE])
-        show(label, sizes[label])
+            if label in ON_ONE_CORE:
+                one_core[label] = compared(msgspec.structs.replace(load, one_core=True))
+                show(f"{label}, 1 core", one_core[label])
+        size_bytes, count = CLIPS
+        load = Load(folder=base / "30 s", count=count, size_bytes=size_bytes)
+        write_files(load.folder, size_bytes, count)
+        sizes["30 s"] = compared(load)
+        show("30 s", sizes["30 s"])
+        size_bytes, count = SIZES["64 KB"]
         for in_flight in AT_A_TIME:
-            at_a_time[in_flight] = found = compared(base / "64 KB", *SIZES["64 KB"], [BASE], in_flight)
-            show(f"{in_flight} in flight", found)
-    keep("throughput", {"sizes": sizes, "at_a_time": at_a_time})
+            load = Load(folder=base / "64 KB", count=count, size_bytes=size_bytes, in_flight=in_flight)
+            at_a_time[in_flight] = compared(load)
+            show(f"{in_flight} in flight", at_a_time[in_flight])
+    keep("throughput", {"sizes": sizes, "one_core": one_core, "at_a_time": at_a_time})
