@@ -16,11 +16,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.server.embedded import command, environment
 from pipeline.server.options import ServerOptions
+from tests.forked import Forked
 
 KEY = "gd_test_key"
 
@@ -28,7 +29,15 @@ KEY = "gd_test_key"
 class RunningServer:
     """A server process that listens."""
 
-    def __init__(self, url: str, key: str, process: subprocess.Popen[bytes], stderr: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        process: Forked | subprocess.Popen[bytes],
+        stdin: BinaryIO,
+        stdout: BinaryIO,
+        stderr: Path,
+    ) -> None:
         self.url = url
         """Where audio is posted."""
         self.key = key
@@ -38,6 +47,7 @@ class RunningServer:
         self.port = int(urlsplit(url).port or 0)
         self.pid = process.pid
         self.process = process
+        self.stdin, self.stdout = stdin, stdout
         self._stderr = stderr
 
     def stats(self) -> dict[str, Any]:
@@ -73,11 +83,13 @@ def start_server(
     recognizer: str = "fingerprint",
     faults: str | Path | None = None,
     key: str | None = KEY,
+    forked: bool = True,
     **options: Any,
 ) -> Iterator[RunningServer]:
     """Yields a running server; it is ended with the block, and dies with this process too.
 
-    `faults` is the text of a faults file, or the Path of one. `options` are those of `ServerOptions`.
+    `faults` is the text of a faults file, or the Path of one. `forked`: from a process that has loaded it.
+    `options` are those of `ServerOptions`.
     Raises RuntimeError with the server's stderr when it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="gradium-server-") as folder:
@@ -94,29 +106,31 @@ def start_server(
             until_stdin_eof=True,
             **texts,
         )
-        with stderr.open("wb") as sink:
+        stdin, ours = os.pipe()
+        told, stdout = os.pipe()
+        with stderr.open("wb") as sink, os.fdopen(ours, "wb") as until_closed, os.fdopen(told, "rb") as said:
             # stderr goes to a file: a pipe that nobody reads would stop the server when it is full
-            process = subprocess.Popen(
-                command(settings),
-                # importing aiohttp reads all certificates of this machine: a quarter of the start, for nothing here
-                env=environment(key) | {"SSL_CERT_FILE": os.devnull},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=sink,
-                process_group=0,
-            )
-        with process:
+            fds = [stdin, stdout, sink.fileno()]
+            process: Forked | subprocess.Popen[bytes]
+            if forked:
+                process = Forked("server", command(settings)[-1:], environment(key), None, fds)
+            else:
+                process = subprocess.Popen(
+                    command(settings), env=environment(key), stdin=stdin, stdout=stdout, stderr=sink, process_group=0
+                )
+            os.close(stdin)
+            os.close(stdout)
             try:
-                line = process.stdout.readline() if process.stdout else b""
+                line = said.readline()
                 if not line:
                     process.wait(10)
                     raise RuntimeError(stderr.read_text(errors="replace") or "the server died without a word")
-                server = RunningServer(json.loads(line)["url"], key or "any", process, stderr)
+                server = RunningServer(json.loads(line)["url"], key or "any", process, until_closed, said, stderr)
                 yield server
                 server.stop()
             finally:
-                if process.poll() is None:
-                    process.kill()
+                process.kill()
+                process.wait(10)
 
 
 def wait_for_answers(server: RunningServer, count: int) -> None:
