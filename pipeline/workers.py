@@ -57,7 +57,7 @@ class Worker(Generic[Call, Result]):
         # Ctrl-C reaches the whole group, also while the child still loads: whoever started it ends it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 our own interpreter
                 python("pipeline.workers", str(theirs.fileno()), str(os.getpid())),
                 stdin=subprocess.PIPE,  # which ends when this process does
                 stdout=subprocess.DEVNULL,
@@ -168,9 +168,10 @@ class Workers(Generic[Call, Result]):
         return worker
 
     def _release(self, worker: Worker[Call, Result], done: asyncio.Future[Result]) -> None:
+        ended = not done.cancelled() and isinstance(done.exception(), NotStarted | WorkerDied)
         if worker not in self._all:
             return  # closed meanwhile
-        if not done.cancelled() and isinstance(done.exception(), NotStarted | WorkerDied):
+        if ended:
             self._all.discard(worker)
             worker.kill()
             self._idle.put_nowait(None)
