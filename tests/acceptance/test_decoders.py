@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.batch import Finished, batch, errors_of, jsonl_of, rows_of
+from tests.batch import Finished, batch, environment, errors_of, jsonl_of, rows_of
 from tests.servers import RunningServer
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +50,16 @@ def recordings(folder: Path, *names: str) -> Path:
     return folder
 
 
+def poisoned(tmp_path: Path) -> Path:
+    """A working folder with modules that are called as others."""
+    here = tmp_path / "here"
+    (here / "pipeline").mkdir(parents=True)
+    (here / "pipeline" / "workers.py").write_text("raise SystemExit('a worker of the working folder')")
+    for name in NAMES:
+        (here / f"{name}.py").write_text(f"raise SystemExit('{name} of the working folder')")
+    return here
+
+
 def hooked(tmp_path: Path, act: str = "pass", marked: str = "marked", missing: str = "", least_s: float = 120) -> str:
     """PYTHONPATH of a Python whose decoders do what is said with recordings whose names are marked."""
     site = tmp_path / "site"
@@ -62,13 +76,31 @@ def run(folder: Path, out: Path, server: RunningServer, path: str = "", cwd: Pat
 def test_modules_in_the_working_folder_are_not_taken_for_others(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
-    here = tmp_path / "here"
-    (here / "pipeline").mkdir(parents=True)
-    (here / "pipeline" / "workers.py").write_text("raise SystemExit('a worker of the working folder')")
-    for name in NAMES:
-        (here / f"{name}.py").write_text(f"raise SystemExit('{name} of the working folder')")
-    done = run(recordings(tmp_path / "audio", "a", "b"), out, server, cwd=here)
+    done = run(recordings(tmp_path / "audio", "a", "b"), out, server, cwd=poisoned(tmp_path))
     assert (done.exit, len(rows_of(out))) == (0, 2), done.stderr
+
+
+def test_a_recognizer_of_the_working_folder_is_found_there_and_nothing_else(tmp_path: Path, out: Path) -> None:
+    here, folder = poisoned(tmp_path), recordings(tmp_path / "audio", "a")
+    shutil.copy(ROOT / "tests/server/own_recognizer.py", here / "mine.py")
+    local = ("--set", "service.url=local", "--set", "local.recognizer=mine:Parrot")
+    done = batch("run", folder, "--out", out, *local, cwd=here, PYTHONPATH=str(ROOT))
+    assert (done.exit, rows_of(out)) == (0, {"a.flac": "0.5 seconds"}), done.stderr
+    command = [sys.executable, "-P", "-m", "pipeline", "serve", "--recognizer", "mine:Parrot"]  # as what is installed
+    env = environment(PYTHONPATH=str(ROOT))
+    with subprocess.Popen(command, cwd=here, env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert "url" in json.loads(process.stdout.readline())
+        process.terminate()
+    assert process.returncode == 0
+
+
+def test_the_recognizers_processes_take_nothing_from_the_working_folder(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "m.csv").write_text(f"audio\n{ROOT / 'manifests/sample/door-16k.wav'}\n")
+    local = ("--config", "configs/local.toml")
+    done = batch("run", tmp_path / "m.csv", "--out", out, *local, cwd=poisoned(tmp_path), PYTHONPATH=str(ROOT))
+    assert done.exit == 0, done.stderr
+    assert "door" in next(iter(rows_of(out).values()))
 
 
 @pytest.mark.parametrize(("act", "said"), [(CRASH, "signal 11"), (HANG, "did not come to an end within 2 s")])
