@@ -4,7 +4,7 @@ GradiumBatchError
 ├── UsageError             the user's to mend; nothing was sent
 │   └── ConfigError · ManifestError
 ├── RunError               the run cannot go on; what is done is kept
-│   ├── OutputError · OutputGone · CheckpointError · DamagedCheckpoint · LocalServerError
+│   ├── OutputError · OutputGone · CheckpointError · DamagedCheckpoint · LocalServerError · NoDecoder
 │   └── EndpointUnreachable · ServiceOut · RefusesAll · BalanceTooLow · BalanceUnknown
 ├── OutputHeld             another run works on this output folder
 └── AttemptError           one clip got no answer
@@ -84,6 +84,10 @@ class DamagedCheckpoint(CheckpointError):
 
 class LocalServerError(RunError):
     """The embedded local server did not start or died."""
+
+
+class NoDecoder(RunError):
+    """Nothing can be decoded on this machine: no decoder starts, or each dies of whatever it is given."""
 
 
 class EndpointUnreachable(RunError):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.workers import Workers
+from pipeline.workers import WorkerDied, Workers
 from tests.servers import is_alive
 
 
@@ -30,7 +30,7 @@ def test_a_call_that_ends_badly_costs_itself_only(call: str) -> None:
         workers: Workers[str, int] = Workers(make_tool, 1)
         await workers.start()
         first = await workers.call("pid")
-        with pytest.raises(EOFError):
+        with pytest.raises(WorkerDied):
             await workers.call(call, at_most_s=0.2 if call == "hang" else None)
         second = await workers.call("pid", at_most_s=60)
         assert first != second

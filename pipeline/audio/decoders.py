@@ -1,4 +1,4 @@
-"""The processes that decode and encode: what they are asked, and what it means when one of them dies or hangs.
+"""The processes that decode and encode: what they are asked, and how often, when one of them dies or hangs.
 
 Processes, because the codecs hold the interpreter lock. They start when the first recording needs them, and load the
 libraries: the process that asks does without.
@@ -6,23 +6,29 @@ libraries: the process that asks does without.
 
 from __future__ import annotations
 
-import os
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
+from pipeline.audio.deaths import Deaths
 from pipeline.audio.decoded import Bounds, Channels, Decoded, OutOfRoom
-from pipeline.errors import AttemptError, AudioUnreadable, OutputError
+from pipeline.errors import AttemptError, AudioUnavailable, NoDecoder, OutputError
 from pipeline.model import FileVersion
-from pipeline.workers import Workers
+from pipeline.workers import NotStarted, WorkerDied, Workers
 
-STDERR = 2
 LEAST_S = 120.0
 """What any recording may take …"""
 SECONDS_PER_MB = 2.0
 """… and for each of its megabytes: a slow network mount reads as slowly as this …"""
 SLOWEST = 20.0
 """… and for its length: a busy machine decodes so many times faster than real time."""
+PAUSES_S = (0.2, 1.0, 0.0)
+"""After each time that a process could not be started."""
+OWN_DEATHS = 2
+"""Of processes that a recording may be to blame for; it is tried no more."""
+MOST_TRIES = 3
+"""Also where they are killed by others."""
 
 
 class Decode(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +48,8 @@ class Decode(msgspec.Struct, frozen=True, kw_only=True):
 class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
     """Encode samples of a track into the file `target`, behind `lead_samples` of silence."""
 
+    path: str
+    """The recording that they are of."""
     track: str
     start: int
     samples: int
@@ -49,7 +57,8 @@ class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
     target: str
 
 
-Job = Decode | EncodeOpus
+Job = Decode | EncodeOpus | None
+"""None: nothing, which shows that there is a process."""
 Ended = Decoded | AttemptError | OutputError | OutOfRoom | None
 
 
@@ -71,15 +80,16 @@ def perform(job: Job) -> Ended:
                 )
             case EncodeOpus():
                 encode_opus(job.track, job.start, job.samples, job.lead_samples, job.target)
-                return None
+        return None
     except (AttemptError, OutputError, OutOfRoom) as error:
         return error
 
 
 def performer() -> Callable[[Job], Ended]:
-    """What a worker makes first: nothing, the first job loads what it needs."""
-    # what the codec libraries write there is no line of ours, and may be text of the recording
-    os.dup2(os.open(os.devnull, os.O_WRONLY), STDERR)
+    """What a worker makes first. Loads all that decoding needs: what is not there is no recording's fault."""
+    import pipeline.audio.encode
+    import pipeline.audio.packets  # noqa: F401
+
     return perform
 
 
@@ -89,16 +99,18 @@ class Decoders:
     def __init__(self, count: int) -> None:
         self._count = count
         self._workers: Workers[Job, Ended] | None = None
+        self._deaths = Deaths()
 
     async def decode(self, job: Decode) -> Decoded:
-        """Raises what `decode.decode` raises, and AudioUnreadable for a recording that no decoder survives."""
+        """Raises what `decode.decode` raises, AudioUnreadable for a recording that no decoder survives,
+        AudioUnavailable where that may not be its own fault, and NoDecoder."""
         most_s = LEAST_S + job.looked_at.size_bytes / 1e6 * SECONDS_PER_MB + job.expected_s / SLOWEST
         ended = await self._perform(job, most_s)
         assert isinstance(ended, Decoded)  # noqa: S101 for the type checker
         return ended
 
     async def encode(self, job: EncodeOpus) -> None:
-        """Raises what `encode.encode_opus` raises."""
+        """Raises what `encode.encode_opus` raises, and as `decode` does where a process dies."""
         await self._perform(job, LEAST_S)
 
     async def close(self) -> None:
@@ -107,19 +119,41 @@ class Decoders:
             await self._workers.close()
 
     async def _perform(self, job: Job, at_most_s: float) -> Ended:
+        assert job is not None  # noqa: S101 for the type checker
+        self._deaths.refuse_given_up(job.path)
+        died: list[WorkerDied] = []
+        while len(died) < MOST_TRIES and sum(not death.by_others for death in died) < OWN_DEATHS:
+            try:
+                with self._deaths.at_work(job.path):
+                    ended = await self._call(job, at_most_s)
+            except WorkerDied as death:
+                died.append(death)
+                await self._deaths.another_ended(job.path)
+                continue
+            if isinstance(ended, AttemptError | OutputError | OutOfRoom):
+                raise ended
+            return ended
+        raise self._deaths.given_up(job.path, died, is_sound=await self._is_sound())
+
+    async def _call(self, job: Job, at_most_s: float) -> Ended:
+        """Raises NotStarted's meaning: where a decoder has worked in this run, it may be there again for the next."""
         if self._workers is None:
             self._workers = Workers(performer, self._count)
             await self._workers.start()
-        try:
-            ended = await self._workers.call(job, at_most_s=at_most_s)
-        except (EOFError, OSError):
-            # it may have been another's fault, killed for memory: the second time it is this recording's
+        for pause_s in PAUSES_S:
             try:
-                ended = await self._workers.call(job, at_most_s=at_most_s)
-            except (EOFError, OSError):
-                raise AudioUnreadable(
-                    f"the decoder died of it, or did not come to an end within {at_most_s:.0f} s"
-                ) from None
-        if isinstance(ended, AttemptError | OutputError | OutOfRoom):
-            raise ended
-        return ended
+                return await self._workers.call(job, at_most_s=at_most_s)
+            except NotStarted as error:
+                why = error
+            await asyncio.sleep(pause_s)
+        if self._deaths.any_worked:
+            raise AudioUnavailable(f"no decoder could be started for it any more: {why}; the next run tries again")
+        raise NoDecoder(f"no decoder starts, so nothing can be decoded: {why}; mend the installation and run again")
+
+    async def _is_sound(self) -> bool:
+        """Whether a process that has nothing to decode starts and answers."""
+        try:
+            await self._call(None, LEAST_S)
+        except (WorkerDied, AttemptError, NoDecoder):
+            return False
+        return True

@@ -9,6 +9,7 @@ from io import FileIO
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from pipeline.audio.clock import form, header_end_s
 from pipeline.audio.wav import read_wav
 
 _COUNTING = ("aiff", "ape", "asf", "au", "flac", "mov", "nistsphere", "tta", "w64", "wav", "wv")
@@ -22,7 +23,7 @@ _MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_
 
 def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> float | None:
     """Seconds of audio that the header promises; None where it does not count."""
-    name = container.format.name.partition(",")[0]
+    name = form(container)
     place = file.tell()
     try:
         if name == "mp3":
@@ -35,16 +36,13 @@ def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> 
         file.seek(place)
     if name in ("matroska", "flv"):
         # the length of all tracks: of the audio only where nothing else runs on
-        if len(container.streams) == 1 and container.duration is not None:
-            return container.duration / 1_000_000
-        return None
-    return _counted_s(stream) if name in _COUNTING else None
+        return header_end_s(container, stream) if len(container.streams) == 1 else None
+    return _counted_s(container, stream) if name in _COUNTING else None
 
 
-def _counted_s(stream: AudioStream) -> float | None:
-    if stream.duration is None or stream.time_base is None:
+def _counted_s(container: InputContainer, stream: AudioStream) -> float | None:
+    if stream.duration is None or (found := header_end_s(container, stream)) is None:
         return None
-    found = float(stream.duration * stream.time_base)
     context = stream.codec_context
     plain = context.name.startswith("pcm_") and context.format is not None
     if plain and found * context.rate * context.channels * context.format.bytes >= _STREAMED:

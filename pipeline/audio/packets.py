@@ -14,18 +14,20 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from pipeline.audio.blocks import Block, Samples, check_shape, cleaned
+from pipeline.audio.clock import Clock, form, header_end_s
 from pipeline.audio.container import open_container, refuse_locked, translated
 from pipeline.audio.heard import EDGE_S, Heard
 from pipeline.audio.lengths import declared_s
 
 _GUESSED_PACKET_S = 0.03
-_GAP_S = 0.05
 _MOST_PLANES = 7
 """Of a frame whose channels lie apart: from 8 on PyAV reads past the end of their list, so they are packed first."""
 _LONGEST_SILENCE_S = 60.0
-"""In place of what is lost; a clock that jumps further is itself damaged."""
-_COUNTING_CLOCKS = ("flac", "ogg")
-"""Forms whose clock counts samples: where it jumps, something was lost. Elsewhere a recording may have been paused."""
+"""In place of what is lost."""
+_HOLE_BYTES = 4_096
+"""Passed over between two packets; what stands there in a sound file is smaller."""
+_IN_ORDER = ("flv", "matroska")
+"""Forms in which packet follows packet, and whose damage is passed over without a word."""
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 """Song titles among the packets, where MP3 files were joined end to end: no audio, and nothing lost."""
 _DAMAGED = "its data is damaged"
@@ -45,10 +47,11 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Ite
         if context.name == "flac":
             # FLAC is the one form that can tell a wrong bit from music
             context.options = {"err_detect": "crccheck+explode"}
-        clock = _Clock(container.format.name in _COUNTING_CLOCKS)
+        clock, holes = Clock(container, header_end_s(container, stream)), _Holes(container)
         queue = _Queue()
         lost_s, reason = 0.0, ""
         for packet, frames, fault in _decoded(container, stream):
+            holes.look(packet)
             if fault:
                 heard.note(fault)
                 reason = reason or fault
@@ -57,12 +60,19 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Ite
             for frame in frames:
                 if not frame.samples:
                     continue
-                if (gap_s := clock.gap_s(frame)) is not None:
-                    lost_s, reason = gap_s, reason or _DAMAGED
-                if reason and (heard.seconds > EDGE_S or lost_s > EDGE_S):
-                    heard.broke(f"{reason}, and {lost_s:.2f} s are lost before more follows")
+                not_followed_s = clock.disbelieved_s
+                jump_s = clock.jump_s(frame.time, frame.samples / frame.sample_rate)
+                if (jump_s and clock.counts) or (holes.left and (jump_s or clock.disbelieved_s > not_followed_s)):
+                    reason = reason or _DAMAGED
+                if reason and (heard.seconds > EDGE_S or max(lost_s, jump_s) > EDGE_S):
+                    heard.broke(f"{reason}, and {jump_s or lost_s:.2f} s are lost before more follows")
+                    if not jump_s:
+                        clock.add(jump_s := min(lost_s, _LONGEST_SILENCE_S))
+                elif clock.counts:
+                    jump_s = 0.0
+                if jump_s:
                     yield from queue.rest()
-                    for silence in _silence(min(lost_s, _LONGEST_SILENCE_S), frame):
+                    for silence in _silence(min(jump_s, _LONGEST_SILENCE_S) if clock.counts else jump_s, frame):
                         heard.add(silence.samples.shape[1] / silence.rate)
                         yield silence
                 lost_s, reason = 0.0, ""
@@ -71,7 +81,25 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Ite
         yield from queue.rest()
         if lost_s > EDGE_S:
             heard.broke(reason)
-        heard.ended(declared, size_bytes)
+        heard.ended(declared and declared - clock.disbelieved_s, size_bytes)
+
+
+class _Holes:
+    """Whether bytes were passed over a packet or two ago, where only audio is in the file."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self.left = 0
+        """Packets for which that still counts: decoders are one behind."""
+        self._end: int | None = None
+        self._looks = form(container) in _IN_ORDER and len(container.streams) == 1
+
+    def look(self, packet: Packet[AudioStream] | None) -> None:
+        if not self._looks or packet is None or packet.pos is None:
+            return
+        self.left = max(0, self.left - 1)
+        if self._end is not None and packet.pos - self._end > _HOLE_BYTES:
+            self.left = 2
+        self._end = packet.pos + packet.size
 
 
 class _Queue:
@@ -110,24 +138,6 @@ class _Queue:
         many = frame.format.is_planar and channels > _MOST_PLANES
         self._packer = av.AudioResampler("flt", frame.layout, frame.sample_rate) if many else None
         self._shape, self._rate, self._fifo = shape, frame.sample_rate, av.AudioFifo()
-
-
-class _Clock:
-    """Compares the stream's clock with the samples that came."""
-
-    def __init__(self, counts: bool) -> None:
-        self._counts = counts
-        self._expected: float | None = None
-
-    def gap_s(self, frame: AudioFrame) -> float | None:
-        """How much is missing before this frame, where that can be told and is worth telling."""
-        if not self._counts:
-            return None
-        length = frame.samples / frame.sample_rate
-        expected, now = self._expected, frame.time
-        self._expected = (now if now is not None else expected or 0.0) + length
-        gap_s = now - expected if now is not None and expected is not None else 0.0
-        return gap_s if gap_s >= _GAP_S else None
 
 
 def _silence(seconds: float, like: AudioFrame) -> Iterator[Block]:

@@ -64,7 +64,7 @@ class Preparation:
         """The clips of an utterance, cut around those whose keys were `answered` before and that fit; hand the result
         to `release` when they have been sent.
 
-        Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, or OutputError.
+        Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, OutputError, or NoDecoder.
         """
         probe, settings = found.probe, self._settings
         longest_s = settings.max_recording_h * 3600
@@ -149,7 +149,9 @@ class Preparation:
             path, content_type = str(self._spool.file(f"{self._encoded:07d}.opus")), "audio/ogg"
             files.append(path)
             await self._decoders.encode(
-                EncodeOpus(track=track.path, start=first, samples=samples, lead_samples=lead, target=path)
+                EncodeOpus(
+                    path=found.path, track=track.path, start=first, samples=samples, lead_samples=lead, target=path
+                )
             )
             prefix, span_bytes = b"", None
         else:

@@ -87,9 +87,11 @@ def _sendable(wav: WavFile) -> bool:
 
 def _container(path: str, file: FileIO) -> tuple[str, float, int]:
     # 50 ms to load, and WAV needs none of it
-    from pipeline.audio.container import form_of, header_s, open_container, refuse_locked, translated
+    from pipeline.audio.clock import told_s
+    from pipeline.audio.container import form_of, open_container, refuse_locked, translated
 
     with open_container(path, file) as (container, stream), translated(path):
         if container.format.name.startswith("mov"):
             refuse_locked(next(container.demux(stream)))
-        return form_of(container, stream), header_s(container, stream) or 0.0, stream.codec_context.channels
+        length_s = told_s(container, stream, os.fstat(file.fileno()).st_size)
+        return form_of(container, stream), length_s or 0.0, stream.codec_context.channels

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+import pipeline
 from pipeline.config.nearest import nearest
 from pipeline.config.settings import ENV_NESTED, ENV_PREFIX, Settings
 from pipeline.config.value import value_of
@@ -57,11 +58,27 @@ def _from_environment() -> dict[str, Any]:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text("utf-8-sig")
+        return (_shipped(file) or file).read_text("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{file}: there is no such configuration file") from None
+        known = ", ".join(f"configs/{other.name}" for other in sorted(_shipped_folder().glob("*.toml")))
+        hint = f"; {known} come with gradium-batch and are found from any folder" if known else ""
+        raise ConfigError(f"{file}: there is no such configuration file{hint}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: the configuration cannot be read: {error}") from None
+
+
+def _shipped(file: Path) -> Path | None:
+    """Of `configs/NAME`, where there is none in the working folder, the one that this package brings."""
+    if file != Path("configs", file.name) or file.exists():
+        return None
+    shipped = _shipped_folder() / file.name
+    return shipped if shipped.is_file() else None
+
+
+def _shipped_folder() -> Path:
+    package = Path(pipeline.__file__).parent
+    checkout = package.parent / "configs"
+    return checkout if (package.parent / "pyproject.toml").exists() else package / "configs"
 
 
 def _parse(text: str, file: Path | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ HINTS = {
     "UnconfirmedSilence": "the answer held no words and no end; coming runs ask again",
     "StreamError": "the service gave up in mid-answer; coming runs try again",
     "Redirected": "something redirects the requests elsewhere: check service.url and the network",
-    "AudioUnavailable": "the file could not be read at that moment; the next run tries again",
+    "AudioUnavailable": "the file could not be read or decoded at that moment; the next run tries again",
     "ConcurrencyLimit": "the service broke off for its limits in mid-answer; coming runs try again",
     "RateLimited": "the service broke off for its limits in mid-answer; coming runs try again",
     "SettingsRefused": "the service refused settings that it took before; coming runs try again",

@@ -9,7 +9,6 @@ import asyncio
 import os
 import secrets
 import signal
-import sys
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
-import pipeline
 from pipeline.built import built
+from pipeline.children import python
 from pipeline.errors import ConfigError, LocalServerError
 from pipeline.server.options import KEY_ENV, ServerOptions
 
@@ -92,15 +91,12 @@ async def embedded_server(
 
 def command(options: ServerOptions) -> list[str]:
     """Returns the command that serves with these options; the key is not among its words."""
-    # -P: a folder named `pipeline` where the user stands must not be taken for this package
-    return [sys.executable, "-P", "-m", "pipeline.server", msgspec.json.encode(options).decode()]
+    return python("pipeline.server.__main__", msgspec.json.encode(options).decode())
 
 
 def environment(key: str | None) -> dict[str, str]:
-    """Returns this process's environment with the key, and with the folder this package was imported from."""
-    folder = str(Path(pipeline.__file__).parent.parent)
-    path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, **({KEY_ENV: key} if key else {})}
+    """Returns this process's environment with the key."""
+    return {**os.environ, **({KEY_ENV: key} if key else {})}
 
 
 async def announced(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Protocol, cast, get_type_hints
 
 from pipeline.errors import ConfigError, LocalServerError
@@ -64,6 +66,8 @@ def load_recognizer(options: ServerOptions) -> Recognizer:
             f"There is no recognizer {name!r}.{hint} Take {' or '.join(map(repr, sorted(BUILT_IN)))}, "
             "or name one of your own as 'package.module:factory'."
         )
+    if name not in BUILT_IN:
+        sys.path.append(str(Path.cwd()))  # last: what is there has no name that another module has
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
     except ModuleNotFoundError as error:
@@ -102,5 +106,8 @@ def _is_recognizer(kind: object) -> bool:
 
 
 def missing_extra(name: str, module: str) -> str:
-    """Returns the sentence for a library that comes with the extra `[local]`."""
-    return f"The recognizer {name!r} needs {module}, which is not installed: pip install 'gradium-batch[local]'."
+    """Returns the sentence for a library that is missing; gradium-batch itself is in no registry, its libraries are."""
+    return (
+        f"The recognizer {name!r} needs {module}, which is not installed: pip install {module} "
+        "(all that the extra [local] adds is pocketsphinx)."
+    )

@@ -86,3 +86,14 @@ def test_help_names_every_option_of_the_contract() -> None:
     ).stdout
     for option in ("--config", "--out", "--only", "--limit", "--concurrency", "--max-duration", "--set", "--progress"):
         assert option in text
+
+
+def test_nobody_is_told_to_install_what_no_registry_has() -> None:
+    told = [
+        line.strip()
+        for path in (*PAGES, *sorted((ROOT / "pipeline").rglob("*.py")))
+        for line in path.read_text("utf-8").splitlines()
+        if "pip install" in line
+    ]
+    assert told
+    assert not [line for line in told if re.search(r"pip install ['\"]?gradium", line)]

@@ -281,7 +281,20 @@ def test_the_source_that_won_is_the_one_that_is_blamed(file: Path, monkeypatch: 
 
 
 def test_a_file_that_is_not_there_is_named(file: Path) -> None:
-    assert complaint(file) == f"{file}: there is no such configuration file"
+    assert complaint(file) == (
+        f"{file}: there is no such configuration file; configs/gradium.toml, configs/local.toml, configs/nightly.toml "
+        "come with gradium-batch and are found from any folder"
+    )
+
+
+def test_one_that_comes_with_the_package_is_found_from_any_folder_unless_there_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(Path("configs/local.toml")).service.url == "local"
+    Path("configs").mkdir()
+    Path("configs/local.toml").write_text('[service]\nurl = "http://127.0.0.1:1/"\n')
+    assert load_settings(Path("configs/local.toml")).service.url == "http://127.0.0.1:1/"
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, file: Path) -> None:

@@ -117,7 +117,8 @@ def test_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LocalServerError) as raised:
         serve(ServerOptions(recognizer="pocketsphinx"))
     assert str(raised.value) == (
-        "The recognizer 'pocketsphinx' needs pocketsphinx, which is not installed: pip install 'gradium-batch[local]'."
+        "The recognizer 'pocketsphinx' needs pocketsphinx, which is not installed: pip install pocketsphinx "
+        "(all that the extra [local] adds is pocketsphinx)."
     )
 
 

@@ -67,7 +67,7 @@ def worker_pids(server: RunningServer) -> list[int]:
     if not children.exists():
         pytest.skip("needs /proc to see a process's children")
     pids = map(int, children.read_text().split())
-    return [pid for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if b"pipeline.workers" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def cpu_ticks(pid: int) -> int:
