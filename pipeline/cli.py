@@ -292,7 +292,9 @@ def rebuild(out: Path, force: bool) -> None:
     help="pocketsphinx, fingerprint, or package.module:factory.",
 )
 @click.option("--faults", type=click.Path(), help="Faults file (TOML): how it misbehaves on purpose.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per CPU]")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per usable CPU]"
+)
 @click.option("--max-sessions", type=click.IntRange(min=1), help="Refuse more requests at a time than this.")
 @click.option(
     "--credits", type=click.FloatRange(min=0), default=1e7, help="Balance of the account. [default: 10 million]"

@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
+from pipeline.cpus import usable_cpus
+
 Call = TypeVar("Call")
 Result = TypeVar("Result")
 Tool = Callable[[Call], Result]
@@ -68,7 +70,7 @@ class Workers(Generic[Call, Result]):
 
     def __init__(self, make_tool: Callable[[], Tool[Call, Result]], count: int = 0) -> None:
         self._make_tool = make_tool
-        self._count = count or os.cpu_count() or 1
+        self._count = count or usable_cpus()
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="worker-pipe")
         self._idle: asyncio.Queue[Worker[Call, Result]] = asyncio.Queue()
         self._all: set[Worker[Call, Result]] = set()
