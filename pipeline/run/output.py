@@ -5,6 +5,7 @@ Writes two facts of the checkpoint, and makes the folder.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -25,8 +26,8 @@ def output_folder(out: Path) -> Iterator[OutputLock]:
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
+        with tempfile.TemporaryFile(dir=out) as file:
+            os.fsync(file.fileno())  # what cannot be done here, is told before anything is paid for
     except OSError as error:
         raise OutputError(
             f"the output folder {out} cannot be written: {error.strerror}; choose another --out or mend its rights"
