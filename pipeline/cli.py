@@ -77,8 +77,9 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--only", type=click.Choice(ONLY), multiple=True,
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
-        click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<manifest stem>, "
-                     "with the local recognizer runs/<manifest stem>-local]"),
+        click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<name>, with "
+                     "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, .ndjson, "
+                     ".json or .parquet, of several that of the folder that they are in]"),
         click.option("--config", type=click.Path(path_type=Path),
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
         click.argument("manifest"),
@@ -117,10 +118,11 @@ def check(
         from pipeline.report.logs import say
         from pipeline.run.check import check as forecast_of
         from pipeline.run.forecast import as_table
+        from pipeline.run.output import default_out
 
         _refuse_unprintable(manifest, out, overrides)
         settings = load_settings(config, overrides)
-        forecast = forecast_of(manifest, out or _default_out(manifest, settings.service.url), settings, only)
+        forecast = forecast_of(manifest, out or default_out([manifest], settings.service.url), settings, only)
         if as_json:
             click.echo(json_line(forecast))
         else:
@@ -200,6 +202,7 @@ def run(
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
+        from pipeline.run.output import default_out
         from pipeline.run.run import RunOptions
 
         set_up_logs(log_format)
@@ -210,7 +213,7 @@ def run(
         result = run_here(
             RunOptions(
                 manifest=manifest,
-                out=out or _default_out(manifest, settings.service.url),
+                out=out or default_out([manifest], settings.service.url),
                 shared_out=out is not None,
                 only=only,
                 limit=limit,
@@ -378,12 +381,6 @@ def _missing_key(service: ServiceSettings) -> str | None:
     except ConfigError as error:
         return str(error)
     return None
-
-
-def _default_out(manifest: str, url: str) -> Path:
-    """Each manifest has a folder, and another one for what the embedded local recognizer makes of it."""
-    stem = "stdin" if manifest == "-" else Path(manifest).resolve().stem
-    return Path("runs") / ((stem or "root") + ("-local" if url == "local" else ""))
 
 
 def _on_signal_while_rebuilding(number: int, frame: object) -> NoReturn:
