@@ -69,6 +69,23 @@ class Credits(click.ParamType[float | str]):
         return credits_
 
 
+class OutputPath(click.Path):
+    """An output folder, which need not be there; but the system has to be able to say whether it is."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        try:
+            Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except (OSError, ValueError) as error:
+            self.fail(f"{value!s}: {getattr(error, 'strerror', error)}", param, ctx)
+        return path
+
+
 def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
     """What `check` and `run` have in common."""
     for option in (
@@ -77,7 +94,7 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--only", type=click.Choice(ONLY), multiple=True,
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
-        click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<name>, with "
+        click.option("--out", type=OutputPath(), help="Output folder. [default: runs/<name>, with "
                      "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, .ndjson, "
                      ".json or .parquet, of several that of the folder that they are in]"),
         click.option("--config", type=click.Path(path_type=Path),
@@ -243,7 +260,7 @@ def run(
 
 
 @main.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OutputPath())
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 def status(out: Path, as_json: bool) -> None:
     """Say how the output folder OUT stands: done, failed and why, left, spent, the last runs."""
@@ -260,7 +277,7 @@ def status(out: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OutputPath())
 @click.option("--force", is_flag=True, help="Make it also where nothing is wrong with the one there is.")
 def rebuild(out: Path, force: bool) -> None:
     """Make a new checkpoint for the output folder OUT from the files in it, when the old one is damaged or gone.

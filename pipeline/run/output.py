@@ -18,7 +18,7 @@ from pipeline.checkpoint.sharing import PLACES, manifests, places
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
 from pipeline.manifest.source import READERS
-from pipeline.run.manifests import STDIN, copies, may_be, name_of
+from pipeline.run.manifests import STDIN, copies, is_there, may_be, name_of
 
 CHECKPOINT = "checkpoint.sqlite"
 RUNS = Path("runs")
@@ -29,8 +29,8 @@ PLACES_KEPT = 16
 def output_folder(out: Path) -> Iterator[OutputLock]:
     """Makes the folder where there is none, and holds it. Where the run is refused before it began, what it made is
     taken away again, while the folder is held, and nothing else. Raises OutputHeld or OutputError."""
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out) as file:
             os.fsync(file.fileno())  # what cannot be done here, is told before anything is paid for
@@ -104,7 +104,7 @@ def default_out(names: Sequence[str], url: str) -> Path:
     makes of it; several in one run have one by the folder that they are in. Raises CheckpointError."""
     end = "-local" if url == "local" else ""
     out = RUNS / f"{_name_of_output(names)}{end}"
-    if len(names) == 1 and not (out / CHECKPOINT).exists():
+    if len(names) == 1 and not is_there(str(out / CHECKPOINT)):
         # the name that it had when whatever stands behind a dot was cut off
         former = RUNS / f"{Path(os.path.realpath(names[0])).stem}{end}"
         if former != out and _is_of(former, name_of(names[0])):
@@ -130,7 +130,7 @@ def _without_pattern(manifest: str) -> str:
 
 def _is_of(out: Path, name: str) -> bool:
     """Whether an output of that place is of the manifest of this name."""
-    if not (out / CHECKPOINT).exists():
+    if not is_there(str(out / CHECKPOINT)):
         return False
     with Checkpoint(out / CHECKPOINT, only_read=True) as checkpoint:
         noted = checkpoint.fact(MANIFEST, str)

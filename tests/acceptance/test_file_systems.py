@@ -181,3 +181,22 @@ def test_a_span_that_no_recording_has_is_a_bad_row(
     result = batch(command, manifest, "--out", out, server=server)
     assert result.exit == 2
     assert f"{manifest}:2: {told}" in result.stderr
+
+
+def test_a_folder_that_the_system_cannot_look_for_is_refused_by_each_command(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    folder, out = Corpus(tmp_path / "audio", count=1).folder, tmp_path / ("n" * 256)
+    for args in (("run", folder, "--out", out), ("check", folder, "--out", out), ("status", out), ("rebuild", out)):
+        result = batch(*args, server=server)
+        assert result.exit == 2
+        assert os.strerror(errno.ENAMETOOLONG) in result.stderr
+
+
+def test_a_default_folder_whose_name_is_too_long_for_the_system_is_refused(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    folder = Corpus(tmp_path / ("n" * 255), count=1).folder
+    result = batch("run", folder, "--set", "service.url=local", server=server, cwd=tmp_path)
+    assert result.exit == 1
+    assert f"cannot be written: {os.strerror(errno.ENAMETOOLONG)}; choose another --out" in result.stderr
