@@ -69,6 +69,23 @@ class Credits(click.ParamType[float | str]):
         return credits_
 
 
+class OutputPath(click.Path):
+    """An output folder, which need not be there; but the system has to be able to say whether it is."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        try:
+            Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except (OSError, ValueError) as error:
+            self.fail(f"{value!s}: {getattr(error, 'strerror', error)}", param, ctx)
+        return path
+
+
 def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
     """What `check` and `run` have in common."""
     for option in (
@@ -77,8 +94,9 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--only", type=click.Choice(ONLY), multiple=True,
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
-        click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<manifest stem>, "
-                     "with the local recognizer runs/<manifest stem>-local]"),
+        click.option("--out", type=OutputPath(), help="Output folder. [default: runs/<name>, with "
+                     "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, .ndjson, "
+                     ".json or .parquet, of several that of the folder that they are in]"),
         click.option("--config", type=click.Path(path_type=Path),
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
         click.argument("manifest"),
@@ -117,10 +135,11 @@ def check(
         from pipeline.report.logs import say
         from pipeline.run.check import check as forecast_of
         from pipeline.run.forecast import as_table
+        from pipeline.run.output import default_out
 
         _refuse_unprintable(manifest, out, overrides)
         settings = load_settings(config, overrides)
-        forecast = forecast_of(manifest, out or _default_out(manifest, settings.service.url), settings, only)
+        forecast = forecast_of(manifest, out or default_out([manifest], settings.service.url), settings, only)
         if as_json:
             click.echo(json_line(forecast))
         else:
@@ -200,6 +219,7 @@ def run(
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
+        from pipeline.run.output import default_out
         from pipeline.run.run import RunOptions
 
         set_up_logs(log_format)
@@ -210,7 +230,7 @@ def run(
         result = run_here(
             RunOptions(
                 manifest=manifest,
-                out=out or _default_out(manifest, settings.service.url),
+                out=out or default_out([manifest], settings.service.url),
                 shared_out=out is not None,
                 only=only,
                 limit=limit,
@@ -240,7 +260,7 @@ def run(
 
 
 @main.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OutputPath())
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON.")
 def status(out: Path, as_json: bool) -> None:
     """Say how the output folder OUT stands: done, failed and why, left, spent, the last runs."""
@@ -257,7 +277,7 @@ def status(out: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OutputPath())
 @click.option("--force", is_flag=True, help="Make it also where nothing is wrong with the one there is.")
 def rebuild(out: Path, force: bool) -> None:
     """Make a new checkpoint for the output folder OUT from the files in it, when the old one is damaged or gone.
@@ -292,7 +312,9 @@ def rebuild(out: Path, force: bool) -> None:
     help="pocketsphinx, fingerprint, or package.module:factory.",
 )
 @click.option("--faults", type=click.Path(), help="Faults file (TOML): how it misbehaves on purpose.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per CPU]")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per usable CPU]"
+)
 @click.option("--max-sessions", type=click.IntRange(min=1), help="Refuse more requests at a time than this.")
 @click.option(
     "--credits", type=click.FloatRange(min=0), default=1e7, help="Balance of the account. [default: 10 million]"
@@ -376,12 +398,6 @@ def _missing_key(service: ServiceSettings) -> str | None:
     except ConfigError as error:
         return str(error)
     return None
-
-
-def _default_out(manifest: str, url: str) -> Path:
-    """Each manifest has a folder, and another one for what the embedded local recognizer makes of it."""
-    stem = "stdin" if manifest == "-" else Path(manifest).resolve().stem
-    return Path("runs") / ((stem or "root") + ("-local" if url == "local" else ""))
 
 
 def _on_signal_while_rebuilding(number: int, frame: object) -> NoReturn:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+UNKNOWN = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system says to a call that it does not know."""
 
 
 @contextmanager
@@ -35,5 +39,9 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` survive a power cut."""
-    sync_file(folder)
+    """Makes the names in `folder` survive a power cut, where its file system can: many of the network do not know it."""
+    try:
+        sync_file(folder)
+    except OSError as error:
+        if error.errno not in UNKNOWN:
+            raise

@@ -11,6 +11,7 @@ import click
 
 from pipeline.exits import ExitStatus
 from pipeline.outside import visible
+from pipeline.surroundings import settle
 
 LOG_FORMAT = "--log-format"
 
@@ -31,6 +32,10 @@ class RunCommand(Command):
 
 class Group(click.Group):
     command_class = Command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        settle()
+        return super().main(*args, **kwargs)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:

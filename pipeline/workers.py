@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Generic, TypeVar
 
 from pipeline.children import import_path, python
+from pipeline.cpus import usable_cpus
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -125,7 +126,7 @@ class Workers(Generic[Call, Result]):
 
     def __init__(self, make_tool: Callable[[], Tool[Call, Result]], count: int = 0) -> None:
         self._make_tool = make_tool
-        self._count = count or os.cpu_count() or 1
+        self._count = count or usable_cpus()
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="worker-pipe")
         self._idle: asyncio.Queue[Worker[Call, Result] | None] = asyncio.Queue()
         """None in the place of one that ended: the next call starts another."""

@@ -82,7 +82,7 @@ def _path(out: Path) -> Path:
 
 def _open(out: Path) -> int:
     try:
-        return os.open(_path(out), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(_path(out), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except FileNotFoundError:
         raise OutputError(f"the output folder {out} was removed just now; run the same command again") from None
     except OSError as error:
@@ -104,4 +104,9 @@ def _take(out: Path, descriptor: int) -> OutputLock:
     except BlockingIOError:
         owner = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "its pid is not known yet"
         raise OutputHeld(f"another run works on {out} ({owner}); wait for it, or choose another --out") from None
+    except OSError as error:  # of a network file system, mostly
+        raise OutputError(
+            f"the output folder {out} cannot be locked: {error.strerror}; its file system has no locks, so nothing was "
+            "sent: choose an --out on a local disk"
+        ) from None
     return OutputLock(out, descriptor)

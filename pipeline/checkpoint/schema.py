@@ -24,7 +24,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Literal
@@ -43,6 +43,21 @@ CLIPS_STALE = "clips_stale"
 
 BUSY_S = 1.0
 """How long SQLite itself waits for somebody else's lock; `patience` says what comes then."""
+
+_WITHOUT_LOCKS = frozenset(
+    {
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_IOERR_LOCK,
+        sqlite3.SQLITE_IOERR_UNLOCK,
+        sqlite3.SQLITE_IOERR_RDLOCK,
+        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+    }
+)
+"""What SQLite says where it is the file system that is wanting."""
 
 
 class State(IntEnum):
@@ -66,6 +81,7 @@ class Seen(IntEnum):
 def connect(path: Path) -> sqlite3.Connection:
     """The checkpoint at `path`, made where there is none, migrated where it is older. Raises CheckpointError."""
     try:
+        _make(path)
         connection = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise unusable(path, error) from error
@@ -82,6 +98,14 @@ def connect(path: Path) -> sqlite3.Connection:
             raise unusable(path, error) from error
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Makes an empty one with the rights that the umask leaves, also to a group: SQLite gives them to the owner only, and
+    to its other files what this one has."""
+    # never one that is there: to close it would end the locks that this process may have on it
+    with suppress(OSError):  # what is wrong, SQLite says as well
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
@@ -161,7 +185,18 @@ def translated(path: Path) -> Iterator[None]:
 
 def unusable(path: Path, error: Exception) -> CheckpointError:
     """What to say of a checkpoint that SQLite cannot work with: a full disk is mended otherwise than a damaged file."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    whole_code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    code = whole_code & 0xFF
+    if whole_code in _WITHOUT_LOCKS:
+        return CheckpointError(
+            f"the file system of the checkpoint {path} gives SQLite no locks or no shared memory ({error}), as those of "
+            "the network often do not; choose an --out on a local disk"
+        )
+    if code == sqlite3.SQLITE_READONLY and whole_code != sqlite3.SQLITE_READONLY_DBMOVED:
+        return CheckpointError(
+            f"you may not write the checkpoint {path}, or what SQLite keeps beside it ({error}): mend their rights, or "
+            "have its owner mend them (chmod g+w)"
+        )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedCheckpoint(
             f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "

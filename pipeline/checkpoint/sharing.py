@@ -17,6 +17,8 @@ from pipeline.checkpoint.schema import Seen
 from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.model import Utterance
 
+PLACES = "places"
+"""The fact that says where the output has been: the paths of its folder, a line each, the newest last."""
 SAMPLES = 16
 """Rows of another manifest that are looked for, and …"""
 LOOKED_AT = 4
@@ -32,6 +34,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     audio_hash: str
     audio: Sequence[str]
     """Paths, the likeliest first."""
+    here: str | None
+    """The path that its id has in the scan, where it is there, and …"""
+    is_missing: bool
+    """… whether that is of the name that the recording had, and no file."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +54,12 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 def manifests(connection: sqlite3.Connection) -> list[str]:
     """The names of all manifests that rows came from."""
     return [name for (name,) in connection.execute("SELECT DISTINCT name FROM manifests")]
+
+
+def places(connection: sqlite3.Connection) -> list[str]:
+    """The folders that the output has been in, as far as it is known; the newest last."""
+    found = connection.execute("SELECT value FROM facts WHERE key = ?", (PLACES,)).fetchone()
+    return str(found[0]).splitlines() if found else []
 
 
 def shared(connection: sqlite3.Connection) -> list[str]:
@@ -77,13 +89,31 @@ def sample(connection: sqlite3.Connection, name: str) -> list[Sample]:
             like_it[size].append(audio)
     samples = []
     for id_, row, size, audio_hash in found:
-        same_id = connection.execute(
-            "SELECT audio_of(row) FROM manifest.scan WHERE id = ? AND size = ?", (id_, size)
-        ).fetchall()
-        same_name = by_name.get((size, os.path.basename(_decode(row).audio)))  # noqa: PTH119
-        likely = [*(audio for (audio,) in same_id), *([same_name] if same_name else ()), *like_it[size]]
-        samples.append(Sample(audio_hash=audio_hash, audio=list(dict.fromkeys(likely))))
+        same_id, same_size = connection.execute(
+            "SELECT audio_of(row), size FROM manifest.scan WHERE id = ?", (id_,)
+        ).fetchone() or (None, None)
+        name = os.path.basename(_decode(row).audio)  # noqa: PTH119
+        same_name = by_name.get((size, name))
+        likely = [same_id if same_size == size else None, same_name, *like_it[size]]
+        samples.append(
+            Sample(
+                audio_hash=audio_hash,
+                audio=list(dict.fromkeys(audio for audio in likely if audio is not None)),
+                here=same_id,
+                is_missing=same_id is not None and same_size is None and os.path.basename(same_id) == name,  # noqa: PTH119
+            )
+        )
     return samples
+
+
+def share_of_ids(connection: sqlite3.Connection, name: str) -> float:
+    """How many of the rows of another manifest are rows of the scan by their ids, from 0 to 1."""
+    [share] = connection.execute(
+        f"""SELECT avg(id IN (SELECT id FROM manifest.scan)) FROM utterances
+            WHERE manifest IN (SELECT n FROM manifests WHERE name = ?) AND vanished <> {Seen.VANISHED:d}""",  # noqa: S608 fixed texts
+        (name,),
+    ).fetchone()
+    return share or 0.0
 
 
 def claimed(connection: sqlite3.Connection) -> Iterator[Claimed]:

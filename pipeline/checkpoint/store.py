@@ -153,7 +153,7 @@ class Checkpoint:
     def beside_scan(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> T:
-        """What a function finds that compares the scan with the checkpoint."""
+        """What a function finds that reads the checkpoint, or compares the scan with it."""
         with self._translated():
             return function(self._db, *args, **kw)
 

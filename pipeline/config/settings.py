@@ -88,7 +88,7 @@ class AudioSettings(Section):
         False,
         description="write a long recording some of whose clips fail as far as it was answered, with its gaps as flags",
     )
-    decoders: int = Field(0, ge=0, le=256, description="processes that decode; 0: one per CPU")
+    decoders: int = Field(0, ge=0, le=256, description="processes that decode; 0: one per usable CPU")
     spool_mb: int = Field(4096, ge=1, description="most disk that decoded audio takes in the output folder (MiB)")
     max_recording_h: float = Field(24.0, gt=0, description="longest recording that is taken, by what it decodes to")
 

@@ -37,7 +37,12 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
     """
     keep_little()
     if settings.service.url != "local":
-        _remote_endpoint(settings)  # a missing key is told before a long manifest is read
+        # a missing key, and what keeps connections from being made, is told before a long manifest is read
+        _remote_endpoint(settings)
+        if settings.service.trust_env:
+            from pipeline.gradium.environment import check_environment
+
+            check_environment(settings.service.url)
     return asyncio.run(_run(options, settings))
 
 

@@ -14,6 +14,8 @@ from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.outside import escape
 
 MAX_ID_CHARS = 1_000
+LONGEST_S = 1e9
+"""No recording has so many seconds: 31 years."""
 MAX_CHANNEL = 32_767
 """The output keeps channels as 16-bit numbers."""
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
@@ -102,12 +104,14 @@ def seconds(value: str | float, name: str) -> float:
         number = math.inf
     except ValueError:
         raise RowProblem(number_problem(str(value), name)) from None
-    if 0 < number < math.inf and not (type(value) is str and "_" in value):  # float() takes 1_000
+    if 0 < number <= LONGEST_S and not (type(value) is str and "_" in value):  # float() takes 1_000
         return number
     if number == 0 and name == "offset_s":
         return 0.0
     if not math.isfinite(number):
         raise RowProblem(f"`{name}` is {shown(value)}; it must be a finite number of seconds.")
+    if number > LONGEST_S:
+        raise RowProblem(f"`{name}` is {shown(value)}; it must be at most {LONGEST_S:,.0f} seconds.")
     if number > 0:
         raise RowProblem(number_problem(str(value), name))
     least = "0 or more" if name == "offset_s" else "above 0, or empty for all of the recording"

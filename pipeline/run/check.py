@@ -58,7 +58,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         rows.note_repeated(scan_manifest(connection, rows, rows.name))
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
-        settle_names(connection, rows.name)
+        settle_names(connection, rows.name, out)
         plan = plan_counts(connection, only)
         hashed = SettingsHash(settings, request)
         bill = _Bill(connection, settings.budget.most, asked=asks(only))

@@ -10,10 +10,21 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.audio.look import NEVER, look
-from pipeline.checkpoint.sharing import Claimed, claimed, manifests, sample, shared, span_of, take_over
+from pipeline.checkpoint.sharing import (
+    Claimed,
+    claimed,
+    manifests,
+    places,
+    sample,
+    share_of_ids,
+    shared,
+    span_of,
+    take_over,
+)
 from pipeline.errors import AttemptError, ManifestError
 from pipeline.manifest.rows import fragment
 from pipeline.model import Utterance
@@ -37,7 +48,24 @@ def name_of(manifest: str) -> str:
     return str(Path(os.path.realpath(path.parent)) / path.name)
 
 
-def settle_names(connection: sqlite3.Connection, name: str, stopped: threading.Event = NEVER) -> list[str]:
+def may_be(noted: str, name: str, copied: Collection[str]) -> bool:
+    """Whether a manifest that was noted by one name may be that of another: it is, or it has moved there, or it was
+    copied; `copied` is what `copies` returns."""
+    return name in (noted, name_of(noted)) or not is_there(noted) or noted in copied
+
+
+def copies(connection: sqlite3.Connection, name: str, out: Path) -> list[str]:
+    """What the manifest's name was where it was copied, or moved, together with its output, which is in `out` now."""
+    if name == STDIN:
+        return []
+    here = os.path.realpath(out)
+    way = os.path.relpath(name, here)
+    return [os.path.normpath(Path(place) / way) for place in places(connection) if place != here]
+
+
+def settle_names(
+    connection: sqlite3.Connection, name: str, out: Path, stopped: threading.Event = NEVER
+) -> list[str]:
     """Finds the names that the scanned manifest went by before, which become its own; returns them.
 
     Raises ManifestError where an id of it was sent for another manifest with other audio, or Stopped.
@@ -47,7 +75,12 @@ def settle_names(connection: sqlite3.Connection, name: str, stopped: threading.E
         return []  # nearly always: no row of the scan need be looked up
     before = [known for known in others if name_of(known) == name]
     take_over(connection, before)
-    moved = [other for other in shared(connection) if not is_there(other) and _has_moved(connection, other, stopped)]
+    copied = copies(connection, name, out)
+    moved = [
+        other
+        for other in shared(connection)
+        if (other in copied or not is_there(other)) and _has_moved(connection, other, stopped)
+    ]
     take_over(connection, moved)
     _refuse_clashes(connection, name, stopped)
     return [*before, *moved]
@@ -64,10 +97,21 @@ def is_there(name: str) -> bool:
 
 
 def _has_moved(connection: sqlite3.Connection, other: str, stopped: threading.Event) -> bool:
-    """Whether what was transcribed for a manifest that is gone is in the one of the scan now."""
+    """Whether what was transcribed for a manifest that is gone is in the one of the scan now; where nothing was, or the
+    recordings are gone as well, whether its rows are."""
     samples = sample(connection, other)
-    found = sum(any(_hash_of(audio, stopped) == one.audio_hash for audio in one.audio) for one in samples)
-    return found >= max(1, MOVED_SHARE * len(samples))
+    if not samples:
+        return share_of_ids(connection, other) >= MOVED_SHARE
+    found = missing = others = 0
+    for one in samples:
+        if any(_hash_of(audio, stopped) == one.audio_hash for audio in one.audio):
+            found += 1
+        elif one.is_missing:
+            missing += 1
+        elif one.here is not None:
+            others += 1
+    least = max(1, MOVED_SHARE * len(samples))
+    return found >= least or (not others and found + missing >= least)
 
 
 def _refuse_clashes(connection: sqlite3.Connection, name: str, stopped: threading.Event) -> None:

@@ -1,32 +1,39 @@
-"""An output folder as a run finds it: writable, begun with these formats, and, where nobody chose it, for one manifest.
+"""An output folder as a run finds it: writable, begun with these formats, and, where nobody chose it, for one manifest,
+by whose name it is called.
 
-Writes two facts of the checkpoint, and makes the folder.
+Writes three facts of the checkpoint, and makes the folder.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
+from pipeline.checkpoint.sharing import PLACES, manifests, places
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
-from pipeline.run.manifests import is_there, name_of
+from pipeline.manifest.source import READERS
+from pipeline.run.manifests import STDIN, copies, is_there, may_be, name_of
 
 CHECKPOINT = "checkpoint.sqlite"
+RUNS = Path("runs")
+PLACES_KEPT = 16
 
 
 @contextmanager
 def output_folder(out: Path) -> Iterator[OutputLock]:
     """Makes the folder where there is none, and holds it. Where the run is refused before it began, what it made is
     taken away again, while the folder is held, and nothing else. Raises OutputHeld or OutputError."""
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
+        made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
+        with tempfile.TemporaryFile(dir=out) as file:
+            os.fsync(file.fileno())  # what cannot be done here, is told before anything is paid for
     except OSError as error:
         raise OutputError(
             f"the output folder {out} cannot be written: {error.strerror}; choose another --out or mend its rights"
@@ -66,22 +73,67 @@ def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:
 
 def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) -> None:
     """Before the manifest is read: raises ConfigError where a default output serves another one, which is still there.
-    One that is gone may have become this one."""
-    noted = checkpoint.fact(MANIFEST, str)
-    if noted is not None and is_there(str(noted)):
-        _refuse(str(noted), manifest, out, ())
-
-
-def keep_manifest(checkpoint: Checkpoint, manifest: str, out: Path, names_before: Collection[str]) -> None:
-    """A default output serves one manifest: another of the same name would replace its rows. `names_before` are other
-    names of this one. Raises ConfigError."""
+    One that is gone may have become this one, and so may one that was copied together with the output."""
     noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
-    if noted is not None:
-        _refuse(str(noted), manifest, out, names_before)
-    if noted != name:
-        checkpoint.set_fact(MANIFEST, name)
+    if noted is not None and not may_be(noted, name, checkpoint.beside_scan(copies, name, out)):
+        _refuse(noted, manifest, out)
 
 
-def _refuse(noted: str, manifest: str, out: Path, names_before: Collection[str]) -> None:
-    if name_of(manifest) not in (noted, name_of(noted)) and noted not in names_before:
-        raise ConfigError(f"{out} holds the transcripts of {noted}; choose a folder for {manifest} with --out")
+def keep_manifest(checkpoint: Checkpoint, manifest: str | None, out: Path, names_before: Collection[str]) -> None:
+    """Notes where the output is, by which a copy of it is known, and which manifest it serves: another of the same name
+    would replace its rows. None where it may serve several. `names_before` are other names of this one. Raises
+    ConfigError."""
+    if manifest is not None:
+        noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
+        if noted is not None and name not in (noted, name_of(noted)) and noted not in names_before:
+            _refuse(noted, manifest, out)
+        if noted != name:
+            checkpoint.set_fact(MANIFEST, name)
+    before, here = checkpoint.beside_scan(places), os.path.realpath(out)
+    if before[-1:] != [here]:
+        now = [*(place for place in before if place != here), here]
+        checkpoint.set_fact(PLACES, "\n".join(now[-PLACES_KEPT:]))
+
+
+def _refuse(noted: str, manifest: str, out: Path) -> NoReturn:
+    raise ConfigError(f"{out} holds the transcripts of {noted}; choose a folder for {manifest} with --out")
+
+
+def default_out(names: Sequence[str], url: str) -> Path:
+    """The output folder of those who name none: each manifest has one, and another for what the embedded local recognizer
+    makes of it; several in one run have one by the folder that they are in. Raises CheckpointError."""
+    end = "-local" if url == "local" else ""
+    out = RUNS / f"{_name_of_output(names)}{end}"
+    if len(names) == 1 and not is_there(str(out / CHECKPOINT)):
+        # the name that it had when whatever stands behind a dot was cut off
+        former = RUNS / f"{Path(os.path.realpath(names[0])).stem}{end}"
+        if former != out and _is_of(former, name_of(names[0])):
+            return former
+    return out
+
+
+def _name_of_output(names: Sequence[str]) -> str:
+    if all(manifest == STDIN for manifest in names):
+        return "stdin"
+    paths = [os.path.realpath(_without_pattern(manifest)) for manifest in names if manifest != STDIN]
+    path = Path(paths[0] if len(names) == 1 else os.path.commonpath(list(map(os.path.dirname, paths))))
+    return (path.stem if path.suffix.lower() in READERS else path.name) or "root"
+
+
+def _without_pattern(manifest: str) -> str:
+    """The folder that a glob searches; all else as it is."""
+    path = Path(manifest)
+    while not os.path.lexists(path) and any(char in str(path) for char in "*?["):
+        path = path.parent
+    return str(path)
+
+
+def _is_of(out: Path, name: str) -> bool:
+    """Whether an output of that place is of the manifest of this name."""
+    if not is_there(str(out / CHECKPOINT)):
+        return False
+    with Checkpoint(out / CHECKPOINT, only_read=True) as checkpoint:
+        noted = checkpoint.fact(MANIFEST, str)
+        names = checkpoint.beside_scan(manifests) if noted is None else [noted]
+        copied = checkpoint.beside_scan(copies, name, out)
+    return any(Path(known).name == Path(name).name and may_be(known, name, copied) for known in names)

@@ -25,9 +25,7 @@ from pipeline.run.settings_hash import SettingsHash
 BAD_ROWS_SHOWN = 50
 MANY_GONE, MANY_GONE_SHARE = 10, 0.2
 """So many recordings, and so large a part of them, do not go in one night."""
-LONGEST_S = 1e9
-"""More than that is a slip of the pen in the manifest, which its recording will tell."""
-MAX_INT64 = (1 << 63) - 1
+MIN_INT64 = -(1 << 63)
 _BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
 FILES_REMEMBERED = 4_096
 """Rows that name the same recording mostly stand together: it is asked for its size once."""
@@ -83,7 +81,7 @@ class ManifestRows:
                     utterance=row,
                     config_hash=hashed.of(row),
                     written_hash=hashed.of_written(row),
-                    expected_s=length_s if row.duration_s is None else min(row.duration_s, LONGEST_S),
+                    expected_s=length_s if row.duration_s is None else row.duration_s,
                     size=size,
                     mtime_ns=mtime_ns,
                 )
@@ -184,4 +182,6 @@ def _file(audio: str) -> tuple[int | None, int | None, float]:
         return size, None, 0.0
     ending = os.path.splitext(audio)[1].lower()  # noqa: PTH122
     length_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
-    return found.st_size, min(found.st_mtime_ns, MAX_INT64), length_s  # a clock may be set to the year 2400
+    # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ from each other
+    mtime_ns = (found.st_mtime_ns - MIN_INT64) % (1 << 64) + MIN_INT64
+    return found.st_size, mtime_ns, length_s

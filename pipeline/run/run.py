@@ -199,12 +199,10 @@ class _Run:
                 self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
             if not self.options.skip_bad_rows or repeated:
                 self.rows.refuse_bad(skippable=not repeated)
-            names = await self.journal.call(
-                self.checkpoint.beside_scan, settle_names, self.rows.name, self.control.stopped
-            )
-            if not self.options.shared_out:
-                manifest, out = self.options.manifest, self.options.out
-                await self.journal.call(keep_manifest, self.checkpoint, manifest, out, names)
+            out, call = self.options.out, self.journal.call
+            names = await call(self.checkpoint.beside_scan, settle_names, self.rows.name, out, self.control.stopped)
+            only = None if self.options.shared_out else self.options.manifest
+            await call(keep_manifest, self.checkpoint, only, out, names)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
         except Stopped:
             return Plan()

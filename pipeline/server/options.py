@@ -28,7 +28,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     credits: float = 10_000_000.0
     """What the account holds at the start; 3 are taken per second of audio."""
     workers: int = 0
-    """Recognizer processes; 0 takes one per CPU. `fingerprint` has none."""
+    """Recognizer processes; 0 takes one per usable CPU. `fingerprint` has none."""
     latency_s: float = 0.0
     """Each answer takes at least this long,"""
     realtime_factor: float = 0.0

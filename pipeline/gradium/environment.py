@@ -1,0 +1,81 @@
+"""What connections take from the environment with service.trust_env, certificates and proxies: what no connection can
+be made with is told before anything else is done. Reads the variables and the files that they name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from pipeline.errors import ConfigError
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+"""What OpenSSL looks for in a folder of certificates."""
+_READ = ("http", "https", "ws", "wss")
+"""The proxies that aiohttp reads whenever it wants one of them; those with these schemes need a host."""
+
+
+def check_environment(url: str) -> None:
+    """Raises ConfigError for a variable that keeps connections to `url` from being made."""
+    if not url.lower().startswith("https:"):
+        return  # neither is used
+    if file := os.environ.get("SSL_CERT_FILE"):
+        _check_file(file)
+    elif folder := os.environ.get("SSL_CERT_DIR"):
+        _check_folder(folder)
+    host = urlsplit(url).hostname or ""
+    if proxy_bypass(host):
+        return
+    for kind, address in getproxies().items():
+        if kind in _READ and not _is_proxy(address, is_used=kind == "https"):
+            # not its value, which may have a password in it
+            name = next((name for name in os.environ if name.lower() == f"{kind}_proxy"), f"{kind} proxy")
+            raise ConfigError(
+                f"{name} is no address of a proxy; write it like http://proxy.example:3128, unset it, or leave out "
+                "service.trust_env"
+            )
+
+
+def _check_file(file: str) -> None:
+    try:
+        ssl.create_default_context(cafile=file)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"SSL_CERT_FILE: {file} holds no certificate; name a file of certificates in PEM form, or unset it"
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"SSL_CERT_FILE: {file} cannot be read: {error.strerror}; name a file of certificates in PEM form, or "
+            "unset it"
+        ) from None
+
+
+def _check_folder(folders: str) -> None:
+    """Any of them will do. OpenSSL itself passes over one that is not there, and then trusts nobody."""
+    for folder in folders.split(os.pathsep):
+        try:
+            if any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir()):
+                return
+        except OSError:
+            continue
+    raise ConfigError(
+        f"SSL_CERT_DIR: in {folders} there are no certificates that can be read under their hashes (openssl rehash "
+        "names them so); name another folder, or unset it"
+    )
+
+
+def _is_proxy(address: str, *, is_used: bool) -> bool:
+    """Whether aiohttp can read it; `is_used`: and can use it."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises for what is none
+    except ValueError:
+        return False
+    if not is_used:
+        return parts.scheme not in _READ or bool(parts.hostname)
+    # without one that is to be asked over TLS aiohttp would go on
+    return parts.scheme == "http" and bool(parts.hostname) and address.isprintable() and " " not in address
