@@ -117,13 +117,6 @@ def form_of(container: InputContainer, stream: AudioStream) -> str:
     return f"{container.format.name.partition(',')[0]} with {stream.codec_context.name} audio"
 
 
-def header_s(container: InputContainer, stream: AudioStream) -> float | None:
-    """Length as the headers have it: a guess where they count no samples."""
-    if stream.duration is not None and stream.time_base is not None:
-        return max(0.0, float(stream.duration * stream.time_base))
-    return None if container.duration is None else max(0.0, container.duration / av.time_base)
-
-
 def _audio_of(container: InputContainer) -> AudioStream:
     if not container.streams.audio:
         kinds = sorted({stream.type for stream in container.streams})

@@ -27,7 +27,12 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str | None
     """What the service is told where it takes the very bytes; None: the file must be decoded."""
     duration_s: float
-    """The header's word, good enough for a price; exact where content_type is set. 0 where only decoding can tell."""
+    """The header's word as far as the file's size bears it out; exact where content_type is set. 0 where only decoding
+    can tell."""
+    is_counted: bool
+    """The length is a count of samples, of packets or of what is there: no guess by bit rate or by size."""
+    wav: WavFile | None = None
+    """The shape of plain WAV."""
     channels: int
     is_mono: bool
     """It has one channel from its beginning to its end: of other forms the header tells only what it begins with."""
@@ -60,20 +65,22 @@ def probe_open(path: str, file: FileIO) -> Probe:
         if wav.size < wav.block:
             raise AudioEmpty("the file holds no samples")
         form, content_type = wav.form, "audio/wav" if _sendable(wav) else None
-        duration_s, channels = wav.duration_s, wav.channels
+        duration_s, channels, is_counted = wav.duration_s, wav.channels, True
         is_fixed = True
     elif opus:
         form, content_type = "Ogg with Opus audio", "audio/ogg" if opus.truthful and opus.channels == 1 else None
-        duration_s, channels = opus.duration_s, opus.channels
+        duration_s, channels, is_counted = opus.duration_s, opus.channels, opus.whole
         is_fixed = opus.whole
     else:
         form, content_type = "", None
-        form, duration_s, channels = _container(path, file)
+        form, duration_s, is_counted, channels = _container(path, file)
         is_fixed = head.startswith(b"fLaC")  # libsndfile decodes it: as many as it begins with
     return Probe(
         form=form,
         content_type=content_type,
         duration_s=duration_s,
+        is_counted=is_counted,
+        wav=wav if wav and wav.plain else None,
         channels=channels,
         is_mono=is_fixed and channels == 1,
         version=version_of(found),
@@ -85,11 +92,13 @@ def _sendable(wav: WavFile) -> bool:
     return wav.tag == PCM and not wav.extensible and wav.truthful and wav.bits in _SENDABLE_BITS and wav.channels == 1
 
 
-def _container(path: str, file: FileIO) -> tuple[str, float, int]:
+def _container(path: str, file: FileIO) -> tuple[str, float, bool, int]:
     # 50 ms to load, and WAV needs none of it
-    from pipeline.audio.container import form_of, header_s, open_container, refuse_locked, translated
+    from pipeline.audio.container import form_of, open_container, refuse_locked, translated
+    from pipeline.audio.lengths import told_s
 
     with open_container(path, file) as (container, stream), translated(path):
         if container.format.name.startswith("mov"):
             refuse_locked(next(container.demux(stream)))
-        return form_of(container, stream), header_s(container, stream) or 0.0, stream.codec_context.channels
+        length_s, is_counted = told_s(container, stream, file)
+        return form_of(container, stream), length_s, is_counted, stream.codec_context.channels
