@@ -54,14 +54,18 @@ def _remove_own(out: Path, held: OutputLock, made: Collection[Path]) -> None:
 
 def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:
     """An output keeps the formats it began with: a file that starts half-way would look whole."""
-    told = ",".join(sorted(formats))
-    before = checkpoint.fact(FORMATS, str)
-    if before is None:
-        checkpoint.set_fact(FORMATS, told)
-    elif before != told:
+    if refuse_other_formats(checkpoint, formats) is None:
+        checkpoint.set_fact(FORMATS, ",".join(sorted(formats)))
+
+
+def refuse_other_formats(checkpoint: Checkpoint, formats: Collection[str]) -> str | None:
+    """The formats that an output was begun with. Raises ConfigError where those are others."""
+    told, before = ",".join(sorted(formats)), checkpoint.fact(FORMATS, str)
+    if before not in (None, told):
         raise ConfigError(
             f"sink.formats: this output was begun with {before}, not {told}; keep that, or choose another --out"
         )
+    return before
 
 
 def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) -> None:
@@ -75,11 +79,19 @@ def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) ->
 def keep_manifest(checkpoint: Checkpoint, manifest: str, out: Path, names_before: Collection[str]) -> None:
     """A default output serves one manifest: another of the same name would replace its rows. `names_before` are other
     names of this one. Raises ConfigError."""
-    noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
-    if noted is not None:
-        _refuse(str(noted), manifest, out, names_before)
+    noted, name = refuse_unlike_manifest(checkpoint, manifest, out, names_before), name_of(manifest)
     if noted != name:
         checkpoint.set_fact(MANIFEST, name)
+
+
+def refuse_unlike_manifest(
+    checkpoint: Checkpoint, manifest: str, out: Path, names_before: Collection[str]
+) -> str | None:
+    """Once the manifest was read: the one that a default output serves. Raises ConfigError where that is another."""
+    noted = checkpoint.fact(MANIFEST, str)
+    if noted is not None:
+        _refuse(str(noted), manifest, out, names_before)
+    return noted
 
 
 def _refuse(noted: str, manifest: str, out: Path, names_before: Collection[str]) -> None:

@@ -234,7 +234,7 @@ class Life:
         settings, only = self._settings(self._sound), self._rng.choice([(), (), (), ("failed",)])
         self.story.append(f"compared: {only} {self._audio} {self._language}")
         try:
-            foretold = check(self._manifest(), self._out, settings, only)
+            foretold = check(self._options(only=only), settings)
         except GradiumBatchError as error:
             self.story.append(f"refused: {error}")
             return
