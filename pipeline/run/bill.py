@@ -23,7 +23,7 @@ from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Identity
 from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_to_do
 from pipeline.config import Settings
-from pipeline.errors import AttemptError
+from pipeline.errors import AttemptError, Stopped
 from pipeline.run.answers import Answers
 from pipeline.run.fitting import Bill, Bounds, Kind, Priced, in_turn, keep, make_table
 from pipeline.run.settings_hash import SettingsHash
@@ -91,7 +91,6 @@ def _measured(
 ) -> Iterator[tuple[Todo, Sequence[Identity], Found]]:
     """Each row with what its transcript may answer to where that decides, and with what it would take, or why it cannot
     be sent."""
-    over = threading.Event()
 
     def measured(todo: Todo) -> tuple[Todo, Sequence[Identity], Found]:
         names: Sequence[Identity] = ()
@@ -117,8 +116,9 @@ def _measured(
 
     threads = ThreadPoolExecutor(4)
     try:
-        while (batch := list(islice(rows, AT_ONCE))) and not over.is_set():
+        while batch := list(islice(rows, AT_ONCE)):
+            if stopped.is_set():
+                raise Stopped
             yield from threads.map(measured, batch)
     finally:  # on Ctrl-C nobody waits for a huge file, or for a disk that hangs
-        over.set()
         threads.shutdown(wait=False, cancel_futures=True)

@@ -53,18 +53,21 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
-        bill = Bill()
-        if plan.selected:
-            bill = bill_of(
-                connection,
-                where_selected(only),
-                settings,
-                SettingsHash(settings, request),
-                run=runs + 1,
-                bounds=bounds,
-                asked=asks(only),
-                stopped=threading.Event(),
-            )
+        bill, stopped = Bill(), threading.Event()
+        try:
+            if plan.selected:
+                bill = bill_of(
+                    connection,
+                    where_selected(only),
+                    settings,
+                    SettingsHash(settings, request),
+                    run=runs + 1,
+                    bounds=bounds,
+                    asked=asks(only),
+                    stopped=stopped,
+                )
+        finally:  # threads that read a huge file end soon after a Ctrl-C
+            stopped.set()
     return Forecast(
         rows=plan.rows,
         bad_rows=rows.bad_count,
