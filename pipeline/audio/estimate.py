@@ -13,7 +13,6 @@ from pipeline.audio.probe import Probe, probe
 from pipeline.audio.shapes import check_samples, check_shape
 from pipeline.audio.spans import SHORTEST, answered_on, between, chosen, lead_of
 from pipeline.audio.wanted import is_span, passes_through, span_within, track_names
-from pipeline.audio.wav import WavFile
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Utterance
 
@@ -56,7 +55,10 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
     if passes_through(utterance, found, settings, answered):
         return Estimate(pieces=((1, found.duration_s),), audio_s=found.duration_s)
     if found.wav is not None:
-        _refuse(found.wav, settings)
+        check_shape(found.wav.channels, found.wav.rate)
+        check_samples(found.wav)
+    if found.declared_s is not None and not settings.allow_truncated:
+        refuse_cut_short(found.duration_s, found.declared_s, found.version.size_bytes)
     start, samples = _span(utterance, found, settings)
     longest, lead = longest_samples(settings), round(settings.lead_silence_s * RATE)
     pieces: list[tuple[int, float]] = []
@@ -79,14 +81,6 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
         answered=used,
         is_guess=not found.is_counted or len(tracks) > 1,
     )
-
-
-def _refuse(wav: WavFile, settings: AudioSettings) -> None:
-    """What decoding it would refuse. Raises AudioUnreadable, AudioUnsupported or AudioTruncated."""
-    check_shape(wav.channels, wav.rate)
-    check_samples(wav)
-    if wav.declared_s is not None and not settings.allow_truncated:
-        refuse_cut_short(wav.duration_s, wav.declared_s, wav.size)
 
 
 def _span(utterance: Utterance, found: Probe, settings: AudioSettings) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 from io import FileIO
+from typing import NamedTuple
 
 import av
 from av.audio.stream import AudioStream
@@ -30,23 +31,30 @@ _MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_
 """Hz by the version in the frame's header: MPEG 1, 2, 2.5."""
 
 
-def told_s(container: InputContainer, stream: AudioStream, file: FileIO) -> tuple[float, bool]:
-    """(seconds, whether they are counted) by the header of a file of any form that PyAV knows; 0 where it does not say.
+class Told(NamedTuple):
+    """The length of a recording by its header, as far as the file's size bears it out."""
 
-    More than the file's bytes can hold is not believed.
-    """
-    length_s = header_s(container, stream)
+    seconds: float
+    """0 where it does not say."""
+    is_counted: bool
+    declared_s: float | None = None
+    """What it counts, where the file holds plain samples and so many of them may be missing."""
+
+
+def told_s(container: InputContainer, stream: AudioStream, file: FileIO) -> Told:
+    """The length of a file of any form that PyAV knows."""
     declared = declared_s(container, stream, file)
+    length_s = header_s(container, stream)
     if length_s is None:
         length_s = declared or 0.0
     size_bytes = os.fstat(file.fileno()).st_size
     if plain_bytes_per_s := _plain_bytes_per_s(stream):
-        is_counted = length_s * plain_bytes_per_s <= size_bytes
-        return min(length_s, size_bytes / plain_bytes_per_s), is_counted
+        there_s = min(length_s, size_bytes / plain_bytes_per_s)
+        return Told(there_s, there_s == length_s, declared)
     if is_placeholder(length_s, size_bytes):
-        return 0.0, False
+        return Told(0.0, is_counted=False)
     counts = declared is not None or container.format.name.partition(",")[0] in _BY_PAGES
-    return length_s, counts and size_bytes * 8 >= length_s * _PLAUSIBLE_BITS_PER_S
+    return Told(length_s, counts and size_bytes * 8 >= length_s * _PLAUSIBLE_BITS_PER_S)
 
 
 def header_s(container: InputContainer, stream: AudioStream) -> float | None:
