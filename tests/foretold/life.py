@@ -11,10 +11,12 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError
 from pipeline.model import Endpoint
+from pipeline.run.balance import Balance
 from pipeline.run.check import check
 from pipeline.run.control import Control
 from pipeline.run.run import RunOptions, run
@@ -201,14 +203,23 @@ class Life:
                 writer.writerow([row.id, f"audio/{row.name}", row.offset_s, row.duration_s, row.channel])
         return str(path)
 
-    def _settings(self, server: RunningServer, **more: Any) -> Settings:
-        service = {"url": server.url, "language": self._language}
+    def _settings(self, server: RunningServer, *, service: dict[str, Any] | None = None, **more: Any) -> Settings:
+        service = {"url": server.url, "language": self._language} | (service or {})
         return Settings.model_validate({"service": service, "audio": self._audio, **QUICK, **more})
 
     def _options(self, **more: Any) -> RunOptions:
         return RunOptions(manifest=self._manifest(), out=self._out, shared_out=True, progress="off", **more)
 
-    def _run(self, options: RunOptions, settings: Settings, server: RunningServer) -> None:
+    def _run(self, options: RunOptions, settings: Settings, server: RunningServer) -> list[float]:
+        """Does a run; what it compared the balance with, where something was to be sent."""
+        compared: list[float] = []
+
+        async def needed(balance: Balance, held: float, rows: int, at_most: int | None) -> float:
+            compared.append(await real(balance, held, rows, at_most))
+            return compared[-1]
+
+        real = Balance._needed
+
         @contextlib.asynccontextmanager
         async def endpoint(_: Settings) -> AsyncIterator[Endpoint]:
             yield Endpoint(url=server.url, key=server.key)
@@ -217,8 +228,9 @@ class Life:
             async with asyncio.timeout(60):
                 await run(options, settings, endpoint, Control())
 
-        with decoded_here():
+        with decoded_here(), mock.patch.object(Balance, "_needed", needed):
             asyncio.run(bounded())
+        return compared
 
     def _run_badly(self) -> None:
         """Against a server that fails often, or up to a limit: what was answered stays."""
@@ -231,18 +243,21 @@ class Life:
             self._run(self._options(limit=limit), self._settings(server, **more), server)
 
     def _compare(self) -> None:
-        settings, only = self._settings(self._sound), self._rng.choice([(), (), (), ("failed",)])
-        self.story.append(f"compared: {only} {self._audio} {self._language}")
+        rng = self._rng
+        settings = self._settings(self._sound, service={"require_credits": True})
+        bounds = {"only": rng.choice([(), (), (), ("failed",)]), "limit": rng.choice([None, None, None, 1, 3])}
+        self.story.append(f"compared: {bounds} {self._audio} {self._language}")
         try:
-            foretold = check(self._options(only=only), settings)
+            foretold = check(self._options(**bounds), settings)
         except GradiumBatchError as error:
             self.story.append(f"refused: {error}")
             return
         before = self._sound.stats()
-        self._run(self._options(only=only), settings, self._sound)
+        needed = self._run(self._options(**bounds), settings, self._sound)
         after = self._sound.stats()
         requests = after["requests"] - before["requests"]
         billed = after["credits_charged"] - before["credits_charged"]
         told = "\n".join(self.story) + f"\nforetold {foretold}\nsent {requests} requests for {billed:.3f} credits"
         assert foretold.requests == requests, told
         assert abs(foretold.credits - billed) <= WITHIN * billed + 1e-6, told
+        assert needed == ([round(foretold.credits, 6)] if foretold.selected else []), told
