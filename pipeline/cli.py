@@ -89,6 +89,16 @@ class OutputPath(click.Path):
 def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
     """What `check` and `run` have in common."""
     for option in (
+        click.option("--skip-bad-rows", is_flag=True,
+                     help="Go on without bad manifest rows, which are listed in errors.* then. Rows that share an id "
+                     "are never skipped."),
+        click.option("--budget", type=Credits(),
+                     help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4). A "
+                     "request that does not fit is passed over, and those behind it that fit are sent. "
+                     "budget.credits_per_month bounds all runs of a calendar month as well."),
+        click.option("--limit", type=click.IntRange(1, 1_000_000_000),
+                     help="Do at most this many utterances, whatever becomes of them, then stop (exit 4). What is "
+                     "passed over for the budget takes no place."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                      help="Set a configuration key, e.g. --set pool.concurrency=8. Repeatable."),
         click.option("--only", type=click.Choice(ONLY), multiple=True,
@@ -126,9 +136,15 @@ def check(
     out: Path | None,
     only: tuple[str, ...],
     overrides: tuple[str, ...],
+    limit: int | None,
+    budget: float | str | None,
+    skip_bad_rows: bool,
     as_json: bool,
 ) -> None:
-    """Say what a run would send and what it would cost; send nothing."""
+    """Say what a run of these options would send and what it would cost; send nothing.
+
+    Exit status: 0, or 2 where a run would refuse the configuration or the manifest.
+    """
     with _Sentences():
         from pipeline.config import load_settings
         from pipeline.outside import json_line
@@ -136,10 +152,19 @@ def check(
         from pipeline.run.check import check as forecast_of
         from pipeline.run.forecast import as_table
         from pipeline.run.output import default_out
+        from pipeline.run.run import RunOptions
 
         _refuse_unprintable(manifest, out, overrides)
-        settings = load_settings(config, overrides)
-        forecast = forecast_of(manifest, out or default_out([manifest], settings.service.url), settings, only)
+        settings = load_settings(config, (*overrides, *_budget(budget)))
+        options = RunOptions(
+            manifest=manifest,
+            out=out or default_out([manifest], settings.service.url),
+            shared_out=out is not None,
+            only=only,
+            limit=limit,
+            skip_bad_rows=skip_bad_rows,
+        )
+        forecast = forecast_of(options, settings)
         if as_json:
             click.echo(json_line(forecast))
         else:
@@ -148,31 +173,13 @@ def check(
             if (problem := _missing_key(settings.service)) is not None:
                 say(f"a run would stop: {problem}")
             click.echo(as_table(forecast))
-    _exit(ExitStatus.USAGE if forecast.bad_rows else ExitStatus.OK)
+    _exit(ExitStatus.USAGE if forecast.bad_rows and not forecast.skips_bad_rows else ExitStatus.OK)
 
 
 @main.command(cls=RunCommand)
 @_manifest_options
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 1_000_000_000),
-    help="Do at most this many utterances, whatever becomes of them, then stop (exit 4). What is passed over for the "
-    "budget takes no place.",
-)
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")
-@click.option(
-    "--budget",
-    type=Credits(),
-    help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4). A request that does "
-    "not fit is passed over, and those behind it that fit are sent. budget.credits_per_month bounds all runs of a "
-    "calendar month as well.",
-)
 @click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
-@click.option(
-    "--skip-bad-rows",
-    is_flag=True,
-    help="Go on without bad manifest rows, which are listed in errors.* then. Rows that share an id are never skipped.",
-)
 @click.option(
     "--engine",
     type=click.Choice(["local"]),
@@ -225,8 +232,7 @@ def run(
         set_up_logs(log_format)
         _refuse_unprintable(manifest, out, overrides)
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
-        flags += [f"budget.credits={budget}"] if budget is not None else []
-        settings = load_settings(config, (*overrides, *flags))
+        settings = load_settings(config, (*overrides, *flags, *_budget(budget)))
         result = run_here(
             RunOptions(
                 manifest=manifest,
@@ -385,6 +391,11 @@ def _refuse_unprintable(manifest: str, out: Path | None, overrides: tuple[str, .
             text.encode()
         except UnicodeEncodeError:
             raise ConfigError(f"{what}: {text!a} is not UTF-8; rename the folder, or write it otherwise") from None
+
+
+def _budget(budget: float | str | None) -> list[str]:
+    """--budget as a setting."""
+    return [] if budget is None else [f"budget.credits={budget}"]
 
 
 def _missing_key(service: ServiceSettings) -> str | None:

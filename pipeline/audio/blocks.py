@@ -7,14 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import AudioUnreadable
-
 Samples = npt.NDArray[np.float32]
-
-_MOST_CHANNELS = 64
-_RATES = (1_000, 768_000)
-_MOST_SAMPLES = 8 * 768_000
-"""Of all channels in a second, which is in memory: 64 channels at 96 kHz."""
 
 
 class Block(NamedTuple):
@@ -23,13 +16,6 @@ class Block(NamedTuple):
     rate: int
     samples: Samples
     """Shape (channels, samples), -1 to 1."""
-
-
-def check_shape(channels: int, rate: int) -> None:
-    """Raises AudioUnreadable for a shape that only a damaged header has; it would take the memory of a whole run."""
-    sound = 1 <= channels <= _MOST_CHANNELS and _RATES[0] <= rate <= _RATES[1]
-    if not sound or channels * rate > _MOST_SAMPLES:
-        raise AudioUnreadable(f"the file is damaged in its header: {channels} channels at {rate} Hz")
 
 
 def cleaned(samples: Samples) -> Samples:

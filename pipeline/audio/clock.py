@@ -39,6 +39,11 @@ def form(container: InputContainer) -> str:
     return container.format.name.partition(",")[0]
 
 
+def has_clock(container: InputContainer) -> bool:
+    """Whether the packets say when they are heard, so that silence may take the place of what the clock leaves out."""
+    return form(container) in _HAVE_CLOCKS
+
+
 def header_end_s(container: InputContainer, stream: AudioStream) -> float | None:
     """Where on its clock the audio ends, as the headers have it: a guess where they count no samples."""
     if stream.duration is not None and stream.time_base is not None:
@@ -63,7 +68,7 @@ class Clock:
         self.counts = form(container) in _COUNTING
         self.disbelieved_s = 0.0
         """What it jumped by without being followed."""
-        self._follows = form(container) in _HAVE_CLOCKS
+        self._follows = has_clock(container)
         self._left_s = max(_ANYWAY_S, (end_s or 0.0) / 2)
         self._next_s = _nought_s(container) if self._follows else None
         """Where the next sample belongs by those that came."""
@@ -96,11 +101,11 @@ class Clock:
             self._next_s += seconds
 
 
-def told_s(container: InputContainer, stream: AudioStream, size_bytes: int) -> float | None:
+def played_s(container: InputContainer, stream: AudioStream, size_bytes: int) -> float | None:
     """Seconds that will be decoded, silence in place of jumps included, as far as headers tell; as the packets tell
     where that cannot be true, because so much would weigh more or less. Reads on in the container."""
     end_s = header_end_s(container, stream)
-    if not end_s or form(container) not in _HAVE_CLOCKS or len(container.streams) > 1:
+    if not end_s or not has_clock(container) or len(container.streams) > 1:
         return end_s
     clock = Clock(container, end_s)
     weight = total_s = 0.0

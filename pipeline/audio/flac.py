@@ -11,8 +11,9 @@ from io import FileIO
 import numpy as np
 import soundfile
 
-from pipeline.audio.blocks import Block, Samples, check_shape
+from pipeline.audio.blocks import Block, Samples
 from pipeline.audio.heard import Heard
+from pipeline.audio.shapes import check_shape
 from pipeline.errors import AudioUnreadable
 from pipeline.recording import fault
 

@@ -50,10 +50,22 @@ class Heard:
             if self._first_fault:
                 raise AudioUnreadable(f"nothing in the file decodes: {self._first_fault}")
             raise AudioEmpty("the file holds no samples")
-        if declared_s is None or size_bytes * 8 < declared_s * _LEAST_BITS_PER_S:
-            return  # no codec fits this length into so few bytes: a placeholder
+        if declared_s is None or is_placeholder(declared_s, size_bytes):
+            return
         if self.seconds < declared_s - max(EDGE_S, min(_MOST_S, _SHARE * declared_s)):
             self.broke(f"the file ends, though its header promises {declared_s:.1f} s")
+
+
+def is_placeholder(length_s: float, size_bytes: int) -> bool:
+    """Whether no codec fits so many seconds into these bytes: the writer did not know the length, or it is a lie."""
+    return size_bytes * 8 < length_s * _LEAST_BITS_PER_S
+
+
+def refuse_cut_short(seconds: float, declared_s: float, size_bytes: int) -> None:
+    """Raises AudioTruncated for a file of which not as much is there as its header promises."""
+    heard = Heard(allow_truncated=False)
+    heard.seconds = seconds
+    heard.ended(declared_s, max(size_bytes, 1))
 
 
 def check_length(seconds: float, longest_s: float) -> None:

@@ -1,24 +1,69 @@
-"""The length a header counts, where it is a count and no guess: what is missing from it was cut off."""
+"""The length of a recording by its header: where it is a count and no guess what is missing from it was cut off; and
+never more than the file's bytes can hold."""
 
 from __future__ import annotations
 
 import os
+import re
 import struct
 from io import FileIO
+from typing import NamedTuple
 
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from pipeline.audio.clock import form, header_end_s
+from pipeline.audio.clock import form, has_clock, header_end_s, played_s
+from pipeline.audio.heard import is_placeholder
 from pipeline.audio.wav import read_wav
 
 _COUNTING = ("aiff", "ape", "asf", "au", "flac", "mov", "nistsphere", "tta", "w64", "wav", "wv")
 """Forms whose headers count samples; all others are measured by bit rate or by their last page."""
+_BY_PAGES = ("ogg",)
+"""Forms whose last page counts the samples up to it."""
+_PLAUSIBLE_BITS_PER_S = 500
+"""A counted length of fewer may be a lie: digital silence in FLAC takes about that."""
 _STREAMED = 0x7FFF0000
 """Bytes from which on a length is a writer's that did not know it."""
+_PLAIN = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|alaw|mulaw)")
+"""Codecs whose samples are plain numbers, with their bits."""
 _SEARCHED = 64 * 1024
 _MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 """Hz by the version in the frame's header: MPEG 1, 2, 2.5."""
+
+
+class Told(NamedTuple):
+    """The length of a recording by its header, as far as the file's size bears it out."""
+
+    seconds: float
+    """0 where it does not say."""
+    is_counted: bool
+    declared_s: float | None = None
+    """What it counts, where the file holds plain samples and so many of them may be missing."""
+
+
+def told_s(container: InputContainer, stream: AudioStream, file: FileIO) -> Told:
+    """The length of a file of any form that PyAV knows."""
+    declared = declared_s(container, stream, file)
+    size_bytes = os.fstat(file.fileno()).st_size
+    length_s = played_s(container, stream, size_bytes)
+    if length_s is None:
+        length_s = declared or 0.0
+    if (plain_bytes_per_s := _plain_bytes_per_s(stream)) and not has_clock(container):
+        there_s = min(length_s, size_bytes / plain_bytes_per_s)
+        return Told(there_s, there_s == length_s, declared)
+    if is_placeholder(length_s, size_bytes):
+        return Told(0.0, is_counted=False)
+    counts = declared is not None or form(container) in _BY_PAGES
+    return Told(length_s, counts and size_bytes * 8 >= length_s * _PLAUSIBLE_BITS_PER_S)
+
+
+def _plain_bytes_per_s(stream: AudioStream) -> float | None:
+    """What a second of samples takes where all are of one size; None of compressed ones."""
+    context = stream.codec_context
+    named = _PLAIN.fullmatch(context.name)
+    if named is None:
+        return None
+    return context.rate * context.channels * int(named[1] or 8) / 8 or None
 
 
 def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> float | None:

@@ -13,11 +13,12 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
-from pipeline.audio.blocks import Block, Samples, check_shape, cleaned
+from pipeline.audio.blocks import Block, Samples, cleaned
 from pipeline.audio.clock import Clock, form, header_end_s
 from pipeline.audio.container import open_container, refuse_locked, translated
 from pipeline.audio.heard import EDGE_S, Heard
 from pipeline.audio.lengths import declared_s
+from pipeline.audio.shapes import check_shape
 
 _GUESSED_PACKET_S = 0.03
 _MOST_PLANES = 7

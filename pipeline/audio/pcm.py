@@ -9,23 +9,17 @@ from io import FileIO
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audio.blocks import Block, Samples, check_shape, cleaned
-from pipeline.audio.wav import ALAW, FLOAT, MULAW, PCM, WavFile
-from pipeline.errors import AudioUnsupported
-
-_NUMBERS = {(PCM, 8): "u1", (PCM, 16): "i2", (PCM, 32): "i4", (FLOAT, 32): "f4", (FLOAT, 64): "f8"}
-_COMPANDED = {(ALAW, 8): "ALAW", (MULAW, 8): "ULAW"}
-_PACKED = (PCM, 24)
-"""Three bytes a number, which no machine type has."""
+from pipeline.audio.blocks import Block, Samples, cleaned
+from pipeline.audio.shapes import COMPANDED, NUMBERS, PACKED, check_samples, check_shape
+from pipeline.audio.wav import FLOAT, PCM, WavFile
 
 
 def wav_blocks(file: FileIO, wav: WavFile) -> Iterator[Block]:
     """The samples of a plain WAV file, block by block. Raises AudioUnreadable, AudioUnsupported or OSError."""
     check_shape(wav.channels, wav.rate)
+    check_samples(wav)
     kind = (wav.tag, wav.bits)
-    if kind not in _NUMBERS and kind not in _COMPANDED and kind != _PACKED:
-        raise AudioUnsupported(f"the file is {wav.form}: no decoder here knows this size of sample")
-    table = _table(_COMPANDED[kind]) if kind in _COMPANDED else None
+    table = _table(COMPANDED[kind]) if kind in COMPANDED else None
     file.seek(wav.start)
     left = wav.size - wav.size % wav.block
     while left:
@@ -39,11 +33,11 @@ def wav_blocks(file: FileIO, wav: WavFile) -> Iterator[Block]:
 
 
 def _floats(found: bytes, kind: tuple[int, int], order: str) -> Samples:
-    if kind == _PACKED:
+    if kind == PACKED:
         wide = np.zeros((len(found) // 3, 4), dtype=np.uint8)
         wide[:, slice(1, 4) if order == "<" else slice(0, 3)] = np.frombuffer(found, dtype=np.uint8).reshape(-1, 3)
         return _scaled(wide.view(order + "i4").ravel(), 32)
-    numbers = np.frombuffer(found, dtype=order + _NUMBERS[kind])
+    numbers = np.frombuffer(found, dtype=order + NUMBERS[kind])
     if kind[0] == FLOAT:
         with np.errstate(over="ignore"):  # beyond what 32 bits hold: cleaned like everything beyond full scale
             return cleaned(numbers.astype(np.float32))

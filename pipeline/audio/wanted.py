@@ -68,24 +68,31 @@ def _covers(utterance: Utterance, probe: Probe) -> bool:
 
 
 def span_of(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tuple[int, int, tuple[str, ...]]:
-    """(first sample, number of samples, flags) of the utterance in its recording."""
+    """(first sample, number of samples, flags) of the utterance in its recording. Raises SpanOutside."""
     whole = max(track.samples for track in decoded.tracks)
+    start, samples, is_truncated = span_within(utterance, whole, settings)
+    return start, samples, tuple(dict.fromkeys((*decoded.flags, "truncated"))) if is_truncated else decoded.flags
+
+
+def span_within(utterance: Utterance, whole: int, settings: AudioSettings) -> tuple[int, int, bool]:
+    """(first sample, number of samples, whether some are missing) of the utterance in a recording of so many samples.
+
+    Raises SpanOutside.
+    """
     start = round(utterance.offset_s * RATE)
-    flags = decoded.flags
     if start >= whole:
         raise SpanOutside(_outside("begins", start, whole))
     if utterance.duration_s is None:
-        return start, whole - start, flags
+        return start, whole - start, False
     wanted = round(utterance.duration_s * RATE)
     if not wanted:
         raise SpanOutside(f"the row's span of {utterance.duration_s:g} s is shorter than a sample")
-    if start + wanted > whole + round(ROW_TOLERANCE_S * RATE):
-        if not settings.allow_truncated:
-            raise SpanOutside(
-                f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
-            )
-        flags = tuple(dict.fromkeys((*flags, "truncated")))
-    return start, min(wanted, whole - start), flags
+    is_truncated = start + wanted > whole + round(ROW_TOLERANCE_S * RATE)
+    if is_truncated and not settings.allow_truncated:
+        raise SpanOutside(
+            f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
+        )
+    return start, min(wanted, whole - start), is_truncated
 
 
 def _outside(what: str, sample: int, whole: int) -> str:

@@ -1,6 +1,7 @@
 """What a run would do, with which of it only the content of the files decides: those may be what has a transcript.
 
-Works beside a scan, in its own tables; the checkpoint stays as it is. SQLite groups, so memory does not grow with rows.
+Works beside a scan, or in the run that made one, in tables of its own; the checkpoint stays as it is. SQLite groups, so
+memory does not grow with rows.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ import msgspec
 
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.known_failures import find
-from pipeline.checkpoint.plan import where_selected
 from pipeline.checkpoint.replaced import find_replaced
 from pipeline.checkpoint.schema import State
-from pipeline.checkpoint.setbacks import NEXT_RUN
 from pipeline.model import Failure, Utterance
 
 # A row that is done and is selected is to be sent again, whatever has a transcript by now.
@@ -26,7 +25,7 @@ CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
 CREATE TABLE manifest.known AS SELECT DISTINCT size, done_config FROM (
         SELECT coalesce(content_bytes(marks), size) AS size, done_config FROM utterances WHERE done_audio IS NOT NULL
         UNION ALL SELECT content_bytes(marks), config FROM replaced
-        UNION ALL SELECT content_bytes(marks), config FROM known_failures WHERE due = 0 OR due > {NEXT_RUN}) k
+        UNION ALL SELECT content_bytes(marks), config FROM known_failures WHERE due = 0 OR due > {{run:d}}) k
     WHERE EXISTS (SELECT 1 FROM manifest.todo t WHERE {_OPEN} AND t.size = k.size);
 CREATE INDEX manifest.known_size ON known (size, done_config);
 """  # noqa: S608 fixed texts
@@ -46,6 +45,8 @@ _KNOWN_BY_NAME = f"""{_OPEN} AND (done_audio IS NOT NULL OR size IN (SELECT size
 class Todo(msgspec.Struct, frozen=True, kw_only=True):
     """An utterance that a run would do."""
 
+    place: int
+    """When its turn is, from 1."""
     utterance: Utterance
     config_hash: str
     done: Identity | None
@@ -61,30 +62,36 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows_to_do(
     connection: sqlite3.Connection,
-    only: Sequence[str],
+    selected: str,
+    at_most: int | None,
+    run: int,
     length_of: Callable[[bytes], int],
     names_of: Callable[[Utterance], Sequence[str]],
 ) -> Iterator[Todo]:
-    """The utterances a run would do after a scan, without merging anything: first those that no other can be like,
-    then the others, those that may be alike behind each other. `length_of` tells a content's bytes by its marks,
-    `names_of` the config_hashes of the transcripts that answer to a row where its recording is mono."""
+    """The utterances that the run of the number `run` does, `at_most` so many of those of the query `selected`: first
+    those that no other can be like, then the others, those that may be alike behind each other.
+
+    `length_of` tells a content's bytes by its marks, `names_of` the config_hashes of the transcripts that answer to a
+    row where its recording is mono.
+    """
     decode = msgspec.msgpack.Decoder(Utterance).decode
     connection.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
     connection.create_function("names_of", 1, lambda row: json.dumps(names_of(decode(row))), deterministic=True)
-    connection.execute(
+    connection.execute(  # in their order, so that a rowid is a place in it
         f"""CREATE TABLE manifest.todo AS
             SELECT row, state, size, config_hash, written, done_audio, done_config, marks
-            FROM ({where_selected(only)})"""  # noqa: S608 fixed texts
+            FROM ({selected} LIMIT {-1 if at_most is None else at_most:d})"""  # noqa: S608 fixed texts
     )
-    connection.executescript(_TABLES)
+    connection.executescript(_TABLES.format(run=run))
     for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
         found = connection.execute(
-            f"""SELECT row, size, config_hash, done_audio, done_config, marks, NOT ?1 AND {_KNOWN_BY_NAME}
+            f"""SELECT rowid, row, size, config_hash, done_audio, done_config, marks, NOT ?1 AND {_KNOWN_BY_NAME}
                 FROM manifest.todo WHERE ({_ALIKE}) IS ?1 ORDER BY {order}""",  # noqa: S608 fixed texts
             (may_be_known,),
         )
-        for row, size, config_hash, audio, config, marks, is_known_if_one_channel in found:
+        for place, row, size, config_hash, audio, config, marks, is_known_if_one_channel in found:
             yield Todo(
+                place=place,
                 utterance=decode(row),
                 config_hash=config_hash,
                 done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
@@ -104,9 +111,10 @@ def has_transcript(connection: sqlite3.Connection, identity: Identity) -> bool:
     return found is not None or find_replaced(connection, identity) is not None
 
 
-def known_failure(connection: sqlite3.Connection, identities: Sequence[Identity]) -> tuple[Failure, int] | None:
-    """How a run would have the audio of these identities fail without sending it, and how many runs do so from now on;
-    None where it is sent."""
-    [run] = connection.execute(f"SELECT {NEXT_RUN}").fetchone()
+def known_failure(
+    connection: sqlite3.Connection, identities: Sequence[Identity], run: int
+) -> tuple[Failure, int] | None:
+    """How the run of this number has the audio of these identities fail without sending it, and how many runs do so
+    with it; None where it is sent."""
     found = (find(connection, identity) for identity in identities)
     return next(((one.failure, one.due - run) for one in found if one is not None and one.holds(run)), None)

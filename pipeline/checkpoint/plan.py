@@ -15,7 +15,7 @@ from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
 from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
 from pipeline.checkpoint.setbacks import NEXT_RUN, POSTPONED
-from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN
+from pipeline.checkpoint.tables import BAD_ROW, DROP_SCAN, ORDER
 
 # A failure is compared with the audio and the settings it happened to, so a mended file is CHANGED like any other.
 # Size and time are those of one file: under another path there may be another recording that is like it in both.
@@ -76,7 +76,8 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     waits = f"failure IS NULL AND NOT gone AND {POSTPONED}" if "passing" in (only or DEFAULT_ONLY) else "0"
     row = connection.execute(
         f"""SELECT count(*), sum(state = 0 AND NOT gone), sum(state = 1 AND NOT gone), sum(state = 2 OR gone),
-                   sum(state IN (3, 4) AND NOT gone), sum(failure IS NULL AND NOT gone AND ({_where(only)})),
+                   sum(state IN (3, 4) AND NOT gone AND failure IS NULL),
+                   sum(failure IS NULL AND NOT gone AND ({_where(only)})),
                    sum(size IS NULL AND failure IS NULL), sum(gone),
                    sum({waits}), min(due) FILTER (WHERE {waits}) - {NEXT_RUN} FROM ({_SCANNED})"""  # noqa: S608 fixed texts
     ).fetchone()
@@ -121,9 +122,14 @@ def knows_rows(connection: sqlite3.Connection) -> bool:
 
 
 def where_selected(only: Sequence[str]) -> str:
-    """The query for what a run would do after a scan: row, size, config_hash, written, state, done_audio, done_config,
-    marks."""
-    return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})"  # noqa: S608 fixed texts
+    """The query for what a run would do after a scan, in the order in which it would: row, size, config_hash, written,
+    state, done_audio, done_config, marks."""
+    return f"""SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})
+        ORDER BY tries, iif(tries = 0 AND state <> {State.DONE:d}, '', tried), longest, n"""  # noqa: S608 fixed texts
+
+
+ALL_SELECTED = f"SELECT *, NULL AS written FROM utterances WHERE selected ORDER BY {ORDER}"  # noqa: S608 fixed texts
+"""The same for what the run that is going on has selected."""
 
 
 def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
@@ -227,9 +233,16 @@ _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
+_IN_TURN = """coalesce(u.tries + (u.selected AND u.sent <> ''), 0) AS tries,
+    coalesce(iif(u.selected AND u.sent <> '', u.sent, u.tried), '') AS tried"""
+"""What `tables.ORDER` goes by, as a merge leaves it."""
+_LATER = 1 << 62
+"""New rows come after all known ones."""
 _SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
-        suspect, done_audio, done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
-    UNION ALL SELECT s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+        suspect, done_audio, done_config, marks, error, due, gone, {_IN_TURN}, longest, n
+        FROM utterances u WHERE NOT ({NOT_KEPT})
+    UNION ALL SELECT s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN}, {_IN_TURN},
+        -CAST(s.expected_s / 15 AS INTEGER), coalesce(u.n, {_LATER} + s.rowid) {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

@@ -22,7 +22,7 @@ class KnownFailures:
 
     def __init__(self, journal: Journal, *, asked: bool) -> None:
         self._journal = journal
-        self._asked = asked
+        self.asked = asked
 
     async def tell(self, leaders: Sequence[tuple[Leader, Sequence[Identity]]]) -> None:
         """Tells each leader how its audio failed before, by the names that outputs have for it; and whether it is to
@@ -37,4 +37,4 @@ class KnownFailures:
             just_now = [failing[name] for name in of_one if name in failing]  # and is not in the checkpoint yet
             holding = [*just_now, *(one for one in found if one.holds(run))]
             if before := next(iter((*holding, *found)), None):
-                leader.failed_before(before, takes_over=bool(holding) and not self._asked)
+                leader.failed_before(before, takes_over=bool(holding) and not self.asked)

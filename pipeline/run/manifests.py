@@ -63,9 +63,7 @@ def copies(connection: sqlite3.Connection, name: str, out: Path) -> list[str]:
     return [os.path.normpath(Path(place) / way) for place in places(connection) if place != here]
 
 
-def settle_names(
-    connection: sqlite3.Connection, name: str, out: Path, stopped: threading.Event = NEVER
-) -> list[str]:
+def settle_names(connection: sqlite3.Connection, name: str, out: Path, stopped: threading.Event = NEVER) -> list[str]:
     """Finds the names that the scanned manifest went by before, which become its own; returns them.
 
     Raises ManifestError where an id of it was sent for another manifest with other audio, or Stopped.

@@ -61,14 +61,18 @@ def _remove_own(out: Path, held: OutputLock, made: Collection[Path]) -> None:
 
 def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:
     """An output keeps the formats it began with: a file that starts half-way would look whole."""
-    told = ",".join(sorted(formats))
-    before = checkpoint.fact(FORMATS, str)
-    if before is None:
-        checkpoint.set_fact(FORMATS, told)
-    elif before != told:
+    if refuse_other_formats(checkpoint, formats) is None:
+        checkpoint.set_fact(FORMATS, ",".join(sorted(formats)))
+
+
+def refuse_other_formats(checkpoint: Checkpoint, formats: Collection[str]) -> str | None:
+    """The formats that an output was begun with. Raises ConfigError where those are others."""
+    told, before = ",".join(sorted(formats)), checkpoint.fact(FORMATS, str)
+    if before not in (None, told):
         raise ConfigError(
             f"sink.formats: this output was begun with {before}, not {told}; keep that, or choose another --out"
         )
+    return before
 
 
 def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) -> None:
@@ -84,15 +88,23 @@ def keep_manifest(checkpoint: Checkpoint, manifest: str | None, out: Path, names
     would replace its rows. None where it may serve several. `names_before` are other names of this one. Raises
     ConfigError."""
     if manifest is not None:
-        noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
-        if noted is not None and name not in (noted, name_of(noted)) and noted not in names_before:
-            _refuse(noted, manifest, out)
+        noted, name = refuse_unlike_manifest(checkpoint, manifest, out, names_before), name_of(manifest)
         if noted != name:
             checkpoint.set_fact(MANIFEST, name)
     before, here = checkpoint.beside_scan(places), os.path.realpath(out)
     if before[-1:] != [here]:
         now = [*(place for place in before if place != here), here]
         checkpoint.set_fact(PLACES, "\n".join(now[-PLACES_KEPT:]))
+
+
+def refuse_unlike_manifest(
+    checkpoint: Checkpoint, manifest: str, out: Path, names_before: Collection[str]
+) -> str | None:
+    """Once the manifest was read: the one that a default output serves. Raises ConfigError where that is another."""
+    noted = checkpoint.fact(MANIFEST, str)
+    if noted is not None and name_of(manifest) not in (noted, name_of(noted)) and noted not in names_before:
+        _refuse(noted, manifest, out)
+    return noted
 
 
 def _refuse(noted: str, manifest: str, out: Path) -> NoReturn:

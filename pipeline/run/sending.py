@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,22 +14,16 @@ from typing import TYPE_CHECKING
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
-from pipeline.checkpoint.store import CREDITS, LEARNED
+from pipeline.checkpoint.store import LEARNED
 from pipeline.config import Settings
-from pipeline.errors import (
-    BalanceTooLow,
-    BalanceUnknown,
-    CheckpointError,
-    EndpointUnreachable,
-    OutputGone,
-    ServiceOut,
-)
+from pipeline.errors import CheckpointError, OutputGone
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
-from pipeline.gradium.wire import CREDITS_PER_S, Credits
+from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
-from pipeline.pool import Capacity, Limits, Outage, Pool, RetryPolicy, out_sentence
+from pipeline.pool import Capacity, Limits, Outage, Pool, RetryPolicy
 from pipeline.report.progress import Progress
+from pipeline.run.balance import Balance
 from pipeline.run.control import Control
 from pipeline.run.feed import Feed
 from pipeline.run.ledger import price
@@ -41,7 +34,7 @@ from pipeline.run.recorder import Recorder
 from pipeline.run.room import want_of_room
 
 if TYPE_CHECKING:
-    import httpx
+    pass
 
 WATCH_S = 1.0
 log = logging.getLogger(__name__)
@@ -107,9 +100,10 @@ class Sending:
                 trust_env=settings.service.trust_env,
             ) as http,
         ):
-            balance = await self._balance(http, target)
+            account = Balance(settings, self._journal, self._recorder, self._control)
+            balance = await account.learn(http, target)
             await self._claim(balance)
-            await self._compare_with_balance(balance, at_most)
+            await account.compare(balance, rows=rows, at_most=at_most)
             limits = await self._limits()
             pool = Pool(
                 GradiumClient(http, target, self._request, timeouts),
@@ -147,32 +141,6 @@ class Sending:
         if reasons:
             self._control.note_limit(ExitStatus.LIMIT_REACHED, "; ".join(reasons))
 
-    async def _balance(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | str:
-        """The balance, or why it cannot be known.
-
-        An address where nothing answers stops the first run into a folder: it is more likely wrong than out. Where it
-        has answered on an earlier night this is an outage, which the pool waits out.
-        """
-        from pipeline.gradium.account import ask_credits
-
-        since: float | None = None
-        while True:
-            try:
-                return await self._control.unless_stopped(ask_credits(http, target))
-            except EndpointUnreachable as error:
-                if not await self._journal.call(self._journal.checkpoint.fact, CREDITS, float):
-                    raise
-                if since is None:
-                    since = time.monotonic()
-                    log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
-                if owner_of(self._settings) is not None and not self._settings.service.require_credits:
-                    return "nothing answers"
-                # who answers on this machine is not known before the answer, nor what the account holds: nothing may
-                # be sent
-                if (waited_s := time.monotonic() - since) > self._settings.retry.outage_max_s:
-                    raise ServiceOut(out_sentence("failed for everybody", waited_s)) from None
-                await self._control.unless_stopped(asyncio.sleep(self._settings.retry.probe_s))
-
     async def _claim(self, balance: Credits | str) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
         if owner_of(self._settings) is None:
@@ -193,31 +161,6 @@ class Sending:
             settings_answered=bool(await call(checkpoint.fact, self._request.answered_fact, int)),
             doubts_refusals=self._doubts_refusals,
         )
-
-    async def _compare_with_balance(self, balance: Credits | str, at_most: int | None) -> None:
-        """Warns when the account holds less than is needed. With `service.require_credits` raises BalanceTooLow, or
-        BalanceUnknown where nobody can say what it holds."""
-        from pipeline.gradium.account import why_unknown
-
-        unknown = why_unknown(balance)
-        if unknown is not None and self._settings.service.require_credits:
-            raise BalanceUnknown(
-                f"the account's balance cannot be learned ({unknown}); nothing was sent, because "
-                "service.require_credits is set: run the same command again later, or with "
-                "service.require_credits = false"
-            )
-        if isinstance(balance, str):
-            return
-        # files that only look changed are not counted: most of them were touched, copied back or known before a rebuild
-        expected_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)
-        _, paid = await self._journal.call(self._journal.checkpoint.waiting_clips, selected=True)
-        needed = max(0.0, expected_s * CREDITS_PER_S - paid)
-        if balance.remaining_credits >= needed:
-            return
-        sentence = f"the account holds {balance.remaining_credits:,.0f} credits and the run takes about {needed:,.0f}"
-        if self._settings.service.require_credits:
-            raise BalanceTooLow(f"{sentence}; nothing was sent, because service.require_credits is set")
-        log.warning("%s; the run goes on until they are spent", sentence)
 
     @asynccontextmanager
     async def _kept(self, pool: Pool) -> AsyncIterator[None]:

@@ -23,9 +23,7 @@ NAME = "Gespräch łódź 会議.wav"
         {"LC_ALL": "de_DE.ISO-8859-1", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     ],
 )
-def test_names_come_out_as_utf8_in_any_locale(
-    variables: dict[str, str], server: RunningServer, tmp_path: Path
-) -> None:
+def test_names_come_out_as_utf8_in_any_locale(variables: dict[str, str], server: RunningServer, tmp_path: Path) -> None:
     folder, out = tmp_path / "Gespräche", tmp_path / "Ausgänge"
     text = write_wav(folder / NAME, seed=1)
     (folder / "łom.wav").write_bytes(b"no audio")

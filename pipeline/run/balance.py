@@ -1,0 +1,118 @@
+"""The account's balance before anything is sent: learned, and compared with what the run costs by `check`'s account."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from pipeline.checkpoint import Journal
+from pipeline.checkpoint.plan import ALL_SELECTED
+from pipeline.checkpoint.schema import connect_to_read, translated
+from pipeline.checkpoint.store import CREDITS
+from pipeline.config import Settings
+from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
+from pipeline.gradium.wire import CREDITS_PER_S, Credits
+from pipeline.model import Endpoint
+from pipeline.pool import out_sentence
+from pipeline.run.bill import bill_of
+from pipeline.run.control import Control
+from pipeline.run.fitting import Bounds
+from pipeline.run.owner import owner_of
+from pipeline.run.recorder import Recorder
+
+if TYPE_CHECKING:
+    import httpx
+
+ROUGHLY = 8.0
+"""What is guessed from the sizes of files is wrong by no more than this."""
+MOST_TO_WARN = 10_000
+"""Of more recordings no headers are read for a mere warning."""
+log = logging.getLogger(__name__)
+
+
+class Balance:
+    """Learns and compares the balance for one run."""
+
+    def __init__(self, settings: Settings, journal: Journal, recorder: Recorder, control: Control) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._recorder = recorder
+        self._control = control
+
+    async def learn(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | str:
+        """The balance, or why it cannot be known.
+
+        An address where nothing answers stops the first run into a folder: it is more likely wrong than out. Where it
+        has answered on an earlier night this is an outage, which the pool waits out.
+        """
+        from pipeline.gradium.account import ask_credits
+
+        since: float | None = None
+        while True:
+            try:
+                return await self._control.unless_stopped(ask_credits(http, target))
+            except EndpointUnreachable as error:
+                if not await self._journal.call(self._journal.checkpoint.fact, CREDITS, float):
+                    raise
+                if since is None:
+                    since = time.monotonic()
+                    log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
+                if owner_of(self._settings) is not None and not self._settings.service.require_credits:
+                    return "nothing answers"
+                # who answers on this machine is not known before the answer, nor what the account holds: nothing may
+                # be sent
+                if (waited_s := time.monotonic() - since) > self._settings.retry.outage_max_s:
+                    raise ServiceOut(out_sentence("failed for everybody", waited_s)) from None
+                await self._control.unless_stopped(asyncio.sleep(self._settings.retry.probe_s))
+
+    async def compare(self, balance: Credits | str, *, rows: int, at_most: int | None) -> None:
+        """Warns when the account holds less than the `at_most` of the `rows` that are selected take. With
+        `service.require_credits` raises BalanceTooLow, or BalanceUnknown where nobody can say what it holds."""
+        from pipeline.gradium.account import why_unknown
+
+        unknown, is_required = why_unknown(balance), self._settings.service.require_credits
+        if unknown is not None and is_required:
+            raise BalanceUnknown(
+                f"the account's balance cannot be learned ({unknown}); nothing was sent, because "
+                "service.require_credits is set: run the same command again later, or with "
+                "service.require_credits = false"
+            )
+        if isinstance(balance, str):
+            return
+        needed = await self._needed(balance.remaining_credits, rows, at_most)
+        if balance.remaining_credits >= needed:
+            return
+        sentence = f"the account holds {balance.remaining_credits:,.0f} credits and the run takes about {needed:,.0f}"
+        if is_required:
+            raise BalanceTooLow(f"{sentence}; nothing was sent, because service.require_credits is set")
+        log.warning("%s; the run goes on until they are spent", sentence)
+
+    async def _needed(self, held: float, rows: int, at_most: int | None) -> float:
+        """Credits that the run takes. For a mere warning a rough figure is enough, unless it is near what is held."""
+        if not self._settings.service.require_credits:
+            roughly_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)
+            if held >= ROUGHLY * roughly_s * CREDITS_PER_S or min(rows, at_most or rows) > MOST_TO_WARN:
+                return roughly_s * CREDITS_PER_S
+        stopped = self._control.stopped
+        return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))
+
+    def _priced(self, at_most: int | None, stopped: threading.Event) -> float:
+        path, budget = self._journal.checkpoint.path, self._recorder.left_out.budget
+        with translated(path), closing(connect_to_read(path)) as connection:
+            connection.execute("ATTACH '' AS manifest")
+            [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
+            bill = bill_of(
+                connection,
+                ALL_SELECTED,
+                self._settings,
+                self._recorder.settings_hash,
+                run=runs,
+                bounds=Bounds(limit=at_most, budget=budget.left if budget.is_limited else None),
+                asked=self._recorder.known_failures.asked,
+                stopped=stopped,
+            )
+        return bill.fitting.credits
