@@ -25,7 +25,7 @@ from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_to_do
 from pipeline.checkpoint.plan import knows_rows
-from pipeline.checkpoint.schema import connect_to_read, translated
+from pipeline.checkpoint.schema import connect_to_read, holds_something, translated
 from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.gradium.request import request_settings
@@ -49,7 +49,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
     """Forecasts a run. Raises UsageError, OutputError, CheckpointError."""
     request = request_settings(settings.service)
     rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
-    if (owner := owner_of(settings)) is not None and (out / "checkpoint.sqlite").exists():
+    if (owner := owner_of(settings)) is not None and holds_something(out / "checkpoint.sqlite"):
         with Checkpoint(out / "checkpoint.sqlite", only_read=True) as checkpoint:
             if checkpoint.holds_answers():
                 refuse_another(recorded_owner(checkpoint, out), out, owner)

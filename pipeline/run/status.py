@@ -9,6 +9,7 @@ from textwrap import shorten
 import msgspec
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.schema import holds_something
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import UsageError
 from pipeline.outside import visible
@@ -75,7 +76,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
     path = out / "checkpoint.sqlite"
-    if not path.exists() or not path.stat().st_size:
+    if not holds_something(path):
         from pipeline.run.soundness import known_transcripts  # looks into the parts, which takes long to load
 
         with known_transcripts(out):
