@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -194,9 +194,11 @@ def run(
     del engine  # there is one
     for number in signals_to_hear():
         signal.signal(number, partial(_on_early_signal, as_json=log_format == "json"))
-    from pipeline.report.figures import LastLine, last_line, table
+    from pipeline.report.figures import LastLine, last_line
     from pipeline.report.logs import say, say_bug, say_error, say_figures, say_last, set_up_logs
+    from pipeline.report.table import table
 
+    folder = out
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
@@ -207,10 +209,11 @@ def run(
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         flags += [f"budget.credits={budget}"] if budget is not None else []
         settings = load_settings(config, (*overrides, *flags))
+        folder = out or _default_out(manifest, settings.service.url)
         result = run_here(
             RunOptions(
                 manifest=manifest,
-                out=out or _default_out(manifest, settings.service.url),
+                out=folder,
                 shared_out=out is not None,
                 only=only,
                 limit=limit,
@@ -223,11 +226,11 @@ def run(
     except GradiumBatchError as error:
         say_error(error)
         status = status_of(error)
-        say_last(LastLine(exit=status))
+        say_last(LastLine(exit=status, **_stands(folder)))
         _exit(status)
     except Exception as error:
         say_bug(error)
-        say_last(LastLine(exit=ExitStatus.BROKE_OFF))
+        say_last(LastLine(exit=ExitStatus.BROKE_OFF, **_stands(folder)))
         _exit(ExitStatus.BROKE_OFF)
     if log_format == "json":
         say_figures(result.figures)
@@ -352,6 +355,13 @@ def _exit(status: ExitStatus) -> NoReturn:
     if any(thread.is_alive() for thread in left):
         os._exit(status)
     sys.exit(status)
+
+
+def _stands(out: Path | None) -> Mapping[str, int]:
+    """How the output stands, for the last line of a run that never came to do something."""
+    from pipeline.run.status import stands
+
+    return {} if out is None else stands(out)
 
 
 def _refuse_unprintable(manifest: str, out: Path | None, overrides: tuple[str, ...]) -> None:

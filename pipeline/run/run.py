@@ -32,7 +32,7 @@ from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
-from pipeline.run.reporting import Ending, figures_of, write_summary
+from pipeline.run.reporting import Ending, figures_of, put_down
 from pipeline.run.sending import EndpointFactory, Sending
 from pipeline.run.soundness import known_transcripts
 from pipeline.sink import Sink
@@ -217,13 +217,12 @@ class _Run:
         figures = await ask(self._figures, plan)
         if isinstance(self.error, OutputGone):
             return RunResult(figures=figures, error=self.error)
-        try:
-            encoded = await asyncio.to_thread(write_summary, self.options.out, figures)
-            await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), encoded)
-        except GradiumBatchError as error:
-            self.error = self.error or error
-            figures = msgspec.structs.replace(figures, exit=int(self._status()), stopped_by=str(self.error))
+        figures = await put_down(self.journal, self.options.out, figures, self._ended_by)
         return RunResult(figures=figures, error=self.error)
+
+    def _ended_by(self, error: GradiumBatchError, figures: Figures) -> Figures:
+        self.error = self.error or error
+        return msgspec.structs.replace(figures, exit=int(self._status()), stopped_by=str(self.error))
 
     def _figures(self, plan: Plan) -> Figures:
         ending = Ending(

@@ -140,22 +140,24 @@ def key_of(attempt: Attempt) -> AttemptKey:
     return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at
 
 
-def attempts_in_part(folder: Path, part: int) -> tuple[int, dict[str, float]]:
-    """Rows of a part of the ledger, and their credits by calendar month (UTC), as `2026-11`."""
+def attempts_in_part(folder: Path, part: int) -> tuple[int, dict[str, float], float]:
+    """Rows of a part of the ledger, their credits by calendar month (UTC), as `2026-11`, and how many of the credits
+    only may have been billed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from pipeline.sink.schema import ATTEMPTS
 
     path = part_path(folder, part)
-    schema = pa.schema([ATTEMPTS.field("started_at"), ATTEMPTS.field("credits")])
+    schema = pa.schema([ATTEMPTS.field("started_at"), ATTEMPTS.field("credits"), ATTEMPTS.field("billed")])
     rows = pa.concat_tables([schema.empty_table(), *tables_in(path, schema)])
     with reading(path):
         started_at = rows["started_at"].cast(pa.timestamp("us"))  # in UTC, and needs no list of time zones
         month = pc.add(pc.multiply(pc.year(started_at), 100), pc.month(started_at))
         sums = pa.table({"month": month, "credits": rows["credits"]}).group_by("month").aggregate([("credits", "sum")])
         found = {f"{row['month'] // 100:04}-{row['month'] % 100:02}": row["credits_sum"] for row in sums.to_pylist()}
-    return rows.num_rows, found
+        maybe = pc.sum(rows["credits"].filter(pc.not_equal(rows["billed"], "yes"))).as_py() or 0.0
+    return rows.num_rows, found, maybe
 
 
 def _is_text(kind: pa.DataType) -> bool:

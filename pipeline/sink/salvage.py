@@ -60,8 +60,8 @@ class Salvage(Sink):
                 size = without(path, harmed, self.damaged[-1])
         return size
 
-    def attempts_in(self, part: int) -> tuple[int, dict[str, float]]:
-        """Rows of a part of the ledger, and their credits by calendar month."""
+    def attempts_in(self, part: int) -> tuple[int, dict[str, float], float]:
+        """Rows of a part of the ledger, their credits by calendar month, and what of those may have been billed."""
         from pipeline.sink.read import attempts_in_part
 
         with translated(self._out):
