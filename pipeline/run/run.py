@@ -19,6 +19,7 @@ from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
+from pipeline.gradium.key import with_place
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import Mode, progress
@@ -138,7 +139,7 @@ class _Run:
             on_row=control.raise_if_stopped,
         )
         self.budget = settings.budget
-        self.local = settings.service.url == "local"
+        self.service = settings.service
         self.error: GradiumBatchError | None = None
         self.many_gone: str | None = None
 
@@ -158,7 +159,7 @@ class _Run:
         except Stopped:
             pass
         except GradiumBatchError as error:
-            self.error = error
+            self.error = with_place(error, self.service)
         self.control.work_is_over()
         self.control.stands = last_line(await self.journal.call_unchecked(self._figures, plan))
         try:
@@ -233,7 +234,7 @@ class _Run:
             exit=int(self._status()),
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
-            local=self.local,
+            local=self.service.url == "local",
             many_gone=self.many_gone,
         )
         return figures_of(self.checkpoint, plan, self.rows, self.recorder, self.options.out, ending)
