@@ -261,6 +261,21 @@ def status(out: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
+@click.option("--id", "id_", required=True, help="The utterance, by its id in the manifest.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def show(out: Path, id_: str, as_json: bool) -> None:
+    """Show one utterance of the output folder OUT: its row, its transcript or error, every request sent for it."""
+    with _Sentences():
+        from pipeline.outside import json_line
+        from pipeline.run.show import as_table
+        from pipeline.run.show import show as found_in
+
+        found = found_in(out, id_)
+        click.echo(json_line(found) if as_json else as_table(found))
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Make it also where nothing is wrong with the one there is.")
 def rebuild(out: Path, force: bool) -> None:
     """Make a new checkpoint for the output folder OUT from the files in it, when the old one is damaged or gone.

@@ -20,6 +20,7 @@ from pipeline.checkpoint import adopting, clips, known_failures, plan, spending
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import PARTIAL, TRANSCRIBED, Identity
 from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.checkpoint.one import One, find, ids_near
 from pipeline.checkpoint.replaced import (
     Leaving,
     Stored,
@@ -652,6 +653,16 @@ class Checkpoint:
         with self._translated():
             found = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
         return None if found is None else int(found[0])
+
+    def find(self, id_: str) -> One | None:
+        """All that is known of one utterance."""
+        with self._translated():
+            return find(self._db, id_)
+
+    def ids_near(self, id_: str) -> list[str]:
+        """Ids among which one may be that was meant by one that is not known."""
+        with self._translated():
+            return ids_near(self._db, id_)
 
     def check_integrity(self) -> None:
         """Raises DamagedCheckpoint where SQLite finds anything wrong with the file."""

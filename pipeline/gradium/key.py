@@ -85,7 +85,5 @@ def _read_file(file: str) -> str:
 
 @cache  # a run reads it twice
 def _warn_of_readers(file: str, *, may_mend: bool) -> None:
-    mend = (
-        f"run chmod 600 {shlex.quote(file)}" if may_mend else "keep the key in a file of your own"
-    )
+    mend = f"run chmod 600 {shlex.quote(file)}" if may_mend else "keep the key in a file of your own"
     log.warning("service.api_key_file: other users can read or change %s; %s", file, mend)

@@ -38,12 +38,17 @@ _OF_ROW: dict[type, Callable[[dict[str, Any]], Any]] = {
 
 
 def tables_in(
-    path: Path, schema: pa.Schema, ids: Collection[str] | None = None, *, optional: Collection[str] = ()
+    path: Path,
+    schema: pa.Schema,
+    ids: Collection[str] | None = None,
+    *,
+    optional: Collection[str] = (),
+    columns: list[str] | None = None,
 ) -> Iterator[pa.Table]:
     """The columns of `schema` of a Parquet file, a row group at a time: the rows of `ids`, or all of them.
 
     Other types of the same meaning are taken (tools write `large_string`), and no others. `optional` columns may be
-    missing: older versions did not write them.
+    missing: older versions did not write them. With `columns` no others are read, nor found to be damaged.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -56,7 +61,10 @@ def tables_in(
         schema = pa.schema([field for field in schema if field.name in names or field.name not in optional])
         wanted = None if ids is None else pa.array(list(ids), pa.string())
         for group in range(file.num_row_groups) or (None,):
-            rows = file.read(use_threads=False) if group is None else file.read_row_group(group, use_threads=False)
+            if group is None:
+                rows = file.read(columns, use_threads=False)
+            else:
+                rows = file.read_row_group(group, columns, use_threads=False)
             rows = rows.select(schema.names)
             for field in schema:
                 found = rows.schema.field(field.name).type
@@ -129,6 +137,17 @@ def is_damaged(kind: type[msgspec.Struct], path: Path) -> bool:
     except DamagedFile:
         return True
     return False
+
+
+def attempts_of(folder: Path, part: int, id_: str) -> list[Attempt]:
+    """The attempts of one utterance in a part of the ledger, most of which have none: only its ids are read then."""
+    import pyarrow as pa
+
+    from pipeline.sink.schema import ATTEMPTS
+
+    path = part_path(folder, part)
+    ids = tables_in(path, pa.schema([ATTEMPTS.field("id")]), [id_], columns=["id"])
+    return list(rows_in(path, Attempt, [id_])) if any(rows.num_rows for rows in ids) else []
 
 
 def keys_of_attempts(folder: Path, part: int) -> set[AttemptKey]:

@@ -67,6 +67,13 @@ class Salvage(Sink):
         with translated(self._out):
             return attempts_in_part(self._out / "attempts", part)
 
+    def attempts_of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
+        """The attempts of one utterance in these parts of the ledger."""
+        from pipeline.sink.read import attempts_of
+
+        with translated(self._out, OR_REBUILD):
+            return [attempt for part in parts for attempt in attempts_of(self._out / "attempts", part, id_)]
+
     def keys_of_attempts(self, part: int) -> Collection[object]:
         """What `key_of` says of each attempt in a part of the ledger."""
         from pipeline.sink.read import keys_of_attempts
