@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 KEY_ENV = "GRADIUM_API_KEY"
 """Unless service.api_key_env names another variable."""
 ONLY = ("new", "changed", "failed", "suspect", "all")
+BY_ID = ("new", "changed", "failed")
+"""What of the utterances that are asked for by id is done, unless --only says it."""
 
 
 class Duration(click.ParamType[float]):
@@ -77,6 +79,11 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--only", type=click.Choice(ONLY), multiple=True,
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
+        click.option("--id", "ids", multiple=True, metavar="ID",
+                     help="Do only the utterance of this id; repeatable. One that failed is tried again, whatever of; "
+                     "one that is done is not repeated, unless --only says so, which narrows the ids."),
+        click.option("--ids", "id_files", multiple=True, metavar="FILE",
+                     help="The same for the ids in a file, one a line, UTF-8; - is stdin. Repeatable."),
         click.option("--out", type=click.Path(path_type=Path), help="Output folder. [default: runs/<manifest stem>, "
                      "with the local recognizer runs/<manifest stem>-local]"),
         click.option("--config", type=click.Path(path_type=Path),
@@ -108,6 +115,8 @@ def check(
     out: Path | None,
     only: tuple[str, ...],
     overrides: tuple[str, ...],
+    ids: tuple[str, ...],
+    id_files: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Say what a run would send and what it would cost; send nothing."""
@@ -120,7 +129,8 @@ def check(
 
         _refuse_unprintable(manifest, out, overrides)
         settings = load_settings(config, overrides)
-        forecast = forecast_of(manifest, out or _default_out(manifest, settings.service.url), settings, only)
+        only, ids = _named(only, ids, id_files, manifest)
+        forecast = forecast_of(manifest, out or _default_out(manifest, settings.service.url), settings, only, ids)
         if as_json:
             click.echo(json_line(forecast))
         else:
@@ -181,6 +191,8 @@ def run(
     out: Path | None,
     only: tuple[str, ...],
     overrides: tuple[str, ...],
+    ids: tuple[str, ...],
+    id_files: tuple[str, ...],
     limit: int | None,
     concurrency: int | None,
     budget: float | str | None,
@@ -210,12 +222,14 @@ def run(
         flags += [f"budget.credits={budget}"] if budget is not None else []
         settings = load_settings(config, (*overrides, *flags))
         folder = out or _default_out(manifest, settings.service.url)
+        only, ids = _named(only, ids, id_files, manifest)
         result = run_here(
             RunOptions(
                 manifest=manifest,
                 out=folder,
                 shared_out=out is not None,
                 only=only,
+                ids=ids,
                 limit=limit,
                 max_duration_s=max_duration,
                 skip_bad_rows=skip_bad_rows,
@@ -370,6 +384,17 @@ def _exit(status: ExitStatus) -> NoReturn:
     if any(thread.is_alive() for thread in left):
         os._exit(status)
     sys.exit(status)
+
+
+def _named(
+    only: tuple[str, ...], ids: tuple[str, ...], files: tuple[str, ...], manifest: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is selected where utterances are asked for by id: they, and of them by default all but what is done."""
+    if not ids and not files:
+        return only, ()
+    from pipeline.run.named import ids_of
+
+    return only or BY_ID, ids_of(ids, files, manifest)
 
 
 def _stands(out: Path | None) -> Mapping[str, int]:

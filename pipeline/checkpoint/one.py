@@ -70,14 +70,17 @@ def find(db: sqlite3.Connection, id_: str) -> One | None:
     )
 
 
-def ids_near(db: sqlite3.Connection, id_: str) -> list[str]:
-    """Ids among which one may be that was meant: all of few, else its neighbours in their order."""
-    near = [id_ for (id_,) in db.execute("SELECT id FROM utterances LIMIT ?", (FEW + 1,))]
-    if len(near) <= FEW:
-        return near
-    return [
-        other
-        for told in {id_, id_.rpartition("/")[2]}
-        for side in ("< ? ORDER BY id DESC", ">= ? ORDER BY id")
-        for (other,) in db.execute(f"SELECT id FROM utterances WHERE id {side} LIMIT {NEIGHBOURS}", (told,))  # noqa: S608
-    ]
+def ids_near(db: sqlite3.Connection, id_: str, *tables: str) -> list[str]:
+    """Ids of the tables among which one may be that was meant: all of few, else its neighbours in their order."""
+    near: dict[str, None] = {}
+    for table in tables or ("utterances",):
+        found = [other for (other,) in db.execute(f"SELECT id FROM {table} LIMIT ?", (FEW + 1,))]  # noqa: S608
+        if len(found) > FEW:
+            found = [
+                other
+                for told in (id_, id_.rpartition("/")[2])
+                for side in ("< ? ORDER BY id DESC", ">= ? ORDER BY id")
+                for (other,) in db.execute(f"SELECT id FROM {table} WHERE id {side} LIMIT {NEIGHBOURS}", (told,))  # noqa: S608
+            ]
+        near |= dict.fromkeys(found)
+    return list(near)

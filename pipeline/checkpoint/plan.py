@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.checkpoint.identity import PARTIAL
+from pipeline.checkpoint.named import IS_NAMED
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
 from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
 from pipeline.checkpoint.setbacks import NEXT_RUN, POSTPONED
@@ -71,7 +72,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
-    """What the scan means for the checkpoint, which stays as it is."""
+    """What the scan means for the checkpoint, which stays as it is. Where ids were named (see `named`), `only` narrows
+    them further."""
     # whoever does not ask for what failed has it left out for that reason
     waits = f"failure IS NULL AND NOT gone AND {POSTPONED}" if "passing" in (only or DEFAULT_ONLY) else "0"
     row = connection.execute(
@@ -121,8 +123,8 @@ def knows_rows(connection: sqlite3.Connection) -> bool:
 
 
 def where_selected(only: Sequence[str]) -> str:
-    """The query for what a run would do after a scan: row, size, config_hash, written, state, done_audio, done_config,
-    marks."""
+    """The query for what a run would do after a scan: id, row, size, config_hash, written, state, done_audio,
+    done_config, marks."""
     return f"SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})"  # noqa: S608 fixed texts
 
 
@@ -227,9 +229,9 @@ _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
-_SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
+_SCANNED = f"""SELECT id, row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
         suspect, done_audio, done_config, marks, error, due, gone FROM utterances WHERE NOT ({NOT_KEPT})
-    UNION ALL SELECT s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
+    UNION ALL SELECT s.id, s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN} {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:
@@ -238,4 +240,5 @@ def _had_file(row: str) -> str:
 
 
 def _where(only: Sequence[str]) -> str:
-    return " OR ".join(f"({_SELECTED_BY[kind]})" for kind in only or DEFAULT_ONLY)
+    kinds = " OR ".join(f"({_SELECTED_BY[kind]})" for kind in only or DEFAULT_ONLY)
+    return f"({kinds}) AND {IS_NAMED}"

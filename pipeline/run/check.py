@@ -24,6 +24,7 @@ from pipeline.audio.probe import probe
 from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity, plan_counts, scan_manifest
 from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_to_do
+from pipeline.checkpoint.named import name_ids
 from pipeline.checkpoint.plan import knows_rows
 from pipeline.checkpoint.schema import connect_to_read, holds_something, translated
 from pipeline.config import Settings
@@ -45,7 +46,7 @@ AT_ONCE = 100
 PROBLEMS_NAMED = 100
 
 
-def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -> Forecast:
+def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...], ids: tuple[str, ...] = ()) -> Forecast:
     """Forecasts a run. Raises UsageError, OutputError, CheckpointError."""
     request = request_settings(settings.service)
     rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
@@ -58,6 +59,8 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         rows.note_repeated(scan_manifest(connection, rows, rows.name))
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
+        if ids:
+            name_ids(connection, ids, manifest)
         settle_names(connection, rows.name)
         plan = plan_counts(connection, only)
         hashed = SettingsHash(settings, request)

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
+from pipeline.checkpoint.named import name_ids
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
@@ -52,6 +53,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     shared_out: bool = False
     """The user chose `out`, so that it may serve several manifests."""
     only: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    """Only these rows, of those that `only` selects; none: all of them."""
     limit: int | None = None
     max_duration_s: float | None = None
     """From the start; the engine watches the clock and tells the control."""
@@ -200,9 +203,10 @@ class _Run:
                 self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
             if not self.options.skip_bad_rows or repeated:
                 self.rows.refuse_bad(skippable=not repeated)
-            names = await self.journal.call(
-                self.checkpoint.beside_scan, settle_names, self.rows.name, self.control.stopped
-            )
+            beside_scan = self.checkpoint.beside_scan
+            if ids := self.options.ids:
+                await self.journal.call(beside_scan, name_ids, ids, self.rows.manifest)
+            names = await self.journal.call(beside_scan, settle_names, self.rows.name, self.control.stopped)
             if not self.options.shared_out:
                 manifest, out = self.options.manifest, self.options.out
                 await self.journal.call(keep_manifest, self.checkpoint, manifest, out, names)
@@ -216,9 +220,8 @@ class _Run:
         if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()
         figures = await ask(self._figures, plan)
-        if isinstance(self.error, OutputGone):
-            return RunResult(figures=figures, error=self.error)
-        figures = await put_down(self.journal, self.options.out, figures, self._ended_by)
+        if not isinstance(self.error, OutputGone):
+            figures = await put_down(self.journal, self.options.out, figures, self._ended_by)
         return RunResult(figures=figures, error=self.error)
 
     def _ended_by(self, error: GradiumBatchError, figures: Figures) -> Figures:
@@ -230,7 +233,7 @@ class _Run:
             run_id=self.run_id,
             started_at=self.started_at,
             finished_at=datetime.now(UTC),
-            wall_s=self._wall_s(),
+            wall_s=time.monotonic() - self._started,
             exit=int(self._status()),
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
@@ -246,6 +249,3 @@ class _Run:
             return self.control.status
         failed = self.recorder.outcomes.failed_count or self.rows.bad_count or self.many_gone
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK
-
-    def _wall_s(self) -> float:
-        return time.monotonic() - self._started
