@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 KEY_ENV = "GRADIUM_API_KEY"
 """Unless service.api_key_env names another variable."""
 ONLY = ("new", "changed", "failed", "suspect", "all")
+BY_ID = ("new", "changed", "failed")
+"""What of the utterances that are asked for by id is done, unless --only says it."""
 
 
 class Duration(click.ParamType[float]):
@@ -104,6 +106,11 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--only", type=click.Choice(ONLY), multiple=True,
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
+        click.option("--id", "ids", multiple=True, metavar="ID",
+                     help="Do only the utterance of this id; repeatable. One that failed is tried again, whatever of; "
+                     "one that is done is not repeated, unless --only says so, which narrows the ids."),
+        click.option("--ids", "id_files", multiple=True, metavar="FILE",
+                     help="The same for the ids in a file, one a line, UTF-8; - is stdin. Repeatable."),
         click.option("--out", type=OutputPath(), help="Output folder. [default: runs/<name>, with "
                      "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, .ndjson, "
                      ".json or .parquet, of several that of the folder that they are in]"),
@@ -139,6 +146,8 @@ def check(
     limit: int | None,
     budget: float | str | None,
     skip_bad_rows: bool,
+    ids: tuple[str, ...],
+    id_files: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Say what a run of these options would send and what it would cost; send nothing.
@@ -156,11 +165,13 @@ def check(
 
         _refuse_unprintable(manifest, out, overrides)
         settings = load_settings(config, (*overrides, *_budget(budget)))
+        only, ids = _named(only, ids, id_files, manifest)
         options = RunOptions(
             manifest=manifest,
             out=out or default_out([manifest], settings.service.url),
             shared_out=out is not None,
             only=only,
+            ids=ids,
             limit=limit,
             skip_bad_rows=skip_bad_rows,
         )
@@ -207,6 +218,8 @@ def run(
     out: Path | None,
     only: tuple[str, ...],
     overrides: tuple[str, ...],
+    ids: tuple[str, ...],
+    id_files: tuple[str, ...],
     limit: int | None,
     concurrency: int | None,
     budget: float | str | None,
@@ -220,9 +233,11 @@ def run(
     del engine  # there is one
     for number in signals_to_hear():
         signal.signal(number, partial(_on_early_signal, as_json=log_format == "json"))
-    from pipeline.report.figures import LastLine, last_line, table
+    from pipeline.report.figures import LastLine, last_line
     from pipeline.report.logs import say, say_bug, say_error, say_figures, say_last, set_up_logs
+    from pipeline.report.table import table
 
+    folder = out
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
@@ -233,12 +248,15 @@ def run(
         _refuse_unprintable(manifest, out, overrides)
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         settings = load_settings(config, (*overrides, *flags, *_budget(budget)))
+        folder = out or default_out([manifest], settings.service.url)
+        only, ids = _named(only, ids, id_files, manifest)
         result = run_here(
             RunOptions(
                 manifest=manifest,
-                out=out or default_out([manifest], settings.service.url),
+                out=folder,
                 shared_out=out is not None,
                 only=only,
+                ids=ids,
                 limit=limit,
                 max_duration_s=max_duration,
                 skip_bad_rows=skip_bad_rows,
@@ -249,11 +267,11 @@ def run(
     except GradiumBatchError as error:
         say_error(error)
         status = status_of(error)
-        say_last(LastLine(exit=status))
+        say_last(LastLine(exit=status, **_stands(folder)))
         _exit(status)
     except Exception as error:
         say_bug(error)
-        say_last(LastLine(exit=ExitStatus.BROKE_OFF))
+        say_last(LastLine(exit=ExitStatus.BROKE_OFF, **_stands(folder)))
         _exit(ExitStatus.BROKE_OFF)
     if log_format == "json":
         say_figures(result.figures)
@@ -280,6 +298,21 @@ def status(out: Path, as_json: bool) -> None:
             click.echo(json_line(found))
         else:
             click.echo(as_table(found))
+
+
+@main.command()
+@click.argument("out", type=OutputPath())
+@click.option("--id", "id_", required=True, help="The utterance, by its id in the manifest.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def show(out: Path, id_: str, as_json: bool) -> None:
+    """Show one utterance of the output folder OUT: its row, its transcript or error, every request sent for it."""
+    with _Sentences():
+        from pipeline.outside import json_line
+        from pipeline.run.show import as_table
+        from pipeline.run.show import show as found_in
+
+        found = found_in(out, id_)
+        click.echo(json_line(found) if as_json else as_table(found))
 
 
 @main.command()
@@ -380,6 +413,24 @@ def _exit(status: ExitStatus) -> NoReturn:
     if any(thread.is_alive() for thread in left):
         os._exit(status)
     sys.exit(status)
+
+
+def _named(
+    only: tuple[str, ...], ids: tuple[str, ...], files: tuple[str, ...], manifest: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is selected where utterances are asked for by id: they, and of them by default all but what is done."""
+    if not ids and not files:
+        return only, ()
+    from pipeline.run.named import ids_of
+
+    return only or BY_ID, ids_of(ids, files, manifest)
+
+
+def _stands(out: Path | None) -> Mapping[str, int]:
+    """How the output stands, for the last line of a run that never came to do something."""
+    from pipeline.run.status import stands
+
+    return {} if out is None else stands(out)
 
 
 def _refuse_unprintable(manifest: str, out: Path | None, overrides: tuple[str, ...]) -> None:

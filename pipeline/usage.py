@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import click
@@ -49,16 +50,19 @@ def _tell(error: click.UsageError, args: Sequence[str] = ()) -> None:
     from pipeline.report.figures import LastLine
     from pipeline.report.logs import say, say_last, set_up_logs
 
-    set_up_logs("json" if _wants_json(args) else "text")
+    set_up_logs("json" if _value_of(LOG_FORMAT, args) == "json" else "text")
     text = io.StringIO()
     # escaped before it is shown: what looks like the end of a line in it is none
     click.UsageError(visible(error.format_message()), error.ctx).show(text)
     say(*text.getvalue().splitlines(), level="error")
     if error.ctx is not None and isinstance(error.ctx.command, RunCommand):
-        say_last(LastLine(exit=ExitStatus.USAGE))
+        from pipeline.run.status import stands
+
+        out = _value_of("--out", args)
+        say_last(LastLine(exit=ExitStatus.USAGE, **({} if out is None else stands(Path(out)))))
 
 
-def _wants_json(args: Sequence[str]) -> bool:
-    """What --log-format says in a command line that cannot be read."""
-    said = " ".join(args).replace(f"{LOG_FORMAT}=", f"{LOG_FORMAT} ").split()
-    return any(pair == (LOG_FORMAT, "json") for pair in pairwise(said))
+def _value_of(option: str, args: Sequence[str]) -> str | None:
+    """What an option says in a command line that cannot be read; of several times the last one."""
+    said = [part for arg in args for part in (arg.split("=", 1) if arg.startswith(f"{option}=") else [arg])]
+    return next((value for name, value in reversed(list(pairwise(said))) if name == option), None)

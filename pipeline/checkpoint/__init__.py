@@ -10,7 +10,7 @@ from pipeline.checkpoint.events import ClipAnswered, Gone, Moved, Noted, Refresh
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
-from pipeline.checkpoint.lock import OutputLock, hold_output
+from pipeline.checkpoint.lock import OutputLock, Owner, at_work, hold_output
 from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.plan import Plan, plan_counts
 from pipeline.checkpoint.replaced import Stored
@@ -31,6 +31,7 @@ __all__ = [
     "Moved",
     "Noted",
     "OutputLock",
+    "Owner",
     "Partly",
     "Patience",
     "Placed",
@@ -43,6 +44,7 @@ __all__ = [
     "Started",
     "State",
     "Stored",
+    "at_work",
     "hold_output",
     "plan_counts",
     "scan_manifest",

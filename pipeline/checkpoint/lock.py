@@ -7,12 +7,31 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from pipeline.errors import OutputError, OutputGone, OutputHeld
+
+LOOKS, LOOK_S = 5, 0.02
+"""So often, with so much time in between, a lock is tried: whoever only looks at it has it for a moment."""
+_OWNER = re.compile(r"pid (\d{1,10}), started (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC)")
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """Who works on an output now, as far as the lock's file says."""
+
+    pid: int | None
+    since: str | None
+    """As `2026-11-28 23:00:00 UTC`."""
+
+    def __str__(self) -> str:
+        return "at work" if self.pid is None else f"at work, pid {self.pid}, since {self.since}"
 
 
 class OutputLock:
@@ -65,6 +84,24 @@ def hold_output(out: Path) -> Iterator[OutputLock]:
             os.close(descriptor)
 
 
+def at_work(out: Path) -> Owner | None:
+    """Who holds `out`; None where nobody does, or nobody can say."""
+    try:
+        descriptor = os.open(_path(out), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go with the descriptor
+    except BlockingIOError:
+        found = _OWNER.fullmatch(_signed(descriptor))
+        return Owner(pid=int(found[1]) if found else None, since=found[2] if found else None)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _is_still(path: Path, known: os.stat_result) -> bool:
     """Whether a path leads to the file that it led to."""
     try:
@@ -99,14 +136,24 @@ def _sign(out: Path, descriptor: int) -> None:
 
 
 def _take(out: Path, descriptor: int) -> OutputLock:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "its pid is not known yet"
-        raise OutputHeld(f"another run works on {out} ({owner}); wait for it, or choose another --out") from None
-    except OSError as error:  # of a network file system, mostly
-        raise OutputError(
-            f"the output folder {out} cannot be locked: {error.strerror}; its file system has no locks, so nothing was "
-            "sent: choose an --out on a local disk"
-        ) from None
+    for left in reversed(range(LOOKS)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if not left:
+                owner = _signed(descriptor) or "its pid is not known yet"
+                raise OutputHeld(
+                    f"another run works on {out} ({owner}); wait for it, or choose another --out"
+                ) from None
+            time.sleep(LOOK_S)
+        except OSError as error:  # of a network file system, mostly
+            raise OutputError(
+                f"the output folder {out} cannot be locked: {error.strerror}; its file system has no locks, so nothing "
+                "was sent: choose an --out on a local disk"
+            ) from None
     return OutputLock(out, descriptor)
+
+
+def _signed(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.checkpoint.identity import PARTIAL
+from pipeline.checkpoint.named import IS_NAMED
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
 from pipeline.checkpoint.schema import ERRORS_STALE, Seen, State, transaction
 from pipeline.checkpoint.setbacks import NEXT_RUN, POSTPONED
@@ -71,7 +72,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
-    """What the scan means for the checkpoint, which stays as it is."""
+    """What the scan means for the checkpoint, which stays as it is. Where ids were named (see `named`), `only` narrows
+    them further."""
     # whoever does not ask for what failed has it left out for that reason
     waits = f"failure IS NULL AND NOT gone AND {POSTPONED}" if "passing" in (only or DEFAULT_ONLY) else "0"
     row = connection.execute(
@@ -122,7 +124,7 @@ def knows_rows(connection: sqlite3.Connection) -> bool:
 
 
 def where_selected(only: Sequence[str]) -> str:
-    """The query for what a run would do after a scan, in the order in which it would: row, size, config_hash, written,
+    """The query for what a run would do after a scan, in the order in which it would: id, row, size, config_hash, written,
     state, done_audio, done_config, marks."""
     return f"""SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})
         ORDER BY tries, iif(tries = 0 AND state <> {State.DONE:d}, '', tried), longest, n"""  # noqa: S608 fixed texts
@@ -238,10 +240,10 @@ _IN_TURN = """coalesce(u.tries + (u.selected AND u.sent <> ''), 0) AS tries,
 """What `tables.ORDER` goes by, as a merge leaves it."""
 _LATER = 1 << 62
 """New rows come after all known ones."""
-_SCANNED = f"""SELECT row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
+_SCANNED = f"""SELECT id, row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
         suspect, done_audio, done_config, marks, error, due, gone, {_IN_TURN}, longest, n
         FROM utterances u WHERE NOT ({NOT_KEPT})
-    UNION ALL SELECT s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN}, {_IN_TURN},
+    UNION ALL SELECT s.id, s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN}, {_IN_TURN},
         -CAST(s.expected_s / 15 AS INTEGER), coalesce(u.n, {_LATER} + s.rowid) {_JOIN}"""  # noqa: S608 fixed texts
 
 
@@ -251,4 +253,5 @@ def _had_file(row: str) -> str:
 
 
 def _where(only: Sequence[str]) -> str:
-    return " OR ".join(f"({_SELECTED_BY[kind]})" for kind in only or DEFAULT_ONLY)
+    kinds = " OR ".join(f"({_SELECTED_BY[kind]})" for kind in only or DEFAULT_ONLY)
+    return f"({kinds}) AND {IS_NAMED}"

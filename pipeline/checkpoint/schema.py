@@ -111,17 +111,15 @@ def _make(path: Path) -> None:
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """The checkpoint at `path` for reading, or an empty one where there is none. Raises CheckpointError."""
     try:
-        if not path.exists():
+        if not holds_something(path):
             return _empty()
-        # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
-        mode = "rw" if os.access(path.parent, os.W_OK) else "ro&immutable=1"
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+        connection = _opened_to_read(path)
         version = _checked_version(connection, path)
         if not version:  # of a run that was killed, or is just beginning, before it made its tables
             connection.close()
             return _empty()
         if version < VERSION:  # a copy is migrated: who only reads changes nothing
-            migrated = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            migrated = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # may be larger than memory
             connection.backup(migrated)
             connection.close()
             connection = migrated
@@ -129,6 +127,44 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise unusable(path, error) from error
     return connection
+
+
+def holds_something(path: Path) -> bool:
+    """Whether a checkpoint was begun at `path`. Raises CheckpointError where the system does not say."""
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read: {error.strerror}; mend its rights first"
+        ) from error
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that sees all that was committed, the log beside the file included, whatever rights there are."""
+    log = beside(path, "-wal")
+    for file in filter(Path.exists, (path, log)):
+        if not os.access(file, os.R_OK):
+            raise CheckpointError(f"{file} may not be read by this user; ask its owner for the right to read it")
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
+        how = "mode=rw"
+    elif not log.exists() or not log.stat().st_size:
+        how = "mode=ro&immutable=1"  # all is in the one file
+    elif os.access(beside(path, "-shm"), os.R_OK):
+        how = "mode=ro"
+    else:  # nobody works on it, and the index of the log, which SQLite keeps in -shm, can only be made in memory
+        how = "mode=ro&vfs=unix-none"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    if "unix-none" in how:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return connection
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A file that SQLite keeps beside a database."""
+    return path.with_name(path.name + suffix)
 
 
 def _empty() -> sqlite3.Connection:

@@ -20,6 +20,7 @@ from pipeline.checkpoint import adopting, clips, known_failures, plan, spending
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import PARTIAL, TRANSCRIBED, Identity
 from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.checkpoint.one import One, find, ids_near
 from pipeline.checkpoint.replaced import (
     Leaving,
     Stored,
@@ -34,6 +35,7 @@ from pipeline.checkpoint.scan import ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, translated, unusable
 from pipeline.checkpoint.setbacks import postponed
 from pipeline.checkpoint.tables import ORDER, TO_REFRESH
+from pipeline.checkpoint.untried import untried
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
 P = ParamSpec("P")
@@ -112,6 +114,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     ref_errors: int
     credits: float
     """Spent in all runs, counting what may have been billed."""
+    credits_maybe: float | None
+    """What of it only may have been; None where an older version has not summed that."""
 
 
 SELECTED_BYTES, REFRESHED_BYTES = 4 << 20, 8 << 20
@@ -404,6 +408,7 @@ class Checkpoint:
                 (PARTIAL,),
             ).fetchone()
             waiting, waiting_runs = postponed(self._db, seen)
+            maybe = spending.maybe_billed(self._db)
             [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
         done, failed, left, suspect, gone, audio_us, ref_words, ref_errors = figures
         return Totals(
@@ -421,22 +426,28 @@ class Checkpoint:
             ref_words=ref_words,
             ref_errors=ref_errors,
             credits=(self.fact(CREDITS, float) or 0.0) + in_flight,
+            credits_maybe=maybe,
         )
+
+    def untried(self, run_id: str | None = None, *, whole: bool = False) -> dict[str, int]:
+        """Counts of failed rows by why a run at its end has not tried them, or why the next one will not."""
+        with self._translated():
+            return untried(self._db, _seen(whole=whole), run_id)
 
     def credits_of_month(self, month: str) -> float | None:
         """What was spent in a month (`2026-11`, UTC), requests in flight included; None where that was not summed."""
         with self._translated():
             return spending.of_month(self._db, month)
 
-    def unpublished_credits(self) -> dict[str, float]:
-        """What the attempts that are in no part of the ledger cost, by month."""
+    def unpublished_credits(self) -> tuple[dict[str, float], float]:
+        """What the attempts that are in no part of the ledger cost, by month, and what of it may have been billed."""
         with self._translated():
             return spending.unpublished(self._db)
 
-    def set_credits(self, months: Mapping[str, float]) -> None:
-        """Has these be what was spent, by month and in all."""
+    def set_credits(self, months: Mapping[str, float], maybe: float) -> None:
+        """Has these be what was spent, by month and in all; `maybe` of it only may have been billed."""
         with self._transaction():
-            spending.replace(self._db, months)
+            spending.replace(self._db, months, maybe)
 
     def last_runs(self, limit: int) -> list[tuple[str, str, bytes | None]]:
         """The latest runs: (run_id, when it started, its figures as JSON; None for one that did not reach its end)."""
@@ -642,6 +653,16 @@ class Checkpoint:
         with self._translated():
             found = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
         return None if found is None else int(found[0])
+
+    def find(self, id_: str) -> One | None:
+        """All that is known of one utterance."""
+        with self._translated():
+            return find(self._db, id_)
+
+    def ids_near(self, id_: str) -> list[str]:
+        """Ids among which one may be that was meant by one that is not known."""
+        with self._translated():
+            return ids_near(self._db, id_)
 
     def check_integrity(self) -> None:
         """Raises DamagedCheckpoint where SQLite finds anything wrong with the file."""

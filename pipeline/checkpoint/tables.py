@@ -204,9 +204,9 @@ DROP TABLE clips_5;
 """,  # noqa: S608 fixed texts
 }
 
-# What of the manifest is not plainly as it was, its name and others that it went by, and the numbers of known rows
-# that no such row was found for. They live in a database of their own, which SQLite takes away when it is let go: a
-# read-only checkpoint can be planned against, and nothing is spent on emptying tables.
+# What of the manifest is not plainly as it was, its name and others that it went by, the numbers of known rows that no
+# such row was found for, and the ids that the user asks for. They live in a database of their own, which SQLite takes
+# away when it is let go: a read-only checkpoint can be planned against, and nothing is spent on emptying tables.
 SCAN_TABLES = """
 ATTACH '' AS manifest;
 CREATE TABLE manifest.scan (
@@ -224,6 +224,7 @@ CREATE TABLE manifest.scan (
     first_seen  REAL
 );
 CREATE TABLE manifest.rest (n INTEGER PRIMARY KEY);
+CREATE TABLE manifest.named (id TEXT NOT NULL UNIQUE);
 CREATE TABLE manifest.name (name TEXT NOT NULL, is_its_own INTEGER NOT NULL);
 """
 DROP_SCAN = "DETACH manifest"

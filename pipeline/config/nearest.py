@@ -8,4 +8,9 @@ from collections.abc import Sequence
 
 def nearest(word: str, known: Sequence[str]) -> str | None:
     """The known name most like `word`; None where none is much like it."""
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.5)), None)
+    return next(iter(nearest_few(word, known, 1)), None)
+
+
+def nearest_few(word: str, known: Sequence[str], count: int = 3) -> list[str]:
+    """The known names most like `word`, the nearest first; none that are not much like it."""
+    return difflib.get_close_matches(word, known, n=count, cutoff=0.5)

@@ -14,12 +14,12 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.config.settings import ServiceSettings
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, GradiumBatchError, KeyRefused
 from pipeline.redaction import KEY_PREFIXES, hide
 
 log = logging.getLogger(__name__)
 
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
+OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
 def read_key(service: ServiceSettings) -> str:
@@ -32,7 +32,7 @@ def read_key(service: ServiceSettings) -> str:
             raise ConfigError(
                 f"service.{name}: that looks like the API key itself; it names the place where the key is kept"
             )
-    key = os.environ.get(service.api_key_env, "").strip()
+    key = _in_environment(service)
     if not key and service.api_key_file:
         key = _read_file(service.api_key_file)
     if not key:
@@ -41,17 +41,39 @@ def read_key(service: ServiceSettings) -> str:
             "(or service.api_key_file); to try without a key, use configs/local.toml (make: CONFIG=configs/local.toml)"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError("the API key holds characters that no key has; was more than the key copied?")
+        raise ConfigError(
+            f"the API key in {place_of(service)} holds characters that no key has; was more than the key copied?"
+        )
     hide(key)
     return key
+
+
+def place_of(service: ServiceSettings) -> str:
+    """Where the key is kept that `read_key` finds."""
+    if _in_environment(service) or not service.api_key_file:
+        return f"the environment variable {service.api_key_env}"
+    return f"the file {service.api_key_file} (service.api_key_file)"
+
+
+def with_place(error: GradiumBatchError, service: ServiceSettings) -> GradiumBatchError:
+    """A refusal of the key with the place of the key; another error as it is."""
+    if not isinstance(error, KeyRefused) or service.url == "local":
+        return error
+    told = f"{error.message} (the key is from {place_of(service)})"
+    return KeyRefused(told, http_status=error.http_status, code=error.code)
+
+
+def _in_environment(service: ServiceSettings) -> str:
+    return os.environ.get(service.api_key_env, "").strip()
 
 
 def _read_file(file: str) -> str:
     try:
         path = Path(file).expanduser()
         key = path.read_text("utf-8").strip()
-        if path.stat().st_mode & OTHERS:
-            _warn_of_readers(file)
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS:  # a pipe is read once, by whoever made it for us
+            _warn_of_readers(file, may_mend=os.geteuid() in (0, found.st_uid))
     except (OSError, RuntimeError) as error:  # RuntimeError: no such user to expand ~ to
         raise ConfigError(f"service.api_key_file: the key file cannot be read: {error}") from None
     except UnicodeDecodeError:  # its text shows what was read
@@ -62,5 +84,6 @@ def _read_file(file: str) -> str:
 
 
 @cache  # a run reads it twice
-def _warn_of_readers(file: str) -> None:
-    log.warning("service.api_key_file: other users can read or change %s; run chmod 600 %s", file, shlex.quote(file))
+def _warn_of_readers(file: str, *, may_mend: bool) -> None:
+    mend = f"run chmod 600 {shlex.quote(file)}" if may_mend else "keep the key in a file of your own"
+    log.warning("service.api_key_file: other users can read or change %s; %s", file, mend)

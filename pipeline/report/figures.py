@@ -1,4 +1,4 @@
-"""A run in figures: the record that becomes summary.json, the table a person reads, the one line a script greps.
+"""A run in figures: the record that becomes summary.json, the one line a script greps, and how figures are said.
 
 Pure: text in and out, no I/O.
 """
@@ -31,6 +31,24 @@ class FailureClass(msgspec.Struct, frozen=True, kw_only=True):
     """Of the one that has failed for longest."""
     runs: int
     """Runs since that one failed for the first time, this one included: its nights."""
+
+
+@built
+class Untried(msgspec.Struct, frozen=True, kw_only=True):
+    """Failed utterances by why the run did not try them; in a status by why the next one will not."""
+
+    missing: int = 0
+    """Their files are not there."""
+    own_fault: int = 0
+    """Their files, or the service's word about them, are as they were."""
+    postponed: int = 0
+    """They failed run after run."""
+    unreached: int = 0
+    """The run ended before."""
+    unasked: int = 0
+    """--only or --id named others."""
+    left_unasked: int = 0
+    """Those of what is left that were not asked for either."""
 
 
 @built
@@ -96,6 +114,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """… how many runs leave out the first of them."""
     redo_failed: int = 0
     """Done utterances that were asked for again and failed: their transcripts stay, and they are no errors."""
+    credits_maybe_billed: float = 0.0
+    """What of `credits` only may have been billed."""
+    untried: Untried = Untried()
     many_gone: str | None = None
     """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
 
@@ -131,53 +152,17 @@ def last_line(figures: Figures) -> LastLine:
     return LastLine(**{name: getattr(figures, name) for name in LastLine.__struct_fields__})
 
 
-def table(figures: Figures) -> list[str]:
-    """The end-of-run table, in lines."""
-    suspect = f" ({figures.suspect:,} suspect)" if figures.suspect else ""
-    rows = [("done", f"{figures.done:,} of {figures.rows:,}{suspect}")]
-    if figures.failed:
-        rows.append(("failed", f"{figures.failed:,}{keeping(figures.kept, figures.partial)}"))
-    rows += [
-        (
-            f"  {failure.error}",
-            f"{failure.count:,}   e.g. {failure.example_id}{_for_runs(failure.runs)}: "
-            + _one_line(failure.example_message),
-        )
-        for failure in figures.failures
-    ]
-    if figures.left_out:
-        rows.append(("left out", f"{figures.left_out:,} of the failed, after failing run after run"))
-    if figures.postponed:
-        rows.append(("waiting", waiting(figures.postponed, figures.postponed_runs)))
-    if figures.failed > figures.left_out and not figures.selected:
-        rows.append(("left alone", "what failed for its own fault, until it changes; --only failed tries it again"))
-    if figures.redo_failed:
-        rows.append(("again", f"{figures.redo_failed:,} of the done failed when asked for again; they keep theirs"))
-    if figures.left:
-        rows.append(("left", f"{figures.left:,}"))
-    if figures.gone:
-        rows.append(("gone", f"{figures.gone:,} of the done: their recordings are not there; what they have is kept"))
-    if figures.vanished:
-        rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; what they have is kept"))
-    rows.append(("found", f"{figures.new:,} new, {figures.changed:,} changed{_reused(figures)}"))
-    rows.append(("sent", _sent(figures)))
-    if figures.learned_concurrency:
-        rows.append(("plan's limit", f"{plural(figures.learned_concurrency, 'request')} at a time"))
-    if figures.outages:
-        rows.append(("outages", f"{figures.outages}, waited out"))
-    if figures.wer is not None:
-        rows.append(("WER", f"{figures.wer:.1%} over all transcripts with a reference"))
-    rows += [
-        (f"unknown refusal x{count}", f"{_one_line(text)} (please report it)")
-        for text, count in figures.unknown_refusals.items()
-    ]
-    if figures.stopped_by is not None:
-        rows.append(("stopped by", " ".join(figures.stopped_by.split())))
-    rows.append(("output", figures.out))
-    if figures.many_gone is not None:
-        rows.append(("warning", figures.many_gone))
-    width = max(len(name) for name, _ in rows)
-    return [f"{name:<{width}}  {value}" for name, value in rows]
+def credits_told(credits_: float, maybe: float | None = None) -> str:
+    """`1,234.5 credits`, and what of them only may have been billed: one rounding for all who tell them."""
+    told = f"{rounded(credits_)} credit{'' if rounded(credits_) == '1' else 's'}"
+    if not maybe:
+        return told
+    return f"{told} ({rounded(credits_ - maybe)} billed, {rounded(maybe)} maybe billed)"
+
+
+def rounded(credits_: float) -> str:
+    """A number of credits, to a tenth."""
+    return f"{credits_:,.1f}".removesuffix(".0")
 
 
 def plural(count: int, noun: str) -> str:
@@ -227,26 +212,3 @@ def length(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
-
-
-def _reused(figures: Figures) -> str:
-    return f"; {figures.reused:,} known by their content" if figures.reused else ""
-
-
-def _for_runs(runs: int) -> str:
-    return f" (for {runs} runs)" if runs > 1 else ""
-
-
-def _sent(figures: Figures) -> str:
-    if not figures.requests:
-        return "nothing"
-    again = f" ({figures.retries:,} of them again)" if figures.retries else ""
-    return (
-        f"{plural(figures.requests, 'request')}{again}: {length(figures.audio_s)} of audio in {figures.wall_s:.1f} s "
-        f"(RTFx {figures.rtfx:.1f}), {figures.credits:,.0f} credits{' of the local server' * figures.local}"
-    )
-
-
-def _one_line(text: str, limit: int = 100) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"

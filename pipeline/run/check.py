@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Checkpoint, plan_counts, scan_manifest
+from pipeline.checkpoint.named import name_ids
 from pipeline.checkpoint.plan import knows_rows, where_selected
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
@@ -44,6 +45,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         rows.note_repeated(repeated)
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
+        if options.ids:
+            name_ids(connection, options.ids, manifest)
         names = settle_names(connection, rows.name, out)
         with Checkpoint(path, only_read=True) as checkpoint:
             if not options.shared_out:

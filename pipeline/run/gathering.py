@@ -106,15 +106,16 @@ class Gathering:
         self._checkpoint.set_fact(JSONL_BYTES, size)
 
     def _take_attempts(self) -> None:
-        parts, months = self._sink.parts_on_disk("attempts"), defaultdict[str, float](float)
+        parts, months, maybe = self._sink.parts_on_disk("attempts"), defaultdict[str, float](float), 0.0
         for part in parts:
-            rows, credits_ = self._sink.attempts_in(part)
+            rows, credits_, maybe_of_part = self._sink.attempts_in(part)
+            maybe += maybe_of_part
             self._checkpoint.attempts_published(0, part, rows)
             for month, spent in credits_.items():
                 months[month] += spent
         # a crash may have left the last part written and not noted, its rows still waiting
         written = self._sink.keys_of_attempts(parts[-1]) if parts else ()
-        self._checkpoint.set_credits(months)
+        self._checkpoint.set_credits(months, maybe)
         waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
         for attempts in in_batches(waiting, BATCH):
             self._checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])

@@ -28,7 +28,8 @@ class Ledger:
 
     def __init__(self, journal: Journal, run_id: str) -> None:
         self.requests = self.retries = self.refusals = 0
-        self.credits = 0.0
+        self.credits = self.credits_maybe = 0.0
+        """All that was spent, and what of it only may have been billed."""
         self.unknown: Counter[str] = Counter()
         """Refusals that no rule knows, and how often they came."""
         self._journal = journal
@@ -65,6 +66,7 @@ class Ledger:
         self.retries += job.requests > 1
         self.refusals += isinstance(ended, LimitError)
         self.credits += cost
+        self.credits_maybe += cost if billed == "maybe" else 0.0
         if isinstance(ended, UnknownFault) and (ended.message in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
             self.unknown[ended.message] += 1
         attempt = self._attempt(

@@ -39,21 +39,24 @@ def month_at(now: datetime, checkpoint: Checkpoint, out: Path, budget: float | N
     name = month_of(now)
     spent = checkpoint.credits_of_month(name)
     if spent is None and budget is not None:
-        spent = summed(checkpoint, out).get(name, 0.0)
+        spent = summed(checkpoint, out)[0].get(name, 0.0)
     return Month(name=name, spent=spent, budget=budget)
 
 
 def sum_by_month(checkpoint: Checkpoint, out: Path) -> None:
     """Has a checkpoint of an older version sum by month from now on."""
     if checkpoint.credits_of_month("") is None:
-        checkpoint.set_credits(summed(checkpoint, out))
+        checkpoint.set_credits(*summed(checkpoint, out))
 
 
-def summed(checkpoint: Checkpoint, out: Path) -> dict[str, float]:
-    """What the ledger says was spent, by month. Reads all of it."""
-    months = defaultdict(float, checkpoint.unpublished_credits())
+def summed(checkpoint: Checkpoint, out: Path) -> tuple[dict[str, float], float]:
+    """What the ledger says was spent, by month, and what of it only may have been billed. Reads all of it."""
+    unpublished, maybe = checkpoint.unpublished_credits()
+    months = defaultdict(float, unpublished)
     ledger = Salvage(out)
     for part in checkpoint.parts("attempts"):
-        for month, credits_ in ledger.attempts_in(part)[1].items():
+        _, of_part, maybe_of_part = ledger.attempts_in(part)
+        maybe += maybe_of_part
+        for month, credits_ in of_part.items():
             months[month] += credits_
-    return months
+    return months, maybe

@@ -5,18 +5,21 @@ Reads the checkpoint; writes OUT/summary.json and OUT/runs/<run_id>.json.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint, Plan
+from pipeline.checkpoint import Checkpoint, Journal, Plan
 from pipeline.checkpoint.store import LEARNED
 from pipeline.durable import replacing
-from pipeline.errors import OutputError
+from pipeline.errors import GradiumBatchError, OutputError, OutputGone
 from pipeline.outside import json_line
-from pipeline.report.figures import FailureClass, Figures
+from pipeline.report.figures import FailureClass, Figures, Untried
 
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
     from pipeline.run.planning import ManifestRows
@@ -66,6 +69,7 @@ def figures_of(
         postponed=totals.postponed,
         postponed_runs=totals.postponed_runs,
         redo_failed=recorder.outcomes.redo_failed,
+        untried=Untried(**checkpoint.untried(ending.run_id)) if plan.rows else Untried(),
         many_gone=ending.many_gone,
         bad_rows=rows.bad_count,
         selected=plan.selected,
@@ -78,6 +82,7 @@ def figures_of(
         learned_concurrency=learned or None,
         audio_s=round(recorder.audio_s, 3),
         credits=round(recorder.ledger.credits, 3),
+        credits_maybe_billed=round(recorder.ledger.credits_maybe, 3),
         credits_in_all=round(totals.credits, 3),
         local=ending.local,
         wall_s=round(ending.wall_s, 3),
@@ -88,17 +93,39 @@ def figures_of(
     )
 
 
-def write_summary(out: Path, figures: Figures) -> bytes:
-    """Writes summary.json and the run's own record; returns their content. Raises OutputError."""
-    encoded = msgspec.json.format(json_line(figures).encode(), indent=2)
+async def put_down(
+    journal: Journal, out: Path, figures: Figures, ended_by: Callable[[GradiumBatchError, Figures], Figures]
+) -> Figures:
+    """Leaves the figures in the files and in the checkpoint: where only one of them can be written, that one tells how
+    the run ended. `ended_by` says what the figures are where one cannot be; returns the last of them."""
+    try:
+        await asyncio.to_thread(_write_summary, out, figures)
+    except OutputError as error:
+        figures = ended_by(error, figures)
+    try:
+        started_at = figures.started_at.isoformat()
+        await journal.call(journal.checkpoint.save_run, figures.run_id, started_at, _encoded(figures))
+    except GradiumBatchError as error:
+        figures = ended_by(error, figures)
+        if not isinstance(error, OutputGone):
+            with suppress(OutputError):
+                await asyncio.to_thread(_write_summary, out, figures)
+    return figures
+
+
+def _encoded(figures: Figures) -> bytes:
+    return msgspec.json.format(json_line(figures).encode(), indent=2)
+
+
+def _write_summary(out: Path, figures: Figures) -> None:
+    """Writes summary.json and the run's own record. Raises OutputError."""
     try:
         (out / "runs").mkdir(exist_ok=True)
         for path in (out / "runs" / f"{figures.run_id}.json", out / "summary.json"):
             with replacing(path) as temp:
-                temp.write_bytes(encoded + b"\n")
+                temp.write_bytes(_encoded(figures) + b"\n")
     except OSError as error:
         raise OutputError(f"the summary cannot be written into {out}: {error.strerror}") from error
-    return encoded
 
 
 def failure_classes(checkpoint: Checkpoint, *, whole: bool = False) -> list[FailureClass]:

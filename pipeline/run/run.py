@@ -16,9 +16,11 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
+from pipeline.checkpoint.named import name_ids
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
+from pipeline.gradium.key import with_place
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import Mode, progress
@@ -32,7 +34,7 @@ from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
-from pipeline.run.reporting import Ending, figures_of, write_summary
+from pipeline.run.reporting import Ending, figures_of, put_down
 from pipeline.run.sending import EndpointFactory, Sending
 from pipeline.run.soundness import known_transcripts
 from pipeline.sink import Sink
@@ -51,6 +53,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     shared_out: bool = False
     """The user chose `out`, so that it may serve several manifests."""
     only: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    """Only these rows, of those that `only` selects; none: all of them."""
     limit: int | None = None
     max_duration_s: float | None = None
     """From the start; the engine watches the clock and tells the control."""
@@ -138,7 +142,7 @@ class _Run:
             on_row=control.raise_if_stopped,
         )
         self.budget = settings.budget
-        self.local = settings.service.url == "local"
+        self.service = settings.service
         self.error: GradiumBatchError | None = None
         self.many_gone: str | None = None
 
@@ -158,7 +162,7 @@ class _Run:
         except Stopped:
             pass
         except GradiumBatchError as error:
-            self.error = error
+            self.error = with_place(error, self.service)
         self.control.work_is_over()
         self.control.stands = last_line(await self.journal.call_unchecked(self._figures, plan))
         try:
@@ -199,8 +203,10 @@ class _Run:
                 self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
             if not self.options.skip_bad_rows or repeated:
                 self.rows.refuse_bad(skippable=not repeated)
-            out, call = self.options.out, self.journal.call
-            names = await call(self.checkpoint.beside_scan, settle_names, self.rows.name, out, self.control.stopped)
+            out, call, beside_scan = self.options.out, self.journal.call, self.checkpoint.beside_scan
+            if ids := self.options.ids:
+                await call(beside_scan, name_ids, ids, self.rows.manifest)
+            names = await call(beside_scan, settle_names, self.rows.name, out, self.control.stopped)
             only = None if self.options.shared_out else self.options.manifest
             await call(keep_manifest, self.checkpoint, only, out, names)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
@@ -213,26 +219,24 @@ class _Run:
         if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()
         figures = await ask(self._figures, plan)
-        if isinstance(self.error, OutputGone):
-            return RunResult(figures=figures, error=self.error)
-        try:
-            encoded = await asyncio.to_thread(write_summary, self.options.out, figures)
-            await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), encoded)
-        except GradiumBatchError as error:
-            self.error = self.error or error
-            figures = msgspec.structs.replace(figures, exit=int(self._status()), stopped_by=str(self.error))
+        if not isinstance(self.error, OutputGone):
+            figures = await put_down(self.journal, self.options.out, figures, self._ended_by)
         return RunResult(figures=figures, error=self.error)
+
+    def _ended_by(self, error: GradiumBatchError, figures: Figures) -> Figures:
+        self.error = self.error or error
+        return msgspec.structs.replace(figures, exit=int(self._status()), stopped_by=str(self.error))
 
     def _figures(self, plan: Plan) -> Figures:
         ending = Ending(
             run_id=self.run_id,
             started_at=self.started_at,
             finished_at=datetime.now(UTC),
-            wall_s=self._wall_s(),
+            wall_s=time.monotonic() - self._started,
             exit=int(self._status()),
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
-            local=self.local,
+            local=self.service.url == "local",
             many_gone=self.many_gone,
         )
         return figures_of(self.checkpoint, plan, self.rows, self.recorder, self.options.out, ending)
@@ -244,6 +248,3 @@ class _Run:
             return self.control.status
         failed = self.recorder.outcomes.failed_count or self.rows.bad_count or self.many_gone
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK
-
-    def _wall_s(self) -> float:
-        return time.monotonic() - self._started

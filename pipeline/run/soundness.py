@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.schema import holds_something
 from pipeline.checkpoint.store import FORMATS, JSONL_BYTES
 from pipeline.errors import DamagedCheckpoint, OutputError
 from pipeline.run.aside import unfinished
@@ -18,14 +19,14 @@ from pipeline.sink import Sink
 def known_transcripts(out: Path) -> Iterator[None]:
     """Raises DamagedCheckpoint where answers lie without a checkpoint: they are somebody's money, and are taken in
     or left, never written over."""
-    sink = Sink(out, ("parquet", "jsonl"))
-    if not _has_checkpoint(out) and (sink.holds_transcripts() or sink.holds_clips()):
+    has_checkpoint, sink = holds_something(out / "checkpoint.sqlite"), Sink(out, ("parquet", "jsonl"))
+    if not has_checkpoint and (sink.holds_transcripts() or sink.holds_clips()):
         what = "transcripts" if sink.holds_transcripts() else "answers to parts of recordings"
         raise DamagedCheckpoint(
             f"{out} holds {what}, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
             "in, or choose another --out"
         )
-    if not _has_checkpoint(out) and unfinished(out) is not None:
+    if not has_checkpoint and unfinished(out) is not None:
         raise DamagedCheckpoint(
             f"the last rebuild of {out} did not reach its end: run gradium-batch rebuild {out} again"
         )
@@ -41,16 +42,11 @@ def what_is_wrong(out: Path) -> str | None:
     try:
         with known_transcripts(out):
             pass
-        if _has_checkpoint(out):
+        if holds_something(out / "checkpoint.sqlite"):
             _check(out)
     except (DamagedCheckpoint, OutputError) as error:
         return str(error)
     return None
-
-
-def _has_checkpoint(out: Path) -> bool:
-    path = out / "checkpoint.sqlite"
-    return path.exists() and path.stat().st_size > 0
 
 
 def _check(out: Path) -> None:

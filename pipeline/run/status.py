@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import shorten
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, Owner, at_work
+from pipeline.checkpoint.schema import holds_something
 from pipeline.checkpoint.store import LEARNED
-from pipeline.errors import UsageError
+from pipeline.errors import GradiumBatchError, UsageError
 from pipeline.outside import visible
-from pipeline.report.figures import FailureClass, keeping, length, plural, readable, waiting
+from pipeline.report.figures import (
+    FailureClass,
+    Untried,
+    credits_told,
+    keeping,
+    length,
+    plural,
+    readable,
+    rounded,
+    waiting,
+)
 from pipeline.report.hints import DEFAULT, HINTS
+from pipeline.report.table import untried_rows
 from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.reporting import failure_classes
 
@@ -22,11 +36,13 @@ MESSAGE_SHOWN = 200
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the last runs; figures are None for one that did not reach its end."""
+    """One of the last runs; figures are None for one that did not reach its end, or is at work."""
 
     run_id: str
     started_at: str
     exit: int | None = None
+    stopped_by: str | None = None
+    """Why it ended before its work did."""
     transcribed: int | None = None
     requests: int | None = None
     credits: float | None = None
@@ -54,6 +70,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
+    credits_maybe_billed: float | None
+    """What of it only may have been billed; None where an older version has not summed that."""
     month: str
     """The calendar month (UTC), as `2026-11`."""
     month_credits: float | None
@@ -68,6 +86,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """… what they cost: they are not sent again."""
     wer: float | None
     learned_concurrency: int | None
+    untried: Untried
+    """Why the next run will not try some of the failed."""
+    at_work: Owner | None
+    """Who holds the output now."""
     failures: list[FailureClass]
     runs: list[RunLine]
 
@@ -75,13 +97,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
     path = out / "checkpoint.sqlite"
-    if not path.exists() or not path.stat().st_size:
+    if not holds_something(path):
         from pipeline.run.soundness import known_transcripts  # looks into the parts, which takes long to load
 
         with known_transcripts(out):
             pass
     if not path.exists():
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
+    owner = at_work(out)  # before the checkpoint is read: a run that ends meanwhile has left its figures then
     with Checkpoint(path, only_read=True) as checkpoint:
         totals = checkpoint.totals(whole=True)
         month = month_at(datetime.now(UTC), checkpoint, out, checkpoint.fact(MONTH_BUDGET, float) or None)
@@ -100,6 +123,7 @@ def status(out: Path) -> Status:
             postponed_runs=totals.postponed_runs,
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
+            credits_maybe_billed=None if totals.credits_maybe is None else round(totals.credits_maybe, 3),
             month=month.name,
             month_credits=None if month.spent is None else round(month.spent, 3),
             month_budget=month.budget,
@@ -108,18 +132,36 @@ def status(out: Path) -> Status:
             waiting_credits=round(waiting_credits, 3),
             wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
             learned_concurrency=checkpoint.fact(LEARNED, int) or None,
+            untried=Untried(**checkpoint.untried(whole=True)),
+            at_work=owner,
             failures=failure_classes(checkpoint, whole=True),
-            runs=[_run_line(*run) for run in checkpoint.last_runs(RUNS_SHOWN)],
+            runs=[_run_line(out, *run) for run in checkpoint.last_runs(RUNS_SHOWN)],
         )
 
 
-def _run_line(run_id: str, started_at: str, figures: bytes | None) -> RunLine:
-    if figures is None or (known := readable(figures)) is None:
+def stands(out: Path) -> Mapping[str, int]:
+    """How the output stands by the rows of its last run: done, failed and left. Empty where nobody can say."""
+    with suppress(GradiumBatchError, OSError):
+        path = out / "checkpoint.sqlite"
+        if holds_something(path):
+            with Checkpoint(path, only_read=True) as checkpoint:
+                totals = checkpoint.totals()
+                return {"done": totals.done, "failed": totals.failed, "left": totals.left}
+    return {}
+
+
+def _run_line(out: Path, run_id: str, started_at: str, figures: bytes | None) -> RunLine:
+    known = None if figures is None else readable(figures)
+    if known is None:
+        with suppress(OSError):  # its record is there all the same where only the checkpoint could not be written
+            known = readable((out / "runs" / f"{run_id}.json").read_bytes())
+    if known is None:
         return RunLine(run_id=run_id, started_at=started_at)
     return RunLine(
         run_id=run_id,
         started_at=started_at,
         exit=known.exit,
+        stopped_by=known.stopped_by,
         transcribed=known.transcribed,
         requests=known.requests,
         credits=known.credits,
@@ -138,6 +180,7 @@ def as_table(found: Status) -> str:
         rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
         rows.append(("", f"    {shorten(failure.example_message, MESSAGE_SHOWN, placeholder=' …')}"))
         rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))
+    rows += untried_rows(msgspec.structs.replace(found.untried, postponed=0))
     if found.postponed:
         rows.append(("waiting", waiting(found.postponed, found.postponed_runs)))
     rows.append(("left", f"{found.left:,}"))
@@ -146,31 +189,42 @@ def as_table(found: Status) -> str:
             (
                 "in part",
                 f"{plural(found.waiting_clips, 'clip')} of unfinished recordings answered, which are not sent again "
-                f"({found.waiting_credits:,.0f} credits)",
+                f"({credits_told(found.waiting_credits)})",
             )
         )
     if found.gone:
         rows.append(("gone", f"{found.gone:,} of the done: their recordings are not there; what they have is kept"))
     if found.vanished:
         rows.append(("vanished", f"{found.vanished:,} no longer in the manifest; what they have is kept"))
-    rows.append(("spent", f"{found.credits:,.0f} credits in all runs"))
+    rows.append(("spent", f"{credits_told(found.credits, found.credits_maybe_billed)} in all runs"))
     if found.month_credits is not None:
-        left = f", {found.month_left:,.0f} of {found.month_budget:,.0f} left" if found.month_budget is not None else ""
-        rows.append(("this month", f"{found.month_credits:,.0f} credits in {found.month} (UTC){left}"))
+        left = ""
+        if found.month_left is not None and found.month_budget is not None:
+            left = f", {rounded(found.month_left)} of {rounded(found.month_budget)} left"
+        rows.append(("this month", f"{credits_told(found.month_credits)} in {found.month} (UTC){left}"))
     if found.wer is not None:
         rows.append(("WER", f"{found.wer:.1%}"))
     if found.learned_concurrency:
         rows.append(("plan's limit", f"{plural(found.learned_concurrency, 'request')} at a time"))
+    works = found.at_work
+    if works is not None and not any(_is_of(run, works) for run in found.runs):
+        rows.append(("run", str(works)))  # it reads the manifest, or is a rebuild
     for run in found.runs:
         if run.exit is None:
-            rows.append(("run", f"{run.started_at[:19]}  did not reach its end, or is at work"))
+            told = str(works) if works is not None and _is_of(run, works) else "did not reach its end"
         else:
-            rows.append(
-                (
-                    "run",
-                    f"{run.started_at[:19]}  exit {run.exit}, {plural(run.transcribed or 0, 'transcript')}, "
-                    f"{plural(run.requests or 0, 'request')}, {run.credits or 0:,.0f} credits",
-                )
+            told = (
+                f"exit {run.exit}, {plural(run.transcribed or 0, 'transcript')}, "
+                f"{plural(run.requests or 0, 'request')}, {credits_told(run.credits or 0)}"
             )
+            if run.stopped_by is not None:
+                told += f"; stopped by {shorten(run.stopped_by, MESSAGE_SHOWN, placeholder=' …')}"
+        rows.append(("run", f"{run.started_at[:19]}  {told}"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(visible(f"{name:<{width}}  {value}").rstrip() for name, value in rows)
+
+
+def _is_of(run: RunLine, owner: Owner) -> bool:
+    """Whether it is the run that is at work: it has no end, and began when the output was taken, or later."""
+    began = run.started_at[:19].replace("T", " ")
+    return run.exit is None and (owner.since is None or began >= owner.since[:19])

@@ -38,12 +38,17 @@ _OF_ROW: dict[type, Callable[[dict[str, Any]], Any]] = {
 
 
 def tables_in(
-    path: Path, schema: pa.Schema, ids: Collection[str] | None = None, *, optional: Collection[str] = ()
+    path: Path,
+    schema: pa.Schema,
+    ids: Collection[str] | None = None,
+    *,
+    optional: Collection[str] = (),
+    columns: list[str] | None = None,
 ) -> Iterator[pa.Table]:
     """The columns of `schema` of a Parquet file, a row group at a time: the rows of `ids`, or all of them.
 
     Other types of the same meaning are taken (tools write `large_string`), and no others. `optional` columns may be
-    missing: older versions did not write them.
+    missing: older versions did not write them. With `columns` no others are read, nor found to be damaged.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -56,7 +61,10 @@ def tables_in(
         schema = pa.schema([field for field in schema if field.name in names or field.name not in optional])
         wanted = None if ids is None else pa.array(list(ids), pa.string())
         for group in range(file.num_row_groups) or (None,):
-            rows = file.read(use_threads=False) if group is None else file.read_row_group(group, use_threads=False)
+            if group is None:
+                rows = file.read(columns, use_threads=False)
+            else:
+                rows = file.read_row_group(group, columns, use_threads=False)
             rows = rows.select(schema.names)
             for field in schema:
                 found = rows.schema.field(field.name).type
@@ -131,6 +139,17 @@ def is_damaged(kind: type[msgspec.Struct], path: Path) -> bool:
     return False
 
 
+def attempts_of(folder: Path, part: int, id_: str) -> list[Attempt]:
+    """The attempts of one utterance in a part of the ledger, most of which have none: only its ids are read then."""
+    import pyarrow as pa
+
+    from pipeline.sink.schema import ATTEMPTS
+
+    path = part_path(folder, part)
+    ids = tables_in(path, pa.schema([ATTEMPTS.field("id")]), [id_], columns=["id"])
+    return list(rows_in(path, Attempt, [id_])) if any(rows.num_rows for rows in ids) else []
+
+
 def keys_of_attempts(folder: Path, part: int) -> set[AttemptKey]:
     """What tells the attempts of a part of the ledger from all others."""
     return {key_of(attempt) for attempt in rows_in(part_path(folder, part), Attempt)}
@@ -140,22 +159,24 @@ def key_of(attempt: Attempt) -> AttemptKey:
     return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at
 
 
-def attempts_in_part(folder: Path, part: int) -> tuple[int, dict[str, float]]:
-    """Rows of a part of the ledger, and their credits by calendar month (UTC), as `2026-11`."""
+def attempts_in_part(folder: Path, part: int) -> tuple[int, dict[str, float], float]:
+    """Rows of a part of the ledger, their credits by calendar month (UTC), as `2026-11`, and how many of the credits
+    only may have been billed."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from pipeline.sink.schema import ATTEMPTS
 
     path = part_path(folder, part)
-    schema = pa.schema([ATTEMPTS.field("started_at"), ATTEMPTS.field("credits")])
+    schema = pa.schema([ATTEMPTS.field("started_at"), ATTEMPTS.field("credits"), ATTEMPTS.field("billed")])
     rows = pa.concat_tables([schema.empty_table(), *tables_in(path, schema)])
     with reading(path):
         started_at = rows["started_at"].cast(pa.timestamp("us"))  # in UTC, and needs no list of time zones
         month = pc.add(pc.multiply(pc.year(started_at), 100), pc.month(started_at))
         sums = pa.table({"month": month, "credits": rows["credits"]}).group_by("month").aggregate([("credits", "sum")])
         found = {f"{row['month'] // 100:04}-{row['month'] % 100:02}": row["credits_sum"] for row in sums.to_pylist()}
-    return rows.num_rows, found
+        maybe = pc.sum(rows["credits"].filter(pc.not_equal(rows["billed"], "yes"))).as_py() or 0.0
+    return rows.num_rows, found, maybe
 
 
 def _is_text(kind: pa.DataType) -> bool:

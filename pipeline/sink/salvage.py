@@ -60,12 +60,19 @@ class Salvage(Sink):
                 size = without(path, harmed, self.damaged[-1])
         return size
 
-    def attempts_in(self, part: int) -> tuple[int, dict[str, float]]:
-        """Rows of a part of the ledger, and their credits by calendar month."""
+    def attempts_in(self, part: int) -> tuple[int, dict[str, float], float]:
+        """Rows of a part of the ledger, their credits by calendar month, and what of those may have been billed."""
         from pipeline.sink.read import attempts_in_part
 
         with translated(self._out):
             return attempts_in_part(self._out / "attempts", part)
+
+    def attempts_of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
+        """The attempts of one utterance in these parts of the ledger."""
+        from pipeline.sink.read import attempts_of
+
+        with translated(self._out, OR_REBUILD):
+            return [attempt for part in parts for attempt in attempts_of(self._out / "attempts", part, id_)]
 
     def keys_of_attempts(self, part: int) -> Collection[object]:
         """What `key_of` says of each attempt in a part of the ledger."""

@@ -181,6 +181,47 @@ def test_a_bug_of_ours_shows_no_key(tmp_path: Path, out: Path) -> None:
             assert json.loads(last)["exit"] == 1
 
 
+@pytest.mark.parametrize("place", ["variable", "other variable", "file"])
+@pytest.mark.parametrize("kind", ["refused", "impossible"])
+def test_a_wrong_key_is_told_with_the_place_it_came_from(
+    tmp_path: Path, out: Path, server: RunningServer, place: str, kind: str
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=1)
+    wrong = KEY if kind == "refused" else f"{KEY} and more"
+    (tmp_path / "key").write_text(wrong)
+    (tmp_path / "key").chmod(0o600)
+    more, told = {
+        "variable": ({"GRADIUM_API_KEY": wrong}, "the environment variable GRADIUM_API_KEY"),
+        "other variable": (
+            {"OTHER": wrong, "GRADIUM_API_KEY": "x", "GRADIUM_BATCH_SERVICE__API_KEY_ENV": "OTHER"},
+            "the environment variable OTHER",
+        ),
+        "file": (
+            {"GRADIUM_API_KEY": "", "GRADIUM_BATCH_SERVICE__API_KEY_FILE": str(tmp_path / "key")},
+            f"the file {tmp_path / 'key'} (service.api_key_file)",
+        ),
+    }[place]
+    result = run(corpus, out, server.url, **{"GRADIUM_API_KEY": "", **more})
+    assert result.exit == (1 if kind == "refused" else 2)
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("gradium-batch: ")]
+    assert told in line
+    assert not leaks_in(result.stderr)
+    if kind == "refused":
+        assert told in batch("status", out).stdout
+
+
+@pytest.mark.parametrize("mode", [0o711, 0o601])
+def test_a_key_file_that_others_can_neither_read_nor_change_is_not_warned_of(
+    tmp_path: Path, out: Path, mode: int
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=1)
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "key").chmod(mode)
+    result = batch("check", corpus.folder, "--out", out, GRADIUM_BATCH_SERVICE__API_KEY_FILE=str(tmp_path / "key"))
+    assert result.exit == 0
+    assert result.stderr == ""
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o600])
 def test_a_key_file_that_others_can_read_is_warned_of(tmp_path: Path, out: Path, mode: int) -> None:
     corpus = Corpus(tmp_path / "audio", count=1)

@@ -191,7 +191,7 @@ def test_a_part_of_the_ledger_is_summed_by_the_month_of_each_request_in_utc(tmp_
     ]  # fmt: skip
     write_part(tmp_path, 1, table(ATTEMPTS, rows))
     assert pq.read_table(tmp_path).num_rows == 4
-    assert attempts_in_part(tmp_path, 1) == (4, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0})
+    assert attempts_in_part(tmp_path, 1) == (4, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0}, 0.0)
 
 
 def test_a_month_whose_sum_is_no_number_is_summed_again(tmp_path: Path, out: Path, server: RunningServer) -> None:

@@ -1,0 +1,136 @@
+"""One utterance of an output: its row, its transcript or error, and every request that was sent for it. Only reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import shorten
+
+import msgspec
+
+from pipeline.checkpoint import Checkpoint, State
+from pipeline.checkpoint.one import One
+from pipeline.checkpoint.schema import holds_something
+from pipeline.config.nearest import nearest_few
+from pipeline.errors import UsageError
+from pipeline.model import Attempt, Failure, Transcript, Utterance
+from pipeline.outside import visible
+from pipeline.report.figures import credits_told, length, plural, shown_id
+from pipeline.report.hints import DEFAULT, HINTS
+from pipeline.sink.salvage import Salvage
+
+TEXT_SHOWN = 500
+STATES = {
+    State.NEW: "left",
+    State.CHANGED: "changed",
+    State.DONE: "done",
+    State.FAILED_PASSING: "failed",
+    State.FAILED_ITEM: "failed",
+}
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance. `row` is what the manifest says, `error` why it has no transcript, or none for its newest content;
+    `attempts` are in the order in which they were sent."""
+
+    id: str
+    state: str
+    """`left` (not done yet), `changed` (since it was done, or failed), `done` or `failed`."""
+    gone: bool
+    vanished: bool
+    row: Utterance
+    transcript: Transcript | None
+    error: Failure | None
+    answered_clips: int
+    """Pieces that have their answers, and wait for those of the others."""
+    attempts: list[Attempt]
+    in_flight: list[Attempt]
+    """Requests whose end nobody has seen so far."""
+
+
+def show(out: Path, id_: str) -> Shown:
+    """Finds one utterance of `out`. Raises UsageError where there is none of this id, CheckpointError, OutputError."""
+    path = out / "checkpoint.sqlite"
+    if not holds_something(path):
+        raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
+    with Checkpoint(path, only_read=True) as checkpoint:
+        one = checkpoint.find(id_)
+        if one is None:
+            raise UsageError(f"{out} has no id {shown_id(id_)}{_meant(id_, checkpoint.ids_near(id_))}")
+    ledger = Salvage(out)
+    published = ledger.attempts_of(id_, one.ledger)
+    return Shown(
+        id=id_,
+        state="done" if one.gone else STATES[one.state],
+        gone=one.gone,
+        vanished=one.vanished,
+        row=one.utterance,
+        transcript=_transcript(ledger, one),
+        error=one.failure,
+        answered_clips=one.answered_clips,
+        attempts=sorted([*published, *one.attempts], key=lambda attempt: attempt.started_at),
+        in_flight=one.in_flight,
+    )
+
+
+def _meant(id_: str, near: list[str]) -> str:
+    found = nearest_few(id_, near)
+    return f"; did you mean {' or '.join(map(shown_id, found))}?" if found else ""
+
+
+def _transcript(sink: Salvage, one: One) -> Transcript | None:
+    stored = one.stored
+    if stored is None or stored.transcript is not None:
+        return None if stored is None else stored.transcript
+    found = sink.read([stored.id], stored.part).get(stored.id)
+    return None if found is None else msgspec.structs.replace(found, id=one.utterance.id)
+
+
+def as_table(found: Shown) -> str:
+    """The utterance for a person."""
+    row, text = found.row, found.transcript
+    span = [f"from {row.offset_s:g} s"] if row.offset_s else []
+    span += [f"for {row.duration_s:g} s"] if row.duration_s is not None else []
+    span += [f"channel {row.channel}"] if row.channel is not None else []
+    marks = ["its recording is not there"] if found.gone else []
+    marks += ["no longer in the manifest"] if found.vanished else []
+    rows = [
+        ("id", found.id),
+        ("audio", row.audio + (f" ({', '.join(span)})" if span else "")),
+        ("state", ", ".join([found.state, *marks])),
+    ]
+    rows += [("metadata", f"{name} = {value}") for name, value in row.metadata.items()]
+    if row.reference is not None:
+        rows.append(("reference", shorten(row.reference, TEXT_SHOWN, placeholder=" …")))
+    if text is not None:
+        flags = f" ({', '.join(text.flags)})" if text.flags else ""
+        rows.append(("transcript", shorten(text.text, TEXT_SHOWN, placeholder=" …") or "(no words)"))
+        rows.append(
+            (
+                "",
+                f"{text.status}{flags}, {length(text.duration_s)}, {plural(len(text.words), 'word')}, language "
+                f"{text.language}, model {text.model}, run {text.run_id}, {text.finished_at:%Y-%m-%d %H:%M:%S} UTC",
+            )
+        )
+    if (error := found.error) is not None:
+        rows.append(("error", f"{error.error}: {shorten(error.message, TEXT_SHOWN, placeholder=' …')}"))
+        rows.append(("", f"since {error.first_seen:%Y-%m-%d %H:%M:%S} UTC, last in run {error.run_id}"))
+        rows.append(("", f"-> {HINTS.get(error.error, DEFAULT)}"))
+    if found.answered_clips:
+        rows.append(("in part", f"{plural(found.answered_clips, 'clip')} answered, which are not sent again"))
+    rows.append(("attempts", f"{len(found.attempts) or 'none'}"))
+    rows += [("", _attempt(attempt)) for attempt in found.attempts]
+    rows += [("in flight", _attempt(attempt)) for attempt in found.in_flight]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(visible(f"{name:<{width}}  {value}").rstrip() for name, value in rows)
+
+
+def _attempt(attempt: Attempt) -> str:
+    status = f" HTTP {attempt.http_status}" if attempt.http_status is not None else ""
+    code = f" code {attempt.code}" if attempt.code is not None else ""
+    billed = {"yes": "billed", "no": "not billed", "maybe": "maybe billed"}[attempt.billed]
+    request = f", request {attempt.request_id}" if attempt.request_id else ""
+    return (
+        f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  clip {attempt.clip}, attempt {attempt.attempt}: {attempt.outcome}"
+        f"{status}{code}, {attempt.latency_s:.1f} s, {credits_told(attempt.credits)} {billed}, "
+        f"run {attempt.run_id}{request}"
+    )
