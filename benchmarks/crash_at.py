@@ -22,6 +22,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "sync folder": (pipeline.durable, "sync_folder"),
     "append lines": (pipeline.sink.lines, "append"),
     "note results": (pipeline.checkpoint.store.Checkpoint, "results_published"),
+    "note rewritten": (pipeline.checkpoint.store.Checkpoint, "rewritten"),
     "note attempts": (pipeline.checkpoint.store.Checkpoint, "attempts_published"),
     "commit": (pipeline.checkpoint.store.Checkpoint, "apply"),
     "end open attempts": (pipeline.checkpoint.store.Checkpoint, "end_open_attempts"),

@@ -2,11 +2,12 @@
 
 `tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in ·
 `plan` compares it with what is known · `events` what happens to utterances · `replaced` transcripts that no row has ·
+`rewriting` rows that are written anew ·
 `known_failures` what was paid for in vain · `store` reads and writes · `journal` groups writes into durable commits ·
 `patience` waits until they can be made.
 """
 
-from pipeline.checkpoint.events import ClipAnswered, Gone, Moved, Noted, Refreshed, Reused, Sent, Started
+from pipeline.checkpoint.events import ClipAnswered, Gone, Moved, Noted, Reused, Sent, Started
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
@@ -36,7 +37,6 @@ __all__ = [
     "Patience",
     "Placed",
     "Plan",
-    "Refreshed",
     "Reused",
     "ScannedRow",
     "Selected",

@@ -81,16 +81,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     fact: str
 
 
-class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
-    """A transcript that stands is to be written anew, with another reference, other metadata, or the canonical hash."""
-
-    n: int
-    transcript: Transcript
-    ref_words: int = 0
-    ref_errors: int = 0
-
-
-Event = Refreshed | Started | Sent | ClipAnswered | Finished | Failed | Partly | TakenUp | Gone | Reused | Moved | Noted
+Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | TakenUp | Gone | Reused | Moved | Noted
 
 
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
@@ -119,12 +110,6 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             clips.changed(db)
         case Finished():
             apply_finished(db, event)
-        case Refreshed():
-            store_result(db, event.n, event.transcript)
-            db.execute(
-                "UPDATE utterances SET refresh = 0, done_config = ?, ref_words = ?, ref_errors = ? WHERE n = ?",
-                (Identity.of(event.transcript).config_hash, event.ref_words, event.ref_errors, event.n),
-            )
         case Failed():
             apply_failed(db, event)
         case TakenUp():

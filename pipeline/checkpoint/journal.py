@@ -197,7 +197,7 @@ def _without_short_notes(events: list[Event]) -> list[Event]:
 def _bytes(event: Event) -> int:
     """What of an event may be large."""
     match event:
-        case Finished(transcript=row) | Partly(transcript=row):
+        case Finished(transcript=row) | Partly(transcript=row) | Moved(transcript=row):
             return WORD_BYTES * len(row.words) + sum(map(len, row.metadata.values()))
         case ClipAnswered(result=result):
             return WORD_BYTES * len(result.words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -41,15 +41,6 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The part that holds it (0: the JSONL), where `transcript` does not."""
     transcript: Transcript | None
     """The transcript, while it is in the checkpoint."""
-
-
-class Leaving(msgspec.Struct, frozen=True, kw_only=True):
-    """A replaced transcript whose part is about to be rewritten."""
-
-    number: int
-    id: str
-    part: int
-    identity: Identity
 
 
 def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: bool) -> None:
@@ -103,26 +94,40 @@ def find_replaced(db: sqlite3.Connection, identity: Identity) -> Stored | None:
     return Stored(id=id_, part=part, transcript=None if row is None else unpacked(row))
 
 
-def leaving(db: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> list[Leaving]:
-    """Replaced transcripts that are only in a part, of the rows (part, id) that are about to be rewritten."""
-    found = []
-    for part, id_ in rows:
-        found += [
-            Leaving(number=number, id=id_, part=part, identity=Identity(audio_hash=audio, config_hash=config))
-            for number, audio, config in db.execute(
-                "SELECT number, audio, config FROM replaced WHERE row IS NULL AND part = ? AND id = ?", (part, id_)
-            )
-        ]
-    return found
+def replaced_in(db: sqlite3.Connection, part: int, ids: Iterable[str]) -> set[str]:
+    """Those of the ids under which a part holds transcripts that are nowhere else."""
+    query = "SELECT EXISTS (SELECT 1 FROM replaced WHERE row IS NULL AND part = ? AND id = ?)"
+    return {id_ for id_ in ids if db.execute(query, (part, id_)).fetchone()[0]}
 
 
-def take_over(db: sqlite3.Connection, copied: Sequence[tuple[int, Transcript | None]]) -> None:
-    """Stores copies of what is about to leave its part; what could not be read there is forgotten."""
-    for number, transcript in copied:
-        if transcript is None:
-            db.execute("DELETE FROM replaced WHERE number = ?", (number,))
-        else:
-            db.execute("UPDATE replaced SET row = ?, part = NULL WHERE number = ?", (packed(transcript), number))
+def has_replaced_in(db: sqlite3.Connection, part: int) -> bool:
+    """Whether a part holds such transcripts."""
+    query = "SELECT EXISTS (SELECT 1 FROM replaced WHERE row IS NULL AND part = ?)"
+    return bool(db.execute(query, (part,)).fetchone()[0])
+
+
+def take_over(db: sqlite3.Connection, part: int, rows: Iterable[Transcript]) -> int:
+    """Stores rows of a part that is about to be rewritten, where they are what is to be kept of it; returns the
+    bytes."""
+    size = 0
+    for row in rows:
+        identity, stored = Identity.of(row), packed(row)
+        taken = db.execute(
+            """UPDATE replaced SET row = ?, part = NULL
+               WHERE row IS NULL AND part = ? AND id = ? AND audio = ? AND config = ?""",
+            (stored, part, row.id, identity.audio_hash, identity.config_hash),
+        ).rowcount
+        size += len(stored) * taken
+    return size
+
+
+def forget_replaced_in(db: sqlite3.Connection, part: int) -> None:
+    """Forgets what a part no longer holds."""
+    db.execute("DELETE FROM replaced WHERE row IS NULL AND part = ?", (part,))
+
+
+def trim_taken_over(db: sqlite3.Connection) -> None:
+    """Keeps only the newest of those that were made with other settings."""
     _trim(db, "row IS NOT NULL AND NOT same_settings")
 
 

@@ -41,7 +41,15 @@ class Partly(msgspec.Struct, frozen=True, kw_only=True):
     marks: bytes | None = None
 
 
+def list_fresh(db: sqlite3.Connection) -> None:
+    """Lists the results that no part holds a row of, beside which any number may wait to replace one."""
+    db.execute("CREATE TEMP TABLE fresh (n INTEGER PRIMARY KEY)")
+    db.execute("INSERT INTO temp.fresh SELECT n FROM results JOIN utterances USING (n) WHERE part IS NULL")
+
+
 def store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None:
+    """Has a transcript wait until it is published."""
+    db.execute("INSERT OR IGNORE INTO temp.fresh SELECT n FROM utterances WHERE n = ? AND part IS NULL", (n,))
     db.execute(
         "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
         (n, msgspec.msgpack.encode(transcript)),

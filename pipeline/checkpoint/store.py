@@ -16,25 +16,29 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import msgspec
 
-from pipeline.checkpoint import adopting, clips, known_failures, plan, spending
+from pipeline.checkpoint import adopting, clips, known_failures, plan, rewriting, spending
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import PARTIAL, TRANSCRIBED, Identity
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.one import One, find, ids_near
 from pipeline.checkpoint.replaced import (
-    Leaving,
     Stored,
     adopt_replaced,
     find_replaced,
-    leaving,
+    forget_replaced_in,
+    has_replaced_in,
+    replaced_in,
     take_over,
     trim_replaced,
+    trim_taken_over,
 )
+from pipeline.checkpoint.results import list_fresh
+from pipeline.checkpoint.rewriting import Replacing, Retold
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import ScannedRow, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, translated, unusable
 from pipeline.checkpoint.setbacks import postponed
-from pipeline.checkpoint.tables import ORDER, TO_REFRESH
+from pipeline.checkpoint.tables import ORDER
 from pipeline.checkpoint.untried import untried
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
 
@@ -118,10 +122,10 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What of it only may have been; None where an older version has not summed that."""
 
 
-SELECTED_BYTES, REFRESHED_BYTES = 4 << 20, 8 << 20
+SELECTED_BYTES = 4 << 20
 """Of rows that are handed out at a time; one more may go beyond it."""
-Unpublished = tuple[int, str, int | None, bytes]
-"""(n, the id under which its old row stands, the part that holds that one, the transcript as stored)."""
+Unpublished = tuple[int, bytes]
+"""(n, the transcript as stored)."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
         marks, other_path, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ?
         ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
@@ -138,6 +142,13 @@ class Checkpoint:
         """Opens it for the one run that owns the folder, or for anybody to read beside a run."""
         self.path = path
         self._db = connect_to_read(path) if only_read else connect(path)
+        if not only_read:
+            try:
+                with self._translated():
+                    list_fresh(self._db)
+            except BaseException:
+                self._db.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
@@ -318,17 +329,6 @@ class Checkpoint:
         with self._translated():
             yield from clips.kept(self._db)
 
-    def to_refresh(self, limit: int) -> list[Placed]:
-        """Utterances whose transcript stands while their row's reference or metadata have changed, part by part; not
-        those that are about to get another one, and not with what is said of a recording under another path."""
-        with self._translated():
-            found = self._db.execute(
-                f"""SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
-                    WHERE {TO_REFRESH} ORDER BY u.part LIMIT ?""",  # noqa: S608 fixed texts
-                (limit,),
-            )
-            return [_placed(row) for row in _up_to(found, REFRESHED_BYTES, 2, 4)]
-
     # -- what happened ----------------------------------------------------------------------------------------------
 
     def apply(self, events: Sequence[Event]) -> None:
@@ -486,26 +486,16 @@ class Checkpoint:
 
     # -- publishing -------------------------------------------------------------------------------------------------
 
-    def pending_results(self) -> tuple[int, int]:
-        """Unpublished results: (those that no part holds a row of, those that take the place of a published row)."""
+    def pending_results(self) -> int:
+        """Results that no part holds a row of."""
         with self._translated():
-            new, all_ = self._db.execute(
-                "SELECT coalesce(sum(u.part IS NULL), 0), count(*) FROM results r JOIN utterances u USING (n)"
-            ).fetchone()
-        return int(new), int(all_ - new)
+            return int(self._db.execute("SELECT count(*) FROM temp.fresh").fetchone()[0])
 
-    def known_rows(self) -> int:
+    def never_published(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids whose results wait for their first publishing."""
+        query = "SELECT EXISTS (SELECT 1 FROM temp.fresh JOIN utterances USING (n) WHERE id = ?)"
         with self._translated():
-            [rows] = self._db.execute("SELECT coalesce(sum(rows), 0) FROM tally").fetchone()
-        return int(rows)
-
-    def never_published(self) -> list[str]:
-        """Ids of results that wait for their first publishing."""
-        with self._translated():
-            found = self._db.execute(
-                "SELECT u.id FROM results r JOIN utterances u USING (n) WHERE u.part IS NULL"
-            ).fetchall()
-        return [id_ for (id_,) in found]
+            return {id_ for id_ in ids if self._db.execute(query, (id_,)).fetchone()[0]}
 
     def pending_attempts(self) -> int:
         with self._translated():
@@ -515,42 +505,96 @@ class Checkpoint:
         """Results that no part holds a row of: at most `limit`, and no more once they come to `most_bytes`."""
         with self._translated():
             found = self._db.execute(
-                """SELECT n, u.id, NULL, r.row FROM results r JOIN utterances u USING (n) WHERE u.part IS NULL
+                """SELECT n, r.row FROM temp.fresh JOIN results r USING (n) JOIN utterances u USING (n)
                    ORDER BY n LIMIT ?""",
                 (limit,),
             )
-            return _up_to(found, most_bytes, 3)
+            return _up_to(found, most_bytes, 1)
 
-    def list_replacing(self) -> int:
-        """Lists, for `replacing`, the results of now that take the place of published rows, part by part; returns how
-        many they are."""
-        with self._transaction():
-            self._db.execute("DROP TABLE IF EXISTS temp.replacing")
-            self._db.execute(
-                """CREATE TEMP TABLE replacing AS SELECT u.part, n FROM results r JOIN utterances u USING (n)
-                   WHERE u.part IS NOT NULL ORDER BY u.part, n"""
-            )
-            return int(self._db.execute("SELECT count(*) FROM temp.replacing").fetchone()[0])
-
-    def replacing(self, after: int, limit: int, most_bytes: int) -> list[Unpublished]:
-        """The next of the listed results after so many: at most `limit`, and no more once they come to `most_bytes`."""
+    def has_moved(self) -> bool:
+        """Whether a result waits whose old row stands under an id that another row may get."""
         with self._translated():
-            found = self._db.execute(
-                """SELECT n, coalesce(r.was, u.id), u.part, r.row FROM temp.replacing l JOIN results r USING (n)
-                   JOIN utterances u USING (n) WHERE l.rowid > ? ORDER BY l.rowid LIMIT ?""",
-                (after, limit),
-            )
-            return _up_to(found, most_bytes, 3)
+            query = "SELECT EXISTS (SELECT 1 FROM results JOIN utterances USING (n) WHERE was IS NOT NULL)"
+            return bool(self._db.execute(query).fetchone()[0])
 
-    def leaving(self, rows: Sequence[tuple[int, str]]) -> list[Leaving]:
-        """Replaced transcripts that are nowhere but in these rows, (part, id), which are about to be rewritten."""
+    def list_replacing(self) -> dict[int, bool]:
+        """Lists the results of now that take the place of published rows. Returns the parts whose rows are to be
+        written anew (0: the JSONL), and whether one of them has a listed result."""
         with self._translated():
-            return leaving(self._db, rows)
+            rewriting.list_replacing(self._db)
+            return rewriting.parts_to_rewrite(self._db)
 
-    def take_over(self, copied: Sequence[tuple[int, Transcript | None]]) -> None:
-        """Stores what was `leaving` its part, by number; None where it could not be read."""
+    def replacing(self, part: int, after: int, limit: int, most_bytes: int) -> list[Replacing]:
+        """The next of the listed results of a part, behind the one of the number `after`: at most `limit`, and no more
+        once they come to `most_bytes`."""
+        found: list[Replacing] = []
+        with self._translated():
+            for one, size in rewriting.replacing(self._db, part, after, limit):
+                found.append(one)
+                most_bytes -= size
+                if most_bytes <= 0:
+                    break
+        return found
+
+    def leaving(self, part: int, ids: Iterable[str], *, refresh: bool) -> set[str]:
+        """Those of the ids whose rows in a part do not stay as they are: they are replaced, or to be refreshed."""
+        with self._translated():
+            return rewriting.leaving(self._db, part, ids, refresh=refresh)
+
+    def refreshing(self, part: int, ids: Iterable[str]) -> dict[str, tuple[int, Utterance]]:
+        """Those of the ids whose transcript in a part stands while their row has another reference or other metadata
+        by now: their number and their row. Not those that are about to get another one, and not with what is said of a
+        recording under another path."""
+        with self._translated():
+            return rewriting.refreshing(self._db, part, ids)
+
+    def note_retold(self, rows: Sequence[Retold]) -> None:
+        """Notes transcripts that are being written anew, for `rewritten`."""
+        with self._translated():
+            rewriting.note_retold(self._db, rows)
+
+    def forget_retold(self) -> None:
+        """Begins with the rewriting of a part."""
+        with self._translated():
+            rewriting.forget_retold(self._db)
+
+    def unretold(self, part: int) -> str | None:
+        """The id of a row of a part that was to be written anew, and was not found there."""
+        with self._translated():
+            return rewriting.unretold(self._db, part)
+
+    def rewritten(self, part: int, rows: int, jsonl: int) -> None:
+        """Notes that a part was written anew and has so many rows (0: none but those of the JSONL), and the JSONL's
+        bytes."""
         with self._transaction():
-            take_over(self._db, copied)
+            rewriting.rewritten(self._db, part)
+            self._save_parts("transcripts", {part: rows} if part else {})
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))
+
+    def replaced_in(self, part: int, ids: Iterable[str]) -> set[str]:
+        """Those of the ids under which a part holds transcripts that no row has any more."""
+        with self._translated():
+            return replaced_in(self._db, part, ids)
+
+    def has_replaced_in(self, part: int) -> bool:
+        """Whether there are transcripts that no row has any more and that are nowhere but in a part."""
+        with self._translated():
+            return has_replaced_in(self._db, part)
+
+    def take_over(self, part: int, rows: Sequence[Transcript]) -> int:
+        """Stores rows of a part, which is about to be rewritten, that no utterance has any more; returns the bytes."""
+        with self._transaction():
+            return take_over(self._db, part, rows)
+
+    def forget_replaced_in(self, part: int) -> None:
+        """Forgets what was to be taken over from a part and was not found there."""
+        with self._transaction():
+            forget_replaced_in(self._db, part)
+
+    def trim_taken_over(self) -> None:
+        """Forgets the oldest replaced transcripts of other settings, where there are many."""
+        with self._transaction():
+            trim_taken_over(self._db)
 
     def trim_replaced(self) -> None:
         """Forgets the oldest replaced transcripts, where there are many and no row is left that might want one."""
@@ -573,14 +617,9 @@ class Checkpoint:
         """Marks results as published: (n, its part), the parts' rows, the JSONL's bytes."""
         with self._transaction():
             self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
-            self._db.executemany("DELETE FROM results WHERE n = ?", [(n,) for n, _ in placed])
+            for table in ("results", "temp.fresh"):
+                self._db.executemany(f"DELETE FROM {table} WHERE n = ?", [(n,) for n, _ in placed])  # noqa: S608 fixed texts
             self._save_parts("transcripts", parts)
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))
-
-    def lines_replaced(self, jsonl: int) -> None:
-        """Marks all results that `list_replacing` listed as published: the JSONL's bytes."""
-        with self._transaction():
-            self._db.execute("DELETE FROM results WHERE n IN (SELECT n FROM temp.replacing)")
             self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))
 
     def attempts_published(self, last_n: int, part: int, rows: int) -> None:

@@ -80,7 +80,8 @@ def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
     placed = checkpoint.any_transcript()
     if placed is None:
         return None
-    read = placed.transcript or Sink(out, ("parquet", "jsonl")).read([placed.id], placed.part).get(placed.id)
+    of_it = {placed.id}.intersection
+    read = placed.transcript or next(Sink(out, ("parquet", "jsonl")).read(of_it, placed.part or 0), None)
     if read is None:
         raise OutputError(
             f"the transcript of {placed.id!r} is no longer in {out}; restore it, or run gradium-batch rebuild {out}"

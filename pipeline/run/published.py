@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.checkpoint import Identity, Stored
 from pipeline.checkpoint.replaced import packed, unpacked
@@ -24,8 +24,10 @@ class Published:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._asked: set[int] = set()
-        self._unpacked: set[int] = set()
-        self._db: sqlite3.Connection | None = None
+        self._checked: set[int] = set()
+        self._read_to: dict[int, int] = {}
+        """Parts that are unpacked, and how much of them: a part as a whole, the JSONL (0) up to so many bytes."""
+        self._unpacked: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
     async def read(self, stored: Sequence[Stored]) -> list[Transcript | None]:
@@ -43,13 +45,14 @@ class Published:
 
     async def check(self, parts: Iterable[int], rows: Mapping[int, int]) -> None:
         """Raises OutputError where one of the parts has other rows than it had."""
-        for part in set(parts):
+        for part in set(parts) - self._checked:
+            self._checked.add(part)
             await asyncio.to_thread(deque, self._sink.part(part, rows.get(part, 0)), 0)
 
     def close(self) -> None:
         """Lets go of what was unpacked."""
-        if self._db is not None:
-            self._db.close()
+        if self._unpacked is not None:
+            self._unpacked.close()
 
     def _read(self, stored: Sequence[Stored]) -> list[Transcript | None]:
         by_part: dict[int, set[str]] = defaultdict(set)
@@ -63,36 +66,31 @@ class Published:
             for one in stored
         ]
 
-    def rewritten(self, parts: Iterable[int]) -> None:
-        """These parts are no longer what they were when they were unpacked."""
-        self._unpacked.difference_update(parts)
-
     def _in_part(self, part: int, ids: set[str]) -> dict[str, Transcript]:
-        if part not in self._asked:
+        if part and part not in self._asked:
             self._asked.add(part)
-            return self._sink.read(ids, part)
-        found = self._unpack(part, ids)
-        if missing := ids - found.keys():  # rows that were added since
-            found |= self._sink.read(missing, part)
-        return found
+            return {row.id: row for row in self._sink.read(ids.intersection, part)}
+        return self._from_unpacked(part, ids)
 
-    def _unpack(self, part: int, ids: set[str]) -> dict[str, Transcript]:
-        if self._db is None:
-            self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self._db.execute(
-                "CREATE TABLE rows (part INTEGER, id TEXT, row BLOB, PRIMARY KEY (part, id)) WITHOUT ROWID"
-            )
-        if part not in self._unpacked:
-            self._unpacked.add(part)
-            rows = self._sink.part(part) if part else self._sink.lines()
-            values = ((part, row.id, packed(row)) for row in rows)
-            with self._db:  # a damaged line ends it
-                self._db.execute("BEGIN")
-                self._db.execute("DELETE FROM rows WHERE part = ?", (part,))
-                self._db.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", values)
-        found = {}
-        for id_ in ids:
-            row = self._db.execute("SELECT row FROM rows WHERE part = ? AND id = ?", (part, id_)).fetchone()
-            if row is not None:
-                found[id_] = unpacked(row[0])
-        return found
+    def _from_unpacked(self, part: int, ids: set[str]) -> dict[str, Transcript]:
+        db = self._unpacked
+        if db is None:
+            db = self._unpacked = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            db.execute("CREATE TABLE rows (part INTEGER, id TEXT, row BLOB, PRIMARY KEY (part, id)) WITHOUT ROWID")
+        with db:  # a damaged row ends it
+            db.execute("BEGIN")
+            read = self._read_to.get(part, 0)
+            for end, row in self._unread(part, read):
+                read = end
+                db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (part, row.id, packed(row)))
+        self._read_to[part] = read
+        query = "SELECT row FROM rows WHERE part = ? AND id = ?"
+        found = ((id_, db.execute(query, (part, id_)).fetchone()) for id_ in ids)
+        return {id_: unpacked(row[0]) for id_, row in found if row is not None}
+
+    def _unread(self, part: int, read: int) -> Iterator[tuple[int, Transcript]]:
+        """Rows that were not unpacked, each with how much is unpacked then. Rows are appended to the JSONL while a run
+        goes on; a part stays as it is."""
+        if not part:
+            return self._sink.lines_behind(read)
+        return iter(() if read else enumerate(self._sink.part(part), 1))

@@ -8,33 +8,24 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from pipeline.checkpoint import Journal, Refreshed
+from pipeline.checkpoint import Journal
 from pipeline.checkpoint.schema import CLIPS_STALE, ERRORS_STALE, unusable
 from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES, Unpublished
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
-from pipeline.run.joining import retold, word_errors
-from pipeline.run.published import Published
-from pipeline.run.replacing import copies_of, replace_lines
+from pipeline.run.replacing import Replacing
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
-from pipeline.sink.publish import Result
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-REFRESHED_AT_ONCE = 1_000
 PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
 PART_WORDS = 400_000
-REPLACED_BYTES = 8 << 20
-"""Of rows that are replaced at a time, beside which the old ones are in memory."""
-REPLACED_SHARE = 8
-"""Rows that are replaced are published during a run when they come to this fraction of all rows, and at its end."""
 _decode = msgspec.msgpack.Decoder(Transcript).decode
 log = logging.getLogger(__name__)
 
@@ -42,50 +33,32 @@ log = logging.getLogger(__name__)
 class Publisher:
     """The one that publishes. `keep` runs beside the pool; `finish` after it."""
 
-    def __init__(self, journal: Journal, sink: Sink, published: Published, rows_per_part: int) -> None:
+    def __init__(self, journal: Journal, sink: Sink, rows_per_part: int) -> None:
         self._journal = journal
         self._checkpoint = journal.checkpoint
         self._sink = sink
-        self._published = published
         self._rows_per_part = rows_per_part
         self._new = self._new_words = 0
         self._enough = asyncio.Event()
         self._closing = False
 
     async def tidy(self) -> None:
-        """Brings the folder back to what the checkpoint knows, after whatever ended the last run."""
+        """Brings the folder back to what the checkpoint knows, after whatever ended the last run. What has to be
+        written anew waits for the end of the run, so that it is written once."""
         call = self._journal.call
         transcripts = await call(self._checkpoint.parts, "transcripts")
         attempts = await call(self._checkpoint.parts, "attempts")
         await asyncio.to_thread(self._sink.tidy, transcripts, attempts)
         committed = await call(self._checkpoint.fact, JSONL_BYTES, int) or 0
         if not self._sink.lines_are_there(committed):
-            log.warning("transcripts.jsonl is gone or cut short; it is written anew from the parts")
-            size = await asyncio.to_thread(self._sink.mend_lines, transcripts)
+            self._sink.refuse_lost_lines()
+            log.warning("transcripts.jsonl is gone or cut short; the end of the run writes it anew from the parts")
+            await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
+        elif committed == CLOSED_JSONL and not self._sink.has_parts:
+            # the lines may hold rows already that are still to be appended
+            size = await call(self._sink.drop_lines, self._checkpoint.never_published)
             await call(self._checkpoint.set_fact, JSONL_BYTES, size)
-        await self.finish()
-
-    async def refresh(self, stopped: threading.Event, hashed: SettingsHash) -> None:
-        """Writes transcripts anew whose row has another reference or other metadata by now, or whose settings have
-        another hash in their canonical form; nothing is sent.
-
-        Ends early when `stopped` is set; the next run does the rest.
-        """
-        call, count = self._journal.call, 0
-        while not stopped.is_set() and (placed := await call(self._checkpoint.to_refresh, REFRESHED_AT_ONCE)):
-            count += len(placed)
-            known = await self._published.read(placed)
-            told = []
-            for one, transcript in zip(placed, known, strict=True):
-                if transcript is None:
-                    raise OutputError(f"the transcript of {one.id!r} is no longer in the output folder; restore it")
-                row = retold(
-                    transcript, one.utterance, config_hash=hashed.canonical(one.utterance, transcript.config_hash)
-                )
-                told.append(Refreshed(n=one.n, transcript=row, **word_errors(row)))
-            await call(self._checkpoint.apply, told)
-            await self._publish_replacing_if_many()
-        if count:
+        if await call(self._checkpoint.has_moved):  # else a row of this run may get the id that such a row leaves
             await self.finish()
 
     def result_added(self, words: int) -> None:
@@ -112,10 +85,9 @@ class Publisher:
                 return
             full = self._new_words >= PART_WORDS
             self._new = self._new_words = 0
-            while full or (await self._journal.call(self._checkpoint.pending_results))[0] >= self._rows_per_part:
+            while full or await self._journal.call(self._checkpoint.pending_results) >= self._rows_per_part:
                 await self._publish_new()
                 full = False
-            await self._publish_replacing_if_many()
             while await self._journal.call(self._checkpoint.pending_attempts) >= self._rows_per_part:
                 await self._publish_attempts()
 
@@ -124,27 +96,18 @@ class Publisher:
         self._closing = True
         self._enough.set()
 
-    async def finish(self) -> None:
-        """Publishes everything that is committed and unpublished, and the errors."""
-        await self._settle_lines()
+    async def finish(self, hashed: SettingsHash | None = None, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        """Publishes everything that is committed and unpublished.
+
+        With `hashed`, transcripts are written anew, too, whose row has another reference or other metadata by now, or
+        whose settings have another hash in their canonical form. Once it `is_stopped` that is left to the next run,
+        but for parts that are written anyway.
+        """
         while await self._publish_new():
             pass
-        await self._publish_replacing()
+        await self._replace(hashed, is_stopped)
         while await self._publish_attempts():
             pass
-
-    async def _settle_lines(self) -> None:
-        """Finishes a replacing of the JSONL that did not reach its end, in this run or in one that was ended."""
-        call = self._journal.call
-        if await call(self._checkpoint.fact, JSONL_BYTES, int) != CLOSED_JSONL:
-            return
-        if self._sink.has_parts:
-            await self._write_lines_anew()
-            return
-        # the lines may hold rows already that are still to be appended
-        unpublished = await call(self._checkpoint.never_published)
-        size = await asyncio.to_thread(self._sink.drop_lines, unpublished)
-        await call(self._checkpoint.set_fact, JSONL_BYTES, size)
 
     async def write_errors(self) -> None:
         """Rewrites errors.* where they may differ from what lies there."""
@@ -167,46 +130,30 @@ class Publisher:
         found = await call(self._checkpoint.new_results, self._rows_per_part, PART_BYTES)
         if not found:
             return 0
-        results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
+        rows = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
         known = await call(self._checkpoint.parts, "transcripts")
-        jsonl_bytes = await call(self._checkpoint.fact, JSONL_BYTES, int) or 0
-        published = await asyncio.to_thread(self._sink.publish, results, max(known, default=0) + 1, jsonl_bytes)
-        await call(self._checkpoint.results_published, published.placed, published.parts, published.jsonl_bytes)
-        return len(results)
+        jsonl = await call(self._checkpoint.fact, JSONL_BYTES, int) or 0
+        place = max(known, default=0) + 1, None if jsonl == CLOSED_JSONL else jsonl
+        part, size = await asyncio.to_thread(self._sink.publish, rows, *place)
+        placed = [(n, part) for n, _ in found]
+        noted = {part: len(rows)} if part else {}
+        await call(self._checkpoint.results_published, placed, noted, CLOSED_JSONL if size is None else size)
+        return len(rows)
 
-    async def _publish_replacing_if_many(self) -> None:
-        """Every part and the JSONL are written anew for them, so they wait until they are a share of all rows: the cost
-        stays linear however many they are."""
-        if self._sink.has_parts:
-            _, waiting = await self._journal.call(self._checkpoint.pending_results)
-            if waiting >= max(
-                self._rows_per_part, await self._journal.call(self._checkpoint.known_rows) // REPLACED_SHARE
-            ):
-                await self._publish_replacing()
-
-    async def _publish_replacing(self) -> None:
-        """Publishes results that take the place of published rows, part by part, and then the JSONL as a whole."""
+    async def _replace(self, hashed: SettingsHash | None, is_stopped: Callable[[], bool]) -> None:
+        """Writes each part anew that holds rows which do not stay as they are, and then the JSONL as a whole."""
         call = self._journal.call
-        if not await call(self._checkpoint.list_replacing):
-            return
-        if not self._sink.has_parts:
-            await call(replace_lines, self._checkpoint, self._sink)
-            self._published.rewritten([0])
-            return
-        await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
-        done, rows = 0, await call(self._checkpoint.parts, "transcripts")
-        while found := await call(self._checkpoint.replacing, done, self._rows_per_part, REPLACED_BYTES):
-            done += len(found)
-            results = await asyncio.to_thread(_decoded, found, self._checkpoint.path)
-            leaving = await call(self._checkpoint.leaving, [(one.part or 0, one.was) for one in results])
-            if leaving:  # nobody else holds these transcripts
-                copied = await asyncio.to_thread(copies_of, leaving, self._sink, rows)
-                await call(self._checkpoint.take_over, copied)
-            published = await asyncio.to_thread(self._sink.replace, results, rows)
-            rows |= published.parts
-            self._published.rewritten(published.parts)
-            await call(self._checkpoint.results_published, published.placed, published.parts, CLOSED_JSONL)
-        await self._write_lines_anew()
+        found = await call(self._checkpoint.list_replacing)
+        rows = await call(self._checkpoint.parts, "transcripts")
+        replacing = Replacing(self._checkpoint, self._sink, hashed)
+        for part, is_waited_for in found.items():
+            if not is_waited_for and (hashed is None or is_stopped()):
+                continue
+            await call(self._checkpoint.set_fact, JSONL_BYTES, CLOSED_JSONL)
+            await call(replacing.part, part, rows.get(part, 0), CLOSED_JSONL)
+        await call(replacing.trim)
+        if await call(self._checkpoint.fact, JSONL_BYTES, int) == CLOSED_JSONL:
+            await self._write_lines_anew()
 
     async def _write_lines_anew(self) -> None:
         parts = await self._journal.call(self._checkpoint.parts, "transcripts")
@@ -224,8 +171,8 @@ class Publisher:
         return len(found)
 
 
-def _decoded(found: Sequence[Unpublished], path: Path) -> list[Result]:
+def _decoded(found: Sequence[Unpublished], path: Path) -> list[Transcript]:
     try:
-        return [Result(n=n, was=was, part=part, transcript=_decode(row)) for n, was, part, row in found]
+        return [_decode(row) for _, row in found]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise unusable(path, error) from error

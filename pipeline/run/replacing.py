@@ -1,72 +1,95 @@
-"""Published rows that are about to be replaced: what nobody else holds of them is copied into the checkpoint first.
+"""Published rows are written anew, a part at a time, or the JSONL where it stands alone: results take the place of old
+rows, and transcripts get what is said of their recording by now. What nobody else holds of what goes is copied into the
+checkpoint first.
 
-Reads the output folder; writes the checkpoint, and transcripts.jsonl where it is the only format.
+Reads and writes the output folder and the checkpoint, in the checkpoint's thread; in memory is a batch of rows.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-
-import msgspec
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 
 from pipeline.checkpoint import Checkpoint, Identity
-from pipeline.checkpoint.replaced import Leaving
-from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES, Unpublished
-from pipeline.model import Transcript
+from pipeline.checkpoint.rewriting import Retold
+from pipeline.errors import OutputError
+from pipeline.model import Transcript, Utterance
+from pipeline.run.joining import retold, word_errors
+from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
+from pipeline.sink.batches import in_batches
 
-AT_ONCE = 1_000
-_decode = msgspec.msgpack.Decoder(Transcript).decode
+AT_ONCE, AT_ONCE_BYTES = 500, 4 << 20
+TAKEN_OVER_BYTES = 64 << 20
+"""Of what is copied into the checkpoint, after which it is looked whether that is too much."""
 
 
-def copies_of(leaving: Sequence[Leaving], sink: Sink, rows: Mapping[int, int]) -> list[tuple[int, Transcript | None]]:
-    """What is leaving its part, by number; None where another transcript stands there. `rows` is how many the parts
-    have."""
-    by_part: dict[int, list[Leaving]] = defaultdict(list)
-    for one in leaving:
-        by_part[one.part].append(one)
-    copies = []
-    for part, members in by_part.items():
+class Replacing:
+    """Writes parts of one output anew."""
+
+    def __init__(self, checkpoint: Checkpoint, sink: Sink, hashed: SettingsHash | None) -> None:
+        """Without `hashed` only results take the place of rows, and none is refreshed."""
+        self._checkpoint = checkpoint
+        self._sink = sink
+        self._hashed = hashed
+        self._taken_over = 0
+
+    def part(self, part: int, had: int, jsonl_bytes: int) -> None:
+        """Writes a part anew that `had` so many rows (0: the JSONL, which stands alone). `jsonl_bytes` is what is to be
+        noted of the JSONL, where it does not."""
+        checkpoint = self._checkpoint
+        self._copy_leaving(part, had)
+        checkpoint.forget_retold()
+        leaving = partial(checkpoint.leaving, part, refresh=self._hashed is not None)
+        rows = chain(self._replacing(part), self._refreshed(part))
+        if part:
+            checkpoint.rewritten(part, self._sink.replace(part, leaving, rows, had), jsonl_bytes)
+        else:
+            checkpoint.rewritten(0, 0, self._sink.replace_lines(leaving, rows))
+
+    def trim(self) -> None:
+        """Bounds what was copied into the checkpoint."""
+        if self._taken_over:
+            self._checkpoint.trim_taken_over()
+            self._taken_over = 0
+
+    def _copy_leaving(self, part: int, had: int) -> None:
+        checkpoint = self._checkpoint
+        if not checkpoint.has_replaced_in(part):
+            return
         # raises where rows are missing or cannot be read: nothing is forgotten then
-        wanted = {one.id for one in members}
-        found = {row.id: row for row in sink.part(part, rows.get(part, 0)) if row.id in wanted}
-        copies += [(one.number, _checked(found.get(one.id), one)) for one in members]
-    return copies
+        for batch in in_batches(self._sink.read(partial(checkpoint.replaced_in, part), part, had), AT_ONCE):
+            self._taken_over += checkpoint.take_over(part, batch)
+            if self._taken_over > TAKEN_OVER_BYTES:
+                self.trim()
+        checkpoint.forget_replaced_in(part)
 
+    def _replacing(self, part: int) -> Iterator[Transcript]:
+        """The results that take the place of rows, as their rows are by now."""
+        done = 0
+        while batch := self._checkpoint.replacing(part, done, AT_ONCE, AT_ONCE_BYTES):
+            done = batch[-1].number
+            told = [(one.n, one.transcript, one.told) for one in batch if one.told is not None]
+            anew = self._retold(told) if self._hashed is not None else {}
+            yield from (anew.get(one.n, one.transcript) for one in batch)
 
-def replace_lines(checkpoint: Checkpoint, sink: Sink) -> None:
-    """Writes a JSONL that stands alone anew with the listed results in place of their old rows, in two passes."""
-    ids: set[str] = set()
-    leaving: dict[str, list[Leaving]] = defaultdict(list)
-    for batch in _batches(checkpoint):
-        ids |= {id_ for _, was, _, row in batch for id_ in (was, _decode(row).id)}
-        for one in checkpoint.leaving([(0, was) for _, was, _, _ in batch]):
-            leaving[one.id].append(one)
-    if leaving:
-        _copy_lines(checkpoint, sink, leaving)
-    checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
-    rows = (_decode(row) for batch in _batches(checkpoint) for *_, row in batch)
-    checkpoint.lines_replaced(sink.replace_lines(ids, rows))
+    def _refreshed(self, part: int) -> Iterator[Transcript]:
+        """The transcripts that stand, as their rows are by now."""
+        if self._hashed is None:
+            return
+        checkpoint, meant = self._checkpoint, partial(self._checkpoint.refreshing, part)
+        for batch in in_batches(self._sink.read(meant, part), AT_ONCE):
+            said = meant([row.id for row in batch])
+            yield from self._retold([(said[row.id][0], row, said[row.id][1]) for row in batch]).values()
+        if (lost := checkpoint.unretold(part)) is not None:
+            raise OutputError(f"the transcript of {lost!r} is no longer in the output folder; restore it")
 
-
-def _copy_lines(checkpoint: Checkpoint, sink: Sink, leaving: dict[str, list[Leaving]]) -> None:
-    copies: list[tuple[int, Transcript | None]] = []
-    for row in sink.lines():
-        copies += [(one.number, _checked(row, one)) for one in leaving.pop(row.id, ())]
-        if len(copies) >= AT_ONCE:
-            checkpoint.take_over(copies)
-            copies = []
-    lost: list[tuple[int, Transcript | None]] = [(one.number, None) for ones in leaving.values() for one in ones]
-    checkpoint.take_over([*copies, *lost])
-
-
-def _checked(row: Transcript | None, leaving: Leaving) -> Transcript | None:
-    return row if row is not None and Identity.of(row) == leaving.identity else None
-
-
-def _batches(checkpoint: Checkpoint) -> Iterator[list[Unpublished]]:
-    done = 0
-    while batch := checkpoint.replacing(done, AT_ONCE, 16 << 20):
-        done += len(batch)
-        yield batch
+    def _retold(self, rows: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
+        hashed = self._hashed
+        assert hashed is not None  # noqa: S101 for the type checker
+        anew = {n: retold(row, told, config_hash=hashed.canonical(told, row.config_hash)) for n, row, told in rows}
+        self._checkpoint.note_retold(
+            [Retold(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in anew.items()]
+        )
+        return anew

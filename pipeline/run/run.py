@@ -116,7 +116,7 @@ class _Run:
         )
         sink = Sink(options.out, settings.sink.formats)
         self.published = Published(sink)
-        self.publisher = Publisher(journal, sink, self.published, settings.sink.rows_per_part)
+        self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
         shown = progress(options.progress)
         added, asked = self.publisher.result_added, asks(options.only)
         self.recorder = Recorder(journal, shown, settings, request, self.run_id, added, asked=asked)
@@ -156,7 +156,6 @@ class _Run:
             await self.publisher.tidy()
             await self.journal.call(self._keep_to_month)
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
-            await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
             if plan.selected:
                 await self.sending.send(endpoint, rows=plan.selected, at_most=self.options.limit)
         except Stopped:
@@ -187,9 +186,7 @@ class _Run:
             self.recorder.left_out.keep_to(month_at(self.started_at, self.checkpoint, out, budget))
 
     async def _publish(self) -> None:
-        await self.publisher.finish()
-        # files that were only touched, and whose rows had changed as well
-        await self.publisher.refresh(self.control.stopped, self.recorder.settings_hash)
+        await self.publisher.finish(self.recorder.settings_hash, lambda: self.control.signalled)
         await self.publisher.write_errors()
         await self.publisher.write_clips()
         await self.journal.call(self.checkpoint.trim_replaced)

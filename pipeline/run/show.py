@@ -81,7 +81,7 @@ def _transcript(sink: Salvage, one: One) -> Transcript | None:
     stored = one.stored
     if stored is None or stored.transcript is not None:
         return None if stored is None else stored.transcript
-    found = sink.read([stored.id], stored.part).get(stored.id)
+    found = next(sink.read({stored.id}.intersection, stored.part or 0), None)
     return None if found is None else msgspec.structs.replace(found, id=one.utterance.id)
 
 

@@ -6,7 +6,7 @@ The caller keeps the number of bytes that are committed; what a crash left behin
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import msgspec
 
 from pipeline.built import built
 from pipeline.durable import replacing, sync_folder
+from pipeline.model import Transcript
 from pipeline.sink.damage import reading
+from pipeline.sink.read import Which
 
 _encoder = msgspec.json.Encoder()
 _COPY_BYTES = 1 << 20
@@ -51,17 +53,38 @@ def append(path: Path, records: Iterable[Any], committed: int) -> int:
     return size
 
 
-def replace_rows(path: Path, ids: Collection[str], records: Iterable[Any]) -> int:
-    """Replaces the file by one without the rows of `ids` and with `records` at its end; returns its bytes."""
-    drop = frozenset(ids)
-    decode = msgspec.json.Decoder(_Row).decode
+def replace_rows(path: Path, which: Which, records: Iterable[Any]) -> int:
+    """Replaces the file by one without the rows that are meant and with `records` at its end; returns its bytes."""
     with replacing(path) as temp, temp.open("wb") as out:
         if path.exists():
-            with reading(path), path.open("rb") as old:
-                out.writelines(line for line in old if decode(line).id not in drop)
+            out.writelines(line for meant, line in marked(path, which) if not meant)
         out.writelines(lines(records))
         out.flush()
         return out.tell()
+
+
+def marked(path: Path, which: Which) -> Iterator[tuple[bool, bytes]]:
+    """The lines of the file, and whether they are meant."""
+    for ids, batch in _batches(path):
+        meant = frozenset(which(ids))
+        yield from ((id_ in meant, line) for id_, line in zip(ids, batch, strict=True))
+
+
+def _batches(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:
+    decode = msgspec.json.Decoder(_Row).decode
+    with reading(path), path.open("rb") as file:
+        while batch := file.readlines(_COPY_BYTES):
+            yield [decode(line).id for line in batch], batch
+
+
+def rows_of(path: Path, which: Which) -> Iterator[Transcript]:
+    """The rows that are meant. Raises DamagedFile where one of the file is damaged."""
+    decode = msgspec.json.Decoder(Transcript).decode
+    for meant, line in marked(path, which):
+        if meant:
+            with reading(path):
+                row = decode(line)
+            yield row
 
 
 def write(path: Path, records: Iterable[Any]) -> int:

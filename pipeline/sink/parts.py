@@ -5,7 +5,7 @@ Touches OUT/<kind>/part-NNNNNN.parquet and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from pipeline.durable import replacing
 from pipeline.sink.batches import AT_ONCE_BYTES
 from pipeline.sink.folder import part_path
-from pipeline.sink.read import refuse_other, tables_in
+from pipeline.sink.read import Which, refuse_other, split, tables_in
+from pipeline.sink.schema import TRANSCRIPTS
 
 GROUP_BYTES = 8 << 20
 """Of a row group: it is read as a whole."""
@@ -33,25 +34,23 @@ def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
             writer.write_table(rows, row_group_size=max(1, rows.num_rows * GROUP_BYTES // max(1, rows.nbytes)))
 
 
-def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table, had: int) -> int:
-    """Rewrites a part, which has `had` rows, without `ids` and with `rows`; returns how many rows it has now.
+def replace_rows(folder: Path, part: int, which: Which, rows: Iterable[pa.Table], had: int) -> int:
+    """Rewrites a part, which has `had` rows, without those that are meant and with `rows`; returns how many rows it has
+    now.
 
     Doing it twice gives the same part, so a crash in between is mended by doing it again.
     """
-    import pyarrow.compute as pc  # 75 ms to load, and most runs replace nothing
-
-    path, schema, leaving = part_path(folder, part), rows.schema, pa.array(list(ids), pa.string())
-    nullable = [field.name for field in schema if field.nullable]
-    found = count = 0
+    path, found, count = part_path(folder, part), 0, 0
+    nullable = [field.name for field in TRANSCRIPTS if field.nullable]
 
     def new() -> Iterator[pa.Table]:
         nonlocal found
-        for old in tables_in(path, schema, optional=nullable):
+        for old in tables_in(path, TRANSCRIPTS, optional=nullable):
             found += old.num_rows
-            kept = old.filter(pc.invert(pc.is_in(old["id"], leaving)))
-            yield pa.concat_tables([schema.empty_table(), kept], promote_options="default")
+            _, kept = split(old, which)
+            yield pa.concat_tables([TRANSCRIPTS.empty_table(), kept], promote_options="default")
         refuse_other(path, found, had)  # before it is replaced
-        yield rows
+        yield from rows
 
     def counted() -> Iterator[pa.Table]:
         nonlocal count
@@ -59,7 +58,7 @@ def replace_rows(folder: Path, part: int, ids: Collection[str], rows: pa.Table, 
             count += table.num_rows
             yield table
 
-    write_tables(path, schema, counted())
+    write_tables(path, TRANSCRIPTS, counted())
     return count
 
 

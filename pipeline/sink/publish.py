@@ -6,11 +6,12 @@ A crash between the two is mended by publishing the same rows again, which repla
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,32 +20,14 @@ from pipeline.model import Attempt, Failure, KeptClip, Transcript
 from pipeline.sink.batches import in_batches
 from pipeline.sink.damage import DamagedFile
 
+if TYPE_CHECKING:
+    from pipeline.sink.read import Which
+
 JSONL_NAME = "transcripts.jsonl"
 CLIPS_NAME = "clips.jsonl"
 ERRORS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 500
 OR_REBUILD = " or run gradium-batch rebuild on it"
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished utterance to publish."""
-
-    n: int
-    was: str
-    """The id under which its old row stands: its own, unless a renamed recording took it to another."""
-    part: int | None
-    """The part that holds its old row; None where none does, 0 where rows go to JSONL only."""
-    transcript: Transcript
-
-
-class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """Where results lie now."""
-
-    placed: tuple[tuple[int, int], ...]
-    """(n, its part; 0 where rows go to JSONL only)."""
-    parts: dict[int, int]
-    """Rows of each part that was written."""
-    jsonl_bytes: int
-    """Of the JSONL, where rows were put behind it."""
 
 
 class Sink:
@@ -126,32 +109,31 @@ class Sink:
             file.seek(committed - 1)
             return file.read(1) == b"\n"
 
-    def mend_lines(self, parts: Mapping[int, int]) -> int:
-        """Writes a JSONL that is gone or cut short anew from the parts, by their rows; returns its bytes."""
+    def refuse_lost_lines(self) -> None:
+        """Raises OutputError where the JSONL is not what it was, and there are no parts to write it anew from."""
         if not self._parquet:
             raise OutputError(
                 f"{self._out / JSONL_NAME} is gone, or ends before what was written does; restore it, "
                 f"or run gradium-batch rebuild {self._out} to go on with what is there"
             )
-        return self.rewrite_lines(parts)
 
-    def drop_lines(self, ids: Collection[str]) -> int:
-        """Rewrites the JSONL without the rows of `ids`; returns its bytes."""
+    def drop_lines(self, which: Which) -> int:
+        """Rewrites the JSONL without the rows that are meant; returns its bytes."""
         from pipeline.sink.lines import replace_rows
 
         path = self._out / JSONL_NAME
         with translated(self._out):
-            return replace_rows(path, ids, ()) if self._jsonl and path.exists() else 0
+            return replace_rows(path, which, ()) if self._jsonl and path.exists() else 0
 
     @property
     def has_parts(self) -> bool:
         """Whether rows go into Parquet parts, from which the JSONL can be written anew."""
         return self._parquet
 
-    def publish(self, results: Sequence[Result], next_part: int, jsonl_bytes: int) -> Published:
-        """Writes results that no part holds a row of as a new part, and behind the first `jsonl_bytes` of the JSONL."""
+    def publish(self, rows: Sequence[Transcript], next_part: int, jsonl_bytes: int | None) -> tuple[int, int | None]:
+        """Writes rows that no part holds as a new part, and behind the first `jsonl_bytes` of the JSONL (None: it is
+        written anew later). Returns the part (0 where rows go to the JSONL only) and the JSONL's bytes."""
         with translated(self._out):
-            rows = [result.transcript for result in results]
             part = 0
             if self._parquet:
                 from pipeline.sink.parts import write_part
@@ -159,55 +141,44 @@ class Sink:
 
                 part = next_part
                 write_part(self._out / "transcripts", part, table(TRANSCRIPTS, rows))
-            size = 0
-            if self._jsonl:
-                from pipeline.sink.lines import append
+            if not self._jsonl:
+                return part, 0
+            if jsonl_bytes is None:
+                return part, None
+            from pipeline.sink.lines import append
 
-                size = append(self._out / JSONL_NAME, rows, jsonl_bytes)
-            placed = tuple((result.n, part) for result in results)
-            return Published(placed=placed, parts={part: len(rows)} if part else {}, jsonl_bytes=size)
+            return part, append(self._out / JSONL_NAME, rows, jsonl_bytes)
 
-    def replace(self, results: Sequence[Result], rows: Mapping[int, int]) -> Published:
-        """Writes the parts anew that hold old rows of the results, and have so many `rows`; the JSONL is for
-        `rewrite_lines` to follow."""
+    def replace(self, part: int, which: Which, rows: Iterable[Transcript], had: int) -> int:
+        """Writes a part anew, which has `had` rows, without those that are meant and with `rows`; returns how many rows
+        it has now. The JSONL is for `rewrite_lines` to follow."""
         from pipeline.sink.parts import replace_rows
         from pipeline.sink.schema import TRANSCRIPTS, table
 
-        by_part: dict[int, list[Result]] = defaultdict(list)
-        for result in results:
-            by_part[result.part or 0].append(result)
         with translated(self._out, OR_REBUILD):
-            parts = {
-                part: replace_rows(
-                    self._out / "transcripts",
-                    part,
-                    {id_ for one in members for id_ in (one.was, one.transcript.id)},
-                    table(TRANSCRIPTS, [one.transcript for one in members]),
-                    rows.get(part, 0),
-                )
-                for part, members in sorted(by_part.items())
-            }
-        placed = tuple((one.n, part) for part, members in by_part.items() for one in members)
-        return Published(placed=placed, parts=parts, jsonl_bytes=0)
+            tables = (table(TRANSCRIPTS, batch) for batch in in_batches(rows, ROWS_AT_ONCE))
+            return replace_rows(self._out / "transcripts", part, which, tables, had)
 
-    def replace_lines(self, ids: Collection[str], rows: Iterable[Transcript]) -> int:
-        """Writes a JSONL that stands alone anew, without the rows of `ids` and with `rows`; returns its bytes."""
+    def replace_lines(self, which: Which, rows: Iterable[Transcript]) -> int:
+        """Writes a JSONL that stands alone anew, without the rows that are meant and with `rows`; returns its bytes."""
         from pipeline.sink.lines import replace_rows
 
-        with translated(self._out):
-            return replace_rows(self._out / JSONL_NAME, ids, rows)
+        with translated(self._out, OR_REBUILD):
+            return replace_rows(self._out / JSONL_NAME, which, rows)
 
-    def read(self, ids: Collection[str], part: int | None) -> dict[str, Transcript]:
-        """Published rows by id, from their part; those that are not there are left out."""
-        from pipeline.sink.folder import part_path
-        from pipeline.sink.read import rows_in
+    def read(self, which: Which, part: int, had: int | None = None) -> Iterator[Transcript]:
+        """The rows that are meant of a part, or of the JSONL (0). Raises OutputError where it cannot be read, or, in
+        the end, does not have so many rows as it `had`."""
+        with translated(self._out, OR_REBUILD):
+            if part:
+                from pipeline.sink.folder import part_path
+                from pipeline.sink.read import rows_in
 
-        if self._parquet and part:
-            with translated(self._out, OR_REBUILD):
-                rows = rows_in(part_path(self._out / "transcripts", part), Transcript, ids)
-                return {row.id: row for row in rows}
-        wanted = frozenset(ids)
-        return {row.id: row for row in self.lines() if row.id in wanted}
+                yield from rows_in(part_path(self._out / "transcripts", part), Transcript, which, had)
+            else:
+                from pipeline.sink.lines import rows_of
+
+                yield from rows_of(self._out / JSONL_NAME, which)
 
     def parts_on_disk(self, kind: str) -> list[int]:
         """Numbers of the parts of a kind ("transcripts", "attempts") that lie in the folder."""
@@ -219,15 +190,17 @@ class Sink:
         """All rows of a part. Raises OutputError where it cannot be read, or, in the end, does not have so many `rows`:
         what is made from it would lack them."""
         from pipeline.sink.folder import part_path
-        from pipeline.sink.read import refuse_other, rows_in
+        from pipeline.sink.read import rows_in
 
         with translated(self._out, OR_REBUILD):
-            path = part_path(self._out / "transcripts", part)
-            found = 0
-            for row in rows_in(path, Transcript):
-                found += 1
-                yield row
-            refuse_other(path, found, found if rows is None else rows)
+            yield from rows_in(part_path(self._out / "transcripts", part), Transcript, had=rows)
+
+    def lines_behind(self, start: int) -> Iterator[tuple[int, Transcript]]:
+        """Rows of the JSONL behind so many bytes, each with the number of bytes up to its end."""
+        from pipeline.sink.read import rows_behind
+
+        with translated(self._out, OR_REBUILD):
+            yield from rows_behind(self._out / JSONL_NAME, start, Transcript)
 
     def lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL. Raises OutputError where one is damaged: it would count as one that is not there."""

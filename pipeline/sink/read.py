@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_AT_ONCE = 500
+Which = Callable[[list[str]], Collection[str]]
+"""Says which of some ids are meant: of many rows no list of ids is ever whole in memory."""
 AttemptKey = tuple[str, str, int, int, datetime]
 T = TypeVar("T", bound=msgspec.Struct)
 _OF_LINE: dict[type, Callable[[bytes], Any]] = {
@@ -38,20 +40,14 @@ _OF_ROW: dict[type, Callable[[dict[str, Any]], Any]] = {
 
 
 def tables_in(
-    path: Path,
-    schema: pa.Schema,
-    ids: Collection[str] | None = None,
-    *,
-    optional: Collection[str] = (),
-    columns: list[str] | None = None,
+    path: Path, schema: pa.Schema, *, optional: Collection[str] = (), columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
-    """The columns of `schema` of a Parquet file, a row group at a time: the rows of `ids`, or all of them.
+    """The columns of `schema` of a Parquet file, a row group at a time.
 
     Other types of the same meaning are taken (tools write `large_string`), and no others. `optional` columns may be
     missing: older versions did not write them. With `columns` no others are read, nor found to be damaged.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     with reading(path), path.open("rb") as source:
@@ -59,7 +55,6 @@ def tables_in(
         file = pq.ParquetFile(source, pre_buffer=False)
         names = file.schema_arrow.names
         schema = pa.schema([field for field in schema if field.name in names or field.name not in optional])
-        wanted = None if ids is None else pa.array(list(ids), pa.string())
         for group in range(file.num_row_groups) or (None,):
             if group is None:
                 rows = file.read(columns, use_threads=False)
@@ -72,16 +67,32 @@ def tables_in(
                     raise DamagedFile(path, f"its column {field.name} is of the type {found}")
             rows = rows.cast(schema)  # which finds nulls where none may be
             rows.validate(full=True)  # and this finds text that is no UTF-8
-            yield rows if wanted is None else rows.filter(pc.is_in(rows["id"], wanted))
+            yield rows
 
 
-def rows_in(path: Path, kind: type[T], ids: Collection[str] | None = None) -> Iterator[T]:
-    """Rows of a Parquet file: those of `ids`, or all of them."""
+def split(rows: pa.Table, which: Which) -> tuple[pa.Table, pa.Table]:
+    """The rows of the ids that are meant, and the others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = which(rows["id"].to_pylist())
+    if not found:
+        return rows.slice(0, 0), rows
+    meant = pc.is_in(rows["id"], pa.array(list(found), pa.string()))
+    return rows.filter(meant), rows.filter(pc.invert(meant))
+
+
+def rows_in(path: Path, kind: type[T], which: Which | None = None, had: int | None = None) -> Iterator[T]:
+    """Rows of a Parquet file: those that are meant, or all of them. Raises DamagedFile in the end where there are not
+    so many as it `had`."""
     from pipeline.sink.schema import SCHEMAS
 
     optional = [field.name for field in msgspec.structs.fields(kind) if not field.required]
-    of_row = _OF_ROW[kind]
-    for rows in tables_in(path, SCHEMAS[kind], ids, optional=optional):
+    of_row, count = _OF_ROW[kind], 0
+    for rows in tables_in(path, SCHEMAS[kind], optional=optional):
+        count += rows.num_rows
+        if which is not None:
+            rows, _ = split(rows, which)
         has_metadata = "metadata" in rows.column_names
         for batch in rows.to_batches(ROWS_AT_ONCE):
             with reading(path):
@@ -90,6 +101,8 @@ def rows_in(path: Path, kind: type[T], ids: Collection[str] | None = None) -> It
                     for row in batch.to_pylist()
                 ]
             yield from found
+    if had is not None:
+        refuse_other(path, count, had)
 
 
 def rows_in_lines(
@@ -116,6 +129,19 @@ def rows_in_lines(
                     raise DamagedFile(path, f"line {number}: {error}") from error
             else:
                 yield row
+
+
+def rows_behind(path: Path, start: int, kind: type[T]) -> Iterator[tuple[int, T]]:
+    """Rows of a JSONL file behind the first `start` bytes, each with the number of bytes up to its end. A last line
+    that has no newline is one that is being written."""
+    decode = _OF_LINE[kind]
+    with reading(path), path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            start += len(line)
+            yield start, decode(line)
 
 
 def check_rows(folder: Path, part: int, kind: type[T], rows: int) -> None:
@@ -146,8 +172,10 @@ def attempts_of(folder: Path, part: int, id_: str) -> list[Attempt]:
     from pipeline.sink.schema import ATTEMPTS
 
     path = part_path(folder, part)
-    ids = tables_in(path, pa.schema([ATTEMPTS.field("id")]), [id_], columns=["id"])
-    return list(rows_in(path, Attempt, [id_])) if any(rows.num_rows for rows in ids) else []
+    ids = tables_in(path, pa.schema([ATTEMPTS.field("id")]), columns=["id"])
+    return (
+        list(rows_in(path, Attempt, {id_}.intersection)) if any(id_ in rows["id"].to_pylist() for rows in ids) else []
+    )
 
 
 def keys_of_attempts(folder: Path, part: int) -> set[AttemptKey]:

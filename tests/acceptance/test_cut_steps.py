@@ -179,11 +179,11 @@ REPLACING = [
     (BOTH, ("pipeline.sink.lines", "write", "before", 1), signal.SIGTERM),
     slow(BOTH, ("pipeline.sink.parts", "replace_rows", "after", 1), signal.SIGKILL),
     slow(BOTH, ("pipeline.sink.parts", "replace_rows", "after", 2), signal.SIGINT),
-    slow(BOTH, ("Checkpoint", "results_published", "after", 1), signal.SIGKILL),
+    slow(BOTH, ("Checkpoint", "rewritten", "after", 1), signal.SIGKILL),
     slow(BOTH, ("pipeline.sink.lines", "write", "after", 1), signal.SIGKILL),
     slow(LINES, ("pipeline.sink.lines", "replace_rows", "before", 1), signal.SIGTERM),
     slow(LINES, ("pipeline.sink.lines", "replace_rows", "after", 1), signal.SIGKILL),
-    slow(LINES, ("Checkpoint", "lines_replaced", "after", 1), signal.SIGKILL),
+    slow(LINES, ("Checkpoint", "rewritten", "after", 1), signal.SIGKILL),
 ]
 
 

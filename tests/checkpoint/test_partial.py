@@ -33,11 +33,13 @@ def apply(checkpoint: Checkpoint, row: Transcript, *, answered_s: float = 1.0, i
 
 def publish(checkpoint: Checkpoint) -> list[str]:
     """The texts that waited to be published."""
-    found = [*checkpoint.new_results(10, 1 << 20)]
-    if checkpoint.list_replacing():
-        found += checkpoint.replacing(0, 10, 1 << 20)
-    checkpoint.results_published([(n, 1) for n, *_ in found], {1: 1}, 0)
-    return [msgspec.msgpack.decode(row, type=Transcript).text for *_, row in found]
+    new = checkpoint.new_results(10, 1 << 20)
+    checkpoint.results_published([(n, 1) for n, _ in new], {1: 1}, 0)
+    checkpoint.list_replacing()
+    replacing = checkpoint.replacing(1, 0, 10, 1 << 20)
+    checkpoint.rewritten(1, 1, 0)
+    rows = [msgspec.msgpack.decode(row, type=Transcript) for _, row in new]
+    return [row.text for row in (*rows, *(one.transcript for one in replacing))]
 
 
 def test_it_counts_as_failed_and_is_nobodys_twin(checkpoint: Checkpoint) -> None:

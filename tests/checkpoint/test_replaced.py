@@ -61,7 +61,7 @@ def keep_five(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """About as many as are kept from now on; what is copied out of a part has them counted."""
     [(size,)] = checkpoint._db.execute("SELECT sum(length(row)) / count(*) FROM replaced").fetchall()
     monkeypatch.setattr(replaced, "KEPT_BYTES", 5 * size)
-    checkpoint.take_over([])
+    checkpoint.trim_taken_over()
 
 
 def test_only_the_newest_stay_once_every_row_has_its_place(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Journal
-from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.sink import Sink
 from tests.nights.life import Life
@@ -97,8 +96,9 @@ def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answer
         journal = Journal(checkpoint)
         try:
             sink = Sink(tmp_path, ("parquet", "jsonl"))
-            publisher = Publisher(journal, sink, Published(sink), rows_per_part=2)
+            publisher = Publisher(journal, sink, rows_per_part=2)
             await publisher.tidy()
+            await publisher.finish()
         finally:
             journal.release()
 

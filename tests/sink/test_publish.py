@@ -13,7 +13,6 @@ import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Journal, Sent
 from pipeline.errors import OutputError
-from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.sink import Sink
 from tests.records import attempt, failure, scanned, transcript
@@ -38,7 +37,7 @@ class Output:
                 journal = Journal(checkpoint)
                 try:
                     sink = Sink(self.out, FORMATS)
-                    await action(checkpoint, Publisher(journal, sink, Published(sink), rows_per_part))
+                    await action(checkpoint, Publisher(journal, sink, rows_per_part))
                 finally:
                     journal.release()
 
@@ -68,6 +67,7 @@ class Output:
     def recover(self) -> None:
         async def action(_: Checkpoint, publisher: Publisher) -> None:
             await publisher.tidy()
+            await publisher.finish()
 
         self.step(action)
 
@@ -109,8 +109,10 @@ def test_a_row_stays_until_another_one_takes_its_place(output: Output) -> None:
 STEPS = (
     "pipeline.sink.parts.write_part",
     "pipeline.sink.lines.append",
-    "pipeline.sink.lines.replace_rows",
+    "pipeline.sink.parts.replace_rows",
+    "pipeline.sink.lines.write",
     "pipeline.checkpoint.store.Checkpoint.results_published",
+    "pipeline.checkpoint.store.Checkpoint.rewritten",
     "pipeline.sink.publish.Sink.publish_attempts",
     "pipeline.checkpoint.store.Checkpoint.attempts_published",
 )
@@ -130,7 +132,7 @@ def test_a_crash_at_any_step_is_mended(
         except Crash:
             pass
         else:
-            assert step.endswith(("replace_rows", "append")), "the step was never reached"
+            assert step.endswith(("replace_rows", "append", "write", "rewritten")), "the step was never reached"
     output.recover()
     assert output.read() == FIRST | texts
     attempts = pq.read_table(output.out / "attempts")
