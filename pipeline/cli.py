@@ -81,7 +81,14 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
                      "with the local recognizer runs/<manifest stem>-local]"),
         click.option("--config", type=click.Path(path_type=Path),
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
-        click.argument("manifest"),
+        click.option("--include", multiple=True, metavar="GLOB",
+                     help="Of folders and globs take only these files, as in '*.wav' or 'calls/**'; repeatable. "
+                     "A pattern that names an ending takes files of it that are no recordings by their names, and one "
+                     "with a dot in front hidden ones. Rows of a manifest file are not filtered."),
+        click.option("--exclude", multiple=True, metavar="GLOB",
+                     help="Of folders and globs leave these files out, as in 'tmp/' or '*-old.*'; repeatable."),
+        click.option("--strict", is_flag=True, help="Take warnings for errors: with one, nothing is sent (exit 2)."),
+        click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST..."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -92,7 +99,8 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Turns a manifest of audio files into a dataset of transcripts through the Gradium speech-to-text endpoint.
 
-    MANIFEST is a folder, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on stdin. Exit status: 0 every selected
+    MANIFEST is a folder, a recording, a glob in quotes, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on
+    stdin; several are taken together. Exit status: 0 every selected
     utterance has a transcript, 1 the run broke off, 2 usage, configuration or manifest wrong, 3 some utterances failed,
     4 stopped at a limit you set, 5 another run holds the output folder, 130/143 stopped by a signal.
     """
@@ -103,7 +111,10 @@ def main() -> None:
 @_manifest_options
 @click.option("--json", "as_json", is_flag=True, help="Print the forecast as JSON.")
 def check(
-    manifest: str,
+    manifests: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    strict: bool,
     config: Path | None,
     out: Path | None,
     only: tuple[str, ...],
@@ -118,9 +129,10 @@ def check(
         from pipeline.run.check import check as forecast_of
         from pipeline.run.forecast import as_table
 
-        _refuse_unprintable(manifest, out, overrides)
+        _refuse_unprintable(manifests, out, overrides)
         settings = load_settings(config, overrides)
-        forecast = forecast_of(manifest, out or _default_out(manifest, settings.service.url), settings, only)
+        folder = out or _default_out(manifests[0], settings.service.url)
+        forecast = forecast_of(manifests, folder, settings, only, include=include, exclude=exclude)
         if as_json:
             click.echo(json_line(forecast))
         else:
@@ -129,7 +141,7 @@ def check(
             if (problem := _missing_key(settings.service)) is not None:
                 say(f"a run would stop: {problem}")
             click.echo(as_table(forecast))
-    _exit(ExitStatus.USAGE if forecast.bad_rows else ExitStatus.OK)
+    _exit(ExitStatus.USAGE if forecast.bad_rows or (strict and forecast.warnings) else ExitStatus.OK)
 
 
 @main.command(cls=RunCommand)
@@ -176,7 +188,10 @@ def check(
     help="json: one object a line for everything that happens, and no table at the end.",
 )
 def run(
-    manifest: str,
+    manifests: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    strict: bool,
     config: Path | None,
     out: Path | None,
     only: tuple[str, ...],
@@ -203,19 +218,22 @@ def run(
         from pipeline.run.run import RunOptions
 
         set_up_logs(log_format)
-        _refuse_unprintable(manifest, out, overrides)
+        _refuse_unprintable(manifests, out, overrides)
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         flags += [f"budget.credits={budget}"] if budget is not None else []
         settings = load_settings(config, (*overrides, *flags))
         result = run_here(
             RunOptions(
-                manifest=manifest,
-                out=out or _default_out(manifest, settings.service.url),
+                manifests=manifests,
+                out=out or _default_out(manifests[0], settings.service.url),
                 shared_out=out is not None,
                 only=only,
                 limit=limit,
                 max_duration_s=max_duration,
                 skip_bad_rows=skip_bad_rows,
+                include=include,
+                exclude=exclude,
+                strict=strict,
                 progress=progress,
             ),
             settings,
@@ -354,10 +372,14 @@ def _exit(status: ExitStatus) -> NoReturn:
     sys.exit(status)
 
 
-def _refuse_unprintable(manifest: str, out: Path | None, overrides: tuple[str, ...]) -> None:
+def _refuse_unprintable(manifests: tuple[str, ...], out: Path | None, overrides: tuple[str, ...]) -> None:
     """Text that is no UTF-8 cannot stand in the output files; better now than after everything was paid."""
     folder = str((out or Path()).absolute())
-    named = {"MANIFEST": str(Path(manifest).absolute()), "--out": folder, "--set": "".join(overrides)}
+    named = {
+        "MANIFEST": " ".join(str(Path(one).absolute()) for one in manifests),
+        "--out": folder,
+        "--set": "".join(overrides),
+    }
     for what, text in named.items():
         try:
             text.encode()
@@ -380,7 +402,9 @@ def _missing_key(service: ServiceSettings) -> str | None:
 
 def _default_out(manifest: str, url: str) -> Path:
     """Each manifest has a folder, and another one for what the embedded local recognizer makes of it."""
-    stem = "stdin" if manifest == "-" else Path(manifest).resolve().stem
+    from pipeline.run.manifests import place_of
+
+    stem = "stdin" if manifest == "-" else Path(place_of(manifest)).resolve().stem
     return Path("runs") / ((stem or "root") + ("-local" if url == "local" else ""))
 
 

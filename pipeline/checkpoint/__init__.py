@@ -15,7 +15,7 @@ from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.plan import Plan, plan_counts
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.results import Finished, Partly
-from pipeline.checkpoint.scan import UNREADABLE, ScannedRow, scan_manifest
+from pipeline.checkpoint.scan import UNREADABLE, Place, Repeated, ScannedRow, Scope, scan_manifest
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.store import Checkpoint, Placed, Selected
 
@@ -33,11 +33,14 @@ __all__ = [
     "OutputLock",
     "Partly",
     "Patience",
+    "Place",
     "Placed",
     "Plan",
     "Refreshed",
+    "Repeated",
     "Reused",
     "ScannedRow",
+    "Scope",
     "Selected",
     "Sent",
     "Started",

@@ -37,7 +37,7 @@ def table(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...]) -> Iterator
     """The rows of a file with one of these delimiters."""
     # a reference of a long recording is longer than the csv module's usual 131,072 characters
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
-    lines = read_lines(stream, rows.manifest)
+    lines = read_lines(stream, rows.manifest, rows.warn)
     line = 1
     for first in lines:
         if first.strip():

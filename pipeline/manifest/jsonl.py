@@ -25,7 +25,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     """
     decode = msgspec.json.Decoder().decode
     first = True
-    for line, raw in enumerate(read_lines(stream, rows.manifest), start=1):
+    for line, raw in enumerate(read_lines(stream, rows.manifest, rows.warn), start=1):
         if raw.isspace():
             continue
         if first:

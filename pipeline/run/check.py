@@ -45,20 +45,30 @@ AT_ONCE = 100
 PROBLEMS_NAMED = 100
 
 
-def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -> Forecast:
+def check(
+    manifests: Sequence[str],
+    out: Path,
+    settings: Settings,
+    only: tuple[str, ...],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> Forecast:
     """Forecasts a run. Raises UsageError, OutputError, CheckpointError."""
     request = request_settings(settings.service)
-    rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
+    rows = ManifestRows(
+        manifests, settings, request, skip_bad_rows=True, run_id="check", include=include, exclude=exclude
+    )
     if (owner := owner_of(settings)) is not None and (out / "checkpoint.sqlite").exists():
         with Checkpoint(out / "checkpoint.sqlite", only_read=True) as checkpoint:
             if checkpoint.holds_answers():
                 refuse_another(recorded_owner(checkpoint, out), out, owner)
     path = out / "checkpoint.sqlite"
     with known_transcripts(out), translated(path), closing(connect_to_read(path)) as connection:
-        rows.note_repeated(scan_manifest(connection, rows, rows.name))
+        rows.note_repeated(scan_manifest(connection, rows, *rows.names, scope=rows))
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
-        settle_names(connection, rows.name)
+        settle_names(connection, rows.names)
         plan = plan_counts(connection, only)
         hashed = SettingsHash(settings, request)
         bill = _Bill(connection, settings.budget.most, asked=asks(only))
@@ -79,7 +89,7 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         failed=plan.failed,
         vanished=plan.vanished,
         gone=plan.gone,
-        many_gone=many_gone(plan, is_folder=rows.is_folder),
+        many_gone=many_gone(plan, is_folder=rows.has_folder),
         selected=plan.selected,
         postponed=plan.postponed + bill.waits.total(),
         postponed_runs=min(filter(None, (plan.postponed_runs, *bill.waits)), default=0),
@@ -100,6 +110,10 @@ def check(manifest: str, out: Path, settings: Settings, only: tuple[str, ...]) -
         above_credits=(bill.least, bill.most) if bill.above else None,
         above_ids=bill.above_ids,
         bad=[str(bad) for bad in rows.bad_rows],
+        warnings=rows.warnings.first,
+        warning_count=rows.warnings.count,
+        ignored=rows.ignored.counts(),
+        ignored_told=str(rows.ignored),
         problems=bill.problems,
     )
 

@@ -10,13 +10,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.audio.look import NEVER, look
 from pipeline.checkpoint.sharing import Claimed, claimed, manifests, sample, shared, span_of, take_over
 from pipeline.errors import AttemptError, ManifestError
+from pipeline.manifest.arguments import parted
+from pipeline.manifest.patterns import is_glob
 from pipeline.manifest.rows import fragment
 from pipeline.model import Utterance
+from pipeline.spelling import plain_path
 
 STDIN = "-"
 MOVED_SHARE = 0.5
@@ -28,29 +33,43 @@ def name_of(manifest: str) -> str:
 
     A link that is the manifest itself has its own name, wherever it leads.
     """
-    path = Path(manifest).absolute()
     if manifest == STDIN:
         return manifest
+    path = Path(manifest).absolute()
     # realpath, because Path.resolve raises where links go round in a circle
     if path.name in ("", ".."):
         return os.path.realpath(path)
     return str(Path(os.path.realpath(path.parent)) / path.name)
 
 
-def settle_names(connection: sqlite3.Connection, name: str, stopped: threading.Event = NEVER) -> list[str]:
-    """Finds the names that the scanned manifest went by before, which become its own; returns them.
+def place_of(manifest: str) -> str:
+    """The path that an argument of the command names; of a glob the folder before it."""
+    path = manifest
+    if not os.path.lexists(manifest):
+        with suppress(ValueError):
+            path = plain_path(manifest)
+        if is_glob(path) and not os.path.lexists(path):
+            return parted(path)[0]
+    return path
 
-    Raises ManifestError where an id of it was sent for another manifest with other audio, or Stopped.
+
+def settle_names(connection: sqlite3.Connection, names: Sequence[str], stopped: threading.Event = NEVER) -> list[str]:
+    """Finds the names that the scanned manifests went by before, which become their own; returns them.
+
+    Raises ManifestError where an id of one was sent for another manifest with other audio, or Stopped.
     """
-    others = [known for known in manifests(connection) if known != name]
+    number = {name: at for at, name in enumerate(names)}
+    others = [known for known in manifests(connection) if known not in number]
     if not others:
         return []  # nearly always: no row of the scan need be looked up
-    before = [known for known in others if name_of(known) == name]
+    before = [(known, number[name]) for known in others if (name := name_of(known)) in number]
     take_over(connection, before)
-    moved = [other for other in shared(connection) if not is_there(other) and _has_moved(connection, other, stopped)]
+    gone = [other for other in shared(connection) if not is_there(other) and _has_moved(connection, other, stopped)]
+    of_file = {Path(name).name: at for at, name in reversed([*enumerate(names)])}
+    moved = [(other, of_file.get(Path(other).name, 0)) for other in gone]
     take_over(connection, moved)
-    _refuse_clashes(connection, name, stopped)
-    return [*before, *moved]
+    _refuse_clashes(connection, names, stopped)
+    return [known for known, _ in (*before, *moved)]
 
 
 def is_there(name: str) -> bool:
@@ -70,7 +89,7 @@ def _has_moved(connection: sqlite3.Connection, other: str, stopped: threading.Ev
     return found >= max(1, MOVED_SHARE * len(samples))
 
 
-def _refuse_clashes(connection: sqlite3.Connection, name: str, stopped: threading.Event) -> None:
+def _refuse_clashes(connection: sqlite3.Connection, names: Sequence[str], stopped: threading.Event) -> None:
     count, first = 0, None
     for one in claimed(connection):
         if not _may_be_taken(one) and not _is_same_audio(one, stopped):
@@ -82,8 +101,8 @@ def _refuse_clashes(connection: sqlite3.Connection, name: str, stopped: threadin
     if not is_there(first.manifest):
         hint = f"{first.manifest} is gone: put it back to go on with it, give this manifest other ids, or another --out"
     raise ManifestError(
-        f"{name}: id {first.now.id!r} is {_shown(first.now)} here, and {_shown(first.before)} in {first.manifest}, "
-        f"which shares this output{more}; nothing was sent: {hint}"
+        f"{names[first.source]}: id {first.now.id!r} is {_shown(first.now)} here, "
+        f"and {_shown(first.before)} in {first.manifest}, which shares this output{more}; nothing was sent: {hint}"
     )
 
 

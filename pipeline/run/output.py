@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
-from pipeline.run.manifests import is_there, name_of
+from pipeline.run.manifests import is_there, name_of, place_of
 
 CHECKPOINT = "checkpoint.sqlite"
 
@@ -75,7 +75,7 @@ def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) ->
 def keep_manifest(checkpoint: Checkpoint, manifest: str, out: Path, names_before: Collection[str]) -> None:
     """A default output serves one manifest: another of the same name would replace its rows. `names_before` are other
     names of this one. Raises ConfigError."""
-    noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
+    noted, name = checkpoint.fact(MANIFEST, str), name_of(place_of(manifest))
     if noted is not None:
         _refuse(str(noted), manifest, out, names_before)
     if noted != name:
@@ -83,5 +83,5 @@ def keep_manifest(checkpoint: Checkpoint, manifest: str, out: Path, names_before
 
 
 def _refuse(noted: str, manifest: str, out: Path, names_before: Collection[str]) -> None:
-    if name_of(manifest) not in (noted, name_of(noted)) and noted not in names_before:
+    if name_of(place_of(manifest)) not in (noted, name_of(noted)) and noted not in names_before:
         raise ConfigError(f"{out} holds the transcripts of {noted}; choose a folder for {manifest} with --out")

@@ -21,6 +21,7 @@ from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.figures import Figures, last_line
+from pipeline.report.logs import say
 from pipeline.report.progress import Mode, progress
 from pipeline.run.control import Control
 from pipeline.run.known_failures import asks
@@ -46,7 +47,8 @@ SPOOL = ".spool"
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What one run is asked to do, beside its settings."""
 
-    manifest: str
+    manifests: tuple[str, ...]
+    """Folders, recordings, globs, files of rows, `-`."""
     out: Path
     shared_out: bool = False
     """The user chose `out`, so that it may serve several manifests."""
@@ -55,6 +57,11 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_duration_s: float | None = None
     """From the start; the engine watches the clock and tells the control."""
     skip_bad_rows: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Patterns for the files of folders and globs."""
+    strict: bool = False
+    """Warnings of the manifests are errors."""
     progress: Mode = "auto"
 
 
@@ -89,7 +96,7 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
                 await journal.call(claim, checkpoint, options.out, owner)
             await journal.call(keep_formats, checkpoint, settings.sink.formats)
             if not options.shared_out:
-                refuse_another_manifest(checkpoint, options.manifest, options.out)
+                refuse_another_manifest(checkpoint, options.manifests[0], options.out)
             return await _Run(options, settings, request, control, journal).whole(endpoint)
         finally:
             journal.release()
@@ -130,11 +137,13 @@ class _Run:
             doubts_refusals="failed" not in options.only,
         )
         self.rows = ManifestRows(
-            options.manifest,
+            options.manifests,
             settings,
             request,
             skip_bad_rows=options.skip_bad_rows,
             run_id=self.run_id,
+            include=options.include,
+            exclude=options.exclude,
             on_row=control.raise_if_stopped,
         )
         self.budget = settings.budget
@@ -144,7 +153,7 @@ class _Run:
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
         plan = await self._plan()
-        if told := many_gone(plan, is_folder=self.rows.is_folder):
+        if told := many_gone(plan, is_folder=self.rows.has_folder):
             log.warning("%s", told)
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
@@ -193,24 +202,29 @@ class _Run:
     async def _plan(self) -> Plan:
         """Takes the manifest in. Raises ManifestError for bad rows."""
         try:
-            repeated = await self.journal.call_once(self.checkpoint.scan, self.rows, self.rows.name)
-            self.rows.note_repeated(repeated)
+            rows = self.rows
+            repeated = await self.journal.call_once(self.checkpoint.scan, rows, *rows.names, scope=rows)
+            rows.note_repeated(repeated)
+            if told := str(rows.ignored):
+                say(told)
             if not self.rows.count:
                 self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
             if not self.options.skip_bad_rows or repeated:
                 self.rows.refuse_bad(skippable=not repeated)
+            if self.options.strict:
+                self.rows.refuse_warned()
             names = await self.journal.call(
-                self.checkpoint.beside_scan, settle_names, self.rows.name, self.control.stopped
+                self.checkpoint.beside_scan, settle_names, self.rows.names, self.control.stopped
             )
             if not self.options.shared_out:
-                manifest, out = self.options.manifest, self.options.out
+                manifest, out = self.options.manifests[0], self.options.out
                 await self.journal.call(keep_manifest, self.checkpoint, manifest, out, names)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
         except Stopped:
             return Plan()
 
     async def _report(self, plan: Plan) -> RunResult:
-        self.many_gone = many_gone(plan, is_folder=self.rows.is_folder, moved=self.recorder.outcomes.moved_count)
+        self.many_gone = many_gone(plan, is_folder=self.rows.has_folder, moved=self.recorder.outcomes.moved_count)
         ask = self.journal.call_unchecked
         if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()

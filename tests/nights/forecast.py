@@ -30,7 +30,7 @@ def foresee(night: Night, world: World, service: Service) -> Foreseen | None:
         return None
     try:
         with unreadable(world):
-            found = check(str(world.manifest(night.manifest)), world.out, settings_for(night, world, service), ())
+            found = check([str(world.manifest(night.manifest))], world.out, settings_for(night, world, service), ())
     except GradiumBatchError:
         return None
     return Foreseen(found.requests, found.credits)

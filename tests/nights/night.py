@@ -118,7 +118,7 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
     manifest = str(world.manifest(night.manifest))
     settings = settings_for(night, world, service)
     options = RunOptions(
-        manifest=manifest,
+        manifests=(manifest,),
         out=world.out,
         shared_out=True,
         only=night.only,

@@ -73,7 +73,7 @@ def test_what_is_above_the_budget_is_told_with_the_least_and_the_most() -> None:
 
 def night(corpus: Corpus, out: Path, server: RunningServer, budget: float, *, limit: int | None = None) -> RunResult:
     settings = Settings.model_validate({"service": {"url": server.url}, "budget": {"credits": budget}})
-    options = RunOptions(manifest=str(corpus.folder), out=out, shared_out=True, progress="off", limit=limit)
+    options = RunOptions(manifests=(str(corpus.folder),), out=out, shared_out=True, progress="off", limit=limit)
 
     @asynccontextmanager
     async def endpoint(_: Settings) -> AsyncIterator[Endpoint]:
