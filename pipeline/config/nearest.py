@@ -6,6 +6,6 @@ import difflib
 from collections.abc import Sequence
 
 
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known name most like `word`; None where none is much like it."""
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.5)), None)
+def nearest(word: str, known: Sequence[str], *, cutoff: float = 0.5) -> str | None:
+    """The known name most like `word`; None where none is like it by `cutoff`, of 1."""
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=cutoff)), None)

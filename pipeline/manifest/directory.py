@@ -152,15 +152,11 @@ def entries(top: str, prefix: str, search: Search) -> list[Found]:
             elif is_picked and not search.takes(prefix + name):
                 ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
             else:
-                found.append(Found(name, below=False, problem=problem or irregular(entry)))
+                # a dangling symlink stays in: its utterance says that the audio is missing
+                is_usable = problem or entry.is_file() or entry.is_symlink()
+                found.append(Found(name, False, problem if is_usable else IRREGULAR))
     found.sort(key=attrgetter("name"))  # whole entries would take four times as long, which nothing can interrupt
     return found
-
-
-def irregular(entry: os.DirEntry[str]) -> str:
-    """What is wrong with a file that cannot be read as one; "" where nothing is."""
-    # a dangling symlink stays in: its utterance says that the audio is missing
-    return "" if entry.is_file() or entry.is_symlink() else IRREGULAR
 
 
 def identity(folder: str) -> tuple[int, int]:

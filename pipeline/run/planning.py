@@ -138,11 +138,12 @@ class ManifestRows(BadRows, Scope):
             raise self._empty[0] if self._empty else ManifestError(f"{self.manifest}: the manifest has no rows")
 
     def refuse_warned(self) -> None:
-        """Raises ManifestError with what was warned of: for --strict."""
+        """Raises ManifestError where something was warned of: for --strict."""
         if self.warnings.count:
             noun = "warning" if self.warnings.count == 1 else "warnings"
-            told = f"{self.warnings.count:,} {noun}, nothing was sent; mend them, or leave out --strict"
-            raise ManifestError(*self.warnings.first, told)
+            raise ManifestError(
+                f"{self.warnings.count:,} {noun} (see above), nothing was sent; mend them, or leave out --strict"
+            )
 
     def _wrong_settings(self, row: Utterance, part: Part) -> BadRow | None:
         problem = None if row.language is None else check_language(row.language)

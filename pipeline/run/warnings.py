@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 
 import msgspec
@@ -42,6 +43,7 @@ class Spellings:
         """The row with the path that its file has, where exactly one file goes by another spelling."""
         if is_plain(row.audio) or (path := other_spelling(row.audio)) is None:
             return None
+        path = os.path.normpath(path)  # a backslash may have hidden dots
         self._count += 1
         self._first = self._first or f"{row.audio!a} is read as {path!a}"
         # the id of a path is seen by people, too: once the manifest is mended it is the same
