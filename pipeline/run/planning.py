@@ -12,9 +12,9 @@ from functools import lru_cache
 from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Scope
 from pipeline.config import Settings
 from pipeline.errors import AudioMissing, EmptyFolder, ManifestError
-from pipeline.gradium.request import RequestSettings, check_language
+from pipeline.gradium.request import RequestSettings, check_keywords, check_language
 from pipeline.manifest import Ignored, Part, parts_of, without_overlaps
-from pipeline.model import BadRow, Utterance
+from pipeline.model import KEYWORDS, BadRow, Utterance
 from pipeline.recording import fault
 from pipeline.run.bad_rows import BadRows
 from pipeline.run.manifests import name_of
@@ -147,9 +147,19 @@ class ManifestRows(BadRows, Scope):
 
     def _wrong_settings(self, row: Utterance, part: Part) -> BadRow | None:
         problem = None if row.language is None else check_language(row.language)
+        if problem is None and KEYWORDS in row.metadata:
+            problem = _wrong_keywords(row)
         if problem is None:
             return None
         return BadRow(manifest=part.source, line=row.line, message=problem, id=row.id)
+
+
+def _wrong_keywords(row: Utterance) -> str | None:
+    written = row.metadata[KEYWORDS].strip()
+    if written in ("", "[]"):
+        return None
+    problem = check_keywords(row.keywords) if row.keywords else "write words with commas between them, or a list"
+    return problem and f"`{KEYWORDS}`: {problem}; a column of another meaning needs another name"
 
 
 def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
