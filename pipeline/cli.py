@@ -78,7 +78,7 @@ class OutputPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
+        path: Path = Path(os.fsdecode(super().convert(value, param, ctx)))
         try:
             Path(path).stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -112,11 +112,18 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--ids", "id_files", multiple=True, metavar="FILE",
                      help="The same for the ids in a file, one a line, UTF-8; - is stdin. Repeatable."),
         click.option("--out", type=OutputPath(), help="Output folder. [default: runs/<name>, with "
-                     "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, .ndjson, "
-                     ".json or .parquet, of several that of the folder that they are in]"),
+                     "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, "
+                     ".ndjson, .json or .parquet, of several that of the folder that they are in]"),
         click.option("--config", type=click.Path(path_type=Path),
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
-        click.argument("manifest"),
+        click.option("--include", multiple=True, metavar="GLOB",
+                     help="Of folders and globs take only these files, as in '*.wav' or 'calls/**'; repeatable. "
+                     "A pattern that names an ending takes files of it that are no recordings by their names, and one "
+                     "with a dot in front hidden ones. Rows of a manifest file are not filtered."),
+        click.option("--exclude", multiple=True, metavar="GLOB",
+                     help="Of folders and globs leave these files out, as in 'tmp/' or '*-old.*'; repeatable."),
+        click.option("--strict", is_flag=True, help="Take warnings for errors: with one, nothing is sent (exit 2)."),
+        click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST..."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -127,7 +134,8 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Turns a manifest of audio files into a dataset of transcripts through the Gradium speech-to-text endpoint.
 
-    MANIFEST is a folder, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on stdin. Exit status: 0 every selected
+    MANIFEST is a folder, a recording, a glob in quotes, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on
+    stdin; several are taken together. Exit status: 0 every selected
     utterance has a transcript, 1 the run broke off, 2 usage, configuration or manifest wrong, 3 some utterances failed,
     4 stopped at a limit you set, 5 another run holds the output folder, 130/143 stopped by a signal.
     """
@@ -138,7 +146,10 @@ def main() -> None:
 @_manifest_options
 @click.option("--json", "as_json", is_flag=True, help="Print the forecast as JSON.")
 def check(
-    manifest: str,
+    manifests: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    strict: bool,
     config: Path | None,
     out: Path | None,
     only: tuple[str, ...],
@@ -160,20 +171,23 @@ def check(
         from pipeline.report.logs import say
         from pipeline.run.check import check as forecast_of
         from pipeline.run.forecast import as_table
+        from pipeline.run.options import RunOptions
         from pipeline.run.output import default_out
-        from pipeline.run.run import RunOptions
 
-        _refuse_unprintable(manifest, out, overrides)
+        _refuse_unprintable(manifests, out, overrides)
         settings = load_settings(config, (*overrides, *_budget(budget)))
-        only, ids = _named(only, ids, id_files, manifest)
+        only, ids = _named(only, ids, id_files, manifests)
         options = RunOptions(
-            manifest=manifest,
-            out=out or default_out([manifest], settings.service.url),
+            manifests=manifests,
+            out=out or default_out(manifests, settings.service.url),
             shared_out=out is not None,
             only=only,
             ids=ids,
             limit=limit,
             skip_bad_rows=skip_bad_rows,
+            include=include,
+            exclude=exclude,
+            strict=strict,
         )
         forecast = forecast_of(options, settings)
         if as_json:
@@ -184,7 +198,8 @@ def check(
             if (problem := _missing_key(settings.service)) is not None:
                 say(f"a run would stop: {problem}")
             click.echo(as_table(forecast))
-    _exit(ExitStatus.USAGE if forecast.bad_rows and not forecast.skips_bad_rows else ExitStatus.OK)
+    refused = (forecast.bad_rows and not forecast.skips_bad_rows) or (strict and forecast.warnings)
+    _exit(ExitStatus.USAGE if refused else ExitStatus.OK)
 
 
 @main.command(cls=RunCommand)
@@ -213,7 +228,10 @@ def check(
     help="json: one object a line for everything that happens, and no table at the end.",
 )
 def run(
-    manifest: str,
+    manifests: tuple[str, ...],
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    strict: bool,
     config: Path | None,
     out: Path | None,
     only: tuple[str, ...],
@@ -241,18 +259,18 @@ def run(
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
+        from pipeline.run.options import RunOptions
         from pipeline.run.output import default_out
-        from pipeline.run.run import RunOptions
 
         set_up_logs(log_format)
-        _refuse_unprintable(manifest, out, overrides)
+        _refuse_unprintable(manifests, out, overrides)
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         settings = load_settings(config, (*overrides, *flags, *_budget(budget)))
-        folder = out or default_out([manifest], settings.service.url)
-        only, ids = _named(only, ids, id_files, manifest)
+        folder = out or default_out(manifests, settings.service.url)
+        only, ids = _named(only, ids, id_files, manifests)
         result = run_here(
             RunOptions(
-                manifest=manifest,
+                manifests=manifests,
                 out=folder,
                 shared_out=out is not None,
                 only=only,
@@ -260,6 +278,9 @@ def run(
                 limit=limit,
                 max_duration_s=max_duration,
                 skip_bad_rows=skip_bad_rows,
+                include=include,
+                exclude=exclude,
+                strict=strict,
                 progress=progress,
             ),
             settings,
@@ -416,14 +437,14 @@ def _exit(status: ExitStatus) -> NoReturn:
 
 
 def _named(
-    only: tuple[str, ...], ids: tuple[str, ...], files: tuple[str, ...], manifest: str
+    only: tuple[str, ...], ids: tuple[str, ...], files: tuple[str, ...], manifests: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What is selected where utterances are asked for by id: they, and of them by default all but what is done."""
     if not ids and not files:
         return only, ()
     from pipeline.run.named import ids_of
 
-    return only or BY_ID, ids_of(ids, files, manifest)
+    return only or BY_ID, ids_of(ids, files, manifests)
 
 
 def _stands(out: Path | None) -> Mapping[str, int]:
@@ -433,10 +454,14 @@ def _stands(out: Path | None) -> Mapping[str, int]:
     return {} if out is None else stands(out)
 
 
-def _refuse_unprintable(manifest: str, out: Path | None, overrides: tuple[str, ...]) -> None:
+def _refuse_unprintable(manifests: tuple[str, ...], out: Path | None, overrides: tuple[str, ...]) -> None:
     """Text that is no UTF-8 cannot stand in the output files; better now than after everything was paid."""
     folder = str((out or Path()).absolute())
-    named = {"MANIFEST": str(Path(manifest).absolute()), "--out": folder, "--set": "".join(overrides)}
+    named = {
+        "MANIFEST": " ".join(str(Path(one).absolute()) for one in manifests),
+        "--out": folder,
+        "--set": "".join(overrides),
+    }
     for what, text in named.items():
         try:
             text.encode()

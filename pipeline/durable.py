@@ -39,7 +39,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` survive a power cut, where its file system can: many of the network do not know it."""
+    """Makes the names in `folder` survive a power cut, where its file system can: many of the network cannot."""
     try:
         sync_file(folder)
     except OSError as error:

@@ -6,7 +6,9 @@ the utterance's audio unless a name says otherwise; durations in `_s`, sizes in 
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import msgspec
@@ -16,6 +18,22 @@ from pipeline.redaction import hide
 
 Billed = Literal["yes", "no", "maybe"]
 Status = Literal["ok", "suspect"]
+
+
+KEYWORDS = "keywords"
+"""The column of metadata that shapes the answer."""
+
+
+@lru_cache(maxsize=1_024)
+def keywords_in(written: str) -> tuple[str, ...]:
+    """The words of a field: a JSON list, as lists in manifests are kept, or text with commas, semicolons or blanks
+    between them; in order and each once, which makes no difference. None where it is neither."""
+    try:
+        is_list = written.lstrip().startswith(("[", "{"))
+        words = msgspec.json.decode(written, type=list[str]) if is_list else re.split(r"[\s,;]+", written)
+    except (msgspec.DecodeError, RecursionError):
+        return ()
+    return tuple(sorted({*words} - {""}))
 
 
 @built
@@ -36,6 +54,13 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     """The manifest's other columns, as text."""
     line: int | None = None
     """Line of the manifest the row starts on, from 1; None for a directory."""
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """Words to prefer in this recording, in place of the configured ones; empty where the row has none. They stay
+        in `metadata`, as they were written: an output shows what it was made with."""
+        written = self.metadata.get(KEYWORDS)
+        return keywords_in(written) if written else ()
 
 
 class NamedByPath(Utterance, frozen=True, kw_only=True):

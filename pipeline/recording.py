@@ -15,6 +15,7 @@ import msgspec
 
 from pipeline.errors import AttemptError, AudioMissing, AudioUnavailable, AudioUnreadable
 from pipeline.model import FileVersion
+from pipeline.spelling import hint
 
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 _OWN_FAULT = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL)
@@ -38,7 +39,7 @@ def fault(path: str, error: OSError | ValueError) -> AttemptError:
     if isinstance(error, ValueError):
         return AudioUnreadable(f"the path names no file: {error}")
     if error.errno in _GONE:
-        return AudioMissing(f"there is no file {path}")
+        return AudioMissing(f"there is no file {path}{hint(path)}")
     kind = AudioUnreadable if error.errno in _OWN_FAULT else AudioUnavailable
     return kind(f"the file cannot be read: {error.strerror or error}")
 

@@ -1,4 +1,4 @@
-"""What the command makes of the process it is started in, before it reads anything: its encoding, and who may listen."""
+"""What the command makes of the process it is started in, before it reads anything: encoding, and who may listen."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.checkpoint import ScannedRow
+from pipeline.checkpoint import Repeated, ScannedRow
 from pipeline.model import Attempt, Failure, Transcript, Utterance, Word
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -16,6 +16,11 @@ def scanned(
 ) -> ScannedRow:
     utterance = Utterance(id=id_, audio=f"/audio/{id_}", **more)
     return ScannedRow(utterance=utterance, config_hash=config, expected_s=expected_s, size=size, mtime_ns=1)
+
+
+def lines_of(repeated: list[Repeated]) -> list[tuple[str, list[int | None]]]:
+    """Ids that several rows claim, with the lines of those."""
+    return [(one.id, [place.line for place in one.places]) for one in repeated]
 
 
 def transcript(id_: str, text: str = "hello world", *, audio_hash: str = "a1", config: str = "c1") -> Transcript:

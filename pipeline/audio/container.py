@@ -18,19 +18,20 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from pipeline.errors import AttemptError, AudioUnreadable, AudioUnsupported
+from pipeline.forms import FORMS, HEADERLESS
 from pipeline.recording import fault
 
-# by name, so that no text, picture or playlist is taken for audio, and nothing in a file makes us fetch an address
-_FORMATS = (
-    "3g2,3gp,aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,iff,m4a,matroska,mov,mp3,mp4,"
-    "mpc,mpc8,mpeg,mpegts,nistsphere,ogg,oma,rm,tak,tta,voc,w64,wav,webm,wsd,wv"
-)
+_FORMATS = ",".join(FORMS)
 _LOCKED_TAGS = ("drms", "aavd")
 """How MP4 names audio that only its seller's programs decode: FairPlay, Audible."""
 _LOCKED = "the audio is encrypted (DRM): it cannot be decoded without its key"
 _LOCKED_ASF = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")
 """Marks the Content Encryption Object of WMA."""
 _CUT_MP4 = "the MP4 file has no readable index: it was cut off before it was finished, or is damaged"
+_NO_HEADER = (
+    "bare samples say neither their rate nor their form: give the file a header, such as by "
+    "ffmpeg -f s16le -ar 8000 -ac 1 -i IN.raw OUT.wav, with its own rate"
+)
 _HEAD = 64 * 1024
 _BUFFER = 256 * 1024
 
@@ -48,6 +49,8 @@ def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, Au
         raise AudioUnsupported("the audio is encrypted (WMA with DRM): it cannot be decoded without its key")
     reader = _Reader(file)
     verdict = _CUT_MP4 if head[4:8] == b"ftyp" else "the file is no audio that can be read"
+    if os.path.splitext(path)[1].lower() in HEADERLESS:  # noqa: PTH122
+        verdict = _NO_HEADER
     try:
         with translated(path, verdict):
             # through the file and not its name: names with colons are addresses to the library

@@ -16,7 +16,7 @@ from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.plan import Plan, plan_counts
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.results import Finished, Partly
-from pipeline.checkpoint.scan import UNREADABLE, ScannedRow, scan_manifest
+from pipeline.checkpoint.scan import UNREADABLE, Place, Repeated, ScannedRow, Scope, scan_manifest
 from pipeline.checkpoint.schema import State
 from pipeline.checkpoint.store import Checkpoint, Placed, Selected
 
@@ -35,10 +35,13 @@ __all__ = [
     "Owner",
     "Partly",
     "Patience",
+    "Place",
     "Placed",
     "Plan",
+    "Repeated",
     "Reused",
     "ScannedRow",
+    "Scope",
     "Selected",
     "Sent",
     "Started",

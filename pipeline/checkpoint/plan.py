@@ -85,8 +85,9 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     ).fetchone()
     total, new, changed, done, failed, selected, missing, gone, postponed, runs = (value or 0 for value in row)
     vanished, lost_rows = connection.execute(
-        f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_MINE}), 0),
-                   coalesce(sum(manifest IN (SELECT n {THIS}) AND {_had_file("utterances")}), 0)
+        f"""SELECT coalesce(sum(vanished = {Seen.VANISHED:d} OR {_ASKED}), 0),
+                   coalesce(sum(manifest IN (SELECT n {THIS} WHERE is_folder(name)) AND {_ASKED}
+                                AND {_had_file("utterances")}), 0)
             FROM utterances WHERE config_hash <> ? AND ({NOT_KEPT}) AND {_NOT_SCANNED}""",  # noqa: S608 fixed texts
         (BAD_ROW,),
     ).fetchone()
@@ -94,7 +95,7 @@ def plan_counts(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         f"SELECT coalesce(sum(s.size IS NULL AND {_MINE} AND {_had_file('u')}), 0) {_JOIN}"
     ).fetchone()
     [known] = connection.execute(
-        f"SELECT count(*) FROM utterances u WHERE ? AND {_MINE} AND {_had_file('u')}",  # noqa: S608 fixed texts
+        f"SELECT count(*) FROM utterances WHERE ? AND {_ASKED} AND {_had_file('utterances')}",  # noqa: S608 fixed texts
         (lost_rows + lost_files > 0,),
     ).fetchone()
     return Plan(
@@ -124,8 +125,8 @@ def knows_rows(connection: sqlite3.Connection) -> bool:
 
 
 def where_selected(only: Sequence[str]) -> str:
-    """The query for what a run would do after a scan, in the order in which it would: id, row, size, config_hash, written,
-    state, done_audio, done_config, marks."""
+    """The query for what a run would do after a scan, in the order in which it would: id, row, size, config_hash,
+    written, state, done_audio, done_config, marks."""
     return f"""SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({_where(only)})
         ORDER BY tries, iif(tries = 0 AND state <> {State.DONE:d}, '', tried), longest, n"""  # noqa: S608 fixed texts
 
@@ -160,7 +161,7 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
                        expected_s, size, mtime_ns, config_hash, seen_by
                 FROM (SELECT s.*, {_KNOWN}, u.n, m.n AS seen_by,
                              NOT {_SAME} OR u.row <> s.row OR u.vanished OR u.gone OR u.manifest IS NOT m.n AS differs
-                      {_JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path)
+                      {_JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path AND m.source = s.source)
                 WHERE n IS NULL OR differs
                 ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
                     manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
@@ -176,12 +177,12 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         connection.execute(f"DELETE FROM failures WHERE n IN (SELECT n FROM utterances WHERE {_GONE_BAD})", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(f"DELETE FROM utterances WHERE {_GONE_BAD}", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(
-            f"""UPDATE utterances SET vanished = iif({_MINE}, {Seen.VANISHED:d}, {Seen.ELSEWHERE:d})
+            f"""UPDATE utterances SET vanished = iif({_ASKED}, {Seen.VANISHED:d}, {Seen.ELSEWHERE:d})
                 WHERE NOT vanished AND n IN (SELECT n FROM manifest.rest) AND {_NOT_SCANNED}"""  # noqa: S608 fixed texts
         )
         connection.execute(
             f"""UPDATE utterances SET vanished = {Seen.VANISHED:d}
-                WHERE vanished = {Seen.ELSEWHERE:d} AND {_MINE} AND {_NOT_SCANNED}"""  # noqa: S608 fixed texts
+                WHERE vanished = {Seen.ELSEWHERE:d} AND {_ASKED} AND {_NOT_SCANNED}"""  # noqa: S608 fixed texts
         )
         connection.execute(
             f"""UPDATE utterances SET selected = 1
@@ -195,11 +196,12 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
 
 def _forget_other_names(connection: sqlite3.Connection) -> None:
     """Rows that the manifest saw under another name are its own."""
-    others = connection.execute(f"SELECT n, by_path {THIS} WHERE NOT is_its_own").fetchall()
-    for n, by_path in others:
+    others = connection.execute(f"SELECT n, by_path, source {THIS} WHERE NOT is_its_own").fetchall()
+    for n, *which in others:
         connection.execute(
-            f"UPDATE utterances SET manifest = (SELECT n {THIS} WHERE is_its_own AND by_path = ?) WHERE manifest = ?",  # noqa: S608 fixed texts
-            (by_path, n),
+            f"""UPDATE utterances SET manifest = (SELECT n {THIS} WHERE is_its_own AND by_path = ? AND source = ?)
+                WHERE manifest = ?""",  # noqa: S608 fixed texts
+            (*which, n),
         )
         connection.execute("DELETE FROM manifests WHERE n = ?", (n,))
     connection.execute("DELETE FROM manifest.name WHERE NOT is_its_own")
@@ -233,6 +235,8 @@ _KEEPS = f"""(excluded.size IS NULL AND done_audio IS NOT NULL AND done_config <
 """`_GONE` in an update."""
 _MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
 """Rows that this manifest saw last; those of an older version of this program say nothing about that."""
+_ASKED = f"({_MINE} AND asks_for((SELECT name FROM manifests m WHERE m.n = utterances.manifest), id))"  # noqa: S608 fixed texts
+"""Those that the scan would have found, were they there: it may be of a part of a folder."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
 _IN_TURN = """coalesce(u.tries + (u.selected AND u.sent <> ''), 0) AS tries,

@@ -23,7 +23,7 @@ UNREADABLE = -1
 UNSEEN = -1
 """The number of a manifest that was never taken in: no row has it, and those of an older version have none at all."""
 THIS = "FROM manifests JOIN manifest.name USING (name)"
-"""The manifest of the scan, where it is known, also under other names."""
+"""The manifests of the scan, where they are known, also under other names."""
 NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
 """Known rows that the scan did not find as they were."""
 
@@ -36,6 +36,7 @@ class _Path(msgspec.Struct, frozen=True):
 
 
 _path = msgspec.msgpack.Decoder(_Path).decode
+_utterance = msgspec.msgpack.Decoder(Utterance).decode
 
 
 def _audio_of(row: bytes | None) -> str | None:
@@ -47,6 +48,15 @@ def _audio_of(row: bytes | None) -> str | None:
         return _path(row).audio
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError):  # a TypeError: not even bytes
         return ""
+
+
+def _span_of(row: bytes) -> str:
+    """For SQL: what of its recording a row wants; of one that cannot be read, nothing that another wants."""
+    try:
+        utterance = _utterance(row)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        return ""
+    return f"{utterance.offset_s} {utterance.duration_s} {utterance.channel}"
 
 
 class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,65 +73,144 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
     """The config_hash that versions before the canonical form gave the same settings, where it is another."""
     failure: Failure | None = None
     """Set for a row that was skipped as bad: it is in the errors and is never sent."""
+    source: int = 0
+    """Which of the scan's manifests it is of."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a row of the scan stands."""
+
+    source: int
+    """The manifest, in the order of the scan."""
+    line: int | None
+    audio: str
+
+
+class Repeated(msgspec.Struct, frozen=True, kw_only=True):
+    """An id that several rows claim."""
+
+    id: str
+    places: list[Place]
+
+
+class Scope:
+    """What a scan is of: here of whole manifests, all of them folders."""
+
+    def asks_for(self, manifest: str | None, id_: str) -> bool:
+        """Whether the scan would have the row of a manifest, were it there: of the others it tells nothing."""
+        return True
+
+    def is_folder(self, manifest: str) -> bool:
+        """Whether the rows of a manifest are files of a folder, which go with the disk and by nobody's pen."""
+        return True
+
+
+WHOLE = Scope()
 
 
 def scan_manifest(
-    connection: sqlite3.Connection, rows: Iterable[ScannedRow], manifest: str
-) -> list[tuple[str, list[int]]]:
-    """Fills the scan tables and returns ids that several rows claim, with the lines they stand on (at most 100).
+    connection: sqlite3.Connection,
+    rows: Iterable[ScannedRow],
+    *manifests: str,
+    scope: Scope = WHOLE,
+) -> list[Repeated]:
+    """Fills the scan tables and returns ids that several rows claim (at most 100).
 
-    `manifest` is its name: a row remembers which manifest saw it last.
+    `manifests` are their names: a row remembers which one saw it last.
     """
     connection.create_function("audio_of", 1, _audio_of, deterministic=True)
+    connection.create_function("asks_for", 2, scope.asks_for)
+    connection.create_function("is_folder", 1, scope.is_folder)
     if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
         connection.execute(DROP_SCAN)
     connection.executescript(SCAN_TABLES)
-    connection.execute("INSERT INTO manifest.name VALUES (?, 1)", (manifest,))
-    numbers = dict(connection.execute(f"SELECT by_path, n {THIS}").fetchall())
+    connection.executemany(
+        "INSERT INTO manifest.name VALUES (?, ?, 1)", ((name, n) for n, name in enumerate(manifests))
+    )
+    numbers = {
+        (source, bool(by_path)): n for source, by_path, n in connection.execute(f"SELECT source, by_path, n {THIS}")
+    }
     with (
         transaction(connection, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on
         closing(Walk(connection)) as walk,
     ):
         connection.executemany(
-            "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk, numbers)
+            "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk, numbers)
         )
         walk.note_missed()
     connection.execute("CREATE INDEX manifest.scan_id ON scan (id)")
+    if len(manifests) > 1:
+        _drop_the_same(connection)
     return _repeated(connection, walk)
 
 
 def _not_as_it_was(
-    rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[bool, int]
+    rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[tuple[int, bool], int]
 ) -> Iterator[tuple[object, ...]]:
-    """The values of the rows that `walk` does not know. `manifests` are the numbers of the one that is read."""
+    """The values of the rows that `walk` does not know. `manifests` are the numbers of those that are read."""
     encode, replace, knows = msgspec.msgpack.encode, msgspec.structs.replace, walk.knows
     told: tuple[bytes | None, str | None, float | None]
     for row in rows:
-        utterance, failure = row.utterance, row.failure
+        utterance, failure, source = row.utterance, row.failure, row.source
         # without its line: a row that only moved within the manifest is the row it was
         encoded = encode(replace(utterance, line=None))
         by_path = isinstance(utterance, NamedByPath)
-        seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, manifests.get(by_path, UNSEEN))
+        number = manifests.get((source, by_path), UNSEEN)
+        seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, number)
         if failure is None:
             if knows(utterance.id, seen, utterance.line):
                 continue
             told = None, None, None
         else:
             told = encode(failure), failure.error, failure.first_seen.timestamp()
-        yield utterance.id, encoded, utterance.line, row.expected_s, *seen[1:4], row.written_hash, by_path, *told
+        yield (
+            utterance.id,
+            encoded,
+            utterance.line,
+            row.expected_s,
+            *seen[1:4],
+            row.written_hash,
+            by_path,
+            *told,
+            source,
+        )
 
 
-def _repeated(connection: sqlite3.Connection, walk: Walk) -> list[tuple[str, list[int]]]:
-    """Ids that rows of the scan share with each other, or with a row that is as it was."""
-    found = connection.execute(
-        f"""SELECT s.id, group_concat(s.line), u.n FROM manifest.scan s
-            LEFT JOIN utterances u ON u.id = s.id AND NOT ({NOT_KEPT})
-            GROUP BY s.id HAVING count(*) > 1 OR u.n IS NOT NULL ORDER BY min(s.line) LIMIT 100"""  # noqa: S608 fixed texts
+def _drop_the_same(connection: sqlite3.Connection) -> None:
+    """Takes away rows that say of the same recording, under the same id, what a row of another manifest says."""
+    connection.create_function("span_of", 1, _span_of, deterministic=True)
+    same = "audio_of({0}.row) = audio_of(s.row) AND span_of({0}.row) = span_of(s.row)"
+    connection.execute(
+        f"""DELETE FROM manifest.scan AS s WHERE failure IS NULL AND (
+            EXISTS (SELECT 1 FROM manifest.scan f WHERE f.id = s.id AND f.rowid < s.rowid AND f.source <> s.source
+                    AND f.failure IS NULL AND {same.format("f")})
+            OR EXISTS (SELECT 1 FROM utterances u WHERE u.id = s.id AND NOT ({NOT_KEPT}) AND {same.format("u")}
+                       AND u.manifest NOT IN (SELECT n {THIS} WHERE source = s.source)))"""  # noqa: S608 fixed texts
     )
+
+
+def _repeated(connection: sqlite3.Connection, walk: Walk) -> list[Repeated]:
+    """Ids that rows of the scan share with each other, or with a row that is as it was."""
+    places: dict[str, list[Place]] = {}
+    known: dict[str, Place] = {}
+    for id_, source, line, audio, n, known_source, known_audio in connection.execute(
+        f"""SELECT s.id, s.source, s.line, audio_of(s.row), u.n,
+                   (SELECT source {THIS} WHERE manifests.n = u.manifest), audio_of(u.row)
+            FROM (SELECT s.id FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id AND NOT ({NOT_KEPT})
+                  GROUP BY s.id HAVING count(*) > 1 OR u.n IS NOT NULL ORDER BY min(s.rowid) LIMIT 100) r
+            JOIN manifest.scan s USING (id) LEFT JOIN utterances u ON u.id = s.id AND NOT ({NOT_KEPT})
+            ORDER BY s.rowid"""  # noqa: S608 fixed texts
+    ):
+        places.setdefault(id_, []).append(Place(source=source, line=line, audio=audio))
+        if n is not None:
+            known[id_] = Place(source=known_source or 0, line=walk.line_of(n), audio=known_audio)
     repeated = []
-    for id_, told, n in found:
-        lines = [int(line) for line in (told or "").split(",") if line]
-        if n is not None and (line := walk.line_of(n)) is not None:
-            lines.append(line)
-        repeated.append((id_, sorted(lines)))
-    return sorted(repeated, key=lambda one: one[1][:1])
+    for id_, found in places.items():
+        if id_ in known:
+            found.append(known[id_])
+        repeated.append(Repeated(id=id_, places=sorted(found, key=_in_order)))
+    return sorted(repeated, key=lambda one: _in_order(one.places[0]))
+
+
+def _in_order(place: Place) -> tuple[int, int]:
+    return place.source, place.line or 0

@@ -101,8 +101,8 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """Makes an empty one with the rights that the umask leaves, also to a group: SQLite gives them to the owner only, and
-    to its other files what this one has."""
+    """Makes an empty one with the rights that the umask leaves, also to a group: SQLite gives them to the owner only,
+    and to its other files what this one has."""
     # never one that is there: to close it would end the locks that this process may have on it
     with suppress(OSError):  # what is wrong, SQLite says as well
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
@@ -225,8 +225,8 @@ def unusable(path: Path, error: Exception) -> CheckpointError:
     code = whole_code & 0xFF
     if whole_code in _WITHOUT_LOCKS:
         return CheckpointError(
-            f"the file system of the checkpoint {path} gives SQLite no locks or no shared memory ({error}), as those of "
-            "the network often do not; choose an --out on a local disk"
+            f"the file system of the checkpoint {path} gives SQLite no locks or no shared memory ({error}), as those "
+            "of the network often do not; choose an --out on a local disk"
         )
     if code == sqlite3.SQLITE_READONLY and whole_code != sqlite3.SQLITE_READONLY_DBMOVED:
         return CheckpointError(

@@ -44,6 +44,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """A row that was sent for another manifest, and is of another path or another span in the scan."""
 
     manifest: str
+    source: int
+    """The manifest of the scan that has it now."""
     before: Utterance
     now: Utterance
     same_size: bool
@@ -119,13 +121,14 @@ def share_of_ids(connection: sqlite3.Connection, name: str) -> float:
 def claimed(connection: sqlite3.Connection) -> Iterator[Claimed]:
     """Rows of other manifests that something was paid for, and that are of another path or span in the scan."""
     found = connection.execute(
-        f"""SELECT m.name, u.row, s.row, u.size IS s.size, u.done_audio {_SHARED}
+        f"""SELECT m.name, s.source, u.row, s.row, u.size IS s.size, u.done_audio {_SHARED}
             AND u.row <> s.row AND u.vanished <> {Seen.VANISHED:d} AND (u.done_audio IS NOT NULL OR u.attempts)
             ORDER BY s.rowid"""
     )
-    for manifest, before, now, same_size, audio_hash in found:
+    for manifest, source, before, now, same_size, audio_hash in found:
         one = Claimed(
             manifest=manifest,
+            source=source,
             before=_decode(before),
             now=_decode(now),
             same_size=bool(same_size),
@@ -140,6 +143,6 @@ def span_of(utterance: Utterance) -> tuple[float, float | None, int | None]:
     return utterance.offset_s, utterance.duration_s, utterance.channel
 
 
-def take_over(connection: sqlite3.Connection, names: Iterable[str]) -> None:
-    """These are other names of the manifest of the scan: their rows are its own."""
-    connection.executemany("INSERT INTO manifest.name VALUES (?, 0)", ((name,) for name in names))
+def take_over(connection: sqlite3.Connection, names: Iterable[tuple[str, int]]) -> None:
+    """These are other names of manifests of the scan, which are given by number: their rows are its own."""
+    connection.executemany("INSERT INTO manifest.name VALUES (?, ?, 0)", names)

@@ -35,7 +35,7 @@ from pipeline.checkpoint.replaced import (
 from pipeline.checkpoint.results import list_fresh
 from pipeline.checkpoint.rewriting import Replacing, Retold
 from pipeline.checkpoint.salvage import Known
-from pipeline.checkpoint.scan import ScannedRow, scan_manifest
+from pipeline.checkpoint.scan import WHOLE, Repeated, ScannedRow, Scope, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, translated, unusable
 from pipeline.checkpoint.setbacks import postponed
 from pipeline.checkpoint.tables import ORDER
@@ -160,10 +160,10 @@ class Checkpoint:
 
     # -- planning ---------------------------------------------------------------------------------------------------
 
-    def scan(self, rows: Iterable[ScannedRow], manifest: str) -> list[tuple[str, list[int]]]:
-        """Takes the manifest in, outside of the checkpoint's own tables; returns ids that several rows claim."""
+    def scan(self, rows: Iterable[ScannedRow], *manifests: str, scope: Scope = WHOLE) -> list[Repeated]:
+        """Takes manifests in, outside of the checkpoint's own tables; returns ids that several rows claim."""
         with self._translated():
-            return scan_manifest(self._db, rows, manifest)
+            return scan_manifest(self._db, rows, *manifests, scope=scope)
 
     def beside_scan(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kw: P.kwargs

@@ -204,9 +204,10 @@ DROP TABLE clips_5;
 """,  # noqa: S608 fixed texts
 }
 
-# What of the manifest is not plainly as it was, its name and others that it went by, the numbers of known rows that no
-# such row was found for, and the ids that the user asks for. They live in a database of their own, which SQLite takes
-# away when it is let go: a read-only checkpoint can be planned against, and nothing is spent on emptying tables.
+# What of the manifests is not plainly as it was, their names and others that they went by (`source` counts the
+# manifests), the numbers of known rows that no such row was found for, and the ids that the user asks for. They live in
+# a database of their own, which SQLite takes away when it is let go: a read-only checkpoint can be planned against, and
+# nothing is spent on emptying tables.
 SCAN_TABLES = """
 ATTACH '' AS manifest;
 CREATE TABLE manifest.scan (
@@ -221,10 +222,11 @@ CREATE TABLE manifest.scan (
     by_path     INTEGER NOT NULL,
     failure     BLOB,
     error       TEXT,
-    first_seen  REAL
+    first_seen  REAL,
+    source      INTEGER NOT NULL
 );
 CREATE TABLE manifest.rest (n INTEGER PRIMARY KEY);
 CREATE TABLE manifest.named (id TEXT NOT NULL UNIQUE);
-CREATE TABLE manifest.name (name TEXT NOT NULL, is_its_own INTEGER NOT NULL);
+CREATE TABLE manifest.name (name TEXT NOT NULL, source INTEGER NOT NULL, is_its_own INTEGER NOT NULL);
 """
 DROP_SCAN = "DETACH manifest"

@@ -23,7 +23,8 @@ from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
 from pipeline.run.control import Control
-from pipeline.run.run import RunOptions, RunResult, run
+from pipeline.run.options import RunOptions
+from pipeline.run.run import RunResult, run
 
 TELLING_S = 0.25
 THREADS = 32

@@ -31,6 +31,7 @@ WORDS_PER_S, MORE_WORDS = 25, 1_000
 """The most words of an answer: two for each of the model's frames of what was sent, and some for the shortest clips."""
 BYTES_PER_S, MORE_BYTES = 32 << 10, 1 << 20
 """And its most bytes: an answer with telemetry has about 7 KB for each second."""
+URLS = 256
 MAX_NAME = 200
 """More of a request id or model name is not kept."""
 MAX_REST_BYTES = 64 << 10
@@ -57,8 +58,8 @@ class GradiumClient:
         # silence is counted by the deadline: the library's own timer may fire before what arrived is read
         self._extensions = {"timeout": {**http.timeout.as_dict(), "read": None}}
         self._idle_s = http.timeout.read
-        self._urls: dict[str | None, httpx.URL] = {}
-        """By language."""
+        self._urls: dict[tuple[str | None, tuple[str, ...]], httpx.URL] = {}
+        """By language and keywords: those of the last requests."""
 
     async def transcribe(self, clip: Clip) -> Answer:
         """Sends the clip once. Raises a subclass of AttemptError when there is no answer that counts."""
@@ -116,10 +117,12 @@ class GradiumClient:
             raise _broken(error, body, streaming=False) from error
 
     def _request(self, clip: Clip, body: ClipBody) -> httpx.Request:
-        language = clip.utterance.language
-        url = self._urls.get(language)
+        asked = clip.utterance.language, clip.utterance.keywords
+        url = self._urls.get(asked)
         if url is None:
-            url = self._urls[language] = httpx.URL(f"{self._endpoint.url}?{self._settings.query(language)}")
+            if len(self._urls) >= URLS:
+                self._urls.clear()
+            url = self._urls[asked] = httpx.URL(f"{self._endpoint.url}?{self._settings.query(*asked)}")
         length, content_type = str(clip.body_bytes).encode(), clip.content_type.encode()
         return httpx.Request(
             "POST",

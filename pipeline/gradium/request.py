@@ -6,7 +6,7 @@ The service ignores keys it does not know, so a misspelt one must be caught here
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
 
@@ -33,19 +33,23 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     written: wire.JsonConfig | None = None
     """As the configuration has it, where that differs: so it was sent and hashed before there was a canonical form."""
 
-    def config_for(self, language: str | None) -> wire.JsonConfig:
-        """The `json_config` of an utterance; `language` None takes the configured one."""
-        return self.config if language is None else msgspec.structs.replace(self.config, language=language)
+    def config_for(self, language: str | None, keywords: Sequence[str] = ()) -> wire.JsonConfig:
+        """The `json_config` of an utterance; `language` None takes the configured one, and so do no `keywords`."""
+        config = self.config if language is None else msgspec.structs.replace(self.config, language=language)
+        if not keywords:
+            return config
+        known = config.keywords or wire.Keywords(words=[])
+        return msgspec.structs.replace(config, keywords=msgspec.structs.replace(known, words=sorted(set(keywords))))
 
-    def written_for(self, language: str | None) -> wire.JsonConfig | None:
-        """`written`, for an utterance."""
-        if self.written is None or language is None:
-            return self.written
+    def written_for(self, language: str | None, keywords: Sequence[str] = ()) -> wire.JsonConfig | None:
+        """`written`, for an utterance; there were no keywords of a row then."""
+        if keywords or self.written is None or language is None:
+            return None if keywords else self.written
         return msgspec.structs.replace(self.written, language=language)
 
-    def query(self, language: str | None) -> str:
-        """The URL-encoded query of a request, the same for every utterance of one language."""
-        return _query(self, language)
+    def query(self, language: str | None, keywords: tuple[str, ...] = ()) -> str:
+        """The URL-encoded query of a request, the same for every utterance of one language and the same keywords."""
+        return _query(self, language, keywords)
 
     @property
     def delay_s(self) -> float:
@@ -64,8 +68,8 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 @lru_cache(maxsize=64)
-def _query(settings: RequestSettings, language: str | None) -> str:
-    config = msgspec.json.encode(settings.config_for(language)).decode()
+def _query(settings: RequestSettings, language: str | None, keywords: tuple[str, ...]) -> str:
+    config = msgspec.json.encode(settings.config_for(language, keywords)).decode()
     return urlencode({"model": settings.model, "json_config": config})
 
 
@@ -104,6 +108,14 @@ def check_language(language: str) -> str | None:
     if language in wire.LANGUAGES:
         return None
     return f"language {language!r} is not one of the service's: {', '.join(wire.LANGUAGES)}"
+
+
+def check_keywords(words: Sequence[str]) -> str | None:
+    """What is wrong with keywords, as a sentence; None when nothing is."""
+    if not 1 <= len(words) <= wire.MAX_KEYWORDS:
+        return f"give 1 to {wire.MAX_KEYWORDS} words"
+    wrong = next((word for word in words if not word or word.split() != [word]), None)
+    return None if wrong is None else f"{wrong[:80]!r} is not one word; the service takes single tokens"
 
 
 def is_loopback(url: str) -> bool:
@@ -165,13 +177,8 @@ def _check_values(config: wire.JsonConfig) -> None:
     _check_range("padding_bonus", config.padding_bonus, wire.PADDING_BONUS_RANGE)
     if config.keywords is not None:
         _check_range("keywords.boost", config.keywords.boost, wire.BOOST_RANGE)
-        if not 1 <= len(config.keywords.words) <= wire.MAX_KEYWORDS:
-            raise ConfigError(f"service.json_config.keywords.words: give 1 to {wire.MAX_KEYWORDS} words")
-        for word in config.keywords.words:
-            if not word or word.split() != [word]:
-                raise ConfigError(
-                    f"service.json_config.keywords.words: {word!r} is not one word; the service takes single tokens"
-                )
+        if problem := check_keywords(config.keywords.words):
+            raise ConfigError(f"service.json_config.keywords.words: {problem}")
 
 
 def _check_range(name: str, value: float | None, bounds: tuple[float, float]) -> None:

@@ -1,11 +1,11 @@
-"""Manifests in, utterances out: a folder, CSV, TSV, JSONL or Parquet file becomes a stream of records.
+"""Manifests in, utterances out: folders, recordings, CSV, TSV, JSONL and Parquet files become a stream of records.
 
 Reads the manifest only; whether the audio it names exists and is sound is found out later, utterance by utterance.
 """
 
 from __future__ import annotations
 
-from pipeline.manifest.directory import AUDIO_EXTENSIONS
-from pipeline.manifest.source import read_manifest
+from pipeline.manifest.arguments import Part, parts_of, read_manifest, without_overlaps
+from pipeline.manifest.ignored import Ignored
 
-__all__ = ["AUDIO_EXTENSIONS", "read_manifest"]
+__all__ = ["Ignored", "Part", "parts_of", "read_manifest", "without_overlaps"]

@@ -5,16 +5,13 @@ Knows names only: no values, no files.
 
 from __future__ import annotations
 
-import difflib
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import itemgetter
 
 import msgspec
 
 from pipeline.errors import ManifestError
-
-log = logging.getLogger(__name__)
+from pipeline.manifest.rows import Rows, Warn
 
 KNOWN = ("audio", "id", "language", "reference", "offset_s", "duration_s", "channel")
 """In the order in which `Rows.utterance` takes them."""
@@ -38,9 +35,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The duration is NeMo's: the recording's length, and a span's only where the row has an offset."""
 
 
-def plan(header: Sequence[str], manifest: str, line: int) -> Plan:
+def plan(header: Sequence[str], rows: Rows, line: int) -> Plan:
     """The plan for a header; raises `ManifestError` when it has no audio column or has one name twice."""
-    check(header, manifest, line)
+    check(header, rows, line)
     at = {name: index for index, name in enumerate(header) if name}
     spelt = [name if name in at else NEMO.get(name, name) for name in KNOWN]
     # a column without a name is what pandas writes for its row numbers
@@ -64,9 +61,9 @@ def picker(indices: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]
     return lambda row: ()
 
 
-def check(header: Sequence[str], manifest: str, line: int | None) -> None:
+def check(header: Sequence[str], rows: Rows, line: int | None) -> None:
     """Refuses a header without an audio column or with one name twice; warns of names that look misspelt."""
-    where = manifest if line is None else f"{manifest}:{line}"
+    where = rows.manifest if line is None else f"{rows.manifest}:{line}"
     seen: set[str] = set()
     for name in header:
         if name and name in seen:
@@ -74,8 +71,14 @@ def check(header: Sequence[str], manifest: str, line: int | None) -> None:
         seen.add(name)
     if seen.isdisjoint(("audio", NEMO["audio"])):
         raise ManifestError(f"{where}: {no_audio(header)}")
-    for name, meant in misspelt(header):
-        log.warning("%s: column `%s` is kept as metadata; did you mean `%s`?", where, name, meant)
+    warn_of_misspelt(header, rows.warn, f"{where}: column")
+
+
+def warn_of_misspelt(names: Sequence[str], warn: Warn, what: str, known: Collection[str] = ()) -> None:
+    """Warns of names that will be metadata and look like known ones that are absent; not of those that are `known`."""
+    for name, meant in misspelt(names):
+        if name not in known:
+            warn(f"{what} `{name[:40]}` is kept as metadata; did you mean `{meant}`?")
 
 
 def no_audio(names: Iterable[str]) -> str:
@@ -92,24 +95,29 @@ def no_audio(names: Iterable[str]) -> str:
 
 def meant_audio(names: Iterable[str]) -> str | None:
     """The name that was probably meant to be `audio`."""
+    from pipeline.config.nearest import nearest  # which loads the library of the settings
+
     plain = {normalized(name): name for name in names}
     for right in ("audio", NEMO["audio"], *MEANT_AUDIO):
         if right in plain:
             return plain[right]
-    near = difflib.get_close_matches("audio", plain, n=1, cutoff=0.7)
-    near = near or difflib.get_close_matches(NEMO["audio"], plain, n=1, cutoff=0.7)
-    return plain[near[0]] if near else None
+    near = nearest("audio", [*plain], cutoff=0.7) or nearest(NEMO["audio"], [*plain], cutoff=0.7)
+    return plain[near] if near else None
 
 
 def misspelt(names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of a name that will be metadata and the absent known column it is close to."""
+    from pipeline.config.nearest import nearest  # as above
+
     absent = [name for name in KNOWN if name not in names and NEMO.get(name) not in names]
     right = [*absent, *(NEMO[name] for name in absent if name in NEMO)]
     pairs = []
     for name in names:
         if name and name not in KNOWN and name not in NEMO.values():
-            near = difflib.get_close_matches(normalized(name), right, n=1, cutoff=0.85)
-            pairs += [(name, meant) for meant in near]
+            plain = normalized(name)
+            # `uid` is no slip for `id`
+            meant = plain if plain in right else nearest(plain, [one for one in right if len(one) > 3], cutoff=0.8)
+            pairs += [(name, meant)] if meant else []
     return pairs
 
 

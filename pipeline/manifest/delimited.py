@@ -6,6 +6,7 @@ Reads from the open file it is given; what the fields mean is decided in `column
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
@@ -16,8 +17,12 @@ from pipeline.manifest.columns import NEMO, Plan, plan
 from pipeline.manifest.lines import MAX_ROW_BYTES, not_utf8, read_lines
 from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
+from pipeline.spelling import cleaned
 
 DELIMITERS = (",", ";", "\t")
+SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?[,;|\t]*\s*', re.IGNORECASE)
+"""A first line that spreadsheets understand and write."""
+DECIMAL_COMMA = re.compile(r"\s*-?\d*,\d+\s*")
 
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
@@ -37,10 +42,12 @@ def table(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...]) -> Iterator
     """The rows of a file with one of these delimiters."""
     # a reference of a long recording is longer than the csv module's usual 131,072 characters
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
-    lines = read_lines(stream, rows.manifest)
+    lines = read_lines(stream, rows.manifest, rows.warn)
     line = 1
     for first in lines:
-        if first.strip():
+        if told := SEPARATOR.fullmatch(first):
+            delimiters = (told[1].decode(),)
+        elif first.strip():
             break
         line += 1
     else:
@@ -52,7 +59,7 @@ def table(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...]) -> Iterator
     line, header = next(found)
     if isinstance(header, str):
         raise ManifestError(f"{rows.manifest}:{line}: the header cannot be read: {header}")
-    columns = plan([name.strip() for name in header], rows.manifest, line)
+    columns = plan([cleaned(name) for name in header], rows, line)
     return utterances(found, columns, delimiter, rows)
 
 
@@ -62,6 +69,7 @@ def utterances(
     """Turns records into utterances. Written for speed: this loop runs once per row of a million."""
     width, known, names, metadata = columns.width, columns.known, columns.names, columns.metadata
     nemo_duration, build = columns.nemo_duration, rows.utterance
+    has_decimal_commas = delimiter == ";"  # where a comma parts no columns, it parts numbers
     for line, fields in found:
         if isinstance(fields, str):
             yield rows.bad(line, fields)
@@ -77,7 +85,14 @@ def utterances(
             duration_s = ""
         if not audio and not any(fields):
             continue  # a line of delimiters only, as spreadsheets leave at the end
+        if has_decimal_commas:
+            offset_s, duration_s = with_point(offset_s), with_point(duration_s)
         yield build(line, audio, id, language, reference, offset_s, duration_s, channel, other)
+
+
+def with_point(number: str) -> str:
+    """A number with a decimal comma as one with a point; any other text as it is."""
+    return number.replace(",", ".") if "," in number and DECIMAL_COMMA.fullmatch(number) else number
 
 
 def wrong_width(fields: list[str], width: int, delimiter: str) -> str:
@@ -91,7 +106,7 @@ def sniff(header: bytes, delimiters: tuple[str, ...]) -> str:
     """The delimiter that yields an audio column, or else the most columns; the first one on a tie."""
 
     def score(delimiter: str) -> tuple[bool, int]:
-        names = [name.strip(' \r\n"') for name in header.decode("utf-8", "replace").split(delimiter)]
+        names = [cleaned(name.strip(' \r\n"')) for name in header.decode("utf-8", "replace").split(delimiter)]
         return "audio" in names or NEMO["audio"] in names, len(names)
 
     return max(delimiters, key=score)

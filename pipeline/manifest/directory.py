@@ -11,34 +11,13 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.errors import EmptyFolder, ManifestError
+from pipeline.manifest.ignored import EXCLUDED, HIDDEN, Ignored
+from pipeline.manifest.patterns import Pick
 from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
 from pipeline.model import BadRow, NamedByPath, Utterance
 
-AUDIO_EXTENSIONS = (
-    ".3gp",
-    ".aac",
-    ".aif",
-    ".aiff",
-    ".amr",
-    ".caf",
-    ".flac",
-    ".m4a",
-    ".m4b",
-    ".mka",
-    ".mp3",
-    ".mp4",
-    ".oga",
-    ".ogg",
-    ".opus",
-    ".wav",
-    ".wave",
-    ".webm",
-    ".wma",
-)
-"""Endings of the file names a folder is searched for, in any case."""
-
-
 ENTRIES_A_STEP = 1_000
+IRREGULAR = "not a regular file; remove or rename it."
 
 
 class Found(NamedTuple):
@@ -66,18 +45,45 @@ def go_on() -> None:
     """The step of a search that nobody wants to end."""
 
 
-def read(source: str, extensions: Sequence[str], on_step: Callable[[], None] = go_on) -> Iterator[Utterance | BadRow]:
+class Search:
+    """What is looked for below a folder, and what of it was left out."""
+
+    def __init__(
+        self,
+        extensions: Sequence[str],
+        picks: Sequence[Pick] = (),
+        on_step: Callable[[], None] = go_on,
+        ignored: Ignored | None = None,
+    ) -> None:
+        """All of `picks` must want a file; without them everything is wanted that is audio by its name and not hidden.
+        `on_step` is called for each folder and for every thousand entries of one; it may raise to end the search."""
+        self.endings = normalized(extensions)
+        self.picks = picks
+        self.on_step = on_step
+        self.ignored = Ignored() if ignored is None else ignored
+        self.wants_hidden = any(pick.wants_hidden for pick in picks)
+        self.named = self.endings + tuple(ending for pick in picks for ending in pick.endings)
+
+    def takes(self, path: str) -> bool:
+        """Whether the file of this path below the folder is picked."""
+        return all(pick.takes(path) for pick in self.picks)
+
+    def skips(self, folder: str) -> bool:
+        """Whether nothing below that folder is."""
+        return any(pick.skips(folder) for pick in self.picks)
+
+
+def read(folder: str, search: Search, source: str) -> Iterator[Utterance | BadRow]:
     """The audio files below a folder, in the order of their names; an id is the path below it, with `/`.
 
-    Hidden entries are left out; symlinks are followed, a loop once. Only the names of the folders on the current
-    path are in memory. `on_step` is called for each folder and for every thousand entries of one.
-    Raises `ManifestError` when the folder cannot be listed or nothing below it is audio.
+    Symlinks are followed, a loop once. Only the names of the folders on the current path are in memory.
+    `source` is how the user calls it. Raises `ManifestError` when the folder cannot be listed or nothing below it is
+    wanted.
     """
-    endings = normalized(extensions)
     # abspath, not resolve: the symlinks in the user's path stay
-    top = os.path.join(os.path.abspath(source), "")  # noqa: PTH100, PTH118  the walk works on plain strings
+    top = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118  the walk works on plain strings
     try:
-        levels = [Level("", identity(top), iter(entries(top, endings, on_step)))]
+        levels = [Level("", identity(top), iter(entries(top, "", search)))]
     except OSError as error:
         raise ManifestError(f"{source}: the folder cannot be listed: {error.strerror}; check its rights.") from error
     empty = True
@@ -92,14 +98,15 @@ def read(source: str, extensions: Sequence[str], on_step: Callable[[], None] = g
             try:
                 at = identity(top + relative)
                 if all(at != level.identity for level in levels):  # else a symlink back to a folder we are in
-                    levels.append(Level(f"{relative}/", at, iter(entries(top + relative, endings, on_step))))
+                    levels.append(Level(f"{relative}/", at, iter(entries(top, f"{relative}/", search))))
                 continue
             except OSError as error:
                 problem = f"the folder cannot be listed: {error.strerror}; check its rights."
         empty = False
         yield record(source, top, relative, problem)
     if empty:
-        raise EmptyFolder(f"{source}: no audio below this folder; looked for {' '.join(endings)}.")
+        left_out = f" ({search.ignored})" if str(search.ignored) else ""
+        raise EmptyFolder(f"{source}: no audio below this folder{left_out}; looked for {' '.join(search.endings)}.")
 
 
 def record(source: str, top: str, relative: str, problem: str) -> Utterance | BadRow:
@@ -118,28 +125,36 @@ def record(source: str, top: str, relative: str, problem: str) -> Utterance | Ba
     return NamedByPath(id=relative, audio=top + relative)
 
 
-def entries(folder: str, endings: tuple[str, ...], on_step: Callable[[], None]) -> list[Found]:
+def entries(top: str, prefix: str, search: Search) -> list[Found]:
     """The subfolders and audio files of one folder, sorted by name; raises OSError when it cannot be listed."""
-    on_step()
-    found = []
-    with os.scandir(folder) as listing:
+    search.on_step()
+    found, named, ignored, is_picked = [], search.named, search.ignored, bool(search.picks)
+    with os.scandir(top + prefix) as listing:
         for number, entry in enumerate(listing):
             if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
-                on_step()
-            if entry.name.startswith("."):
-                continue
-            audio = entry.name.lower().endswith(endings)
+                search.on_step()
+            name = entry.name
             try:
-                if entry.is_dir():
-                    found.append(Found(entry.name, below=True))
-                elif audio:
-                    # a dangling symlink stays in: its utterance says that the audio is missing
-                    usable = entry.is_file() or entry.is_symlink()
-                    problem = "" if usable else "not a regular file; remove or rename it."
-                    found.append(Found(entry.name, below=False, problem=problem))
+                below = entry.is_dir()
             except OSError as error:  # a symlink to itself, a disk that fails
-                if audio:
-                    found.append(Found(entry.name, below=False, problem=f"{error.strerror}; repair or remove it."))
+                below, problem = False, f"{error.strerror}; repair or remove it."
+            else:
+                problem = ""
+            if name[0] == "." and not search.wants_hidden:
+                (ignored.folders if below else ignored.files)[HIDDEN] += 1
+            elif below:
+                if is_picked and search.skips(prefix + name):
+                    ignored.folders[EXCLUDED] += 1
+                else:
+                    found.append(Found(name, below=True))
+            elif not name.lower().endswith(named):
+                ignored.note(name)
+            elif is_picked and not search.takes(prefix + name):
+                ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
+            else:
+                # a dangling symlink stays in: its utterance says that the audio is missing
+                is_usable = problem or entry.is_file() or entry.is_symlink()
+                found.append(Found(name, False, problem if is_usable else IRREGULAR))
     found.sort(key=attrgetter("name"))  # whole entries would take four times as long, which nothing can interrupt
     return found
 

@@ -13,9 +13,13 @@ import msgspec
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import typed
+from pipeline.manifest.columns import warn_of_misspelt
 from pipeline.manifest.lines import MAX_ROW_BYTES, not_utf8, read_lines
 from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
+
+MOST_KEYS = 1_000
+"""So many different keys of rows are looked at for misspelt ones."""
 
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
@@ -25,7 +29,8 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     """
     decode = msgspec.json.Decoder().decode
     first = True
-    for line, raw in enumerate(read_lines(stream, rows.manifest), start=1):
+    keys: set[str] = set()
+    for line, raw in enumerate(read_lines(stream, rows.manifest, rows.warn), start=1):
         if raw.isspace():
             continue
         if first:
@@ -38,6 +43,9 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
             row = decode(raw)
             if type(row) is not dict:
                 raise RowProblem(f"the line is {typed.kind(row)}; a row is an object: {{…}}.")
+            if not keys.issuperset(row) and len(keys) < MOST_KEYS:
+                warn_of_misspelt([*row], rows.warn, f"{rows.manifest}:{line}: key", known=keys)
+                keys.update(row)
         except UnicodeDecodeError:
             raise undecodable(raw, line, rows.manifest) from None
         except (msgspec.DecodeError, RecursionError) as error:

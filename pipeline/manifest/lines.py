@@ -6,13 +6,10 @@ Reads from the stream it is given, and warns where that ends within a line.
 from __future__ import annotations
 
 import codecs
-import logging
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from pipeline.errors import ManifestError
-
-log = logging.getLogger(__name__)
 
 MAX_ROW_BYTES = 10_000_000
 """The longest row taken; without a bound one missing line end would pull the whole file into memory."""
@@ -23,7 +20,7 @@ UNFINISHED = (
 )
 
 
-def read_lines(stream: BinaryIO, manifest: str) -> Iterator[bytes]:
+def read_lines(stream: BinaryIO, manifest: str, warn: Callable[[str], None]) -> Iterator[bytes]:
     r"""Lines with their ends (\n, \r\n or \r), without a UTF-8 byte order mark.
 
     A line over MAX_ROW_BYTES comes cut to one byte more, so that the caller can tell, and its rest is dropped.
@@ -49,7 +46,7 @@ def read_lines(stream: BinaryIO, manifest: str) -> Iterator[bytes]:
                 yield line
         if not chunk:
             if lines and lines[-1].strip() and not lines[-1].endswith((b"\n", b"\r")):
-                log.warning(UNFINISHED, manifest, count)
+                warn(UNFINISHED % (manifest, count))
             return
         if len(rest) > MAX_ROW_BYTES:
             if not dropping:

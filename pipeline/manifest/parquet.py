@@ -36,7 +36,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
         file = pq.ParquetFile(
             stream, metadata=metadata, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=texts
         )
-        columns.check(file.schema_arrow.names, rows.manifest, None)
+        columns.check(file.schema_arrow.names, rows, None)
         wanted = [field.name for field in file.schema_arrow if is_wanted(field, rows.manifest)]
         row_bytes = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
         at_once = max(1, min(BATCH_ROWS, BATCH_BYTES * file.metadata.num_rows // max(1, row_bytes)))

@@ -5,13 +5,16 @@ Shared by every kind of manifest that has rows; looks at values only, never at t
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.outside import escape
+from pipeline.spelling import plain_path
 
 MAX_ID_CHARS = 1_000
 LONGEST_S = 1e9
@@ -20,6 +23,10 @@ MAX_CHANNEL = 32_767
 """The output keeps channels as 16-bit numbers."""
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 """Unicode categories of what no id may hold: controls, undecodable bytes, and what some readers take as line ends."""
+
+
+Warn = Callable[[str], None]
+log = logging.getLogger(__name__)
 
 
 class RowProblem(ValueError):
@@ -32,8 +39,10 @@ class Rows:
     `manifest` is its name in messages; relative audio paths count from `folder`.
     """
 
-    def __init__(self, manifest: str, folder: str) -> None:
+    def __init__(self, manifest: str, folder: str, warn: Warn = log.warning) -> None:
+        """`warn` takes what is odd about the manifest and is no fault of a row."""
         self.manifest = manifest
+        self.warn = warn
         # abspath, not resolve: a symlinked folder stays the path the user knows
         self._prefix = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118  Path would cost the speed
 
@@ -89,11 +98,22 @@ class Rows:
             raise RowProblem("`audio` is empty; name the recording's file.")
         if "\0" in audio:
             raise RowProblem("`audio` holds a NUL character, which no file name can; correct the path.")
-        if "://" in audio:
-            raise RowProblem(f"`audio` is an address ({shown(audio)}), which is not supported yet; name a local file.")
+        if audio[0] == "~" or "://" in audio:
+            audio = local(audio)
         path = audio if audio[0] == "/" else self._prefix + audio
         # normpath costs more than the rest of the row, and few paths need it
         return os.path.normpath(path) if "./" in audio or "//" in audio or audio[-1] == "." else path
+
+
+def local(audio: str) -> str:
+    """The path of a file that is written as an address, or from somebody's home."""
+    try:
+        path = plain_path(audio)
+    except ValueError as error:
+        raise RowProblem(f"`audio`: {error}.") from None
+    if "://" in path or "\0" in path:
+        raise RowProblem(f"`audio` is an address ({shown(audio)}), which is not supported yet; name a local file.")
+    return path
 
 
 def seconds(value: str | float, name: str) -> float:

@@ -12,27 +12,36 @@ from pipeline.checkpoint.plan import knows_rows, where_selected
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
+from pipeline.manifest.arguments import place_of
 from pipeline.run.bill import bill_of
 from pipeline.run.fitting import Bill, Bounds
 from pipeline.run.forecast import Forecast
 from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
+from pipeline.run.options import RunOptions
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
-from pipeline.run.run import RunOptions
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.soundness import known_transcripts
 
 
 def check(options: RunOptions, settings: Settings) -> Forecast:
     """Forecasts a run of these options. Raises UsageError where a run would, OutputError, CheckpointError."""
-    manifest, out, only = options.manifest, options.out, options.only
+    out, only = options.out, options.only
     request = request_settings(settings.service)
     if settings.service.url != "local":
         check_url(settings.service.url)
-    rows = ManifestRows(manifest, settings, request, skip_bad_rows=True, run_id="check")
+    rows = ManifestRows(
+        options.manifests,
+        settings,
+        request,
+        skip_bad_rows=True,
+        run_id="check",
+        include=options.include,
+        exclude=options.exclude,
+    )
     path = out / CHECKPOINT
     with known_transcripts(out), translated(path), closing(connect_to_read(path)) as connection:
         with Checkpoint(path, only_read=True) as checkpoint:
@@ -40,17 +49,17 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
                 refuse_another(recorded_owner(checkpoint, out), out, owner)
             refuse_other_formats(checkpoint, settings.sink.formats)
             if not options.shared_out:
-                refuse_another_manifest(checkpoint, manifest, out)
-        repeated = scan_manifest(connection, rows, rows.name)
+                refuse_another_manifest(checkpoint, place_of(options.manifests), out)
+        repeated = scan_manifest(connection, rows, *rows.names, scope=rows)
         rows.note_repeated(repeated)
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
         if options.ids:
-            name_ids(connection, options.ids, manifest)
-        names = settle_names(connection, rows.name, out)
+            name_ids(connection, options.ids, rows.manifest)
+        names = settle_names(connection, rows.names, out)
         with Checkpoint(path, only_read=True) as checkpoint:
             if not options.shared_out:
-                refuse_unlike_manifest(checkpoint, manifest, out, names)
+                refuse_unlike_manifest(checkpoint, place_of(options.manifests), out, names)
             month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
         plan = plan_counts(connection, only)
         [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
@@ -82,7 +91,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         failed=plan.failed,
         vanished=plan.vanished,
         gone=plan.gone,
-        many_gone=many_gone(plan, is_folder=rows.is_folder),
+        many_gone=many_gone(plan, is_folder=rows.has_folder),
         selected=plan.selected,
         limit=options.limit,
         beyond_limit=plan.selected - bill.taken,
@@ -108,5 +117,9 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         above_credits=(bill.least, bill.most) if bill.above else None,
         above_ids=bill.above_ids,
         bad=[str(bad) for bad in rows.bad_rows],
+        warnings=rows.warnings.first,
+        warning_count=rows.warnings.count,
+        ignored=rows.ignored.counts(),
+        ignored_told=str(rows.ignored),
         problems=bill.problems,
     )

@@ -81,6 +81,13 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What is wrong with the first bad rows."""
     problems: list[Problem]
     """The first unsendable utterances."""
+    warnings: list[str] = []
+    """What is odd about the manifests and no fault of a row: the first of …"""
+    warning_count: int = 0
+    ignored: dict[str, int] = {}
+    """Files that were left out of folders, by what their names end in, or `hidden` or `excluded`, and …"""
+    ignored_told: str = ""
+    """… in a sentence, with the folders that were not searched."""
 
 
 def as_table(forecast: Forecast) -> str:
@@ -89,6 +96,7 @@ def as_table(forecast: Forecast) -> str:
     lines = [
         ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
         ("bad rows", f"{forecast.bad_rows:,}{_refused(forecast)}"),
+        *([("ignored", forecast.ignored_told.removeprefix("ignored "))] if forecast.ignored_told else []),
         ("missing files", f"{forecast.missing:,}"),
         ("gone", f"{forecast.gone:,} of the done: their recordings are not there"),
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),

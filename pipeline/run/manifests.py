@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pipeline.audio.look import NEVER, look
@@ -39,9 +39,9 @@ def name_of(manifest: str) -> str:
 
     A link that is the manifest itself has its own name, wherever it leads.
     """
-    path = Path(manifest).absolute()
     if manifest == STDIN:
         return manifest
+    path = Path(manifest).absolute()
     # realpath, because Path.resolve raises where links go round in a circle
     if path.name in ("", ".."):
         return os.path.realpath(path)
@@ -63,25 +63,30 @@ def copies(connection: sqlite3.Connection, name: str, out: Path) -> list[str]:
     return [os.path.normpath(Path(place) / way) for place in places(connection) if place != here]
 
 
-def settle_names(connection: sqlite3.Connection, name: str, out: Path, stopped: threading.Event = NEVER) -> list[str]:
-    """Finds the names that the scanned manifest went by before, which become its own; returns them.
+def settle_names(
+    connection: sqlite3.Connection, names: Sequence[str], out: Path, stopped: threading.Event = NEVER
+) -> list[str]:
+    """Finds the names that the scanned manifests went by before, which become their own; returns them.
 
-    Raises ManifestError where an id of it was sent for another manifest with other audio, or Stopped.
+    Raises ManifestError where an id of one was sent for another manifest with other audio, or Stopped.
     """
-    others = [known for known in manifests(connection) if known != name]
+    number = {name: at for at, name in enumerate(names)}
+    others = [known for known in manifests(connection) if known not in number]
     if not others:
         return []  # nearly always: no row of the scan need be looked up
-    before = [known for known in others if name_of(known) == name]
+    before = [(known, number[name]) for known in others if (name := name_of(known)) in number]
     take_over(connection, before)
-    copied = copies(connection, name, out)
-    moved = [
+    copied = {other: at for at, name in enumerate(names) for other in copies(connection, name, out)}
+    gone = [
         other
         for other in shared(connection)
         if (other in copied or not is_there(other)) and _has_moved(connection, other, stopped)
     ]
+    of_file = {Path(name).name: at for at, name in reversed([*enumerate(names)])}
+    moved = [(other, copied.get(other, of_file.get(Path(other).name, 0))) for other in gone]
     take_over(connection, moved)
-    _refuse_clashes(connection, name, stopped)
-    return [*before, *moved]
+    _refuse_clashes(connection, names, stopped)
+    return [known for known, _ in (*before, *moved)]
 
 
 def is_there(name: str) -> bool:
@@ -112,7 +117,7 @@ def _has_moved(connection: sqlite3.Connection, other: str, stopped: threading.Ev
     return found >= least or (not others and found + missing >= least)
 
 
-def _refuse_clashes(connection: sqlite3.Connection, name: str, stopped: threading.Event) -> None:
+def _refuse_clashes(connection: sqlite3.Connection, names: Sequence[str], stopped: threading.Event) -> None:
     count, first = 0, None
     for one in claimed(connection):
         if not _may_be_taken(one) and not _is_same_audio(one, stopped):
@@ -124,8 +129,8 @@ def _refuse_clashes(connection: sqlite3.Connection, name: str, stopped: threadin
     if not is_there(first.manifest):
         hint = f"{first.manifest} is gone: put it back to go on with it, give this manifest other ids, or another --out"
     raise ManifestError(
-        f"{name}: id {first.now.id!r} is {_shown(first.now)} here, and {_shown(first.before)} in {first.manifest}, "
-        f"which shares this output{more}; nothing was sent: {hint}"
+        f"{names[first.source]}: id {first.now.id!r} is {_shown(first.now)} here, "
+        f"and {_shown(first.before)} in {first.manifest}, which shares this output{more}; nothing was sent: {hint}"
     )
 
 

@@ -13,9 +13,9 @@ MOST_BYTES = 64 << 20
 STDIN = "-"
 
 
-def ids_of(given: Sequence[str], files: Sequence[str], manifest: str) -> tuple[str, ...]:
+def ids_of(given: Sequence[str], files: Sequence[str], manifests: Sequence[str]) -> tuple[str, ...]:
     """Each id once, in the order of the command line. Raises UsageError."""
-    if files.count(STDIN) + (manifest == STDIN) > 1:
+    if files.count(STDIN) + (STDIN in manifests) > 1:
         raise UsageError("--ids: - is stdin, which can be read only once; name a file instead")
     found = dict.fromkeys(given)
     for id_ in found:

@@ -17,6 +17,7 @@ from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
 from pipeline.checkpoint.sharing import PLACES, manifests, places
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
+from pipeline.manifest.arguments import place_of
 from pipeline.manifest.source import READERS
 from pipeline.run.manifests import STDIN, copies, is_there, may_be, name_of
 
@@ -111,33 +112,20 @@ def _refuse(noted: str, manifest: str, out: Path) -> NoReturn:
     raise ConfigError(f"{out} holds the transcripts of {noted}; choose a folder for {manifest} with --out")
 
 
-def default_out(names: Sequence[str], url: str) -> Path:
-    """The output folder of those who name none: each manifest has one, and another for what the embedded local recognizer
-    makes of it; several in one run have one by the folder that they are in. Raises CheckpointError."""
+def default_out(manifests: Sequence[str], url: str) -> Path:
+    """The output folder of those who name none: each manifest has one, and another for what the embedded local
+    recognizer makes of it; several in one run have one by the folder that they are in. Raises CheckpointError."""
     end = "-local" if url == "local" else ""
-    out = RUNS / f"{_name_of_output(names)}{end}"
-    if len(names) == 1 and not is_there(str(out / CHECKPOINT)):
+    place = place_of(manifests)
+    path = Path(os.path.realpath(place))
+    name = path.stem if path.suffix.lower() in READERS else path.name
+    out = RUNS / f"{'stdin' if place == STDIN else name or 'root'}{end}"
+    if place != STDIN and not is_there(str(out / CHECKPOINT)):
         # the name that it had when whatever stands behind a dot was cut off
-        former = RUNS / f"{Path(os.path.realpath(names[0])).stem}{end}"
-        if former != out and _is_of(former, name_of(names[0])):
+        former = RUNS / f"{path.stem}{end}"
+        if former != out and _is_of(former, name_of(place)):
             return former
     return out
-
-
-def _name_of_output(names: Sequence[str]) -> str:
-    if all(manifest == STDIN for manifest in names):
-        return "stdin"
-    paths = [os.path.realpath(_without_pattern(manifest)) for manifest in names if manifest != STDIN]
-    path = Path(paths[0] if len(names) == 1 else os.path.commonpath(list(map(os.path.dirname, paths))))
-    return (path.stem if path.suffix.lower() in READERS else path.name) or "root"
-
-
-def _without_pattern(manifest: str) -> str:
-    """The folder that a glob searches; all else as it is."""
-    path = Path(manifest)
-    while not os.path.lexists(path) and any(char in str(path) for char in "*?["):
-        path = path.parent
-    return str(path)
 
 
 def _is_of(out: Path, name: str) -> bool:

@@ -6,23 +6,21 @@ Reads the manifest and asks the file system for size and time of each recording;
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 
-from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow
-from pipeline.checkpoint.tables import BAD_ROW
+from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Scope
 from pipeline.config import Settings
-from pipeline.errors import AudioMissing, BadManifestRow, EmptyFolder, ManifestError
-from pipeline.gradium.request import RequestSettings, check_language
-from pipeline.manifest import read_manifest
-from pipeline.model import BadRow, Failure, Utterance
+from pipeline.errors import AudioMissing, EmptyFolder, ManifestError
+from pipeline.gradium.request import RequestSettings, check_keywords, check_language
+from pipeline.manifest import Ignored, Part, parts_of, without_overlaps
+from pipeline.model import KEYWORDS, BadRow, Utterance
 from pipeline.recording import fault
+from pipeline.run.bad_rows import BadRows
 from pipeline.run.manifests import name_of
 from pipeline.run.settings_hash import SettingsHash
+from pipeline.run.warnings import Spellings, Warnings, titled
 
-BAD_ROWS_SHOWN = 50
 MANY_GONE, MANY_GONE_SHARE = 10, 0.2
 """So many recordings, and so large a part of them, do not go in one night."""
 MIN_INT64 = -(1 << 63)
@@ -33,132 +31,133 @@ _COMPRESSED_BYTES_PER_S = 4_000
 """What a second of audio weighs, roughly: only order and progress depend on it."""
 
 
-class ManifestRows:
-    """The rows of a manifest on their way into the checkpoint, and what was wrong with some of them."""
+class ManifestRows(BadRows, Scope):
+    """The rows of manifests on their way into the checkpoint, and what was wrong with some of them."""
 
     def __init__(
         self,
-        manifest: str,
+        manifests: Sequence[str],
         settings: Settings,
         request: RequestSettings,
         *,
         skip_bad_rows: bool,
         run_id: str,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         on_row: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_row` is called for each row, and while rows are looked for; it may raise to end the reading."""
-        self.manifest = manifest
-        self.bad_rows: list[BadRow] = []
-        """The first of them."""
-        self.bad_count = self.count = 0
-        self._empty: EmptyFolder | None = None
+        """`on_row` is called for each row, and while rows are looked for; it may raise to end the reading.
+
+        Raises ManifestError for manifests that are not there or of no known kind.
+        """
+        super().__init__(run_id)
+        self.manifest = titled(manifests)
+        self.count = 0
+        self.warnings = Warnings()
+        self.ignored = Ignored()
+        self._empty: list[EmptyFolder] = []
         self._settings = settings
         self._request = request
         self._skip = skip_bad_rows
-        self._run_id = run_id
         self._on_row = on_row
+        self._parts = parts_of(
+            manifests,
+            include=include,
+            exclude=exclude,
+            ignored=self.ignored,
+            on_step=on_row,
+            warn=self.warnings.add,
+        )
+        self._names = [name_of(part.place) for part in self._parts]
+        self.names = list(dict.fromkeys(self._names))
+        """Of the manifests, in the checkpoint; several parts of one folder have one."""
+        self.sources = [self._parts[self._names.index(name)].source for name in self.names]
 
     @property
-    def name(self) -> str:
-        return name_of(self.manifest)
+    def has_folder(self) -> bool:
+        return any(part.is_folder for part in self._parts)
 
-    @property
-    def is_folder(self) -> bool:
-        return os.path.isdir(self.manifest)  # noqa: PTH112 as for the recordings
+    def is_folder(self, manifest: str) -> bool:
+        return any(part.is_folder for part, name in zip(self._parts, self._names, strict=True) if name == manifest)
+
+    def asks_for(self, manifest: str | None, id_: str) -> bool:
+        """Rows that this run would have, were they there; those of a manifest's other name may be of any part."""
+        is_known = manifest in self.names
+        return any(
+            part.asks_for(id_)
+            for part, name in zip(self._parts, self._names, strict=True)
+            if name == manifest or not is_known
+        )
 
     def __iter__(self) -> Iterator[ScannedRow]:
         """Each good row; bad ones are counted, and with `skip_bad_rows` come as failures."""
         hashed = SettingsHash(self._settings, self._request)
         file_of = lru_cache(maxsize=FILES_REMEMBERED)(_file)
-        for row in self._read():
-            self._on_row()
-            self.count += 1
-            bad = row if isinstance(row, BadRow) else self._wrong_language(row)
-            if bad is None:
-                assert isinstance(row, Utterance)  # noqa: S101 for the type checker
-                size, mtime_ns, length_s = file_of(row.audio)
-                yield ScannedRow(
-                    utterance=row,
-                    config_hash=hashed.of(row),
-                    written_hash=hashed.of_written(row),
-                    expected_s=length_s if row.duration_s is None else row.duration_s,
-                    size=size,
-                    mtime_ns=mtime_ns,
-                )
-            else:
-                self.note(bad)
-                if self._skip:
-                    yield self._as_failure(bad)
+        spellings = Spellings(self.warnings)
+        for (part, rows), name in zip(without_overlaps(self._parts), self._names, strict=True):
+            source = self.names.index(name)
+            for row in self._read(rows):
+                self._on_row()
+                self.count += 1
+                bad = row if isinstance(row, BadRow) else self._wrong_settings(row, part)
+                if bad is None:
+                    assert isinstance(row, Utterance)  # noqa: S101 for the type checker
+                    size, mtime_ns, length_s = file_of(row.audio)
+                    if size is None and (other := spellings.of(row)) is not None:
+                        row, (size, mtime_ns, length_s) = other, file_of(other.audio)
+                    yield ScannedRow(
+                        utterance=row,
+                        config_hash=hashed.of(row),
+                        written_hash=hashed.of_written(row),
+                        expected_s=length_s if row.duration_s is None else row.duration_s,
+                        size=size,
+                        mtime_ns=mtime_ns,
+                        source=source,
+                    )
+                else:
+                    self.note(bad)
+                    if self._skip:
+                        yield self.as_failure(bad, source)
+        spellings.tell()
+        if self.count:
+            for error in self._empty:
+                self.warnings.add(str(error))
 
-    def _read(self) -> Iterator[Utterance | BadRow]:
+    def _read(self, rows: Iterator[Utterance | BadRow]) -> Iterator[Utterance | BadRow]:
         try:
-            yield from read_manifest(self.manifest, on_step=self._on_row)
+            yield from rows
         except EmptyFolder as error:
-            self._empty = error
-
-    def note(self, bad: BadRow) -> None:
-        """Counts a bad row."""
-        self.bad_count += 1
-        if len(self.bad_rows) < BAD_ROWS_SHOWN:
-            self.bad_rows.append(bad)
-
-    def note_repeated(self, repeated: Iterable[tuple[str, list[int]]]) -> None:
-        """Counts the rows whose id another row has, which are never skipped: nobody can say which one is meant."""
-        for id_, lines in repeated:
-            first = f"line {lines[0]}" if lines else "another row"
-            self.note(
-                BadRow(
-                    manifest=self.manifest,
-                    line=lines[1] if len(lines) > 1 else None,
-                    message=f"id {id_!r} is taken by {first}; give each row an id of its own",
-                    id=id_,
-                )
-            )
+            self._empty.append(error)
 
     def refuse_empty(self, *, knows_rows: bool) -> None:
         """Raises ManifestError for a manifest without rows: more often a broken export than an empty archive. A folder
         that had recordings once is another thing: that they are gone is told, and what they have is kept."""
-        if self._empty is None or not knows_rows:
-            raise self._empty or ManifestError(f"{self.manifest}: the manifest has no rows")
+        if not self._empty or not knows_rows:
+            raise self._empty[0] if self._empty else ManifestError(f"{self.manifest}: the manifest has no rows")
 
-    def refuse_bad(self, *, skippable: bool = True) -> None:
-        """Raises ManifestError with every bad row (the first 50 in full)."""
-        if not self.bad_count:
-            return
-        told = [str(bad) for bad in self.bad_rows]
-        if self.bad_count > len(told):
-            told.append(f"… and {self.bad_count - len(told):,} more")
-        hint = "mend them, or skip them with --skip-bad-rows" if skippable else "mend them"
-        noun = "row" if self.bad_count == 1 else "rows"
-        raise ManifestError(*told, f"{self.bad_count:,} bad {noun}, nothing was sent; {hint}")
+    def refuse_warned(self) -> None:
+        """Raises ManifestError where something was warned of: for --strict."""
+        if self.warnings.count:
+            noun = "warning" if self.warnings.count == 1 else "warnings"
+            raise ManifestError(
+                f"{self.warnings.count:,} {noun} (see above), nothing was sent; mend them, or leave out --strict"
+            )
 
-    def _wrong_language(self, row: Utterance) -> BadRow | None:
+    def _wrong_settings(self, row: Utterance, part: Part) -> BadRow | None:
         problem = None if row.language is None else check_language(row.language)
+        if problem is None and KEYWORDS in row.metadata:
+            problem = _wrong_keywords(row)
         if problem is None:
             return None
-        return BadRow(manifest=self.manifest, line=row.line, message=problem, id=row.id)
+        return BadRow(manifest=part.source, line=row.line, message=problem, id=row.id)
 
-    def _as_failure(self, bad: BadRow) -> ScannedRow:
-        now = datetime.now(UTC)
-        name = (
-            f"{Path(self.manifest).name}:{bad.line}" if bad.line else f"{Path(self.manifest).name}:{bad.message[:80]}"
-        )
-        utterance = Utterance(id=name, audio="", line=bad.line, metadata={"id": bad.id} if bad.id else {})
-        failure = Failure(
-            id=name,
-            audio="",
-            error=BadManifestRow.__name__,
-            message=bad.message,
-            retryable=False,
-            attempts=0,
-            first_seen=now,
-            last_seen=now,
-            run_id=self._run_id,
-            metadata=utterance.metadata,
-        )
-        return ScannedRow(
-            utterance=utterance, config_hash=BAD_ROW, expected_s=0.0, size=None, mtime_ns=None, failure=failure
-        )
+
+def _wrong_keywords(row: Utterance) -> str | None:
+    written = row.metadata[KEYWORDS].strip()
+    if written in ("", "[]"):
+        return None
+    problem = check_keywords(row.keywords) if row.keywords else "write words with commas between them, or a list"
+    return problem and f"`{KEYWORDS}`: {problem}; a column of another meaning needs another name"
 
 
 def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
@@ -182,6 +181,6 @@ def _file(audio: str) -> tuple[int | None, int | None, float]:
         return size, None, 0.0
     ending = os.path.splitext(audio)[1].lower()  # noqa: PTH122
     length_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
-    # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ from each other
+    # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ
     mtime_ns = (found.st_mtime_ns - MIN_INT64) % (1 << 64) + MIN_INT64
     return found.st_size, mtime_ns, length_s

@@ -11,7 +11,6 @@ import secrets
 import shutil
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
@@ -22,12 +21,15 @@ from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.key import with_place
 from pipeline.gradium.request import RequestSettings, request_settings
+from pipeline.manifest.arguments import place_of
 from pipeline.report.figures import Figures, last_line
-from pipeline.report.progress import Mode, progress
+from pipeline.report.logs import say
+from pipeline.report.progress import progress
 from pipeline.run.control import Control
 from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
+from pipeline.run.options import RunOptions
 from pipeline.run.output import CHECKPOINT, keep_formats, keep_manifest, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone
@@ -43,23 +45,6 @@ log = logging.getLogger(__name__)
 
 SPOOL = ".spool"
 """The folder in OUT for decoded audio; what a killed run left in it is worth nothing."""
-
-
-class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run is asked to do, beside its settings."""
-
-    manifest: str
-    out: Path
-    shared_out: bool = False
-    """The user chose `out`, so that it may serve several manifests."""
-    only: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
-    """Only these rows, of those that `only` selects; none: all of them."""
-    limit: int | None = None
-    max_duration_s: float | None = None
-    """From the start; the engine watches the clock and tells the control."""
-    skip_bad_rows: bool = False
-    progress: Mode = "auto"
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +78,7 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
                 await journal.call(claim, checkpoint, options.out, owner)
             await journal.call(keep_formats, checkpoint, settings.sink.formats)
             if not options.shared_out:
-                refuse_another_manifest(checkpoint, options.manifest, options.out)
+                refuse_another_manifest(checkpoint, place_of(options.manifests), options.out)
             return await _Run(options, settings, request, control, journal).whole(endpoint)
         finally:
             journal.release()
@@ -134,11 +119,13 @@ class _Run:
             doubts_refusals="failed" not in options.only,
         )
         self.rows = ManifestRows(
-            options.manifest,
+            options.manifests,
             settings,
             request,
             skip_bad_rows=options.skip_bad_rows,
             run_id=self.run_id,
+            include=options.include,
+            exclude=options.exclude,
             on_row=control.raise_if_stopped,
         )
         self.budget = settings.budget
@@ -148,7 +135,7 @@ class _Run:
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
         plan = await self._plan()
-        if told := many_gone(plan, is_folder=self.rows.is_folder):
+        if told := many_gone(plan, is_folder=self.rows.has_folder):
             log.warning("%s", told)
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
@@ -194,24 +181,29 @@ class _Run:
     async def _plan(self) -> Plan:
         """Takes the manifest in. Raises ManifestError for bad rows."""
         try:
-            repeated = await self.journal.call_once(self.checkpoint.scan, self.rows, self.rows.name)
-            self.rows.note_repeated(repeated)
+            rows = self.rows
+            repeated = await self.journal.call_once(self.checkpoint.scan, rows, *rows.names, scope=rows)
+            rows.note_repeated(repeated)
+            if told := str(rows.ignored):
+                say(told)
             if not self.rows.count:
                 self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
             if not self.options.skip_bad_rows or repeated:
                 self.rows.refuse_bad(skippable=not repeated)
+            if self.options.strict:
+                self.rows.refuse_warned()
             out, call, beside_scan = self.options.out, self.journal.call, self.checkpoint.beside_scan
             if ids := self.options.ids:
                 await call(beside_scan, name_ids, ids, self.rows.manifest)
-            names = await call(beside_scan, settle_names, self.rows.name, out, self.control.stopped)
-            only = None if self.options.shared_out else self.options.manifest
+            names = await call(beside_scan, settle_names, self.rows.names, out, self.control.stopped)
+            only = None if self.options.shared_out else place_of(self.options.manifests)
             await call(keep_manifest, self.checkpoint, only, out, names)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
         except Stopped:
             return Plan()
 
     async def _report(self, plan: Plan) -> RunResult:
-        self.many_gone = many_gone(plan, is_folder=self.rows.is_folder, moved=self.recorder.outcomes.moved_count)
+        self.many_gone = many_gone(plan, is_folder=self.rows.has_folder, moved=self.recorder.outcomes.moved_count)
         ask = self.journal.call_unchecked
         if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()

@@ -17,6 +17,7 @@ from pipeline.config.settings import AudioSettings
 from pipeline.gradium.request import RequestSettings
 from pipeline.model import Utterance
 
+_Told = tuple[str | None, tuple[str, ...], float, float | None, int | None]
 _CHANNELS = get_args(AudioSettings.model_fields["channels"].annotation)
 
 
@@ -31,17 +32,18 @@ class SettingsHash:
         silence_s = audio.lead_silence_s + 0.0  # -0.0 is 0.0
 
         @lru_cache(maxsize=256)
-        def beginning(language: str | None, channels: str, written: bool) -> bytes | None:
-            config = request.written_for(language) if written else request.config_for(language)
+        def beginning(language: str | None, keywords: tuple[str, ...], channels: str, written: bool) -> bytes | None:
+            config_for = request.written_for if written else request.config_for
+            config = config_for(language, keywords)
             if config is None:
                 return None
             preparation = (PREPARATION_VERSION, channels, silence_s, audio.upload == "opus")
             return msgspec.json.encode((speaker, request.model, msgspec.to_builtins(config), preparation))[:-1]
 
         @lru_cache(maxsize=4096)
-        def of(row: tuple[str | None, float, float | None, int | None], channels: str, written: bool) -> str | None:
-            language, *span_of_row = row
-            begun = beginning(language, channels, written)
+        def of(row: _Told, channels: str, written: bool) -> str | None:
+            language, keywords, *span_of_row = row
+            begun = beginning(language, keywords, channels, written)
             if begun is None:
                 return None
             # one array, whose beginning is the same for most rows, while their spans are not
@@ -52,13 +54,14 @@ class SettingsHash:
         of_any_samples = (PREPARATION_VERSION, silence_s, audio.upload == "opus")
 
         @lru_cache(maxsize=256)
-        def of_answers(language: str | None) -> str:
-            config = msgspec.to_builtins(request.config_for(language))
+        def of_answers(language: str | None, keywords: tuple[str, ...]) -> str:
+            config = msgspec.to_builtins(request.config_for(language, keywords))
             told = msgspec.json.encode(("answers", speaker, request.model, config, of_any_samples))
             return hashlib.sha256(told).hexdigest()[:32]
 
         self._of, self._of_answers = of, of_answers
         self._channels = audio.channels
+        self._is_written_otherwise = request.written is not None
 
     def of(self, row: Utterance) -> str:
         """Of everything beside the audio that shapes the row's transcript."""
@@ -66,7 +69,7 @@ class SettingsHash:
 
     def of_written(self, row: Utterance) -> str | None:
         """The same as versions before the canonical form hashed it; None where that is the same hash."""
-        return self._of(_told(row), self._channels, True)
+        return self._of(_told(row), self._channels, True) if self._is_written_otherwise else None
 
     def names(self, row: Utterance, *, one_channel: bool) -> list[str]:
         """The hashes of settings that give the row the same transcript: the canonical one first, then the one of
@@ -86,8 +89,8 @@ class SettingsHash:
 
     def of_answers(self, row: Utterance) -> str:
         """Of all that shapes the service's answer to given samples of the row's recording."""
-        return self._of_answers(row.language)
+        return self._of_answers(row.language, row.keywords)
 
 
-def _told(row: Utterance) -> tuple[str | None, float, float | None, int | None]:
-    return row.language, row.offset_s, row.duration_s, row.channel
+def _told(row: Utterance) -> _Told:
+    return row.language, row.keywords, row.offset_s, row.duration_s, row.channel

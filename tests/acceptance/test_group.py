@@ -1,4 +1,4 @@
-"""A folder that a group works in: what one member began, another one goes on with. As root only, which can be others."""
+"""A folder that a group works in: what one member began, another one goes on with. Only root can try it."""
 
 from __future__ import annotations
 

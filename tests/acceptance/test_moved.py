@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -193,7 +192,7 @@ def test_manifests_that_share_an_output_go_on_in_a_copy(run: Run, tmp_path: Path
     assert "vanished" not in batch("status", copy.out).stdout
 
 
-# -- the folder by default ----------------------------------------------------------------------------------------------
+# -- the folder by default -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -239,7 +238,7 @@ def test_two_versions_of_a_folder_have_an_output_each(run: Run, tmp_path: Path) 
     for n, name in enumerate(("calls.v1", "calls.v2")):
         write_wav(tmp_path / name / "a.wav", seed=n)
         assert run(name, cwd=tmp_path) == 1
-    assert sorted(os.listdir(tmp_path / "runs")) == ["calls.v1", "calls.v2"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["calls.v1", "calls.v2"]
 
 
 @pytest.mark.parametrize("is_moved", [False, True])
@@ -255,4 +254,4 @@ def test_a_manifest_goes_on_in_the_folder_that_it_had_by_its_stem_and_no_other_d
     assert run("calls.v1", cwd=project) == 0
     assert run("calls.v2", cwd=project) == 1
     assert run("calls.v1", cwd=project) == 0
-    assert sorted(os.listdir(project / "runs")) == ["calls", "calls.v2"]
+    assert sorted(path.name for path in (project / "runs").iterdir()) == ["calls", "calls.v2"]

@@ -19,7 +19,8 @@ from pipeline.model import Endpoint
 from pipeline.run.balance import Balance
 from pipeline.run.check import check
 from pipeline.run.control import Control
-from pipeline.run.run import RunOptions, run
+from pipeline.run.options import RunOptions
+from pipeline.run.run import run
 from tests.foretold.recordings import FORMS, RATES, Content
 from tests.nights.patched import decoded_here
 from tests.servers import RunningServer

@@ -438,6 +438,18 @@ def test_settings_arrive_as_they_were_set(server: RunningServer, clip: Clip) -> 
     assert json.loads(query["json_config"][0])["keywords"]["words"] == sorted(words)
 
 
+def test_each_row_s_keywords_are_sent_with_it_and_the_configured_boost(clip: Clip) -> None:
+    changed = msgspec.structs.replace
+    rows: list[dict[str, str]] = [{}, {"keywords": "b, a"}, {"keywords": '["Zürich"]'}]
+    clips = [changed(clip, utterance=changed(clip.utterance, metadata=metadata)) for metadata in rows]
+    with Scripted(*[answer(READY + END, headers=NDJSON)] * 3) as peer:
+        for one in clips:
+            ask(peer.url, one, keywords={"words": ["all"], "boost": 2})
+    queries = [parse_qs(request.head.split()[1].partition("?")[2], strict_parsing=True) for request in peer.requests]
+    sent = [json.loads(query["json_config"][0])["keywords"] for query in queries]
+    assert sent == [{"words": words, "boost": 2} for words in (["all"], ["a", "b"], ["Zürich"])]
+
+
 def test_an_answer_without_length_that_says_end_of_stream_is_whole(clip: Clip) -> None:
     with Scripted(answer(READY + WORD + END, headers=NDJSON, framed=False)) as peer:
         (found,) = ask(peer.url, clip)

@@ -268,3 +268,47 @@ def test_what_the_csv_module_writes_comes_back(table: list[tuple[str, str]], del
         path.write_bytes(written.getvalue().encode())
         rows = good(list(read_manifest(str(path))))
     assert [(row.metadata["one"], row.metadata["two"]) for row in rows] == table
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", '"sep=;"\r\n', "\ufeffsep=;\n", "SEP=;\n\n"])
+def test_the_line_that_names_the_separator_is_read(tmp_path: Path, first: str) -> None:
+    (row,) = good(rows_of(tmp_path / "m.csv", f"{first}audio;reference\nx.wav;a, b\n"))
+    assert (Path(row.audio).name, row.reference, row.metadata) == ("x.wav", "a, b", {})
+
+
+def test_the_separator_that_is_named_counts(tmp_path: Path) -> None:
+    (row,) = good(rows_of(tmp_path / "m.csv", "sep=|\naudio|a,b;c\nx.wav|1\n"))
+    assert row.metadata == {"a,b;c": "1"}
+
+
+@pytest.mark.parametrize(("written", "value"), [("1,5", 1.5), ("1,500", 1.5), (",5", 0.5), ("1.5", 1.5)])
+def test_a_decimal_comma_is_read_where_a_semicolon_separates(tmp_path: Path, written: str, value: float) -> None:
+    (row,) = good(rows_of(tmp_path / "m.csv", f"audio;offset_s;duration_s\nx.wav;{written};2,25\n"))
+    assert (row.offset_s, row.duration_s) == (value, 2.25)
+
+
+@pytest.mark.parametrize("row", ["x.wav;1.234,5", 'x.wav;"1,2,3"'])
+def test_what_is_no_number_with_a_comma_either_is_bad(tmp_path: Path, row: str) -> None:
+    ((line, message),) = bad(rows_of(tmp_path / "m.csv", f"audio;offset_s\n{row}\n"))
+    assert (line, "`offset_s` is" in message) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("langauge", "language"), ("Refrence", "reference"), ("durations_s", "duration_s"), ("ID", "id"), ("uid", None),
+     ("topic", None), ("speaker", None), ("chanel", "channel"), ("ofset", "offset"), ("url", None), ("gender", None)],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_name_that_is_close_to_a_known_one_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, form: str, name: str, meant: str | None
+) -> None:
+    table = f"audio,{name}\nx.wav,1\ny.wav,2\n"
+    lines = f'{{"audio": "x.wav", "{name}": "1"}}\n{{"audio": "y.wav", "{name}": "2"}}\n'
+    with caplog.at_level(logging.WARNING):
+        assert len(good(rows_of(tmp_path / f"m.{form}", table if form == "csv" else lines))) == 2
+    assert [f"did you mean `{meant}`" in text for text in caplog.messages] == ([True] if meant else [])
+
+
+def test_characters_that_nobody_sees_are_no_part_of_a_column_s_name(tmp_path: Path) -> None:
+    (row,) = good(rows_of(tmp_path / "m.csv", "\u200baudio\u00a0,language\u200b\nx.wav,en\n"))
+    assert row.language == "en"

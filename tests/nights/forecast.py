@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import GradiumBatchError
 from pipeline.run.check import check
-from pipeline.run.run import RunOptions
+from pipeline.run.options import RunOptions
 from tests.nights.case import Case
 from tests.nights.night import Night, settings_for
 from tests.nights.patched import unreadable
@@ -31,7 +31,7 @@ def foresee(night: Night, world: World, service: Service) -> Foreseen | None:
         return None
     try:
         with unreadable(world):
-            options = RunOptions(manifest=str(world.manifest(night.manifest)), out=world.out, shared_out=True)
+            options = RunOptions(manifests=(str(world.manifest(night.manifest)),), out=world.out, shared_out=True)
             found = check(options, settings_for(night, world, service))
     except GradiumBatchError:
         return None

@@ -22,7 +22,8 @@ from pipeline.errors import GradiumBatchError
 from pipeline.exits import status_of
 from pipeline.model import Endpoint
 from pipeline.run.control import Control
-from pipeline.run.run import RunOptions, run
+from pipeline.run.options import RunOptions
+from pipeline.run.run import run
 from tests.nights.patched import decoded_here, in_batches, unreadable
 from tests.nights.service import Asked, Books, Faults, Service
 from tests.nights.world import World
@@ -118,7 +119,7 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
     manifest = str(world.manifest(night.manifest))
     settings = settings_for(night, world, service)
     options = RunOptions(
-        manifest=manifest,
+        manifests=(manifest,),
         out=world.out,
         shared_out=True,
         only=night.only,

@@ -16,8 +16,9 @@ from pipeline.config import Settings
 from pipeline.model import Endpoint
 from pipeline.run import feed, passed_over
 from pipeline.run.control import Control
+from pipeline.run.options import RunOptions
 from pipeline.run.passed_over import PassedOver
-from pipeline.run.run import RunOptions, RunResult, run
+from pipeline.run.run import RunResult, run
 from tests.batch import Corpus
 from tests.servers import RunningServer
 
@@ -73,7 +74,7 @@ def test_what_is_above_the_budget_is_told_with_the_least_and_the_most() -> None:
 
 def night(corpus: Corpus, out: Path, server: RunningServer, budget: float, *, limit: int | None = None) -> RunResult:
     settings = Settings.model_validate({"service": {"url": server.url}, "budget": {"credits": budget}})
-    options = RunOptions(manifest=str(corpus.folder), out=out, shared_out=True, progress="off", limit=limit)
+    options = RunOptions(manifests=(str(corpus.folder),), out=out, shared_out=True, progress="off", limit=limit)
 
     @asynccontextmanager
     async def endpoint(_: Settings) -> AsyncIterator[Endpoint]:

@@ -94,3 +94,24 @@ def test_settings_that_differ_in_channels_share_their_names_where_there_is_one_c
         assert of_several[-1] == of_one[-1][: len(own)] == own
     assert len({frozenset(names) for names in of_one}) == 1
     assert len({name for names in of_several for name in names}) == 3 * len(of_several[0]) == len(of_one[0])
+
+
+@pytest.mark.parametrize("written", ["beta, alpha", "alpha;beta beta", '["beta", "alpha"]', " alpha,beta, "])
+def test_keywords_of_a_row_are_those_of_the_configuration(written: str) -> None:
+    config = {"temp": 0.5, "keywords": {"words": ["gamma"]}}
+    assert hashes(json_config(**config), metadata={"keywords": written}) == (ALPHA_BETA, None)
+    assert hashes(json_config(temp=0.5), metadata={"keywords": written}) == (ALPHA_BETA, None)
+    # how they were written before there was a canonical form is of the configuration's
+    assert hashes(json_config(delay_in_tokens=24), metadata={"keywords": written})[1] is None
+
+
+@pytest.mark.parametrize("metadata", [{}, {"keywords": ""}, {"keywords": "[]"}, {"speaker": "alpha"}])
+def test_a_row_without_keywords_has_the_hash_that_it_had(metadata: dict[str, str]) -> None:
+    assert hashes({}, metadata=metadata) == ("6d27c50f9d678cc98f63f0a623cf7cde", None)
+
+
+def test_keywords_shape_the_answer_to_each_clip() -> None:
+    settings = Settings.model_validate({})
+    hashed = SettingsHash(settings, request_settings(settings.service))
+    rows = [Utterance(id="a", audio="/a.wav", metadata={"keywords": words}) for words in ("", "a", "a,b", "b a")]
+    assert [len({hashed.of_answers(row) for row in rows[:n]}) for n in (1, 2, 3, 4)] == [1, 2, 3, 3]

@@ -15,8 +15,9 @@ from pipeline.model import Answer, Endpoint
 from pipeline.pool import Job
 from pipeline.run.control import Control
 from pipeline.run.duplicates import Duplicates
+from pipeline.run.options import RunOptions
 from pipeline.run.recorder import Recorder
-from pipeline.run.run import RunOptions, RunResult, run
+from pipeline.run.run import RunResult, run
 from tests.batch import Corpus
 from tests.servers import start_server
 
@@ -33,7 +34,7 @@ def test_what_is_left_to_look_at_keeps_no_stopped_run(tmp_path: Path, monkeypatc
     corpus = Corpus(tmp_path / "audio", count=3, seconds=1.0)
     with start_server() as server:
         settings = Settings.model_validate({"service": {"url": server.url}, "pool": {"concurrency": 1}})
-        options = RunOptions(manifest=str(corpus.folder), out=tmp_path / "out", shared_out=True, progress="off")
+        options = RunOptions(manifests=(str(corpus.folder),), out=tmp_path / "out", shared_out=True, progress="off")
 
         @asynccontextmanager
         async def endpoint(_: Settings) -> AsyncIterator[Endpoint]:

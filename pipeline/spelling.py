@@ -1,0 +1,85 @@
+"""Paths as people, spreadsheets and other systems write them: `~`, `file://`, backslashes, blanks that nobody sees,
+accents in one character or two. Asks the file system only where a path as it stands leads to no file."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from urllib.parse import unquote_to_bytes
+
+HERE = ("", "localhost")
+_URL = re.compile("file://", re.IGNORECASE)
+_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+def plain_path(text: str) -> str:
+    """The path that an address or a path with `~` names; any other as it is. Raises ValueError with a sentence."""
+    if text[:1] == "~":
+        return os.path.expanduser(text)  # noqa: PTH111  it leaves alone what is nobody's home
+    if not _URL.match(text):
+        return text
+    host, slash, rest = text[len("file://") :].partition("/")
+    if host.lower() not in HERE:
+        raise ValueError(f"{text!a} is on the host {host!a}; only files of this machine are read: file:///PATH")
+    if not slash or _PERCENT.search(rest):
+        raise ValueError(f"{text!a} is no address of a file; write file:///PATH, and % as %25")
+    try:
+        return f"/{unquote_to_bytes(rest).decode()}"
+    except UnicodeDecodeError:
+        raise ValueError(f"{text!a} has escapes that are not UTF-8; write the path itself") from None
+
+
+def is_invisible(char: str) -> bool:
+    """Whether a character shows nothing, or a blank that is not the plain one."""
+    return unicodedata.category(char) == "Cf" or (char != " " and char.isspace())
+
+
+def cleaned(text: str) -> str:
+    """The text without characters that nobody sees, and without blanks at its ends."""
+    if text.isascii():
+        return text.strip()
+    seen = (" " if char.isspace() else char for char in text if unicodedata.category(char) != "Cf")
+    return "".join(seen).strip()
+
+
+def is_plain(path: str) -> bool:
+    """Whether a path has no other spelling."""
+    return path.isascii() and "\\" not in path and path == path.strip()
+
+
+def other_spelling(path: str) -> str | None:
+    """Another spelling of a path that leads nowhere, where exactly one file goes by one."""
+    if is_plain(path):
+        return None
+    found: dict[tuple[int, int], str] = {}
+    for spelt in _spellings(path):
+        try:
+            status = os.stat(spelt)  # noqa: PTH116  as for the recordings
+        except (OSError, ValueError):
+            continue
+        found.setdefault((status.st_dev, status.st_ino), spelt)
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def hint(path: str) -> str:
+    """What may be wrong with a path that leads nowhere, to follow a sentence; "" where nothing meets the eye."""
+    if hidden := [char for char in path if is_invisible(char)]:
+        name = unicodedata.name(hidden[0], "a control character").lower()
+        return f", whose name holds U+{ord(hidden[0]):04X} ({name}), which cannot be seen: {path!a}"
+    if path != path.strip():
+        return f", whose name ends in a blank: {path!a}"
+    if "\\" in path:
+        return "; a backslash parts no folders here: write / instead"
+    return ""
+
+
+def _spellings(path: str) -> list[str]:
+    """Other ways to write a path, the least changed first."""
+    found = [path, "/".join(map(cleaned, path.split("/")))]
+    found.append(path.strip())
+    found.append("".join(char for char in path if unicodedata.category(char) != "Cf"))
+    found += [one.replace("\\", "/") for one in found]
+    found.append("/".join(map(cleaned, found[1].replace("\\", "/").split("/"))))
+    found += [unicodedata.normalize(form, one) for form in ("NFC", "NFD") for one in found]
+    return list(dict.fromkeys(found))[1:]
