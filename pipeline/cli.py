@@ -113,7 +113,7 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="The same for the ids in a file, one a line, UTF-8; - is stdin. Repeatable."),
         click.option("--out", type=OutputPath(), help="Output folder. [default: runs/<name>, with "
                      "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, "
-                     ".ndjson, .json or .parquet, of several that of the folder that they are in]"),
+                     ".ndjson, .json or .parquet; of a recording, a glob or several it is that of their folder]"),
         click.option("--config", type=click.Path(path_type=Path),
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
         click.option("--include", multiple=True, metavar="GLOB",
