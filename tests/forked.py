@@ -142,7 +142,8 @@ def run(kind: Kind, args: list[str], env: dict[str, str], cwd: str, fds: list[in
         from pipeline.server.__main__ import main as serve_until_told
 
         os.setpgid(0, 0)
-        code = serve_until_told(args)
+        sys.argv[1:] = args
+        code = serve_until_told()
     except SystemExit as ended:
         code = int(ended.code or 0)
     sys.stdout.flush()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
 import msgspec
 
@@ -16,10 +15,10 @@ from pipeline.server.options import KEY_ENV, ServerOptions
 from pipeline.server.serve import serve
 
 
-def main(args: Sequence[str]) -> int:
+def main() -> int:
     """Returns the exit status: 0 told to stop, 1 could not serve, 2 options or faults file wrong."""
     try:
-        options = msgspec.json.decode(args[0] if args else "{}", type=ServerOptions)
+        options = msgspec.json.decode(sys.argv[1] if len(sys.argv) > 1 else "{}", type=ServerOptions)
     except msgspec.DecodeError as error:
         print(f"The options are not those of a server: {error}.", file=sys.stderr)
         return 2
@@ -32,4 +31,4 @@ def main(args: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
