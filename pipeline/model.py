@@ -173,6 +173,9 @@ class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     latency_s: float
     credits: float
+    audio_bytes: int | None = None
+    """Length of the file that it is a clip of: only one of that length can be the same. None where an older version
+    stored it."""
 
 
 @built

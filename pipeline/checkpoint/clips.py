@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.schema import CLIPS_STALE, Seen, State
 from pipeline.model import ClipResult, KeptClip, Utterance
@@ -17,6 +18,16 @@ from pipeline.model import ClipResult, KeptClip, Utterance
 LEFT_OVER_BYTES = 64 << 20
 """So much is kept of answers that no utterance waits for, the newest of them: some 1,500 of 300 s. They are of use
 where settings or rows are changed back."""
+
+
+@built
+class _Length(msgspec.Struct, frozen=True):
+    """Of an answered clip nothing but how long its recording is."""
+
+    audio_bytes: int | None = None
+
+
+_length = msgspec.msgpack.Decoder(_Length).decode
 _clip = msgspec.msgpack.Decoder(ClipResult).decode
 _utterance = msgspec.msgpack.Decoder(Utterance).decode
 _OWNED = """FROM clips c CROSS JOIN utterances u USING (n)
@@ -57,8 +68,14 @@ def spans(db: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
 
 
 def owners(db: sqlite3.Connection) -> Iterator[tuple[str, int | None]]:
-    """The utterances that have answered clips: (id, size of its recording)."""
+    """The utterances that have answered clips: (id, size of its recording, which may be another one by now)."""
     yield from db.execute("SELECT id, size FROM utterances WHERE n IN (SELECT n FROM clips)")
+
+
+def sizes(db: sqlite3.Connection) -> set[int]:
+    """The lengths of the recordings that answered clips are of, as far as they were noted."""
+    found = (_length(row).audio_bytes for (row,) in db.execute("SELECT row FROM clips"))
+    return {size for size in found if size is not None}
 
 
 def kept(db: sqlite3.Connection) -> Iterator[KeptClip]:

@@ -20,7 +20,7 @@ class Answers:
         for key, span, config_hash in clips.spans(connection):
             self._spans[key].append((span, config_hash))
         owners = dict(clips.owners(connection))
-        self._ids, self._sizes = owners.keys(), set(owners.values()) - {None}
+        self._ids, self._sizes = owners.keys(), {*clips.sizes(connection), *owners.values()} - {None}
 
     def may_be_of(self, todo: Todo) -> bool:
         """Whether some of them may be of this very recording, which only its content tells."""

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pipeline.audio.decoded import RATE
+from pipeline.audio.look import length_of
 from pipeline.audio.spans import SHORTEST
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.known_failures import KnownFailure
@@ -110,6 +111,7 @@ class Leader:
             model=answer.model,
             latency_s=latency_s,
             credits=cost,
+            audio_bytes=length_of(self.marks),
         )
         self.results[clip.clip] = result
         self._heard_now = True

@@ -43,9 +43,14 @@ class Night(NamedTuple):
     formats: str
 
     def run(self, *more: str) -> Finished:
-        formats = ("--set", f"sink.formats={self.formats}")
-        args = ("--out", self.out, *formats, *SETTINGS, "--concurrency", "1", *more)
-        return batch("run", self.numbered.path, *args, server=self.server)
+        return self._do("run", "--concurrency", "1", *more)
+
+    def check(self) -> Finished:
+        return self._do("check")
+
+    def _do(self, command: str, *more: str) -> Finished:
+        args = ("--out", self.out, "--set", f"sink.formats={self.formats}", *SETTINGS, *more)
+        return batch(command, self.numbered.path, *args, server=self.server)
 
     def write(self, *, reverse: bool = False) -> None:
         """Writes the manifest, with the known recordings under each other's ids, or as it was."""
@@ -242,7 +247,7 @@ def test_a_damaged_file_is_told_and_costs_nothing_that_another_holds(
     if status.exit:
         assert_told(status, path)
     night.write(reverse=True)
-    check = batch("check", night.numbered.path, "--out", night.out, *SETTINGS, server=night.server)
+    check = night.check()
     if check.exit:
         assert_told(check, path)
     permuted = night.run()
@@ -345,7 +350,7 @@ def test_a_row_of_the_checkpoint_that_holds_something_else_is_told_and_rebuilt(
     night.write(reverse=True)
     for result in (
         batch("status", night.out),
-        batch("check", night.numbered.path, "--out", night.out, *SETTINGS, server=night.server),
+        night.check(),
         night.run(),
     ):
         if result.exit not in DONE:
