@@ -64,6 +64,8 @@ def other_spelling(path: str) -> str | None:
 
 def hint(path: str) -> str:
     """What may be wrong with a path that leads nowhere, to follow a sentence; "" where nothing meets the eye."""
+    if is_plain(path) and path.isprintable():
+        return ""  # nearly always, and a million may be missing
     if hidden := [char for char in path if is_invisible(char)]:
         name = unicodedata.name(hidden[0], "a control character").lower()
         return f", whose name holds U+{ord(hidden[0]):04X} ({name}), which cannot be seen: {path!a}"

@@ -18,7 +18,7 @@ from pipeline.errors import ManifestError
 from pipeline.forms import AUDIO_EXTENSIONS
 from pipeline.manifest import directory
 from pipeline.manifest.ignored import Ignored
-from pipeline.manifest.patterns import Pick, ending, is_glob
+from pipeline.manifest.patterns import Glob, Pick, ending, is_glob
 from pipeline.manifest.rows import Warn, log, printable
 from pipeline.manifest.source import KINDS, READERS, STDIN, table
 from pipeline.model import BadRow, Utterance
@@ -60,8 +60,7 @@ class Folder:
 
     def asks_for(self, id_: str) -> bool:
         """Whether the file of this path below the folder would be a row, were it there."""
-        is_hidden = "/." in f"/{id_}" and not self._search.wants_hidden
-        return not is_hidden and id_.lower().endswith(self._search.named) and self._search.takes(id_)
+        return self._search.asks_for(id_)
 
 
 class Recordings:
@@ -115,18 +114,20 @@ def parts_of(
     Raises ManifestError for what is not there or of no known kind.
     """
     pick = Pick(include, exclude) if include or exclude else None
+
+    def search(glob: Glob | None) -> directory.Search:
+        return directory.Search(extensions, glob=glob, pick=pick, on_step=on_step, ignored=ignored)
+
     found: list[Part | str] = []
     for argument in _manifests_in_globs(arguments):
         source = argument if argument == STDIN else _named(argument)
         if source != STDIN and os.path.isdir(source):  # noqa: PTH112  as for the recordings
-            search = directory.Search(extensions, [pick] if pick else [], on_step, ignored)
-            found.append(Folder(source, source, search))
+            found.append(Folder(source, source, search(None)))
         elif source != STDIN and is_glob(source) and not os.path.lexists(source):
             root, pattern = parted(source)
             if not os.path.isdir(root):  # noqa: PTH112
                 raise ManifestError(f"{source}: there is no folder {root}; a manifest is {KINDS}.")
-            picks = [Pick((f"/{pattern}",)), *([pick] if pick else [])]
-            found.append(Folder(source, root, directory.Search(extensions, picks, on_step, ignored)))
+            found.append(Folder(source, root, search(Glob(pattern))))
         elif _is_recording(source, extensions):
             found.append(os.path.abspath(source))  # noqa: PTH100
         else:

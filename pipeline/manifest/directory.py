@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipeline.errors import EmptyFolder, ManifestError
 from pipeline.manifest.ignored import EXCLUDED, HIDDEN, Ignored
-from pipeline.manifest.patterns import Pick
+from pipeline.manifest.patterns import Glob, Pick
 from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
 from pipeline.model import BadRow, NamedByPath, Utterance
 
@@ -51,26 +51,46 @@ class Search:
     def __init__(
         self,
         extensions: Sequence[str],
-        picks: Sequence[Pick] = (),
+        *,
+        glob: Glob | None = None,
+        pick: Pick | None = None,
         on_step: Callable[[], None] = go_on,
         ignored: Ignored | None = None,
     ) -> None:
-        """All of `picks` must want a file; without them everything is wanted that is audio by its name and not hidden.
-        `on_step` is called for each folder and for every thousand entries of one; it may raise to end the search."""
+        """Without `glob` and `pick` everything is wanted that is audio by its name and not hidden. `on_step` is called
+        for each folder and for every thousand entries of one; it may raise to end the search."""
         self.endings = normalized(extensions)
-        self.picks = picks
+        self.glob, self.pick = glob, pick
         self.on_step = on_step
         self.ignored = Ignored() if ignored is None else ignored
-        self.wants_hidden = any(pick.wants_hidden for pick in picks)
-        self.named = self.endings + tuple(ending for pick in picks for ending in pick.endings)
+        self.wants_hidden = any(one is not None and one.wants_hidden for one in (glob, pick))
+        self.named = self.endings
+        if glob is not None and glob.ending:
+            self.named += (glob.ending,)
+        if pick is not None:
+            self.named += pick.endings
+
+    def asks_for(self, path: str) -> bool:
+        """Whether the file of this path below the folder would be found, were it there."""
+        is_hidden = "/." in f"/{path}" and not self.wants_hidden
+        return not is_hidden and path.lower().endswith(self.named) and self.is_named(path) and self.takes(path)
+
+    def is_named(self, path: str) -> bool:
+        """Whether the glob names a file; what it does not name is not left out, but was never meant."""
+        return self.glob is None or self.glob.takes(path)
 
     def takes(self, path: str) -> bool:
-        """Whether the file of this path below the folder is picked."""
-        return all(pick.takes(path) for pick in self.picks)
+        """Whether a file is picked."""
+        return self.pick is None or self.pick.takes(path)
 
     def skips(self, folder: str) -> bool:
-        """Whether nothing below that folder is."""
-        return any(pick.skips(folder) for pick in self.picks)
+        """Whether nothing below a folder is wanted; where that is for the pick, it is left out."""
+        if self.glob is not None and not self.glob.may_hold(folder):
+            return True
+        if self.pick is not None and self.pick.skips(folder):
+            self.ignored.folders[EXCLUDED] += 1
+            return True
+        return False
 
 
 def read(folder: str, search: Search, source: str) -> Iterator[Utterance | BadRow]:
@@ -106,6 +126,8 @@ def read(folder: str, search: Search, source: str) -> Iterator[Utterance | BadRo
         yield record(source, top, relative, problem)
     if empty:
         left_out = f" ({search.ignored})" if str(search.ignored) else ""
+        if search.glob is not None:
+            raise EmptyFolder(f"{source}: no recording is named like that{left_out}.")
         raise EmptyFolder(f"{source}: no audio below this folder{left_out}; looked for {' '.join(search.endings)}.")
 
 
@@ -128,28 +150,27 @@ def record(source: str, top: str, relative: str, problem: str) -> Utterance | Ba
 def entries(top: str, prefix: str, search: Search) -> list[Found]:
     """The subfolders and audio files of one folder, sorted by name; raises OSError when it cannot be listed."""
     search.on_step()
-    found, named, ignored, is_picked = [], search.named, search.ignored, bool(search.picks)
+    found, named, ignored = [], search.named, search.ignored
+    has_glob, is_narrow = search.glob is not None, search.glob is not None or search.pick is not None
     with os.scandir(top + prefix) as listing:
         for number, entry in enumerate(listing):
             if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
                 search.on_step()
             name = entry.name
             try:
-                below = entry.is_dir()
+                below, problem = entry.is_dir(), ""
             except OSError as error:  # a symlink to itself, a disk that fails
                 below, problem = False, f"{error.strerror}; repair or remove it."
-            else:
-                problem = ""
+            if has_glob and not below and not search.is_named(prefix + name):
+                continue
             if name[0] == "." and not search.wants_hidden:
                 (ignored.folders if below else ignored.files)[HIDDEN] += 1
             elif below:
-                if is_picked and search.skips(prefix + name):
-                    ignored.folders[EXCLUDED] += 1
-                else:
+                if not (is_narrow and search.skips(prefix + name)):
                     found.append(Found(name, below=True))
             elif not name.lower().endswith(named):
                 ignored.note(name)
-            elif is_picked and not search.takes(prefix + name):
+            elif is_narrow and not search.takes(prefix + name):
                 ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
             else:
                 # a dangling symlink stays in: its utterance says that the audio is missing

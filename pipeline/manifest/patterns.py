@@ -36,7 +36,7 @@ class Pick:
         self._exclude = _together(exclude, hides_dots=False)
         self.endings = tuple({found for one in include if (found := ending(one))})
         """Those that an include names: such files are recordings to it, whatever else has that ending."""
-        self.wants_hidden = any("/." in f"/{one}" for one in include)
+        self.wants_hidden = any(_names_a_dot(one) for one in include)
 
     def takes(self, path: str) -> bool:
         """Whether a file of this path below the folder is wanted."""
@@ -47,6 +47,32 @@ class Pick:
     def skips(self, folder: str) -> bool:
         """Whether nothing below a folder is wanted."""
         return self._exclude is not None and bool(self._exclude.match(f"{folder}/"))
+
+
+class Glob:
+    """A glob that files are named by, as a shell would expand it, and all below the folders that it names."""
+
+    def __init__(self, pattern: str) -> None:
+        """Raises ManifestError for a pattern that cannot be one."""
+        self._whole = _together([f"/{pattern}"], hides_dots=True)
+        names = pattern.strip("/").split("/")
+        known = names[: names.index("**")] if "**" in names else names
+        self._beginnings = [_together([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
+        self.ending = ending(pattern)
+        self.wants_hidden = _names_a_dot(pattern)
+
+    def takes(self, path: str) -> bool:
+        """Whether it names a file of this path."""
+        return self._whole is not None and bool(self._whole.match(path))
+
+    def may_hold(self, folder: str) -> bool:
+        """Whether it may name something below a folder; asked of the folders above it before."""
+        depth = folder.count("/")
+        return depth >= len(self._beginnings) or bool((one := self._beginnings[depth]) and one.match(folder))
+
+
+def _names_a_dot(pattern: str) -> bool:
+    return "/." in f"/{pattern.removeprefix('./')}"
 
 
 def _together(patterns: Sequence[str], *, hides_dots: bool) -> re.Pattern[str] | None:

@@ -15,6 +15,7 @@ from pipeline.errors import ManifestError
 from pipeline.manifest import delimited, jsonl, parquet
 from pipeline.manifest.rows import Rows, Warn
 from pipeline.model import BadRow, Utterance
+from pipeline.spelling import hint
 
 STDIN = "-"
 Reader = Callable[[BinaryIO, Rows], Iterator[Utterance | BadRow]]
@@ -51,7 +52,7 @@ def existing(source: str) -> Path:
         path.stat()
     except OSError as error:
         reason = "there is no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
-        raise ManifestError(f"{source}: {reason}; a manifest is {KINDS}.") from error
+        raise ManifestError(f"{source}: {reason}{hint(source)}; a manifest is {KINDS}.") from error
     return path
 
 

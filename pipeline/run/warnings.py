@@ -48,6 +48,8 @@ class Spellings:
         self._first = self._first or f"{row.audio!a} is read as {path!a}"
         # the id of a path is seen by people, too: once the manifest is mended it is the same
         id_ = cleaned(row.id) if isinstance(row, NamedByPath) else row.id
+        if isinstance(row, NamedByPath) and "\\" not in path:
+            id_ = id_.replace("\\", "/")
         return msgspec.structs.replace(row, audio=path, id=id_ or row.id)
 
     def tell(self) -> None:

@@ -187,6 +187,8 @@ def test_hidden_files_and_other_endings_come_where_a_pattern_names_them(tmp_path
         (["calls", "--include", ".*"], 2),
         (["calls", "--include", ".x/*", "--include", "*.dat"], 2),
         (["calls/*.dat"], 1),
+        (["calls/.*/*"], 1),
+        (["calls/**/.*"], 2),
         (["calls/.b.wav"], 1),
     ):
         assert forecast(*args, cwd=tmp_path)["rows"] == rows, args
@@ -195,7 +197,9 @@ def test_hidden_files_and_other_endings_come_where_a_pattern_names_them(tmp_path
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("calls/*.ogg",), "calls/*.ogg: no audio below this folder (ignored 2 files: .csv 1, excluded 1"),
+        (("calls/*.ogg",), "calls/*.ogg: no recording is named like that."),
+        (("calls/m.*",), "calls/m.*: no recording is named like that (ignored 1 file: .csv 1)."),
+        (("calls [1].wav",), "calls [1].wav: no recording is named like that."),
         (("nowhere/*.wav",), "there is no folder nowhere"),
         (("calls/x.wav",), "there is no such file or folder"),
         (("calls/m.csv", "--include", "*.wav"), "--include and --exclude choose among the files of folders and globs"),

@@ -54,10 +54,11 @@ def test_the_id_of_a_path_is_the_same_once_its_spelling_is_mended(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
     text = write_wav(tmp_path / "a.wav", seed=1)
-    for audio in (f"a{ZERO_WIDTH}.wav{NBSP}", "a.wav"):
+    (tmp_path / "calls").symlink_to(".")
+    for audio in (f"calls\\a{ZERO_WIDTH}.wav{NBSP}", "calls/a.wav"):
         (tmp_path / "m.csv").write_text(f"audio\n{audio}\n", "utf-8")
         assert batch("run", tmp_path / "m.csv", "--out", out, server=server).exit == 0
-        assert rows_of(out) == {"a.wav": text}
+        assert rows_of(out) == {"calls/a.wav": text}
 
 
 @pytest.mark.parametrize(
