@@ -43,6 +43,12 @@ def fsync(descriptor):
     really(descriptor)
 os.fsync = fsync
 """
+NO_HARD_LINKS = """
+import os
+def link(*args, **more):
+    raise PermissionError(1, os.strerror(1))
+os.link = link
+"""
 NO_SHARED_MEMORY = """
 import sqlite3
 really = sqlite3.connect
@@ -121,6 +127,30 @@ def test_a_file_system_on_which_sqlite_cannot_work_is_told_before_anything_is_se
     assert "no locks or no shared memory" in result.stderr
     assert "choose an --out on a local disk" in result.stderr
     assert server.stats()["requests"] == before
+
+
+def test_a_rebuild_keeps_a_damaged_file_also_on_a_file_system_without_hard_links(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    lines = (out / "transcripts.jsonl").read_bytes().splitlines(keepends=True)
+    damaged = b"".join([lines[0], b"no JSON\n", *lines[1:]])
+    (out / "transcripts.jsonl").write_bytes(damaged)
+    result = batch_where(NO_HARD_LINKS, tmp_path, "rebuild", out, "--force", server=server)
+    assert result.exit == 0, result.stderr
+    assert (out / "transcripts.jsonl.damaged").read_bytes() == damaged
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+@pytest.mark.parametrize("duration", ["1e308", "1e300d", "0", "-1", "nan"])
+def test_a_duration_that_no_clock_takes_is_refused(
+    duration: str, server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    folder = Corpus(tmp_path / "audio", count=1).folder
+    result = batch("run", folder, "--out", out, "--max-duration", duration, server=server)
+    assert result.exit == 2
+    assert f"'{duration}' is no duration; write it like 90s, 30m or 6h" in result.stderr
 
 
 @pytest.fixture
