@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory keeps times that others bound
 
 
+def slowly(*numbers: int) -> list[object]:
+    """Other cases of the same rule, of which each starts Python anew."""
+    return [pytest.param(number, marks=pytest.mark.slow) for number in numbers]
+
+
 def batch_where(patch: str, tmp_path: Path, *args: str | Path, server: RunningServer) -> Finished:
     """Runs the command in a process that makes these changes to Python's own library first."""
     folder = tmp_path / "patch"
@@ -63,7 +68,7 @@ sqlite3.connect = lambda *args, **more: really(*args, factory=Connection, **more
 """
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.parametrize("number", [errno.ENOLCK, *slowly(errno.EOPNOTSUPP, errno.ENOSYS)])
 def test_a_file_system_without_locks_is_told_before_anything_is_sent(
     number: int, server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -77,7 +82,7 @@ def test_a_file_system_without_locks_is_told_before_anything_is_sent(
     assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+@pytest.mark.parametrize("number", [errno.EINVAL, *slowly(errno.ENOTSUP, errno.ENOSYS)])
 def test_a_file_system_that_knows_no_fsync_of_folders_is_good_enough(
     number: int, server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -114,7 +119,10 @@ def test_files_that_cannot_be_made_to_last_are_told_before_anything_is_sent(
 
 @pytest.mark.parametrize(
     "number",
-    [sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_PROTOCOL],
+    [
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        *slowly(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_PROTOCOL),
+    ],
 )
 def test_a_file_system_on_which_sqlite_cannot_work_is_told_before_anything_is_sent(
     number: int, server: RunningServer, tmp_path: Path, out: Path

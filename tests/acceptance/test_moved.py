@@ -171,6 +171,7 @@ def test_a_moved_project_of_which_nothing_was_transcribed_goes_on(run: Run, tmp_
     project.is_whole()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_copy", [False, True])
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_project_that_was_moved_after_a_rebuild_goes_on(
