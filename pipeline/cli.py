@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 KEY_ENV = "GRADIUM_API_KEY"
 """Unless service.api_key_env names another variable."""
+LONGEST_S = 1e9
+"""Of a duration: the system's clocks take no more than some hundred years."""
 ONLY = ("new", "changed", "failed", "suspect", "all")
 BY_ID = ("new", "changed", "failed")
 """What of the utterances that are asked for by id is done, unless --only says it."""
@@ -48,7 +50,7 @@ class Duration(click.ParamType[float]):
             seconds = float(text[:-1]) * unit if unit else float(text)
         except ValueError:
             seconds = -1.0
-        if not 0 < seconds < float("inf"):
+        if not 0 < seconds <= LONGEST_S:
             self.fail(f"{value!r} is no duration; write it like 90s, 30m or 6h", param, ctx)
         return seconds
 

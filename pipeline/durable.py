@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,17 @@ def replacing(path: Path) -> Iterator[Path]:
         temp.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def keep_as(path: Path, aside: Path) -> None:
+    """Has the file stay as it is under another name, also when its own comes to be another's."""
+    try:
+        aside.hardlink_to(path)
+    except OSError as error:
+        if error.errno not in (*UNKNOWN, errno.EPERM):  # the last one is what file systems without hard links say
+            raise
+        shutil.copy2(path, aside)
+        sync_file(aside)
 
 
 def sync_file(path: Path) -> None:

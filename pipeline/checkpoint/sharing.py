@@ -96,7 +96,8 @@ def sample(connection: sqlite3.Connection, name: str) -> list[Sample]:
         ).fetchone() or (None, None)
         name = os.path.basename(_decode(row).audio)  # noqa: PTH119
         same_name = by_name.get((size, name))
-        likely = [same_id if same_size == size else None, same_name, *like_it[size]]
+        # of what a rebuild has taken in the size is not known
+        likely = [same_id if size in (None, same_size) else None, same_name, *like_it[size]]
         samples.append(
             Sample(
                 audio_hash=audio_hash,

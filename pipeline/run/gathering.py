@@ -14,6 +14,7 @@ from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Pa
 from pipeline.checkpoint.adopting import unknown
 from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.sharing import PLACES
 from pipeline.checkpoint.store import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST
 from pipeline.errors import OutputError
 from pipeline.model import KeptClip, Transcript, Utterance
@@ -44,7 +45,8 @@ class Gathering:
     def take_in(self) -> None:
         """In an order in which what says more comes first, and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
-        for fact, kind in ((FORMATS, str), (MANIFEST, str), (LEARNED, int), (OWNER, str), (MONTH_BUDGET, float)):
+        texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER))
+        for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
             if isinstance(value := old.fact(fact), kind):
                 checkpoint.set_fact(fact, value)
         self._take_attempts()

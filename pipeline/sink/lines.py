@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from pipeline.built import built
-from pipeline.durable import replacing, sync_folder
+from pipeline.durable import keep_as, replacing, sync_folder
 from pipeline.model import Transcript
 from pipeline.sink.damage import reading
 from pipeline.sink.read import Which
@@ -98,7 +98,7 @@ def write(path: Path, records: Iterable[Any]) -> int:
 def without(path: Path, damaged: Iterable[bytes], aside: Path) -> int:
     """Takes damaged lines out of the file, which is kept as it was under the name `aside`; returns its bytes."""
     drop = frozenset(damaged)
-    aside.hardlink_to(path)
+    keep_as(path, aside)
     with replacing(path) as temp, temp.open("wb") as out, path.open("rb") as old:
         out.writelines(line for line in old if line not in drop)
         out.flush()

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
+from pipeline.durable import keep_as
 from pipeline.model import Attempt, Failure, KeptClip, Transcript
 from pipeline.sink.damage import DamagedFile, free_name, set_aside
 from pipeline.sink.folder import set_damaged_aside
@@ -112,4 +113,4 @@ class Salvage(Sink):
     def _keep(self, path: Path) -> None:
         """It is going to be written anew; as it is now it stays under another name."""
         self.damaged.append(free_name(path))
-        self.damaged[-1].hardlink_to(path)
+        keep_as(path, self.damaged[-1])

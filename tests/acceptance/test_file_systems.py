@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")  # noqa: S108  a file system in memory keeps times that others bound
 
 
+def slowly(*numbers: int) -> list[object]:
+    """Other cases of the same rule, of which each starts Python anew."""
+    return [pytest.param(number, marks=pytest.mark.slow) for number in numbers]
+
+
 def batch_where(patch: str, tmp_path: Path, *args: str | Path, server: RunningServer) -> Finished:
     """Runs the command in a process that makes these changes to Python's own library first."""
     folder = tmp_path / "patch"
@@ -43,6 +48,12 @@ def fsync(descriptor):
     really(descriptor)
 os.fsync = fsync
 """
+NO_HARD_LINKS = """
+import os
+def link(*args, **more):
+    raise PermissionError(1, os.strerror(1))
+os.link = link
+"""
 NO_SHARED_MEMORY = """
 import sqlite3
 really = sqlite3.connect
@@ -57,7 +68,7 @@ sqlite3.connect = lambda *args, **more: really(*args, factory=Connection, **more
 """
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.parametrize("number", [errno.ENOLCK, *slowly(errno.EOPNOTSUPP, errno.ENOSYS)])
 def test_a_file_system_without_locks_is_told_before_anything_is_sent(
     number: int, server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -71,7 +82,7 @@ def test_a_file_system_without_locks_is_told_before_anything_is_sent(
     assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+@pytest.mark.parametrize("number", [errno.EINVAL, *slowly(errno.ENOTSUP, errno.ENOSYS)])
 def test_a_file_system_that_knows_no_fsync_of_folders_is_good_enough(
     number: int, server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -108,7 +119,10 @@ def test_files_that_cannot_be_made_to_last_are_told_before_anything_is_sent(
 
 @pytest.mark.parametrize(
     "number",
-    [sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_PROTOCOL],
+    [
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        *slowly(sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_LOCK, sqlite3.SQLITE_PROTOCOL),
+    ],
 )
 def test_a_file_system_on_which_sqlite_cannot_work_is_told_before_anything_is_sent(
     number: int, server: RunningServer, tmp_path: Path, out: Path
@@ -121,6 +135,30 @@ def test_a_file_system_on_which_sqlite_cannot_work_is_told_before_anything_is_se
     assert "no locks or no shared memory" in result.stderr
     assert "choose an --out on a local disk" in result.stderr
     assert server.stats()["requests"] == before
+
+
+def test_a_rebuild_keeps_a_damaged_file_also_on_a_file_system_without_hard_links(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=3)
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    lines = (out / "transcripts.jsonl").read_bytes().splitlines(keepends=True)
+    damaged = b"".join([lines[0], b"no JSON\n", *lines[1:]])
+    (out / "transcripts.jsonl").write_bytes(damaged)
+    result = batch_where(NO_HARD_LINKS, tmp_path, "rebuild", out, "--force", server=server)
+    assert result.exit == 0, result.stderr
+    assert (out / "transcripts.jsonl.damaged").read_bytes() == damaged
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
+
+
+@pytest.mark.parametrize("duration", ["1e308", "1e300d", "0", "-1", "nan"])
+def test_a_duration_that_no_clock_takes_is_refused(
+    duration: str, server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    folder = Corpus(tmp_path / "audio", count=1).folder
+    result = batch("run", folder, "--out", out, "--max-duration", duration, server=server)
+    assert result.exit == 2
+    assert f"'{duration}' is no duration; write it like 90s, 30m or 6h" in result.stderr
 
 
 @pytest.fixture

@@ -170,6 +170,21 @@ def test_a_moved_project_of_which_nothing_was_transcribed_goes_on(run: Run, tmp_
     project.is_whole()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_copy", [False, True])
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_project_that_was_moved_after_a_rebuild_goes_on(
+    is_copy: bool, is_lost: bool, project: Project, run: Run, tmp_path: Path
+) -> None:
+    assert run(*project.args, cwd=project.folder) == 6
+    if is_lost:
+        (project.out / "checkpoint.sqlite").unlink()
+    assert batch("rebuild", project.out, "--force").exit == 0
+    project = project.moved(tmp_path / "proj2", is_copy=is_copy)
+    assert run(*project.args, cwd=project.folder) == 0
+    project.is_whole()
+
+
 def test_an_output_that_was_moved_alone_goes_on(project: Project, run: Run, tmp_path: Path) -> None:
     assert run(*project.args, cwd=project.folder) == 6
     project.out.rename(tmp_path / "elsewhere")
