@@ -109,6 +109,8 @@ def test_what_comes_later_is_where_the_clock_has_it(name: str, pieces: Pieces, t
     nought = pieces[0][0] if name in ("mpegts", "mpeg") else 0.0  # a clock that may begin anywhere
     found = decoded(path)
     assert found.flags == ()
+    has_jumps = len(pieces) > 1 or nought != pieces[0][0]
+    assert found.tracks[0].names == (("ch0_on_clock",) if has_jumps else ("ch0", "0")), "places are those of before"
     assert beeps(found) == pytest.approx([start + 1 - nought for start, _ in pieces], abs=0.06)
     assert found.duration_s == pytest.approx(pieces[-1][0] + pieces[-1][1] - nought, abs=0.15)
     assert probe(str(path)).duration_s == pytest.approx(found.duration_s, abs=0.25)  # but for a packet of MPEG-PS
@@ -182,6 +184,14 @@ def test_bytes_that_are_passed_over_are_no_pause(name: str, share: float, tmp_pa
     path.write_bytes(data)
     with pytest.raises(errors.AudioTruncated, match=r"decodes for .*: (its data is damaged|.*its header promises)"):
         decoded(path)
+
+
+def test_a_recorder_that_leaves_silence_out_may_leave_most_out(tmp_path: Path) -> None:
+    pieces = [(20.0 * number, 2.0) for number in range(12)]
+    path = record(tmp_path / "recording", FORMS["webm"], pieces)
+    found = decoded(path)
+    assert beeps(found) == pytest.approx([start + 1 for start, _ in pieces], abs=0.06)
+    assert probe(str(path)).duration_s == pytest.approx(found.duration_s, rel=0.01)
 
 
 def test_many_small_losses_add_up(tmp_path: Path) -> None:
