@@ -17,7 +17,7 @@ from pipeline.audio.decoded import Decoded
 from pipeline.audio.probe import probe
 from tests.audio.forms import RATE
 from tests.batch import batch, jsonl_of
-from tests.servers import RunningServer
+from tests.servers import RunningServer, start_server
 
 CODED_RATE = 48_000
 WRAP_S = 2**33 / 90_000
@@ -217,3 +217,18 @@ def test_check_prices_what_is_sent_and_words_are_on_the_clock(server: RunningSer
     starts = [word["start_s"] for word in rows["a.mka"]["words"]]
     assert not [start for start in starts if start < 1.5 or 6.5 < start < 29.5], "digital silence has no words"
     assert max(starts) > 30
+
+
+def test_what_is_answered_of_a_recording_whose_clock_jumps_is_not_sent_again(tmp_path: Path, out: Path) -> None:
+    record(tmp_path / "a.mka", FORMS["mka"], [(2.0, 8.0), (20.0, 8.0)])
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("audio\na.mka\n")
+    options = (manifest, "--out", out, "--set", "audio.max_clip_s=10", "--only", "failed", "--only", "new")
+    refuse = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nafter_requests = 1\nuntil_requests = 2'
+    with start_server(faults=refuse) as server:
+        assert batch("run", *options, server=server).exit == 3
+        sent = server.stats()["requests"]
+        assert sent >= 3
+        told = json.loads(batch("check", *options, "--json", server=server).stdout)
+        assert batch("run", *options, server=server).exit == 0
+        assert (told["requests"], server.stats()["requests"] - sent) == (1, 1)
