@@ -28,7 +28,7 @@ _LATE_S = 0.15
 _BACK_S = -0.5
 """A clock that goes back by more was reset; by less, rounded."""
 _ANYWAY_S = 60.0
-"""As much silence in place of jumps as a file gets that is short, or does not tell its length."""
+"""No jump so short is doubted: what is silent may not be recorded at all."""
 _SEEN = 100
 """Packets by which is guessed what a second weighs …"""
 _DOUBT = (0.75, 1.5)
@@ -69,7 +69,8 @@ class Clock:
         self.disbelieved_s = 0.0
         """What it jumped by without being followed."""
         self._follows = has_clock(container)
-        self._left_s = max(_ANYWAY_S, (end_s or 0.0) / 2)
+        self._left_s = (end_s or 0.0) / 2
+        """Of the longer jumps that are followed."""
         self._next_s = _nought_s(container) if self._follows else None
         """Where the next sample belongs by those that came."""
         self._least_s = _LATE_S
@@ -88,10 +89,10 @@ class Clock:
             self._next_s = now_s + length_s
         self._least_s = _GAP_S
         jump_s = max(0.0, jump_s)
-        if self._follows and jump_s > self._left_s:
-            self.disbelieved_s += jump_s
-            return 0.0
-        if self._follows:
+        if self._follows and jump_s > _ANYWAY_S:
+            if jump_s > self._left_s:
+                self.disbelieved_s += jump_s
+                return 0.0
             self._left_s -= jump_s
         return jump_s
 

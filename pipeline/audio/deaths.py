@@ -1,4 +1,4 @@
-"""What it means that a decoder dies or hangs: the recording's own fault only where others are decoded meanwhile."""
+"""What it means that a decoder dies or hangs: the recording's own fault only where others are decoded."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ import os
 from collections.abc import Iterator
 from io import FileIO
 
+import msgspec
+
 from pipeline.audio.blocks import Block
-from pipeline.audio.decoded import Bounds, Channels, Decoded
+from pipeline.audio.decoded import ON_CLOCK, Bounds, Channels, Decoded
 from pipeline.audio.flac import MAGIC, flac_blocks
 from pipeline.audio.heard import Heard
 from pipeline.audio.pcm import wav_blocks
@@ -52,6 +54,8 @@ def decode(
                 if looked_at is not None and not _is_still(path, file, looked_at):
                     raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
         tracks = writer.finish()
+        if heard.has_jumps:
+            tracks = tuple(msgspec.structs.replace(track, name=track.name + ON_CLOCK) for track in tracks)
     except BaseException:
         writer.remove()
         raise

@@ -39,13 +39,15 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """What the samples are, whatever `audio.channels` was: `ch0` for the first channel, `mix` for several as one."""
 
     @property
-    def names(self) -> tuple[str, str]:
+    def names(self) -> tuple[str, ...]:
         """What spans of it are called: an older version named it by its number, a mix too, and kept its answers under
-        settings that tell which of them it was."""
-        return self.name, str(self.channel)
+        settings that tell which of them it was. It put no silence where the clock jumps, so its places are others."""
+        return (self.name,) if self.name.endswith(ON_CLOCK) else (self.name, str(self.channel))
 
 
 MIX = "mix"
+ON_CLOCK = "_on_clock"
+"""Ends the name of a track that has silence where its recording's clock jumps."""
 
 
 def channel_name(channel: int) -> str:

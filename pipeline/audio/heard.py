@@ -22,6 +22,8 @@ class Heard:
         self._first_fault = ""
         self.seconds = 0.0
         self.truncated = False
+        self.has_jumps = False
+        """Silence was put where the recording's clock jumps."""
 
     def add(self, seconds: float) -> None:
         """So much more was decoded. Raises RecordingTooLong where that is more than is taken."""

@@ -72,6 +72,7 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Ite
                 elif clock.counts:
                     jump_s = 0.0
                 if jump_s:
+                    heard.has_jumps |= not clock.counts
                     yield from queue.rest()
                     for silence in _silence(min(jump_s, _LONGEST_SILENCE_S) if clock.counts else jump_s, frame):
                         heard.add(silence.samples.shape[1] / silence.rate)

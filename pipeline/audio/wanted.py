@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipeline.audio.decoded import MIX, RATE, Channels, Decoded, channel_name
+from pipeline.audio.decoded import MIX, ON_CLOCK, RATE, Channels, Decoded, channel_name
 from pipeline.audio.probe import Probe
 from pipeline.audio.spans import answered_on
 from pipeline.config.settings import AudioSettings
@@ -46,14 +46,15 @@ def is_one_channel(utterance: Utterance, probe: Probe) -> bool:
     return utterance.channel is not None or probe.is_mono
 
 
-def track_names(utterance: Utterance, probe: Probe, settings: AudioSettings) -> list[tuple[str, str]]:
-    """The names of the tracks that would be decoded, as far as a header tells."""
+def track_names(utterance: Utterance, probe: Probe, settings: AudioSettings) -> list[tuple[str, ...]]:
+    """The names that each track which would be decoded may have, as far as a header tells."""
     which = channels_of(utterance, probe, settings)
-    if which == "split":
-        return [(channel_name(channel), str(channel)) for channel in range(max(1, probe.channels))]
+    tracks = [(channel_name(channel), str(channel)) for channel in range(max(1, probe.channels))]
     if which == "mix":
-        return [(MIX if probe.channels > 1 else channel_name(0), "0")]
-    return [(channel_name(which), str(which))]
+        tracks = [(MIX if probe.channels > 1 else channel_name(0), "0")]
+    elif which != "split":
+        tracks = [(channel_name(which), str(which))]
+    return [(name, number, name + ON_CLOCK) for name, number in tracks]
 
 
 def is_span(utterance: Utterance) -> bool:

@@ -68,9 +68,11 @@ def hooked(tmp_path: Path, act: str = "pass", marked: str = "marked", missing: s
     return os.pathsep.join([str(site), str(ROOT)])
 
 
-def run(folder: Path, out: Path, server: RunningServer, path: str = "", cwd: Path | None = None) -> Finished:
+def run(
+    folder: Path, out: Path, server: RunningServer, path: str = "", cwd: Path | None = None, decoders: int = 2
+) -> Finished:
     more = {"PYTHONPATH": path or str(ROOT)}
-    return batch("run", folder, "--out", out, "--set", "audio.decoders=2", server=server, cwd=cwd, **more)
+    return batch("run", folder, "--out", out, "--set", f"audio.decoders={decoders}", server=server, cwd=cwd, **more)
 
 
 def test_modules_in_the_working_folder_are_not_taken_for_others(
@@ -103,12 +105,16 @@ def test_the_recognizers_processes_take_nothing_from_the_working_folder(tmp_path
     assert "door" in next(iter(rows_of(out).values()))
 
 
-@pytest.mark.parametrize(("act", "said"), [(CRASH, "signal 11"), (HANG, "did not come to an end within 2 s")])
+@pytest.mark.parametrize(
+    ("act", "said", "decoders"),
+    [(CRASH, "signal 11", 2), (CRASH, "signal 11", 1), (HANG, "did not come to an end within 2 s", 2)],
+    ids=["crash", "crash of the only one", "hang"],
+)
 def test_a_recording_that_decoders_die_of_twice_while_others_are_decoded_is_at_fault(
-    act: str, said: str, server: RunningServer, tmp_path: Path, out: Path
+    act: str, said: str, decoders: int, server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
     folder = recordings(tmp_path / "audio", "a", "b", "marked", "c")
-    done = run(folder, out, server, hooked(tmp_path, act, least_s=2))
+    done = run(folder, out, server, hooked(tmp_path, act, least_s=2), decoders=decoders)
     assert (done.exit, len(rows_of(out))) == (3, 3)
     [failure] = jsonl_of(out, "errors.jsonl")
     assert (failure["id"], failure["error"], failure["retryable"]) == ("marked.flac", "AudioUnreadable", False)

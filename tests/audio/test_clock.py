@@ -17,7 +17,7 @@ from pipeline.audio.decoded import Decoded
 from pipeline.audio.probe import probe
 from tests.audio.forms import RATE
 from tests.batch import batch, jsonl_of
-from tests.servers import RunningServer
+from tests.servers import RunningServer, start_server
 
 CODED_RATE = 48_000
 WRAP_S = 2**33 / 90_000
@@ -109,6 +109,8 @@ def test_what_comes_later_is_where_the_clock_has_it(name: str, pieces: Pieces, t
     nought = pieces[0][0] if name in ("mpegts", "mpeg") else 0.0  # a clock that may begin anywhere
     found = decoded(path)
     assert found.flags == ()
+    has_jumps = len(pieces) > 1 or nought != pieces[0][0]
+    assert found.tracks[0].names == (("ch0_on_clock",) if has_jumps else ("ch0", "0")), "places are those of before"
     assert beeps(found) == pytest.approx([start + 1 - nought for start, _ in pieces], abs=0.06)
     assert found.duration_s == pytest.approx(pieces[-1][0] + pieces[-1][1] - nought, abs=0.15)
     assert probe(str(path)).duration_s == pytest.approx(found.duration_s, abs=0.25)  # but for a packet of MPEG-PS
@@ -184,6 +186,14 @@ def test_bytes_that_are_passed_over_are_no_pause(name: str, share: float, tmp_pa
         decoded(path)
 
 
+def test_a_recorder_that_leaves_silence_out_may_leave_most_out(tmp_path: Path) -> None:
+    pieces = [(20.0 * number, 2.0) for number in range(12)]
+    path = record(tmp_path / "recording", FORMS["webm"], pieces)
+    found = decoded(path)
+    assert beeps(found) == pytest.approx([start + 1 for start, _ in pieces], abs=0.06)
+    assert probe(str(path)).duration_s == pytest.approx(found.duration_s, rel=0.01)
+
+
 def test_many_small_losses_add_up(tmp_path: Path) -> None:
     """As where a call's packets were lost on the way: none is long enough to be heard."""
     pieces = [(1.5 * number + 0.03 * number, 1.5) for number in range(40)]
@@ -207,3 +217,18 @@ def test_check_prices_what_is_sent_and_words_are_on_the_clock(server: RunningSer
     starts = [word["start_s"] for word in rows["a.mka"]["words"]]
     assert not [start for start in starts if start < 1.5 or 6.5 < start < 29.5], "digital silence has no words"
     assert max(starts) > 30
+
+
+def test_what_is_answered_of_a_recording_whose_clock_jumps_is_not_sent_again(tmp_path: Path, out: Path) -> None:
+    record(tmp_path / "a.mka", FORMS["mka"], [(2.0, 8.0), (20.0, 8.0)])
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("audio\na.mka\n")
+    options = (manifest, "--out", out, "--set", "audio.max_clip_s=10", "--only", "failed", "--only", "new")
+    refuse = '[[fault]]\nkind = "policy"\nmessage = "bad audio"\nafter_requests = 1\nuntil_requests = 2'
+    with start_server(faults=refuse) as server:
+        assert batch("run", *options, server=server).exit == 3
+        sent = server.stats()["requests"]
+        assert sent >= 3
+        told = json.loads(batch("check", *options, "--json", server=server).stdout)
+        assert batch("run", *options, server=server).exit == 0
+        assert (told["requests"], server.stats()["requests"] - sent) == (1, 1)
