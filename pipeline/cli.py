@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -53,6 +54,16 @@ class Duration(click.ParamType[float]):
         if not 0 < seconds <= LONGEST_S:
             self.fail(f"{value!r} is no duration; write it like 90s, 30m or 6h", param, ctx)
         return seconds
+
+
+class Finite(click.FloatRange):
+    """A number, which `nan` and `inf` are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 class Credits(click.ParamType[float | str]):
@@ -351,15 +362,18 @@ def rebuild(out: Path, force: bool) -> None:
         signal.signal(number, _on_signal_while_rebuilding)
     with _Sentences():
         from pipeline.outside import visible
+        from pipeline.report.figures import credits_told, plural
         from pipeline.run.rebuild import rebuild as rebuild_output
 
         made = rebuild_output(out, force=force)
+        are = "is" if made.transcripts == 1 else "are"
         click.echo(
-            f"{made.transcripts:,} transcripts are known again ({made.salvaged:,} of them from the old checkpoint), "
-            f"{made.credits:,.0f} credits spent"
+            f"{plural(made.transcripts, 'transcript')} {are} known again ({made.salvaged:,} of them from the old "
+            f"checkpoint), {credits_told(made.credits)} spent"
             + (f"; the old checkpoint is {visible(str(made.old))}" if made.old else "")
         )
-        click.echo(f"also kept: {made.failed:,} failed, {made.clips:,} answered clips, {made.runs:,} earlier runs")
+        kept = (plural(made.clips, "answered clip"), plural(made.runs, "earlier run"))
+        click.echo(f"also kept: {made.failed:,} failed, {', '.join(kept)}")
         for path in made.damaged:
             click.echo(f"a file that could not be read is kept as {visible(str(path))}")
 
@@ -378,13 +392,9 @@ def rebuild(out: Path, force: bool) -> None:
     "--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per usable CPU]"
 )
 @click.option("--max-sessions", type=click.IntRange(min=1), help="Refuse more requests at a time than this.")
-@click.option(
-    "--credits", type=click.FloatRange(min=0), default=1e7, help="Balance of the account. [default: 10 million]"
-)
-@click.option("--latency-s", type=click.FloatRange(min=0), default=0.0, help="An answer takes at least this long,")
-@click.option(
-    "--realtime-factor", type=click.FloatRange(min=0), default=0.0, help="plus this many seconds per audio second."
-)
+@click.option("--credits", type=Finite(min=0), default=1e7, help="Balance of the account. [default: 10 million]")
+@click.option("--latency-s", type=Finite(min=0), default=0.0, help="An answer takes at least this long,")
+@click.option("--realtime-factor", type=Finite(min=0), default=0.0, help="plus this many seconds per audio second.")
 @click.option("--request-log", type=click.Path(), help="Append one JSON line per finished request.")
 def serve(**options: Any) -> None:
     """Run the local endpoint, which speaks the service's protocol with a recognizer of its own.

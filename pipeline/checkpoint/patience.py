@@ -65,6 +65,7 @@ class Patience:
     def trying(self) -> Iterator[Callable[[CheckpointError], float]]:
         """Yields what says how long to wait after a try that failed; it raises the error where that is no use."""
         since, pauses_s, waits, hurries_since = time.monotonic(), FIRST_PAUSE_S, False, None
+        told = "the checkpoint was waited for in vain: %.1f s"
 
         def pause_s(error: CheckpointError) -> float:
             nonlocal pauses_s, waits, hurries_since
@@ -87,9 +88,10 @@ class Patience:
 
         try:
             yield pause_s
+            told = "the checkpoint was waited for: %.1f s"
         finally:
             if waits:
-                self._end(time.monotonic() - since)
+                self._end(told, time.monotonic() - since)
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a blocking function until it can write the checkpoint, in this thread."""
@@ -109,10 +111,10 @@ class Patience:
             )  # fmt: skip
         self._hold(True)
 
-    def _end(self, waited_s: float) -> None:
+    def _end(self, told: str, waited_s: float) -> None:
         self._waiting -= 1
         if not self._waiting:
-            log.info("the checkpoint was waited for: %.1f s", waited_s)
+            log.info(told, waited_s)
         self._hold(False)
 
     @contextmanager

@@ -51,6 +51,9 @@ class Capacity:
         self._settled_at = clock()
         self._strain = 0.0
         """Refusals that were taken for chance, less what answers have made good."""
+        self._carried_none = False
+        """It settled where refusals left nobody on the bridge: that is a limit of requests in a time, not of requests
+        at a time, and says nothing of the plan."""
 
     @property
     def now(self) -> int:
@@ -59,7 +62,7 @@ class Capacity:
     @property
     def learned(self) -> int | None:
         """What to start the next run with; None where no limit was met."""
-        if not self._adaptive or self._growing or self._capacity >= self._highest:
+        if not self._adaptive or self._growing or self._carried_none or self._capacity >= self._highest:
             return None
         return self._capacity if self._trial_of is None else self._trial_of
 
@@ -109,6 +112,7 @@ class Capacity:
 
     def _settle(self, capacity: int) -> None:
         self._capacity = max(1, capacity)
+        self._carried_none = capacity < 1
         self._trial_of = None
         self._growing = False
         self._met_limit = True

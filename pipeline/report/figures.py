@@ -117,6 +117,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     credits_maybe_billed: float = 0.0
     """What of `credits` only may have been billed."""
     untried: Untried = Untried()
+    outage_lasts: bool = False
+    """The last outage was not over when the run ended."""
     many_gone: str | None = None
     """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
 

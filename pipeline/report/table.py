@@ -36,7 +36,8 @@ def table(figures: Figures) -> list[str]:
     if figures.learned_concurrency:
         rows.append(("plan's limit", f"{plural(figures.learned_concurrency, 'request')} at a time"))
     if figures.outages:
-        rows.append(("outages", f"{figures.outages}, waited out"))
+        ended = "the last of them was not over at the end" if figures.outage_lasts else "waited out"
+        rows.append(("outages", f"{figures.outages}, {ended}"))
     if figures.wer is not None:
         rows.append(("WER", f"{figures.wer:.1%} over all transcripts with a reference"))
     rows += [
@@ -74,7 +75,7 @@ def _reused(figures: Figures) -> str:
 
 
 def _for_runs(runs: int) -> str:
-    return f" (for {runs} runs)" if runs > 1 else ""
+    return f" ({runs} runs since it first failed)" if runs > 1 else ""
 
 
 def _sent(figures: Figures) -> str:

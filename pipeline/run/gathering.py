@@ -73,7 +73,7 @@ class Gathering:
         self._take_clips()
         self._take_runs()
         checkpoint.bound_waits()
-        self.failed = checkpoint.totals().failed
+        self.failed = checkpoint.totals(whole=True).failed
 
     def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:
         """Notes rows as done, or with gaps, published in `part`, or for None as still to be published; those that have

@@ -36,6 +36,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     exit: int
     stopped_by: str | None
     outages: int
+    outage_lasts: bool
     local: bool
     many_gone: str | None
 
@@ -79,6 +80,7 @@ def figures_of(
         retries=recorder.ledger.retries,
         refusals=recorder.ledger.refusals,
         outages=ending.outages,
+        outage_lasts=ending.outage_lasts,
         learned_concurrency=learned or None,
         audio_s=round(recorder.audio_s, 3),
         credits=round(recorder.ledger.credits, 3),

@@ -225,6 +225,7 @@ class _Run:
             exit=int(self._status()),
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
+            outage_lasts=self.sending.outage_lasts,
             local=self.service.url == "local",
             many_gone=self.many_gone,
         )

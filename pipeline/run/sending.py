@@ -60,7 +60,7 @@ class Sending:
         doubts_refusals: bool,
     ) -> None:
         """`spool` is the folder for decoded audio, which exists only while something is sent."""
-        self.outages = 0
+        self.outages, self.outage_lasts = 0, False
         self._spool = spool
         self._settings = settings
         self._request = request
@@ -123,7 +123,7 @@ class Sending:
                     while (self._recorder.duplicates.has_more or feed.has_room) and not pool.is_stopping:
                         await pool.run(feed.clips())
             finally:
-                self.outages = limits.outage.count
+                self.outages, self.outage_lasts = limits.outage.count, limits.outage.going_on
                 await preparation.close()
             await call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
             self._note_limits(at_most if feed.limit_reached else None)

@@ -176,7 +176,7 @@ def as_table(found: Status) -> str:
         ("failed", f"{found.failed:,}{keeping(found.kept, found.partial)}"),
     ]
     for failure in found.failures:
-        nights = f", {plural(failure.runs, 'run')}" if failure.runs else ""
+        nights = f", {failure.runs} runs since it first failed" if failure.runs > 1 else ""
         rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
         rows.append(("", f"    {shorten(failure.example_message, MESSAGE_SHOWN, placeholder=' …')}"))
         rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))

@@ -26,6 +26,7 @@ from pipeline.server.listener import Listener
 from pipeline.server.options import ServerOptions
 from pipeline.server.recognizer import Recognizer, load_recognizer
 
+ANY_HOST = ("0.0.0.0", "::", "")  # noqa: S104  compared, not bound
 STDIN = 0
 READ_BUFFER_BYTES = 1 << 18
 IDLE_S = 75.0
@@ -81,7 +82,10 @@ async def run(options: ServerOptions, recognizer: Recognizer, plan: Plan, ledger
     port = await listener.open(server)
     try:
         if options.announce:
-            print(json.dumps({"url": f"http://{url_host(options.host)}:{port}{wire.PATH}"}), flush=True)
+            told = {"url": f"http://{url_host(options.host)}:{port}{wire.PATH}"}
+            if options.host in ANY_HOST:  # the URL is for this machine only, and others reach it as well
+                told["listens_on"] = f"every address of this machine, port {port}"
+            print(json.dumps(told), flush=True)
         await recognizer.start()
         await stop.wait()
     finally:
@@ -100,7 +104,7 @@ def is_loopback(host: str) -> bool:
 
 def url_host(host: str) -> str:
     """Returns the host as it stands in a URL: an IPv6 address in brackets, "any address" as this machine."""
-    if host in ("0.0.0.0", "::", ""):  # noqa: S104  compared, not bound
+    if host in ANY_HOST:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 

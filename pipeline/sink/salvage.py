@@ -43,8 +43,8 @@ class Salvage(Sink):
                     self.damaged.append(set_aside(self._out / name))
 
     def lines(self) -> Iterator[Transcript]:
-        """All rows of the JSONL that can be read."""
-        return self._readable(JSONL_NAME, Transcript)
+        """All rows of the JSONL that can be read. A last line that a crash tore is no damage."""
+        return self._readable(JSONL_NAME, Transcript, may_be_torn=True)
 
     def whole_lines(self) -> int:
         """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a torn
@@ -101,12 +101,17 @@ class Salvage(Sink):
         """What clips.jsonl says, where it can be read."""
         return self._readable(CLIPS_NAME, KeptClip) if self.holds_clips() else iter(())
 
-    def _readable(self, name: str, row: type[T]) -> Iterator[T]:
+    def _readable(self, name: str, row: type[T], *, may_be_torn: bool = False) -> Iterator[T]:
         from pipeline.sink.read import rows_in_lines
 
         harmed = deque[bytes](maxlen=1)
+
+        def tell(line: bytes) -> None:
+            if line.endswith(b"\n") or not may_be_torn:
+                harmed.append(line)
+
         with translated(self._out, OR_REBUILD):
-            yield from rows_in_lines(self._out / name, row, harmed=harmed.append)
+            yield from rows_in_lines(self._out / name, row, harmed=tell)
             if harmed:
                 self._keep(self._out / name)
 

@@ -12,6 +12,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -229,3 +230,53 @@ def test_what_was_billed_and_what_may_have_been_are_two_figures_everywhere(tmp_p
     assert batch("rebuild", out, "--force").exit == 0
     assert (status(out)["credits"], status(out)["credits_maybe_billed"]) == (6, 1.5)
     assert "4 requests: 1.5 s of audio in" in result.stderr
+
+
+def test_a_rebuild_counts_in_words_that_fit_and_calls_no_sound_checkpoint_damaged(
+    tmp_path: Path, out: Path, server: RunningServer
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=1)
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    with (out / "transcripts.jsonl").open("a") as file:
+        file.write('{"id": "to')  # as a crash leaves it
+    made = batch("rebuild", out, "--force")
+    assert made.exit == 0
+    assert "1 transcript is known again (0 of them from the old checkpoint), 1.5 credits spent" in made.stdout
+    assert "also kept: 0 failed, 0 answered clips, 1 earlier run\n" in made.stdout
+    assert "could not be read" not in made.stdout
+    assert [path.name for path in out.glob("*damaged*")] == []
+    assert len(list(out.glob("checkpoint.old-*.sqlite"))) == 1
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+
+
+def test_status_names_what_is_above_the_budget(tmp_path: Path, out: Path, server: RunningServer) -> None:
+    corpus = Corpus(tmp_path / "audio", count=1, seconds=2.0)
+    assert batch("run", corpus.folder, "--out", out, "--budget", "3", server=server).exit == 4
+    assert "stopped by 00000.wav needs 6 credits: more than the budget" in batch("status", out).stdout
+
+
+def test_an_outage_that_was_not_over_is_not_told_as_waited_out(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    patience = ("--set", "retry.outage_max_s=0.2", "--set", "retry.probe_s=0.05", "--set", "retry.base_s=0.01")
+    with start_server(faults='[[fault]]\nkind = "internal_error"\nafter_requests = 2\n') as server:
+        result = batch("run", corpus.folder, "--out", out, *QUIET, *patience, "--concurrency", "2", server=server)
+    assert result.exit == 1, result.stderr
+    assert re.search("^outages +1, the last of them was not over at the end$", result.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("option", ["--credits", "--latency-s", "--realtime-factor"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_serve_takes_no_number_that_is_none(option: str, value: str) -> None:
+    result = batch("serve", option, value)
+    assert result.exit == 2
+    assert option in result.stderr
+
+
+def test_serve_says_that_others_reach_it() -> None:
+    words = ("serve", "--host", "0.0.0.0", "--recognizer", "fingerprint")  # noqa: S104  with a key
+    with start_batch(*words, GRADIUM_API_KEY="k") as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        process.terminate()
+    assert told["url"].startswith("http://127.0.0.1:")
+    assert told["listens_on"] == f"every address of this machine, port {urlsplit(told['url']).port}"

@@ -132,3 +132,15 @@ def test_not_adaptive_is_always_the_highest(clock: Clock) -> None:
     capacity.refused(0)
     assert capacity.now == 8
     assert capacity.learned is None
+
+
+def test_a_limit_of_requests_in_a_time_is_not_learned_as_one_of_requests_at_a_time(clock: Clock) -> None:
+    bridge = Bridge(Capacity(32, clock=clock), clock, 8)
+    bridge.rounds(20)
+    assert bridge.capacity.learned == 8
+    bridge.limit = 0  # for the rest of the minute
+    bridge.rounds(3)
+    assert (bridge.capacity.now, bridge.capacity.learned) == (1, None)
+    bridge.limit = 8
+    bridge.rounds(300)
+    assert bridge.capacity.learned == 8
