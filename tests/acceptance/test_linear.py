@@ -6,6 +6,7 @@ Counts bytes and openings of files, which are the same on every machine, and no 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -189,6 +190,19 @@ def test_an_archive_that_was_renamed_reads_each_part_a_few_times(
     assert now == {f"n{int(name[:3]) * 77 % count:03d}.wav": text for name, text in texts.items()}
     if formats == BOTH:
         same_in_both(archive.out)
+
+
+def test_many_recordings_of_one_content_are_renamed_one_by_one(tmp_path: Path, server: RunningServer) -> None:
+    archive, count = Archive(tmp_path / "a", server), 450
+    folder = archive.base / "audio"
+    write_wav(folder / "000.wav", seed=1, seconds=0.1)
+    for number in range(1, count):
+        shutil.copy(folder / "000.wav", folder / f"{number:03d}.wav")
+    archive.run(of=folder)
+    for path in sorted(folder.iterdir()):
+        path.rename(folder / f"n{path.name}")
+    archive.run(of=folder)
+    assert sorted(same_in_both(archive.out)) == [f"n{number:03d}.wav" for number in range(count)]
 
 
 @pytest.mark.parametrize("formats", [BOTH, LINES])
