@@ -12,6 +12,7 @@ ALL = (
     "hostile",
     "million",
     "names",
+    "rewrites",
     "long",
     "failing",
     "preparation",
@@ -34,11 +35,12 @@ def main(names: tuple[str, ...]) -> None:
 
     torture (kill -9 at 100 random moments and at each step of publishing), nights (random sequences of changes, faults
     and kills, each night held against the promises), hostile (the same with a service that may answer anything),
-    million (rows), names (every known recording under another id), long (three hours in one recording), failing (the
-    same with a clip that is never answered, over seven nights), preparation (speed of decoding), start (seconds until a
-    command does something), throughput (requests per second beside what users would write instead), slots (whether they
-    stay busy), memory (with large bodies), bounds (memory with large metadata and with many copies), mixed (whether
-    decoding starves sending), durable (what fsync costs), aims (all of it beside what was aimed at).
+    million (rows), names (every known recording under another id), rewrites (bytes written for another column, and for
+    an archive that was renamed), long (three hours in one recording), failing (the same with a clip that is never
+    answered, over seven nights), preparation (speed of decoding), start (seconds until a command does something),
+    throughput (requests per second beside what users would write instead), slots (whether they stay busy), memory (with
+    large bodies), bounds (memory with large metadata and with many copies), mixed (whether decoding starves sending),
+    durable (what fsync costs), aims (all of it beside what was aimed at).
     """
     for name in names or ALL:
         click.echo(f"== {name}")

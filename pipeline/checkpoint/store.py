@@ -132,7 +132,7 @@ _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expecte
 _RENAMED = """SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)
     WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = ?
         AND u.manifest = (SELECT manifest FROM utterances WHERE n = ? AND part IS NULL)
-        AND (u.part IS NOT NULL OR r.row IS NOT NULL) ORDER BY u.n"""
+        AND (u.part IS NOT NULL OR r.row IS NOT NULL) AND u.n > ? ORDER BY u.n LIMIT 200"""
 
 
 class Checkpoint:
@@ -269,17 +269,19 @@ class Checkpoint:
             [run] = self._db.execute("SELECT count(*) FROM runs").fetchone()
             return {known.identity: known for known in found if known is not None}, int(run)
 
-    def renamed(self, new: Mapping[int, Sequence[Identity]]) -> dict[int, list[Placed]]:
-        """For rows whose id is their path, with what transcripts of them answer to: rows that their recordings may have
-        had under another name, which have such a transcript and were seen last by the same manifest, which no longer
-        has them."""
+    def renamed(
+        self, new: Mapping[int, Sequence[Identity]], after: Mapping[Identity, int]
+    ) -> dict[int, list[tuple[Identity, Placed]]]:
+        """For rows whose id is their path, with what transcripts of them answer to: the first rows that their
+        recordings may have had under another name, which have such a transcript and were seen last by the same
+        manifest, which no longer has them. `after`: those up to this number are known to be none."""
         with self._translated():
             return {
                 n: [
-                    _placed(row)
+                    (identity, _placed(row))
                     for identity in identities
                     for row in self._db.execute(
-                        _RENAMED, (identity.audio_hash, identity.config_hash, Seen.VANISHED, n)
+                        _RENAMED, (identity.audio_hash, identity.config_hash, Seen.VANISHED, n, after.get(identity, 0))
                     ).fetchall()
                 ]
                 for n, identities in new.items()

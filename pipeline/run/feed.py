@@ -7,19 +7,18 @@ failed before and is not due yet, the utterance fails the same.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncGenerator, Sequence
 
 from pipeline.audio.look import Look, broken_off, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
-from pipeline.checkpoint import Identity, Journal, Placed, Selected, State
-from pipeline.errors import AttemptError, AudioMissing, Stopped
+from pipeline.checkpoint import Identity, Journal, Selected, State
+from pipeline.errors import AttemptError, Stopped
 from pipeline.model import Clip, ClipResult, Transcript
-from pipeline.recording import fault
 from pipeline.run.joining import Leader
 from pipeline.run.published import Published
 from pipeline.run.recorder import Recorder
+from pipeline.run.renamed import Renamed
 from pipeline.run.selection import Selection
 
 SIDE_BY_SIDE = 8
@@ -45,8 +44,7 @@ class Feed:
         self._preparation = preparation
         self._stopped = stopped
         self._selection = Selection(journal, recorder.duplicates, recorder.left_out, limit)
-        self._taken: set[int] = set()
-        """Rows left from names that are gone, which renamed recordings have taken over in this run."""
+        self._renamed = Renamed(journal, published, recorder.outcomes)
 
     @property
     def limit_reached(self) -> bool:
@@ -99,7 +97,12 @@ class Feed:
         """Those that need a request: not what cannot be read, and not what has its transcript already."""
         looks = await asyncio.to_thread(_look_at, batch, self._stopped)
         found = list(zip(batch, looks, strict=True))
-        moved = await self._move_renamed([one for one in found if _is_new_name(*one)])
+        new = {
+            selected.n: (selected, self._names(selected, look))
+            for selected, look in found
+            if isinstance(look, Look) and selected.by_path and selected.done is None
+        }
+        moved = await self._renamed.move(new)
         leaders = [
             (leader, look)
             for selected, look in found
@@ -176,25 +179,6 @@ class Feed:
         recorder.expect(leader, missing)
         return missing
 
-    async def _move_renamed(self, new: Sequence[tuple[Selected, Look | AttemptError]]) -> set[int]:
-        """Lets rows of new names take over the rows of their names before, which are gone. Returns who did."""
-        names = {selected.n: self._names(selected, look) for selected, look in new if isinstance(look, Look)}
-        before = await self._journal.call(self._journal.checkpoint.renamed, names) if names else {}
-        if not any(before.values()):
-            return set()
-        gone = await asyncio.to_thread(_without_file, [row for rows in before.values() for row in rows])
-        read = await self._published.read(gone)
-        transcripts = {row.n: transcript for row, transcript in zip(gone, read, strict=True) if transcript is not None}
-        moved = set()
-        for selected, _ in new:
-            for row in before.get(selected.n, ()):
-                if row.n in transcripts and row.n not in self._taken:
-                    self._taken.add(row.n)
-                    moved.add(selected.n)
-                    self._recorder.outcomes.moved(selected, row.n, transcripts[row.n])
-                    break
-        return moved
-
     async def _twins_of(self, leaders: Sequence[tuple[Leader, Look]]) -> dict[Identity, Transcript]:
         """Transcripts that answer to what these are, also under the other names that outputs have for it."""
         names = [self._names(leader.selected, look) for leader, look in leaders]
@@ -218,23 +202,6 @@ class Feed:
             rows = await self._journal.call(self._journal.checkpoint.parts, "transcripts")
             await self._published.check(left, rows)  # what a damaged part lacks would be paid again
         return twins
-
-
-def _is_new_name(selected: Selected, found: Look | AttemptError) -> bool:
-    """Whether it may be a recording that was renamed."""
-    return selected.by_path and selected.done is None and isinstance(found, Look)
-
-
-def _without_file(rows: Sequence[Placed]) -> list[Placed]:
-    """Rows whose recording is not there."""
-    left = []
-    for row in rows:
-        try:
-            os.stat(row.utterance.audio)  # noqa: PTH116 as for each row of a manifest
-        except (OSError, ValueError) as error:
-            if isinstance(fault(row.utterance.audio, error), AudioMissing):
-                left.append(row)
-    return left
 
 
 def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:

@@ -92,5 +92,5 @@ class Published:
         """Rows that were not unpacked, each with how much is unpacked then. Rows are appended to the JSONL while a run
         goes on; a part stays as it is."""
         if not part:
-            return self._sink.lines_behind(read)
+            return iter(()) if self._sink.lines_bytes() == read else self._sink.lines_behind(read)
         return iter(() if read else enumerate(self._sink.part(part), 1))

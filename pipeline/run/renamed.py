@@ -1,0 +1,72 @@
+"""Recordings that were renamed: a row of a new path takes over the row that its recording had under the old one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection, Mapping, Sequence
+from itertools import groupby
+
+from pipeline.checkpoint import Identity, Journal, Placed, Selected
+from pipeline.errors import AudioMissing
+from pipeline.recording import fault
+from pipeline.run.outcomes import Outcomes
+from pipeline.run.published import Published
+
+
+class Renamed:
+    """Those of one run."""
+
+    def __init__(self, journal: Journal, published: Published, outcomes: Outcomes) -> None:
+        self._journal = journal
+        self._published = published
+        self._outcomes = outcomes
+        self._taken: set[int] = set()
+        """Rows left from names that are gone, which renamed recordings have taken over in this run."""
+        self._passed: dict[Identity, int] = {}
+        """Of contents that several such rows have, the row up to which they are taken, or of no use."""
+
+    async def move(self, new: Mapping[int, tuple[Selected, Sequence[Identity]]]) -> set[int]:
+        """Lets rows of new paths, given with what transcripts of them answer to, take over the rows of their names
+        before, which are gone. Returns who did."""
+        names = {n: identities for n, (_, identities) in new.items()}
+        ask = self._journal.checkpoint.renamed
+        before = await self._journal.call(ask, names, self._passed) if names else {}
+        rows = {row.n: row for found in before.values() for _, row in found if row.n not in self._taken}
+        if not any(before.values()):
+            return set()
+        gone = await asyncio.to_thread(_without_file, [*rows.values()])
+        read = await self._published.read(gone)
+        transcripts = {row.n: transcript for row, transcript in zip(gone, read, strict=True) if transcript is not None}
+        moved = set()
+        for n, (selected, _) in new.items():
+            for _, row in before.get(n, ()):
+                if row.n in transcripts and row.n not in self._taken:
+                    self._taken.add(row.n)
+                    moved.add(n)
+                    self._outcomes.moved(selected, row.n, transcripts[row.n])
+                    break
+        for found in before.values():
+            self._pass_over(found, transcripts.keys() - self._taken)
+        return moved
+
+    def _pass_over(self, found: Sequence[tuple[Identity, Placed]], usable: Collection[int]) -> None:
+        """Of many rows of one content, those that are of no use are not asked for again."""
+        for identity, several in groupby(found, key=lambda one: one[0]):
+            for number, (_, row) in enumerate(several):
+                if row.n in usable:
+                    break
+                if number:  # else there may be no other, as for most
+                    self._passed[identity] = row.n
+
+
+def _without_file(rows: Sequence[Placed]) -> list[Placed]:
+    """Rows whose recording is not there."""
+    left = []
+    for row in rows:
+        try:
+            os.stat(row.utterance.audio)  # noqa: PTH116 as for each row of a manifest
+        except (OSError, ValueError) as error:
+            if isinstance(fault(row.utterance.audio, error), AudioMissing):
+                left.append(row)
+    return left
