@@ -47,7 +47,7 @@ class Gathering:
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
         texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER))
         for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
-            if isinstance(value := old.fact(fact), kind):
+            if (value := old.fact(fact)) is not None and isinstance(value, kind):
                 checkpoint.set_fact(fact, value)
         self._take_attempts()
         checkpoint.adopt_manifests(old.manifests())
