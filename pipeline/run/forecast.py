@@ -6,7 +6,7 @@ import msgspec
 
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.outside import visible
-from pipeline.report.figures import above_budget, length, plural, waiting
+from pipeline.report.figures import above_budget, credits_told, length, plural, rounded, waiting
 from pipeline.run.fitting import Fitting, Problem
 
 PROBLEMS_SHOWN = 10
@@ -111,15 +111,15 @@ def as_table(forecast: Forecast) -> str:
         ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
-        ("credits", f"{forecast.credits:,.0f} ({CREDITS_PER_S:g} per second that is sent, without retries)"),
+        ("credits", f"{rounded(forecast.credits)} ({CREDITS_PER_S:g} per second that is sent, without retries)"),
     ]
     if forecast.estimated_credits:
         lines.append(("estimated", _estimated(forecast)))
     budgets = []
     if forecast.budget is not None:
-        budgets.append(("budget", f"{forecast.budget:g} credits"))
+        budgets.append(("budget", f"{credits_told(forecast.budget)}"))
     if forecast.month_budget is not None:
-        told = f"{forecast.month_left:,g} of {forecast.month_budget:,g} credits left in {forecast.month} (UTC)"
+        told = f"{rounded(forecast.month_left or 0)} of {credits_told(forecast.month_budget)} left in {forecast.month} (UTC)"
         budgets.append(("this month", told))
     if budgets and (above := forecast.above_credits) is not None:
         named = above_budget(forecast.above_budget, *above, forecast.above_ids)
@@ -146,7 +146,7 @@ def _limited(forecast: Forecast) -> str:
 
 def _estimated(forecast: Forecast) -> str:
     return (
-        f"{forecast.estimated_credits:,.0f} of these credits ({forecast.estimated_share:.0%}): no header counts the "
+        f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%}): no header counts the "
         "length, or channels may turn out alike or silent"
     )
 
@@ -158,6 +158,6 @@ def _fits(forecast: Forecast, fitting: Fitting) -> str:
     if not fitting.requests:
         return f"nothing; {passed}"
     return (
-        f"{fitting.requests:,} of {plural(forecast.requests, 'request')}, {fitting.credits:,.0f} credits; "
+        f"{fitting.requests:,} of {plural(forecast.requests, 'request')}, {credits_told(fitting.credits)}; "
         f"{plural(fitting.utterances, 'utterance')} done, {passed}"
     )
