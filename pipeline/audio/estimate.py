@@ -13,6 +13,7 @@ from pipeline.audio.probe import Probe, probe
 from pipeline.audio.shapes import check_samples, check_shape
 from pipeline.audio.spans import SHORTEST, answered_on, between, chosen, lead_of
 from pipeline.audio.wanted import is_span, passes_through, span_within, track_names
+from pipeline.built import built
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Utterance
 
@@ -20,6 +21,7 @@ UNTOLD_BYTES_PER_S = 8_000
 """What a second weighs, roughly, where a header does not tell the length."""
 
 
+@built
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """What would be sent."""
 

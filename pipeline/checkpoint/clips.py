@@ -52,12 +52,12 @@ def answered(db: sqlite3.Connection, keys: Iterable[str], config_hash: str | Non
     return [_clip(row) for key in keys for (row,) in db.execute(query, (key, config_hash)).fetchall()]
 
 
-def waiting(db: sqlite3.Connection, *, selected: bool) -> tuple[int, float]:
-    """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
+def waiting(db: sqlite3.Connection) -> tuple[int, float]:
+    """Answered clips whose recordings have no transcript yet, and what they cost."""
     count, credits_ = db.execute(
         f"""SELECT count(*), coalesce(sum(c.credits), 0) {_OWNED}
-            WHERE {_OF_NOW} AND c.config = u.config_hash AND NOT u.vanished AND iif(?, u.selected, u.state <> ?)""",
-        (selected, State.DONE),
+            WHERE {_OF_NOW} AND c.config = u.config_hash AND NOT u.vanished AND u.state <> ?""",
+        (State.DONE,),
     ).fetchone()
     return int(count), float(credits_)
 

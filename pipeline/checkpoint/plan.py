@@ -239,16 +239,14 @@ _ASKED = f"({_MINE} AND asks_for((SELECT name FROM manifests m WHERE m.n = utter
 """Those that the scan would have found, were they there: it may be of a part of a folder."""
 _NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
 _GONE_BAD = f"n IN (SELECT n FROM manifest.rest) AND config_hash = ? AND {_MINE} AND {_NOT_SCANNED}"  # noqa: S608 fixed texts
+# what `tables.ORDER` goes by, as a merge leaves it; new rows come after all known ones
 _IN_TURN = """coalesce(u.tries + (u.selected AND u.sent <> ''), 0) AS tries,
     coalesce(iif(u.selected AND u.sent <> '', u.sent, u.tried), '') AS tried"""
-"""What `tables.ORDER` goes by, as a merge leaves it."""
-_LATER = 1 << 62
-"""New rows come after all known ones."""
 _SCANNED = f"""SELECT id, row, iif(gone, NULL, size) AS size, config_hash, NULL AS written, NULL AS failure, state,
         suspect, done_audio, done_config, marks, error, due, gone, {_IN_TURN}, longest, n
         FROM utterances u WHERE NOT ({NOT_KEPT})
     UNION ALL SELECT s.id, s.row, s.size, s.config_hash, s.written, s.failure, {_KNOWN}, {_IN_TURN},
-        -CAST(s.expected_s / 15 AS INTEGER), coalesce(u.n, {_LATER} + s.rowid) {_JOIN}"""  # noqa: S608 fixed texts
+        -CAST(s.expected_s / 15 AS INTEGER), coalesce(u.n, {1 << 62} + s.rowid) {_JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

@@ -321,10 +321,10 @@ class Checkpoint:
         with self._translated():
             return clips.answered(self._db, keys, config_hash)
 
-    def waiting_clips(self, *, selected: bool = False) -> tuple[int, float]:
-        """Answered clips whose recordings have no transcript yet (or only `selected` ones), and what they cost."""
+    def waiting_clips(self) -> tuple[int, float]:
+        """Answered clips whose recordings have no transcript yet, and what they cost."""
         with self._translated():
-            return clips.waiting(self._db, selected=selected)
+            return clips.waiting(self._db)
 
     def kept_clips(self) -> Iterator[KeptClip]:
         """Every answered clip there is."""

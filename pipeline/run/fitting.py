@@ -14,6 +14,7 @@ from enum import IntEnum
 import msgspec
 
 from pipeline.audio.estimate import Estimate
+from pipeline.built import built
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool.budget import ROUNDING
 from pipeline.report.figures import NAMED
@@ -35,6 +36,7 @@ class Kind(IntEnum):
     """Before anything is sent."""
 
 
+@built
 class Priced(msgspec.Struct, frozen=True, kw_only=True):
     """An utterance with what it takes."""
 

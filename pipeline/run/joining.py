@@ -172,10 +172,9 @@ class Leader:
         missing = [clip for number, clip in self._clips.items() if number not in self.results]
         gaps = gap_flags(missing, several_channels=self._several_channels)
         flags = (*self.flags, *self._odd(results), *gaps)
-        utterance = self.selected.utterance
         return Transcript(
-            id=utterance.id,
-            audio=utterance.audio,
+            id=self.selected.utterance.id,
+            audio=self.selected.utterance.audio,
             text=" ".join(word.text for word in words),
             words=tuple(words),
             duration_s=self.duration_s,

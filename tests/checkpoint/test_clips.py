@@ -64,7 +64,6 @@ def test_a_transcript_drops_the_answers_that_it_holds_and_no_others(tmp_path: Pa
         # its id had another recording before, which may come back under another one
         assert left(checkpoint) == ["mix:30+10", "ch0:0+10", "mix:20+10", "mix:0+10"]
         assert checkpoint.waiting_clips() == (2, 60.0)
-        assert checkpoint.waiting_clips(selected=True) == (2, 60.0)
         assert checkpoint.fact(CLIPS_STALE, int) == 1
 
 
@@ -110,7 +109,6 @@ def test_answers_to_earlier_contents_of_a_failing_recording_are_left_over_and_st
             checkpoint.apply([Failed(n=n["a"], failure=failure("a", retryable=True, error="ServerFault"))])
         checkpoint.apply([answered(n["b"], "mix:0+1", audio="b")])
         assert checkpoint.waiting_clips() == (4, 120.0)
-        assert checkpoint.waiting_clips(selected=True) == (1, 30.0)
         monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 3 * len(msgspec.msgpack.encode(result("mix:0+1"))))
         checkpoint.trim_clips()
         keys = [f"night{night}:answers" for night in range(9)]
