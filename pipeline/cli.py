@@ -60,7 +60,7 @@ class Finite(click.FloatRange):
     """A number, which `nan` and `inf` are not."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
+        number: float = super().convert(value, param=param, ctx=ctx)
         if not isfinite(number):
             self.fail(f"{value!r} is no number", param, ctx)
         return number

@@ -12,7 +12,7 @@ from pipeline.errors import AttemptError, CutOff, LimitError, UnknownFault
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Clip
 from pipeline.pool import Job
-from pipeline.report.figures import plural
+from pipeline.report.figures import credits_told, plural
 
 MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ class Ledger:
             were, they = ("was", "it") if len(cut) == 1 else ("were", "they")
             spent = sum(attempt.credits for attempt in cut)
             log.warning(
-                "%s %s in flight when the last run was ended; %s may have been billed (%s credits)",
-                plural(len(cut), "request"), were, they, f"{spent:,.0f}",
+                "%s %s in flight when the last run was ended; %s may have been billed (%s)",
+                plural(len(cut), "request"), were, they, credits_told(spent),
             )  # fmt: skip
 
     def started(self, job: Job, started_at: datetime) -> None:

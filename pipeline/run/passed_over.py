@@ -27,7 +27,7 @@ class PassedOver:
 
     def __init__(self, settings: Settings) -> None:
         self.budget = Budget(settings.budget.limit)
-        self.budget_told = f"the budget of {settings.budget.limit or 0.0:g} credits"
+        self.budget_told = f"the budget of {settings.budget.limit or 0.0:,.10g} credits"
         """Which budget it is."""
         self._settings = settings.budget
         self.unsent = 0
@@ -49,8 +49,8 @@ class PassedOver:
         if left is not None and (run is None or left < run):
             self.budget = Budget(left, self._settings.most)
             self.budget_told = (
-                f"the budget of {month.budget:g} credits for the month {month.name} (budget.credits_per_month), of "
-                f"which {left:g} were left"
+                f"the budget of {month.budget:,.10g} credits for the month {month.name} (budget.credits_per_month), of "
+                f"which {round(left, 3):,.10g} were left"
             )
 
     def prepared(self, expected_s: float, prices: Sequence[float]) -> None:

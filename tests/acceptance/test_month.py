@@ -184,14 +184,14 @@ def test_a_part_of_the_ledger_is_summed_by_the_month_of_each_request_in_utc(tmp_
     }
     rows = [
         Attempt(
-            id="a", clip=0, attempt=1, run_id="r", started_at=moment, latency_s=0.0, outcome="ok", billed="yes",
-            credits=credits_, bytes_sent=1,
+            id="a", clip=0, attempt=1, run_id="r", started_at=moment, latency_s=0.0, outcome="ok", credits=credits_,
+            billed="maybe" if credits_ == 4 else "yes", bytes_sent=1,
         )
         for moment, credits_ in moments.items()
     ]  # fmt: skip
     write_part(tmp_path, 1, table(ATTEMPTS, rows))
     assert pq.read_table(tmp_path).num_rows == 4
-    assert attempts_in_part(tmp_path, 1) == (4, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0}, 0.0)
+    assert attempts_in_part(tmp_path, 1) == (4, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0}, 4.0)
 
 
 def test_a_month_whose_sum_is_no_number_is_summed_again(tmp_path: Path, out: Path, server: RunningServer) -> None:

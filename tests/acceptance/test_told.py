@@ -280,3 +280,14 @@ def test_serve_says_that_others_reach_it() -> None:
         process.terminate()
     assert told["url"].startswith("http://127.0.0.1:")
     assert told["listens_on"] == f"every address of this machine, port {urlsplit(told['url']).port}"
+
+
+def test_what_an_older_version_has_not_summed_is_told_as_one_figure(
+    tmp_path: Path, out: Path, server: RunningServer
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=1)
+    assert batch("run", corpus.folder, "--out", out, server=server).exit == 0
+    with closing(sqlite3.connect(out / "checkpoint.sqlite", isolation_level=None)) as db:
+        db.execute("DELETE FROM facts WHERE key GLOB 'credits *billed'")
+    assert (status(out)["credits"], status(out)["credits_maybe_billed"]) == (1.5, None)
+    assert re.search("^spent +1.5 credits in all runs$", batch("status", out).stdout, re.MULTILINE)
