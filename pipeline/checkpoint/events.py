@@ -148,9 +148,13 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
     forget_failure(db, event.old)
     db.execute(
         f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0,
-            other_path = 0, selected = 0, done_config = ?, refresh = 0, ref_words = ?, ref_errors = ?, tries = 0,
+            other_path = 0, selected = 0, refresh = 0, ref_words = ?, ref_errors = ?, tries = 0,
             sent = '', setbacks = 0, due = 0 WHERE n = ?""",  # noqa: S608 fixed texts
-        (*new, State.DONE, event.transcript.config_hash, event.ref_words, event.ref_errors, event.old),
+        (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
+    )
+    db.execute(  # by itself: its index is written only where it is another value
+        "UPDATE utterances SET done_config = ?1 WHERE n = ?2 AND done_config IS NOT ?1",
+        (event.transcript.config_hash, event.old),
     )
     store_result(db, event.old, event.transcript)
     if part is not None:  # of several moves before the next publishing the first one names what the part holds

@@ -43,6 +43,7 @@ class Partly(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_fresh(db: sqlite3.Connection) -> None:
     """Lists the results that no part holds a row of, beside which any number may wait to replace one."""
+    db.execute("PRAGMA temp.journal_mode = MEMORY")  # else what is noted beside the checkpoint is written twice
     db.execute("CREATE TEMP TABLE fresh (n INTEGER PRIMARY KEY)")
     db.execute("INSERT INTO temp.fresh SELECT n FROM results JOIN utterances USING (n) WHERE part IS NULL")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.schema import transaction
 from pipeline.checkpoint.tables import TO_REFRESH
 from pipeline.model import Transcript, Utterance
 
@@ -112,7 +113,8 @@ def refreshing(db: sqlite3.Connection, part: int, ids: Iterable[str]) -> dict[st
 def note_retold(db: sqlite3.Connection, rows: Sequence[Retold]) -> None:
     """Notes what is being written anew, for `rewritten`."""
     values = ((row.n, row.config_hash, row.ref_words, row.ref_errors) for row in rows)
-    db.executemany("INSERT OR REPLACE INTO temp.retold VALUES (?, ?, ?, ?)", values)
+    with transaction(db, "DEFERRED"):  # which writes no table of the checkpoint
+        db.executemany("INSERT OR REPLACE INTO temp.retold VALUES (?, ?, ?, ?)", values)
 
 
 def forget_retold(db: sqlite3.Connection) -> None:
