@@ -20,16 +20,12 @@ class Deaths:
     """Who works and who worked among the recordings of a run."""
 
     def __init__(self) -> None:
-        self._worked: list[str] = []
-        """The last two recordings of which a decoder came to an end, whatever it found."""
+        self._worked: set[str] = set()
+        """Two recordings, at most, of which a decoder came to an end, whatever it found."""
         self._at_work: Counter[str] = Counter()
         self._ended = asyncio.Event()
         self._given_up: dict[str, str] = {}
         """How the last decoder ended."""
-
-    @property
-    def any_worked(self) -> bool:
-        return bool(self._worked)
 
     @contextmanager
     def at_work(self, path: str) -> Iterator[None]:
@@ -37,19 +33,17 @@ class Deaths:
         self._at_work[path] += 1
         try:
             yield
-            self._worked = [*(other for other in self._worked if other != path), path][-2:]
+            if len(self._worked) < 2:
+                self._worked.add(path)
         finally:
             self._at_work[path] -= 1
             self._at_work += Counter()  # without those at nought
             self._ended.set()
             self._ended = asyncio.Event()
 
-    def others_worked(self, path: str) -> bool:
-        return any(other != path for other in self._worked)
-
     async def another_ended(self, path: str) -> None:
         """Waits until a decoder has come to an end of another recording, where one is at work."""
-        while not self.others_worked(path) and any(other != path for other in self._at_work):
+        while not self._worked - {path} and any(other != path for other in self._at_work):
             await self._ended.wait()
 
     def refuse_given_up(self, path: str) -> None:
@@ -62,10 +56,12 @@ class Deaths:
                 f"last one {[*self._given_up.values()][-1]}); mend the installation and run again"
             )
 
-    def given_up(self, path: str, died: Sequence[WorkerDied], *, is_sound: bool) -> AudioUnreadable | AudioUnavailable:
-        """The error of a recording that decoders died of; `is_sound`: one that has nothing to decode lives."""
+    def given_up(
+        self, path: str, died: Sequence[WorkerDied], *, decodes_others: bool
+    ) -> AudioUnreadable | AudioUnavailable:
+        """The error of a recording that decoders died of; `decodes_others`: they do not of one that they had before."""
         own = [death for death in died if not death.by_others]
-        if len(own) > 1 and is_sound and self.others_worked(path):
+        if len(own) > 1 and decodes_others:
             return AudioUnreadable(f"its decoder {own[-1]}, as the one before it did, while others are decoded")
         self._given_up[path] = str(died[-1])
         if len(self._given_up) > KEPT:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from pipeline.audio.deaths import Deaths
 from pipeline.audio.decoded import Bounds, Channels, Decoded, OutOfRoom
-from pipeline.errors import AttemptError, AudioUnavailable, NoDecoder, OutputError
+from pipeline.errors import AttemptError, AudioUnavailable, NoDecoder, OutputError, RecordingTooLong
 from pipeline.model import FileVersion
 from pipeline.workers import NotStarted, WorkerDied, Workers
 
@@ -29,6 +30,8 @@ OWN_DEATHS = 2
 """Of processes that a recording may be to blame for; it is tried no more."""
 MOST_TRIES = 3
 """Also where they are killed by others."""
+LOOKED_AT_S = 10.0
+"""Of another recording, to see whether that is decoded."""
 
 
 class Decode(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +60,7 @@ class EncodeOpus(msgspec.Struct, frozen=True, kw_only=True):
     target: str
 
 
-Job = Decode | EncodeOpus | None
-"""None: nothing, which shows that there is a process."""
+Job = Decode | EncodeOpus
 Ended = Decoded | AttemptError | OutputError | OutOfRoom | None
 
 
@@ -80,7 +82,7 @@ def perform(job: Job) -> Ended:
                 )
             case EncodeOpus():
                 encode_opus(job.track, job.start, job.samples, job.lead_samples, job.target)
-        return None
+                return None
     except (AttemptError, OutputError, OutOfRoom) as error:
         return error
 
@@ -100,6 +102,9 @@ class Decoders:
         self._count = count
         self._workers: Workers[Job, Ended] | None = None
         self._deaths = Deaths()
+        self._has_worked = False
+        self._decoded: dict[str, Decode] = {}
+        """The last two recordings that were decoded."""
 
     async def decode(self, job: Decode) -> Decoded:
         """Raises what `decode.decode` raises, AudioUnreadable for a recording that no decoder survives,
@@ -119,21 +124,25 @@ class Decoders:
             await self._workers.close()
 
     async def _perform(self, job: Job, at_most_s: float) -> Ended:
-        assert job is not None  # noqa: S101 for the type checker
         self._deaths.refuse_given_up(job.path)
         died: list[WorkerDied] = []
         while len(died) < MOST_TRIES and sum(not death.by_others for death in died) < OWN_DEATHS:
             try:
                 with self._deaths.at_work(job.path):
                     ended = await self._call(job, at_most_s)
+                self._has_worked = True
             except WorkerDied as death:
                 died.append(death)
                 await self._deaths.another_ended(job.path)
                 continue
             if isinstance(ended, AttemptError | OutputError | OutOfRoom):
                 raise ended
+            if isinstance(job, Decode):
+                self._decoded[job.path] = job
+                self._decoded = dict([*self._decoded.items()][-2:])
             return ended
-        raise self._deaths.given_up(job.path, died, is_sound=await self._is_sound())
+        _remove(job.target)
+        raise self._deaths.given_up(job.path, died, decodes_others=await self._decodes_others(job))
 
     async def _call(self, job: Job, at_most_s: float) -> Ended:
         """Raises NotStarted's meaning: where a decoder has worked in this run, it may be there again for the next."""
@@ -146,14 +155,27 @@ class Decoders:
             except NotStarted as error:
                 why = error
             await asyncio.sleep(pause_s)
-        if self._deaths.any_worked:
+        if self._has_worked:
             raise AudioUnavailable(f"no decoder could be started for it any more: {why}; the next run tries again")
         raise NoDecoder(f"no decoder starts, so nothing can be decoded: {why}; mend the installation and run again")
 
-    async def _is_sound(self) -> bool:
-        """Whether a process that has nothing to decode starts and answers."""
+    async def _decodes_others(self, dying: Job) -> bool:
+        """Whether another recording, which was decoded in this run, still is: its first seconds are enough."""
+        known = next((job for path, job in self._decoded.items() if path != dying.path), None)
+        if known is None:
+            return False
+        target = f"{dying.target}.other"
+        bounds = Bounds(LOOKED_AT_S, known.bounds.most_bytes)
         try:
-            await self._call(None, LEAST_S)
+            ended = await self._call(msgspec.structs.replace(known, target=target, bounds=bounds), LEAST_S)
         except (WorkerDied, AttemptError, NoDecoder):
             return False
-        return True
+        finally:
+            _remove(target)
+        return isinstance(ended, Decoded | RecordingTooLong)
+
+
+def _remove(target: str) -> None:
+    """What a process that died has left of its work."""
+    for left in (Path(target), *Path(target).parent.glob(f"{Path(target).name}.*.pcm")):
+        left.unlink(missing_ok=True)

@@ -29,7 +29,7 @@ if "pipeline.workers" in sys.orig_argv:
         import pipeline.audio.decode as module
         whole = module.decode
         def decode(path, *args, **more):
-            if {marked!r} in path:
+            if {marked!r} in path or os.path.exists(path + ".spoilt"):
                 {act}
             return whole(path, *args, **more)
         module.decode = decode
@@ -38,6 +38,8 @@ else:
     pipeline.audio.decoders.LEAST_S = {least_s}
 """
 CRASH, HANG = f"os.kill(os.getpid(), {signal.SIGSEGV:d})", "time.sleep(1_000)"
+SPOIL = f"[open(path.replace('marked', other) + '.spoilt', 'w') for other in 'ab']; {CRASH}"
+"""From then on decoders die of everything."""
 KILL = f"os.kill(os.getpid(), {signal.SIGKILL:d})"
 
 
@@ -124,8 +126,8 @@ def test_a_recording_that_decoders_die_of_twice_while_others_are_decoded_is_at_f
 
 @pytest.mark.parametrize(
     ("act", "names"),
-    [(KILL, ("a", "marked")), (CRASH, ("marked",))],
-    ids=["killed by somebody else", "where nothing else is decoded"],
+    [(KILL, ("a", "marked")), (CRASH, ("marked",)), (SPOIL, ("a", "b", "marked"))],
+    ids=["killed by somebody else", "where nothing else is decoded", "where nothing else is decoded any more"],
 )
 def test_a_decoder_that_dies_may_be_no_fault_of_the_recording(
     act: str, names: tuple[str, ...], server: RunningServer, tmp_path: Path, out: Path
