@@ -5,7 +5,8 @@ Reads the manifest only; whether the audio it names exists and is sound is found
 
 from __future__ import annotations
 
-from pipeline.manifest.arguments import Part, parts_of, read_manifest, without_overlaps
+from pipeline.manifest.arguments import Part, parts_of, read_manifest
 from pipeline.manifest.ignored import Ignored
+from pipeline.manifest.overlaps import without_overlaps
 
 __all__ = ["Ignored", "Part", "parts_of", "read_manifest", "without_overlaps"]

@@ -163,26 +163,6 @@ def parted(pattern: str) -> tuple[str, str]:
     return root or ("/" if pattern.startswith("/") else "."), "/".join(names[first:])
 
 
-def without_overlaps(parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Utterance | BadRow]]]:
-    """The rows of each part, each file once: of two folders it is the outer one's, of one folder the first part's."""
-    roots = [os.path.realpath(part.place) for part in parts]
-    for number, part in enumerate(parts):
-        own = roots[number]
-        before = [
-            (other, os.path.join(root, ""))  # noqa: PTH118  as for the recordings
-            for at, (other, root) in enumerate(zip(parts, roots, strict=True))
-            if other.is_folder and (own.startswith(os.path.join(root, "")) if own != root else at < number)  # noqa: PTH118
-        ]
-        yield part, _not_of(before, own, part) if part.is_folder and before else iter(part)
-
-
-def _not_of(before: Sequence[tuple[Part, str]], own: str, part: Part) -> Iterator[Utterance | BadRow]:
-    for row in part:
-        path = f"{own}/{row.id}"
-        if row.id is None or not any(path.startswith(root) and one.asks_for(path[len(root) :]) for one, root in before):
-            yield row
-
-
 def _named(argument: str) -> str:
     try:
         source = argument if os.path.lexists(argument) else plain_path(argument)

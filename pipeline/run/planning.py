@@ -69,25 +69,24 @@ class ManifestRows(BadRows, Scope):
             warn=self.warnings.add,
         )
         self._names = [name_of(part.place) for part in self._parts]
-        self.names = list(dict.fromkeys(self._names))
+        self._parts_of = {
+            name: [part for part, own in zip(self._parts, self._names, strict=True) if own == name]
+            for name in dict.fromkeys(self._names)
+        }
+        self.names = [*self._parts_of]
         """Of the manifests, in the checkpoint; several parts of one folder have one."""
-        self.sources = [self._parts[self._names.index(name)].source for name in self.names]
+        self.sources = [parts[0].source for parts in self._parts_of.values()]
 
     @property
     def has_folder(self) -> bool:
         return any(part.is_folder for part in self._parts)
 
     def is_folder(self, manifest: str) -> bool:
-        return any(part.is_folder for part, name in zip(self._parts, self._names, strict=True) if name == manifest)
+        return any(part.is_folder for part in self._parts_of.get(manifest, ()))
 
     def asks_for(self, manifest: str | None, id_: str) -> bool:
         """Rows that this run would have, were they there; those of a manifest's other name may be of any part."""
-        is_known = manifest in self.names
-        return any(
-            part.asks_for(id_)
-            for part, name in zip(self._parts, self._names, strict=True)
-            if name == manifest or not is_known
-        )
+        return any(part.asks_for(id_) for part in self._parts_of.get(manifest or "", self._parts))
 
     def __iter__(self) -> Iterator[ScannedRow]:
         """Each good row; bad ones are counted, and with `skip_bad_rows` come as failures."""
