@@ -117,10 +117,10 @@ def as_table(forecast: Forecast) -> str:
         lines.append(("estimated", _estimated(forecast)))
     budgets = []
     if forecast.budget is not None:
-        budgets.append(("budget", f"{credits_told(forecast.budget)}"))
+        budgets.append(("budget", credits_told(forecast.budget)))
     if forecast.month_budget is not None:
-        told = f"{rounded(forecast.month_left or 0)} of {credits_told(forecast.month_budget)} left in {forecast.month} (UTC)"
-        budgets.append(("this month", told))
+        left = f"{rounded(forecast.month_left or 0)} of {credits_told(forecast.month_budget)} left"
+        budgets.append(("this month", f"{left} in {forecast.month} (UTC)"))
     if budgets and (above := forecast.above_credits) is not None:
         named = above_budget(forecast.above_budget, *above, forecast.above_ids)
         budgets[0] = budgets[0][0], f"{budgets[0][1]}; {named}"
@@ -146,8 +146,8 @@ def _limited(forecast: Forecast) -> str:
 
 def _estimated(forecast: Forecast) -> str:
     return (
-        f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%}): no header counts the "
-        "length, or channels may turn out alike or silent"
+        f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%}): no header counts "
+        "the length, or channels may turn out alike or silent"
     )
 
 
