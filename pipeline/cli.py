@@ -91,9 +91,9 @@ class OutputPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path: Path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = Path(os.fsdecode(value))
         try:
-            Path(path).stat()
+            path.stat()
         except (FileNotFoundError, NotADirectoryError):
             pass
         except (OSError, ValueError) as error:

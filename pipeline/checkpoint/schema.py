@@ -144,13 +144,14 @@ def holds_something(path: Path) -> bool:
 def _opened_to_read(path: Path) -> sqlite3.Connection:
     """A connection that sees all that was committed, the log beside the file included, whatever rights there are."""
     log = beside(path, "-wal")
-    for file in filter(Path.exists, (path, log)):
-        if not os.access(file, os.R_OK):
+    for file in (path, log):
+        # asked in this order, because a run that ends takes its log away
+        if not os.access(file, os.R_OK) and file.exists():
             raise CheckpointError(f"{file} may not be read by this user; ask its owner for the right to read it")
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
         how = "mode=rw"
-    elif not log.exists() or not log.stat().st_size:
+    elif not holds_something(log):
         how = "mode=ro&immutable=1"  # all is in the one file
     elif os.access(beside(path, "-shm"), os.R_OK):
         how = "mode=ro"

@@ -236,7 +236,7 @@ def test_addresses_and_homes_are_paths(server: RunningServer, tmp_path: Path, ca
 def test_a_default_output_is_named_by_what_was_given(
     server: RunningServer, tmp_path: Path, calls: dict[str, str]
 ) -> None:
-    for args, name in ((["calls"], "calls"), (["calls/*.wav"], "calls"), (["calls/mon/c.wav"], "c")):
+    for args, name in ((["calls"], "calls"), (["calls/*.wav"], "calls"), (["calls/mon/c.wav"], "mon")):
         batch("run", *args, cwd=tmp_path, server=server)
         assert (tmp_path / "runs" / name / "summary.json").exists(), args
-    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"calls", "c"}
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"calls", "mon"}

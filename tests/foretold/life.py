@@ -214,7 +214,7 @@ class Life:
         return Settings.model_validate({"service": service, "audio": self._audio, **QUICK, **more})
 
     def _options(self, **more: Any) -> RunOptions:
-        return RunOptions(manifest=self._manifest(), out=self._out, shared_out=True, progress="off", **more)
+        return RunOptions(manifests=(self._manifest(),), out=self._out, shared_out=True, progress="off", **more)
 
     def _run(self, options: RunOptions, settings: Settings, server: RunningServer) -> list[float]:
         """Does a run; what it compared the balance with, where something was to be sent."""
