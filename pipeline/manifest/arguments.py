@@ -145,11 +145,11 @@ def place_of(arguments: Sequence[str]) -> str:
     """What tells these arguments from others as a whole: the path of one, of recordings and globs the folder that they
     are part of, of several the folder that all of them are in; - for nothing but stdin."""
     try:
-        found = [part.place for part in parts_of(arguments)]
+        found = list(dict.fromkeys(part.place for part in parts_of(arguments)))
     except ManifestError:  # which is told when they are read
-        found = list(arguments)
-    places = [place for place in dict.fromkeys(found) if place != STDIN]
-    if len(found) > 1 and places and places != found[:1]:
+        found = list(dict.fromkeys(arguments))
+    places = [place for place in found if place != STDIN]
+    if places and len(found) > 1:
         folders = (place if os.path.isdir(place) else os.path.dirname(place) for place in places)  # noqa: PTH112, PTH120
         return os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
     return places[0] if places else STDIN
