@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.report.figures import rounded
 from tests.audio.forms import encoded, numbers, sentence, wav
 from tests.batch import Corpus, Finished, batch, errors_of, write_wav
 from tests.servers import RunningServer, start_server
@@ -169,7 +170,7 @@ def test_what_is_an_estimate_is_said_with_its_part_of_the_whole(tmp_path: Path, 
     assert 0 < told["estimated_credits"] == pytest.approx(told["credits"] - 9.0)
     assert told["estimated_share"] == pytest.approx(told["estimated_credits"] / told["credits"], abs=1e-3)
     line = next(line for line in batch("check", folder, "--out", out).stdout.splitlines() if "estimated" in line)
-    assert f"{told['estimated_credits']:,.0f} of these credits ({told['estimated_share']:.0%})" in line
+    assert f"{rounded(told['estimated_credits'])} of these credits ({told['estimated_share']:.0%})" in line
 
 
 # -- limits and budgets ------------------------------------------------------------------------------------------------
