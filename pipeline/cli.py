@@ -113,15 +113,15 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
                      "budget.credits_per_month bounds all runs of a calendar month as well."),
         click.option("--limit", type=click.IntRange(1, 1_000_000_000),
                      help="Do at most this many utterances, whatever becomes of them, then stop (exit 4). What is "
-                     "passed over for the budget takes no place."),
+                     "passed over for the budget does not count."),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                      help="Set a configuration key, e.g. --set pool.concurrency=8. Repeatable."),
         click.option("--only", type=click.Choice(ONLY), multiple=True,
                      help="Do only these utterances; repeatable. Default: what is new, changed, or failed in a way "
                      "that may pass."),
         click.option("--id", "ids", multiple=True, metavar="ID",
-                     help="Do only the utterance of this id; repeatable. One that failed is tried again, whatever of; "
-                     "one that is done is not repeated, unless --only says so, which narrows the ids."),
+                     help="Do only the utterance of this id; repeatable. A failed one is tried again, whatever the "
+                     "failure; a done one is sent again only where --only selects it, as --only all does."),
         click.option("--ids", "id_files", multiple=True, metavar="FILE",
                      help="The same for the ids in a file, one a line, UTF-8; - is stdin. Repeatable."),
         click.option("--out", type=OutputPath(), help="Output folder. [default: runs/<name>, with "
@@ -131,8 +131,8 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
         click.option("--include", multiple=True, metavar="GLOB",
                      help="Of folders and globs take only these files, as in '*.wav' or 'calls/**'; repeatable. "
-                     "A pattern that names an ending takes files of it that are no recordings by their names, and one "
-                     "with a dot in front hidden ones. Rows of a manifest file are not filtered."),
+                     "A pattern with an ending also takes files of unknown kinds, as '*.dat' does, and one that "
+                     "begins with a dot hidden files. Rows of a manifest file are not filtered."),
         click.option("--exclude", multiple=True, metavar="GLOB",
                      help="Of folders and globs leave these files out, as in 'tmp/' or '*-old.*'; repeatable."),
         click.option("--strict", is_flag=True, help="Take warnings for errors: with one, nothing is sent (exit 2)."),
@@ -187,7 +187,7 @@ def check(
         from pipeline.run.options import RunOptions
         from pipeline.run.output import default_out
 
-        _refuse_unprintable(manifests, out, overrides)
+        _refuse_unprintable(manifests, out, overrides, ids)
         settings = load_settings(config, (*overrides, *_budget(budget)))
         only, ids = _named(only, ids, id_files, manifests)
         options = RunOptions(
@@ -276,7 +276,7 @@ def run(
         from pipeline.run.output import default_out
 
         set_up_logs(log_format)
-        _refuse_unprintable(manifests, out, overrides)
+        _refuse_unprintable(manifests, out, overrides, ids)
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         settings = load_settings(config, (*overrides, *flags, *_budget(budget)))
         folder = out or default_out(manifests, settings.service.url)
@@ -345,6 +345,7 @@ def show(out: Path, id_: str, as_json: bool) -> None:
         from pipeline.run.show import as_table
         from pipeline.run.show import show as found_in
 
+        _refuse_unprintable((), out, (), (id_,))
         found = found_in(out, id_)
         click.echo(json_line(found) if as_json else as_table(found))
 
@@ -466,19 +467,22 @@ def _stands(out: Path | None) -> Mapping[str, int]:
     return {} if out is None else stands(out)
 
 
-def _refuse_unprintable(manifests: tuple[str, ...], out: Path | None, overrides: tuple[str, ...]) -> None:
+def _refuse_unprintable(
+    manifests: tuple[str, ...], out: Path | None, overrides: tuple[str, ...], ids: tuple[str, ...]
+) -> None:
     """Text that is no UTF-8 cannot stand in the output files; better now than after everything was paid."""
     folder = str((out or Path()).absolute())
     named = {
         "MANIFEST": " ".join(str(Path(one).absolute()) for one in manifests),
         "--out": folder,
         "--set": "".join(overrides),
+        "--id": "".join(ids),
     }
     for what, text in named.items():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ConfigError(f"{what}: {text!a} is not UTF-8; rename the folder, or write it otherwise") from None
+            raise ConfigError(f"{what}: {text!a} is not UTF-8; rename what it names, or write it otherwise") from None
 
 
 def _budget(budget: float | str | None) -> list[str]:

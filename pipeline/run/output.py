@@ -117,12 +117,12 @@ def default_out(manifests: Sequence[str], url: str) -> Path:
     recognizer makes of it; several in one run have one by the folder that they are in. Raises CheckpointError."""
     end = "-local" if url == "local" else ""
     place = place_of(manifests)
-    path = Path(os.path.realpath(place))
+    path = Path(name_of(place))  # of a link its own name: it may lead to another file each night
     name = path.stem if path.suffix.lower() in READERS else path.name
     out = RUNS / f"{'stdin' if place == STDIN else name or 'root'}{end}"
     if place != STDIN and not is_there(str(out / CHECKPOINT)):
-        # the name that it had when whatever stands behind a dot was cut off
-        former = RUNS / f"{path.stem}{end}"
+        # the name that it had when links were followed, and whatever stands behind a dot was cut off
+        former = RUNS / f"{Path(os.path.realpath(place)).stem}{end}"
         if former != out and _is_of(former, name_of(place)):
             return former
     return out

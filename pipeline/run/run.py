@@ -236,5 +236,7 @@ class _Run:
             return status_of(self.error)
         if self.control.status is not None:
             return self.control.status
-        failed = self.recorder.outcomes.failed_count or self.rows.bad_count or self.many_gone
+        failed = self.recorder.outcomes.failed_count
+        if not self.options.ids:  # who asks for some hears of all others, and is not told that theirs failed
+            failed = failed or self.rows.bad_count or bool(self.many_gone)
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK

@@ -171,3 +171,18 @@ def test_many_ids_cost_what_few_cost_each(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_100_000_ids_of_200_000_rows_are_planned_in_seconds(tmp_path: Path) -> None:
     assert planned_s(tmp_path / "c", 200_000) < 20
+
+
+def test_an_id_that_is_no_utf8_is_refused_with_a_sentence(corpus: Corpus, out: Path, server: RunningServer) -> None:
+    for args in (("run", corpus.folder, "--out", out), ("check", corpus.folder), ("show", out)):
+        result = batch(*args, "--id", "\udcff", server=server)
+        assert result.exit == 2, args
+        assert "is not UTF-8" in result.stderr
+
+
+def test_bad_rows_that_were_not_asked_for_do_not_fail_the_run(corpus: Corpus, out: Path, server: RunningServer) -> None:
+    manifest = corpus.folder / "m.csv"
+    manifest.write_text("audio,offset_s\n00000.wav,\n00001.wav,x\n")
+    args = ("run", manifest, "--out", out, "--skip-bad-rows", *QUIET)
+    assert batch(*args, "--id", "00000.wav", server=server).exit == 0
+    assert batch(*args, server=server).exit == 3

@@ -102,7 +102,7 @@ def test_a_service_that_cuts_after_billing_costs_no_clip_more_than_its_attempts(
         result = batch("run", corpus.folder, "--out", out, *args, server=server)
     assert result.exit in (1, 3), result.stderr
     assert outcomes_of(out) <= {"ok", "StreamCut", "CutOff"}
-    assert max(requests_of(out).values()) == 2
+    assert max(requests_of(out).values()) <= 2
 
 
 def test_a_run_that_its_budget_stopped_says_so_when_a_limit_is_given_too(tmp_path: Path, out: Path) -> None:

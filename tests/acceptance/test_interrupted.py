@@ -67,7 +67,7 @@ def test_the_ledger_has_what_was_in_flight_at_each_kill_once(tmp_path: Path, out
         kill(process)
         assert json.loads(batch("status", out, "--json").stdout)["credits"] == 9.0
         process = start_batch(*args, server=server)
-        wait_for_notes(server, out, requests=10, noted=4, ended=0)  # the ends are in the ledger's part
+        wait_for_notes(server, out, requests=10, noted=4, ended=6)  # published with the rest
         kill(process)
         last = batch(*args, server=server)
         assert last.exit == 0

@@ -270,3 +270,18 @@ def test_a_manifest_goes_on_in_the_folder_that_it_had_by_its_stem_and_no_other_d
     assert run("calls.v2", cwd=project) == 1
     assert run("calls.v1", cwd=project) == 0
     assert sorted(path.name for path in (project / "runs").iterdir()) == ["calls", "calls.v2"]
+
+
+def test_a_link_that_leads_to_another_manifest_each_night_keeps_its_output(run: Run, tmp_path: Path) -> None:
+    for n, name in enumerate("abc"):
+        write_wav(tmp_path / f"{name}.wav", seed=n)
+    (tmp_path / "monday.csv").write_text("audio\na.wav\nb.wav\n")
+    (tmp_path / "tuesday.csv").write_text("audio\nb.wav\nc.wav\n")
+    latest = tmp_path / "latest.csv"
+    latest.symlink_to("monday.csv")
+    assert run("latest.csv", cwd=tmp_path) == 2
+    latest.unlink()
+    latest.symlink_to("tuesday.csv")
+    assert run("latest.csv", cwd=tmp_path) == 1
+    assert run("tuesday.csv", cwd=tmp_path) == 2
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["latest", "tuesday"]
