@@ -269,6 +269,15 @@ class Checkpoint:
             [run] = self._db.execute("SELECT count(*) FROM runs").fetchone()
             return {known.identity: known for known in found if known is not None}, int(run)
 
+    def settings_of_vanished(self) -> frozenset[str]:
+        """The config_hash of each transcript of a row that its manifest no longer has."""
+        with self._translated():
+            found = self._db.execute(
+                "SELECT DISTINCT done_config FROM utterances WHERE vanished = ? AND done_config IS NOT NULL",
+                (Seen.VANISHED,),
+            )
+            return frozenset(config_hash for (config_hash,) in found)
+
     def renamed(
         self, new: Mapping[int, Sequence[Identity]], after: Mapping[Identity, int]
     ) -> dict[int, list[tuple[Identity, Placed]]]:

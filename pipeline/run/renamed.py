@@ -23,15 +23,24 @@ class Renamed:
         self._outcomes = outcomes
         self._taken: set[int] = set()
         """Rows left from names that are gone, which renamed recordings have taken over in this run."""
+        self._settings: Collection[str] | None = None
+        """Of transcripts that vanished rows have: to ask for all settings that give the same would take long."""
         self._passed: dict[Identity, int] = {}
         """Of contents that several such rows have, the row up to which they are taken, or of no use."""
 
     async def move(self, new: Mapping[int, tuple[Selected, Sequence[Identity]]]) -> set[int]:
         """Lets rows of new paths, given with what transcripts of them answer to, take over the rows of their names
         before, which are gone. Returns who did."""
-        names = {n: identities for n, (_, identities) in new.items()}
-        ask = self._journal.checkpoint.renamed
-        before = await self._journal.call(ask, names, self._passed) if names else {}
+        if not new:
+            return set()
+        call, checkpoint = self._journal.call, self._journal.checkpoint
+        if self._settings is None:
+            self._settings = await call(checkpoint.settings_of_vanished)
+        names = {
+            n: [identity for identity in identities if identity.config_hash in self._settings]
+            for n, (_, identities) in new.items()
+        }
+        before = await call(checkpoint.renamed, names, self._passed)
         rows = {row.n: row for found in before.values() for _, row in found if row.n not in self._taken}
         if not any(before.values()):
             return set()
