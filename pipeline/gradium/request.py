@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 from pydantic_core import Url
@@ -21,6 +21,9 @@ from pipeline.gradium import wire
 MAX_URL = 8_000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBERS = ("temp", "padding_bonus")
+_KEYWORDS_BYTES = 7_000
+"""Of a request's address, in which keywords travel: many servers take no more than 8 KB of it, and httpx 64."""
+_AROUND_A_WORD = len("%22%22%2C")
 KEYWORDS_HINT = 'write keywords = { words = ["one", "two"], boost = 3 }'
 
 
@@ -115,7 +118,12 @@ def check_keywords(words: Sequence[str]) -> str | None:
     if not 1 <= len(words) <= wire.MAX_KEYWORDS:
         return f"give 1 to {wire.MAX_KEYWORDS} words"
     wrong = next((word for word in words if not word or word.split() != [word]), None)
-    return None if wrong is None else f"{wrong[:80]!r} is not one word; the service takes single tokens"
+    if wrong is not None:
+        return f"{wrong[:80]!r} is not one word; the service takes single tokens"
+    length = sum(len(quote(word, errors="replace")) + _AROUND_A_WORD for word in words)
+    if length > _KEYWORDS_BYTES:
+        return f"they take {length:,} bytes of the request's address, of at most {_KEYWORDS_BYTES:,}; give fewer"
+    return None
 
 
 def is_loopback(url: str) -> bool:

@@ -50,6 +50,8 @@ def test_each_row_is_asked_for_with_its_keywords_and_sent_again_where_they_chang
     [
         (["two words"], "`keywords`: 'two words' is not one word"),
         ([f"w{n}" for n in range(501)], "`keywords`: give 1 to 500 words"),
+        (["w" * 70_000], "`keywords`: they take 70,009 bytes of the request's address, of at most 7,000"),
+        ([f"{n:09}" for n in range(500)], "`keywords`: they take 9,000 bytes"),
         ({"words": ["a"]}, "`keywords`: write words with commas between them, or a list"),
         ([1], "`keywords`: write words"),
     ],
