@@ -91,6 +91,8 @@ class OutputPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fsdecode(value):
+            self.fail("an empty name is no folder; was a variable meant that is not set?", param, ctx)
         path = Path(os.fsdecode(value))
         try:
             path.stat()

@@ -12,6 +12,7 @@ import msgspec
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.rows import Rows, Warn
+from pipeline.model import KEYWORDS
 
 KNOWN = ("audio", "id", "language", "reference", "offset_s", "duration_s", "channel")
 """In the order in which `Rows.utterance` takes them."""
@@ -109,11 +110,11 @@ def misspelt(names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of a name that will be metadata and the absent known column it is close to."""
     from pipeline.config.nearest import nearest  # as above
 
-    absent = [name for name in KNOWN if name not in names and NEMO.get(name) not in names]
+    absent = [name for name in (*KNOWN, KEYWORDS) if name not in names and NEMO.get(name) not in names]
     right = [*absent, *(NEMO[name] for name in absent if name in NEMO)]
     pairs = []
     for name in names:
-        if name and name not in KNOWN and name not in NEMO.values():
+        if name and name not in (*KNOWN, KEYWORDS) and name not in NEMO.values():
             plain = normalized(name)
             # `uid` is no slip for `id`
             meant = plain if plain in right else nearest(plain, [one for one in right if len(one) > 3], cutoff=0.8)

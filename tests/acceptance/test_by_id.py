@@ -180,6 +180,12 @@ def test_an_id_that_is_no_utf8_is_refused_with_a_sentence(corpus: Corpus, out: P
         assert "is not UTF-8" in result.stderr
 
 
+def test_an_empty_name_is_no_output(corpus: Corpus, server: RunningServer) -> None:
+    result = batch("run", corpus.folder, "--out", "", server=server)
+    assert result.exit == 2
+    assert "an empty name is no folder" in result.stderr
+
+
 def test_bad_rows_that_were_not_asked_for_do_not_fail_the_run(corpus: Corpus, out: Path, server: RunningServer) -> None:
     manifest = corpus.folder / "m.csv"
     manifest.write_text("audio,offset_s\n00000.wav,\n00001.wav,x\n")

@@ -296,7 +296,8 @@ def test_what_is_no_number_with_a_comma_either_is_bad(tmp_path: Path, row: str) 
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("langauge", "language"), ("Refrence", "reference"), ("durations_s", "duration_s"), ("ID", "id"), ("uid", None),
-     ("topic", None), ("speaker", None), ("chanel", "channel"), ("ofset", "offset"), ("url", None), ("gender", None)],
+     ("topic", None), ("speaker", None), ("chanel", "channel"), ("ofset", "offset"), ("url", None), ("gender", None),
+     ("keyword", "keywords"), ("keywrods", "keywords"), ("keywords", None)],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_name_that_is_close_to_a_known_one_is_warned_of_once(
