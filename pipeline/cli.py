@@ -26,6 +26,7 @@ from pipeline.usage import LOG_FORMAT, Group, RunCommand
 
 if TYPE_CHECKING:
     from pipeline.config.settings import ServiceSettings
+    from pipeline.run.options import RunOptions
 
 KEY_ENV = "GRADIUM_API_KEY"
 """Unless service.api_key_env names another variable."""
@@ -112,7 +113,7 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--budget", type=Credits(),
                      help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4). A "
                      "request that does not fit is passed over, and those behind it that fit are sent. "
-                     "budget.credits_per_month bounds all runs of a calendar month as well."),
+                     "budget.credits_per_month bounds all runs into the output in a calendar month as well."),
         click.option("--limit", type=click.IntRange(1, 1_000_000_000),
                      help="Do at most this many utterances, whatever becomes of them, then stop (exit 4). What is "
                      "passed over for the budget does not count."),
@@ -132,7 +133,7 @@ def _manifest_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--config", type=click.Path(path_type=Path),
                      help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
         click.option("--include", multiple=True, metavar="GLOB",
-                     help="Of folders and globs take only these files, as in '*.wav' or 'calls/**'; repeatable. "
+                     help="Of folders and globs take only these files, as in '*.wav' or 'monday/**'; repeatable. "
                      "A pattern with an ending also takes files of unknown kinds, as '*.dat' does, and one that "
                      "begins with a dot hidden files. Rows of a manifest file are not filtered."),
         click.option("--exclude", multiple=True, metavar="GLOB",
@@ -161,20 +162,12 @@ def main() -> None:
 @_manifest_options
 @click.option("--json", "as_json", is_flag=True, help="Print the forecast as JSON.")
 def check(
-    manifests: tuple[str, ...],
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    strict: bool,
     config: Path | None,
     out: Path | None,
-    only: tuple[str, ...],
     overrides: tuple[str, ...],
-    limit: int | None,
     budget: float | str | None,
-    skip_bad_rows: bool,
-    ids: tuple[str, ...],
-    id_files: tuple[str, ...],
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Say what a run of these options would send and what it would cost; send nothing.
 
@@ -186,25 +179,12 @@ def check(
         from pipeline.report.logs import say
         from pipeline.run.check import check as forecast_of
         from pipeline.run.forecast import as_table
-        from pipeline.run.options import RunOptions
         from pipeline.run.output import default_out
 
-        _refuse_unprintable(manifests, out, overrides, ids)
+        _refuse_unprintable(asked["manifests"], out, overrides, asked["ids"])
         settings = load_settings(config, (*overrides, *_budget(budget)))
-        only, ids = _named(only, ids, id_files, manifests)
-        options = RunOptions(
-            manifests=manifests,
-            out=out or default_out(manifests, settings.service.url),
-            shared_out=out is not None,
-            only=only,
-            ids=ids,
-            limit=limit,
-            skip_bad_rows=skip_bad_rows,
-            include=include,
-            exclude=exclude,
-            strict=strict,
-        )
-        forecast = forecast_of(options, settings)
+        folder = out or default_out(asked["manifests"], settings.service.url)
+        forecast = forecast_of(_options(folder, shared_out=out is not None, **asked), settings)
         if as_json:
             click.echo(json_line(forecast))
         else:
@@ -213,7 +193,7 @@ def check(
             if (problem := _missing_key(settings.service)) is not None:
                 say(f"a run would stop: {problem}")
             click.echo(as_table(forecast))
-    refused = (forecast.bad_rows and not forecast.skips_bad_rows) or (strict and forecast.warnings)
+    refused = (forecast.bad_rows and not forecast.skips_bad_rows) or (asked["strict"] and forecast.warnings)
     _exit(ExitStatus.USAGE if refused else ExitStatus.OK)
 
 
@@ -243,24 +223,16 @@ def check(
     help="json: one object a line for everything that happens, and no table at the end.",
 )
 def run(
-    manifests: tuple[str, ...],
-    include: tuple[str, ...],
-    exclude: tuple[str, ...],
-    strict: bool,
     config: Path | None,
     out: Path | None,
-    only: tuple[str, ...],
     overrides: tuple[str, ...],
-    ids: tuple[str, ...],
-    id_files: tuple[str, ...],
-    limit: int | None,
     concurrency: int | None,
     budget: float | str | None,
     max_duration: float | None,
-    skip_bad_rows: bool,
     engine: str,
     progress: Any,
     log_format: Any,
+    **asked: Any,
 ) -> None:
     """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat."""
     del engine  # there is one
@@ -274,32 +246,15 @@ def run(
     try:
         from pipeline.config import load_settings
         from pipeline.engines.local import run_here
-        from pipeline.run.options import RunOptions
         from pipeline.run.output import default_out
 
         set_up_logs(log_format)
-        _refuse_unprintable(manifests, out, overrides, ids)
+        _refuse_unprintable(asked["manifests"], out, overrides, asked["ids"])
         flags = [f"pool.concurrency={concurrency}"] if concurrency is not None else []
         settings = load_settings(config, (*overrides, *flags, *_budget(budget)))
-        folder = out or default_out(manifests, settings.service.url)
-        only, ids = _named(only, ids, id_files, manifests)
-        result = run_here(
-            RunOptions(
-                manifests=manifests,
-                out=folder,
-                shared_out=out is not None,
-                only=only,
-                ids=ids,
-                limit=limit,
-                max_duration_s=max_duration,
-                skip_bad_rows=skip_bad_rows,
-                include=include,
-                exclude=exclude,
-                strict=strict,
-                progress=progress,
-            ),
-            settings,
-        )
+        folder = out or default_out(asked["manifests"], settings.service.url)
+        options = _options(folder, shared_out=out is not None, max_duration_s=max_duration, progress=progress, **asked)
+        result = run_here(options, settings)
     except GradiumBatchError as error:
         say_error(error)
         status = status_of(error)
@@ -365,8 +320,9 @@ def rebuild(out: Path, force: bool) -> None:
         signal.signal(number, _on_signal_while_rebuilding)
     with _Sentences():
         from pipeline.outside import visible
-        from pipeline.report.figures import credits_told, plural
+        from pipeline.report.figures import credits_told
         from pipeline.run.rebuild import rebuild as rebuild_output
+        from pipeline.sentences import plural
 
         made = rebuild_output(out, force=force)
         are = "is" if made.transcripts == 1 else "are"
@@ -451,15 +407,18 @@ def _exit(status: ExitStatus) -> NoReturn:
     sys.exit(status)
 
 
-def _named(
-    only: tuple[str, ...], ids: tuple[str, ...], files: tuple[str, ...], manifests: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is selected where utterances are asked for by id: they, and of them by default all but what is done."""
-    if not ids and not files:
-        return only, ()
-    from pipeline.run.named import ids_of
+def _options(
+    out: Path, *, ids: tuple[str, ...], id_files: tuple[str, ...], only: tuple[str, ...], **asked: Any
+) -> RunOptions:
+    """What `check` and `run` are asked to do by the options that they have in common, and by what `run` adds. Where
+    utterances are asked for by id, they are selected, and of them by default all but what is done."""
+    from pipeline.run.options import RunOptions
 
-    return only or BY_ID, ids_of(ids, files, manifests)
+    if ids or id_files:
+        from pipeline.run.named import ids_of
+
+        ids, only = ids_of(ids, id_files, asked["manifests"]), only or BY_ID
+    return RunOptions(out=out, ids=ids, only=only, **asked)
 
 
 def _stands(out: Path | None) -> Mapping[str, int]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pipeline.checkpoint.one import ids_near
 from pipeline.checkpoint.schema import transaction
 from pipeline.errors import ManifestError
-from pipeline.outside import visible
+from pipeline.sentences import shown_id
 
-SHOWN, SHOWN_CHARS = 5, 60
+SHOWN = 5
 IS_NAMED = "(NOT EXISTS (SELECT 1 FROM manifest.named) OR id IN (SELECT id FROM manifest.named))"
 """Whether a row is asked for by its id, or none is."""
 _UNKNOWN = """FROM manifest.named d WHERE NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = d.id)
@@ -30,12 +30,8 @@ def name_ids(connection: sqlite3.Connection, ids: Iterable[str], manifest: str) 
         from pipeline.config.nearest import nearest_few  # with the configuration, which not all who plan need
 
         near = nearest_few(unknown[0], ids_near(connection, unknown[0], "manifest.scan", "utterances"))
-        meant = f"; did you mean {' or '.join(map(_shown, near))}?" if near else ""
-        raise ManifestError(f"{manifest}: no row has the id {_shown(unknown[0])}, nothing was sent{meant}")
+        meant = f"; did you mean {' or '.join(map(shown_id, near))}?" if near else ""
+        raise ManifestError(f"{manifest}: no row has the id {shown_id(unknown[0])}, nothing was sent{meant}")
     more = f" and {count - len(unknown):,} more" if count > len(unknown) else ""
-    told = ", ".join(map(_shown, unknown))
+    told = ", ".join(map(shown_id, unknown))
     raise ManifestError(f"{manifest}: {count:,} ids that were asked for are in no row, nothing was sent: {told}{more}")
-
-
-def _shown(id_: str) -> str:
-    return visible(id_[:SHOWN_CHARS]) + "…" * (len(id_) > SHOWN_CHARS)

@@ -31,7 +31,7 @@ _utterance = msgspec.msgpack.Decoder(Utterance).decode
 _transcript = msgspec.msgpack.Decoder(Transcript).decode
 
 
-class Replacing(msgspec.Struct, frozen=True, kw_only=True):
+class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     """A result that takes the place of a published row."""
 
     number: int
@@ -66,7 +66,7 @@ def parts_to_rewrite(db: sqlite3.Connection) -> dict[int, bool]:
     return {part: part in waiting for part in sorted(found.keys() | waiting)}
 
 
-def replacing(db: sqlite3.Connection, part: int, after: int, limit: int) -> Iterator[tuple[Replacing, int]]:
+def replacing(db: sqlite3.Connection, part: int, after: int, limit: int) -> Iterator[tuple[Replacement, int]]:
     """The next of the listed results of a part, behind the one of the number `after`, and the bytes of each."""
     found = db.execute(
         f"""SELECT l.number, n, r.row, iif({TO_REFRESH}, u.row, NULL) FROM temp.replacing l JOIN results r USING (n)
@@ -76,7 +76,7 @@ def replacing(db: sqlite3.Connection, part: int, after: int, limit: int) -> Iter
     for number, n, row, told in found:
         utterance = None if told is None else _utterance(told)
         size = len(row) + len(told or b"")
-        yield Replacing(number=number, n=n, transcript=_transcript(row), told=utterance), size
+        yield Replacement(number=number, n=n, transcript=_transcript(row), told=utterance), size
 
 
 def leaving(db: sqlite3.Connection, part: int, ids: Iterable[str], *, refresh: bool) -> set[str]:

@@ -33,7 +33,7 @@ from pipeline.checkpoint.replaced import (
     trim_taken_over,
 )
 from pipeline.checkpoint.results import list_fresh
-from pipeline.checkpoint.rewriting import Replacing, Retold
+from pipeline.checkpoint.rewriting import Replacement, Retold
 from pipeline.checkpoint.salvage import Known
 from pipeline.checkpoint.scan import WHOLE, Repeated, ScannedRow, Scope, scan_manifest
 from pipeline.checkpoint.schema import Seen, State, connect, connect_to_read, transaction, translated, unusable
@@ -535,10 +535,10 @@ class Checkpoint:
             rewriting.list_replacing(self._db)
             return rewriting.parts_to_rewrite(self._db)
 
-    def replacing(self, part: int, after: int, limit: int, most_bytes: int) -> list[Replacing]:
+    def replacing(self, part: int, after: int, limit: int, most_bytes: int) -> list[Replacement]:
         """The next of the listed results of a part, behind the one of the number `after`: at most `limit`, and no more
         once they come to `most_bytes`."""
-        found: list[Replacing] = []
+        found: list[Replacement] = []
         with self._translated():
             for one, size in rewriting.replacing(self._db, part, after, limit):
                 found.append(one)

@@ -145,9 +145,14 @@ def place_of(arguments: Sequence[str]) -> str:
     """What tells these arguments from others as a whole: the path of one, of recordings and globs the folder that they
     are part of, of several the folder that all of them are in; - for nothing but stdin."""
     try:
-        found = list(dict.fromkeys(part.place for part in parts_of(arguments)))
+        return common_place([part.place for part in parts_of(arguments)])
     except ManifestError:  # which is told when they are read
-        found = list(dict.fromkeys(arguments))
+        return common_place(arguments)
+
+
+def common_place(found: Iterable[str]) -> str:
+    """The same of the places of parts."""
+    found = list(dict.fromkeys(found))
     places = [place for place in found if place != STDIN]
     if places and len(found) > 1:
         folders = (place if os.path.isdir(place) else os.path.dirname(place) for place in places)  # noqa: PTH112, PTH120

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 
+from pipeline.sentences import plural
+
 MOST, SHOWN = 1_000, 8
 """So many endings are counted by name, and so many told; the rest is told together."""
 LONGEST = 16
@@ -42,12 +44,8 @@ class Ignored:
             parts = [f"{name} {count:,}" for name, count in shown]
             if rest := self.files.total() - sum(count for _, count in shown):
                 parts.append(f"{OTHER} {rest:,}")
-            told.append(f"{_plural(self.files.total(), 'file')}: {', '.join(parts)}")
+            told.append(f"{plural(self.files.total(), 'file')}: {', '.join(parts)}")
         if self.folders:
             parts = [f"{name} {count:,}" for name, count in self.folders.items()]
-            told.append(f"{_plural(self.folders.total(), 'folder')}: {', '.join(parts)}")
+            told.append(f"{plural(self.folders.total(), 'folder')}: {', '.join(parts)}")
         return f"ignored {'; '.join(told)}" if told else ""
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

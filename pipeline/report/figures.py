@@ -12,12 +12,10 @@ from datetime import datetime
 import msgspec
 
 from pipeline.built import built
-from pipeline.outside import visible
+from pipeline.sentences import plural, shown_id
 
 NAMED = 3
-"""So many ids stand in a sentence about more, and …"""
-ID_CHARS = 60
-"""… so many characters of each."""
+"""So many ids stand in a sentence about more."""
 
 
 @built
@@ -167,11 +165,6 @@ def rounded(credits_: float) -> str:
     return f"{credits_:,.1f}".removesuffix(".0")
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 request`, `2 requests`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def above_budget(
     count: int, least: float, most: float, ids: Sequence[str], *, at_least: bool = False, month: bool = False
 ) -> str:
@@ -188,11 +181,6 @@ def above_budget(
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     many = f"{'at least ' * at_least}{plural(count, 'recording')} need{'s' if count == 1 else ''} {needs}"
     return f"{many}{' each' * (count > 1)}: more than {budget} ({', '.join(names)}{more})"
-
-
-def shown_id(id_: str) -> str:
-    """An id within a sentence: escaped where it cannot be seen, cut where it is long."""
-    return visible(id_[:ID_CHARS]) + "…" * (len(id_) > ID_CHARS)
 
 
 def keeping(kept: int, partial: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.report.figures import Figures, Untried, credits_told, keeping, length, plural, waiting
+from pipeline.report.figures import Figures, Untried, credits_told, keeping, length, waiting
+from pipeline.sentences import plural
 
 
 def table(figures: Figures) -> list[str]:
@@ -27,10 +28,7 @@ def table(figures: Figures) -> list[str]:
     if figures.left:
         unasked = figures.untried.left_unasked
         rows.append(("left", f"{figures.left:,}{f', {unasked:,} of them not asked for' if unasked else ''}"))
-    if figures.gone:
-        rows.append(("gone", f"{figures.gone:,} of the done: their recordings are not there; what they have is kept"))
-    if figures.vanished:
-        rows.append(("vanished", f"{figures.vanished:,} no longer in the manifest; what they have is kept"))
+    rows += kept_rows(figures.gone, figures.vanished)
     rows.append(("found", f"{figures.new:,} new, {figures.changed:,} changed{_reused(figures)}"))
     rows.append(("sent", _sent(figures)))
     if figures.learned_concurrency:
@@ -51,6 +49,15 @@ def table(figures: Figures) -> list[str]:
         rows.append(("warning", figures.many_gone))
     width = max(len(name) for name, _ in rows)
     return [f"{name:<{width}}  {value}" for name, value in rows]
+
+
+def kept_rows(gone: int, vanished: int) -> list[tuple[str, str]]:
+    """What is kept though its recording, or its row, is not there, in rows of a table."""
+    told = [
+        (gone, "gone", "of the done: their recordings are not there; what they have is kept"),
+        (vanished, "vanished", "no longer in the manifest; what they have is kept"),
+    ]
+    return [(name, f"{count:,} {text}") for count, name, text in told if count]
 
 
 def untried_rows(untried: Untried) -> list[tuple[str, str]]:

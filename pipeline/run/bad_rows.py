@@ -13,6 +13,7 @@ from pipeline.checkpoint import Place, Repeated, ScannedRow
 from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.errors import BadManifestRow, ManifestError
 from pipeline.model import BadRow, Failure, Utterance
+from pipeline.sentences import plural
 
 BAD_ROWS_SHOWN = 50
 
@@ -73,8 +74,7 @@ class BadRows:
         if self.bad_count > len(told):
             told.append(f"… and {self.bad_count - len(told):,} more")
         hint = "mend them, or skip them with --skip-bad-rows" if skippable else "mend them"
-        noun = "row" if self.bad_count == 1 else "rows"
-        raise ManifestError(*told, f"{self.bad_count:,} bad {noun}, nothing was sent; {hint}")
+        raise ManifestError(*told, f"{plural(self.bad_count, 'bad row')}, nothing was sent; {hint}")
 
     def as_failure(self, bad: BadRow, source: int) -> ScannedRow:
         """The row of the errors for a bad one that is skipped."""

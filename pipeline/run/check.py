@@ -12,7 +12,6 @@ from pipeline.checkpoint.plan import knows_rows, where_selected
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
-from pipeline.manifest.arguments import place_of
 from pipeline.run.bill import bill_of
 from pipeline.run.fitting import Bill, Bounds
 from pipeline.run.forecast import Forecast
@@ -43,13 +42,17 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         exclude=options.exclude,
     )
     path = out / CHECKPOINT
-    with known_transcripts(out), translated(path), closing(connect_to_read(path)) as connection:
-        with Checkpoint(path, only_read=True) as checkpoint:
-            if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
-                refuse_another(recorded_owner(checkpoint, out), out, owner)
-            refuse_other_formats(checkpoint, settings.sink.formats)
-            if not options.shared_out:
-                refuse_another_manifest(checkpoint, place_of(options.manifests), out)
+    with (
+        known_transcripts(out),
+        translated(path),
+        closing(connect_to_read(path)) as connection,
+        Checkpoint(path, only_read=True) as checkpoint,
+    ):
+        if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
+            refuse_another(recorded_owner(checkpoint, out), out, owner)
+        refuse_other_formats(checkpoint, settings.sink.formats)
+        if not options.shared_out:
+            refuse_another_manifest(checkpoint, rows.place, out)
         repeated = scan_manifest(connection, rows, *rows.names, scope=rows)
         rows.note_repeated(repeated)
         if not rows.count:
@@ -57,10 +60,9 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         if options.ids:
             name_ids(connection, options.ids, rows.manifest)
         names = settle_names(connection, rows.names, out)
-        with Checkpoint(path, only_read=True) as checkpoint:
-            if not options.shared_out:
-                refuse_unlike_manifest(checkpoint, place_of(options.manifests), out, names)
-            month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
+        if not options.shared_out:
+            refuse_unlike_manifest(checkpoint, rows.place, out, names)
+        month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
         plan = plan_counts(connection, only)
         [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]

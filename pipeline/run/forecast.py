@@ -6,8 +6,9 @@ import msgspec
 
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.outside import visible
-from pipeline.report.figures import above_budget, credits_told, length, plural, rounded, waiting
+from pipeline.report.figures import above_budget, credits_told, length, rounded, waiting
 from pipeline.run.fitting import Fitting, Problem
+from pipeline.sentences import plural
 
 PROBLEMS_SHOWN = 10
 

@@ -12,7 +12,8 @@ from pipeline.errors import AttemptError, CutOff, LimitError, UnknownFault
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Clip
 from pipeline.pool import Job
-from pipeline.report.figures import credits_told, plural
+from pipeline.report.figures import credits_told
+from pipeline.sentences import plural
 
 MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)

@@ -27,9 +27,9 @@ from pipeline.checkpoint.sharing import (
 )
 from pipeline.errors import AttemptError, ManifestError
 from pipeline.manifest.rows import fragment
+from pipeline.manifest.source import STDIN
 from pipeline.model import Utterance
 
-STDIN = "-"
 MOVED_SHARE = 0.5
 """A manifest that is no longer there has moved to where at least so much of what was transcribed for it is now."""
 

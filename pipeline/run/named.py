@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import UsageError
+from pipeline.manifest.source import STDIN
 
 MOST_BYTES = 64 << 20
 """Of a file: more than a million ids."""
-STDIN = "-"
 
 
 def ids_of(given: Sequence[str], files: Sequence[str], manifests: Sequence[str]) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ from pipeline.checkpoint.sharing import PLACES, manifests, places
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
 from pipeline.manifest.arguments import place_of
-from pipeline.manifest.source import READERS
-from pipeline.run.manifests import STDIN, copies, is_there, may_be, name_of
+from pipeline.manifest.source import READERS, STDIN
+from pipeline.run.manifests import copies, is_there, may_be, name_of
 
 CHECKPOINT = "checkpoint.sqlite"
 RUNS = Path("runs")

@@ -14,12 +14,14 @@ from pipeline.config import Settings
 from pipeline.errors import AudioMissing, EmptyFolder, ManifestError
 from pipeline.gradium.request import RequestSettings, check_keywords, check_language
 from pipeline.manifest import Ignored, Part, parts_of, without_overlaps
+from pipeline.manifest.arguments import common_place
 from pipeline.model import KEYWORDS, BadRow, Utterance
 from pipeline.recording import fault
 from pipeline.run.bad_rows import BadRows
 from pipeline.run.manifests import name_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.warnings import Spellings, Warnings, titled
+from pipeline.sentences import plural
 
 MANY_GONE, MANY_GONE_SHARE = 10, 0.2
 """So many recordings, and so large a part of them, do not go in one night."""
@@ -76,6 +78,11 @@ class ManifestRows(BadRows, Scope):
         self.names = [*self._parts_of]
         """Of the manifests, in the checkpoint; several parts of one folder have one."""
         self.sources = [parts[0].source for parts in self._parts_of.values()]
+
+    @property
+    def place(self) -> str:
+        """What tells the manifests from others as a whole: see `arguments.place_of`."""
+        return common_place(part.place for part in self._parts)
 
     @property
     def has_folder(self) -> bool:
@@ -137,10 +144,8 @@ class ManifestRows(BadRows, Scope):
     def refuse_warned(self) -> None:
         """Raises ManifestError where something was warned of: for --strict."""
         if self.warnings.count:
-            noun = "warning" if self.warnings.count == 1 else "warnings"
-            raise ManifestError(
-                f"{self.warnings.count:,} {noun} (see above), nothing was sent; mend them, or leave out --strict"
-            )
+            told = plural(self.warnings.count, "warning")
+            raise ManifestError(f"{told} (see above), nothing was sent; mend them, or leave out --strict")
 
     def _wrong_settings(self, row: Utterance, part: Part) -> BadRow | None:
         problem = None if row.language is None else check_language(row.language)

@@ -40,6 +40,8 @@ class Renamed:
             n: [identity for identity in identities if identity.config_hash in self._settings]
             for n, (_, identities) in new.items()
         }
+        if not any(names.values()):  # as on every first night
+            return set()
         before = await call(checkpoint.renamed, names, self._passed)
         rows = {row.n: row for found in before.values() for _, row in found if row.n not in self._taken}
         if not any(before.values()):

@@ -196,8 +196,8 @@ class _Run:
             if ids := self.options.ids:
                 await call(beside_scan, name_ids, ids, self.rows.manifest)
             names = await call(beside_scan, settle_names, self.rows.names, out, self.control.stopped)
-            only = None if self.options.shared_out else place_of(self.options.manifests)
-            await call(keep_manifest, self.checkpoint, only, out, names)
+            manifest = None if self.options.shared_out else self.rows.place
+            await call(keep_manifest, self.checkpoint, manifest, out, names)
             return await self.journal.call(self.checkpoint.merge, self.options.only)
         except Stopped:
             return Plan()

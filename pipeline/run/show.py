@@ -14,8 +14,9 @@ from pipeline.config.nearest import nearest_few
 from pipeline.errors import UsageError
 from pipeline.model import Attempt, Failure, Transcript, Utterance
 from pipeline.outside import visible
-from pipeline.report.figures import credits_told, length, plural, shown_id
+from pipeline.report.figures import credits_told, length
 from pipeline.report.hints import DEFAULT, HINTS
+from pipeline.sentences import plural, shown_id
 from pipeline.sink.salvage import Salvage
 
 TEXT_SHOWN = 500

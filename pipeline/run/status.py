@@ -21,15 +21,15 @@ from pipeline.report.figures import (
     credits_told,
     keeping,
     length,
-    plural,
     readable,
     rounded,
     waiting,
 )
 from pipeline.report.hints import DEFAULT, HINTS
-from pipeline.report.table import untried_rows
+from pipeline.report.table import kept_rows, untried_rows
 from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.reporting import failure_classes
+from pipeline.sentences import plural
 
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
@@ -192,10 +192,7 @@ def as_table(found: Status) -> str:
                 f"({credits_told(found.waiting_credits)})",
             )
         )
-    if found.gone:
-        rows.append(("gone", f"{found.gone:,} of the done: their recordings are not there; what they have is kept"))
-    if found.vanished:
-        rows.append(("vanished", f"{found.vanished:,} no longer in the manifest; what they have is kept"))
+    rows += kept_rows(found.gone, found.vanished)
     rows.append(("spent", f"{credits_told(found.credits, found.credits_maybe_billed)} in all runs"))
     if found.month_credits is not None:
         left = ""

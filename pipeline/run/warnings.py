@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.model import NamedByPath, Utterance
-from pipeline.spelling import cleaned, is_plain, other_spelling
+from pipeline.spelling import cleaned, other_spelling
 
 KEPT = 100
 NAMED = 3
@@ -41,7 +41,7 @@ class Spellings:
 
     def of(self, row: Utterance) -> Utterance | None:
         """The row with the path that its file has, where exactly one file goes by another spelling."""
-        if is_plain(row.audio) or (path := other_spelling(row.audio)) is None:
+        if (path := other_spelling(row.audio)) is None:
             return None
         path = os.path.normpath(path)  # a backslash may have hidden dots
         self._count += 1
