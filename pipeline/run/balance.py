@@ -13,16 +13,15 @@ from pipeline.checkpoint import Journal
 from pipeline.checkpoint.plan import ALL_SELECTED
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.checkpoint.store import CREDITS
-from pipeline.config import Settings
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
-from pipeline.pool import out_sentence
+from pipeline.pool import Budget, out_sentence
 from pipeline.run.bill import bill_of
+from pipeline.run.context import RunContext, resends_failed
 from pipeline.run.control import Control
 from pipeline.run.fitting import Bounds
 from pipeline.run.owner import owner_of
-from pipeline.run.recorder import Recorder
 
 if TYPE_CHECKING:
     import httpx
@@ -37,10 +36,11 @@ log = logging.getLogger(__name__)
 class Balance:
     """Learns and compares the balance for one run."""
 
-    def __init__(self, settings: Settings, journal: Journal, recorder: Recorder, control: Control) -> None:
-        self._settings = settings
+    def __init__(self, context: RunContext, journal: Journal, budget: Budget, control: Control) -> None:
+        self._context = context
+        self._settings = context.settings
         self._journal = journal
-        self._recorder = recorder
+        self._budget = budget
         self._control = control
 
     async def learn(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | str:
@@ -101,7 +101,7 @@ class Balance:
         return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))
 
     def _priced(self, at_most: int | None, stopped: threading.Event) -> float:
-        path, budget = self._journal.checkpoint.path, self._recorder.left_out.budget
+        path, budget = self._journal.checkpoint.path, self._budget
         with translated(path), closing(connect_to_read(path)) as connection:
             connection.execute("ATTACH '' AS manifest")
             [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
@@ -109,10 +109,10 @@ class Balance:
                 connection,
                 ALL_SELECTED,
                 self._settings,
-                self._recorder.settings_hash,
+                self._context.hashes,
                 run=runs,
                 bounds=Bounds(limit=at_most, budget=budget.left if budget.is_limited else None),
-                asked=self._recorder.known_failures.asked,
+                asked=resends_failed(self._context.only),
                 stopped=stopped,
             )
         return bill.fitting.credits

@@ -13,9 +13,9 @@ from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
 from pipeline.run.bill import bill_of
+from pipeline.run.context import resends_failed
 from pipeline.run.fitting import Bill, Bounds
 from pipeline.run.forecast import Forecast
-from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
 from pipeline.run.options import RunOptions
@@ -77,7 +77,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
                     SettingsHash(settings, request),
                     run=runs + 1,
                     bounds=bounds,
-                    asked=asks(only),
+                    asked=resends_failed(only),
                     stopped=stopped,
                 )
         finally:  # threads that read a huge file end soon after a Ctrl-C

@@ -1,73 +1,78 @@
-"""Utterances of one audio and the same settings in one run: the first leads, the others follow it.
+"""Utterances of the same audio and settings in one run: the first is sent, its duplicates wait for the outcome.
 
-They share what the service says about the audio, its transcript or its refusal. Where the leader's own file fails, the
-next of them takes its place. Of those that are many only the numbers are kept, and they are handed out again when it is
-known what their leader leads to.
+They share what the service says about the audio, a transcript or a refusal. Where the first one's own file fails, the
+next of them takes its place. Of very many only the row numbers are kept, and they are looked at again once the outcome
+is known; refusals are kept in a temporary database, so that a night of them is not held in memory.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import msgspec
+
+from pipeline import errors
+from pipeline.built import built
 from pipeline.checkpoint import Identity, Selected
 from pipeline.errors import AudioRefused, is_of_the_file
+from pipeline.model import Failure, Transcript
 from pipeline.run.given_up import GivenUp
-from pipeline.run.joining import Leader
-from pipeline.run.verdicts import Verdicts
+from pipeline.run.in_flight import InFlight
 
-MOST_FOLLOWERS = 100
-"""Rows that are kept with their leader; of more there are only the numbers."""
+MOST_WAITING = 100
+"""Rows that are kept while they wait for one outcome; of further ones there are only the numbers."""
 
 
 class Duplicates:
-    """The leaders and followers of one run."""
+    """Those of one run."""
 
     def __init__(self) -> None:
-        self._leaders: dict[Identity, Leader] = {}
-        self._given_up = Verdicts()
-        """What the service refused for its audio, and what failed while many followed it: a copy that comes later is
-        not sent."""
+        self._in_flight: dict[Identity, InFlight] = {}
+        self._refused = Refusals()
+        """What the service refused for its audio, and what failed while many waited: later duplicates are not sent."""
         self._sent_in_part: dict[Identity, float] = {}
-        """What was passed over for the budget after requests were sent for it, with the credits it still needs."""
+        """What did not fit the budget after requests were sent for it, with the credits it still needs."""
         self._again: list[Selected] = []
         self._later = array("q")
         """Numbers of rows that are to be looked at again."""
 
     def refusal(self, identity: Identity) -> GivenUp | None:
         """Why this audio gets no transcript in this run, where that is known."""
-        return self._given_up.of(identity)
+        return self._refused.of(identity)
 
     def sent_in_part(self, identity: Identity) -> float | None:
-        """What this audio still needs, where it was sent in this run as far as the budget let it. A copy that comes
-        later is not sent: the answers may not be in the checkpoint yet."""
+        """Credits that this audio still needs, where it was sent in this run as far as the budget let it. A later
+        duplicate is not sent: the answers may not be in the checkpoint yet."""
         return self._sent_in_part.get(identity)
 
-    def lead(self, selected: Selected, identity: Identity, marks: bytes) -> Leader | None:
-        """The utterance as the one that is prepared and sent; None where it follows one that is under way."""
-        leader = self._leaders.get(identity)
-        if leader is not None:
-            if len(leader.followers) < MOST_FOLLOWERS:
-                leader.followers.append(selected)
-            else:
-                leader.more.append(selected.n)
-            return None
-        self._leaders[identity] = leader = Leader(selected, identity, marks)
-        return leader
+    def begin(self, in_flight: InFlight) -> bool:
+        """Whether the utterance is the one that is sent for its identity; else it waits for the one that is."""
+        first = self._in_flight.setdefault(in_flight.identity, in_flight)
+        if first is in_flight:
+            return True
+        if len(first.duplicates) < MOST_WAITING:
+            first.duplicates.append(in_flight.selected)
+        else:
+            first.more_duplicates.append(in_flight.selected.n)
+        return False
 
-    def settle(self, leader: Leader, given_up: GivenUp | None = None) -> list[Selected]:
-        """What it leads to is known, or for the next one to find out. Returns all it stood for, itself first, but for
-        those that only their numbers are kept of."""
-        del self._leaders[leader.identity]
-        if given_up is not None and _is_of_all(given_up, leader):
-            self._given_up.keep(leader.identity, given_up)
-        elif leader.needs and (leader.requests or leader.more):
-            self._sent_in_part[leader.identity] = leader.needs
-        self._later.extend(leader.more)
-        return [leader.selected, *leader.followers]
+    def end(self, in_flight: InFlight, given_up: GivenUp | None = None) -> list[Selected]:
+        """Its outcome is known, or for the next one to find out. Returns its duplicates, but for those of which there
+        are only the numbers."""
+        del self._in_flight[in_flight.identity]
+        if given_up is not None and _is_shared(given_up, in_flight):
+            self._refused.keep(in_flight.identity, given_up)
+        elif in_flight.credits_needed and (in_flight.requests or in_flight.more_duplicates):
+            self._sent_in_part[in_flight.identity] = in_flight.credits_needed
+        self._later.extend(in_flight.more_duplicates)
+        return in_flight.duplicates
 
-    def look_again(self, followers: list[Selected]) -> None:
-        """The file of their leader failed, which says nothing about theirs."""
-        self._again.extend(followers)
+    def look_again(self, duplicates: list[Selected]) -> None:
+        """The file of the first one failed, which says nothing about theirs."""
+        self._again.extend(duplicates)
 
     def again(self) -> list[Selected]:
         """Those that are to be looked at again, each once."""
@@ -76,8 +81,8 @@ class Duplicates:
 
     def later(self) -> list[int]:
         """Numbers of the next of those that are to be looked at again."""
-        numbers = self._later[-MOST_FOLLOWERS:].tolist()
-        del self._later[-MOST_FOLLOWERS:]
+        numbers = self._later[-MOST_WAITING:].tolist()
+        del self._later[-MOST_WAITING:]
         return numbers
 
     @property
@@ -86,13 +91,83 @@ class Duplicates:
         return bool(self._again or self._later)
 
     def close(self) -> None:
-        """Lets go of what was kept for later copies."""
-        self._given_up.close()
+        """Frees what was kept for later duplicates."""
+        self._refused.close()
 
 
-def _is_of_all(given_up: GivenUp, leader: Leader) -> bool:
-    """Whether copies that come later share it."""
+def _is_shared(given_up: GivenUp, in_flight: InFlight) -> bool:
+    """Whether duplicates that come later fail the same, unsent."""
     error = given_up.error
     if error is None:
         return False  # it is known, and found again
-    return isinstance(error, AudioRefused) or bool(leader.more and not is_of_the_file(error))
+    return isinstance(error, AudioRefused) or bool(in_flight.more_duplicates and not is_of_the_file(error))
+
+
+@built
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A GivenUp with its error by name."""
+
+    error: str | None
+    message: str = ""
+    http_status: int | None = None
+    code: int | None = None
+    known: Failure | None
+    identity: Identity | None
+    clip: int | None
+    was_sent: bool
+    partial: Transcript | None
+    answered_s: float
+    answered_now: bool
+    marks: bytes | None
+
+
+_decode = msgspec.msgpack.Decoder(_Row).decode
+
+
+class Refusals:
+    """Why recordings were given up in this run, by identity; in a database that goes with this process."""
+
+    def __init__(self) -> None:
+        self._db: sqlite3.Connection | None = None
+        """None until there is a refusal."""
+
+    def keep(self, identity: Identity, why: GivenUp) -> None:
+        """Where the system's folder for temporary files is full it is not kept: a duplicate is sent once more then."""
+        about, error = msgspec.structs.asdict(why) | {"error": None}, why.error
+        if error is not None:
+            about |= {"error": type(error).__name__, "message": error.message}
+            about |= {"http_status": error.http_status, "code": error.code}
+        row = msgspec.msgpack.encode(_Row(**about))
+        with self._forgotten_on_error():
+            if self._db is None:
+                self._db = sqlite3.connect("", isolation_level=None)
+                self._db.execute("PRAGMA journal_mode = OFF")
+                self._db.execute("CREATE TABLE refusals (key TEXT PRIMARY KEY, row BLOB) WITHOUT ROWID")
+            self._db.execute("INSERT OR REPLACE INTO refusals VALUES (?, ?)", (identity.key, row))
+
+    def of(self, identity: Identity) -> GivenUp | None:
+        found = None
+        if self._db is not None:
+            with self._forgotten_on_error():
+                found = self._db.execute("SELECT row FROM refusals WHERE key = ?", (identity.key,)).fetchone()
+        return None if found is None else _given_up(_decode(found[0]))
+
+    @contextmanager
+    def _forgotten_on_error(self) -> Iterator[None]:
+        """Without a journal a write that fails leaves the database damaged, so that all of it goes."""
+        try:
+            yield
+        except sqlite3.Error:
+            self.close()
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def _given_up(row: _Row) -> GivenUp:
+    about = msgspec.structs.asdict(row)
+    name, message, http_status, code = (about.pop(field) for field in ("error", "message", "http_status", "code"))
+    kind: type[errors.AttemptError] | None = None if name is None else getattr(errors, name)
+    return GivenUp(error=None if kind is None else kind(message, http_status=http_status, code=code), **about)

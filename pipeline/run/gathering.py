@@ -19,7 +19,7 @@ from pipeline.checkpoint.store import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MA
 from pipeline.errors import OutputError
 from pipeline.model import KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
-from pipeline.run.joining import word_errors
+from pipeline.run.join import word_errors
 from pipeline.run.month import MONTH_BUDGET
 from pipeline.run.owner import OWNER
 from pipeline.sink.batches import in_batches

@@ -1,21 +1,22 @@
-"""Why an utterance gets no transcript in a run, as the errors and the checkpoint are told. Pure."""
+"""Why an utterance gets no transcript in a run, as errors.* and the checkpoint say it. Pure."""
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime
 
 import msgspec
 
 from pipeline.checkpoint import Identity, Partly, Selected
-from pipeline.errors import AttemptError, ItemError
-from pipeline.model import Failure, Transcript
+from pipeline.errors import MAX_MESSAGE, AttemptError, ItemError
+from pipeline.model import Clip, Failure, Transcript
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
-    """Why an utterance has no transcript in this run; it holds for others of the same audio and settings as well."""
+    """Why an utterance has no transcript in this run; it holds for its duplicates as well."""
 
     error: AttemptError | None
-    """As the user is told it; None where it was …"""
+    """None where it was …"""
     known: Failure | None = None
     """… known before, and nothing was sent."""
     identity: Identity | None = None
@@ -26,16 +27,16 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     partial: Transcript | None = None
     """What was answered, where that is wanted."""
     answered_s: float = 0.0
-    heard_now: bool = False
+    answered_now: bool = False
     """Some of that was answered in this run."""
     marks: bytes | None = None
 
     def partly(self, n: int, row: Transcript) -> Partly:
-        """That the utterance has what was answered, as its `row`."""
-        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.heard_now, marks=self.marks)
+        """The event that the utterance has what was answered, as its `row`."""
+        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.answered_now, marks=self.marks)
 
     def failure(self, selected: Selected, *, requests: int, run_id: str) -> Failure:
-        """As the errors have it for this utterance; so many `requests` were sent for it in this run."""
+        """The row of errors.* for this utterance, for which so many `requests` were sent in this run."""
         utterance, error, now = selected.utterance, self.error, datetime.now(UTC)
         if self.known is not None:
             own = {"id": utterance.id, "audio": utterance.audio, "metadata": utterance.metadata, "run_id": run_id}
@@ -56,3 +57,18 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
             run_id=run_id,
             metadata=utterance.metadata,
         )
+
+
+def of_clip(error: AttemptError, clip: Clip, *, clips: int, missing: int, several_channels: bool) -> AttemptError:
+    """The error of one of several clips; its message says which one, counted from 1, and where it lies."""
+    channel = f"channel {clip.channel}, " if several_channels else ""
+    more = f" and {missing - 1} more" if missing > 1 else ""
+    where = f"{channel}{_clock(clip.start_s)} to {_clock(clip.start_s + clip.duration_s)}"
+    named = copy(error)
+    named.message = f"clip {clip.clip + 1} of {clips} ({where}){more}: {error.message}"[:MAX_MESSAGE]
+    return named
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -13,6 +13,7 @@ from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Clip
 from pipeline.pool import Job
 from pipeline.report.figures import credits_told
+from pipeline.run.budget import RunBudget
 from pipeline.sentences import plural
 
 MAX_UNKNOWN_TEXTS = 20
@@ -27,7 +28,7 @@ def price(clip: Clip) -> float:
 class Ledger:
     """Hands each request to the journal as it starts and as it ends, and counts them."""
 
-    def __init__(self, journal: Journal, run_id: str) -> None:
+    def __init__(self, journal: Journal, run_id: str, budget: RunBudget) -> None:
         self.requests = self.retries = self.refusals = 0
         self.credits = self.credits_maybe = 0.0
         """All that was spent, and what of it only may have been billed."""
@@ -35,6 +36,7 @@ class Ledger:
         """Refusals that no rule knows, and how often they came."""
         self._journal = journal
         self._run_id = run_id
+        self._budget = budget
 
     async def end_open_attempts(self) -> None:
         """Requests that were in flight when the last run was ended go into the ledger as what they are: cut off."""
@@ -47,7 +49,8 @@ class Ledger:
                 plural(len(cut), "request"), were, they, credits_told(spent),
             )  # fmt: skip
 
-    def started(self, job: Job, started_at: datetime) -> None:
+    async def started(self, job: Job, started_at: datetime) -> None:
+        """A request is sent when this returns."""
         attempt = self._attempt(
             job,
             started_at,
@@ -58,6 +61,8 @@ class Ledger:
             bytes_sent=0,
         )
         self._journal.add(Started(attempt=attempt))
+        if self._budget.credits.is_limited:  # what a kill would hide, the next run would have to spend once more
+            await self._journal.committed()
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         answered = isinstance(ended, Answer)

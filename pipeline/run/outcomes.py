@@ -1,23 +1,23 @@
-"""What becomes of utterances in a run: each gets a transcript, keeps the one that it has, or fails.
+"""What becomes of one utterance: it gets a transcript, keeps the one it has, or fails.
 
-Counts for the figures, tells the progress, and hands events to the journal.
+Hands events to the checkpoint, counts for the figures, and moves the progress.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Journal, Selected, State
-from pipeline.checkpoint.events import Event, Gone, Moved, Reused
+from pipeline.checkpoint.events import ClipAnswered, Event, Gone, Moved, Reused, TakenUp
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.results import Finished
-from pipeline.errors import AudioMissing
-from pipeline.model import Transcript
+from pipeline.errors import AttemptError, AudioMissing
+from pipeline.model import Clip, ClipResult, Transcript
 from pipeline.report.progress import Progress
 from pipeline.run.given_up import GivenUp
-from pipeline.run.joining import Leader, retold, word_errors
+from pipeline.run.in_flight import InFlight
+from pipeline.run.join import for_row, word_errors
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,17 @@ log = logging.getLogger(__name__)
 class Outcomes:
     """Those of one run."""
 
-    def __init__(self, journal: Journal, progress: Progress, run_id: str, on_result: Callable[[int], None]) -> None:
-        """`on_result` is called whenever a transcript was handed to the journal, with its number of words."""
-        self.failed_count = self.reused_count = self.moved_count = self.redo_failed = 0
+    def __init__(self, journal: Journal, progress: Progress, run_id: str) -> None:
+        self.transcribed = self.failed = self.reused_count = self.moved_count = self.redo_failed = 0
+        self.audio_s = 0.0
+        """Audio that was answered in this run."""
         self._journal = journal
         self._progress = progress
         self._run_id = run_id
-        self._on_result = on_result
+
+    def note(self, *events: Event) -> None:
+        """Something else happened."""
+        self._journal.add(*events)
 
     def reused(self, selected: Selected, marks: bytes) -> None:
         """The transcript it has still answers to it."""
@@ -43,45 +47,49 @@ class Outcomes:
         """The utterance is the one that had the row `old` before its recording was renamed: it takes that row over."""
         self.reused_count += 1
         self.moved_count += 1
-        transcript = retold(original, selected.utterance, config_hash=selected.config_hash)
+        transcript = for_row(original, selected.utterance, config_hash=selected.config_hash)
         self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
-        self._on_result(len(transcript.words))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
-    def copy(self, selected: Selected, original: Transcript, leader: Leader) -> None:
-        """The utterance gets another one's transcript, which cost it nothing."""
+    def copied(self, selected: Selected, original: Transcript, in_flight: InFlight) -> None:
+        """The utterance gets another one's transcript, which costs it nothing."""
         self.reused_count += 1
-        copy = self._copied(original, selected)
-        self.finish(selected, copy, leader)
+        copy = self._copy(original, selected)
+        self._finish(selected, copy, in_flight)
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
 
-    def _copied(self, original: Transcript, selected: Selected) -> Transcript:
-        about = {"run_id": self._run_id, "finished_at": datetime.now(UTC), "config_hash": selected.config_hash}
-        return retold(original, selected.utterance, attempts=0, latency_s=0.0, credits=0.0, **about)
+    def transcribed_as(self, in_flight: InFlight, transcript: Transcript, *events: Event) -> None:
+        """All clips of the utterance were answered; `events` go into the same commit."""
+        selected = in_flight.selected
+        self.transcribed += 1
+        self._finish(selected, for_row(transcript, selected.utterance), in_flight, *events)
+        # of several clips each has counted for itself
+        several = in_flight.has_several_clips
+        expected_s, audio_s = (0.0, 0.0) if several else (selected.expected_s, in_flight.duration_s)
+        self.audio_s += audio_s
+        self._progress.ended(expected_s=expected_s, audio_s=audio_s, ok=True)
 
-    def finish(self, selected: Selected, transcript: Transcript, leader: Leader, *events: Event) -> None:
-        """The utterance has its transcript, as the `leader` of its audio or after it."""
-        failed_as = None if leader.before is None else leader.before.identity
-        finished = Finished(
-            n=selected.n,
-            transcript=transcript,
-            marks=leader.marks,
-            failed_as=failed_as,
-            **word_errors(transcript),
-        )
-        self._journal.add(*events, finished)
-        self._on_result(len(transcript.words))
+    def clip_answered(self, in_flight: InFlight, clip: Clip, result: ClipResult) -> ClipAnswered:
+        """One of an utterance's several clips was answered; returns the event, which is to be noted."""
+        share = in_flight.share(clip)
+        self.audio_s += share * in_flight.duration_s
+        self._progress.heard(expected_s=share * in_flight.selected.expected_s, audio_s=share * in_flight.duration_s)
+        config_hash = in_flight.identity.config_hash
+        return ClipAnswered(n=in_flight.selected.n, key=in_flight.answers_key, config_hash=config_hash, result=result)
 
-    def give_up(self, selected: Selected, why: GivenUp, leader: Leader | None = None) -> None:
-        """The utterance has failed: as the `leader` of its audio, or for the reason of another one."""
-        utterance = selected.utterance
+    def retried(self, clip: Clip, error: AttemptError, pause_s: float) -> None:
+        """A request for a clip failed and is sent again."""
+        self._progress.retried()
+        log.info("retrying %s in %.1f s: %s: %s", clip.utterance.id, pause_s, type(error).__name__, error.message)
+
+    def given_up(self, selected: Selected, why: GivenUp, in_flight: InFlight | None = None) -> None:
+        """The utterance has failed: as the one `in_flight`, or for the reason of another one."""
         if isinstance(why.error, AudioMissing) and selected.done is not None and not selected.other_path:
             self._journal.add(Gone(n=selected.n))
             self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
             return
-        requests = 0 if leader is None else leader.requests
-        failure = why.failure(selected, requests=requests, run_id=self._run_id)
-        self.failed_count += 1
+        failure = why.failure(selected, requests=in_flight.requests if in_flight else 0, run_id=self._run_id)
+        self.failed += 1
         self.redo_failed += selected.state == State.DONE
         events: list[Event] = [
             Failed(
@@ -94,9 +102,27 @@ class Outcomes:
             )
         ]
         if (partial := why.partial) is not None:
-            row = retold(partial, utterance) if leader is not None else self._copied(partial, selected)
+            row = for_row(partial, selected.utterance) if in_flight else self._copy(partial, selected)
             events.append(why.partly(selected.n, row))
-            self._on_result(len(row.words))
         self._journal.add(*events)
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
-        log.warning("failed %s: %s: %s", utterance.id, failure.error, failure.message)
+        log.warning("failed %s: %s: %s", selected.utterance.id, failure.error, failure.message)
+
+    def taken_up(self, selected: Selected) -> None:
+        """The utterance stays as it was, after others in the order of the next run."""
+        self._journal.add(TakenUp(n=selected.n, run_id=self._run_id))
+
+    def _finish(self, selected: Selected, transcript: Transcript, in_flight: InFlight, *events: Event) -> None:
+        before = in_flight.failed_before
+        finished = Finished(
+            n=selected.n,
+            transcript=transcript,
+            marks=in_flight.marks,
+            failed_as=None if before is None else before.identity,
+            **word_errors(transcript),
+        )
+        self._journal.add(*events, finished)
+
+    def _copy(self, original: Transcript, selected: Selected) -> Transcript:
+        about = {"run_id": self._run_id, "finished_at": datetime.now(UTC), "config_hash": selected.config_hash}
+        return for_row(original, selected.utterance, attempts=0, latency_s=0.0, credits=0.0, **about)

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
 PART_WORDS = 400_000
+LOOK_S = 0.2
+"""So often it is looked whether a part is full."""
 _decode = msgspec.msgpack.Decoder(Transcript).decode
 log = logging.getLogger(__name__)
 
@@ -38,9 +41,9 @@ class Publisher:
         self._checkpoint = journal.checkpoint
         self._sink = sink
         self._rows_per_part = rows_per_part
-        self._new = self._new_words = 0
-        self._enough = asyncio.Event()
-        self._closing = False
+        self._rows = self._words = 0
+        """What the journal had been given when it was last looked whether a part is full."""
+        self._closing = asyncio.Event()
 
     async def tidy(self) -> None:
         """Brings the folder back to what the checkpoint knows, after whatever ended the last run. What has to be
@@ -61,13 +64,6 @@ class Publisher:
         if await call(self._checkpoint.has_moved):  # else a row of this run may get the id that such a row leaves
             await self.finish()
 
-    def result_added(self, words: int) -> None:
-        """A result of so many words was handed to the journal."""
-        self._new += 1
-        self._new_words += words
-        if self._new >= self._rows_per_part or self._new_words >= PART_WORDS:
-            self._enough.set()
-
     async def keep(self) -> None:
         """Publishes whenever a part is full, until `close`. Where the disk is full all is left for `finish`."""
         try:
@@ -78,23 +74,26 @@ class Publisher:
             log.warning("the disk of the output folder is full: what is answered is published at the end of the run")
 
     async def _keep(self) -> None:
-        while True:
-            await self._enough.wait()
-            self._enough.clear()
-            if self._closing:
-                return
-            full = self._new_words >= PART_WORDS
-            self._new = self._new_words = 0
+        while not await self._is_closing_after(LOOK_S):
+            rows, words = self._journal.results_added
+            full = words - self._words >= PART_WORDS
+            if not full and rows - self._rows < self._rows_per_part:
+                continue
+            self._rows, self._words = rows, words
             while full or await self._journal.call(self._checkpoint.pending_results) >= self._rows_per_part:
                 await self._publish_new()
                 full = False
             while await self._journal.call(self._checkpoint.pending_attempts) >= self._rows_per_part:
                 await self._publish_attempts()
 
+    async def _is_closing_after(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        return self._closing.is_set()
+
     def close(self) -> None:
         """Lets `keep` end after what it is publishing: two that publish at once would write the same part."""
-        self._closing = True
-        self._enough.set()
+        self._closing.set()
 
     async def finish(self, hashed: SettingsHash | None = None, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Publishes everything that is committed and unpublished.

@@ -15,7 +15,7 @@ from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.rewriting import Retold
 from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
-from pipeline.run.joining import retold, word_errors
+from pipeline.run.join import for_row, word_errors
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
 from pipeline.sink.batches import in_batches
@@ -88,7 +88,7 @@ class Replacing:
     def _retold(self, rows: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
         hashed = self._hashed
         assert hashed is not None  # noqa: S101 for the type checker
-        anew = {n: retold(row, told, config_hash=hashed.canonical(told, row.config_hash)) for n, row, told in rows}
+        anew = {n: for_row(row, told, config_hash=hashed.canonical(told, row.config_hash)) for n, row, told in rows}
         self._checkpoint.note_retold(
             [Retold(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in anew.items()]
         )

@@ -22,14 +22,16 @@ from pipeline.outside import json_line
 from pipeline.report.figures import FailureClass, Figures, Untried
 
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
+    from pipeline.run.ledger import Ledger
+    from pipeline.run.outcomes import Outcomes
     from pipeline.run.planning import ManifestRows
-    from pipeline.run.recorder import Recorder
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a run came to its end."""
 
     run_id: str
+    out: Path
     started_at: datetime
     finished_at: datetime
     wall_s: float
@@ -42,7 +44,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def figures_of(
-    checkpoint: Checkpoint, plan: Plan, rows: ManifestRows, recorder: Recorder, out: Path, ending: Ending
+    checkpoint: Checkpoint, plan: Plan, rows: ManifestRows, outcomes: Outcomes, ledger: Ledger, ending: Ending
 ) -> Figures:
     """The run in figures."""
     totals = checkpoint.totals()
@@ -50,7 +52,7 @@ def figures_of(
     return Figures(
         run_id=ending.run_id,
         manifest=rows.manifest,
-        out=str(out),
+        out=str(ending.out),
         started_at=ending.started_at,
         finished_at=ending.finished_at,
         exit=ending.exit,
@@ -69,29 +71,29 @@ def figures_of(
         left_out=plan.postponed,
         postponed=totals.postponed,
         postponed_runs=totals.postponed_runs,
-        redo_failed=recorder.outcomes.redo_failed,
+        redo_failed=outcomes.redo_failed,
         untried=Untried(**checkpoint.untried(ending.run_id)) if plan.rows else Untried(),
         many_gone=ending.many_gone,
         bad_rows=rows.bad_count,
         selected=plan.selected,
-        transcribed=recorder.transcribed,
-        reused=recorder.outcomes.reused_count,
-        requests=recorder.ledger.requests,
-        retries=recorder.ledger.retries,
-        refusals=recorder.ledger.refusals,
+        transcribed=outcomes.transcribed,
+        reused=outcomes.reused_count,
+        requests=ledger.requests,
+        retries=ledger.retries,
+        refusals=ledger.refusals,
         outages=ending.outages,
         outage_lasts=ending.outage_lasts,
         learned_concurrency=learned or None,
-        audio_s=round(recorder.audio_s, 3),
-        credits=round(recorder.ledger.credits, 3),
-        credits_maybe_billed=round(recorder.ledger.credits_maybe, 3),
+        audio_s=round(outcomes.audio_s, 3),
+        credits=round(ledger.credits, 3),
+        credits_maybe_billed=round(ledger.credits_maybe, 3),
         credits_in_all=round(totals.credits, 3),
         local=ending.local,
         wall_s=round(ending.wall_s, 3),
-        rtfx=round(recorder.audio_s / max(ending.wall_s, 1e-3), 3),
+        rtfx=round(outcomes.audio_s / max(ending.wall_s, 1e-3), 3),
         wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
         failures=failure_classes(checkpoint),
-        unknown_refusals=dict(recorder.ledger.unknown),
+        unknown_refusals=dict(ledger.unknown),
     )
 
 

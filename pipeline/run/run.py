@@ -1,6 +1,6 @@
-"""One run: plan, send, publish, report. The only place that knows all the stations.
+"""One run: plan, select, prepare, send, join, store, publish, report. The only place that knows all the stations.
 
-Everything here is wiring; what a station does is in its package.
+Everything here is wiring; what a station does is in its module.
 """
 
 from __future__ import annotations
@@ -14,30 +14,41 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
 from pipeline.checkpoint.named import name_ids
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.key import with_place
-from pipeline.gradium.request import RequestSettings, request_settings
+from pipeline.gradium.request import request_settings
 from pipeline.manifest.arguments import place_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.logs import say
 from pipeline.report.progress import progress
+from pipeline.run.budget import RunBudget
+from pipeline.run.context import RunContext
 from pipeline.run.control import Control
-from pipeline.run.known_failures import asks
+from pipeline.run.duplicates import Duplicates
+from pipeline.run.ledger import Ledger
+from pipeline.run.lookup import Lookup
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
 from pipeline.run.options import RunOptions
+from pipeline.run.outcomes import Outcomes
 from pipeline.run.output import CHECKPOINT, keep_formats, keep_manifest, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone
+from pipeline.run.prepare import Preparer
 from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
-from pipeline.run.recorder import Recorder
+from pipeline.run.record import Recorder
 from pipeline.run.reporting import Ending, figures_of, put_down
-from pipeline.run.sending import EndpointFactory, Sending
+from pipeline.run.room import want_of_room
+from pipeline.run.select import Selection
+from pipeline.run.send import EndpointFactory, Sending
+from pipeline.run.settings_hash import SettingsHash
+from pipeline.run.settlement import Settlement
 from pipeline.run.soundness import known_transcripts
 from pipeline.sink import Sink
 
@@ -60,7 +71,7 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
     Raises UsageError, OutputHeld, OutputError or CheckpointError when the run could not begin; what happens after
     that is in the result.
     """
-    request = request_settings(settings.service)
+    context = _context(options, settings)
     patience = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled)
     with (
         output_folder(options.out) as held,
@@ -79,76 +90,80 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
             await journal.call(keep_formats, checkpoint, settings.sink.formats)
             if not options.shared_out:
                 refuse_another_manifest(checkpoint, place_of(options.manifests), options.out)
-            return await _Run(options, settings, request, control, journal).whole(endpoint)
+            return await _Run(options, context, control, journal).whole(endpoint)
         finally:
             journal.release()
 
 
-class _Run:
-    """The state of one run, from its plan to its figures."""
+def _context(options: RunOptions, settings: Settings) -> RunContext:
+    """Raises ConfigError for request settings that the service would not take."""
+    request, now = request_settings(settings.service), datetime.now(UTC)
+    return RunContext(
+        # in the order of time also within a second, and unlike that of a run into another output
+        run_id=f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 256:03x}{secrets.token_hex(2)[:3]}",
+        started_at=now,
+        out=options.out,
+        settings=settings,
+        request=request,
+        hashes=SettingsHash(settings, request),
+        only=options.only,
+    )
 
-    def __init__(
-        self, options: RunOptions, settings: Settings, request: RequestSettings, control: Control, journal: Journal
-    ) -> None:
+
+class _Run:
+    """One run, from its plan to its figures."""
+
+    def __init__(self, options: RunOptions, context: RunContext, control: Control, journal: Journal) -> None:
+        settings = context.settings
         self.options = options
+        self.context = context
         self.control = control
         self.journal = journal
         self.checkpoint = journal.checkpoint
-        self.started_at, self._started = datetime.now(UTC), time.monotonic()
-        # in the order of time also within a second, and unlike that of a run into another output
-        self.run_id = (
-            f"{self.started_at:%Y%m%d-%H%M%S}-{self.started_at.microsecond // 256:03x}{secrets.token_hex(2)[:3]}"
-        )
-        sink = Sink(options.out, settings.sink.formats)
-        self.published = Published(sink)
-        self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
-        shown = progress(options.progress)
-        added, asked = self.publisher.result_added, asks(options.only)
-        self.recorder = Recorder(journal, shown, settings, request, self.run_id, added, asked=asked)
-        self.sending = Sending(
-            settings,
-            request,
-            journal,
-            self.recorder,
-            self.publisher,
-            self.published,
-            shown,
-            control,
-            options.out / SPOOL,
-            # who asks for those that failed may have nothing but recordings that are refused
-            doubts_refusals="failed" not in options.only,
-        )
+        self._started = time.monotonic()
+        self.error: GradiumBatchError | None = None
+        self.many_gone: str | None = None
         self.rows = ManifestRows(
             options.manifests,
             settings,
-            request,
+            context.request,
             skip_bad_rows=options.skip_bad_rows,
-            run_id=self.run_id,
+            run_id=context.run_id,
             include=options.include,
             exclude=options.exclude,
             on_row=control.raise_if_stopped,
         )
-        self.budget = settings.budget
-        self.service = settings.service
-        self.error: GradiumBatchError | None = None
-        self.many_gone: str | None = None
+        self.progress = progress(options.progress)
+        self.budget = RunBudget(settings)
+        self.outcomes = Outcomes(journal, self.progress, context.run_id)
+        self.ledger = Ledger(journal, context.run_id, self.budget)
+        self.duplicates = Duplicates()
+        sink = Sink(options.out, settings.sink.formats)
+        self.published = Published(sink)
+        self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
+        self.preparation = Preparation(settings.audio, options.out / SPOOL)
+        self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
+        fact = context.request.answered_fact
+        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, journal, fact)
+        self.sending = Sending(context, journal, self.publisher, self.recorder, control)
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
         plan = await self._plan()
-        if told := many_gone(plan, is_folder=self.rows.has_folder):
-            log.warning("%s", told)
-        await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
+        if warning := many_gone(plan, is_folder=self.rows.has_folder):
+            log.warning("%s", warning)
+        started_at = self.context.started_at.isoformat()
+        await self.journal.call(self.checkpoint.save_run, self.context.run_id, started_at, None)
         try:
-            await self.recorder.ledger.end_open_attempts()
+            await self.ledger.end_open_attempts()
             await self.publisher.tidy()
             await self.journal.call(self._keep_to_month)
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             if plan.selected:
-                await self.sending.send(endpoint, rows=plan.selected, at_most=self.options.limit)
+                await self._send(endpoint, plan.selected)
         except Stopped:
             pass
         except GradiumBatchError as error:
-            self.error = with_place(error, self.service)
+            self.error = with_place(error, self.context.settings.service)
         self.control.work_is_over()
         self.control.stands = last_line(await self.journal.call_unchecked(self._figures, plan))
         try:
@@ -160,23 +175,8 @@ class _Run:
             self.error = self.error or error
         finally:
             self.published.close()
-            self.recorder.duplicates.close()
+            self.duplicates.close()
         return await self._report(plan)
-
-    def _keep_to_month(self) -> None:
-        """Has the run spend no more than the month's budget leaves, and notes that for `status`."""
-        out, budget = self.options.out, self.budget.month_limit
-        if (self.checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
-            self.checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
-        if budget is not None:
-            sum_by_month(self.checkpoint, out)
-            self.recorder.left_out.keep_to(month_at(self.started_at, self.checkpoint, out, budget))
-
-    async def _publish(self) -> None:
-        await self.publisher.finish(self.recorder.settings_hash, lambda: self.control.signalled)
-        await self.publisher.write_errors()
-        await self.publisher.write_clips()
-        await self.journal.call(self.checkpoint.trim_replaced)
 
     async def _plan(self) -> Plan:
         """Takes the manifest in. Raises ManifestError for bad rows."""
@@ -202,8 +202,46 @@ class _Run:
         except Stopped:
             return Plan()
 
+    def _keep_to_month(self) -> None:
+        """Has the run spend no more than the month's budget leaves, and notes that for `status`."""
+        out, budget = self.options.out, self.context.settings.budget.month_limit
+        if (self.checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
+            self.checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
+        if budget is not None:
+            sum_by_month(self.checkpoint, out)
+            self.budget.keep_to(month_at(self.context.started_at, self.checkpoint, out, budget))
+
+    async def _send(self, endpoint: EndpointFactory, selected: int) -> None:
+        """Sends what is selected, as far as --limit and the budget go."""
+        limit, settings = self.options.limit, self.context.settings
+        expected_s, rows = await self.journal.call(self.checkpoint.expected_s, limit), min(selected, limit or selected)
+        spool_bytes = settings.audio.spool_mb << 20
+        warning = await asyncio.to_thread(
+            want_of_room, self.options.out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
+        )
+        if warning is not None:
+            log.warning("%s", warning)
+        selection = Selection(self.journal, self.duplicates, self.budget, limit)
+        lookup = Lookup(self.context, self.journal, self.published, self.outcomes, self.settlement)
+        preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.journal)
+        self.progress.start(expected_s)
+        try:
+            await self.sending.send(endpoint, preparer, selection, self.budget.credits, rows=rows)
+        finally:
+            self.progress.close()
+            await self.preparation.close()
+        reasons = self.budget.reasons([f"--limit {limit}"] if selection.limit_reached else [])
+        if reasons:
+            self.control.note_limit(ExitStatus.LIMIT_REACHED, "; ".join(reasons))
+
+    async def _publish(self) -> None:
+        await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
+        await self.publisher.write_errors()
+        await self.publisher.write_clips()
+        await self.journal.call(self.checkpoint.trim_replaced)
+
     async def _report(self, plan: Plan) -> RunResult:
-        self.many_gone = many_gone(plan, is_folder=self.rows.has_folder, moved=self.recorder.outcomes.moved_count)
+        self.many_gone = many_gone(plan, is_folder=self.rows.has_folder, moved=self.outcomes.moved_count)
         ask = self.journal.call_unchecked
         if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()
@@ -218,25 +256,26 @@ class _Run:
 
     def _figures(self, plan: Plan) -> Figures:
         ending = Ending(
-            run_id=self.run_id,
-            started_at=self.started_at,
+            run_id=self.context.run_id,
+            out=self.options.out,
+            started_at=self.context.started_at,
             finished_at=datetime.now(UTC),
             wall_s=time.monotonic() - self._started,
             exit=int(self._status()),
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
             outage_lasts=self.sending.outage_lasts,
-            local=self.service.url == "local",
+            local=self.context.settings.service.url == "local",
             many_gone=self.many_gone,
         )
-        return figures_of(self.checkpoint, plan, self.rows, self.recorder, self.options.out, ending)
+        return figures_of(self.checkpoint, plan, self.rows, self.outcomes, self.ledger, ending)
 
     def _status(self) -> ExitStatus:
         if self.error is not None:
             return status_of(self.error)
         if self.control.status is not None:
             return self.control.status
-        failed = self.recorder.outcomes.failed_count
+        failed = self.outcomes.failed
         if not self.options.ids:  # who asks for some hears of all others, and is not told that theirs failed
             failed = failed or self.rows.bad_count or bool(self.many_gone)
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK

@@ -38,13 +38,13 @@ def make(*args, **kwargs) -> Fingerprint:
 """
 HUNG_LOOK = """
 import pathlib, time
-import pipeline.run.feed
+import pipeline.run.lookup
 
 def look(*args):
     pathlib.Path("{mark}").touch()
     time.sleep(60)
 
-pipeline.run.feed.look = look
+pipeline.run.lookup.look = look
 from pipeline.cli import main
 main()
 """

@@ -7,16 +7,17 @@ import pytest
 from pipeline.checkpoint import Identity, Selected, State
 from pipeline.errors import AttemptError, AudioRefused, AudioTruncated, RepeatedStreamError, ServerFault
 from pipeline.model import Utterance
-from pipeline.run.duplicates import MOST_FOLLOWERS, Duplicates
+from pipeline.run.duplicates import MOST_WAITING, Duplicates
 from pipeline.run.given_up import GivenUp
+from pipeline.run.in_flight import InFlight
 from tests.records import transcript
 
 THIS = Identity(audio_hash="h", config_hash="c")
 OTHER = Identity(audio_hash="other", config_hash="c")
 
 
-def selected(n: int) -> Selected:
-    return Selected(
+def in_flight(n: int) -> InFlight:
+    selected = Selected(
         n=n,
         place=(0, "", 0, n),
         utterance=Utterance(id=str(n), audio="/a.wav"),
@@ -26,21 +27,22 @@ def selected(n: int) -> Selected:
         done=None,
         attempts=0,
     )
+    return InFlight(selected, THIS, b"", "answers")
 
 
-def test_of_many_copies_the_first_wait_with_their_leader_and_the_others_are_looked_at_again() -> None:
+def test_of_many_copies_the_first_wait_and_the_others_are_looked_at_again() -> None:
     duplicates = Duplicates()
-    leader = duplicates.lead(selected(0), THIS, b"")
-    assert leader is not None
-    copies = 3 * MOST_FOLLOWERS
-    assert all(duplicates.lead(selected(n), THIS, b"") is None for n in range(1, copies))
+    first = in_flight(0)
+    assert duplicates.begin(first)
+    copies = 3 * MOST_WAITING
+    assert not any(duplicates.begin(in_flight(n)) for n in range(1, copies))
     assert not duplicates.has_more
-    settled = [one.n for one in duplicates.settle(leader)]
-    assert settled == list(range(MOST_FOLLOWERS + 1))
+    waited = [one.n for one in duplicates.end(first)]
+    assert waited == list(range(1, MOST_WAITING + 1))
     again = []
     while duplicates.has_more:
         again += duplicates.later()
-    assert sorted(again) == list(range(MOST_FOLLOWERS + 1, copies))
+    assert sorted(again) == list(range(MOST_WAITING + 1, copies))
 
 
 @pytest.mark.parametrize(
@@ -49,21 +51,20 @@ def test_of_many_copies_the_first_wait_with_their_leader_and_the_others_are_look
         (AudioRefused("no", http_status=500, code=1008), 0, True),
         (RepeatedStreamError("again"), 0, True),
         (ServerFault("broke"), 0, False),
-        (ServerFault("broke"), MOST_FOLLOWERS, False),
-        (ServerFault("broke"), MOST_FOLLOWERS + 1, True),
-        (AudioTruncated("cut"), MOST_FOLLOWERS + 1, False),
+        (ServerFault("broke"), MOST_WAITING, False),
+        (ServerFault("broke"), MOST_WAITING + 1, True),
+        (AudioTruncated("cut"), MOST_WAITING + 1, False),
     ],
 )
 def test_a_later_copy_shares_a_refusal_and_what_failed_while_many_waited(
     error: AttemptError, copies: int, is_shared: bool
 ) -> None:
     duplicates = Duplicates()
-    leader = duplicates.lead(selected(0), THIS, b"")
-    assert leader is not None
-    for n in range(1, copies + 1):
-        duplicates.lead(selected(n), THIS, b"")
+    first = in_flight(0)
+    for n in range(copies + 1):
+        duplicates.begin(first if n == 0 else in_flight(n))
     why = GivenUp(error=error, clip=3, was_sent=True, partial=transcript("a"), answered_s=2.5, marks=b"marks")
-    duplicates.settle(leader, why)
+    duplicates.end(first, why)
     assert duplicates.refusal(OTHER) is None
     found = duplicates.refusal(THIS)
     assert (found is not None) == is_shared

@@ -7,8 +7,9 @@ import pytest
 from pipeline.checkpoint.identity import is_partial
 from pipeline.errors import MAX_MESSAGE, ServerFault
 from pipeline.model import Clip
-from pipeline.run.gaps import gap_flags, naming
-from tests.run.test_joining import answer, clip, joined, leader
+from pipeline.run.given_up import of_clip
+from pipeline.run.join import gap_flags
+from tests.run.test_join import answer, clip, in_flight, joined
 
 
 def piece(number: int, start_s: float, stop_s: float, channel: int = 0) -> Clip:
@@ -30,7 +31,7 @@ def test_gaps_of_several_channels_say_which() -> None:
 
 def test_the_transcript_of_what_was_answered_is_suspect_and_names_its_gaps() -> None:
     clips = [clip(0), clip(1), clip(2)]
-    made = leader(*clips, flags=("truncated",))
+    made = in_flight(*clips, flags=("truncated",))
     for one in (clips[0], clips[2]):
         made.answered(one, answer((f"w{one.clip}", 1.0), clip=one), latency_s=1, cost=30)
     made.given_up(clips[1], ServerFault("no"), requests=6)
@@ -39,12 +40,12 @@ def test_the_transcript_of_what_was_answered_is_suspect_and_names_its_gaps() -> 
     assert row.credits == 60
     assert is_partial(row)
     why = made.why(ServerFault("no"), row)
-    assert (why.answered_s, why.heard_now, why.was_sent, why.clip) == (20.0, True, True, 1)
+    assert (why.answered_s, why.answered_now, why.was_sent, why.clip) == (20.0, True, True, 1)
     assert why.error.message == "clip 2 of 3 (0:10 to 0:20): no"
 
 
 def test_a_recording_of_one_clip_has_the_services_own_words() -> None:
-    made = leader(clip(0))
+    made = in_flight(clip(0))
     made.given_up(clip(0), ServerFault("no"), requests=6)
     assert made.why(ServerFault("no"), None).error.message == "no"
 
@@ -59,12 +60,12 @@ def test_a_recording_of_one_clip_has_the_services_own_words() -> None:
 )
 def test_the_message_names_clip_and_minutes(missing: int, several_channels: bool, message: str) -> None:
     error = ServerFault("no", http_status=500, code=1011, billed="maybe")
-    told = naming(error, piece(13, 3600.0, 3870.4, 1), clips=41, missing=missing, several_channels=several_channels)
+    told = of_clip(error, piece(13, 3600.0, 3870.4, 1), clips=41, missing=missing, several_channels=several_channels)
     assert told.message == message
     assert (type(told), told.http_status, told.code, told.billed) == (ServerFault, 500, 1011, "maybe")
     assert error.message == "no"
 
 
 def test_a_long_message_is_cut_as_ever() -> None:
-    told = naming(ServerFault("x" * MAX_MESSAGE), piece(0, 0.0, 1.0), clips=2, missing=1, several_channels=False)
+    told = of_clip(ServerFault("x" * MAX_MESSAGE), piece(0, 0.0, 1.0), clips=2, missing=1, several_channels=False)
     assert len(told.message) == MAX_MESSAGE

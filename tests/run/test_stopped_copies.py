@@ -16,7 +16,7 @@ from pipeline.pool import Job
 from pipeline.run.control import Control
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.options import RunOptions
-from pipeline.run.recorder import Recorder
+from pipeline.run.record import Recorder
 from pipeline.run.run import RunResult, run
 from tests.batch import Corpus
 from tests.servers import start_server

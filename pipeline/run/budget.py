@@ -1,10 +1,12 @@
-"""What does not fit the budget: what is said of it at the end, and which recordings need not be looked at any more.
+"""The budget of one run, and what does not fit it: what is said of that at the end, and which recordings need not be
+looked at any more.
 
-Pure arithmetic: no I/O. The recorder tells what was prepared and what was passed over.
+Pure arithmetic: no I/O.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -15,27 +17,28 @@ from pipeline.pool import Budget
 from pipeline.report.figures import NAMED, above_budget
 from pipeline.run.month import Month
 
-MOST_IN_VAIN = 100
-MOST_IN_VAIN_S = 3600.0
+READ_IN_VAIN = 100
+READ_IN_VAIN_S = 3600.0
 """So many recordings, or so much audio, are read for nothing; from then on only those that may fit by their estimate
 are looked at, so that a budget that is used up ends a run soon however much is left to do."""
 RATIOS_KEPT = 1_000
+log = logging.getLogger(__name__)
 
 
-class PassedOver:
-    """The budget of one run, and the recordings that were passed over for it."""
+class RunBudget:
+    """The budget of one run, and the recordings that did not fit it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.budget = Budget(settings.budget.limit)
-        self.budget_told = f"the budget of {settings.budget.limit or 0.0:,.10g} credits"
-        """Which budget it is."""
+        self.credits = Budget(settings.budget.limit)
+        self.name = f"the budget of {settings.budget.limit or 0.0:,.10g} credits"
+        """What the budget is called in sentences."""
         self._settings = settings.budget
         self.unsent = 0
-        """Rows that were passed over without a request: they take no place of --limit."""
-        self.any_within = False
+        """Rows that did not fit, and nothing was sent for: they take no place of --limit."""
+        self.any_would_fit = False
         """Whether some would have fit the whole budget, and not what was left of it."""
         self._max_clip_s = settings.audio.max_clip_s
-        self._in_vain, self._in_vain_s = 0, 0.0
+        self._read_in_vain, self._read_in_vain_s = 0, 0.0
         self._ratios: deque[float] = deque(maxlen=RATIOS_KEPT)
         """What requests cost, for each credit that their recordings' estimates said."""
         self._above = 0
@@ -47,8 +50,8 @@ class PassedOver:
         """Has the run spend no more than is left of its month."""
         run, left = self._settings.limit, month.left
         if left is not None and (run is None or left < run):
-            self.budget = Budget(left, self._settings.most)
-            self.budget_told = (
+            self.credits = Budget(left, self._settings.most)
+            self.name = (
                 f"the budget of {month.budget:,.10g} credits for the month {month.name} (budget.credits_per_month), of "
                 f"which {round(left, 3):,.10g} were left"
             )
@@ -60,15 +63,15 @@ class PassedOver:
         if estimate and cheapest:
             self._ratios.append(cheapest / estimate)
 
-    def add(self, needs: float, ids: Sequence[str], *, sent: bool = False, audio_s: float = 0.0) -> None:
-        """The recording of the rows of these `ids` was passed over: the dearest of its requests that are left needs so
-        many credits. `sent`: for the first of the rows others were sent."""
-        self.unsent += len(ids) - sent
-        if not sent:
-            self._in_vain += 1
-            self._in_vain_s += audio_s
-        if not self.budget.is_above(needs):
-            self.any_within = True
+    def did_not_fit(self, needs: float, ids: Sequence[str], *, was_sent: bool = False, audio_s: float = 0.0) -> None:
+        """The recording of the rows of these `ids` did not fit: the dearest of its requests that are left needs so many
+        credits. `was_sent`: for the first of the rows other requests were sent."""
+        self.unsent += len(ids) - was_sent
+        if not was_sent:
+            self._read_in_vain += 1
+            self._read_in_vain_s += audio_s
+        if not self.credits.is_above(needs):
+            self.any_would_fit = True
             return
         self._above += len(ids)
         self._above_ids = [*self._above_ids, *ids][:NAMED]
@@ -77,10 +80,19 @@ class PassedOver:
     @property
     def longest_s(self) -> float:
         """How long a recording may be by its estimate for one of its requests to fit perhaps."""
-        if not self._ratios or (self._in_vain < MOST_IN_VAIN and self._in_vain_s < MOST_IN_VAIN_S):
+        if not self._ratios or (self._read_in_vain < READ_IN_VAIN and self._read_in_vain_s < READ_IN_VAIN_S):
             return math.inf
-        longest_s = self.budget.left / (CREDITS_PER_S * min(self._ratios))
+        longest_s = self.credits.left / (CREDITS_PER_S * min(self._ratios))
         return math.inf if longest_s >= self._max_clip_s else longest_s
+
+    def reasons(self, others: Sequence[str] = ()) -> list[str]:
+        """For which limits something is left, `others` included; warns of what needs more than the whole budget."""
+        reasons = [self.name] if self.any_would_fit else []
+        reasons += others
+        if (above := self.above_sentence) is not None:
+            log.warning("%s", above)
+            reasons.append(above)
+        return reasons
 
     @property
     def above_sentence(self) -> str | None:

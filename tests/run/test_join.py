@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from pipeline.audio.prepare import Prepared
 from pipeline.checkpoint import Identity, Selected, State
 from pipeline.errors import AudioRefused, StreamCut
 from pipeline.model import Answer, Clip, FileVersion, Transcript, Utterance, Word
-from pipeline.run.joining import Leader
-from tests.records import NOW
+from pipeline.run.in_flight import InFlight
 
 UTTERANCE = Utterance(id="a", audio="/a.flac")
 
@@ -27,7 +25,11 @@ def answer(*words: tuple[str, float], clip: Clip, flags: tuple[str, ...] = ()) -
     return Answer(words=said, flags=flags or (() if words else ("no_words",)), request_id=f"r{clip.clip}", model="m")
 
 
-def leader(*clips: Clip, flags: tuple[str, ...] = (), **more: Any) -> Leader:
+def prepared(*clips: Clip, flags: tuple[str, ...] = (), duration_s: float | None = None) -> Prepared:
+    return Prepared(clips=clips, duration_s=10.0 * len(clips) if duration_s is None else duration_s, flags=flags)
+
+
+def in_flight(*clips: Clip, flags: tuple[str, ...] = (), duration_s: float | None = None) -> InFlight:
     selected = Selected(
         n=1,
         place=(0, "", 0, 1),
@@ -38,24 +40,23 @@ def leader(*clips: Clip, flags: tuple[str, ...] = (), **more: Any) -> Leader:
         done=None,
         attempts=2,
     )
-    made = Leader(selected, Identity(audio_hash="h", config_hash="c"), b"")
-    expected = {"duration_s": 10.0 * len(clips), "answered": (), "release": lambda: None} | more
-    made.expect(clips, flags=flags, **expected)
+    made = InFlight(selected, Identity(audio_hash="h", config_hash="c"), b"", "answers")
+    made.expect(prepared(*clips, flags=flags, duration_s=duration_s), ())
     return made
 
 
-def joined(made: Leader) -> Transcript:
-    return made.joined(language="en", run_id="run", finished_at=NOW)
+def joined(made: InFlight) -> Transcript:
+    return made.transcript(language="en", run_id="run")
 
 
 def test_words_come_back_on_the_utterances_clock_whatever_the_order_of_the_answers() -> None:
     clips = [clip(0), clip(1), clip(2)]
-    made = leader(*clips)
+    made = in_flight(*clips)
     for number in (2, 0, 1):
-        assert not made.settled
+        assert not made.is_settled
         said = answer((f"w{number}", 1.25), clip=clips[number])
         made.answered(clips[number], said, latency_s=1.0, cost=30.0)
-    assert made.settled
+    assert made.is_settled
     row = joined(made)
     assert row.text == "w0 w1 w2"
     assert [(word.start_s, word.stop_s, word.clip) for word in row.words] == [
@@ -67,7 +68,7 @@ def test_words_come_back_on_the_utterances_clock_whatever_the_order_of_the_answe
 
 def test_channels_are_merged_by_time() -> None:
     left, right = clip(0), clip(1, channel=1)
-    made = leader(left, right, duration_s=10.0)
+    made = in_flight(left, right, duration_s=10.0)
     made.answered(left, answer(("hello", 1.0), ("fine", 5.0), clip=left), latency_s=1, cost=30)
     made.answered(right, answer(("hi", 3.0), clip=right), latency_s=1, cost=30)
     row = joined(made)
@@ -76,13 +77,13 @@ def test_channels_are_merged_by_time() -> None:
 
 def test_a_silent_clip_among_others_is_told_and_a_silent_channel_is_not() -> None:
     first, second = clip(0), clip(1)
-    made = leader(first, second)
+    made = in_flight(first, second)
     made.answered(first, answer(("hello", 1.0), clip=first), latency_s=1, cost=30)
     made.answered(second, answer(clip=second), latency_s=1, cost=30)
     assert (joined(made).status, joined(made).flags) == ("suspect", ("clip_without_words",))
 
     left, right = clip(0), clip(1, channel=1)
-    made = leader(left, right)
+    made = in_flight(left, right)
     made.answered(left, answer(("hello", 1.0), clip=left), latency_s=1, cost=30)
     made.answered(right, answer(clip=right), latency_s=1, cost=30)
     assert joined(made).flags == ()
@@ -90,7 +91,7 @@ def test_a_silent_clip_among_others_is_told_and_a_silent_channel_is_not() -> Non
 
 def test_no_words_at_all_and_a_truncated_recording_are_told() -> None:
     first, second = clip(0), clip(1)
-    made = leader(first, second, flags=("truncated",))
+    made = in_flight(first, second, flags=("truncated",))
     for one in (first, second):
         made.answered(one, answer(clip=one), latency_s=1, cost=30)
     assert joined(made).flags == ("truncated", "no_words")
@@ -98,27 +99,27 @@ def test_no_words_at_all_and_a_truncated_recording_are_told() -> None:
 
 def test_answers_of_earlier_runs_count_for_the_same_samples_only() -> None:
     clips = [clip(0), clip(1)]
-    before = leader(*clips)
+    before = in_flight(*clips)
     kept = before.answered(clips[0], answer(("old", 1.0), clip=clips[0]), latency_s=1, cost=30)
-    made = leader()
-    missing = made.expect(clips, duration_s=20, flags=(), answered=[kept], release=lambda: None)
+    made = in_flight()
+    missing = made.expect(prepared(*clips), [kept])
     assert missing == [clips[1]]
     made.answered(clips[1], answer(("new", 1.0), clip=clips[1]), latency_s=1, cost=30)
-    assert made.settled
+    assert made.is_settled
     assert joined(made).text == "old new"
     # cut elsewhere, so the old answer is to other audio
     moved = [Clip(**{name: getattr(one, name) for name in one.__struct_fields__} | {"key": "x"}) for one in clips]
-    assert leader().expect(moved, duration_s=20, flags=(), answered=[kept], release=lambda: None) == moved
+    assert in_flight().expect(prepared(*moved), [kept]) == moved
 
 
 def test_a_clip_that_is_given_up_does_not_end_the_others() -> None:
-    clips, released = [clip(0), clip(1)], []
-    made = leader(*clips, release=lambda: released.append(True))
+    clips = [clip(0), clip(1)]
+    made = in_flight(*clips)
     made.given_up(clips[1], AudioRefused("no"), requests=1)
-    assert not made.settled
+    assert not made.is_settled
     made.given_up(clips[0], StreamCut("cut"), requests=1)
-    assert made.settled
-    assert (str(made.error), made.error_clip) == ("no", 1)
-    made.release()
-    made.release()
-    assert released == [True]
+    assert made.is_settled
+    assert made.error is not None
+    why = made.why(made.error, None)
+    assert why.error is not None
+    assert (why.error.message, why.clip) == ("clip 2 of 2 (0:10 to 0:20) and 1 more: no", 1)

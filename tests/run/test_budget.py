@@ -14,59 +14,60 @@ import pytest
 from pipeline.audio.look import Look, look
 from pipeline.config import Settings
 from pipeline.model import Endpoint
-from pipeline.run import feed, passed_over
+from pipeline.run import budget as run_budget
+from pipeline.run import lookup
+from pipeline.run.budget import RunBudget
 from pipeline.run.control import Control
 from pipeline.run.options import RunOptions
-from pipeline.run.passed_over import PassedOver
 from pipeline.run.run import RunResult, run
 from tests.batch import Corpus
 from tests.servers import RunningServer
 
 
-def left_out_of(budget: float | None, max_clip_s: float = 300.0) -> PassedOver:
-    return PassedOver(
+def budget_of(budget: float | None, max_clip_s: float = 300.0) -> RunBudget:
+    return RunBudget(
         Settings.model_validate({"budget": {"credits": budget or "none"}, "audio": {"max_clip_s": max_clip_s}})
     )
 
 
 def test_whatever_fits_perhaps_is_looked_at_until_enough_was_read_for_nothing() -> None:
-    left_out = left_out_of(30)
-    left_out.prepared(50, [300.0])  # twice what was expected
+    budget = budget_of(30)
+    budget.prepared(50, [300.0])  # twice what was expected
     for _ in range(99):
-        left_out.add(300, ["a"], audio_s=1)
-    assert left_out.longest_s == math.inf
-    left_out.add(300, ["a"], audio_s=1)
-    assert left_out.longest_s == pytest.approx(5)
-    left_out.prepared(10, [3.0])  # a tenth of what was expected
-    assert left_out.longest_s == pytest.approx(100)
+        budget.did_not_fit(300, ["a"], audio_s=1)
+    assert budget.longest_s == math.inf
+    budget.did_not_fit(300, ["a"], audio_s=1)
+    assert budget.longest_s == pytest.approx(5)
+    budget.prepared(10, [3.0])  # a tenth of what was expected
+    assert budget.longest_s == pytest.approx(100)
 
 
 def test_an_hour_that_was_read_for_nothing_is_enough() -> None:
-    left_out = left_out_of(30)
-    left_out.prepared(3600, [900.0])
-    left_out.add(900, ["a"], audio_s=3600)
-    assert left_out.longest_s == pytest.approx(30 / 3 * 300 / 300)
+    budget = budget_of(30)
+    budget.prepared(3600, [900.0])
+    budget.did_not_fit(900, ["a"], audio_s=3600)
+    assert budget.longest_s == pytest.approx(30 / 3 * 300 / 300)
 
 
 def test_of_a_long_recording_the_cheapest_request_decides() -> None:
-    left_out = left_out_of(100, max_clip_s=30.0)
-    left_out.prepared(3600, [90.0, 45.0])
-    left_out.add(3000, ["a"], audio_s=3600)
-    assert left_out.longest_s == math.inf, "a request of at most 30 s costs 90 credits"
+    budget = budget_of(100, max_clip_s=30.0)
+    budget.prepared(3600, [90.0, 45.0])
+    budget.did_not_fit(3000, ["a"], audio_s=3600)
+    assert budget.longest_s == math.inf, "a request of at most 30 s costs 90 credits"
 
 
 def test_what_is_above_the_budget_is_told_with_the_least_and_the_most() -> None:
-    left_out = left_out_of(30)
-    left_out.add(20, ["a", "b", "c"])
-    assert left_out.above_sentence is None
-    assert left_out.any_within
-    left_out.add(30.0001, ["d"], sent=True)
-    assert left_out.above_sentence == "d needs 30.01 credits: more than the budget"
-    left_out.add(1900, ["e", "f"])
-    assert left_out.above_sentence == "3 recordings need 30.01 to 1,900 credits each: more than the budget (d, e, f)"
-    left_out.add(1900, ["g"])
-    assert (left_out.above_sentence or "").endswith(" (d, e, f and 1 more)")
-    assert left_out.unsent == 6
+    budget = budget_of(30)
+    budget.did_not_fit(20, ["a", "b", "c"])
+    assert budget.above_sentence is None
+    assert budget.any_would_fit
+    budget.did_not_fit(30.0001, ["d"], was_sent=True)
+    assert budget.above_sentence == "d needs 30.01 credits: more than the budget"
+    budget.did_not_fit(1900, ["e", "f"])
+    assert budget.above_sentence == "3 recordings need 30.01 to 1,900 credits each: more than the budget (d, e, f)"
+    budget.did_not_fit(1900, ["g"])
+    assert (budget.above_sentence or "").endswith(" (d, e, f and 1 more)")
+    assert budget.unsent == 6
 
 
 # -- whole runs -------------------------------------------------------------------------------------------------------
@@ -95,14 +96,14 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return look(path, stopped)
 
-    monkeypatch.setattr(feed, "look", looking)
+    monkeypatch.setattr(lookup, "look", looking)
     return paths
 
 
 def test_a_budget_that_is_used_up_ends_the_run_without_reading_the_archive(
     tmp_path: Path, out: Path, server: RunningServer, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passed_over, "MOST_IN_VAIN", 10)
+    monkeypatch.setattr(run_budget, "READ_IN_VAIN", 10)
     corpus = Corpus(tmp_path / "audio", count=800, seconds=0.4)
     result = night(corpus, out, server, 3.0)
     assert (result.figures.transcribed, result.figures.left, result.figures.exit) == (2, 798, 4)
@@ -113,7 +114,7 @@ def test_a_budget_that_is_used_up_ends_the_run_without_reading_the_archive(
 def test_what_fits_is_found_behind_many_that_do_not(
     tmp_path: Path, out: Path, server: RunningServer, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passed_over, "MOST_IN_VAIN", 10)
+    monkeypatch.setattr(run_budget, "READ_IN_VAIN", 10)
     corpus = Corpus(tmp_path / "audio", count=800, seconds=2.0)
     for number in range(900, 905):
         corpus.add(number, seconds=0.2)

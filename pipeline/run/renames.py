@@ -14,7 +14,7 @@ from pipeline.run.outcomes import Outcomes
 from pipeline.run.published import Published
 
 
-class Renamed:
+class Renames:
     """Those of one run."""
 
     def __init__(self, journal: Journal, published: Published, outcomes: Outcomes) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts on recordings are kept beside memory, and no run ends because there is no room for them."""
+"""Refusals are kept beside memory, and no run ends because there is no room for them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.checkpoint import Identity
 from pipeline.errors import AudioRefused
+from pipeline.run.duplicates import Refusals
 from pipeline.run.given_up import GivenUp
-from pipeline.run.verdicts import Verdicts
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def small_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_files")
 def test_what_finds_no_room_is_forgotten() -> None:
-    verdicts, forgotten, known = Verdicts(), 0, 0
+    refusals, forgotten, known = Refusals(), 0, 0
     for n in range(6_000):
         identity = Identity(audio_hash=f"{n * 7_919 % 6_000:064x}", config_hash="c")
-        verdicts.keep(identity, GivenUp(error=AudioRefused("x" * 1_900, http_status=500), was_sent=True))
-        found = verdicts.of(identity)
+        refusals.keep(identity, GivenUp(error=AudioRefused("x" * 1_900, http_status=500), was_sent=True))
+        found = refusals.of(identity)
         known += found is not None and isinstance(found.error, AudioRefused)
         forgotten += found is None
-    verdicts.close()
+    refusals.close()
     assert forgotten > 0, "there was room for all"
     assert known > 3_000

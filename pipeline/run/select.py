@@ -1,4 +1,4 @@
-"""What is selected, handed out a few at a time; and again those whose leader's file failed."""
+"""What is selected, handed out a few at a time; then the duplicates that have to be looked at again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import deque
 
 from pipeline.checkpoint import Journal, Selected
 from pipeline.checkpoint.store import Place
+from pipeline.run.budget import RunBudget
 from pipeline.run.duplicates import Duplicates
-from pipeline.run.passed_over import PassedOver
 
 BATCH = 200
 LOOKED_AT = 16
@@ -19,13 +19,13 @@ LOOKED_AT_S = 120.0
 class Selection:
     """Hands out what one run has selected, to whoever asks."""
 
-    def __init__(self, journal: Journal, duplicates: Duplicates, left_out: PassedOver, limit: int | None) -> None:
+    def __init__(self, journal: Journal, duplicates: Duplicates, budget: RunBudget, limit: int | None) -> None:
+        self.limit = limit
         self.limit_reached = False
         """More is selected than the limit lets through."""
         self._journal = journal
         self._duplicates = duplicates
-        self._left_out = left_out
-        self._limit = limit
+        self._budget = budget
         self._handed_out = 0
         self._batch: deque[Selected] = deque()
         self._none_within_s = -1.0
@@ -39,13 +39,14 @@ class Selection:
             return await self._selected() or self._duplicates.again() or await self._later()
 
     @property
-    def has_room(self) -> bool:
-        """Whether the limit kept some back, and has room for them since others were passed over."""
-        return self.limit_reached and not self._is_full
+    def has_more(self) -> bool:
+        """Whether there are duplicates to be looked at again, or some that the limit kept back and that take the places
+        of others by now, which did not fit the budget."""
+        return self._duplicates.has_more or (self.limit_reached and not self._is_full)
 
     @property
     def _is_full(self) -> bool:
-        return self._limit is not None and self._handed_out >= self._limit + self._left_out.unsent
+        return self.limit is not None and self._handed_out >= self.limit + self._budget.unsent
 
     async def _selected(self) -> list[Selected]:
         taken: list[Selected] = []
@@ -57,20 +58,20 @@ class Selection:
                 break
             selected = self._batch.popleft()
             self._after = selected.place
-            if selected.expected_s <= self._left_out.longest_s:  # it was read before that was known
+            if selected.expected_s <= self._budget.longest_s:  # it was read before that was known
                 taken.append(selected)
                 seconds += selected.expected_s
                 self._handed_out += 1
         return taken
 
     async def _later(self) -> list[Selected]:
-        """Copies whose leader is settled."""
+        """Duplicates whose first one has its outcome."""
         numbers = self._duplicates.later()
         return await self._journal.call(self._journal.checkpoint.selected_of, numbers) if numbers else []
 
     async def _read(self) -> bool:
         """Reads the next ones that may fit the budget; says whether there are any."""
-        longest_s = self._left_out.longest_s
+        longest_s = self._budget.longest_s
         if longest_s > self._none_within_s:
             call, checkpoint = self._journal.call, self._journal.checkpoint
             self._batch.extend(await call(checkpoint.selected, self._after, BATCH, longest_s=longest_s))

@@ -1,0 +1,160 @@
+"""An utterance in flight: which of its clips have an answer, which were given up, and who waits for its outcome.
+
+Pure: no I/O. `settlement` decides what follows once all its clips have come to their end.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from pipeline.audio.look import length_of
+from pipeline.audio.prepare import Prepared
+from pipeline.checkpoint import Identity, Selected
+from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.errors import AttemptError, is_of_the_file
+from pipeline.model import Answer, Clip, ClipResult, Transcript
+from pipeline.run.given_up import GivenUp, of_clip
+from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
+
+
+class InFlight:
+    """An utterance whose audio is prepared or sent, and its duplicates: others of the same audio and settings."""
+
+    def __init__(self, selected: Selected, identity: Identity, marks: bytes, answers_key: str) -> None:
+        self.selected = selected
+        self.identity = identity
+        self.marks = marks
+        """By which a beginning of its audio is known."""
+        self.answers_key = answers_key
+        """What answers to its clips are kept under, beside the key of the clip."""
+        self.duplicates: list[Selected] = []
+        self.more_duplicates = array("q")
+        """Row numbers of further ones."""
+        self.prepared: Prepared | None = None
+        """Its audio, until that is released."""
+        self.results: dict[int, ClipResult] = {}
+        """Answers by clip, those of earlier runs included."""
+        self.duration_s = 0.0
+        self.requests = 0
+        """Requests sent for its clips in this run."""
+        self.error: AttemptError | None = None
+        """Why the first clip that was given up was."""
+        self.credits_needed = 0.0
+        """Price of the dearest of its clips that the budget did not let through; 0 where it let all through."""
+        self.failed_before: KnownFailure | None = None
+        """How its audio failed in an earlier run, …"""
+        self.is_postponed = False
+        """… and that it is not sent in this one."""
+        self._flags: tuple[str, ...] = ()
+        self._clips: dict[int, Clip] = {}
+        self._unanswered = 0
+        """Clips that were given up or did not fit the budget."""
+        self._error_clip: int | None = None
+        self._sent_in_vain = self._answered_now = False
+        self._paid_in_vain: tuple[Clip, AttemptError] | None = None
+        """A request of this run that failed and may have been billed."""
+
+    def expect(self, prepared: Prepared, answered: Sequence[ClipResult]) -> list[Clip]:
+        """Takes its prepared audio; returns the clips that `answered`, of earlier runs, has no result for."""
+        known = {result.key: result for result in answered}
+        self.prepared = prepared
+        self.duration_s, self._flags = prepared.duration_s, prepared.flags
+        self._clips = {clip.clip: clip for clip in prepared.clips}
+        self.results = {
+            clip.clip: earlier_result(clip, known[clip.key]) for clip in prepared.clips if clip.key in known
+        }
+        return [clip for clip in prepared.clips if clip.clip not in self.results]
+
+    def has_failed_before(self, known: KnownFailure, *, is_postponed: bool) -> None:
+        """Its audio failed in an earlier run, maybe under another id; `is_postponed`: it fails the same, unsent."""
+        self.failed_before, self.is_postponed = known, is_postponed
+        # they were all sent for this audio
+        attempts = max(self.selected.attempts, known.failure.attempts)
+        self.selected = msgspec.structs.replace(self.selected, attempts=attempts)
+
+    @property
+    def has_several_clips(self) -> bool:
+        """Whether each answer is kept for itself until all are there."""
+        return len(self._clips) > 1
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether each clip has its answer, or gets none in this run."""
+        return len(self.results) + self._unanswered == len(self._clips)
+
+    def share(self, clip: Clip) -> float:
+        """What part of the utterance the clip is."""
+        return clip.duration_s / max(sum(other.duration_s for other in self._clips.values()), 1e-9)
+
+    def answered(self, clip: Clip, answer: Answer, *, latency_s: float, cost: float) -> ClipResult:
+        """A clip has its answer; returns it on the utterance's clock."""
+        result = result_of(clip, answer, latency_s=latency_s, cost=cost, audio_bytes=length_of(self.marks))
+        self.results[clip.clip] = result
+        self._answered_now = True
+        return result
+
+    def given_up(self, clip: Clip, error: AttemptError, *, requests: int) -> None:
+        """A clip gets no answer in this run, for which `requests` were sent; the others go on."""
+        self._unanswered += 1
+        # what the file itself is to blame for costs nothing the next time either
+        self._sent_in_vain |= requests > 0 and not is_of_the_file(error)
+        if self.error is None:
+            self.error, self._error_clip = error, clip.clip
+
+    def retried(self, clip: Clip, error: AttemptError) -> None:
+        """A request for a clip failed, and is to be sent again."""
+        if error.billed != "no":
+            self._paid_in_vain = clip, error
+
+    def over_budget(self, cost: float) -> None:
+        """A clip of this price does not fit the budget; the others go on."""
+        self._unanswered += 1
+        self.credits_needed = max(self.credits_needed, cost)
+        never_answered = self.error is None and not self._answered_now
+        if self.is_settled and never_answered and self._paid_in_vain and self.selected.tries:
+            # as in the run before, the budget was spent on requests that failed: that would never end
+            clip, self.error = self._paid_in_vain
+            self._error_clip, self._sent_in_vain = clip.clip, True
+
+    def why(self, error: AttemptError | None, partial: Transcript | None) -> GivenUp:
+        """Why it has no transcript: `error` is its own; without one it is how its audio failed before. Of several clips
+        the message names the one."""
+        if error is not None and self._error_clip is not None and self.has_several_clips:
+            missing, several = len(self._clips) - len(self.results), has_several_channels(self._clips.values())
+            clip, count = self._clips[self._error_clip], len(self._clips)
+            error = of_clip(error, clip, clips=count, missing=missing, several_channels=several)
+        before = self.failed_before
+        return GivenUp(
+            error=error,
+            known=before.failure if error is None and before is not None else None,
+            identity=self.identity if before is None else before.identity,
+            clip=self._error_clip,
+            # what the budget kept back of it is no failure: while others are answered the next run goes on with it
+            was_sent=self._sent_in_vain and not (self.credits_needed and self._answered_now),
+            partial=partial,
+            answered_s=round(sum(self._clips[number].duration_s for number in self.results), 3),
+            answered_now=self._answered_now,
+            marks=self.marks,
+        )
+
+    def transcript(self, *, run_id: str, language: str) -> Transcript:
+        """The transcript of the clips that were answered; `language` is the configured one."""
+        utterance = self.selected.utterance
+        return joined(
+            self._clips,
+            self.results,
+            id=utterance.id,
+            audio=utterance.audio,
+            language=utterance.language or language,
+            duration_s=self.duration_s,
+            flags=self._flags,
+            audio_hash=self.identity.audio_hash,
+            config_hash=self.identity.config_hash,
+            attempts=self.selected.attempts + self.requests,
+            run_id=run_id,
+            finished_at=datetime.now(UTC),
+        )

@@ -1,0 +1,163 @@
+"""What of a batch needs a request: not what cannot be read, what has its transcript already, or what has failed before
+and is not due.
+
+Reads and hashes the recordings, in a thread, and asks the checkpoint and the output for what is known of their content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from pipeline.audio.look import Look, broken_off, look, refuse_beginning
+from pipeline.checkpoint import Identity, Journal, Selected, State
+from pipeline.errors import AttemptError
+from pipeline.model import Transcript
+from pipeline.run.context import RunContext, resends_failed
+from pipeline.run.given_up import GivenUp
+from pipeline.run.in_flight import InFlight
+from pipeline.run.outcomes import Outcomes
+from pipeline.run.published import Published
+from pipeline.run.renames import Renames
+from pipeline.run.settlement import Settlement
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A selected utterance whose recording was read."""
+
+    selected: Selected
+    look: Look
+    identities: list[Identity]
+    """What a transcript may answer to that answers to it, the identity of now first."""
+
+
+class Sendable(msgspec.Struct, frozen=True):
+    """An utterance that needs a request."""
+
+    in_flight: InFlight
+    look: Look
+    answer_keys: list[str]
+    """What answers to its clips may be kept under; before version 6 of the checkpoint it was its identity."""
+
+
+class Lookup:
+    """Looks up the batches of one run."""
+
+    def __init__(
+        self, context: RunContext, journal: Journal, published: Published, outcomes: Outcomes, settlement: Settlement
+    ) -> None:
+        self._context = context
+        self._journal = journal
+        self._published = published
+        self._outcomes = outcomes
+        self._settlement = settlement
+        self._renames = Renames(journal, published, outcomes)
+
+    async def sendable(self, batch: Sequence[Selected], stopped: threading.Event) -> list[Sendable]:
+        """Those that need a request; the others have their outcome. Raises Stopped."""
+        looks = await asyncio.to_thread(_look_at, batch, stopped)
+        candidates = self._readable(batch, looks)
+        moved = await self._renames.move(
+            {
+                one.selected.n: (one.selected, one.identities)
+                for one in candidates
+                if one.selected.by_path and one.selected.done is None
+            }
+        )
+        begun = [
+            (in_flight, one)
+            for one in candidates
+            if one.selected.n not in moved and (in_flight := self._begin(one)) is not None
+        ]
+        transcripts = await self._transcripts_of(begun)
+        for in_flight, _ in begun:
+            if (transcript := transcripts.get(in_flight.identity)) is not None:
+                self._settlement.has_transcript(in_flight, transcript)
+        left = [(in_flight, one) for in_flight, one in begun if in_flight.identity not in transcripts]
+        await self._note_failures(left)
+        return [
+            Sendable(in_flight, one.look, [in_flight.answers_key, *(identity.key for identity in one.identities)])
+            for in_flight, one in left
+        ]
+
+    def _readable(self, batch: Sequence[Selected], looks: Sequence[Look | AttemptError]) -> list[Candidate]:
+        candidates = []
+        for selected, found in zip(batch, looks, strict=True):
+            if isinstance(found, AttemptError):
+                self._outcomes.given_up(selected, GivenUp(error=found))
+            else:
+                identities = self._context.hashes.identities(selected.utterance, found)
+                candidates.append(Candidate(selected, found, identities))
+        return candidates
+
+    def _begin(self, one: Candidate) -> InFlight | None:
+        """The utterance, where it is the one to find out what its audio and settings give."""
+        selected = one.selected
+        if selected.state != State.DONE and selected.done in one.identities:
+            self._outcomes.reused(selected, one.look.marks)
+            return None
+        if not self._context.settings.audio.allow_truncated:
+            try:
+                refuse_beginning(one.look, selected.marks)
+            except AttemptError as error:
+                self._outcomes.given_up(selected, GivenUp(error=error))
+                return None
+        return self._settlement.begin(selected, one.identities[0], one.look.marks)
+
+    async def _transcripts_of(self, begun: Sequence[tuple[InFlight, Candidate]]) -> dict[Identity, Transcript]:
+        """Transcripts that answer to what these are, also under the other identities that outputs have for it; none of
+        those that are done, which were selected to be sent again."""
+        identities = [one.identities for _, one in begun if one.selected.state != State.DONE]
+        # in one question: between two a row may have moved from another identity to the one of now
+        found = await self._transcripts([*dict.fromkeys(identity for several in identities for identity in several)])
+        return {
+            several[0]: found[identity] for several in identities for identity in reversed(several) if identity in found
+        }
+
+    async def _transcripts(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
+        """Transcripts that answer to these very audios and settings, of whichever utterance."""
+        transcripts = self._journal.finished(identities)
+        for _ in range(2):  # what is written to another place meanwhile is found there
+            unknown = [identity for identity in identities if identity not in transcripts]
+            if not unknown:
+                return transcripts
+            stored = await self._journal.call(self._journal.checkpoint.twins, unknown)
+            known = await self._published.read_of(stored)
+            transcripts |= known
+            if len(known) == len(stored):
+                return transcripts
+        if left := [one.part for identity, one in stored.items() if identity not in transcripts and one.part]:
+            rows = await self._journal.call(self._journal.checkpoint.parts, "transcripts")
+            await self._published.check(left, rows)  # what a damaged part lacks would be paid again
+        return transcripts
+
+    async def _note_failures(self, left: Sequence[tuple[InFlight, Candidate]]) -> None:
+        """Notes how the audio of these failed before, and whether it is sent again in this run."""
+        if not left:
+            return
+        identities = [identity for _, one in left for identity in one.identities]
+        just_now = self._journal.failed(identities)  # and not in the checkpoint yet
+        known, run = await self._journal.call(self._journal.checkpoint.known_failures, identities)
+        for in_flight, one in left:
+            found = [known[identity] for identity in one.identities if identity in known]
+            pending = [just_now[identity] for identity in one.identities if identity in just_now]
+            holding = [*pending, *(failure for failure in found if failure.holds(run))]
+            if before := next(iter((*holding, *found)), None):
+                is_postponed = bool(holding) and not resends_failed(self._context.only)
+                in_flight.has_failed_before(before, is_postponed=is_postponed)
+
+
+def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:
+    """Each recording looked at, or why it cannot be; many in one go, for each hop between threads costs as much as a
+    short file."""
+    looks: list[Look | AttemptError] = []
+    for selected in batch:
+        path = selected.utterance.audio
+        try:
+            looks.append(look(path, stopped))
+        except AttemptError as error:
+            looks.append(broken_off(path, selected.marks, stopped) or error)
+    return looks

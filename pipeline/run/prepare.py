@@ -1,0 +1,104 @@
+"""From selected utterances to clips, a few ahead of the pool: several are looked up and prepared side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+
+from pipeline.audio.prepare import Preparation
+from pipeline.checkpoint import Journal, State
+from pipeline.errors import AttemptError, Stopped
+from pipeline.model import Clip, ClipResult
+from pipeline.run.lookup import Lookup, Sendable
+from pipeline.run.record import Recorder
+from pipeline.run.select import Selection
+from pipeline.run.settlement import Settlement
+
+SIDE_BY_SIDE = 8
+"""Utterances that are prepared at a time: one that takes long to decode keeps no other waiting."""
+
+
+class Preparer:
+    """Prepares what a run has selected."""
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        preparation: Preparation,
+        settlement: Settlement,
+        recorder: Recorder,
+        journal: Journal,
+    ) -> None:
+        self._lookup = lookup
+        self._preparation = preparation
+        self._settlement = settlement
+        self._recorder = recorder
+        self._journal = journal
+
+    async def clips(self, selection: Selection, stopped: threading.Event) -> AsyncGenerator[Clip, None]:
+        """The clips of what is selected; nothing more is looked at once `stopped` is set."""
+        made: asyncio.Queue[Clip | None] = asyncio.Queue(SIDE_BY_SIDE)
+        at_work = asyncio.create_task(self._make(made, selection, stopped))
+        try:
+            while (clip := await made.get()) is not None:
+                yield clip
+            await at_work
+        finally:
+            at_work.cancel()
+            await asyncio.gather(at_work, return_exceptions=True)
+
+    async def _make(self, made: asyncio.Queue[Clip | None], selection: Selection, stopped: threading.Event) -> None:
+        """Puts every clip into `made`, and None behind the last one. Raises what ended it early."""
+        failed: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(SIDE_BY_SIDE):
+                    group.create_task(self._make_in_turn(made, selection, stopped))
+        except* Exception as errors:
+            failed = errors.exceptions[0]
+        await made.put(None)
+        if failed is not None:
+            raise failed
+
+    async def _make_in_turn(
+        self, made: asyncio.Queue[Clip | None], selection: Selection, stopped: threading.Event
+    ) -> None:
+        while batch := await selection.next():
+            await self._journal.room()
+            try:
+                sendable = await self._lookup.sendable(batch, stopped)
+            except Stopped:
+                return
+            keys = [key for one in sendable for key in one.answer_keys]
+            answered = await self._journal.call(self._journal.checkpoint.answered_keys, keys) if keys else set()
+            for one in sendable:
+                for clip in await self._clips_of(one, answered):
+                    await made.put(clip)
+
+    async def _clips_of(self, one: Sendable, answered_keys: set[str]) -> list[Clip]:
+        """What is to be sent for an utterance: nothing, where it cannot be."""
+        in_flight, selected = one.in_flight, one.in_flight.selected
+        answered: list[ClipResult] = []
+        keys = [key for key in one.answer_keys if key in answered_keys]
+        if in_flight.is_postponed and not keys:
+            self._settlement.is_postponed(in_flight)
+            return []
+        if keys:
+            # of a done one, which is to be sent again, only what this was begun with
+            only = in_flight.identity.config_hash if selected.state == State.DONE else None
+            answered = await self._journal.call(self._journal.checkpoint.answered_clips, keys, only)
+        try:
+            known = {result.key for result in answered}
+            prepared = await self._preparation.prepare(selected.utterance, one.look, known)
+        except AttemptError as error:
+            self._settlement.cannot_be_prepared(in_flight, error)
+            return []
+        missing = in_flight.expect(prepared, answered)
+        if in_flight.is_postponed and missing:
+            self._settlement.is_postponed(in_flight)
+            return []
+        if missing:
+            self._recorder.expect(in_flight)
+        self._settlement.prepared(in_flight, missing)
+        return missing

@@ -1,0 +1,90 @@
+"""Listens to the pool: the ends of requests go into the ledger, and those of clips to their utterances.
+
+Called in the event loop; never blocks.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pipeline.checkpoint import Journal
+from pipeline.checkpoint.events import Event, Noted
+from pipeline.errors import AttemptError
+from pipeline.model import Answer
+from pipeline.pool import Job
+from pipeline.run.in_flight import InFlight
+from pipeline.run.ledger import Ledger, price
+from pipeline.run.outcomes import Outcomes
+from pipeline.run.settlement import Settlement
+
+
+class Recorder:
+    """The pool's listener for one run."""
+
+    def __init__(
+        self,
+        settlement: Settlement,
+        outcomes: Outcomes,
+        ledger: Ledger,
+        journal: Journal,
+        answered_fact: str,
+    ) -> None:
+        """`answered_fact` is noted with the first answer."""
+        self._settlement = settlement
+        self._outcomes = outcomes
+        self._ledger = ledger
+        self._journal = journal
+        self._answered_fact: str | None = answered_fact
+        self._in_flight: dict[str, InFlight] = {}
+        """Utterances whose clips are with the pool, by id."""
+
+    def expect(self, in_flight: InFlight) -> None:
+        """Clips of this utterance go to the pool."""
+        self._in_flight[in_flight.selected.utterance.id] = in_flight
+
+    async def room(self) -> None:
+        await self._journal.room()
+
+    async def started(self, job: Job, started_at: datetime) -> None:
+        await self._ledger.started(job, started_at)
+
+    def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
+        self._ledger.sent(job, started_at, latency_s, ended)
+
+    def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
+        self._in_flight[job.clip.utterance.id].retried(job.clip, error)
+        self._outcomes.retried(job.clip, error, pause_s)
+
+    def done(self, job: Job, answer: Answer) -> None:
+        in_flight, clip = self._of(job), job.clip
+        result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=price(clip))
+        events: list[Event] = []
+        if self._answered_fact is not None:
+            events.append(Noted(fact=self._answered_fact))
+            self._answered_fact = None
+        if in_flight.has_several_clips:
+            events.append(self._outcomes.clip_answered(in_flight, clip, result))
+        self._ended(in_flight, *events)
+
+    def failed(self, job: Job, error: AttemptError) -> None:
+        in_flight = self._of(job)
+        in_flight.given_up(job.clip, error, requests=job.requests)
+        self._ended(in_flight)
+
+    def passed_over(self, job: Job) -> None:
+        in_flight = self._of(job)
+        in_flight.over_budget(price(job.clip))
+        self._ended(in_flight)
+
+    def _of(self, job: Job) -> InFlight:
+        in_flight = self._in_flight[job.clip.utterance.id]
+        in_flight.requests += job.requests
+        return in_flight
+
+    def _ended(self, in_flight: InFlight, *events: Event) -> None:
+        """A clip has come to its end. `events` go into the same commit as what follows from it."""
+        if in_flight.is_settled:
+            del self._in_flight[in_flight.selected.utterance.id]
+            self._settlement.settle(in_flight, *events)
+        else:
+            self._outcomes.note(*events)

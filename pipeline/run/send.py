@@ -1,0 +1,141 @@
+"""Sends what a run has selected: asks for the balance, runs the pool, and ends it when outcomes cannot be stored.
+
+Returns when everything selected has its outcome or the run was stopped; by then all outcomes are committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from pipeline.checkpoint import Journal
+from pipeline.checkpoint.store import LEARNED
+from pipeline.config import Settings
+from pipeline.errors import CheckpointError, OutputGone
+from pipeline.gradium.wire import Credits
+from pipeline.model import Endpoint
+from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
+from pipeline.run.balance import Balance
+from pipeline.run.context import RunContext
+from pipeline.run.control import Control
+from pipeline.run.ledger import price
+from pipeline.run.owner import claim, owner_by_recognizer, owner_of
+from pipeline.run.prepare import Preparer
+from pipeline.run.publisher import Publisher
+from pipeline.run.record import Recorder
+from pipeline.run.select import Selection
+
+WATCH_S = 1.0
+log = logging.getLogger(__name__)
+
+EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
+
+
+class Sending:
+    """Sends for one run."""
+
+    def __init__(
+        self, context: RunContext, journal: Journal, publisher: Publisher, recorder: Recorder, control: Control
+    ) -> None:
+        self.outages, self.outage_lasts = 0, False
+        self._context = context
+        self._journal = journal
+        self._publisher = publisher
+        self._recorder = recorder
+        self._control = control
+
+    async def send(
+        self, endpoint: EndpointFactory, preparer: Preparer, selection: Selection, budget: Budget, *, rows: int
+    ) -> None:
+        """Sends the `rows` that are selected, as far as the selection's limit and the budget go.
+
+        Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut, RefusesAll, EndpointUnreachable,
+        BalanceTooLow, BalanceUnknown, LocalServerError, and CheckpointError or OutputError when outcomes cannot be
+        stored.
+        """
+        from pipeline.gradium.client import GradiumClient
+        from pipeline.gradium.transport import http_client
+
+        settings, timeouts = self._context.settings, self._context.settings.timeouts
+        connect = {"connect_s": timeouts.connect_s, "idle_s": timeouts.idle_s}
+        async with (
+            endpoint(settings) as target,
+            http_client(target.url, **connect, trust_env=settings.service.trust_env) as http,
+        ):
+            account = Balance(self._context, self._journal, budget, self._control)
+            balance = await account.learn(http, target)
+            await self._claim(balance)
+            await account.compare(balance, rows=rows, at_most=selection.limit)
+            limits = await self._limits(budget)
+            client = GradiumClient(http, target, self._context.request, timeouts)
+            pool = Pool(client, self._recorder, limits, look_ahead=settings.pool.concurrency, drain_s=timeouts.drain_s)
+            self._control.attach(pool)
+            try:
+                async with self._kept(pool):
+                    await pool.run(preparer.clips(selection, self._control.stopped))
+                    # duplicates whose first one's file failed, and those that take the places of what did not fit the
+                    # budget; a pool that was stopped takes none
+                    while selection.has_more and not pool.is_stopping:
+                        await pool.run(preparer.clips(selection, self._control.stopped))
+            finally:
+                self.outages, self.outage_lasts = limits.outage.count, limits.outage.going_on
+            await self._journal.call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
+
+    async def _claim(self, balance: Credits | str) -> None:
+        """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
+        if owner_of(self._context.settings) is None:
+            owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)
+            await self._journal.call(claim, self._journal.checkpoint, self._context.out, owner)
+
+    async def _limits(self, budget: Budget) -> Limits:
+        settings, clock = self._context.settings, asyncio.get_running_loop().time
+        call, checkpoint = self._journal.call, self._journal.checkpoint
+        learned = await call(checkpoint.fact, LEARNED, int) or None
+        return Limits(
+            retry=RetryPolicy(settings.retry),
+            capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock),
+            outage=Outage(first_pause_s=settings.retry.probe_s, clock=clock),
+            budget=budget,
+            price=price,
+            outage_max_s=settings.retry.outage_max_s,
+            settings_answered=bool(await call(checkpoint.fact, self._context.request.answered_fact, int)),
+            doubts_refusals=self._context.doubts_refusals,
+        )
+
+    @asynccontextmanager
+    async def _kept(self, pool: Pool) -> AsyncIterator[None]:
+        """Commits and publishes beside the pool; the failure of one ends it. On the way out all is committed."""
+
+        def end_pool(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and isinstance(error := task.exception(), Exception):
+                pool.end_with(error)
+                if isinstance(error, CheckpointError | OutputGone):
+                    pool.cut()  # an answer that cannot be stored is not worth waiting for
+
+        journal = self._journal
+        keeping, publishing = asyncio.create_task(journal.keep()), asyncio.create_task(self._publisher.keep())
+        watching = asyncio.create_task(self._watch())
+        for task in (keeping, publishing, watching):
+            task.add_done_callback(end_pool)
+        journal.patience.on_wait = pool.hold
+        try:
+            yield
+        finally:
+            self._control.work_is_over()
+            journal.close()
+            self._publisher.close()
+            watching.cancel()
+            await asyncio.wait((keeping, publishing, watching))
+            journal.patience.on_wait = lambda waits: None
+            if isinstance(error := keeping.exception(), CheckpointError):  # only now it is known what that costs
+                raise CheckpointError(f"{error}; {await journal.last_try()}") from error
+        for task in (keeping, publishing):
+            task.result()
+
+    async def _watch(self) -> None:
+        """Raises OutputGone soon after the output folder has gone, also while no answer comes."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await self._journal.call_once(lambda: None)
