@@ -13,7 +13,7 @@ from unittest import mock
 from pipeline.audio import decoders
 from pipeline.audio.decoders import Decoders, Job, perform
 from pipeline.errors import AttemptError, OutputError
-from pipeline.run import feed, selection
+from pipeline.run import prepare, select
 from tests.nights.world import World
 
 FAILING = (errno.EIO, errno.ESTALE, errno.EMFILE)
@@ -25,7 +25,7 @@ def in_batches(world: World) -> Iterator[None]:
     if world.kind != "many":
         yield
         return
-    with mock.patch.object(selection, "LOOKED_AT", 3), mock.patch.object(feed, "SIDE_BY_SIDE", 2):
+    with mock.patch.object(select, "LOOKED_AT", 3), mock.patch.object(prepare, "SIDE_BY_SIDE", 2):
         yield
 
 
