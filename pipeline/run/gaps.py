@@ -32,7 +32,7 @@ def naming(error: AttemptError, clip: Clip, *, clips: int, missing: int, several
     more = f" and {missing - 1} more" if missing > 1 else ""
     where = f"{channel}{_clock(clip.start_s)} to {_clock(clip.start_s + clip.duration_s)}"
     told = copy(error)
-    told.message = f"clip {clip.clip + 1} of {clips} ({where}){more}: {error.message}"[:MAX_MESSAGE]
+    told.message = f"clip {clip.number + 1} of {clips} ({where}){more}: {error.message}"[:MAX_MESSAGE]
     return told
 
 

@@ -56,7 +56,8 @@ class Leader:
         self._sent_in_vain = self._heard_now = False
         self._paid_in_vain: tuple[Clip, AttemptError] | None = None
         """A request of this run that failed and may have been billed."""
-        self._clips: dict[int, Clip] = {}
+        self.clips: dict[int, Clip] = {}
+        """By number."""
         self._unanswered = 0
         """Clips that were given up or passed over."""
         self._release: Callable[[], None] = lambda: None
@@ -73,10 +74,10 @@ class Leader:
         """Takes its clips; returns those that `answered`, of earlier runs, has no result for. `release` is called when
         none of them will be sent any more."""
         known = {result.key: result for result in answered}
-        self._clips = {clip.clip: clip for clip in clips}
-        self.results = {clip.clip: _as_clip(clip, known[clip.key]) for clip in clips if clip.key in known}
+        self.clips = {clip.number: clip for clip in clips}
+        self.results = {clip.number: _as_clip(clip, known[clip.key]) for clip in clips if clip.key in known}
         self.duration_s, self.flags, self._release = duration_s, flags, release
-        return [clip for clip in clips if clip.clip not in self.results]
+        return [clip for clip in clips if clip.number not in self.results]
 
     def failed_before(self, known: KnownFailure, *, takes_over: bool) -> None:
         """Its audio has failed before, maybe under another id; `takes_over`: it is not sent, and fails as that did."""
@@ -88,21 +89,21 @@ class Leader:
     @property
     def several(self) -> bool:
         """It has more clips than one, so that each answer is kept for itself until all are there."""
-        return len(self._clips) > 1
+        return len(self.clips) > 1
 
     @property
     def settled(self) -> bool:
         """Each clip has its answer, or gets none in this run."""
-        return len(self.results) + self._unanswered == len(self._clips)
+        return len(self.results) + self._unanswered == len(self.clips)
 
     def share(self, clip: Clip) -> float:
         """What part of the utterance the clip is."""
-        return clip.duration_s / max(sum(other.duration_s for other in self._clips.values()), 1e-9)
+        return clip.duration_s / max(sum(other.duration_s for other in self.clips.values()), 1e-9)
 
     def answered(self, clip: Clip, answer: Answer, *, latency_s: float, cost: float) -> ClipResult:
         """A clip has its answer; returns it on the utterance's clock."""
         result = ClipResult(
-            clip=clip.clip,
+            clip=clip.number,
             key=clip.key,
             start_s=clip.start_s,
             words=_shifted(answer.words, clip.start_s),
@@ -113,7 +114,7 @@ class Leader:
             credits=cost,
             audio_bytes=length_of(self.marks),
         )
-        self.results[clip.clip] = result
+        self.results[clip.number] = result
         self._heard_now = True
         return result
 
@@ -123,7 +124,7 @@ class Leader:
         # what the file itself is to blame for costs nothing the next time either
         self._sent_in_vain |= requests > 0 and not is_of_the_file(error)
         if self.error is None:
-            self.error, self.error_clip = error, clip.clip
+            self.error, self.error_clip = error, clip.number
 
     def retried(self, clip: Clip, error: AttemptError) -> None:
         """A request for a clip failed, and is to be sent again."""
@@ -137,16 +138,14 @@ class Leader:
         if self.settled and self.error is None and self._paid_in_vain and not self._heard_now and self.selected.tries:
             # as in the run before, the budget was spent on requests that failed: that would never end
             clip, self.error = self._paid_in_vain
-            self.error_clip, self._sent_in_vain = clip.clip, True
+            self.error_clip, self._sent_in_vain = clip.number, True
 
     def why(self, error: AttemptError | None, partial: Transcript | None) -> GivenUp:
         """Why it has no transcript: `error` is its own; without one it is how its audio failed before. Of several clips
         the message names the one."""
         if error is not None and self.error_clip is not None and self.several:
-            clip, missing = self._clips[self.error_clip], len(self._clips) - len(self.results)
-            error = naming(
-                error, clip, clips=len(self._clips), missing=missing, several_channels=self._several_channels
-            )
+            clip, missing = self.clips[self.error_clip], len(self.clips) - len(self.results)
+            error = naming(error, clip, clips=len(self.clips), missing=missing, several_channels=self._several_channels)
         return GivenUp(
             error=error,
             known=self.before.failure if error is None and self.before is not None else None,
@@ -155,7 +154,7 @@ class Leader:
             # what the budget kept back of it is no failure: while others are answered the next run goes on with it
             was_sent=self._sent_in_vain and not (self.needs and self._heard_now),
             partial=partial,
-            answered_s=round(sum(self._clips[number].duration_s for number in self.results), 3),
+            answered_s=round(sum(self.clips[number].duration_s for number in self.results), 3),
             heard_now=self._heard_now,
             marks=self.marks,
         )
@@ -169,7 +168,7 @@ class Leader:
         """The transcript of its clips, with a flag for each gap; `about` are the fields that no clip knows."""
         results = [self.results[number] for number in sorted(self.results)]
         words = sorted((word for result in results for word in result.words), key=lambda word: word.start_s)
-        missing = [clip for number, clip in self._clips.items() if number not in self.results]
+        missing = [clip for number, clip in self.clips.items() if number not in self.results]
         gaps = gap_flags(missing, several_channels=self._several_channels)
         flags = (*self.flags, *self._odd(results), *gaps)
         return Transcript(
@@ -192,12 +191,12 @@ class Leader:
 
     @property
     def _several_channels(self) -> bool:
-        return len({clip.channel for clip in self._clips.values()}) > 1
+        return len({clip.channel for clip in self.clips.values()}) > 1
 
     def _odd(self, results: Sequence[ClipResult]) -> list[str]:
         """Flags of the clips as flags of the whole. A scrap between others that has no words is nothing odd."""
         least_s = SHORTEST / RATE
-        worth = [one for one in results if NO_WORDS not in one.flags or self._clips[one.clip].duration_s >= least_s]
+        worth = [one for one in results if NO_WORDS not in one.flags or self.clips[one.clip].duration_s >= least_s]
         results = worth or results
         odd = dict.fromkeys(flag for result in results for flag in result.flags)
         silent = [result for result in results if NO_WORDS in result.flags]
@@ -234,8 +233,8 @@ def word_errors(transcript: Transcript) -> dict[str, int]:
 def _as_clip(clip: Clip, result: ClipResult) -> ClipResult:
     """An answer to the same samples as that of this clip: with its number, and on its utterance's clock."""
     shift_s = 0.0 if result.start_s is None else clip.start_s - result.start_s
-    words = tuple(msgspec.structs.replace(word, clip=clip.clip) for word in _shifted(result.words, shift_s))
-    return msgspec.structs.replace(result, clip=clip.clip, start_s=clip.start_s, words=words)
+    words = tuple(msgspec.structs.replace(word, clip=clip.number) for word in _shifted(result.words, shift_s))
+    return msgspec.structs.replace(result, clip=clip.number, start_s=clip.start_s, words=words)
 
 
 def _shifted(words: tuple[Word, ...], by_s: float) -> tuple[Word, ...]:

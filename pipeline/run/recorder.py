@@ -107,7 +107,7 @@ class Recorder:
     def expect(self, leader: Leader, clips: Sequence[Clip]) -> None:
         """These clips of it go to the pool; with none it has all its answers from earlier runs."""
         self._sending[leader.selected.utterance.id] = leader
-        self.left_out.prepared(leader.selected.expected_s, [price(clip) for clip in clips])
+        self.left_out.prepared(leader.selected.expected_s, [price(clip.request) for clip in clips])
         if not clips:
             self._settle(leader)
 
@@ -122,13 +122,15 @@ class Recorder:
         self.ledger.sent(job, started_at, latency_s, ended)
 
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
-        self._sending[job.clip.utterance.id].retried(job.clip, error)
+        leader = self._sending[job.request.id]
+        leader.retried(leader.clips[job.request.clip], error)
         self._progress.retried()
-        log.info("retrying %s in %.1f s: %s: %s", job.clip.utterance.id, pause_s, type(error).__name__, error.message)
+        log.info("retrying %s in %.1f s: %s: %s", job.request.id, pause_s, type(error).__name__, error.message)
 
     def done(self, job: Job, answer: Answer) -> None:
-        leader, clip = self._leader_of(job), job.clip
-        result = leader.answered(clip, answer, latency_s=job.latency_s, cost=price(clip))
+        leader = self._leader_of(job)
+        clip = leader.clips[job.request.clip]
+        result = leader.answered(clip, answer, latency_s=job.latency_s, cost=price(job.request))
         events: list[Event] = []
         if self._settings_fact is not None:
             events.append(Noted(fact=self._settings_fact))
@@ -146,18 +148,18 @@ class Recorder:
 
     def failed(self, job: Job, error: AttemptError) -> None:
         leader = self._leader_of(job)
-        leader.given_up(job.clip, error, requests=job.requests)
+        leader.given_up(leader.clips[job.request.clip], error, requests=job.requests)
         if leader.settled:
             self._settle(leader)
 
     def passed_over(self, job: Job) -> None:
         leader = self._leader_of(job)
-        leader.passed_over(price(job.clip))
+        leader.passed_over(price(job.request))
         if leader.settled:
             self._settle(leader)
 
     def _leader_of(self, job: Job) -> Leader:
-        leader = self._sending[job.clip.utterance.id]
+        leader = self._sending[job.request.id]
         leader.requests += job.requests
         return leader
 

@@ -117,11 +117,11 @@ class Sending:
             feed = Feed(self._journal, self._recorder, self._published, preparation, self._control.stopped, at_most)
             try:
                 async with self._kept(pool):
-                    await pool.run(feed.clips())
+                    await pool.run(feed.requests())
                     # copies of a recording the file of whose first one failed, and those that take the places of what
                     # was passed over; a pool that was stopped takes none
                     while (self._recorder.duplicates.has_more or feed.has_room) and not pool.is_stopping:
-                        await pool.run(feed.clips())
+                        await pool.run(feed.requests())
             finally:
                 self.outages, self.outage_lasts = limits.outage.count, limits.outage.going_on
                 await preparation.close()
