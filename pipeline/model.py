@@ -91,19 +91,22 @@ class FileVersion(msgspec.Struct, frozen=True):
     ctime_ns: int
 
 
-class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """The span of one channel that one request carries, ready to be sent."""
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What one POST needs, and nothing more: plain values, so that it can travel to another process."""
 
-    utterance: Utterance
+    id: str
+    """Of the utterance."""
     clip: int
     """Position among the utterance's clips, from 0."""
+    language: str | None = None
+    """None takes the configured one, …"""
+    keywords: tuple[str, ...] = ()
+    """… and so do no keywords."""
     path: str
-    """The file whose bytes are the request's body, or, with `span_bytes`, some of them."""
+    """The file whose bytes are the body, or, with `span_bytes`, some of them."""
     content_type: str
     version: FileVersion
     """What the file was when it was hashed; it must be that still when it is sent."""
-    start_s: float
-    """Where the clip starts on the utterance's clock."""
     duration_s: float
     """Length of the recording's part that it carries, in seconds."""
     prefix: bytes = b""
@@ -113,20 +116,40 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     lead_s: float = 0.0
     """Silence in front, which is sent and paid for and no part of `duration_s`."""
     channel: int = 0
-    audio_hash: str = ""
-    """Hash of the utterance's audio content."""
-    key: str = ""
-    """Which samples of which track it carries: an answer of an earlier run counts for a clip of the same key."""
 
     @property
     def body_bytes(self) -> int:
-        """Length of the request's body."""
+        """Length of the body."""
         return len(self.prefix) + (self.version.size_bytes if self.span_bytes is None else self.span_bytes[1])
 
     @property
     def sent_s(self) -> float:
         """Seconds of audio that the service gets, and bills."""
         return self.lead_s + self.duration_s
+
+
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """The span of one channel that one request carries, and where it belongs in its utterance."""
+
+    request: Request
+    start_s: float
+    """Where it starts on the utterance's clock."""
+    key: str = ""
+    """Which samples of which track it carries: an answer of an earlier run counts for a clip of the same key."""
+
+    @property
+    def number(self) -> int:
+        """Position among the utterance's clips, from 0."""
+        return self.request.clip
+
+    @property
+    def channel(self) -> int:
+        return self.request.channel
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording's part that it carries, in seconds."""
+        return self.request.duration_s
 
 
 @built
@@ -265,9 +288,9 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Transcriber(Protocol):
-    """Sends one clip and returns what came back; the wrappers around it keep this interface."""
+    """Sends one request and returns what came back."""
 
-    async def transcribe(self, clip: Clip) -> Answer:
+    async def transcribe(self, request: Request) -> Answer:
         """Raises a subclass of `errors.AttemptError` when there is no answer that counts."""
         ...
 

@@ -22,7 +22,7 @@ from pipeline.audio.spans import Span, answered_on, chosen, pieces_around
 from pipeline.audio.spool import Spool
 from pipeline.audio.wanted import channels_of, is_span, passes_through, span_of
 from pipeline.config.settings import AudioSettings
-from pipeline.model import Clip, Utterance
+from pipeline.model import Clip, Request, Utterance
 from pipeline.recording import version_of
 
 log = logging.getLogger(__name__)
@@ -161,37 +161,37 @@ class Preparation:
             prefix = wav_header(lead + samples) + bytes(lead * BYTES)
             span_bytes = (first * BYTES, samples * BYTES)
         version = version_of(os.stat(path))  # noqa: PTH116 a file that was written a moment ago
-        return Clip(
-            utterance=utterance,
+        request = Request(
+            id=utterance.id,
             clip=number,
+            language=utterance.language,
+            keywords=utterance.keywords,
             path=path,
             content_type=content_type,
             version=version,
-            start_s=(first - start) / RATE,
             duration_s=samples / RATE,
             prefix=prefix,
             span_bytes=span_bytes,
             lead_s=lead / RATE,
             channel=track.channel,
-            audio_hash=found.audio_hash,
-            key=span.key,
         )
+        return Clip(request=request, start_s=(first - start) / RATE, key=span.key)
 
 
 def untouched(utterance: Utterance, found: Look) -> Prepared:
     """The one clip of a recording that goes out as it is."""
     probe = found.probe
-    clip = Clip(
-        utterance=utterance,
+    request = Request(
+        id=utterance.id,
         clip=0,
+        language=utterance.language,
+        keywords=utterance.keywords,
         path=found.path,
         content_type=probe.content_type or "",
         version=probe.version,
-        start_s=0.0,
         duration_s=probe.duration_s,
-        audio_hash=found.audio_hash,
     )
-    return Prepared(clips=(clip,), duration_s=probe.duration_s)
+    return Prepared(clips=(Clip(request=request, start_s=0.0),), duration_s=probe.duration_s)
 
 
 def longest_samples(settings: AudioSettings) -> int:

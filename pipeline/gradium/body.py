@@ -1,4 +1,4 @@
-"""The streamed request body: a clip's bytes, and how far they got."""
+"""The streamed request body: the bytes of a clip, and how far they got."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 
 from pipeline.errors import AttemptError, AudioUnavailable
-from pipeline.model import Clip
+from pipeline.model import Request
 from pipeline.recording import fault, open_recording, same_file
 
 CHUNK_BYTES = 256 << 10
@@ -16,21 +16,21 @@ FIRST_LOOK_S, LONGEST_LOOK_S = 0.001, 0.05
 """How often is looked whether the end of a body has left the process; only the end of a large one has to wait."""
 
 
-class ClipBody(httpx.AsyncByteStream):
-    """A clip as a request body, in chunks; its file is opened anew each time it is iterated.
+class RequestBody(httpx.AsyncByteStream):
+    """A request's body, in chunks; its file is opened anew each time it is iterated.
 
     Reads in the event loop: the file was hashed or written a moment ago, so its pages are in memory, and a thread per
     chunk costs more than the copy.
     """
 
-    def __init__(self, clip: Clip, when_sent: Callable[[], None]) -> None:
+    def __init__(self, request: Request, when_sent: Callable[[], None]) -> None:
         self.sent_bytes = 0
         """Handed over to the connection; the last of them may still wait in its buffer."""
         self.fault: AttemptError | None = None
         """Why the file could not be sent; the HTTP library reports that as a broken connection."""
         self.transport: asyncio.Transport | None = None
         """The connection that it goes out on, once there is one."""
-        self._clip = clip
+        self._request = request
         self._when_sent = when_sent
         self._is_written = False
         self._is_sent = False
@@ -48,17 +48,17 @@ class ClipBody(httpx.AsyncByteStream):
             transport.abort()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        clip = self._clip
-        offset, left = clip.span_bytes or (0, clip.version.size_bytes)
+        request = self._request
+        offset, left = request.span_bytes or (0, request.version.size_bytes)
         try:
-            with open_recording(clip.path) as file:
-                if clip.prefix:
-                    self.sent_bytes += len(clip.prefix)
-                    yield clip.prefix
+            with open_recording(request.path) as file:
+                if request.prefix:
+                    self.sent_bytes += len(request.prefix)
+                    yield request.prefix
                 file.seek(offset)
                 while left:
                     # asked each time: an answer to bytes that were exchanged on the way would be another file's
-                    if not same_file(file, clip.version):
+                    if not same_file(file, request.version):
                         raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
                     chunk = file.read(min(CHUNK_BYTES, left))
                     if not chunk:
@@ -70,7 +70,7 @@ class ClipBody(httpx.AsyncByteStream):
             self.fault = error
             raise OSError(error.message) from None
         except OSError as error:
-            self.fault = fault(clip.path, error)
+            self.fault = fault(request.path, error)
             raise
         self._is_written = True
         # The HTTP library counts a body as sent with up to 64 KB of it in its buffer, and would lend the connection on.

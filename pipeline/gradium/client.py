@@ -1,6 +1,6 @@
 """One exchange with the service: POST a clip, listen to the stream, return the answer or raise the classified error.
 
-Opens the clip's file and one HTTP request; keeps no state between calls. Whether to try again is not decided here.
+Opens the request's file and one HTTP request; keeps no state between calls. Whether to try again is not decided here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from pipeline.config.settings import TimeoutSettings
 from pipeline.errors import AttemptError, AttemptTimeout, CompressedAnswer, StreamCut, StreamMalformed
 from pipeline.gradium import billing, classify, wire
-from pipeline.gradium.body import ClipBody
+from pipeline.gradium.body import RequestBody
 from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.connector import sending
 from pipeline.gradium.deadline import Deadline
@@ -23,7 +23,7 @@ from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.gradium.words import Listener
-from pipeline.model import Answer, Clip, Endpoint
+from pipeline.model import Answer, Endpoint, Request
 from pipeline.outside import presentable
 from pipeline.redaction import redacted
 
@@ -40,7 +40,7 @@ REST_S = 0.25
 
 
 class GradiumClient:
-    """Transcribes clips through the endpoint. Safe to use from many tasks at once."""
+    """Sends requests to the endpoint. Safe to use from many tasks at once."""
 
     def __init__(
         self,
@@ -61,18 +61,18 @@ class GradiumClient:
         self._urls: dict[tuple[str | None, tuple[str, ...]], httpx.URL] = {}
         """By language and keywords: those of the last requests."""
 
-    async def transcribe(self, clip: Clip) -> Answer:
-        """Sends the clip once. Raises a subclass of AttemptError when there is no answer that counts."""
-        deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * clip.sent_s
+    async def transcribe(self, request: Request) -> Answer:
+        """Sends the request once. Raises a subclass of AttemptError when there is no answer that counts."""
+        deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * request.sent_s
         deadline = Deadline(deadline_s, self._idle_s)
-        body = ClipBody(clip, when_sent=deadline.heard)
+        body = RequestBody(request, when_sent=deadline.heard)
         try:
             try:
-                return await self._exchange(clip, body, deadline)
+                return await self._exchange(request, body, deadline)
             except TimeoutError:
                 what = f"not a byte for {self._idle_s:.4g} s" if deadline.was_silent else None
                 raise AttemptTimeout(
-                    what or f"no complete answer within {deadline_s:.4g} s for {clip.sent_s:.4g} s of audio"
+                    what or f"no complete answer within {deadline_s:.4g} s for {request.sent_s:.4g} s of audio"
                 ) from None
         except AttemptError as error:
             error.bytes_sent, error.billed = body.sent_bytes, billing.billed(error, body.sent_bytes)
@@ -81,16 +81,18 @@ class GradiumClient:
             error.request_id = _name(error.request_id, self._endpoint.key)
             raise
 
-    async def _exchange(self, clip: Clip, body: ClipBody, deadline: Deadline) -> Answer:
+    async def _exchange(self, request: Request, body: RequestBody, deadline: Deadline) -> Answer:
         response: httpx.Response | None = None
         token = sending.set(body)
         try:
             async with deadline:
-                response = await self._send(clip, body)
+                response = await self._send(request, body)
                 deadline.heard()
                 chunks = response.aiter_raw()
                 answer = (
-                    await self._listen(clip, body, response, chunks, deadline) if response.status_code == 200 else None
+                    await self._listen(request, body, response, chunks, deadline)
+                    if response.status_code == 200
+                    else None
                 )
             # what is decided already is no longer subject to the deadline
             if answer is None:
@@ -110,20 +112,20 @@ class GradiumClient:
                 with suppress(*BROKEN):
                     await response.aclose()
 
-    async def _send(self, clip: Clip, body: ClipBody) -> httpx.Response:
+    async def _send(self, request: Request, body: RequestBody) -> httpx.Response:
         try:
-            return await self._http.send(self._request(clip, body), stream=True)
+            return await self._http.send(self._http_request(request, body), stream=True)
         except BROKEN as error:
             raise _broken(error, body, streaming=False) from error
 
-    def _request(self, clip: Clip, body: ClipBody) -> httpx.Request:
-        asked = clip.utterance.language, clip.utterance.keywords
+    def _http_request(self, request: Request, body: RequestBody) -> httpx.Request:
+        asked = request.language, request.keywords
         url = self._urls.get(asked)
         if url is None:
             if len(self._urls) >= URLS:
                 self._urls.clear()
             url = self._urls[asked] = httpx.URL(f"{self._endpoint.url}?{self._settings.query(*asked)}")
-        length, content_type = str(clip.body_bytes).encode(), clip.content_type.encode()
+        length, content_type = str(request.body_bytes).encode(), request.content_type.encode()
         return httpx.Request(
             "POST",
             url,
@@ -133,14 +135,19 @@ class GradiumClient:
         )
 
     async def _listen(
-        self, clip: Clip, body: ClipBody, response: httpx.Response, chunks: AsyncIterator[bytes], deadline: Deadline
+        self,
+        request: Request,
+        body: RequestBody,
+        response: httpx.Response,
+        chunks: AsyncIterator[bytes],
+        deadline: Deadline,
     ) -> Answer:
         """The answer, as soon as it is complete: at `end_of_stream`, or where the stream closes cleanly."""
         # what is not framed ends where the connection does, so a cut looks like an end
         is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-        decoder = MessageDecoder(MORE_BYTES + int(BYTES_PER_S * clip.sent_s))
-        max_words = MORE_WORDS + int(WORDS_PER_S * clip.sent_s)
-        listener = Listener(self._settings.delay_s, lead_s=clip.lead_s, max_words=max_words)
+        decoder = MessageDecoder(MORE_BYTES + int(BYTES_PER_S * request.sent_s))
+        max_words = MORE_WORDS + int(WORDS_PER_S * request.sent_s)
+        listener = Listener(self._settings.delay_s, lead_s=request.lead_s, max_words=max_words)
         try:
             async for chunk in uncompressed(chunks, response.headers):
                 deadline.heard()
@@ -160,12 +167,12 @@ class GradiumClient:
             raise
         cut = None
         if not body.is_sent:
-            cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {clip.body_bytes} bytes)"
+            cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {request.body_bytes} bytes)"
         elif not is_framed and not listener.ended:
             cut = "the connection closed without end_of_stream"
         if cut is not None:
             raise listener.stamped(StreamCut(cut, http_status=200))
-        words, flags = listener.words(duration_s=clip.duration_s, channel=clip.channel, clip=clip.clip)
+        words, flags = listener.words(duration_s=request.duration_s, channel=request.channel, clip=request.clip)
         if decoder.replaced:
             flags = (*flags, "replaced_characters")
         key = self._endpoint.key
@@ -198,5 +205,5 @@ async def _read_rest(chunks: AsyncIterator[bytes]) -> None:
                     break
 
 
-def _broken(error: Exception, body: ClipBody, *, streaming: bool) -> AttemptError:
+def _broken(error: Exception, body: RequestBody, *, streaming: bool) -> AttemptError:
     return body.fault or classify.transport(error, streaming=streaming)

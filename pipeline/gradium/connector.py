@@ -10,10 +10,10 @@ import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-from pipeline.gradium.body import ClipBody
+from pipeline.gradium.body import RequestBody
 
 HEAD_END = b"\r\n\r\n"
-sending: ContextVar[ClipBody | None] = ContextVar("sending", default=None)
+sending: ContextVar[RequestBody | None] = ContextVar("sending", default=None)
 """The body of the request that the current task sends."""
 
 

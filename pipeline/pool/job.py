@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from pipeline.errors import AttemptError
-from pipeline.model import Answer, Clip
+from pipeline.model import Answer, Request
 from pipeline.pool.budget import Budget
 from pipeline.pool.capacity import Capacity
 from pipeline.pool.outage import Outage
@@ -19,7 +19,7 @@ from pipeline.pool.retry import RetryPolicy
 class Job(msgspec.Struct, kw_only=True, eq=False):
     """A clip on its way through the pool. The one record that changes: it counts."""
 
-    clip: Clip
+    request: Request
     requests: int = 0
     """Requests sent."""
     attempts: float = 0.0
@@ -49,8 +49,8 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     capacity: Capacity
     outage: Outage[Job]
     budget: Budget
-    price: Callable[[Clip], float]
-    """Credits that a request for a clip may cost."""
+    price: Callable[[Request], float]
+    """Credits that a request may cost."""
     outage_max_s: float
     settings_answered: bool = False
     """These request settings were answered in an earlier run: they are not what empty answers are about."""

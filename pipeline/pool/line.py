@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from pipeline.model import Clip
+from pipeline.model import Request
 from pipeline.pool.job import Job
 
 MAX_WAITING_PER_SLOT = 8
@@ -40,15 +40,15 @@ class Line:
         """A source is about to fill the line."""
         self._source_ended = False
 
-    async def fill(self, clips: AsyncGenerator[Clip, None]) -> None:
-        """Takes clips from the source as there is room, and closes it in the end."""
+    async def fill(self, requests: AsyncGenerator[Request, None]) -> None:
+        """Takes requests from the source as there is room, and closes it in the end."""
         try:
-            async with aclosing(clips):
-                async for clip in clips:
+            async with aclosing(requests):
+                async for request in requests:
                     while len(self._fresh) >= self._look_ahead:
                         self._taken.clear()
                         await self._taken.wait()
-                    self._fresh.append(Job(clip=clip))
+                    self._fresh.append(Job(request=request))
                     self._on_change()
         finally:
             self._source_ended = True
@@ -71,13 +71,13 @@ class Line:
         """What is sent to find out how the service is: the shortest fresh clip, or of those whose pause is over the one
         that was a probe least often, suspects last, the shortest first: each bears its share of what probes cost."""
         if self._fresh:
-            return self._take(min(self._fresh, key=lambda job: job.clip.sent_s))
+            return self._take(min(self._fresh, key=lambda job: job.request.sent_s))
         now = _now()
         due = [entry for entry in self._waiting if entry[0] <= now]
         if not due:
             return None
         return self._pop(
-            min(due, key=lambda entry: (entry[2].probes, entry[2].suspect, entry[2].clip.sent_s, entry[1]))
+            min(due, key=lambda entry: (entry[2].probes, entry[2].suspect, entry[2].request.sent_s, entry[1]))
         )
 
     def _pop(self, entry: Waiting) -> Job:

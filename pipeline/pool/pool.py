@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Iterable
 from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
-from pipeline.model import Answer, Clip, Transcriber
+from pipeline.model import Answer, Request, Transcriber
 from pipeline.pool.capacity import UNREFUSED_S
 from pipeline.pool.job import Job, Limits, Outcomes
 from pipeline.pool.judge import Judge
@@ -92,14 +92,14 @@ class Pool:
         self._fatal = self._fatal or error
         self.stop()
 
-    async def run(self, clips: AsyncGenerator[Clip, None]) -> None:
-        """Returns when every clip has its outcome or the pool was stopped. Closes `clips`.
+    async def run(self, requests: AsyncGenerator[Request, None]) -> None:
+        """Returns when every clip has its outcome or the pool was stopped. Closes `requests`.
 
         Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut or RefusesAll as soon as the requests in
         flight have ended, what `end_with` was given, and whatever is our own bug.
         """
         self._line.begin()
-        source = asyncio.create_task(self._line.fill(clips))
+        source = asyncio.create_task(self._line.fill(requests))
         source.add_done_callback(self._task_ended)
         try:
             while not self._finished():
@@ -144,7 +144,7 @@ class Pool:
             job = self._line.next_probe() if outage.going_on else self._line.next()
             if job is None:
                 return
-            match self._limits.budget.room(self._limits.price(job.clip)):
+            match self._limits.budget.room(self._limits.price(job.request)):
                 case "yes":
                     self._send(job, as_probe=outage.going_on)
                 case "no":  # what comes behind it may cost less
@@ -155,7 +155,7 @@ class Pool:
                     return
 
     def _send(self, job: Job, *, as_probe: bool) -> None:
-        self._limits.budget.set_aside(self._limits.price(job.clip))
+        self._limits.budget.set_aside(self._limits.price(job.request))
         self._sent += 1
         job.order, self._last_sent = self._sent, _now()
         task = asyncio.create_task(self._attempt(job))
@@ -221,7 +221,7 @@ class Pool:
         try:
             await self._outcomes.started(job, started_at)
             started = _now()
-            ended = await self._transcriber.transcribe(job.clip)
+            ended = await self._transcriber.transcribe(job.request)
         except AttemptError as error:
             ended = error.bare()
         except BaseException:  # cut off, or a bug of ours: it was sent all the same
@@ -232,7 +232,7 @@ class Pool:
         latency_s = _now() - started
         job.latency_s += latency_s
         billed = isinstance(ended, Answer) or ended.billed != "no"
-        self._limits.budget.settle(self._limits.price(job.clip), billed=billed)
+        self._limits.budget.settle(self._limits.price(job.request), billed=billed)
         if asyncio.current_task() is self._probe:
             self._probe = None
         self._outcomes.sent(job, started_at, latency_s, ended)

@@ -67,14 +67,14 @@ class FirstRefusals:
 
     def answered(self, job: Job) -> None:
         """A clip was answered."""
-        self._seen.add(job.clip.utterance.id)
+        self._seen.add(job.request.id)
         self._alike.clear()
         self._any_answered = True
         self._watches &= len(self._seen) + ALIKE <= FIRST
 
     def refused(self, job: Job, error: AttemptError) -> bool:
         """Whether the refusal is held. With it `end` may be set."""
-        recording = job.clip.utterance.id
+        recording = job.request.id
         if len(self._refused) < 2:
             self._refused.add(recording)
         if not self._watches:

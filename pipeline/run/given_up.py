@@ -65,7 +65,7 @@ def of_clip(error: AttemptError, clip: Clip, *, clips: int, missing: int, severa
     more = f" and {missing - 1} more" if missing > 1 else ""
     where = f"{channel}{_clock(clip.start_s)} to {_clock(clip.start_s + clip.duration_s)}"
     named = copy(error)
-    named.message = f"clip {clip.clip + 1} of {clips} ({where}){more}: {error.message}"[:MAX_MESSAGE]
+    named.message = f"clip {clip.number + 1} of {clips} ({where}){more}: {error.message}"[:MAX_MESSAGE]
     return named
 
 

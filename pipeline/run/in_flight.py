@@ -50,7 +50,8 @@ class InFlight:
         self.is_postponed = False
         """… and that it is not sent in this one."""
         self._flags: tuple[str, ...] = ()
-        self._clips: dict[int, Clip] = {}
+        self.clips: dict[int, Clip] = {}
+        """By number."""
         self._unanswered = 0
         """Clips that were given up or did not fit the budget."""
         self._error_clip: int | None = None
@@ -63,11 +64,11 @@ class InFlight:
         known = {result.key: result for result in answered}
         self.prepared = prepared
         self.duration_s, self._flags = prepared.duration_s, prepared.flags
-        self._clips = {clip.clip: clip for clip in prepared.clips}
+        self.clips = {clip.number: clip for clip in prepared.clips}
         self.results = {
-            clip.clip: earlier_result(clip, known[clip.key]) for clip in prepared.clips if clip.key in known
+            clip.number: earlier_result(clip, known[clip.key]) for clip in prepared.clips if clip.key in known
         }
-        return [clip for clip in prepared.clips if clip.clip not in self.results]
+        return [clip for clip in prepared.clips if clip.number not in self.results]
 
     def has_failed_before(self, known: KnownFailure, *, is_postponed: bool) -> None:
         """Its audio failed in an earlier run, maybe under another id; `is_postponed`: it fails the same, unsent."""
@@ -79,21 +80,21 @@ class InFlight:
     @property
     def has_several_clips(self) -> bool:
         """Whether each answer is kept for itself until all are there."""
-        return len(self._clips) > 1
+        return len(self.clips) > 1
 
     @property
     def is_settled(self) -> bool:
         """Whether each clip has its answer, or gets none in this run."""
-        return len(self.results) + self._unanswered == len(self._clips)
+        return len(self.results) + self._unanswered == len(self.clips)
 
     def share(self, clip: Clip) -> float:
         """What part of the utterance the clip is."""
-        return clip.duration_s / max(sum(other.duration_s for other in self._clips.values()), 1e-9)
+        return clip.duration_s / max(sum(other.duration_s for other in self.clips.values()), 1e-9)
 
     def answered(self, clip: Clip, answer: Answer, *, latency_s: float, cost: float) -> ClipResult:
         """A clip has its answer; returns it on the utterance's clock."""
         result = result_of(clip, answer, latency_s=latency_s, cost=cost, audio_bytes=length_of(self.marks))
-        self.results[clip.clip] = result
+        self.results[clip.number] = result
         self._answered_now = True
         return result
 
@@ -103,7 +104,7 @@ class InFlight:
         # what the file itself is to blame for costs nothing the next time either
         self._sent_in_vain |= requests > 0 and not is_of_the_file(error)
         if self.error is None:
-            self.error, self._error_clip = error, clip.clip
+            self.error, self._error_clip = error, clip.number
 
     def retried(self, clip: Clip, error: AttemptError) -> None:
         """A request for a clip failed, and is to be sent again."""
@@ -118,14 +119,14 @@ class InFlight:
         if self.is_settled and never_answered and self._paid_in_vain and self.selected.tries:
             # as in the run before, the budget was spent on requests that failed: that would never end
             clip, self.error = self._paid_in_vain
-            self._error_clip, self._sent_in_vain = clip.clip, True
+            self._error_clip, self._sent_in_vain = clip.number, True
 
     def why(self, error: AttemptError | None, partial: Transcript | None) -> GivenUp:
         """Why it has no transcript: `error` is its own; without one it is how its audio failed before. Of several clips
         the message names the one."""
         if error is not None and self._error_clip is not None and self.has_several_clips:
-            missing, several = len(self._clips) - len(self.results), has_several_channels(self._clips.values())
-            clip, count = self._clips[self._error_clip], len(self._clips)
+            missing, several = len(self.clips) - len(self.results), has_several_channels(self.clips.values())
+            clip, count = self.clips[self._error_clip], len(self.clips)
             error = of_clip(error, clip, clips=count, missing=missing, several_channels=several)
         before = self.failed_before
         return GivenUp(
@@ -136,7 +137,7 @@ class InFlight:
             # what the budget kept back of it is no failure: while others are answered the next run goes on with it
             was_sent=self._sent_in_vain and not (self.credits_needed and self._answered_now),
             partial=partial,
-            answered_s=round(sum(self._clips[number].duration_s for number in self.results), 3),
+            answered_s=round(sum(self.clips[number].duration_s for number in self.results), 3),
             answered_now=self._answered_now,
             marks=self.marks,
         )
@@ -145,7 +146,7 @@ class InFlight:
         """The transcript of the clips that were answered; `language` is the configured one."""
         utterance = self.selected.utterance
         return joined(
-            self._clips,
+            self.clips,
             self.results,
             id=utterance.id,
             audio=utterance.audio,

@@ -24,7 +24,7 @@ TOUCHING_S = 0.001
 def result_of(clip: Clip, answer: Answer, *, latency_s: float, cost: float, audio_bytes: int) -> ClipResult:
     """A clip's answer on the clock of its utterance."""
     return ClipResult(
-        clip=clip.clip,
+        clip=clip.number,
         key=clip.key,
         start_s=clip.start_s,
         words=_shifted(answer.words, clip.start_s),
@@ -40,8 +40,8 @@ def result_of(clip: Clip, answer: Answer, *, latency_s: float, cost: float, audi
 def earlier_result(clip: Clip, result: ClipResult) -> ClipResult:
     """An answer to the same samples, of an earlier run or another utterance, as the result of this clip."""
     shift_s = 0.0 if result.start_s is None else clip.start_s - result.start_s
-    words = tuple(msgspec.structs.replace(word, clip=clip.clip) for word in _shifted(result.words, shift_s))
-    return msgspec.structs.replace(result, clip=clip.clip, start_s=clip.start_s, words=words)
+    words = tuple(msgspec.structs.replace(word, clip=clip.number) for word in _shifted(result.words, shift_s))
+    return msgspec.structs.replace(result, clip=clip.number, start_s=clip.start_s, words=words)
 
 
 def joined(clips: Mapping[int, Clip], results: Mapping[int, ClipResult], **about: Any) -> Transcript:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.checkpoint import Journal, Sent, Started
 from pipeline.errors import AttemptError, CutOff, LimitError, UnknownFault
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.model import Answer, Attempt, Clip
+from pipeline.model import Answer, Attempt, Request
 from pipeline.pool import Job
 from pipeline.report.figures import credits_told
 from pipeline.run.budget import RunBudget
@@ -20,9 +20,9 @@ MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)
 
 
-def price(clip: Clip) -> float:
-    """Credits that a request for the clip costs when it is billed."""
-    return clip.sent_s * CREDITS_PER_S
+def price(request: Request) -> float:
+    """Credits that a request costs when it is billed."""
+    return request.sent_s * CREDITS_PER_S
 
 
 class Ledger:
@@ -57,7 +57,7 @@ class Ledger:
             latency_s=0.0,
             outcome=CutOff.__name__,
             billed="maybe",
-            credits=price(job.clip),
+            credits=price(job.request),
             bytes_sent=0,
         )
         self._journal.add(Started(attempt=attempt))
@@ -67,7 +67,7 @@ class Ledger:
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         answered = isinstance(ended, Answer)
         billed = "yes" if isinstance(ended, Answer) else ended.billed
-        cost = 0.0 if billed == "no" else price(job.clip)
+        cost = 0.0 if billed == "no" else price(job.request)
         self.requests += 1
         self.retries += job.requests > 1
         self.refusals += isinstance(ended, LimitError)
@@ -92,8 +92,8 @@ class Ledger:
     def _attempt(self, job: Job, started_at: datetime, **ended: Any) -> Attempt:
         """A line of the ledger; `ended` are the fields that its end decides."""
         return Attempt(
-            id=job.clip.utterance.id,
-            clip=job.clip.clip,
+            id=job.request.id,
+            clip=job.request.clip,
             attempt=job.requests,
             run_id=self._run_id,
             started_at=started_at,

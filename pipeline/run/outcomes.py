@@ -13,7 +13,7 @@ from pipeline.checkpoint.events import ClipAnswered, Event, Gone, Moved, Reused,
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.results import Finished
 from pipeline.errors import AttemptError, AudioMissing
-from pipeline.model import Clip, ClipResult, Transcript
+from pipeline.model import Clip, ClipResult, Request, Transcript
 from pipeline.report.progress import Progress
 from pipeline.run.given_up import GivenUp
 from pipeline.run.in_flight import InFlight
@@ -77,10 +77,10 @@ class Outcomes:
         config_hash = in_flight.identity.config_hash
         return ClipAnswered(n=in_flight.selected.n, key=in_flight.answers_key, config_hash=config_hash, result=result)
 
-    def retried(self, clip: Clip, error: AttemptError, pause_s: float) -> None:
-        """A request for a clip failed and is sent again."""
+    def retried(self, request: Request, error: AttemptError, pause_s: float) -> None:
+        """It failed and is sent again."""
         self._progress.retried()
-        log.info("retrying %s in %.1f s: %s: %s", clip.utterance.id, pause_s, type(error).__name__, error.message)
+        log.info("retrying %s in %.1f s: %s: %s", request.id, pause_s, type(error).__name__, error.message)
 
     def given_up(self, selected: Selected, why: GivenUp, in_flight: InFlight | None = None) -> None:
         """The utterance has failed: as the one `in_flight`, or for the reason of another one."""

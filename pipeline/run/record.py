@@ -52,12 +52,14 @@ class Recorder:
         self._ledger.sent(job, started_at, latency_s, ended)
 
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
-        self._in_flight[job.clip.utterance.id].retried(job.clip, error)
-        self._outcomes.retried(job.clip, error, pause_s)
+        in_flight = self._in_flight[job.request.id]
+        in_flight.retried(in_flight.clips[job.request.clip], error)
+        self._outcomes.retried(job.request, error, pause_s)
 
     def done(self, job: Job, answer: Answer) -> None:
-        in_flight, clip = self._of(job), job.clip
-        result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=price(clip))
+        in_flight = self._of(job)
+        clip = in_flight.clips[job.request.clip]
+        result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=price(job.request))
         events: list[Event] = []
         if self._answered_fact is not None:
             events.append(Noted(fact=self._answered_fact))
@@ -68,16 +70,16 @@ class Recorder:
 
     def failed(self, job: Job, error: AttemptError) -> None:
         in_flight = self._of(job)
-        in_flight.given_up(job.clip, error, requests=job.requests)
+        in_flight.given_up(in_flight.clips[job.request.clip], error, requests=job.requests)
         self._ended(in_flight)
 
     def passed_over(self, job: Job) -> None:
         in_flight = self._of(job)
-        in_flight.over_budget(price(job.clip))
+        in_flight.over_budget(price(job.request))
         self._ended(in_flight)
 
     def _of(self, job: Job) -> InFlight:
-        in_flight = self._in_flight[job.clip.utterance.id]
+        in_flight = self._in_flight[job.request.id]
         in_flight.requests += job.requests
         return in_flight
 

@@ -74,11 +74,11 @@ class Sending:
             self._control.attach(pool)
             try:
                 async with self._kept(pool):
-                    await pool.run(preparer.clips(selection, self._control.stopped))
+                    await pool.run(preparer.requests(selection, self._control.stopped))
                     # duplicates whose first one's file failed, and those that take the places of what did not fit the
                     # budget; a pool that was stopped takes none
                     while selection.has_more and not pool.is_stopping:
-                        await pool.run(preparer.clips(selection, self._control.stopped))
+                        await pool.run(preparer.requests(selection, self._control.stopped))
             finally:
                 self.outages, self.outage_lasts = limits.outage.count, limits.outage.going_on
             await self._journal.call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)

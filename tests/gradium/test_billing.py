@@ -28,7 +28,7 @@ from pipeline.gradium.billing import UNBILLED
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Clip, Endpoint
+from pipeline.model import Answer, Endpoint, Request
 from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
 from pipeline.run.ledger import price
 from tests.gradium.scripted import Scripted, answer
@@ -219,7 +219,7 @@ class Books:
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | errors.AttemptError) -> None:
         self.billed.append("yes" if isinstance(ended, Answer) else ended.billed)
-        self.credits += price(job.clip) if self.billed[-1] != "no" else 0.0
+        self.credits += price(job.request) if self.billed[-1] != "no" else 0.0
 
     def retrying(self, job: Job, error: errors.AttemptError, pause_s: float) -> None:
         pass
@@ -235,11 +235,11 @@ class Books:
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Request:
     return clip_of(tmp_path_factory.mktemp("clips") / "one.wav", b"a" * 3000, duration_s=1.0)
 
 
-async def night(url: str, clip: Clip, books: Books, budget: float, concurrency: int) -> None:
+async def night(url: str, clip: Request, books: Books, budget: float, concurrency: int) -> None:
     async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
         timeouts = TimeoutSettings(attempt_base_s=5)
         client = GradiumClient(http, Endpoint(url=url, key=KEY), request_settings(ServiceSettings()), timeouts)
@@ -253,7 +253,7 @@ async def night(url: str, clip: Clip, books: Books, budget: float, concurrency: 
             settings_answered=True,
         )
 
-        async def clips() -> AsyncIterator[Clip]:
+        async def clips() -> AsyncIterator[Request]:
             for _ in range(8):
                 yield clip
 
@@ -272,7 +272,7 @@ async def night(url: str, clip: Clip, books: Books, budget: float, concurrency: 
 @example(replies=["500 page", "202", "limit after a word"], budget=9.0, concurrency=1, nights=1)
 @example(replies=["429"] * 11 + ["503"], budget=9.0, concurrency=3, nights=1)
 def test_the_books_of_a_hostile_biller_never_go_over_the_budget(
-    clip: Clip, replies: list[str], budget: float, concurrency: int, nights: int
+    clip: Request, replies: list[str], budget: float, concurrency: int, nights: int
 ) -> None:
     books = Books()
     with Biller(replies, budget) as biller:
@@ -284,7 +284,7 @@ def test_the_books_of_a_hostile_biller_never_go_over_the_budget(
 
 
 @pytest.mark.parametrize("name", sorted(REPLIES))
-def test_what_may_have_been_billed_is_what_is_not_in_the_table(clip: Clip, name: str) -> None:
+def test_what_may_have_been_billed_is_what_is_not_in_the_table(clip: Request, name: str) -> None:
     books = Books()
     with Biller([name], 3.0) as biller:
         asyncio.run(night(biller.url, clip, books, 3.0, 1))
@@ -293,7 +293,7 @@ def test_what_may_have_been_billed_is_what_is_not_in_the_table(clip: Clip, name:
     assert {billed != "no" for billed in books.billed} == {name in CHARGED}
 
 
-def test_a_recording_that_changes_while_it_is_sent_may_have_been_billed(clip: Clip, tmp_path: Path) -> None:
+def test_a_recording_that_changes_while_it_is_sent_may_have_been_billed(clip: Request, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     begun = msgspec.structs.replace(clip_of(path, b"a" * 3000), prefix=b"RIFF")
     path.write_bytes(b"other")

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import os
+import pickle
 import random
 import socket
 import tracemalloc
@@ -22,7 +23,7 @@ from pipeline.config.settings import ServiceSettings, TimeoutSettings
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Clip, Endpoint, Utterance
+from pipeline.model import Answer, Endpoint, Request, Utterance
 from pipeline.recording import version_of
 from pipeline.server.faults.table import KINDS
 from pipeline.server.fingerprint import fingerprint_words
@@ -102,22 +103,21 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-def clip_of(path: Path, body: bytes, content_type: str = "audio/wav", duration_s: float = SECONDS) -> Clip:
+def clip_of(path: Path, body: bytes, content_type: str = "audio/wav", duration_s: float = SECONDS) -> Request:
     path.write_bytes(body)
-    return Clip(
-        utterance=Utterance(id="u", audio=str(path)),
+    return Request(
+        id="u",
         clip=0,
         path=str(path),
         content_type=content_type,
         version=version_of(path.stat()),
-        start_s=0.0,
         duration_s=duration_s,
     )
 
 
 def ask(
     url: str,
-    *clips: Clip,
+    *clips: Request,
     key: str = KEY,
     deadline_s: float = 20,
     idle_s: float = 10,
@@ -136,7 +136,7 @@ def ask(
     return asyncio.run(together())
 
 
-def failure(url: str, clip: Clip, **options: Any) -> errors.AttemptError:
+def failure(url: str, clip: Request, **options: Any) -> errors.AttemptError:
     with pytest.raises(errors.AttemptError) as caught:
         ask(url, clip, **options)
     return caught.value
@@ -151,7 +151,7 @@ def said(found: Answer) -> list[tuple[str, float, float | None]]:
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Clip:
+def clip(tmp_path: Path) -> Request:
     return clip_of(tmp_path / "clip.wav", wav(noise("plain", SECONDS)))
 
 
@@ -160,7 +160,7 @@ def clip(tmp_path: Path) -> Clip:
 
 @pytest.mark.parametrize("delay_in_frames", [7, 16, 48])
 def test_words_have_the_times_of_the_audio_whatever_the_delay(
-    server: RunningServer, clip: Clip, delay_in_frames: int
+    server: RunningServer, clip: Request, delay_in_frames: int
 ) -> None:
     (found,) = ask(server.url, clip, delay_in_frames=delay_in_frames)
     assert said(found) == right(noise("plain", SECONDS))
@@ -187,13 +187,12 @@ def test_opus(server: RunningServer) -> None:
     path = Path("manifests/sample/keys.ogg")
     (found,) = ask(
         server.url,
-        Clip(
-            utterance=Utterance(id="u", audio=str(path)),
+        Request(
+            id="u",
             clip=0,
             path=str(path),
             content_type="audio/ogg",
             version=version_of(path.stat()),
-            start_s=0,
             duration_s=300,
         ),
     )
@@ -296,7 +295,7 @@ def test_the_deadline_is_told_in_its_error(server: RunningServer, tmp_path: Path
     assert error.message == "no complete answer within 0.2 s for 2.5 s of audio"
 
 
-def test_a_wrong_key_is_refused(server: RunningServer, clip: Clip) -> None:
+def test_a_wrong_key_is_refused(server: RunningServer, clip: Request) -> None:
     error = failure(server.url, clip, key="gd_another_key")
     assert isinstance(error, errors.KeyRefused)
     assert error.code == 1008
@@ -313,7 +312,7 @@ def test_audio_that_is_too_long_is_refused(server: RunningServer, tmp_path: Path
     assert isinstance(failure(server.url, long), errors.AudioRefused)
 
 
-def test_a_redirect_is_not_followed_and_the_key_stays_here(clip: Clip) -> None:
+def test_a_redirect_is_not_followed_and_the_key_stays_here(clip: Request) -> None:
     with socket.create_server(("127.0.0.1", 0)) as target:
         location = f"http://127.0.0.1:{target.getsockname()[1]}/api/post/speech/asr"
         faults = [
@@ -330,7 +329,7 @@ def test_a_redirect_is_not_followed_and_the_key_stays_here(clip: Clip) -> None:
         assert location in error.message
 
 
-def test_a_port_where_nobody_listens(clip: Clip) -> None:
+def test_a_port_where_nobody_listens(clip: Request) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         error = failure(f"http://127.0.0.1:{unused.getsockname()[1]}/asr", clip)
@@ -397,7 +396,7 @@ def test_a_path_that_became_a_pipe_holds_nothing_up(server: RunningServer, tmp_p
     assert error.message == "the path names no regular file"
 
 
-def test_a_file_that_is_gone_is_missing_and_nothing_is_sent(server: RunningServer, clip: Clip) -> None:
+def test_a_file_that_is_gone_is_missing_and_nothing_is_sent(server: RunningServer, clip: Request) -> None:
     Path(clip.path).unlink()
     error = failure(server.url, clip)
     assert isinstance(error, errors.AudioMissing)
@@ -405,7 +404,7 @@ def test_a_file_that_is_gone_is_missing_and_nothing_is_sent(server: RunningServe
     assert (error.bytes_sent, error.billed) == (0, "no")
 
 
-def test_a_file_that_cannot_be_read_is_the_items_fault(server: RunningServer, clip: Clip) -> None:
+def test_a_file_that_cannot_be_read_is_the_items_fault(server: RunningServer, clip: Request) -> None:
     Path(clip.path).unlink()
     Path(clip.path).mkdir()
     assert isinstance(failure(server.url, clip), errors.AudioUnreadable)
@@ -414,7 +413,7 @@ def test_a_file_that_cannot_be_read_is_the_items_fault(server: RunningServer, cl
 # -- the wire ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_request_is_what_the_documentation_asks_for(clip: Clip) -> None:
+def test_the_request_is_what_the_documentation_asks_for(clip: Request) -> None:
     with Scripted(answer(READY + END, headers=NDJSON)) as peer:
         ask(peer.url, clip, delay_in_frames=24)
     (request,) = peer.requests
@@ -429,7 +428,7 @@ def test_the_request_is_what_the_documentation_asks_for(clip: Clip) -> None:
     assert request.body == Path(clip.path).read_bytes()
 
 
-def test_settings_arrive_as_they_were_set(server: RunningServer, clip: Clip) -> None:
+def test_settings_arrive_as_they_were_set(server: RunningServer, clip: Request) -> None:
     words = ["Zürich", "a+b", "50%", "x&y=z", "#1"]
     ask(server.url, clip, keywords={"words": words}, temp=0.5)
     with Scripted(answer(READY + END, headers=NDJSON)) as peer:
@@ -438,10 +437,10 @@ def test_settings_arrive_as_they_were_set(server: RunningServer, clip: Clip) -> 
     assert json.loads(query["json_config"][0])["keywords"]["words"] == sorted(words)
 
 
-def test_each_row_s_keywords_are_sent_with_it_and_the_configured_boost(clip: Clip) -> None:
+def test_each_row_s_keywords_are_sent_with_it_and_the_configured_boost(clip: Request) -> None:
     changed = msgspec.structs.replace
     rows: list[dict[str, str]] = [{}, {"keywords": "b, a"}, {"keywords": '["Zürich"]'}]
-    clips = [changed(clip, utterance=changed(clip.utterance, metadata=metadata)) for metadata in rows]
+    clips = [changed(clip, keywords=Utterance(id="u", audio="", metadata=metadata).keywords) for metadata in rows]
     with Scripted(*[answer(READY + END, headers=NDJSON)] * 3) as peer:
         for one in clips:
             ask(peer.url, one, keywords={"words": ["all"], "boost": 2})
@@ -450,21 +449,27 @@ def test_each_row_s_keywords_are_sent_with_it_and_the_configured_boost(clip: Cli
     assert sent == [{"words": words, "boost": 2} for words in (["all"], ["a", "b"], ["Zürich"])]
 
 
-def test_an_answer_without_length_that_says_end_of_stream_is_whole(clip: Clip) -> None:
+def test_a_request_travels_to_another_process(clip: Request) -> None:
+    made = msgspec.structs.replace(clip, prefix=b"RIFF", span_bytes=(44, 100), keywords=("a", "b"), language="fr")
+    assert pickle.loads(pickle.dumps(made)) == made  # noqa: S301 our own bytes
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Request) == made
+
+
+def test_an_answer_without_length_that_says_end_of_stream_is_whole(clip: Request) -> None:
     with Scripted(answer(READY + WORD + END, headers=NDJSON, framed=False)) as peer:
         (found,) = ask(peer.url, clip)
     assert said(found) == [("one", 1.0, 1.5)]
 
 
 @pytest.mark.parametrize("body", [b"", READY, READY + WORD, READY + WORD + END[:-4]])
-def test_an_answer_without_length_that_does_not_say_so_may_be_cut(clip: Clip, body: bytes) -> None:
+def test_an_answer_without_length_that_does_not_say_so_may_be_cut(clip: Request, body: bytes) -> None:
     with Scripted(answer(body, headers=NDJSON, framed=False)) as peer:
         error = failure(peer.url, clip)
     assert isinstance(error, errors.StreamCut | errors.StreamMalformed)
     assert error.request_id == ("r-1" if body else None)
 
 
-def test_an_answer_shorter_than_its_length_is_cut(clip: Clip) -> None:
+def test_an_answer_shorter_than_its_length_is_cut(clip: Request) -> None:
     with Scripted(answer(READY + WORD + END, headers=NDJSON)[: -len(END)]) as peer:
         assert isinstance(failure(peer.url, clip), errors.StreamCut)
 
@@ -478,7 +483,7 @@ def test_an_answer_shorter_than_its_length_is_cut(clip: Clip) -> None:
     ],
     ids=["line", "answer", "lines"],
 )
-def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Clip, inside: bytes, said: str) -> None:
+def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Request, inside: bytes, said: str) -> None:
     bomb = gzip.compress(READY + inside * ((80 << 20) // len(inside)))
     tracemalloc.start()
     try:
@@ -502,7 +507,7 @@ def test_a_compressed_answer_is_bounded_by_what_it_inflates_to(clip: Clip, insid
         ("a " + "b" * 1000, None),
     ],
 )
-def test_an_answer_is_bounded_by_its_audio(clip: Clip, text: str, said: str | None) -> None:
+def test_an_answer_is_bounded_by_its_audio(clip: Request, text: str, said: str | None) -> None:
     lines = (b'{"type":"text","text":"%s","start_s":%d}\n' % (text.encode(), number) for number in range(2_000))
     body = READY + (b"".join(lines) if said is not None else next(lines)) + END
     with Scripted(answer(body, headers=NDJSON)) as peer:
@@ -514,7 +519,7 @@ def test_an_answer_is_bounded_by_its_audio(clip: Clip, text: str, said: str | No
     assert (error.request_id, error.http_status) == ("r-1", 200)
 
 
-def test_the_deadline_ends_a_bomb_too(clip: Clip) -> None:
+def test_the_deadline_ends_a_bomb_too(clip: Request) -> None:
     bomb = gzip.compress(READY + b'{"type":"new","of":[1,1,1,1]}\n' * 250_000)
     clip = msgspec.structs.replace(clip, duration_s=290.0)
     with Scripted(answer(bomb, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
@@ -523,7 +528,7 @@ def test_the_deadline_ends_a_bomb_too(clip: Clip) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @pytest.mark.parametrize("body", [READY + WORD + END, b"\x1f\x8b" + bytes(99), b"x\x9c" + b"\xff" * 99])
-def test_what_is_not_compressed_as_it_says_is_told_as_that(clip: Clip, coding: str, body: bytes) -> None:
+def test_what_is_not_compressed_as_it_says_is_told_as_that(clip: Request, coding: str, body: bytes) -> None:
     with Scripted(answer(body, headers={**NDJSON, "Content-Encoding": coding})) as peer:
         error = failure(peer.url, clip)
     assert isinstance(error, errors.CompressedAnswer)
@@ -531,7 +536,7 @@ def test_what_is_not_compressed_as_it_says_is_told_as_that(clip: Clip, coding: s
     assert (error.http_status, error.billed) == (200, "maybe")
 
 
-def test_a_compressed_answer_with_a_wrong_check_sum_is_damaged(clip: Clip) -> None:
+def test_a_compressed_answer_with_a_wrong_check_sum_is_damaged(clip: Request) -> None:
     whole = gzip.compress(READY + WORD)
     body = whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:]  # the check sum
     with Scripted(answer(body, headers={**NDJSON, "Content-Encoding": "gzip"})) as peer:
@@ -541,7 +546,7 @@ def test_a_compressed_answer_with_a_wrong_check_sum_is_damaged(clip: Clip) -> No
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "x" * 5000, "key " + KEY])
-def test_a_coding_that_cannot_be_undone_is_named(clip: Clip, coding: str) -> None:
+def test_a_coding_that_cannot_be_undone_is_named(clip: Request, coding: str) -> None:
     with Scripted(answer(READY + WORD + END, headers={**NDJSON, "Content-Encoding": coding})) as peer:
         error = failure(peer.url, clip)
     assert isinstance(error, errors.CompressedAnswer)
@@ -549,7 +554,7 @@ def test_a_coding_that_cannot_be_undone_is_named(clip: Clip, coding: str) -> Non
     assert error.message == f"the answer came compressed ({shown}), which was not asked for and cannot be undone here"
 
 
-def test_an_answer_that_is_compressed_between_two_stations_is_read(clip: Clip) -> None:
+def test_an_answer_that_is_compressed_between_two_stations_is_read(clip: Request) -> None:
     body = gzip.compress(READY + WORD + END)
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
@@ -569,7 +574,7 @@ def test_an_answer_that_is_compressed_between_two_stations_is_read(clip: Clip) -
     ],
 )
 def test_a_compressed_refusal_is_told_by_its_text(
-    clip: Clip, status: int, text: bytes, kind: type[errors.AttemptError]
+    clip: Request, status: int, text: bytes, kind: type[errors.AttemptError]
 ) -> None:
     with Scripted(answer(gzip.compress(text), status=status, headers={"Content-Encoding": "gzip"})) as peer:
         error = failure(peer.url, clip)
@@ -588,7 +593,7 @@ def test_a_compressed_refusal_is_told_by_its_text(
 )
 @pytest.mark.parametrize(("coding", "body"), [("br", b"\x0b\x02\x80hello\x03"), ("gzip", b"no gzip")])
 def test_a_refusal_that_cannot_be_read_is_told_by_its_status(
-    clip: Clip, status: int, kind: type[errors.AttemptError], billed: str, coding: str, body: bytes
+    clip: Request, status: int, kind: type[errors.AttemptError], billed: str, coding: str, body: bytes
 ) -> None:
     with Scripted(answer(body, status=status, headers={"Content-Encoding": coding, "Retry-After": "7"})) as peer:
         error = failure(peer.url, clip)
@@ -597,13 +602,13 @@ def test_a_refusal_that_cannot_be_read_is_told_by_its_status(
 
 
 @pytest.mark.parametrize("body", [b"<html>Please log in to this network</html>", b"OK", b'{"status":"ok"}'])
-def test_a_200_of_somebody_else_is_no_answer(clip: Clip, body: bytes) -> None:
+def test_a_200_of_somebody_else_is_no_answer(clip: Request, body: bytes) -> None:
     with Scripted(answer(body)) as peer:
         assert isinstance(failure(peer.url, clip), errors.StreamMalformed)
 
 
 @pytest.mark.parametrize("body", [b"", b"\n\r\n \n"])
-def test_a_200_with_nothing_in_it_is_no_silence(clip: Clip, body: bytes) -> None:
+def test_a_200_with_nothing_in_it_is_no_silence(clip: Request, body: bytes) -> None:
     with Scripted(answer(body, headers=NDJSON)) as peer:
         assert isinstance(failure(peer.url, clip), errors.EmptyAnswer)
 
@@ -620,7 +625,7 @@ def test_a_200_with_nothing_in_it_is_no_silence(clip: Clip, body: bytes) -> None
         b"HTTP/1.1 200 OK\r\n\xed\xa0\x80\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_a_failed_connection(clip: Clip, reply: bytes) -> None:
+def test_what_is_no_http_is_a_failed_connection(clip: Request, reply: bytes) -> None:
     with Scripted(reply) as peer:
         error = failure(peer.url, clip)
     assert isinstance(error, errors.ConnectionFailed)
@@ -629,7 +634,7 @@ def test_what_is_no_http_is_a_failed_connection(clip: Clip, reply: bytes) -> Non
 
 @pytest.mark.parametrize("said_before", [READY, b'{"type":"step"}\n', READY + b'{"type":"step"}\n'])
 def test_a_stream_without_words_that_does_not_say_it_ended_is_no_certain_silence(
-    clip: Clip, said_before: bytes
+    clip: Request, said_before: bytes
 ) -> None:
     for end, is_certain in ((b"", False), (END, True)):
         with Scripted(answer(said_before + end, headers=NDJSON)) as peer:
@@ -637,13 +642,13 @@ def test_a_stream_without_words_that_does_not_say_it_ended_is_no_certain_silence
         assert (found.words, found.flags, found.is_certain) == ((), ("no_words",), is_certain)
 
 
-def test_words_need_no_end_of_stream_to_be_certain(clip: Clip) -> None:
+def test_words_need_no_end_of_stream_to_be_certain(clip: Request) -> None:
     with Scripted(answer(READY + WORD, headers=NDJSON)) as peer:
         (found,) = ask(peer.url, clip)
     assert (said(found), found.is_certain) == ([("one", 1.0, 1.5)], True)
 
 
-def test_a_refusal_that_breaks_off_is_still_that_refusal(clip: Clip) -> None:
+def test_a_refusal_that_breaks_off_is_still_that_refusal(clip: Request) -> None:
     reply = answer(b"error from server 1008: Concurrency limit exceeded" + bytes(50), status=500)[:-50]
     with Scripted(reply) as peer:
         error = failure(peer.url, clip)
@@ -651,7 +656,7 @@ def test_a_refusal_that_breaks_off_is_still_that_refusal(clip: Clip) -> None:
     assert error.http_status == 500
 
 
-def test_an_endless_refusal_is_read_no_further_than_needed(clip: Clip) -> None:
+def test_an_endless_refusal_is_read_no_further_than_needed(clip: Request) -> None:
     with Scripted(answer(b"x" * 20_000_000, status=500)) as peer:
         error = failure(peer.url, clip)
     assert isinstance(error, errors.UnknownFault)
@@ -668,7 +673,7 @@ def test_an_endless_refusal_is_read_no_further_than_needed(clip: Clip) -> None:
         answer(f"{'x' * 1990} {KEY}".encode(), status=500),
     ],
 )
-def test_a_service_that_repeats_the_key_does_not_get_it_into_an_error(clip: Clip, reply: bytes) -> None:
+def test_a_service_that_repeats_the_key_does_not_get_it_into_an_error(clip: Request, reply: bytes) -> None:
     with Scripted(reply) as peer:
         error = failure(peer.url, clip)
     chain: list[BaseException | None] = [error, error.__cause__, error.__context__]
@@ -679,7 +684,7 @@ def test_a_service_that_repeats_the_key_does_not_get_it_into_an_error(clip: Clip
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_of_the_environment_is_not_asked(
-    server: RunningServer, clip: Clip, monkeypatch: pytest.MonkeyPatch, name: str
+    server: RunningServer, clip: Request, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     with Scripted(answer(b"", status=502)) as proxy:
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -688,7 +693,7 @@ def test_a_proxy_of_the_environment_is_not_asked(
         assert proxy.requests == []
 
 
-def test_a_proxy_of_the_environment_is_asked_with_trust_env(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_asked_with_trust_env(clip: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     with Scripted(answer(b"", status=502)) as proxy:
@@ -700,7 +705,7 @@ def test_a_proxy_of_the_environment_is_asked_with_trust_env(clip: Clip, monkeypa
 
 
 def test_a_proxy_is_not_asked_to_carry_what_is_not_encrypted(
-    server: RunningServer, clip: Clip, monkeypatch: pytest.MonkeyPatch
+    server: RunningServer, clip: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -712,14 +717,14 @@ def test_a_proxy_is_not_asked_to_carry_what_is_not_encrypted(
 
 
 def test_certificates_named_by_the_environment_are_not_read(
-    server: RunningServer, clip: Clip, monkeypatch: pytest.MonkeyPatch
+    server: RunningServer, clip: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/there/is/no/such/file")
     (found,) = ask(server.url, clip)
     assert found.words
 
 
-def test_a_clip_that_is_given_up_ends_its_request(clip: Clip) -> None:
+def test_a_clip_that_is_given_up_ends_its_request(clip: Request) -> None:
     async def cancelled(url: str) -> None:
         settings = request_settings(ServiceSettings())
         async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
@@ -735,7 +740,7 @@ def test_a_clip_that_is_given_up_ends_its_request(clip: Clip) -> None:
         asyncio.run(cancelled(peer.url))
 
 
-def test_cookies_are_not_sent_back(clip: Clip) -> None:
+def test_cookies_are_not_sent_back(clip: Request) -> None:
     async def one_after_another(url: str) -> None:
         settings = request_settings(ServiceSettings())
         async with http_client(url, connect_s=5, idle_s=5, trust_env=False) as http:
@@ -750,7 +755,7 @@ def test_cookies_are_not_sent_back(clip: Clip) -> None:
 
 
 def test_a_complete_answer_counts_though_the_request_is_cut_off_while_its_rest_is_read(
-    clip: Clip, monkeypatch: pytest.MonkeyPatch
+    clip: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def cut_off(url: str) -> Answer:
         reading = asyncio.Event()

@@ -21,7 +21,7 @@ from pipeline.gradium import transport
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Clip, Endpoint
+from pipeline.model import Answer, Endpoint, Request
 from tests.gradium.hostile import CODINGS, LINES, Exchange, HostilePeer, right
 from tests.gradium.test_client import clip_of
 from tests.servers import KEY
@@ -34,8 +34,8 @@ DEADLINE_S = 0.2
 
 
 class Clips(NamedTuple):
-    small: Clip
-    large: Clip
+    small: Request
+    large: Request
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def exchanged(exchange: Exchange, clips: Clips) -> Outcome:
         return asyncio.run(ask(peer))
 
 
-async def attempt(client: GradiumClient, clip: Clip) -> Answer | errors.AttemptError:
+async def attempt(client: GradiumClient, clip: Request) -> Answer | errors.AttemptError:
     try:
         return await client.transcribe(clip)
     except errors.AttemptError as error:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
-from pipeline.model import Answer, Clip, Word
+from pipeline.model import Answer, Request, Word
 from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
 from pipeline.pool.budget import ROUNDING
 from tests.pool.test_pool import clip
@@ -69,14 +69,14 @@ NEVER_PASSING = OWN | {"refused connection": REFUSED_CONNECTION, "429": RATE_LIM
 class Service:
     """Answers by `plan`: (clip, time since the start, requests for it before) to what comes. Takes 0.2 s for each."""
 
-    def __init__(self, plan: Callable[[Clip, float, int], Answer | errors.AttemptError]) -> None:
+    def __init__(self, plan: Callable[[Request, float, int], Answer | errors.AttemptError]) -> None:
         self.requests: Counter[str] = Counter()
         self.billed: Counter[str] = Counter()
         self._plan = plan
         self._began = asyncio.get_running_loop().time()
 
-    async def transcribe(self, clip: Clip) -> Answer:
-        name = clip.utterance.id
+    async def transcribe(self, clip: Request) -> Answer:
+        name = clip.id
         came = self._plan(clip, asyncio.get_running_loop().time() - self._began, self.requests[name])
         self.requests[name] += 1
         self.billed[name] += isinstance(came, Answer) or came.billed != "no"  # also one that is cut off meanwhile
@@ -112,16 +112,16 @@ class _Outcomes:
     def retrying(self, job: Job, error: errors.AttemptError, pause_s: float) -> None: ...
 
     def done(self, job: Job, answer: Answer) -> None:
-        self._once(job.clip.utterance.id)
-        self._ended.done[job.clip.utterance.id] = answer
+        self._once(job.request.id)
+        self._ended.done[job.request.id] = answer
 
     def failed(self, job: Job, error: errors.AttemptError) -> None:
-        self._once(job.clip.utterance.id)
-        self._ended.failed[job.clip.utterance.id] = type(error).__name__
+        self._once(job.request.id)
+        self._ended.failed[job.request.id] = type(error).__name__
 
     def passed_over(self, job: Job) -> None:
-        self._once(job.clip.utterance.id)
-        self._ended.passed_over.add(job.clip.utterance.id)
+        self._once(job.request.id)
+        self._ended.passed_over.add(job.request.id)
 
     def _once(self, name: str) -> None:
         assert name not in self._ended.done.keys() | self._ended.failed.keys() | self._ended.passed_over
@@ -129,7 +129,7 @@ class _Outcomes:
 
 def night(
     names: Iterable[str],
-    plan: Callable[[Clip, float, int], Answer | errors.AttemptError],
+    plan: Callable[[Request, float, int], Answer | errors.AttemptError],
     *,
     budget: float | None = None,
     price: Callable[[str], float] = lambda _: 1.0,
@@ -145,7 +145,7 @@ def night(
     holds for every run is checked here."""
     names = list(names)
 
-    async def clips() -> AsyncIterator[Clip]:
+    async def clips() -> AsyncIterator[Request]:
         for name in names:
             await asyncio.sleep(pauses_s)
             yield clip(name)
@@ -161,7 +161,7 @@ def night(
             capacity=Capacity(concurrency, learned=learned, clock=loop.time),
             outage=outage,
             budget=Budget(budget),
-            price=lambda clip: price(clip.utterance.id),
+            price=lambda clip: price(clip.id),
             outage_max_s=outage_max_s,
             settings_answered=settings_answered,
             doubts_refusals=doubts_refusals,
@@ -187,8 +187,8 @@ def night(
     return ended
 
 
-def poisoned(bad: set[str], fault: Fault) -> Callable[[Clip, float, int], Answer | errors.AttemptError]:
-    return lambda clip, at_s, before: fault() if clip.utterance.id in bad else OK
+def poisoned(bad: set[str], fault: Fault) -> Callable[[Request, float, int], Answer | errors.AttemptError]:
+    return lambda clip, at_s, before: fault() if clip.id in bad else OK
 
 
 def names_of(count: int, what: str) -> list[str]:
@@ -278,7 +278,9 @@ def test_a_service_that_cuts_after_billing_costs_no_clip_more_than_its_attempts(
 # -- outages ----------------------------------------------------------------------------------------------------------
 
 
-def out_between(from_s: float, to_s: float, fault: Fault) -> Callable[[Clip, float, int], Answer | errors.AttemptError]:
+def out_between(
+    from_s: float, to_s: float, fault: Fault
+) -> Callable[[Request, float, int], Answer | errors.AttemptError]:
     return lambda clip, at_s, before: fault() if from_s <= at_s < to_s else OK
 
 
@@ -296,8 +298,8 @@ def test_an_outage_is_waited_out_and_nobody_fails_for_it(from_s: float, fault: s
 
 @pytest.mark.parametrize("fault", ["503", "1011", "refused connection"])
 def test_an_outage_at_the_tail_is_waited_out_for_a_while_too(fault: str) -> None:
-    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
-        return NEVER_PASSING[fault]() if int(clip.utterance.id[4:]) >= 40 and at_s < 90 else OK
+    def plan(clip: Request, at_s: float, before: int) -> Answer | errors.AttemptError:
+        return NEVER_PASSING[fault]() if int(clip.id[4:]) >= 40 and at_s < 90 else OK
 
     ended = night(names_of(52, "clip"), plan)
     assert ended.error is None
@@ -314,7 +316,7 @@ def test_an_outage_that_does_not_end_ends_the_run_to_the_second(outage_max_s: fl
 
 
 def test_a_probe_that_hangs_is_cut_when_the_outage_has_lasted_long_enough() -> None:
-    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
+    def plan(clip: Request, at_s: float, before: int) -> Answer | errors.AttemptError:
         return NEVER_PASSING["503"]() if at_s < 2 else TIMEOUT()
 
     ended = night(names_of(400, "clip"), plan, outage_max_s=10)
@@ -325,11 +327,11 @@ def test_a_probe_that_hangs_is_cut_when_the_outage_has_lasted_long_enough() -> N
 def test_probes_take_the_shortest_clips_and_go_round() -> None:
     probed: list[str] = []
 
-    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
-        if clip.utterance.id.startswith("good"):
+    def plan(clip: Request, at_s: float, before: int) -> Answer | errors.AttemptError:
+        if clip.id.startswith("good"):
             return OK
         if before:
-            probed.append(clip.utterance.id)
+            probed.append(clip.id)
         return NEVER_PASSING["503"]()
 
     night([*names_of(8, "good"), *names_of(12, "bad")], plan)
@@ -338,9 +340,9 @@ def test_probes_take_the_shortest_clips_and_go_round() -> None:
 
 
 def test_files_that_cannot_be_sent_say_nothing_about_the_service() -> None:
-    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
-        if int(clip.utterance.id[4:]) % 5 == 0:
-            return errors.AudioUnavailable("EIO") if int(clip.utterance.id[4:]) % 2 else errors.AudioMissing("gone")
+    def plan(clip: Request, at_s: float, before: int) -> Answer | errors.AttemptError:
+        if int(clip.id[4:]) % 5 == 0:
+            return errors.AudioUnavailable("EIO") if int(clip.id[4:]) % 2 else errors.AudioMissing("gone")
         return NEVER_PASSING["503"]() if 1 <= at_s < 300 else OK
 
     ended = night(names_of(400, "clip"), plan)
@@ -357,7 +359,7 @@ def test_a_pause_with_the_budget_nearly_used_up_ends() -> None:
     for rows in (2, 6, 60):
         ended = night(
             names_of(rows, "clip"),
-            lambda clip, at_s, before: RATE_LIMITED() if at_s < 0.1 and clip.utterance.id in ("clip0", "clip1") else OK,
+            lambda clip, at_s, before: RATE_LIMITED() if at_s < 0.1 and clip.id in ("clip0", "clip1") else OK,
             budget=6,
         )
         assert ended.error is None
@@ -405,7 +407,7 @@ def test_a_silence_that_was_not_rounded_off_counts_when_it_comes_again() -> None
         "in between": [OPEN_SILENCE, OWN["1011"](), OPEN_SILENCE],
         "certain": [SILENCE],
     }
-    ended = night(said, lambda clip, at_s, before: said[clip.utterance.id][before])
+    ended = night(said, lambda clip, at_s, before: said[clip.id][before])
     assert ended.done == {"silent": OPEN_SILENCE, "cut short": OK, "in between": OPEN_SILENCE, "certain": SILENCE}
     assert ended.requests == {"silent": 2, "cut short": 2, "in between": 3, "certain": 1}
 
@@ -418,7 +420,7 @@ def test_many_silences_are_neither_an_outage_nor_refused_settings() -> None:
 
 
 def test_four_empty_answers_at_first_stop_a_run_only_where_the_settings_were_never_answered() -> None:
-    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
+    def plan(clip: Request, at_s: float, before: int) -> Answer | errors.AttemptError:
         return OWN["empty 200"]() if at_s < 0.1 else OK
 
     assert isinstance(night(names_of(9, "clip"), plan, settings_answered=False).error, errors.SettingsRefused)
@@ -443,8 +445,8 @@ def test_they_end_it_in_the_middle_of_the_night_too() -> None:
 
 
 def test_some_that_cannot_be_uncompressed_among_others_pass() -> None:
-    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
-        return COMPRESSED() if int(clip.utterance.id[4:]) % 3 == 0 and before == 0 else OK
+    def plan(clip: Request, at_s: float, before: int) -> Answer | errors.AttemptError:
+        return COMPRESSED() if int(clip.id[4:]) % 3 == 0 and before == 0 else OK
 
     ended = night(names_of(60, "clip"), plan, concurrency=2)
     assert ended.error is None
@@ -492,7 +494,7 @@ def test_each_clip_has_its_own_outcome_whatever_the_others_draw(
 ) -> None:
     kinds = dict(enumerate([*["ok"] * good, *["silence"] * silent, *bad]))
     names = [f"clip{n}" for n in random.Random(seed).sample(range(len(kinds)), len(kinds))]
-    ended = night(names, lambda clip, at_s, before: came(kinds[int(clip.utterance.id[4:])]), concurrency=concurrency)
+    ended = night(names, lambda clip, at_s, before: came(kinds[int(clip.id[4:])]), concurrency=concurrency)
     assert ended.error is None
     assert len(ended.done) == good + silent
     failed = {name: error.replace("RepeatedStreamError", "StreamError") for name, error in ended.failed.items()}
@@ -530,8 +532,8 @@ def test_whatever_the_service_does_the_run_ends(
 ) -> None:
     draw = random.Random(seed)
 
-    def plan(clip: Clip, at_s: float, before: int) -> Answer | errors.AttemptError:
-        kind = by_clip.get(int(clip.utterance.id[4:]))
+    def plan(clip: Request, at_s: float, before: int) -> Answer | errors.AttemptError:
+        kind = by_clip.get(int(clip.id[4:]))
         if kind is None:
             kinds = last
             for lasts_s, phase in phases:

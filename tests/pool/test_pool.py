@@ -11,22 +11,20 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
-from pipeline.model import Answer, Clip, FileVersion, Utterance, Word
+from pipeline.model import Answer, FileVersion, Request, Word
 from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
 
 OK = Answer(words=(Word(text="ok", start_s=0.0),))
 Step = Answer | errors.AttemptError | Exception | Callable[[], Awaitable[Answer]]
 
 
-def clip(name: str) -> Clip:
-    utterance = Utterance(id=name, audio=f"/{name}.wav")
-    return Clip(
-        utterance=utterance,
+def clip(name: str) -> Request:
+    return Request(
+        id=name,
         clip=0,
-        path=utterance.audio,
+        path=f"/{name}.wav",
         content_type="audio/wav",
         version=FileVersion(1, 1, 1, 1),
-        start_s=0,
         duration_s=1,
     )
 
@@ -39,8 +37,8 @@ class Scripted:
         self.in_flight = self.most_in_flight = 0
         self._scripts = {name: list(steps) for name, steps in scripts.items()}
 
-    async def transcribe(self, clip: Clip) -> Answer:
-        name = clip.utterance.id
+    async def transcribe(self, clip: Request) -> Answer:
+        name = clip.id
         self.asked.append(name)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -73,14 +71,14 @@ class Heard:
 
     async def started(self, job: Job, started_at: datetime) -> None:
         assert started_at <= datetime.now(UTC)
-        self.open.add((job.clip.utterance.id, job.requests))
+        self.open.add((job.request.id, job.requests))
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | errors.AttemptError) -> None:
-        self.open.remove((job.clip.utterance.id, job.requests))
+        self.open.remove((job.request.id, job.requests))
         assert latency_s >= 0
         assert started_at <= datetime.now(UTC)
         self._note(job, "sent ok" if isinstance(ended, Answer) else f"sent {type(ended).__name__}")
-        self.on_sent(job.clip.utterance.id)
+        self.on_sent(job.request.id)
 
     def retrying(self, job: Job, error: errors.AttemptError, pause_s: float) -> None:
         self.pauses.append(pause_s)
@@ -97,8 +95,8 @@ class Heard:
         self._note(job, "passed over")
 
     def _note(self, job: Job, event: str) -> None:
-        self.events[job.clip.utterance.id].append(event)
-        self.jobs[job.clip.utterance.id] = job
+        self.events[job.request.id].append(event)
+        self.jobs[job.request.id] = job
 
     def ended(self, how: str) -> list[str]:
         return [name for name, events in self.events.items() if events[-1] == how]
@@ -137,7 +135,7 @@ class Source:
         self.closed = False
         self._names, self._error = names, error
 
-    async def clips(self) -> AsyncIterator[Clip]:
+    async def clips(self) -> AsyncIterator[Request]:
         try:
             for name in self._names:
                 self.taken += 1
@@ -182,7 +180,7 @@ def test_answers_that_come_together_each_let_one_more_be_sent() -> None:
             self.asking: list[asyncio.Future[Answer]] = []
             self.together: list[int] = []
 
-        async def transcribe(self, clip: Clip) -> Answer:
+        async def transcribe(self, clip: Request) -> Answer:
             self.asking.append(asyncio.get_running_loop().create_future())
             return await self.asking[-1]
 
@@ -211,7 +209,7 @@ def test_the_first_answers_need_not_come_before_more_is_sent() -> None:
             super().__init__()
             self.enough = asyncio.Event()
 
-        async def transcribe(self, clip: Clip) -> Answer:
+        async def transcribe(self, clip: Request) -> Answer:
             if self.in_flight == 15:
                 self.enough.set()
             self.in_flight += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline import errors
-from pipeline.model import Answer, Clip
+from pipeline.model import Answer, Request
 from pipeline.pool.refusals import ALIKE, FIRST, PROBES_ALIKE, same_words
 from tests.pool.test_every_run_ends import NEVER_PASSING, OK, Fault, names_of, night, poisoned
 
@@ -33,7 +33,7 @@ def unknown() -> errors.AttemptError:
     )
 
 
-def everybody(fault: Fault) -> Callable[[Clip, float, int], Answer | errors.AttemptError]:
+def everybody(fault: Fault) -> Callable[[Request, float, int], Answer | errors.AttemptError]:
     return lambda clip, at_s, before: fault()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from pipeline.checkpoint.identity import is_partial
@@ -14,8 +15,8 @@ from tests.run.test_join import answer, clip, in_flight, joined
 
 def piece(number: int, start_s: float, stop_s: float, channel: int = 0) -> Clip:
     made = clip(number, channel=channel)
-    fields = {name: getattr(made, name) for name in made.__struct_fields__}
-    return Clip(**fields | {"start_s": start_s, "duration_s": stop_s - start_s})
+    request = msgspec.structs.replace(made.request, duration_s=stop_s - start_s)
+    return msgspec.structs.replace(made, request=request, start_s=start_s)
 
 
 def test_clips_behind_each_other_make_one_gap() -> None:
@@ -33,7 +34,7 @@ def test_the_transcript_of_what_was_answered_is_suspect_and_names_its_gaps() -> 
     clips = [clip(0), clip(1), clip(2)]
     made = in_flight(*clips, flags=("truncated",))
     for one in (clips[0], clips[2]):
-        made.answered(one, answer((f"w{one.clip}", 1.0), clip=one), latency_s=1, cost=30)
+        made.answered(one, answer((f"w{one.number}", 1.0), clip=one), latency_s=1, cost=30)
     made.given_up(clips[1], ServerFault("no"), requests=6)
     row = joined(made)
     assert (row.text, row.status, row.flags) == ("w0 w2", "suspect", ("truncated", "gap 10.0-20.0"))

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from pipeline.audio.prepare import Prepared
 from pipeline.checkpoint import Identity, Selected, State
 from pipeline.errors import AudioRefused, StreamCut
-from pipeline.model import Answer, Clip, FileVersion, Transcript, Utterance, Word
+from pipeline.model import Answer, Clip, FileVersion, Request, Transcript, Utterance, Word
 from pipeline.run.in_flight import InFlight
 
 UTTERANCE = Utterance(id="a", audio="/a.flac")
 
 
 def clip(number: int, *, channel: int = 0) -> Clip:
-    return Clip(
-        utterance=UTTERANCE, clip=number, path="/spool", content_type="audio/wav", version=FileVersion(1, 1, 1, 1),
-        start_s=10.0 * number if not channel else 0.0, duration_s=10.0, channel=channel, key=f"{channel}:{number}",
+    request = Request(
+        id=UTTERANCE.id, clip=number, path="/spool", content_type="audio/wav", version=FileVersion(1, 1, 1, 1),
+        duration_s=10.0, channel=channel,
     )  # fmt: skip
+    return Clip(request=request, start_s=10.0 * number if not channel else 0.0, key=f"{channel}:{number}")
 
 
 def answer(*words: tuple[str, float], clip: Clip, flags: tuple[str, ...] = ()) -> Answer:
     said = tuple(
-        Word(text=text, start_s=at, stop_s=at + 0.5, channel=clip.channel, clip=clip.clip) for text, at in words
+        Word(text=text, start_s=at, stop_s=at + 0.5, channel=clip.channel, clip=clip.number) for text, at in words
     )
-    return Answer(words=said, flags=flags or (() if words else ("no_words",)), request_id=f"r{clip.clip}", model="m")
+    return Answer(words=said, flags=flags or (() if words else ("no_words",)), request_id=f"r{clip.number}", model="m")
 
 
 def prepared(*clips: Clip, flags: tuple[str, ...] = (), duration_s: float | None = None) -> Prepared:
@@ -108,7 +111,7 @@ def test_answers_of_earlier_runs_count_for_the_same_samples_only() -> None:
     assert made.is_settled
     assert joined(made).text == "old new"
     # cut elsewhere, so the old answer is to other audio
-    moved = [Clip(**{name: getattr(one, name) for name in one.__struct_fields__} | {"key": "x"}) for one in clips]
+    moved = [msgspec.structs.replace(one, key="x") for one in clips]
     assert in_flight().expect(prepared(*moved), [kept]) == moved
 
 
