@@ -1,0 +1,103 @@
+"""The stations of one run over a real folder and a real checkpoint, without a service: tests play the pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.audio.prepare import Preparation
+from pipeline.checkpoint import Checkpoint, Journal
+from pipeline.config import Settings
+from pipeline.gradium.request import request_settings
+from pipeline.model import Answer, Failure, Word
+from pipeline.report.progress import Off
+from pipeline.run.budget import RunBudget
+from pipeline.run.context import RunContext
+from pipeline.run.duplicates import Duplicates
+from pipeline.run.ledger import Ledger
+from pipeline.run.lookup import Lookup
+from pipeline.run.outcomes import Outcomes
+from pipeline.run.planning import ManifestRows
+from pipeline.run.prepare import Preparer
+from pipeline.run.published import Published
+from pipeline.run.record import Recorder
+from pipeline.run.select import Selection
+from pipeline.run.settings_hash import SettingsHash
+from pipeline.run.settlement import Settlement
+from pipeline.sink import Sink
+
+
+class Stations:
+    """Those of one run; each is as in a real one."""
+
+    def __init__(self, manifest: Path, out: Path, journal: Journal, settings: Settings, only: tuple[str, ...]) -> None:
+        request, now = request_settings(settings.service), datetime.now(UTC)
+        self.journal, self.checkpoint = journal, journal.checkpoint
+        self.context = RunContext(
+            run_id=f"{now:%H%M%S%f}", started_at=now, out=out, settings=settings, request=request,
+            hashes=SettingsHash(settings, request), only=only,
+        )  # fmt: skip
+        run_id = self.context.run_id
+        self.rows = ManifestRows([str(manifest)], settings, request, skip_bad_rows=False, run_id=run_id)
+        self.progress = Off()
+        self.budget = RunBudget(settings)
+        self.outcomes = Outcomes(journal, self.progress, run_id)
+        self.ledger = Ledger(journal, run_id, self.budget)
+        self.duplicates = Duplicates()
+        self.preparation = Preparation(settings.audio, out / ".spool")
+        self.settlement = Settlement(self.context, self.outcomes, self.duplicates, self.budget, self.preparation)
+        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, journal, request.answered_fact)
+        self.published = Published(Sink(out, ("parquet", "jsonl")))
+        self.lookup = Lookup(self.context, journal, self.published, self.outcomes, self.settlement)
+        self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, journal)
+
+    def selection(self, limit: int | None = None) -> Selection:
+        return Selection(self.journal, self.duplicates, self.budget, limit)
+
+    async def stored(self) -> tuple[int, int, int]:
+        """Utterances that are done, failed and left, once everything that happened is committed."""
+        await self._committed()
+        totals = await self.journal.call(self.checkpoint.totals)
+        return totals.done, totals.failed, totals.left
+
+    async def _committed(self) -> None:
+        self.journal.add()  # where nothing is pending this is what wakes it
+        await self.journal.committed()
+
+    async def failures(self) -> dict[str, Failure]:
+        await self._committed()
+        return {failure.id: failure for failure in await self.journal.call(lambda: [*self.checkpoint.failures()])}
+
+
+@asynccontextmanager
+async def stations(
+    manifest: Path, out: Path, *, only: tuple[str, ...] = (), **settings: Any
+) -> AsyncIterator[Stations]:
+    """A run that has planned; `settings` are sections of the configuration."""
+    out.mkdir(exist_ok=True)
+    with Checkpoint(out / "checkpoint.sqlite") as checkpoint:
+        journal = Journal(checkpoint)
+        made = Stations(manifest, out, journal, Settings.model_validate(settings), only)
+        await journal.call(checkpoint.scan, made.rows, *made.rows.names, scope=made.rows)
+        await journal.call(checkpoint.merge, only)
+        await journal.call(checkpoint.save_run, made.context.run_id, made.context.started_at.isoformat(), None)
+        keeping = asyncio.create_task(journal.keep())
+        try:
+            yield made
+        finally:
+            journal.add()
+            journal.close()
+            await keeping
+            journal.release()
+            await made.preparation.close()
+            made.published.close()
+            made.duplicates.close()
+
+
+def answer(text: str = "hello world") -> Answer:
+    words = tuple(Word(text=word, start_s=float(n), stop_s=n + 0.5) for n, word in enumerate(text.split()))
+    return Answer(words=words, request_id="r", model="m")
