@@ -10,25 +10,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from pipeline.errors import (
-    AccessDenied,
-    AccountError,
     AttemptError,
-    AttemptTimeout,
-    AudioRefused,
     CompressedAnswer,
-    ConnectionFailed,
-    EmptyAnswer,
-    ItemError,
-    LimitError,
+    GradiumBatchError,
     RepeatedStreamError,
-    ServerFault,
     ServiceOut,
     SettingsRefused,
-    StreamError,
     UnconfirmedSilence,
-    UnknownFault,
-    is_of_the_file,
 )
+from pipeline.failures import Consequence, consequence_of
 from pipeline.model import Answer
 from pipeline.pool.job import Job, Limits
 from pipeline.pool.refusals import FirstRefusals, unconfirmed
@@ -91,49 +81,56 @@ class Judge:
         )
 
     def judge(self, job: Job, ended: Answer | AttemptError, *, others: int, was_full: bool) -> Verdict:
-        """The type of the error decides. `others` are still in flight; `was_full`: no more could be sent lately."""
-        outage = self._limits.outage
-        if isinstance(ended, AttemptError) and is_of_the_file(ended):
+        """The class of the error decides. `others` are still in flight; `was_full`: no more could be sent lately."""
+        if isinstance(ended, Answer):
+            return self._answer(job, ended, was_full=was_full)
+        follows = consequence_of(ended)
+        if follows.is_of_the_file:
             return GiveUp(ended)  # it says nothing about the service
         self._ended += ended.http_status is not None
-        self._empty += isinstance(ended, EmptyAnswer)
-        self._compressed += isinstance(ended, CompressedAnswer)
-        match ended:
-            case Answer():
-                lasted_s = outage.lasts_s
-                self.answered += 1
-                self._firsts.answered(job)
-                self._compressed = 0
-                self._service_works(job)
-                if lasted_s and not outage.going_on:
-                    log.warning("the service answers again after %.0f s", lasted_s)
-                self._limits.capacity.answered(was_full=was_full)
-                return Done(ended)
-            case AccountError():
-                return EndRun(ended)
-            case SettingsRefused() if not self.answered and not self._limits.settings_answered:
-                return EndRun(ended)
-            case EmptyAnswer() if self._ended == self._empty == EMPTY_AT_FIRST and not self._limits.settings_answered:
-                return EndRun(
-                    SettingsRefused(
-                        f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
-                        "request settings; check service.json_config and service.model"
-                    )
+        self._empty += follows.ends_run == "all empty"
+        self._compressed += follows.ends_run == "in a row"
+        if (end := self._end(ended, follows)) is not None:
+            return EndRun(end)
+        if follows.retry == "wait":
+            return self._limit(job, ended, others)
+        if follows.ends_run == "first alike" and self._firsts.refused(job, ended):
+            return Deferred() if self._firsts.end is None else EndRun(self._firsts.end)
+        return self._own(job, ended)
+
+    def _answer(self, job: Job, answer: Answer, *, was_full: bool) -> Done:
+        outage = self._limits.outage
+        lasted_s = outage.lasts_s
+        self.answered += 1
+        self._ended += 1
+        self._compressed = 0
+        self._firsts.answered(job)
+        self._service_works(job)
+        if lasted_s and not outage.going_on:
+            log.warning("the service answers again after %.0f s", lasted_s)
+        self._limits.capacity.answered(was_full=was_full)
+        return Done(answer)
+
+    def _end(self, error: AttemptError, follows: Consequence) -> GradiumBatchError | None:
+        """What the run ends with, where this error is enough for it."""
+        answered_before = self._limits.settings_answered
+        match follows.ends_run:
+            case "at once":
+                return error
+            case "unanswered settings" if not self.answered and not answered_before:
+                return error
+            case "all empty" if self._ended == self._empty == EMPTY_AT_FIRST and not answered_before:
+                return SettingsRefused(
+                    f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
+                    "request settings; check service.json_config and service.model"
                 )
-            case CompressedAnswer() if self._compressed >= COMPRESSED_IN_A_ROW:
-                return EndRun(
-                    CompressedAnswer(
-                        f"{ended.message}; {COMPRESSED_IN_A_ROW} times with no other answer in between, so nothing "
-                        "more is sent: have what compresses on the way (a proxy?) leave answers as they are, then run "
-                        "the same command again"
-                    )
+            case "in a row" if self._compressed >= COMPRESSED_IN_A_ROW:
+                return CompressedAnswer(
+                    f"{error.message}; {COMPRESSED_IN_A_ROW} times with no other answer in between, so nothing "
+                    "more is sent: have what compresses on the way (a proxy?) leave answers as they are, then run "
+                    "the same command again"
                 )
-            case LimitError():
-                return self._limit(job, ended, others)
-            case AudioRefused() | AccessDenied() if self._firsts.refused(job, ended):
-                return Deferred() if self._firsts.end is None else EndRun(self._firsts.end)
-            case _:
-                return self._own(job, ended)
+        return None
 
     def let_go(self, nobody_else: Literal["over", "stalled", ""] = "") -> list[tuple[Job, Verdict]]:
         """What becomes of clips that were held: each is refused by itself once others were answered; it may pass where
@@ -171,20 +168,22 @@ class Judge:
         return ServiceOut(out_sentence("answered with nothing but refusals for its limits", refusing_s))
 
     def _own(self, job: Job, error: AttemptError) -> Verdict:
-        if isinstance(error, ItemError):
+        follows = consequence_of(error)
+        if follows.breaker == "answer":
             self._service_works(job)
+        if follows.is_final:
             return GiveUp(unconfirmed(error) if self._firsts.none_answered else error)
-        if job.probes and self._limits.outage.going_on and isinstance(error, UnknownFault | StreamError):
+        if job.probes and self._limits.outage.going_on and follows.ends_run == "probes alike":
             self._firsts.probe_refused(error)
             if self._firsts.end is not None:
                 return EndRun(self._firsts.end)
-        return self._passing(job, error)
+        return self._passing(job, error, follows)
 
     def _service_works(self, job: Job) -> None:
         self._limits.outage.answered(job)
         self._refused_in_a_row, self._refusing_since = 0, None
 
-    def _limit(self, job: Job, error: LimitError, others: int) -> Verdict:
+    def _limit(self, job: Job, error: AttemptError, others: int) -> Verdict:
         limits, now = self._limits, self._clock()
         limits.outage.refused(job)
         limits.capacity.refused(others)
@@ -203,9 +202,9 @@ class Judge:
             self.closed_until = max(self.closed_until, now + pause_s)
         return Again(error, pause_s)
 
-    def _passing(self, job: Job, error: AttemptError) -> Verdict:
+    def _passing(self, job: Job, error: AttemptError, follows: Consequence) -> Verdict:
         outage, billed = self._limits.outage, error.billed != "no"
-        unreachable = isinstance(error, ConnectionFailed | AttemptTimeout) and not (error.bytes_sent or billed)
+        unreachable = follows.may_be_unreachable and not (error.bytes_sent or billed)
         if billed:
             took = 1.0
         elif unreachable or outage.going_on:
@@ -213,7 +212,7 @@ class Judge:
         else:
             took = 1 - min(outage.share_of_failures(), MOST_OF_A_FAULT)
         job.attempts += took
-        if not isinstance(error, UnconfirmedSilence):  # which the service's silence may be, or the recording's
+        if follows.breaker == "failure":
             was_out = outage.going_on
             reached = None if error.http_status is None else False
             for other, given_back in outage.failed(
@@ -232,7 +231,7 @@ class Judge:
 
     def _is_own_fault(self, job: Job, error: AttemptError) -> bool:
         """Whether a clip drew the same error in the stream again and again, while the service did well by others."""
-        if not isinstance(error, StreamError | ServerFault) or error.http_status != 200:
+        if not consequence_of(error).may_be_the_audio or error.http_status != 200:
             job.same_errors = 0
             return False
         job.same_errors = job.same_errors + 1 if error.message == job.stream_error else 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 
 from pipeline.checkpoint import Identity, Selected
-from pipeline.errors import AudioRefused, is_of_the_file
+from pipeline.failures import consequence_of
 from pipeline.run.given_up import GivenUp
 from pipeline.run.joining import Leader
 from pipeline.run.verdicts import Verdicts
@@ -95,4 +95,5 @@ def _is_of_all(given_up: GivenUp, leader: Leader) -> bool:
     error = given_up.error
     if error is None:
         return False  # it is known, and found again
-    return isinstance(error, AudioRefused) or bool(leader.more and not is_of_the_file(error))
+    follows = consequence_of(error)
+    return follows.is_of_the_audio or bool(leader.more and not follows.is_of_the_file)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from copy import copy
 
 from pipeline.checkpoint.identity import GAP
-from pipeline.errors import MAX_MESSAGE, AttemptError
+from pipeline.errors import AttemptError
 from pipeline.model import Clip
+from pipeline.outside import MAX_MESSAGE
 
 TOUCHING_S = 0.001
 

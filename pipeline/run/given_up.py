@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipeline.checkpoint import Identity, Partly, Selected
-from pipeline.errors import AttemptError, ItemError
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 from pipeline.model import Failure, Transcript
 
 
@@ -48,7 +49,7 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
             message=error.message,
             http_status=error.http_status,
             code=error.code,
-            retryable=not isinstance(error, ItemError),
+            retryable=not consequence_of(error).is_final,
             clip=self.clip,
             attempts=selected.attempts + requests,
             first_seen=now,

@@ -16,7 +16,8 @@ from pipeline.audio.look import length_of
 from pipeline.audio.spans import SHORTEST
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.known_failures import KnownFailure
-from pipeline.errors import AttemptError, is_of_the_file
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer
 from pipeline.run.gaps import gap_flags, naming
@@ -122,7 +123,7 @@ class Leader:
         """A clip gets no answer in this run, for which `requests` were sent; the others go on."""
         self._unanswered += 1
         # what the file itself is to blame for costs nothing the next time either
-        self._sent_in_vain |= requests > 0 and not is_of_the_file(error)
+        self._sent_in_vain |= requests > 0 and not consequence_of(error).is_of_the_file
         if self.error is None:
             self.error, self.error_clip = error, clip.number
 

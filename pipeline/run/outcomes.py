@@ -13,7 +13,7 @@ from pipeline.checkpoint import Journal, Selected, State
 from pipeline.checkpoint.events import Event, Gone, Moved, Reused
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.results import Finished
-from pipeline.errors import AudioMissing
+from pipeline.failures import consequence_of
 from pipeline.model import Transcript
 from pipeline.report.progress import Progress
 from pipeline.run.given_up import GivenUp
@@ -75,7 +75,8 @@ class Outcomes:
     def give_up(self, selected: Selected, why: GivenUp, leader: Leader | None = None) -> None:
         """The utterance has failed: as the `leader` of its audio, or for the reason of another one."""
         utterance = selected.utterance
-        if isinstance(why.error, AudioMissing) and selected.done is not None and not selected.other_path:
+        excused = why.error is not None and consequence_of(why.error).excused_by_transcript
+        if excused and selected.done is not None and not selected.other_path:
             self._journal.add(Gone(n=selected.n))
             self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
             return

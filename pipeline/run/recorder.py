@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pipeline.checkpoint import Identity, Journal, Selected
 from pipeline.checkpoint.events import ClipAnswered, Event, Noted, TakenUp
 from pipeline.config import Settings
-from pipeline.errors import AttemptError, is_of_the_file
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 from pipeline.gradium.request import RequestSettings
 from pipeline.model import Answer, Clip, Transcript
 from pipeline.pool import Job
@@ -192,7 +193,7 @@ class Recorder:
         followers = self.duplicates.settle(leader, why)[1:]
         leader.release()
         self.outcomes.give_up(leader.selected, why, leader)
-        if is_of_the_file(error):
+        if consequence_of(error).is_of_the_file:
             self.duplicates.look_again(followers)
             return
         for follower in followers:
