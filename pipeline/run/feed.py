@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 
 from pipeline.audio.look import Look, broken_off, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.errors import AttemptError, Stopped
-from pipeline.model import Clip, ClipResult, Request, Transcript
+from pipeline.model import Clip, ClipResult, Transcript
+from pipeline.pool import Put
 from pipeline.run.joining import Leader
 from pipeline.run.published import Published
 from pipeline.run.recorder import Recorder
@@ -56,34 +57,21 @@ class Feed:
         """Whether some that `limit` kept back have a place by now."""
         return self._selection.has_room
 
-    async def requests(self) -> AsyncGenerator[Request, None]:
-        """The requests for what is selected, longest utterances first."""
-        made: asyncio.Queue[Request | None] = asyncio.Queue(SIDE_BY_SIDE)
-        at_work = asyncio.create_task(self._make(made))
-        try:
-            while (request := await made.get()) is not None:
-                yield request
-            await at_work
-        finally:
-            at_work.cancel()
-            await asyncio.gather(at_work, return_exceptions=True)
-
-    async def _make(self, made: asyncio.Queue[Request | None]) -> None:
-        """Puts every request into `made`, and None behind the last one. Raises what ended it early."""
+    async def fill(self, put: Put) -> None:
+        """Puts the requests for what is selected, longest utterances first. Raises what ended it early."""
         failed: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(SIDE_BY_SIDE):
-                    group.create_task(self._make_in_turn(made))
+                    group.create_task(self._fill_in_turn(put))
         except* Exception as errors:
             failed = errors.exceptions[0]
-        await made.put(None)
         if failed is not None:
             raise failed
 
-    async def _make_in_turn(self, made: asyncio.Queue[Request | None]) -> None:
+    async def _fill_in_turn(self, put: Put) -> None:
         while batch := await self._selection.next():
-            await self._recorder.room()
+            await self._recorder.wait_for_room()
             try:
                 to_send = await self._to_send(batch)
             except Stopped:
@@ -91,7 +79,7 @@ class Feed:
             answered = await self._answered_keys(to_send)
             for leader, found in to_send:
                 for clip in await self._clips_of(leader, found, answered):
-                    await made.put(clip.request)
+                    await put(clip.request)
 
     async def _to_send(self, batch: Sequence[Selected]) -> list[tuple[Leader, Look]]:
         """Those that need a request: not what cannot be read, and not what has its transcript already."""

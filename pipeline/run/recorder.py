@@ -16,7 +16,7 @@ from pipeline.errors import AttemptError
 from pipeline.failures import consequence_of
 from pipeline.gradium.request import RequestSettings
 from pipeline.model import Answer, Clip, Transcript
-from pipeline.pool import Job
+from pipeline.pool import Job, OverBudget
 from pipeline.report.progress import Progress
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.given_up import GivenUp
@@ -63,7 +63,7 @@ class Recorder:
         self._sending: dict[str, Leader] = {}
         """Utterances whose clips are with the pool, by id."""
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         await self._journal.room()
 
     # -- before the pool --------------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Recorder:
 
     # -- from the pool ----------------------------------------------------------------------------------------------
 
-    async def started(self, job: Job, started_at: datetime) -> None:
+    async def sending(self, job: Job, started_at: datetime) -> None:
         self.ledger.started(job, started_at)
         if self.left_out.budget.is_limited:  # what a kill would hide, the next run would have to spend once more
             await self._journal.committed()
@@ -128,8 +128,20 @@ class Recorder:
         self._progress.retried()
         log.info("retrying %s in %.1f s: %s: %s", job.request.id, pause_s, type(error).__name__, error.message)
 
-    def done(self, job: Job, answer: Answer) -> None:
+    def settled(self, job: Job, result: Answer | AttemptError | OverBudget) -> None:
         leader = self._leader_of(job)
+        match result:
+            case Answer():
+                self._answered(job, leader, result)
+                return
+            case OverBudget(price):
+                leader.passed_over(price)
+            case AttemptError():
+                leader.given_up(leader.clips[job.request.clip], result, requests=job.requests)
+        if leader.settled:
+            self._settle(leader)
+
+    def _answered(self, job: Job, leader: Leader, answer: Answer) -> None:
         clip = leader.clips[job.request.clip]
         result = leader.answered(clip, answer, latency_s=job.latency_s, cost=price(job.request))
         events: list[Event] = []
@@ -146,18 +158,6 @@ class Recorder:
             self._settle(leader, *events)
         else:
             self._journal.add(*events)
-
-    def failed(self, job: Job, error: AttemptError) -> None:
-        leader = self._leader_of(job)
-        leader.given_up(leader.clips[job.request.clip], error, requests=job.requests)
-        if leader.settled:
-            self._settle(leader)
-
-    def passed_over(self, job: Job) -> None:
-        leader = self._leader_of(job)
-        leader.passed_over(price(job.request))
-        if leader.settled:
-            self._settle(leader)
 
     def _leader_of(self, job: Job) -> Leader:
         leader = self._sending[job.request.id]

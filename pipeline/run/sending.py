@@ -21,7 +21,7 @@ from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
-from pipeline.pool import Capacity, Limits, Outage, Pool, RetryPolicy
+from pipeline.pool import AdaptiveLimiter, CircuitBreaker, Limits, Pool, RetryPolicy
 from pipeline.report.progress import Progress
 from pipeline.run.balance import Balance
 from pipeline.run.control import Control
@@ -109,7 +109,7 @@ class Sending:
                 GradiumClient(http, target, self._request, timeouts),
                 self._recorder,
                 limits,
-                look_ahead=settings.pool.concurrency,
+                queue=settings.pool.concurrency,
                 drain_s=timeouts.drain_s,
             )
             self._control.attach(pool)
@@ -117,15 +117,15 @@ class Sending:
             feed = Feed(self._journal, self._recorder, self._published, preparation, self._control.stopped, at_most)
             try:
                 async with self._kept(pool):
-                    await pool.run(feed.requests())
+                    await pool.run(feed.fill)
                     # copies of a recording the file of whose first one failed, and those that take the places of what
                     # was passed over; a pool that was stopped takes none
                     while (self._recorder.duplicates.has_more or feed.has_room) and not pool.is_stopping:
-                        await pool.run(feed.requests())
+                        await pool.run(feed.fill)
             finally:
-                self.outages, self.outage_lasts = limits.outage.count, limits.outage.going_on
+                self.outages, self.outage_lasts = limits.breaker.outages, limits.breaker.is_open
                 await preparation.close()
-            await call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
+            await call(self._journal.checkpoint.set_fact, LEARNED, limits.limiter.learned or 0)
             self._note_limits(at_most if feed.limit_reached else None)
 
     def _note_limits(self, limit: int | None) -> None:
@@ -153,8 +153,10 @@ class Sending:
         learned = await call(checkpoint.fact, LEARNED, int) or None
         return Limits(
             retry=RetryPolicy(settings.retry),
-            capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock),
-            outage=Outage(first_pause_s=settings.retry.probe_s, clock=clock),
+            limiter=AdaptiveLimiter(
+                settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock
+            ),
+            breaker=CircuitBreaker(first_pause_s=settings.retry.probe_s, clock=clock),
             budget=self._recorder.left_out.budget,
             price=price,
             outage_max_s=settings.retry.outage_max_s,
