@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from pipeline.errors import ConfigError, GradiumBatchError
-from pipeline.exits import ExitStatus, signals_to_hear, status_of
+from pipeline.exits import ExitStatus, signals_to_hear
+from pipeline.failures import status_of
 from pipeline.redaction import hide
 from pipeline.usage import LOG_FORMAT, Group, RunCommand
 

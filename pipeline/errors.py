@@ -1,38 +1,12 @@
-"""Every error the pipeline raises, as one tree; what is done about an error follows from its place in it.
+"""Every error the pipeline raises, as one tree: what ends the command, and what ends one attempt to transcribe a clip.
 
-GradiumBatchError
-├── UsageError             the user's to mend; nothing was sent
-│   └── ConfigError · ManifestError
-├── RunError               the run cannot go on; what is done is kept
-│   ├── OutputError · OutputGone · CheckpointError · DamagedCheckpoint · LocalServerError · NoDecoder
-│   └── EndpointUnreachable · ServiceOut · RefusesAll · BalanceTooLow · BalanceUnknown
-├── OutputHeld             another run works on this output folder
-└── AttemptError           one clip got no answer
-    ├── ItemError          the audio's or the row's own fault: not retried until it changes or is asked for
-    │   ├── AudioMissing · AudioUnreadable · AudioUnsupported · AudioTruncated · AudioEmpty (nothing sent)
-    │   ├── RecordingTooLong · SpanOutside · BadManifestRow                                 (nothing sent)
-    │   └── AudioRefused   the service says no to this audio
-    │       └── RepeatedStreamError
-    ├── PassingError       may go well next time: retried with backoff
-    │   ├── ServerFault · ConnectionFailed · AttemptTimeout · StreamCut · StreamMalformed
-    │   ├── EmptyAnswer · UnconfirmedSilence · StreamError · Redirected · CompressedAnswer
-    │   ├── AccessDenied · UnconfirmedRefusal
-    │   ├── AudioUnavailable   the file cannot be read now: not retried before the next run
-    │   └── UnknownFault   a text no rule knows
-    ├── LimitError         the service's limit on us: slow down, uses up no attempt unless it may have been billed
-    │   └── ConcurrencyLimit · RateLimited
-    ├── AccountError       stop the run at once
-    │   └── KeyRefused · CreditsSpent
-    ├── CutOff             ended by the user while it was in flight: nothing is known about it
-    └── SettingsRefused    the service refuses the request settings: stop the run at once
+What is done about an error follows from its class, see `failures`. The names stand in users' outputs: they stay.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Literal, Self
-
-MAX_MESSAGE = 2_000
-"""No message of an error is longer than that, in characters."""
 
 
 class GradiumBatchError(Exception):
@@ -87,7 +61,7 @@ class LocalServerError(RunError):
 
 
 class NoDecoder(RunError):
-    """Nothing can be decoded on this machine: no decoder starts, or each dies of whatever it is given."""
+    """Nothing can be decoded on this machine: no decoder starts, or each crashes at once."""
 
 
 class EndpointUnreachable(RunError):
@@ -114,61 +88,34 @@ class OutputHeld(GradiumBatchError):
     """Another run holds the output folder."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class AttemptError(GradiumBatchError):
-    """One clip got no answer that counts.
+    """One clip got no answer that counts."""
 
-    `message` holds the service's own words where it said any; `billed` whether the request may have cost credits, which
-    gradium/billing.py decides, and `before_work` that the service refused it before any work.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        http_status: int | None = None,
-        code: int | None = None,
-        retry_after_s: float | None = None,
-        billed: Literal["no", "maybe"] = "no",
-        before_work: bool = False,
-        bytes_sent: int = 0,
-        request_id: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.http_status = http_status
-        self.code = code
-        self.retry_after_s = retry_after_s
-        self.billed: Literal["no", "maybe"] = billed
-        self.before_work = before_work
-        self.bytes_sent = bytes_sent
-        self.request_id = request_id
+    message: str = field(kw_only=False)
+    """The service's own words where it said any."""
+    http_status: int | None = None
+    code: int | None = None
+    retry_after_s: float | None = None
+    billed: Literal["no", "maybe"] = "no"
+    before_work: bool = False
+    """Whether the request may have cost credits, and whether it was refused before any work: see gradium/billing.py."""
+    bytes_sent: int = 0
+    request_id: str | None = None
 
     @classmethod
     def of(cls, error: AttemptError) -> Self:
         """The same end of an attempt, seen as of this class."""
-        return cls(
-            error.message,
-            http_status=error.http_status,
-            code=error.code,
-            billed=error.billed,
-            bytes_sent=error.bytes_sent,
-            request_id=error.request_id,
-        )
+        return cls(**vars(error))
 
     def bare(self) -> Self:
-        """The error as a value that is kept: without its traceback, which holds everything that was in its frames, and
-        without what it was raised from."""
+        """The error as a value to keep: without its causes and its traceback, which holds everything in its frames."""
         self.__traceback__ = self.__context__ = self.__cause__ = None
         return self
 
 
 class ItemError(AttemptError):
-    """The item's own fault."""
-
-
-def is_of_the_file(error: AttemptError) -> bool:
-    """Whether an error is about one row's own file or span: another row with the same audio may do better."""
-    return isinstance(error, ItemError | AudioUnavailable) and not isinstance(error, AudioRefused)
+    """The audio's or the row's own fault; nothing is sent, except for AudioRefused."""
 
 
 class AudioMissing(ItemError):
@@ -272,7 +219,7 @@ class UnknownFault(PassingError):
 
 
 class LimitError(AttemptError):
-    """The service's limit on this account."""
+    """The service's limit on this account: slow down."""
 
 
 class ConcurrencyLimit(LimitError):
@@ -296,7 +243,7 @@ class CreditsSpent(AccountError):
 
 
 class CutOff(AttemptError):
-    """The user stopped the run and did not wait for the answer."""
+    """The user stopped the run and did not wait for the answer: nothing is known about it."""
 
 
 class SettingsRefused(AttemptError):

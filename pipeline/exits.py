@@ -1,11 +1,9 @@
-"""The exit statuses of the command, and which error leads to which: decided here and nowhere else."""
+"""The exit statuses of the command, and the signals that end it; `failures` says which error leads to which."""
 
 from __future__ import annotations
 
 import signal
 from enum import IntEnum
-
-from pipeline.errors import GradiumBatchError, OutputHeld, SettingsRefused, UsageError
 
 
 class ExitStatus(IntEnum):
@@ -27,12 +25,3 @@ def signals_to_hear() -> dict[signal.Signals, ExitStatus]:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         statuses[signal.SIGHUP] = ExitStatus.SIGTERM
     return statuses
-
-
-def status_of(error: GradiumBatchError) -> ExitStatus:
-    """The exit status for an error that ends the command."""
-    if isinstance(error, UsageError | SettingsRefused):
-        return ExitStatus.USAGE
-    if isinstance(error, OutputHeld):
-        return ExitStatus.HELD
-    return ExitStatus.BROKE_OFF

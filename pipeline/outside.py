@@ -10,9 +10,10 @@ import re
 from typing import Any
 from unicodedata import category
 
-from pipeline.errors import MAX_MESSAGE
 from pipeline.redaction import redacted
 
+MAX_MESSAGE = 2_000
+"""No message of an error is longer than that, in characters."""
 SHRINKS = 32
 """A secret may take up to so many times the place of what is shown instead."""
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -13,7 +13,8 @@ from pipeline.checkpoint import known_failures
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.schema import State
-from pipeline.checkpoint.setbacks import REFUSALS, after_failure, stays_final
+from pipeline.checkpoint.setbacks import after_failure
+from pipeline.failures import by_name
 from pipeline.model import Failure
 
 
@@ -34,7 +35,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_paid(self) -> bool:
         """Whether it was paid for in vain, and is remembered."""
-        paid = self.failure.error in REFUSALS or (self.failure.retryable and self.was_sent)
+        paid = by_name(self.failure.error).is_of_the_audio or (self.failure.retryable and self.was_sent)
         return paid and self.identity is not None and not self.is_known
 
 
@@ -82,7 +83,9 @@ def _with_what_was_known(db: sqlite3.Connection, event: Failed, known: KnownFail
     if (before := of_audio or of_row) is not None:
         failure = msgspec.structs.replace(failure, first_seen=before.first_seen)
     for final in (of_audio, of_row if state == State.FAILED_ITEM else None):
-        if final is not None and not final.retryable and failure.retryable and stays_final(final.error, failure.error):
+        if final is None or final.retryable or not failure.retryable:
+            continue
+        if by_name(final.error).outlasts(by_name(failure.error)):
             failure = _still(final, failure)
     return failure
 

@@ -12,13 +12,11 @@ import sqlite3
 
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.schema import State
-from pipeline.errors import AudioRefused, AudioUnavailable
 
 MOST_LEFT_OUT = 15
 """Runs at a time."""
 NEXT_RUN = "(SELECT count(*) + 1 FROM runs)"
 """The number of the run that is planned: its row comes when it begins."""
-REFUSALS = {AudioRefused.__name__, *(kind.__name__ for kind in AudioRefused.__subclasses__())}
 POSTPONED = f"state = {State.FAILED_PASSING:d} AND due > {NEXT_RUN}"
 
 
@@ -47,14 +45,6 @@ def after_failure(
 def _distance(setbacks: int) -> int:
     """Of the next try from the last one, in runs."""
     return min(1 << (setbacks - 1), MOST_LEFT_OUT + 1)
-
-
-def stays_final(before: str, now: str) -> bool:
-    """Whether a final failure of class `before` holds after a try on request that failed in a way that may pass, `now`.
-
-    The service's refusal does; what was wrong with a file does not, once its audio could be sent.
-    """
-    return before in REFUSALS or now == AudioUnavailable.__name__
 
 
 def postponed(db: sqlite3.Connection, seen: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What the pool works with: a clip on its way, the limits it keeps, and who listens to what comes of it."""
+"""What the pool works with: a request on its way, the limits it keeps, what is judged, and who listens."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Protocol
 
 import msgspec
 
-from pipeline.errors import AttemptError
+from pipeline.errors import AttemptError, GradiumBatchError
 from pipeline.model import Answer, Request
+from pipeline.pool.breaker import CircuitBreaker
 from pipeline.pool.budget import Budget
-from pipeline.pool.capacity import Capacity
-from pipeline.pool.outage import Outage
+from pipeline.pool.limiter import AdaptiveLimiter
 from pipeline.pool.retry import RetryPolicy
 
 
 class Job(msgspec.Struct, kw_only=True, eq=False):
-    """A clip on its way through the pool. The one record that changes: it counts."""
+    """A clip's request on its way through the pool. The one record that changes: it counts."""
 
     request: Request
     requests: int = 0
-    """Requests sent."""
+    """How often it was sent."""
     attempts: float = 0.0
     """Attempts used up: a whole one by each request that failed and was or may have been billed; `judge` says by what
     else."""
     latency_s: float = 0.0
     """Time spent in requests."""
     probes: int = 0
-    """How often it was a probe in an outage."""
+    """How often it was a probe of the circuit breaker."""
     order: int = 0
     """Number of its last request among all that were sent."""
     suspect: bool = False
@@ -46,8 +46,8 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     """What a pool keeps to."""
 
     retry: RetryPolicy
-    capacity: Capacity
-    outage: Outage[Job]
+    limiter: AdaptiveLimiter
+    breaker: CircuitBreaker[Job]
     budget: Budget
     price: Callable[[Request], float]
     """Credits that a request may cost."""
@@ -58,27 +58,44 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     """Where a run's first recordings are refused with the same words, that is not believed (see `refusals`)."""
 
 
-class Outcomes(Protocol):
-    """Listens to the pool. Called in the event loop; must not block."""
+class OverBudget(msgspec.Struct, frozen=True):
+    """The request costs more than is left of the budget: it is not sent any more in this run."""
 
-    async def room(self) -> None:
-        """Waits while outcomes come faster than they can be stored; a slot stays taken meanwhile."""
+    price: float
 
-    async def started(self, job: Job, started_at: datetime) -> None:
-        """A request is about to be sent; its end follows as `sent`, unless this process is killed. It is sent when this
-        returns."""
+
+class Listener(Protocol):
+    """Told what becomes of requests, in the event loop; must not block."""
+
+    async def sending(self, job: Job, started_at: datetime) -> None:
+        """A request is sent as soon as this returns; its end follows as `sent`, unless this process is killed."""
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         """A request came to its end."""
 
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
-        """The clip will be sent again after a pause."""
+        """It will be sent again after a pause."""
 
-    def done(self, job: Job, answer: Answer) -> None:
-        """The clip has its answer."""
+    def settled(self, job: Job, result: Answer | AttemptError | OverBudget) -> None:
+        """The clip has its answer, or is given up for this run."""
 
-    def failed(self, job: Job, error: AttemptError) -> None:
-        """The clip is given up."""
+    async def wait_for_room(self) -> None:
+        """Waits while more comes than can be stored; a slot stays taken meanwhile."""
 
-    def passed_over(self, job: Job) -> None:
-        """A request for the clip costs more than is left of the budget: it is not sent any more in this run."""
+
+class Again(msgspec.Struct, frozen=True):
+    """The clip is sent again after a pause."""
+
+    error: AttemptError
+    pause_s: float
+
+
+class EndRun(msgspec.Struct, frozen=True):
+    """Nothing more is sent; the clip stays as it was."""
+
+    error: GradiumBatchError
+
+
+Verdict = Answer | AttemptError | Again | EndRun | None
+"""What becomes of a clip at the end of a request: it is settled with an answer or an error; None depends on what
+becomes of others, and is told later."""

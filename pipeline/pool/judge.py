@@ -10,29 +10,18 @@ from collections.abc import Callable
 from typing import Literal
 
 from pipeline.errors import (
-    AccessDenied,
-    AccountError,
     AttemptError,
-    AttemptTimeout,
-    AudioRefused,
     CompressedAnswer,
-    ConnectionFailed,
-    EmptyAnswer,
-    ItemError,
-    LimitError,
+    GradiumBatchError,
     RepeatedStreamError,
-    ServerFault,
     ServiceOut,
     SettingsRefused,
-    StreamError,
     UnconfirmedSilence,
-    UnknownFault,
-    is_of_the_file,
 )
+from pipeline.failures import Consequence, consequence_of
 from pipeline.model import Answer
-from pipeline.pool.job import Job, Limits
+from pipeline.pool.job import Again, EndRun, Job, Limits, Verdict
 from pipeline.pool.refusals import FirstRefusals, unconfirmed
-from pipeline.pool.verdict import Again, Deferred, Done, EndRun, GiveUp, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +49,7 @@ class Judge:
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.answered = 0
         """Answers that count."""
-        self.closed_until = 0.0
+        self.paused_until = 0.0
         """Before this moment nothing is sent: the service's limits are met whoever asks."""
         self._limits = limits
         self._clock = clock
@@ -90,50 +79,57 @@ class Judge:
             request_id=ended.request_id,
         )
 
-    def judge(self, job: Job, ended: Answer | AttemptError, *, others: int, was_full: bool) -> Verdict:
-        """The type of the error decides. `others` are still in flight; `was_full`: no more could be sent lately."""
-        outage = self._limits.outage
-        if isinstance(ended, AttemptError) and is_of_the_file(ended):
-            return GiveUp(ended)  # it says nothing about the service
+    def judge(self, job: Job, ended: Answer | AttemptError, *, others: int, at_limit: bool) -> Verdict:
+        """The class of the error decides. `others` are still in flight; `at_limit`: no more could be sent lately."""
+        if isinstance(ended, Answer):
+            return self._answer(job, ended, at_limit=at_limit)
+        follows = consequence_of(ended)
+        if follows.is_of_the_file:
+            return ended  # it says nothing about the service
         self._ended += ended.http_status is not None
-        self._empty += isinstance(ended, EmptyAnswer)
-        self._compressed += isinstance(ended, CompressedAnswer)
-        match ended:
-            case Answer():
-                lasted_s = outage.lasts_s
-                self.answered += 1
-                self._firsts.answered(job)
-                self._compressed = 0
-                self._service_works(job)
-                if lasted_s and not outage.going_on:
-                    log.warning("the service answers again after %.0f s", lasted_s)
-                self._limits.capacity.answered(was_full=was_full)
-                return Done(ended)
-            case AccountError():
-                return EndRun(ended)
-            case SettingsRefused() if not self.answered and not self._limits.settings_answered:
-                return EndRun(ended)
-            case EmptyAnswer() if self._ended == self._empty == EMPTY_AT_FIRST and not self._limits.settings_answered:
-                return EndRun(
-                    SettingsRefused(
-                        f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
-                        "request settings; check service.json_config and service.model"
-                    )
+        self._empty += follows.ends_run == "all empty"
+        self._compressed += follows.ends_run == "in a row"
+        if (end := self._end(ended, follows)) is not None:
+            return EndRun(end)
+        if follows.retry == "wait":
+            return self._limit(job, ended, others)
+        if follows.ends_run == "first alike" and self._firsts.refused(job, ended):
+            return None if self._firsts.end is None else EndRun(self._firsts.end)
+        return self._own(job, ended)
+
+    def _answer(self, job: Job, answer: Answer, *, at_limit: bool) -> Answer:
+        breaker = self._limits.breaker
+        open_for_s = breaker.open_for_s
+        self.answered += 1
+        self._ended += 1
+        self._compressed = 0
+        self._firsts.answered(job)
+        self._service_works(job)
+        if open_for_s and not breaker.is_open:
+            log.warning("the service answers again after %.0f s", open_for_s)
+        self._limits.limiter.answered(at_limit=at_limit)
+        return answer
+
+    def _end(self, error: AttemptError, follows: Consequence) -> GradiumBatchError | None:
+        """What the run ends with, where this error is enough for it."""
+        answered_before = self._limits.settings_answered
+        match follows.ends_run:
+            case "at once":
+                return error
+            case "unanswered settings" if not self.answered and not answered_before:
+                return error
+            case "all empty" if self._ended == self._empty == EMPTY_AT_FIRST and not answered_before:
+                return SettingsRefused(
+                    f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
+                    "request settings; check service.json_config and service.model"
                 )
-            case CompressedAnswer() if self._compressed >= COMPRESSED_IN_A_ROW:
-                return EndRun(
-                    CompressedAnswer(
-                        f"{ended.message}; {COMPRESSED_IN_A_ROW} times with no other answer in between, so nothing "
-                        "more is sent: have what compresses on the way (a proxy?) leave answers as they are, then run "
-                        "the same command again"
-                    )
+            case "in a row" if self._compressed >= COMPRESSED_IN_A_ROW:
+                return CompressedAnswer(
+                    f"{error.message}; {COMPRESSED_IN_A_ROW} times with no other answer in between, so nothing "
+                    "more is sent: have what compresses on the way (a proxy?) leave answers as they are, then run "
+                    "the same command again"
                 )
-            case LimitError():
-                return self._limit(job, ended, others)
-            case AudioRefused() | AccessDenied() if self._firsts.refused(job, ended):
-                return Deferred() if self._firsts.end is None else EndRun(self._firsts.end)
-            case _:
-                return self._own(job, ended)
+        return None
 
     def let_go(self, nobody_else: Literal["over", "stalled", ""] = "") -> list[tuple[Job, Verdict]]:
         """What becomes of clips that were held: each is refused by itself once others were answered; it may pass where
@@ -142,7 +138,7 @@ class Judge:
         if nobody_else == "over":
             firsts.no_more_come()
         if firsts.end is not None or nobody_else == "stalled":
-            return [(job, GiveUp(unconfirmed(error))) for job, error in firsts.let_go()]
+            return [(job, unconfirmed(error)) for job, error in firsts.let_go()]
         if not firsts.decided:
             return []
         return [(job, self._own(job, error)) for job, error in firsts.let_go()]
@@ -150,8 +146,8 @@ class Judge:
     def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
         """When the run ends unless something is answered before; None where nothing is waited out."""
         longest_s, moments = self._limits.outage_max_s, []
-        if self._limits.outage.since is not None:
-            moments.append(self._limits.outage.since + longest_s)
+        if self._limits.breaker.open_since is not None:
+            moments.append(self._limits.breaker.open_since + longest_s)
         if self._refusing_since is not None:
             # who is carried meanwhile may hold all the sessions there are
             moments.append(self._refusing_since + longest_s + (drain_s if in_flight else 0.0))
@@ -159,89 +155,91 @@ class Judge:
 
     def postpone(self, seconds: float) -> None:
         """For so long nothing could be sent, for no fault of the service: it is waited for longer by that."""
-        self._limits.outage.postpone(seconds)
+        self._limits.breaker.postpone(seconds)
         if self._refusing_since is not None:
             self._refusing_since += seconds
 
     def service_out(self) -> ServiceOut:
         """The error of a run whose time is up."""
-        if self._limits.outage.going_on:
-            return ServiceOut(out_sentence("failed for everybody", self._limits.outage.lasts_s))
+        if self._limits.breaker.is_open:
+            return ServiceOut(outage_sentence("failed for everybody", self._limits.breaker.open_for_s))
         refusing_s = self._clock() - (self._refusing_since or 0.0)
-        return ServiceOut(out_sentence("answered with nothing but refusals for its limits", refusing_s))
+        return ServiceOut(outage_sentence("answered with nothing but refusals for its limits", refusing_s))
 
     def _own(self, job: Job, error: AttemptError) -> Verdict:
-        if isinstance(error, ItemError):
+        follows = consequence_of(error)
+        if follows.breaker == "answer":
             self._service_works(job)
-            return GiveUp(unconfirmed(error) if self._firsts.none_answered else error)
-        if job.probes and self._limits.outage.going_on and isinstance(error, UnknownFault | StreamError):
+        if follows.is_final:
+            return unconfirmed(error) if self._firsts.none_answered else error
+        if job.probes and self._limits.breaker.is_open and follows.ends_run == "probes alike":
             self._firsts.probe_refused(error)
             if self._firsts.end is not None:
                 return EndRun(self._firsts.end)
-        return self._passing(job, error)
+        return self._passing(job, error, follows)
 
     def _service_works(self, job: Job) -> None:
-        self._limits.outage.answered(job)
+        self._limits.breaker.answered(job)
         self._refused_in_a_row, self._refusing_since = 0, None
 
-    def _limit(self, job: Job, error: LimitError, others: int) -> Verdict:
+    def _limit(self, job: Job, error: AttemptError, others: int) -> Verdict:
         limits, now = self._limits, self._clock()
-        limits.outage.refused(job)
-        limits.capacity.refused(others)
+        limits.breaker.refused(job)
+        limits.limiter.refused(others)
         self._refused_in_a_row += 1
         job.refused += 1
         if self._refusing_since is None:
             self._refusing_since = now
         # when not even as many as it carries are let in, somebody else holds the sessions: everybody waits, and longer
-        rounds = self._refused_in_a_row // (limits.capacity.now + 1)
+        rounds = self._refused_in_a_row // (limits.limiter.limit + 1)
         billed = error.billed != "no"
         job.attempts += billed
         pause_s = limits.retry.pause_s(error, job.attempts if billed else rounds)
         if pause_s is None:
-            return GiveUp(error)
+            return error
         if rounds or error.retry_after_s:
-            self.closed_until = max(self.closed_until, now + pause_s)
+            self.paused_until = max(self.paused_until, now + pause_s)
         return Again(error, pause_s)
 
-    def _passing(self, job: Job, error: AttemptError) -> Verdict:
-        outage, billed = self._limits.outage, error.billed != "no"
-        unreachable = isinstance(error, ConnectionFailed | AttemptTimeout) and not (error.bytes_sent or billed)
+    def _passing(self, job: Job, error: AttemptError, follows: Consequence) -> Verdict:
+        breaker, billed = self._limits.breaker, error.billed != "no"
+        unreachable = follows.may_be_unreachable and not (error.bytes_sent or billed)
         if billed:
-            took = 1.0
-        elif unreachable or outage.going_on:
-            took = 0.0
+            used = 1.0
+        elif unreachable or breaker.is_open:
+            used = 0.0
         else:
-            took = 1 - min(outage.share_of_failures(), MOST_OF_A_FAULT)
-        job.attempts += took
-        if not isinstance(error, UnconfirmedSilence):  # which the service's silence may be, or the recording's
-            was_out = outage.going_on
+            used = 1 - min(breaker.failure_rate(), MOST_OF_A_FAULT)
+        job.attempts += used
+        if follows.breaker == "failure":
+            was_open = breaker.is_open
             reached = None if error.http_status is None else False
-            for other, given_back in outage.failed(
-                job, unreachable=unreachable or reached, took=0.0 if billed else took
+            for other, given_back in breaker.failed(
+                job, unreachable=unreachable or reached, used=0.0 if billed else used
             ):
                 other.attempts -= given_back
-            if outage.going_on and not was_out:
+            if breaker.is_open and not was_open:
                 log.warning(
                     "the service fails for everybody (%s): one probe is sent now and then until it answers", error
                 )
         own_fault = self._is_own_fault(job, error)
         pause_s = self._limits.retry.pause_s(error, job.attempts)
         if pause_s is None:
-            return GiveUp(RepeatedStreamError.of(error) if own_fault else error)
+            return RepeatedStreamError.of(error) if own_fault else error
         return Again(error, pause_s)
 
     def _is_own_fault(self, job: Job, error: AttemptError) -> bool:
         """Whether a clip drew the same error in the stream again and again, while the service did well by others."""
-        if not isinstance(error, StreamError | ServerFault) or error.http_status != 200:
+        if not consequence_of(error).may_be_the_audio or error.http_status != 200:
             job.same_errors = 0
             return False
         job.same_errors = job.same_errors + 1 if error.message == job.stream_error else 1
         job.stream_error = error.message
-        healthy = self.answered and self._limits.outage.share_of_failures() < HEALTHY
+        healthy = self.answered and self._limits.breaker.failure_rate() < HEALTHY
         return bool(healthy) and job.same_errors >= SAME_STREAM_ERRORS
 
 
-def out_sentence(what: str, seconds: float) -> str:
+def outage_sentence(what: str, seconds: float) -> str:
     """What is said of a service that does not come back."""
     return (
         f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "

@@ -1,24 +1,22 @@
-"""The worker pool: sends clips, as many at a time as the service carries, and carries out what is judged about them.
+"""The worker pool: sends requests, as many at a time as the service carries, and carries out what is judged about them.
 
 One dispatcher decides from the pool's state what is sent next; attempts run as tasks and report back to it. Whatever it
-waits for, it knows the next moment at which something can change. Nothing is stored here: outcomes go to whoever
-listens.
+waits for, it knows the next moment at which something can change. Nothing is stored here: the listener is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
-from pipeline.model import Answer, Request, Transcriber
-from pipeline.pool.capacity import UNREFUSED_S
-from pipeline.pool.job import Job, Limits, Outcomes
+from pipeline.model import Answer, Transcriber
+from pipeline.pool.job import Again, EndRun, Job, Limits, Listener, OverBudget, Verdict
 from pipeline.pool.judge import Judge
-from pipeline.pool.line import Line
-from pipeline.pool.verdict import Again, Done, EndRun, GiveUp, Verdict
+from pipeline.pool.limiter import DOUBLE_AFTER_S
+from pipeline.pool.pending import Pending, Source
 
 STALLED_S = 10.0
 """Where nothing else could be sent for so long, clips that are held back are let go: their audio takes up room."""
@@ -26,23 +24,22 @@ log = logging.getLogger(__name__)
 
 
 class Pool:
-    """Runs clips through a transcriber: one `run` after the other, with what it has learned."""
+    """Sends requests through a transcriber: one `run` after the other, with what it has learned."""
 
     def __init__(
-        self, transcriber: Transcriber, outcomes: Outcomes, limits: Limits, *, look_ahead: int, drain_s: float
+        self, transcriber: Transcriber, listener: Listener, limits: Limits, *, queue: int, drain_s: float
     ) -> None:
-        """`look_ahead` clips are taken from the source before they can be sent; `drain_s` is how long answers in flight
+        """`queue` requests are taken from the source before they can be sent; `drain_s` is how long answers in flight
         may take to come once the pool was stopped."""
         self._transcriber = transcriber
-        self._outcomes = outcomes
+        self._listener = listener
         self._limits = limits
         self._drain_s = drain_s
         self._changed = asyncio.Event()
-        self._line = Line(look_ahead, self._changed.set)
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._pending = Pending(queue, self._changed.set)
         self._judge = Judge(limits, _now)
-        self._probe: asyncio.Task[None] | None = None
-        self._full = False
+        self._in_flight: dict[asyncio.Task[None], Job] = {}
+        self._at_limit = False
         """No more could be sent when last something was."""
         self._sent = 0
         self._last_sent = self._last_ended = 0.0
@@ -62,13 +59,8 @@ class Pool:
         """Nothing more is sent, now or in another `run`."""
         return self._stopping
 
-    @property
-    def answered(self) -> int:
-        """Requests whose answer counts."""
-        return self._judge.answered
-
     def stop(self) -> None:
-        """Sends nothing more; answers in flight still come. Clips that wait are dropped without an outcome."""
+        """Sends nothing more; answers in flight still come. Clips that wait are dropped unsettled."""
         if not self._stopping:
             self._stopping = True
             self._cut_later = asyncio.get_running_loop().call_later(self._drain_s, self.cut)
@@ -82,7 +74,7 @@ class Pool:
         self._changed.set()
 
     def cut(self) -> None:
-        """Ends the requests in flight now; each is reported as sent, none as failed."""
+        """Ends the requests in flight now; each is reported as sent, none as settled."""
         self.stop()
         for task in list(self._in_flight):
             task.cancel()
@@ -92,28 +84,28 @@ class Pool:
         self._fatal = self._fatal or error
         self.stop()
 
-    async def run(self, requests: AsyncGenerator[Request, None]) -> None:
-        """Returns when every clip has its outcome or the pool was stopped. Closes `requests`.
+    async def run(self, source: Source) -> None:
+        """Returns when every request of the source is settled or the pool was stopped, which cancels the source.
 
         Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut or RefusesAll as soon as the requests in
         flight have ended, what `end_with` was given, and whatever is our own bug.
         """
-        self._line.begin()
-        source = asyncio.create_task(self._line.fill(requests))
-        source.add_done_callback(self._task_ended)
+        self._pending.source_ended = False
+        filling = asyncio.create_task(self._pending.fill(source))
+        filling.add_done_callback(self._task_ended)
         try:
             while not self._finished():
                 self._changed.clear()
                 self._dispatch()
-                self._full = self.in_flight >= self._limits.capacity.now
+                self._at_limit = self.in_flight >= self._limits.limiter.limit
                 if not self._finished():
                     await self._sleep()
         except BaseException:
             self.cut()
             raise
         finally:
-            source.cancel()
-            await asyncio.gather(source, *self._in_flight, return_exceptions=True)
+            filling.cancel()
+            await asyncio.gather(filling, *self._in_flight, return_exceptions=True)
             if self._cut_later is not None:
                 self._cut_later.cancel()
         if self._fatal is not None:
@@ -122,57 +114,60 @@ class Pool:
     # -- what is sent next ------------------------------------------------------------------------------------------
 
     def _finished(self) -> bool:
-        return not self._in_flight and (self._stopping or (self._line.ended and not self._judge.holds))
+        return not self._in_flight and (self._stopping or (self._pending.ended and not self._judge.holds))
 
     def _dispatch(self) -> None:
-        """Starts what may start now."""
-        if (let_go_at := self._let_go_at()) is not None and _now() >= let_go_at:
-            self._carry_out(self._judge.let_go("over" if self._line.ended else "stalled"))
-        outage = self._limits.outage
-        time_is_up_at = self._time_is_up_at()
-        if not self._stopping and time_is_up_at is not None and _now() >= time_is_up_at:
-            self.end_with(self._judge.service_out())
-            if self._probe is not None:
-                self._probe.cancel()  # it would only be waited for to learn what is no longer asked
-        nothing_new = not self._in_flight and self._line.all_tried
-        if outage.going_on and nothing_new and outage.reconsider(self.answered > 0, self._line.rounds):
-            log.warning("all that is left fails by itself: these clips are judged one by one")
-        if not outage.going_on:
-            self._limits.capacity.unrefused(self.in_flight, _now() - self._last_sent)
+        """Sends what may be sent now."""
+        breaker, budget = self._limits.breaker, self._limits.budget
+        self._end_what_is_due()
+        if not breaker.is_open:
+            self._limits.limiter.not_refused(self.in_flight, _now() - self._last_sent)
         self._short = False
         while not self._stopping and self._may_send():
-            job = self._line.next_probe() if outage.going_on else self._line.next()
+            job = self._pending.next_probe() if breaker.is_open else self._pending.next()
             if job is None:
                 return
-            match self._limits.budget.room(self._limits.price(job.request)):
-                case "yes":
-                    self._send(job, as_probe=outage.going_on)
-                case "no":  # what comes behind it may cost less
-                    self._outcomes.passed_over(job)
-                case "later":
-                    self._line.put_back(job)
-                    self._short = True
-                    return
+            price = self._limits.price(job.request)
+            if budget.can_reserve(price):
+                self._send(job, price)
+            elif budget.may_fit_later(price):
+                self._pending.put_back(job)
+                self._short = True
+                return
+            else:  # what comes behind it may cost less
+                self._listener.settled(job, OverBudget(price))
 
-    def _send(self, job: Job, *, as_probe: bool) -> None:
-        self._limits.budget.set_aside(self._limits.price(job.request))
+    def _end_what_is_due(self) -> None:
+        """Lets go of what was held back, the run or the outage, where it is time."""
+        if (let_go_at := self._let_go_at()) is not None and _now() >= let_go_at:
+            self._carry_out(self._judge.let_go("over" if self._pending.ended else "stalled"))
+        breaker, time_is_up_at = self._limits.breaker, self._time_is_up_at()
+        if not self._stopping and time_is_up_at is not None and _now() >= time_is_up_at:
+            self.end_with(self._judge.service_out())
+            for task, job in self._in_flight.items():
+                if job is breaker.probe:
+                    task.cancel()  # it would only be waited for to learn what is no longer asked
+        nothing_new = not self._in_flight and self._pending.all_tried
+        if breaker.is_open and nothing_new and breaker.reconsider(self._judge.answered > 0, self._pending.rounds):
+            log.warning("all that is left fails by itself: these clips are judged one by one")
+
+    def _send(self, job: Job, price: float) -> None:
+        self._limits.budget.reserve(price)
         self._sent += 1
         job.order, self._last_sent = self._sent, _now()
-        task = asyncio.create_task(self._attempt(job))
-        self._in_flight.add(task)
+        task = asyncio.create_task(self._attempt(job, price))
+        self._in_flight[task] = job
         task.add_done_callback(self._task_ended)
-        if as_probe:
+        if self._limits.breaker.is_open:
             job.probes += 1
-            self._probe = task
-            self._limits.outage.probe_sent(left=self._line.waiting + 1 if self._line.all_tried else 0)
+            self._limits.breaker.probe_sent(job, self._pending.retries + 1 if self._pending.all_tried else 0)
 
     def _may_send(self) -> bool:
-        outage = self._limits.outage
         if self._held_since is not None:
             return False
-        if outage.going_on:
-            return self._probe is None and _now() >= outage.probe_at
-        return self.in_flight < self._limits.capacity.now and _now() >= self._judge.closed_until
+        if self._limits.breaker.is_open:
+            return self._limits.breaker.may_probe
+        return self.in_flight < self._limits.limiter.limit and _now() >= self._judge.paused_until
 
     async def _sleep(self) -> None:
         """Until something changes, or the moment comes at which something may be sent."""
@@ -196,67 +191,62 @@ class Pool:
 
     def _let_go_at(self) -> float | None:
         """When the clips whose refusals are held back are let go, where there is no other to be sent."""
-        if not self._judge.holds or self._in_flight or self._line.next_probe_due is not None:
+        if not self._judge.holds or self._in_flight or self._pending.next_probe_at is not None:
             return None
-        return self._last_ended + (0.0 if self._line.ended else STALLED_S)
+        return self._last_ended + (0.0 if self._pending.ended else STALLED_S)
 
     def _sending_at(self) -> float | None:
         """When something may be sent, if nothing else happens before."""
-        outage, capacity, closed_until = self._limits.outage, self._limits.capacity, self._judge.closed_until
+        breaker, limiter, paused_until = self._limits.breaker, self._limits.limiter, self._judge.paused_until
         if self._short or self._held_since is not None:
             return None
-        if outage.going_on:
-            due = self._line.next_probe_due if self._probe is None else None
-            return None if due is None else max(due, outage.probe_at)
-        if self.in_flight >= capacity.now:
-            return self._last_sent + UNREFUSED_S if capacity.grows_unrefused else None
-        return closed_until if closed_until > _now() else self._line.next_due
+        if breaker.is_open:
+            due = self._pending.next_probe_at if breaker.probe is None else None
+            return None if due is None else max(due, breaker.probe_at)
+        if self.in_flight >= limiter.limit:
+            return self._last_sent + DOUBLE_AFTER_S if limiter.may_double else None
+        return paused_until if paused_until > _now() else self._pending.next_retry_at
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, job: Job) -> None:
+    async def _attempt(self, job: Job, price: float) -> None:
         job.requests += 1
         started_at, started = datetime.now(UTC), _now()
         ended: Answer | AttemptError
         try:
-            await self._outcomes.started(job, started_at)
+            await self._listener.sending(job, started_at)
             started = _now()
             ended = await self._transcriber.transcribe(job.request)
         except AttemptError as error:
             ended = error.bare()
         except BaseException:  # cut off, or a bug of ours: it was sent all the same
             cut = CutOff("cut off before the answer came", billed="maybe")
-            self._outcomes.sent(job, started_at, _now() - started, cut)
+            self._listener.sent(job, started_at, _now() - started, cut)
             raise
         ended = self._judge.accepted(job, ended)
         latency_s = _now() - started
         job.latency_s += latency_s
-        billed = isinstance(ended, Answer) or ended.billed != "no"
-        self._limits.budget.settle(self._limits.price(job.request), billed=billed)
-        if asyncio.current_task() is self._probe:
-            self._probe = None
-        self._outcomes.sent(job, started_at, latency_s, ended)
+        self._limits.budget.settle(price, billed=isinstance(ended, Answer) or ended.billed != "no")
+        self._limits.breaker.ended(job)
+        self._listener.sent(job, started_at, latency_s, ended)
         self._last_ended = _now()
-        verdict = self._judge.judge(job, ended, others=self.in_flight - 1, was_full=self._full)
+        verdict = self._judge.judge(job, ended, others=self.in_flight - 1, at_limit=self._at_limit)
         self._carry_out([(job, verdict), *self._judge.let_go()])
-        await self._outcomes.room()
+        await self._listener.wait_for_room()
 
     def _carry_out(self, verdicts: Iterable[tuple[Job, Verdict]]) -> None:
         for job, verdict in verdicts:
             match verdict:
-                case Done(answer):
-                    self._outcomes.done(job, answer)
-                case GiveUp(error):
-                    self._outcomes.failed(job, error)
+                case Answer() | AttemptError():
+                    self._listener.settled(job, verdict)
                 case EndRun(error):
                     self.end_with(error)
                 case Again(error, pause_s) if not self._stopping:
-                    self._outcomes.retrying(job, error, pause_s)
-                    self._line.wait(job, pause_s)
+                    self._listener.retrying(job, error, pause_s)
+                    self._pending.retry(job, pause_s)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._probe = None if task is self._probe else self._probe
+        self._in_flight.pop(task, None)
         self._changed.set()
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self.end_with(error)

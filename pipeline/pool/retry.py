@@ -11,7 +11,8 @@ import math
 import tenacity
 
 from pipeline.config.settings import RetrySettings
-from pipeline.errors import AttemptError, LimitError, PassingError, SettingsRefused
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 
 ROUNDING = 1e-9
 
@@ -22,8 +23,6 @@ class RetryPolicy:
     def __init__(self, settings: RetrySettings) -> None:
         self.longest_s = settings.max_s
         self._rules = tenacity.Retrying(
-            # refused settings reach this only after the same settings were answered, so they are not what is wrong
-            retry=tenacity.retry_if_exception_type((PassingError, SettingsRefused, LimitError)),
             stop=tenacity.stop_after_attempt(settings.max_attempts),
             wait=tenacity.wait_random_exponential(multiplier=settings.base_s, max=settings.max_s),
         )
@@ -37,9 +36,9 @@ class RetryPolicy:
         """
         state = tenacity.RetryCallState(self._rules, None, (), {})
         state.attempt_number = math.floor(attempts + ROUNDING)
-        state.set_exception((type(error), error, error.__traceback__))
-        waited_out = isinstance(error, LimitError) and error.billed == "no"
-        if not waited_out and (not self._rules.retry(state) or self._rules.stop(state)):
+        retry = consequence_of(error).retry
+        waited_out = retry == "wait" and error.billed == "no"
+        if not waited_out and (retry == "no" or self._rules.stop(state)):
             return None
         state.attempt_number = max(1, state.attempt_number)
         return max(self._rules.wait(state), self.asked_pause_s(error))

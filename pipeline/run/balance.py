@@ -16,7 +16,7 @@ from pipeline.checkpoint.store import CREDITS
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
-from pipeline.pool import Budget, out_sentence
+from pipeline.pool import Budget, outage_sentence
 from pipeline.run.bill import bill_of
 from pipeline.run.context import RunContext, resends_failed
 from pipeline.run.control import Control
@@ -66,7 +66,7 @@ class Balance:
                 # who answers on this machine is not known before the answer, nor what the account holds: nothing may
                 # be sent
                 if (waited_s := time.monotonic() - since) > self._settings.retry.outage_max_s:
-                    raise ServiceOut(out_sentence("failed for everybody", waited_s)) from None
+                    raise ServiceOut(outage_sentence("failed for everybody", waited_s)) from None
                 await self._control.unless_stopped(asyncio.sleep(self._settings.retry.probe_s))
 
     async def compare(self, balance: Credits | str, *, rows: int, at_most: int | None) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from pipeline import errors
 from pipeline.built import built
 from pipeline.checkpoint import Identity, Selected
-from pipeline.errors import AudioRefused, is_of_the_file
+from pipeline.failures import consequence_of
 from pipeline.model import Failure, Transcript
 from pipeline.run.given_up import GivenUp
 from pipeline.run.in_flight import InFlight
@@ -100,7 +100,8 @@ def _is_shared(given_up: GivenUp, in_flight: InFlight) -> bool:
     error = given_up.error
     if error is None:
         return False  # it is known, and found again
-    return isinstance(error, AudioRefused) or bool(in_flight.more_duplicates and not is_of_the_file(error))
+    follows = consequence_of(error)
+    return follows.is_of_the_audio or bool(in_flight.more_duplicates and not follows.is_of_the_file)
 
 
 @built

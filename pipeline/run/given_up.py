@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipeline.checkpoint import Identity, Partly, Selected
-from pipeline.errors import MAX_MESSAGE, AttemptError, ItemError
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 from pipeline.model import Clip, Failure, Transcript
+from pipeline.outside import MAX_MESSAGE
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
             message=error.message,
             http_status=error.http_status,
             code=error.code,
-            retryable=not isinstance(error, ItemError),
+            retryable=not consequence_of(error).is_final,
             clip=self.clip,
             attempts=selected.attempts + requests,
             first_seen=now,

@@ -15,7 +15,8 @@ from pipeline.audio.look import length_of
 from pipeline.audio.prepare import Prepared
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.known_failures import KnownFailure
-from pipeline.errors import AttemptError, is_of_the_file
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 from pipeline.model import Answer, Clip, ClipResult, Transcript
 from pipeline.run.given_up import GivenUp, of_clip
 from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
@@ -102,7 +103,7 @@ class InFlight:
         """A clip gets no answer in this run, for which `requests` were sent; the others go on."""
         self._unanswered += 1
         # what the file itself is to blame for costs nothing the next time either
-        self._sent_in_vain |= requests > 0 and not is_of_the_file(error)
+        self._sent_in_vain |= requests > 0 and not consequence_of(error).is_of_the_file
         if self.error is None:
             self.error, self._error_clip = error, clip.number
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.checkpoint import Journal, Sent, Started
-from pipeline.errors import AttemptError, CutOff, LimitError, UnknownFault
+from pipeline.errors import AttemptError, CutOff, UnknownFault
+from pipeline.failures import consequence_of
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Request
 from pipeline.pool import Job
@@ -49,7 +50,7 @@ class Ledger:
                 plural(len(cut), "request"), were, they, credits_told(spent),
             )  # fmt: skip
 
-    async def started(self, job: Job, started_at: datetime) -> None:
+    async def sending(self, job: Job, started_at: datetime) -> None:
         """A request is sent when this returns."""
         attempt = self._attempt(
             job,
@@ -70,7 +71,7 @@ class Ledger:
         cost = 0.0 if billed == "no" else price(job.request)
         self.requests += 1
         self.retries += job.requests > 1
-        self.refusals += isinstance(ended, LimitError)
+        self.refusals += isinstance(ended, AttemptError) and consequence_of(ended).retry == "wait"
         self.credits += cost
         self.credits_maybe += cost if billed == "maybe" else 0.0
         if isinstance(ended, UnknownFault) and (ended.message in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):

@@ -12,7 +12,8 @@ from pipeline.checkpoint import Journal, Selected, State
 from pipeline.checkpoint.events import ClipAnswered, Event, Gone, Moved, Reused, TakenUp
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.results import Finished
-from pipeline.errors import AttemptError, AudioMissing
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 from pipeline.model import Clip, ClipResult, Request, Transcript
 from pipeline.report.progress import Progress
 from pipeline.run.given_up import GivenUp
@@ -84,7 +85,8 @@ class Outcomes:
 
     def given_up(self, selected: Selected, why: GivenUp, in_flight: InFlight | None = None) -> None:
         """The utterance has failed: as the one `in_flight`, or for the reason of another one."""
-        if isinstance(why.error, AudioMissing) and selected.done is not None and not selected.other_path:
+        excused = why.error is not None and consequence_of(why.error).excused_by_transcript
+        if excused and selected.done is not None and not selected.other_path:
             self._journal.add(Gone(n=selected.n))
             self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
             return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal, State
 from pipeline.errors import AttemptError, Stopped
-from pipeline.model import Clip, ClipResult, Request
+from pipeline.model import Clip, ClipResult
+from pipeline.pool import Put
 from pipeline.run.lookup import Lookup, Sendable
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
@@ -36,34 +36,20 @@ class Preparer:
         self._recorder = recorder
         self._journal = journal
 
-    async def requests(self, selection: Selection, stopped: threading.Event) -> AsyncGenerator[Request, None]:
-        """The requests for what is selected; nothing more is looked at once `stopped` is set."""
-        made: asyncio.Queue[Request | None] = asyncio.Queue(SIDE_BY_SIDE)
-        at_work = asyncio.create_task(self._make(made, selection, stopped))
-        try:
-            while (request := await made.get()) is not None:
-                yield request
-            await at_work
-        finally:
-            at_work.cancel()
-            await asyncio.gather(at_work, return_exceptions=True)
-
-    async def _make(self, made: asyncio.Queue[Request | None], selection: Selection, stopped: threading.Event) -> None:
-        """Puts every request into `made`, and None behind the last one. Raises what ended it early."""
+    async def fill(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
+        """Puts the requests for what is selected, longest utterances first; nothing more is looked at once `stopped` is
+        set. Raises what ended it early."""
         failed: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(SIDE_BY_SIDE):
-                    group.create_task(self._make_in_turn(made, selection, stopped))
+                    group.create_task(self._fill_in_turn(put, selection, stopped))
         except* Exception as errors:
             failed = errors.exceptions[0]
-        await made.put(None)
         if failed is not None:
             raise failed
 
-    async def _make_in_turn(
-        self, made: asyncio.Queue[Request | None], selection: Selection, stopped: threading.Event
-    ) -> None:
+    async def _fill_in_turn(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
         while batch := await selection.next():
             await self._journal.room()
             try:
@@ -74,7 +60,7 @@ class Preparer:
             answered = await self._journal.call(self._journal.checkpoint.answered_keys, keys) if keys else set()
             for one in sendable:
                 for clip in await self._clips_of(one, answered):
-                    await made.put(clip.request)
+                    await put(clip.request)
 
     async def _clips_of(self, one: Sendable, answered_keys: set[str]) -> list[Clip]:
         """What is to be sent for an utterance: nothing, where it cannot be."""

@@ -11,7 +11,7 @@ from pipeline.checkpoint import Journal
 from pipeline.checkpoint.events import Event, Noted
 from pipeline.errors import AttemptError
 from pipeline.model import Answer
-from pipeline.pool import Job
+from pipeline.pool import Job, OverBudget
 from pipeline.run.in_flight import InFlight
 from pipeline.run.ledger import Ledger, price
 from pipeline.run.outcomes import Outcomes
@@ -42,11 +42,11 @@ class Recorder:
         """Clips of this utterance go to the pool."""
         self._in_flight[in_flight.selected.utterance.id] = in_flight
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         await self._journal.room()
 
-    async def started(self, job: Job, started_at: datetime) -> None:
-        await self._ledger.started(job, started_at)
+    async def sending(self, job: Job, started_at: datetime) -> None:
+        await self._ledger.sending(job, started_at)
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         self._ledger.sent(job, started_at, latency_s, ended)
@@ -56,37 +56,30 @@ class Recorder:
         in_flight.retried(in_flight.clips[job.request.clip], error)
         self._outcomes.retried(job.request, error, pause_s)
 
-    def done(self, job: Job, answer: Answer) -> None:
-        in_flight = self._of(job)
-        clip = in_flight.clips[job.request.clip]
+    def settled(self, job: Job, result: Answer | AttemptError | OverBudget) -> None:
+        in_flight = self._in_flight[job.request.id]
+        in_flight.requests += job.requests
+        clip, events = in_flight.clips[job.request.clip], list[Event]()
+        match result:
+            case Answer():
+                events = self._answered(job, in_flight, result)
+            case OverBudget(price):
+                in_flight.over_budget(price)
+            case AttemptError():
+                in_flight.given_up(clip, result, requests=job.requests)
+        if in_flight.is_settled:
+            del self._in_flight[job.request.id]
+            self._settlement.settle(in_flight, *events)
+        else:
+            self._outcomes.note(*events)
+
+    def _answered(self, job: Job, in_flight: InFlight, answer: Answer) -> list[Event]:
+        """What is to be noted of an answer, in the same commit as what follows from it."""
+        clip, events = in_flight.clips[job.request.clip], list[Event]()
         result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=price(job.request))
-        events: list[Event] = []
         if self._answered_fact is not None:
             events.append(Noted(fact=self._answered_fact))
             self._answered_fact = None
         if in_flight.has_several_clips:
             events.append(self._outcomes.clip_answered(in_flight, clip, result))
-        self._ended(in_flight, *events)
-
-    def failed(self, job: Job, error: AttemptError) -> None:
-        in_flight = self._of(job)
-        in_flight.given_up(in_flight.clips[job.request.clip], error, requests=job.requests)
-        self._ended(in_flight)
-
-    def passed_over(self, job: Job) -> None:
-        in_flight = self._of(job)
-        in_flight.over_budget(price(job.request))
-        self._ended(in_flight)
-
-    def _of(self, job: Job) -> InFlight:
-        in_flight = self._in_flight[job.request.id]
-        in_flight.requests += job.requests
-        return in_flight
-
-    def _ended(self, in_flight: InFlight, *events: Event) -> None:
-        """A clip has come to its end. `events` go into the same commit as what follows from it."""
-        if in_flight.is_settled:
-            del self._in_flight[in_flight.selected.utterance.id]
-            self._settlement.settle(in_flight, *events)
-        else:
-            self._outcomes.note(*events)
+        return events

@@ -19,7 +19,8 @@ from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
 from pipeline.checkpoint.named import name_ids
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
-from pipeline.exits import ExitStatus, status_of
+from pipeline.exits import ExitStatus
+from pipeline.failures import status_of
 from pipeline.gradium.key import with_place
 from pipeline.gradium.request import request_settings
 from pipeline.manifest.arguments import place_of

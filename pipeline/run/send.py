@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from pipeline.checkpoint import Journal
 from pipeline.checkpoint.store import LEARNED
@@ -16,7 +17,7 @@ from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
 from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
-from pipeline.pool import Budget, Capacity, Limits, Outage, Pool, RetryPolicy
+from pipeline.pool import AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool, RetryPolicy
 from pipeline.run.balance import Balance
 from pipeline.run.context import RunContext
 from pipeline.run.control import Control
@@ -70,18 +71,19 @@ class Sending:
             await account.compare(balance, rows=rows, at_most=selection.limit)
             limits = await self._limits(budget)
             client = GradiumClient(http, target, self._context.request, timeouts)
-            pool = Pool(client, self._recorder, limits, look_ahead=settings.pool.concurrency, drain_s=timeouts.drain_s)
+            pool = Pool(client, self._recorder, limits, queue=settings.pool.concurrency, drain_s=timeouts.drain_s)
             self._control.attach(pool)
+            source = partial(preparer.fill, selection=selection, stopped=self._control.stopped)
             try:
                 async with self._kept(pool):
-                    await pool.run(preparer.requests(selection, self._control.stopped))
+                    await pool.run(source)
                     # duplicates whose first one's file failed, and those that take the places of what did not fit the
                     # budget; a pool that was stopped takes none
                     while selection.has_more and not pool.is_stopping:
-                        await pool.run(preparer.requests(selection, self._control.stopped))
+                        await pool.run(source)
             finally:
-                self.outages, self.outage_lasts = limits.outage.count, limits.outage.going_on
-            await self._journal.call(self._journal.checkpoint.set_fact, LEARNED, limits.capacity.learned or 0)
+                self.outages, self.outage_lasts = limits.breaker.outages, limits.breaker.is_open
+            await self._journal.call(self._journal.checkpoint.set_fact, LEARNED, limits.limiter.learned or 0)
 
     async def _claim(self, balance: Credits | str) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
@@ -95,8 +97,10 @@ class Sending:
         learned = await call(checkpoint.fact, LEARNED, int) or None
         return Limits(
             retry=RetryPolicy(settings.retry),
-            capacity=Capacity(settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock),
-            outage=Outage(first_pause_s=settings.retry.probe_s, clock=clock),
+            limiter=AdaptiveLimiter(
+                settings.pool.concurrency, learned=learned, adaptive=settings.pool.adaptive, clock=clock
+            ),
+            breaker=CircuitBreaker(first_pause_s=settings.retry.probe_s, clock=clock),
             budget=budget,
             price=price,
             outage_max_s=settings.retry.outage_max_s,

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.events import Event
-from pipeline.errors import AttemptError, is_of_the_file
+from pipeline.errors import AttemptError
+from pipeline.failures import consequence_of
 from pipeline.model import Clip, Transcript
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
@@ -97,7 +98,7 @@ class Settlement:
         duplicates = self._duplicates.end(in_flight, why)
         self._release(in_flight)
         self._outcomes.given_up(in_flight.selected, why, in_flight)
-        if is_of_the_file(error):
+        if consequence_of(error).is_of_the_file:
             self._duplicates.look_again(duplicates)
             return
         for selected in duplicates:

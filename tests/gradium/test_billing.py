@@ -12,7 +12,6 @@ import gzip
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -29,7 +28,17 @@ from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
 from pipeline.model import Answer, Endpoint, Request
-from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
+from pipeline.pool import (
+    AdaptiveLimiter,
+    Budget,
+    CircuitBreaker,
+    Job,
+    Limits,
+    OverBudget,
+    Pool,
+    Put,
+    RetryPolicy,
+)
 from pipeline.run.ledger import price
 from tests.gradium.scripted import Scripted, answer
 from tests.gradium.test_client import clip_of, failure
@@ -211,10 +220,10 @@ class Books:
         self.credits = 0.0
         self.billed: list[str] = []
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         pass
 
-    async def started(self, job: Job, started_at: datetime) -> None:
+    async def sending(self, job: Job, started_at: datetime) -> None:
         pass
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | errors.AttemptError) -> None:
@@ -224,13 +233,7 @@ class Books:
     def retrying(self, job: Job, error: errors.AttemptError, pause_s: float) -> None:
         pass
 
-    def done(self, job: Job, answer: Answer) -> None:
-        pass
-
-    def failed(self, job: Job, error: errors.AttemptError) -> None:
-        pass
-
-    def passed_over(self, job: Job) -> None:
+    def settled(self, job: Job, result: Answer | errors.AttemptError | OverBudget) -> None:
         pass
 
 
@@ -245,20 +248,20 @@ async def night(url: str, clip: Request, books: Books, budget: float, concurrenc
         client = GradiumClient(http, Endpoint(url=url, key=KEY), request_settings(ServiceSettings()), timeouts)
         limits = Limits(
             retry=RetryPolicy(RetrySettings(max_attempts=3, base_s=0.001, max_s=0.001)),
-            capacity=Capacity(concurrency),
-            outage=Outage(first_pause_s=0.001),
+            limiter=AdaptiveLimiter(concurrency),
+            breaker=CircuitBreaker(first_pause_s=0.001),
             budget=Budget(budget),
             price=price,
             outage_max_s=0.3,
             settings_answered=True,
         )
 
-        async def clips() -> AsyncIterator[Request]:
+        async def fill(put: Put) -> None:
             for _ in range(8):
-                yield clip
+                await put(clip)
 
         with contextlib.suppress(errors.RunError, errors.AttemptError):
-            await Pool(client, books, limits, look_ahead=concurrency, drain_s=5).run(clips())  # type: ignore[arg-type]
+            await Pool(client, books, limits, queue=concurrency, drain_s=5).run(fill)
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))

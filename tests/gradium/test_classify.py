@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.gradium import classify
+from pipeline.outside import MAX_MESSAGE
 from pipeline.pool.refusals import same_words
 
 PAGE = """<!DOCTYPE html>
@@ -325,11 +326,11 @@ def test_presentable_text_can_be_written_to_any_file() -> None:
 def test_presentable_text_holds_no_key_and_has_bounds() -> None:
     said = classify.presentable("the key gd_secret is unknown. " + "x" * 5000, "gd_secret")
     assert said.startswith("the key [API key] is unknown.")
-    assert len(said) == errors.MAX_MESSAGE
+    assert len(said) == MAX_MESSAGE
 
 
 def test_a_key_at_the_place_where_the_text_is_cut_leaves_no_piece() -> None:
-    assert "gd_" not in classify.presentable("x" * (errors.MAX_MESSAGE - 4) + "gd_secret", "gd_secret")
+    assert "gd_" not in classify.presentable("x" * (MAX_MESSAGE - 4) + "gd_secret", "gd_secret")
 
 
 REPEATED = [

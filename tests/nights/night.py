@@ -19,7 +19,7 @@ import msgspec
 
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError
-from pipeline.exits import status_of
+from pipeline.failures import status_of
 from pipeline.model import Endpoint
 from pipeline.run.control import Control
 from pipeline.run.options import RunOptions

@@ -7,7 +7,7 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
 from pipeline.model import Answer, Request, Word
-from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
+from pipeline.pool import (
+    AdaptiveLimiter,
+    Budget,
+    CircuitBreaker,
+    Job,
+    Limits,
+    OverBudget,
+    Pool,
+    Put,
+    RetryPolicy,
+)
 from pipeline.pool.budget import ROUNDING
 from tests.pool.test_pool import clip
 from tests.pool.virtual import in_virtual_time
@@ -99,32 +109,28 @@ class Ended(msgspec.Struct):
     outages: int = 0
 
 
-class _Outcomes:
+class _Listener:
     def __init__(self, ended: Ended) -> None:
         self._ended = ended
 
-    async def room(self) -> None: ...
+    async def wait_for_room(self) -> None: ...
 
-    async def started(self, job: Job, started_at: datetime) -> None: ...
+    async def sending(self, job: Job, started_at: datetime) -> None: ...
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | errors.AttemptError) -> None: ...
 
     def retrying(self, job: Job, error: errors.AttemptError, pause_s: float) -> None: ...
 
-    def done(self, job: Job, answer: Answer) -> None:
-        self._once(job.request.id)
-        self._ended.done[job.request.id] = answer
-
-    def failed(self, job: Job, error: errors.AttemptError) -> None:
-        self._once(job.request.id)
-        self._ended.failed[job.request.id] = type(error).__name__
-
-    def passed_over(self, job: Job) -> None:
-        self._once(job.request.id)
-        self._ended.passed_over.add(job.request.id)
-
-    def _once(self, name: str) -> None:
-        assert name not in self._ended.done.keys() | self._ended.failed.keys() | self._ended.passed_over
+    def settled(self, job: Job, result: Answer | errors.AttemptError | OverBudget) -> None:
+        name, ended = job.request.id, self._ended
+        assert name not in ended.done.keys() | ended.failed.keys() | ended.passed_over
+        match result:
+            case Answer():
+                ended.done[name] = result
+            case OverBudget():
+                ended.passed_over.add(name)
+            case errors.AttemptError():
+                ended.failed[name] = type(result).__name__
 
 
 def night(
@@ -145,34 +151,34 @@ def night(
     holds for every run is checked here."""
     names = list(names)
 
-    async def clips() -> AsyncIterator[Request]:
+    async def fill(put: Put) -> None:
         for name in names:
             await asyncio.sleep(pauses_s)
-            yield clip(name)
+            await put(clip(name))
 
     async def run() -> Ended:
         loop = asyncio.get_running_loop()
         service = Service(plan)
         ended = Ended(service.requests, service.billed)
         began = loop.time()
-        outage: Outage[Job] = Outage(clock=loop.time)
+        breaker: CircuitBreaker[Job] = CircuitBreaker(clock=loop.time)
         limits = Limits(
             retry=RetryPolicy(RetrySettings(max_attempts=max_attempts)),
-            capacity=Capacity(concurrency, learned=learned, clock=loop.time),
-            outage=outage,
+            limiter=AdaptiveLimiter(concurrency, learned=learned, clock=loop.time),
+            breaker=breaker,
             budget=Budget(budget),
             price=lambda clip: price(clip.id),
             outage_max_s=outage_max_s,
             settings_answered=settings_answered,
             doubts_refusals=doubts_refusals,
         )
-        pool = Pool(service, _Outcomes(ended), limits, look_ahead=concurrency, drain_s=DRAIN_S)
+        pool = Pool(service, _Listener(ended), limits, queue=concurrency, drain_s=DRAIN_S)
         try:
-            await pool.run(clips())  # type: ignore[arg-type]
+            await pool.run(fill)
         except errors.GradiumBatchError as error:
             ended.error = error
         ended.took_s = loop.time() - began
-        ended.outages = outage.count
+        ended.outages = breaker.outages
         return ended
 
     ended = in_virtual_time(run())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +12,17 @@ import pytest
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
 from pipeline.model import Answer, FileVersion, Request, Word
-from pipeline.pool import Budget, Capacity, Job, Limits, Outage, Pool, RetryPolicy
+from pipeline.pool import (
+    AdaptiveLimiter,
+    Budget,
+    CircuitBreaker,
+    Job,
+    Limits,
+    OverBudget,
+    Pool,
+    Put,
+    RetryPolicy,
+)
 
 OK = Answer(words=(Word(text="ok", start_s=0.0),))
 Step = Answer | errors.AttemptError | Exception | Callable[[], Awaitable[Answer]]
@@ -66,10 +76,10 @@ class Heard:
         self.full.set()
         self.on_sent: Callable[[str], None] = lambda name: None
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         await self.full.wait()
 
-    async def started(self, job: Job, started_at: datetime) -> None:
+    async def sending(self, job: Job, started_at: datetime) -> None:
         assert started_at <= datetime.now(UTC)
         self.open.add((job.request.id, job.requests))
 
@@ -84,15 +94,12 @@ class Heard:
         self.pauses.append(pause_s)
         self._note(job, "retrying")
 
-    def done(self, job: Job, answer: Answer) -> None:
-        assert answer is OK
-        self._note(job, "done")
-
-    def failed(self, job: Job, error: errors.AttemptError) -> None:
-        self._note(job, f"failed {type(error).__name__}")
-
-    def passed_over(self, job: Job) -> None:
-        self._note(job, "passed over")
+    def settled(self, job: Job, result: Answer | errors.AttemptError | OverBudget) -> None:
+        if isinstance(result, errors.AttemptError):
+            self._note(job, f"failed {type(result).__name__}")
+        else:
+            assert result is OK or result == OverBudget(1.0)
+            self._note(job, "done" if result is OK else "passed over")
 
     def _note(self, job: Job, event: str) -> None:
         self.events[job.request.id].append(event)
@@ -118,13 +125,13 @@ def pool_of(
 ) -> Pool:
     limits = Limits(
         retry=RetryPolicy(RetrySettings(max_attempts=max_attempts, base_s=base_s, max_s=max_s)),
-        capacity=Capacity(concurrency, adaptive=adaptive),
-        outage=Outage(first_pause_s=probe_s),
+        limiter=AdaptiveLimiter(concurrency, adaptive=adaptive),
+        breaker=CircuitBreaker(first_pause_s=probe_s),
         budget=Budget(budget),
         price=lambda _: 1.0,
         outage_max_s=outage_max_s,
     )
-    return Pool(transcriber, heard, limits, look_ahead=concurrency, drain_s=drain_s)
+    return Pool(transcriber, heard, limits, queue=concurrency, drain_s=drain_s)
 
 
 class Source:
@@ -135,11 +142,11 @@ class Source:
         self.closed = False
         self._names, self._error = names, error
 
-    async def clips(self) -> AsyncIterator[Request]:
+    async def fill(self, put: Put) -> None:
         try:
             for name in self._names:
                 self.taken += 1
-                yield clip(name)
+                await put(clip(name))
             if self._error is not None:
                 raise self._error
         finally:
@@ -163,7 +170,7 @@ async def settle() -> None:
 def test_never_more_in_flight_than_concurrency_and_each_clip_has_one_outcome(concurrency: int) -> None:
     async def run() -> None:
         names, transcriber, heard = numbered(100), Scripted(), Heard()
-        await pool_of(transcriber, heard, concurrency=concurrency).run(Source(*names).clips())
+        await pool_of(transcriber, heard, concurrency=concurrency).run(Source(*names).fill)
         assert transcriber.most_in_flight == concurrency
         assert sorted(transcriber.asked) == sorted(names)
         assert dict(heard.events) == {name: ["sent ok", "done"] for name in names}
@@ -197,7 +204,7 @@ def test_answers_that_come_together_each_let_one_more_be_sent() -> None:
         pool = pool_of(transcriber, Heard(), concurrency=100, adaptive=True)
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             group.create_task(transcriber.answer())
-            await pool.run(Source(*numbered(28)).clips())
+            await pool.run(Source(*numbered(28)).fill)
         assert transcriber.together == [4, 8, 16]
 
 
@@ -220,7 +227,7 @@ def test_the_first_answers_need_not_come_before_more_is_sent() -> None:
     async def run() -> None:
         heard = Heard()
         async with asyncio.timeout(10):
-            await pool_of(Slow(), heard, concurrency=16, adaptive=True).run(Source(*numbered(20)).clips())
+            await pool_of(Slow(), heard, concurrency=16, adaptive=True).run(Source(*numbered(20)).fill)
         assert len(heard.ended("done")) == 20
 
     asyncio.run(run())
@@ -229,7 +236,7 @@ def test_the_first_answers_need_not_come_before_more_is_sent() -> None:
 def test_clips_are_sent_in_the_order_they_come() -> None:
     async def run() -> None:
         transcriber = Scripted()
-        await pool_of(transcriber, Heard(), concurrency=2).run(Source(*numbered(20)).clips())
+        await pool_of(transcriber, Heard(), concurrency=2).run(Source(*numbered(20)).fill)
         assert transcriber.asked == numbered(20)
 
     asyncio.run(run())
@@ -238,7 +245,7 @@ def test_clips_are_sent_in_the_order_they_come() -> None:
 def test_no_clips_is_a_run_that_ends() -> None:
     async def run() -> None:
         heard = Heard()
-        await pool_of(Scripted(), heard).run(Source().clips())
+        await pool_of(Scripted(), heard).run(Source().fill)
         assert not heard.events
 
     asyncio.run(run())
@@ -249,7 +256,7 @@ def test_a_slot_stays_taken_until_there_is_room_for_its_outcome() -> None:
         transcriber, heard = Scripted(), Heard()
         heard.full.clear()
         pool = pool_of(transcriber, heard, concurrency=2)
-        running = asyncio.create_task(pool.run(Source(*numbered(10)).clips()))
+        running = asyncio.create_task(pool.run(Source(*numbered(10)).fill))
         await settle()
         assert transcriber.asked == numbered(2)
         assert pool.in_flight == 2
@@ -265,7 +272,7 @@ def test_a_held_pool_sends_nothing_new_and_tries_nothing_again_until_it_is_let_g
         heard, transcriber = Heard(), Scripted(clip0=[errors.ServerFault("once")])
         pool = pool_of(transcriber, heard, concurrency=2)
         heard.on_sent = lambda _: pool.hold(True)
-        running = asyncio.create_task(pool.run(Source(*numbered(10)).clips()))
+        running = asyncio.create_task(pool.run(Source(*numbered(10)).fill))
         await settle()
         await asyncio.sleep(0.01)  # longer than any pause before another attempt
         assert transcriber.asked == numbered(2)
@@ -286,7 +293,7 @@ def test_the_time_that_a_pool_is_held_is_not_the_services(fault: errors.AttemptE
         heard, transcriber = Heard(), Scripted(clip0=[fault], clip1=[fault], clip2=[fault])
         pool = pool_of(transcriber, heard, concurrency=3, outage_max_s=0.3, probe_s=0.01, drain_s=0.1)
         heard.on_sent = lambda _: pool.hold(True)
-        running = asyncio.create_task(pool.run(Source(*numbered(5)).clips()))
+        running = asyncio.create_task(pool.run(Source(*numbered(5)).fill))
         await settle()
         await asyncio.sleep(0.6)  # longer than a service is waited for
         heard.on_sent = lambda _: None
@@ -301,7 +308,7 @@ def test_a_held_pool_hears_a_stop() -> None:
     async def run() -> None:
         pool = pool_of(Scripted(), heard := Heard())
         pool.hold(True)
-        running = asyncio.create_task(pool.run(Source(*numbered(3)).clips()))
+        running = asyncio.create_task(pool.run(Source(*numbered(3)).fill))
         await settle()
         pool.stop()
         await running
@@ -320,7 +327,7 @@ def test_the_source_is_never_far_ahead() -> None:
 
         names, source, heard = numbered(500), Source(*numbered(500)), Heard()
         transcriber = Scripted(**{name: [slow] for name in names[:4]})
-        running = asyncio.create_task(pool_of(transcriber, heard, concurrency=4).run(source.clips()))
+        running = asyncio.create_task(pool_of(transcriber, heard, concurrency=4).run(source.fill))
         await settle()
         assert source.taken <= 4 + 4 + 1  # in flight, ready, and one in hand
         release.set()
@@ -335,7 +342,7 @@ def test_clips_that_wait_for_another_attempt_hold_the_source_back_too() -> None:
         names, source, heard = numbered(500), Source(*numbered(500)), Heard()
         transcriber = Scripted(**{name: [errors.ServerFault("x", retry_after_s=3600)] for name in names})
         pool = pool_of(transcriber, heard, concurrency=2, max_s=3600)
-        running = asyncio.create_task(pool.run(source.clips()))
+        running = asyncio.create_task(pool.run(source.fill))
         await settle()
         assert pool.in_flight == 0
         assert 0 < source.taken <= 100
@@ -354,7 +361,7 @@ def test_a_clip_that_waits_holds_no_slot() -> None:
     async def run() -> None:
         transcriber, heard = Scripted(waits=[errors.ServerFault("x", retry_after_s=3600)]), Heard()
         pool = pool_of(transcriber, heard, concurrency=1, max_s=3600)
-        running = asyncio.create_task(pool.run(Source("waits", *numbered(20)).clips()))
+        running = asyncio.create_task(pool.run(Source("waits", *numbered(20)).fill))
         await settle()
         assert heard.ended("done") == numbered(20)
         assert pool.in_flight == 0
@@ -370,7 +377,7 @@ def test_a_passing_fault_is_tried_again_until_its_attempts_are_used_up() -> None
     async def run() -> None:
         fault = errors.ServerFault("x")
         transcriber, heard = Scripted(passes=[fault, fault], fails=[fault, fault, fault]), Heard()
-        await pool_of(transcriber, heard, max_attempts=3).run(Source("passes", "fails").clips())
+        await pool_of(transcriber, heard, max_attempts=3).run(Source("passes", "fails").fill)
         again = ["sent ServerFault", "retrying"]
         assert heard.events["passes"] == [*again, *again, "sent ok", "done"]
         assert heard.events["fails"] == [*again, *again, "sent ServerFault", "failed ServerFault"]
@@ -383,7 +390,7 @@ def test_a_limit_uses_up_no_attempt() -> None:
     async def run() -> None:
         limit, fault = errors.ConcurrencyLimit("x"), errors.StreamCut("x")
         transcriber, heard = Scripted(clip=[limit, limit, fault, limit, limit, limit]), Heard()
-        await pool_of(transcriber, heard, max_attempts=2).run(Source("clip").clips())
+        await pool_of(transcriber, heard, max_attempts=2).run(Source("clip").fill)
         assert heard.events["clip"][-1] == "done"
         assert (heard.jobs["clip"].requests, heard.jobs["clip"].attempts) == (7, 1)
 
@@ -394,7 +401,7 @@ def test_a_limit_uses_up_no_attempt() -> None:
 def test_an_items_own_fault_is_not_tried_again(kind: type[errors.ItemError]) -> None:
     async def run() -> None:
         transcriber, heard = Scripted(bad=[kind("x")]), Heard()
-        await pool_of(transcriber, heard).run(Source("bad", "good").clips())
+        await pool_of(transcriber, heard).run(Source("bad", "good").fill)
         assert heard.events["bad"] == [f"sent {kind.__name__}", f"failed {kind.__name__}"]
         assert heard.events["good"] == ["sent ok", "done"]
 
@@ -406,7 +413,7 @@ def test_the_pause_is_kept() -> None:
         loop, times = asyncio.get_running_loop(), []
         transcriber, heard = Scripted(clip=[errors.RateLimited("x", retry_after_s=0.05)]), Heard()
         heard.on_sent = lambda name: times.append(loop.time())
-        await pool_of(transcriber, heard, max_s=0.05).run(Source("clip").clips())
+        await pool_of(transcriber, heard, max_s=0.05).run(Source("clip").fill)
         assert heard.pauses == [0.05]
         assert times[1] - times[0] >= 0.05
 
@@ -423,7 +430,7 @@ def test_what_is_due_again_goes_before_what_is_new() -> None:
 
         transcriber, heard = Scripted(first=[errors.ServerFault("x")], second=[slow]), Heard()
         pool = pool_of(transcriber, heard, concurrency=1, base_s=1e-9, max_s=1e-9)
-        running = asyncio.create_task(pool.run(Source("first", "second", "third").clips()))
+        running = asyncio.create_task(pool.run(Source("first", "second", "third").fill))
         await settle()
         release.set()
         await running
@@ -448,7 +455,7 @@ def test_what_is_nobodys_fault_stops_everything_and_marks_nothing_failed(kind: t
         heard = Heard()
         heard.on_sent = lambda name: release.set()
         with pytest.raises(kind, match="revoked"):
-            await pool_of(transcriber, heard, concurrency=3).run(Source("slow", "bad", "late", *numbered(50)).clips())
+            await pool_of(transcriber, heard, concurrency=3).run(Source("slow", "bad", "late", *numbered(50)).fill)
         assert sorted(transcriber.asked) == ["bad", "late", "slow"]
         assert dict(heard.events) == {
             "bad": [f"sent {kind.__name__}"],
@@ -465,7 +472,7 @@ def test_the_first_of_many_refusals_is_the_one_that_is_raised() -> None:
         scripts: dict[str, Sequence[Step]] = {name: [errors.KeyRefused(name)] for name in names}
         heard = Heard()
         with pytest.raises(errors.KeyRefused, match=r"^clip0$"):
-            await pool_of(Scripted(**scripts), heard, concurrency=10).run(Source(*names).clips())
+            await pool_of(Scripted(**scripts), heard, concurrency=10).run(Source(*names).fill)
         assert heard.ended("sent KeyRefused") == names
 
     asyncio.run(run())
@@ -482,7 +489,7 @@ def test_stop_sends_nothing_more_and_lets_answers_come() -> None:
         source, heard = Source(*numbered(50)), Heard()
         transcriber = Scripted(**{name: [slow] for name in numbered(3)})
         pool = pool_of(transcriber, heard, concurrency=3)
-        running = asyncio.create_task(pool.run(source.clips()))
+        running = asyncio.create_task(pool.run(source.fill))
         await settle()
         pool.stop()
         pool.stop()
@@ -507,7 +514,7 @@ def test_after_stop_a_passing_fault_is_neither_tried_again_nor_failed() -> None:
 
         heard = Heard()
         pool = pool_of(Scripted(clip=[fails]), heard, max_attempts=3)
-        running = asyncio.create_task(pool.run(Source("clip").clips()))
+        running = asyncio.create_task(pool.run(Source("clip").fill))
         await settle()
         pool.stop()
         release.set()
@@ -525,7 +532,7 @@ def test_cut_ends_requests_and_reports_each_as_sent() -> None:
 
         transcriber, heard = Scripted(**{name: [never] for name in numbered(3)}), Heard()
         pool = pool_of(transcriber, heard, concurrency=3)
-        running = asyncio.create_task(pool.run(Source(*numbered(50)).clips()))
+        running = asyncio.create_task(pool.run(Source(*numbered(50)).fill))
         await settle()
         assert heard.open == {(name, 1) for name in numbered(3)}, "told before anything comes back"
         pool.cut()
@@ -545,7 +552,7 @@ def test_answers_that_do_not_come_in_time_after_stop_are_cut() -> None:
 
         heard = Heard()
         pool = pool_of(Scripted(clip=[never]), heard, drain_s=0.01)
-        running = asyncio.create_task(pool.run(Source("clip").clips()))
+        running = asyncio.create_task(pool.run(Source("clip").fill))
         await settle()
         pool.stop()
         await running
@@ -559,7 +566,7 @@ def test_cutting_while_an_outcome_waits_for_room_reports_it_once() -> None:
         heard = Heard()
         heard.full.clear()
         pool = pool_of(Scripted(), heard)
-        running = asyncio.create_task(pool.run(Source("clip").clips()))
+        running = asyncio.create_task(pool.run(Source("clip").fill))
         await settle()
         pool.cut()
         await running
@@ -575,7 +582,7 @@ def test_a_cancelled_run_leaves_nothing_running() -> None:
             return OK
 
         transcriber, heard = Scripted(clip=[never]), Heard()
-        running = asyncio.create_task(pool_of(transcriber, heard).run(Source("clip").clips()))
+        running = asyncio.create_task(pool_of(transcriber, heard).run(Source("clip").fill))
         await settle()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -590,7 +597,7 @@ def test_a_source_that_raises_ends_the_run_after_what_is_in_flight() -> None:
     async def run() -> None:
         heard = Heard()
         with pytest.raises(errors.CheckpointError, match="no disk"):
-            await pool_of(Scripted(), heard).run(Source("a", "b", error=errors.CheckpointError("no disk")).clips())
+            await pool_of(Scripted(), heard).run(Source("a", "b", error=errors.CheckpointError("no disk")).fill)
         assert all(events == ["sent ok", "done"] for events in heard.events.values())
 
     asyncio.run(run())
@@ -600,7 +607,7 @@ def test_a_bug_in_the_transcriber_ends_the_run_and_is_raised() -> None:
     async def run() -> None:
         heard = Heard()
         with pytest.raises(ZeroDivisionError):
-            await pool_of(Scripted(bad=[ZeroDivisionError()]), heard).run(Source("bad", *numbered(500)).clips())
+            await pool_of(Scripted(bad=[ZeroDivisionError()]), heard).run(Source("bad", *numbered(500)).fill)
         assert heard.events["bad"] == ["sent CutOff"], "it may have been billed"
         assert len(heard.events) < 50
 
@@ -615,7 +622,7 @@ def test_a_listener_that_raises_ends_the_run() -> None:
         heard = Heard()
         heard.on_sent = broken
         with pytest.raises(errors.OutputError, match="no room for clip0"):
-            await pool_of(Scripted(), heard).run(Source(*numbered(50)).clips())
+            await pool_of(Scripted(), heard).run(Source(*numbered(50)).fill)
 
     asyncio.run(run())
 
@@ -626,7 +633,7 @@ def test_what_the_pool_was_ended_with_is_raised() -> None:
         pool = pool_of(Scripted(), heard, concurrency=1)
         heard.on_sent = lambda name: pool.end_with(errors.OutputError("disk full"))
         with pytest.raises(errors.OutputError, match="disk full"):
-            await pool.run(Source(*numbered(50)).clips())
+            await pool.run(Source(*numbered(50)).fill)
         assert heard.ended("done") == ["clip0"]
 
     asyncio.run(run())
@@ -637,8 +644,7 @@ def test_the_source_is_closed_when_the_pool_has_stopped() -> None:
         source, heard = Source(*numbered(500)), Heard()
         pool = pool_of(Scripted(), heard, concurrency=1)
         heard.on_sent = lambda name: pool.stop()
-        clips = source.clips()
-        await pool.run(clips)
+        await pool.run(source.fill)
         assert source.closed
 
     asyncio.run(run())

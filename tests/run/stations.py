@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Checkpoint, Journal
 from pipeline.config import Settings
 from pipeline.gradium.request import request_settings
-from pipeline.model import Answer, Failure, Word
+from pipeline.model import Answer, Failure, Request, Word
 from pipeline.report.progress import Off
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
@@ -57,6 +58,16 @@ class Stations:
 
     def selection(self, limit: int | None = None) -> Selection:
         return Selection(self.journal, self.duplicates, self.budget, limit)
+
+    async def requests(self) -> list[Request]:
+        """What a pool would be given to send of what is selected."""
+        found: list[Request] = []
+
+        async def put(request: Request) -> None:
+            found.append(request)
+
+        await self.preparer.fill(put, self.selection(), threading.Event())
+        return found
 
     async def stored(self) -> tuple[int, int, int]:
         """Utterances that are done, failed and left, once everything that happened is committed."""

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from pipeline.checkpoint.identity import is_partial
-from pipeline.errors import MAX_MESSAGE, ServerFault
+from pipeline.errors import ServerFault
 from pipeline.model import Clip
+from pipeline.outside import MAX_MESSAGE
 from pipeline.run.given_up import of_clip
 from pipeline.run.join import gap_flags
 from tests.run.test_join import answer, clip, in_flight, joined

@@ -15,23 +15,18 @@ from pipeline.pool import Job
 from tests.batch import Corpus, write_wav
 from tests.run.stations import Stations, answer, stations
 
-NEVER = threading.Event()
-
 
 async def sent(run: Stations, text: str | None = "hello world") -> list[str]:
     """Lets everything selected through the stations as a pool would; the ids for which a request was made. Without
     `text` the service refuses each."""
     ids = []
-    async for request in run.preparer.requests(run.selection(), NEVER):
+    for request in await run.requests():
         ids.append(request.id)
         job = Job(request=request, requests=1)
-        await run.recorder.started(job, datetime.now(UTC))
+        await run.recorder.sending(job, datetime.now(UTC))
         ended = AudioRefused("no", http_status=500, code=1008) if text is None else answer(text)
         run.recorder.sent(job, datetime.now(UTC), 0.1, ended)
-        if isinstance(ended, AudioRefused):
-            run.recorder.failed(job, ended)
-        else:
-            run.recorder.done(job, ended)
+        run.recorder.settled(job, ended)
     return sorted(ids)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,30 +11,28 @@ import pytest
 
 from pipeline.errors import AttemptError, AudioUnreadable, ServerFault
 from pipeline.model import Request
-from pipeline.pool import Job
+from pipeline.pool import Job, OverBudget
 from tests.batch import Corpus, write_wav
 from tests.run.stations import Stations, answer, stations
-
-NEVER = threading.Event()
 
 
 async def prepared(run: Stations) -> list[Job]:
     """What would be sent, each as a job whose one request has started."""
-    jobs = [Job(request=request) async for request in run.preparer.requests(run.selection(), NEVER)]
+    jobs = [Job(request=request) for request in await run.requests()]
     for job in jobs:
         job.requests += 1
-        await run.recorder.started(job, datetime.now(UTC))
+        await run.recorder.sending(job, datetime.now(UTC))
     return jobs
 
 
 def failed(run: Stations, job: Job, error: AttemptError) -> None:
     run.recorder.sent(job, datetime.now(UTC), 0.1, error)
-    run.recorder.failed(job, error)
+    run.recorder.settled(job, error)
 
 
 def answered(run: Stations, job: Job, text: str = "hello world") -> None:
     run.recorder.sent(job, datetime.now(UTC), 0.1, answer(text))
-    run.recorder.done(job, answer(text))
+    run.recorder.settled(job, answer(text))
 
 
 def test_a_recording_of_several_clips_is_done_with_the_last_answer_and_each_is_kept_until_then(tmp_path: Path) -> None:
@@ -61,7 +58,8 @@ def test_a_recording_of_several_clips_is_done_with_the_last_answer_and_each_is_k
 
     requests = asyncio.run(first_night())
     assert len(requests) > 2
-    assert asyncio.run(second_night()) == requests[-1:], "the other clips were paid for already"
+    [again] = asyncio.run(second_night())
+    assert again.span_bytes == requests[-1].span_bytes, "the other clips were paid for already"
 
 
 def test_the_settings_are_noted_as_answered_with_the_first_answer(tmp_path: Path) -> None:
@@ -105,8 +103,8 @@ def test_what_does_not_fit_the_budget_stays_as_it_was(tmp_path: Path) -> None:
 
     async def night() -> None:
         async with stations(corpus.folder, tmp_path / "out", budget={"credits": 1}) as run:
-            [request] = [one async for one in run.preparer.requests(run.selection(), NEVER)]
-            run.recorder.passed_over(Job(request=request))
+            [request] = await run.requests()
+            run.recorder.settled(Job(request=request), OverBudget(3.0))
             assert await run.stored() == (0, 0, 1)
             [reason] = run.budget.reasons()
             assert reason == "00000.wav needs 3 credits: more than the budget"

@@ -24,13 +24,13 @@ from tests.servers import start_server
 
 def test_what_is_left_to_look_at_keeps_no_stopped_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Duplicates, "has_more", True)
-    control, done = Control(), Recorder.done
+    control, settled = Control(), Recorder.settled
 
-    def stop_at(recorder: Recorder, job: Job, answer: Answer) -> None:
-        done(recorder, job, answer)
+    def stop_at(recorder: Recorder, job: Job, result: Answer) -> None:
+        settled(recorder, job, result)
         control.stop(ExitStatus.LIMIT_REACHED, "the first answer")
 
-    monkeypatch.setattr(Recorder, "done", stop_at)
+    monkeypatch.setattr(Recorder, "settled", stop_at)
     corpus = Corpus(tmp_path / "audio", count=3, seconds=1.0)
     with start_server() as server:
         settings = Settings.model_validate({"service": {"url": server.url}, "pool": {"concurrency": 1}})

@@ -1,7 +1,7 @@
-"""Whether the service is out: then the pool pauses, sends one probe at a time, and goes on when one is answered.
+"""A circuit breaker: while the service is out nothing is sent but one probe at a time, until one is answered.
 
-A circuit breaker. It opens when fresh clips fail one after the other without an answer in between, or when nothing can
-be reached. A clip that failed is a suspect once one that was sent after it is answered: from then on its failures say
+It opens when requests of fresh clips fail one after the other without an answer in between, or when nothing can be
+reached. A clip that failed is a suspect once one that was sent after it is answered: from then on its failures say
 nothing about the service. An answer to what was sent before says nothing about those that failed: a service that is
 shut down ends what it has begun. The pool asks; nothing is sent here.
 """
@@ -12,14 +12,14 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 UNREACHABLE_IN_A_ROW = 3
 """Connections that could not be made, whoever's: no clip can be at fault for that."""
 FAILURES_IN_A_ROW = 10
 """Failures of clips that are no suspects …"""
 CLIPS_IN_A_ROW = 8
-"""… from at least so many different ones: a small manifest of poisoned files is no outage."""
+"""… from at least so many different ones: a small manifest of bad files is no outage."""
 ROUNDS = 2
 """Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again …"""
 ROUND_S = 60.0
@@ -46,55 +46,63 @@ class Watched(Hashable, Protocol):
 T = TypeVar("T", bound=Watched)
 
 
-class Outage(Generic[T]):
+class CircuitBreaker(Generic[T]):
     """Told about answers and passing faults; tells whether requests may be sent."""
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, clock: Callable[[], float] = time.monotonic) -> None:
-        """`first_pause_s` is how long the first probe of an outage waits."""
-        self._first_pause_s = first_pause_s
+        """`first_pause_s` is how long the first probe waits."""
+        self.is_open = False
+        self.probe: T | None = None
+        """Who is the probe that is in flight."""
+        self.probe_at = 0.0
+        """When the next probe may be sent, on the clock."""
+        self.outages = 0
+        """How often it opened, without the times that turned out to be the clips' own faults."""
+        self._first_pause_s = self._pause_s = first_pause_s
         self._clock = clock
         self._failed: dict[T, int] = {}
         """Who failed since the last answer by an answer of some kind, with the order of the first such request."""
         self._row: list[tuple[T, int, float]] = []
-        """Failures since the last answer, or refusal, with their order and the part of an attempt that each took."""
+        """Failures since the last answer, or refusal, with their order and the part of an attempt that each used up."""
         self._newest = 0
         """Order of the newest request that failed."""
         self._recent: deque[tuple[T, bool]] = deque(maxlen=RECENT)
         """Who was sent lately, and whether that failed."""
         self._unreachable = 0
         self._since: float | None = None
-        """When an outage was first declared since the last answer."""
-        self._pause_s = first_pause_s
-        self.going_on = False
-        self.probe_at = 0.0
-        """When the next probe may be sent, on the clock."""
-        self.count = 0
-        """Outages so far, without those that turned out to be the clips' own faults."""
+        """When it first opened since the last answer: opened again without one, it is the same outage."""
 
     @property
-    def lasts_s(self) -> float:
+    def state(self) -> Literal["closed", "open", "half-open"]:
+        """Open: only a probe may be sent; half-open: it is in flight."""
+        if not self.is_open:
+            return "closed"
+        return "open" if self.probe is None else "half-open"
+
+    @property
+    def open_since(self) -> float | None:
+        """When the outage began; None when there is none."""
+        return self._since if self.is_open else None
+
+    @property
+    def open_for_s(self) -> float:
         """How long the outage has lasted; 0 when there is none."""
-        return self._clock() - self._since if self.going_on and self._since is not None else 0.0
-
-    @property
-    def since(self) -> float | None:
-        """When the outage began; None when there is none. One that went on without an answer is the same outage."""
-        return self._since if self.going_on else None
+        return 0.0 if self.open_since is None else self._clock() - self.open_since
 
     def postpone(self, seconds: float) -> None:
         """The outage began so much later: nobody could ask whether it was over."""
         if self._since is not None:
             self._since += seconds
 
-    def share_of_failures(self) -> float:
+    def failure_rate(self) -> float:
         """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's.
 
         0 while it is so few that they may as well be at fault themselves.
         """
         clips = {who for who, _ in self._recent}
         failing = {who for who, failed in self._recent if failed}
-        share = len(failing) / len(clips) if len(clips) >= ENOUGH_CLIPS else 0.0
-        return share if share >= BROWNOUT else 0.0
+        rate = len(failing) / len(clips) if len(clips) >= ENOUGH_CLIPS else 0.0
+        return rate if rate >= BROWNOUT else 0.0
 
     def answered(self, who: T) -> None:
         """An answer came, or a word about a clip's audio: the service works by others than those who failed before."""
@@ -104,7 +112,7 @@ class Outage(Generic[T]):
                 other.suspect = True
                 del self._failed[other]
         self.refused(who)
-        if not self.going_on:
+        if not self.is_open:
             self._since = None
 
     def refused(self, who: T) -> None:
@@ -113,42 +121,53 @@ class Outage(Generic[T]):
             self._row = [entry for entry in self._row if entry[1] > who.order]
         if who.order > self._newest:
             self._unreachable = 0
-            self._end()
+            self._close()
 
-    def failed(self, who: T, *, unreachable: bool | None, took: float) -> list[tuple[T, float]]:
-        """A passing fault that took this part of an attempt. `unreachable` is None where it broke off, so that nobody
-        can say. Returns what is to be given back to whom: something only when this failure makes it an outage."""
+    def failed(self, who: T, *, unreachable: bool | None, used: float) -> list[tuple[T, float]]:
+        """A passing fault that used up this part of an attempt. `unreachable` is None where it broke off, so that
+        nobody can say. Returns what is to be given back to whom: something only when this failure opens it."""
         self._recent.append((who, True))
         if not unreachable:
             self._failed.setdefault(who, who.order)
         self._newest = max(self._newest, who.order)
-        if unreachable is not None or self.going_on:
+        if unreachable is not None or self.is_open:
             self._unreachable = self._unreachable + 1 if unreachable else 0
-        if self.going_on:
+        if self.is_open:
             return []
-        self._row.append((who, who.order, took))
+        self._row.append((who, who.order, used))
         fresh = [failed for failed, _, _ in self._row if not failed.suspect]
         everybody = len(fresh) >= FAILURES_IN_A_ROW and len(set(fresh)) >= CLIPS_IN_A_ROW
         if not everybody and self._unreachable < UNREACHABLE_IN_A_ROW:
             return []
-        self.count += 1
-        self.going_on = True
+        self.outages += 1
+        self.is_open = True
         self._since = self._clock() if self._since is None else self._since
         self._plan_probe()
         row, self._row = self._row, []
-        return [(failed, gave) for failed, _, gave in row]
+        return [(failed, used) for failed, _, used in row]
 
-    def probe_sent(self, left: int = 0) -> None:
+    @property
+    def may_probe(self) -> bool:
+        """Whether it is time for a probe."""
+        return self.state == "open" and self._clock() >= self.probe_at
+
+    def probe_sent(self, who: T, left: int = 0) -> None:
         """The next probe comes later than this one did, whatever becomes of it. `left`: how many clips there are, where
         none of them is fresh."""
+        self.probe = who
         longest_s = LONGEST_PAUSE_S
         if left and not self._unreachable:
             longest_s = min(longest_s, max(ROUND_S / left, self._first_pause_s))
         self._pause_s = min(self._pause_s * 2, longest_s)
         self._plan_probe()
 
+    def ended(self, who: T) -> None:
+        """Somebody is no longer in flight; what came of it is told besides."""
+        if who is self.probe:
+            self.probe = None
+
     def reconsider(self, ever_answered: bool, rounds: int) -> bool:
-        """No fresh clip is left; says whether this is no outage after all, which ends it.
+        """No fresh clip is left; says whether this is no outage after all, which closes it.
 
         Faults that the service answers with are the clips' own then, where nothing was `ever_answered` in this run, or
         each of the clips was a probe in enough `rounds`. Where nothing can be reached it stays an outage.
@@ -159,12 +178,12 @@ class Outage(Generic[T]):
             who.suspect = True
         self._failed.clear()
         self._recent.clear()
-        self.count -= 1
-        self._end()
+        self.outages -= 1
+        self._close()
         return True
 
-    def _end(self) -> None:
-        self.going_on = False
+    def _close(self) -> None:
+        self.is_open = False
         self._pause_s = self._first_pause_s
 
     def _plan_probe(self) -> None:

@@ -1,0 +1,109 @@
+"""What follows from each error: the one table from its class to what becomes of request, utterance and run.
+
+What happened becomes a class at three edges and nowhere else: `gradium/classify.py` for the service (transport, status,
+code, text), `recording.py` for a file that cannot be opened or read, and `audio/` for what is in it. From there on
+pool, run and checkpoint ask this module. docs/hostile-service.md shows it as a table.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from pipeline import errors
+from pipeline.exits import ExitStatus
+
+EndsRun = Literal["no", "at once", "unanswered settings", "all empty", "in a row", "first alike", "probes alike"]
+
+
+class Consequence(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from an error of a class."""
+
+    retry: Literal["no", "backoff", "wait"] = "no"
+    """Whether the request is sent again in this run: as long as its clip has attempts left, or, for a limit of the
+    service, however often, unless it may have been billed. A failed request that may have been billed uses up an
+    attempt, one that was not does so by `backoff` alone, and in part where the service fails for others too."""
+    breaker: Literal["nothing", "failure", "refusal", "answer"] = "nothing"
+    """What it counts as for the circuit breaker; a refusal says that the service works, an answer also that it works by
+    other clips than those that failed."""
+    may_be_unreachable: bool = False
+    """Where nothing was sent, the service cannot be reached."""
+    may_be_the_audio: bool = False
+    """In the stream with the same words again and again, while others are answered, it is the audio's doing."""
+    is_of_the_file: bool = False
+    """About one row's own file or span: another row with the same audio may do better, and is tried."""
+    is_final: bool = False
+    """The utterance is left alone until it changes, or is asked for."""
+    excused_by_transcript: bool = False
+    """An utterance that has a transcript did not fail by it; whatever the error, the transcript stays."""
+    ends_run: EndsRun = "no"
+    """Whether nothing more is sent: always, where these settings were never answered, where the first answers were all
+    empty, where it comes several times with no answer in between, where it meets the first recordings with the same
+    words, or all probes of the circuit breaker."""
+    exit_status: ExitStatus = ExitStatus.BROKE_OFF
+    """Of a run that it ends."""
+
+    @property
+    def is_of_the_audio(self) -> bool:
+        """The service's word about this audio. It was paid for, so that it is remembered by the audio, holds for
+        duplicates, and outlasts a failure that may pass when it is sent once more on request."""
+        return self.is_final and not self.is_of_the_file
+
+    def outlasts(self, later: Consequence) -> bool:
+        """Whether a final failure stands after a try on request that failed in a way that may pass: not where it was
+        the file's and its audio could be sent now."""
+        return self.is_of_the_audio or later.is_of_the_file
+
+
+_FILE = Consequence(is_of_the_file=True, is_final=True)
+_PASSING = Consequence(retry="backoff", breaker="failure")
+_changed = msgspec.structs.replace
+
+TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
+    errors.GradiumBatchError: Consequence(ends_run="at once"),
+    errors.UsageError: Consequence(ends_run="at once", exit_status=ExitStatus.USAGE),
+    errors.OutputHeld: Consequence(ends_run="at once", exit_status=ExitStatus.HELD),
+    errors.AttemptError: Consequence(),
+    errors.ItemError: _FILE,
+    errors.AudioMissing: _changed(_FILE, excused_by_transcript=True),
+    errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
+    errors.PassingError: _PASSING,
+    errors.AudioUnavailable: Consequence(is_of_the_file=True),
+    errors.ConnectionFailed: _changed(_PASSING, may_be_unreachable=True),
+    errors.AttemptTimeout: _changed(_PASSING, may_be_unreachable=True),
+    errors.ServerFault: _changed(_PASSING, may_be_the_audio=True),
+    errors.StreamError: _changed(_PASSING, may_be_the_audio=True, ends_run="probes alike"),
+    errors.UnknownFault: _changed(_PASSING, ends_run="probes alike"),
+    errors.EmptyAnswer: _changed(_PASSING, ends_run="all empty", exit_status=ExitStatus.USAGE),
+    errors.CompressedAnswer: _changed(_PASSING, ends_run="in a row"),
+    errors.AccessDenied: _changed(_PASSING, ends_run="first alike"),
+    # the service's silence, or the recording's
+    errors.UnconfirmedSilence: _changed(_PASSING, breaker="nothing"),
+    errors.LimitError: Consequence(retry="wait", breaker="refusal"),
+    errors.AccountError: Consequence(ends_run="at once"),
+    # once the same settings were answered, they are not what is wrong
+    errors.SettingsRefused: _changed(_PASSING, ends_run="unanswered settings", exit_status=ExitStatus.USAGE),
+}
+"""By class; one that is not here is treated as its nearest base is."""
+
+
+def by_class(kind: type[errors.GradiumBatchError]) -> Consequence:
+    """What follows from errors of the class."""
+    return next(TABLE[base] for base in kind.__mro__ if base in TABLE)
+
+
+def consequence_of(error: errors.GradiumBatchError) -> Consequence:
+    """What follows from the error."""
+    return by_class(type(error))
+
+
+def status_of(error: errors.GradiumBatchError) -> ExitStatus:
+    """The exit status for an error that ends the command."""
+    return consequence_of(error).exit_status
+
+
+def by_name(name: str) -> Consequence:
+    """What follows from errors of the class of that name; one that an older version knew is like any attempt's."""
+    kind = getattr(errors, name, None)
+    return by_class(kind if isinstance(kind, type) and issubclass(kind, errors.AttemptError) else errors.AttemptError)

@@ -1,0 +1,134 @@
+"""The requests that are pending: a bounded queue of fresh ones from the source, and those that wait for a retry.
+
+A clip that waits for its pause to be over holds no slot, and too many of them hold the source back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from pipeline.model import Request
+from pipeline.pool.job import Job
+
+MAX_RETRIES_PER_SLOT = 8
+"""Clips that may wait for another attempt before no fresh ones are taken."""
+REFUSED_OFTEN = 2
+"""Refusals of a clip for the service's limits after which the others go first."""
+Retry = tuple[float, int, Job]
+"""From when on, in which order, who."""
+Put = Callable[[Request], Awaitable[None]]
+Source = Callable[[Put], Awaitable[None]]
+"""Puts every request, waiting while the queue is full, and returns when there are no more."""
+
+
+class Pending:
+    """Decides who is next. `on_change` is called when somebody new is pending, or nobody will be any more."""
+
+    def __init__(self, size: int, on_change: Callable[[], None]) -> None:
+        self.source_ended = False
+        self._fresh: deque[Job] = deque()
+        self._size = size
+        self._taken = asyncio.Event()
+        self._retries: list[Retry] = []
+        """A heap by the moment of the next attempt."""
+        self._order = 0
+        self._on_change = on_change
+
+    async def fill(self, source: Source) -> None:
+        """Lets the source put what it has."""
+        try:
+            await source(self._put)
+        finally:
+            self.source_ended = True
+            self._on_change()
+
+    async def _put(self, request: Request) -> None:
+        while len(self._fresh) >= self._size:
+            self._taken.clear()
+            await self._taken.wait()
+        self._fresh.append(Job(request=request))
+        self._on_change()
+
+    def next(self) -> Job | None:
+        """Whose pause is over, or a fresh clip; None when there is nothing to send now."""
+        now = _now()
+        is_due = bool(self._retries) and self._retries[0][0] <= now
+        if is_due and self._retries[0][2].refused < REFUSED_OFTEN:
+            return heapq.heappop(self._retries)[2]
+        if self._fresh and len(self._retries) < MAX_RETRIES_PER_SLOT * self._size:
+            return self._take(self._fresh[0])
+        if not is_due:
+            return None
+        # nobody who is refused again and again keeps the only slot from those who may be carried
+        return self._take_retry(lambda entry: (entry[2].refused, entry[0]))
+
+    def next_probe(self) -> Job | None:
+        """What is sent to find out how the service is: the shortest fresh clip, or of those whose pause is over the one
+        that was a probe least often, suspects last, the shortest first: each bears its share of what probes cost."""
+        if self._fresh:
+            return self._take(min(self._fresh, key=lambda job: job.request.sent_s))
+        if not self._retries or self._retries[0][0] > _now():
+            return None
+        return self._take_retry(lambda entry: (entry[2].probes, entry[2].suspect, entry[2].request.sent_s, entry[1]))
+
+    def _take(self, job: Job) -> Job:
+        self._fresh.remove(job)
+        self._taken.set()
+        return job
+
+    def _take_retry(self, key: Callable[[Retry], tuple[float, ...]]) -> Job:
+        """The first by `key` of those whose pause is over."""
+        now = _now()
+        entry = min((entry for entry in self._retries if entry[0] <= now), key=key)
+        self._retries.remove(entry)
+        heapq.heapify(self._retries)
+        return entry[2]
+
+    def put_back(self, job: Job) -> None:
+        """It was next and cannot be sent now."""
+        if job.requests:
+            self.retry(job, 0.0)
+        else:
+            self._fresh.appendleft(job)
+
+    def retry(self, job: Job, pause_s: float) -> None:
+        """Lets a clip wait for its next attempt."""
+        self._order += 1
+        heapq.heappush(self._retries, (_now() + pause_s, self._order, job))
+
+    @property
+    def next_retry_at(self) -> float | None:
+        """When the first pause is over, on the event loop's clock; None where nobody waits."""
+        return self._retries[0][0] if self._retries else None
+
+    @property
+    def next_probe_at(self) -> float | None:
+        """When somebody can be a probe; None where there is nobody."""
+        return _now() if self._fresh else self.next_retry_at
+
+    @property
+    def all_tried(self) -> bool:
+        """No clip is left, here or in the source, that was not sent yet."""
+        return self.source_ended and not self._fresh
+
+    @property
+    def retries(self) -> int:
+        """How many wait for another attempt."""
+        return len(self._retries)
+
+    @property
+    def rounds(self) -> int:
+        """How often each of those that wait was a probe, at least."""
+        return min((job.probes for _, _, job in self._retries), default=0)
+
+    @property
+    def ended(self) -> bool:
+        """Nobody is pending, and nobody will be."""
+        return self.all_tried and not self._retries
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
