@@ -48,6 +48,8 @@ class Journal:
         self._pending: list[Event] = []
         self._pending_bytes = 0
         self._committing: list[Event] = []
+        self.results_added = (0, 0)
+        """Transcripts that were added so far, and their words."""
         self._something = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -59,6 +61,10 @@ class Journal:
         """Takes events in; they are durable one commit window later."""
         self._pending.extend(events)
         self._pending_bytes += sum(map(_bytes, events))
+        for event in events:
+            if isinstance(event, Finished | Partly | Moved):
+                rows, words = self.results_added
+                self.results_added = rows + 1, words + len(event.transcript.words)
         self._something.set()
         if len(self._pending) >= MAX_PENDING or self._pending_bytes >= MAX_PENDING_BYTES:
             self._room.clear()

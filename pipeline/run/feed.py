@@ -16,10 +16,10 @@ from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.errors import AttemptError, Stopped
 from pipeline.model import Clip, ClipResult, Transcript
 from pipeline.run.joining import Leader
-from pipeline.run.published import Published
 from pipeline.run.recorder import Recorder
 from pipeline.run.renamed import Renamed
 from pipeline.run.selection import Selection
+from pipeline.run.stored import StoredTranscripts
 
 SIDE_BY_SIDE = 8
 """Utterances that are prepared at a time: one that takes long to decode keeps no other waiting."""
@@ -32,7 +32,7 @@ class Feed:
         self,
         journal: Journal,
         recorder: Recorder,
-        published: Published,
+        published: StoredTranscripts,
         preparation: Preparation,
         stopped: threading.Event,
         limit: int | None,

@@ -6,7 +6,6 @@ Counts for the figures, tells the progress, and hands events to the journal.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Journal, Selected, State
@@ -25,13 +24,11 @@ log = logging.getLogger(__name__)
 class Outcomes:
     """Those of one run."""
 
-    def __init__(self, journal: Journal, progress: Progress, run_id: str, on_result: Callable[[int], None]) -> None:
-        """`on_result` is called whenever a transcript was handed to the journal, with its number of words."""
+    def __init__(self, journal: Journal, progress: Progress, run_id: str) -> None:
         self.failed_count = self.reused_count = self.moved_count = self.redo_failed = 0
         self._journal = journal
         self._progress = progress
         self._run_id = run_id
-        self._on_result = on_result
 
     def reused(self, selected: Selected, marks: bytes) -> None:
         """The transcript it has still answers to it."""
@@ -45,7 +42,6 @@ class Outcomes:
         self.moved_count += 1
         transcript = retold(original, selected.utterance, config_hash=selected.config_hash)
         self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
-        self._on_result(len(transcript.words))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
     def copy(self, selected: Selected, original: Transcript, leader: Leader) -> None:
@@ -70,7 +66,6 @@ class Outcomes:
             **word_errors(transcript),
         )
         self._journal.add(*events, finished)
-        self._on_result(len(transcript.words))
 
     def give_up(self, selected: Selected, why: GivenUp, leader: Leader | None = None) -> None:
         """The utterance has failed: as the `leader` of its audio, or for the reason of another one."""
@@ -96,7 +91,6 @@ class Outcomes:
         if (partial := why.partial) is not None:
             row = retold(partial, utterance) if leader is not None else self._copied(partial, selected)
             events.append(why.partly(selected.n, row))
-            self._on_result(len(row.words))
         self._journal.add(*events)
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
         log.warning("failed %s: %s: %s", utterance.id, failure.error, failure.message)

@@ -6,7 +6,7 @@ Listens in the event loop; counts for the figures, tells the progress, and hands
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Identity, Journal, Selected
@@ -39,15 +39,13 @@ class Recorder:
         settings: Settings,
         request: RequestSettings,
         run_id: str,
-        on_result: Callable[[int], None],
         *,
         asked: bool = False,
     ) -> None:
-        """`on_result` is called whenever a transcript was handed to the journal, with its number of words; `asked`:
-        what failed before is sent at once."""
+        """`asked`: what failed before is sent at once."""
         self.transcribed = 0
         self.audio_s = 0.0
-        self.outcomes = Outcomes(journal, progress, run_id, on_result)
+        self.outcomes = Outcomes(journal, progress, run_id)
         self.ledger = Ledger(journal, run_id)
         self.duplicates = Duplicates()
         self.left_out = PassedOver(settings)

@@ -11,13 +11,13 @@ from pipeline.checkpoint import Identity, Journal, Placed, Selected
 from pipeline.errors import AudioMissing
 from pipeline.recording import fault
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.published import Published
+from pipeline.run.stored import StoredTranscripts
 
 
 class Renamed:
     """Those of one run."""
 
-    def __init__(self, journal: Journal, published: Published, outcomes: Outcomes) -> None:
+    def __init__(self, journal: Journal, published: StoredTranscripts, outcomes: Outcomes) -> None:
         self._journal = journal
         self._published = published
         self._outcomes = outcomes

@@ -33,13 +33,13 @@ from pipeline.run.options import RunOptions
 from pipeline.run.output import CHECKPOINT, keep_formats, keep_manifest, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone
-from pipeline.run.published import Published
-from pipeline.run.publisher import Publisher
+from pipeline.run.publish import Publisher
 from pipeline.run.recorder import Recorder
 from pipeline.run.reporting import Ending, figures_of, put_down
 from pipeline.run.sending import EndpointFactory, Sending
-from pipeline.run.soundness import known_transcripts
-from pipeline.sink import Sink
+from pipeline.run.stored import StoredTranscripts
+from pipeline.run.verify import known_transcripts
+from pipeline.sink import FolderStore, Sink
 
 log = logging.getLogger(__name__)
 
@@ -99,12 +99,11 @@ class _Run:
         self.run_id = (
             f"{self.started_at:%Y%m%d-%H%M%S}-{self.started_at.microsecond // 256:03x}{secrets.token_hex(2)[:3]}"
         )
-        sink = Sink(options.out, settings.sink.formats)
-        self.published = Published(sink)
+        sink = Sink(FolderStore(options.out), settings.sink.formats)
+        self.published = StoredTranscripts(sink)
         self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
         shown = progress(options.progress)
-        added, asked = self.publisher.result_added, asks(options.only)
-        self.recorder = Recorder(journal, shown, settings, request, self.run_id, added, asked=asked)
+        self.recorder = Recorder(journal, shown, settings, request, self.run_id, asked=asks(options.only))
         self.sending = Sending(
             settings,
             request,
@@ -174,8 +173,7 @@ class _Run:
 
     async def _publish(self) -> None:
         await self.publisher.finish(self.recorder.settings_hash, lambda: self.control.signalled)
-        await self.publisher.write_errors()
-        await self.publisher.write_clips()
+        await self.publisher.write_errors_and_clips()
         await self.journal.call(self.checkpoint.trim_replaced)
 
     async def _plan(self) -> Plan:

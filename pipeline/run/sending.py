@@ -25,13 +25,13 @@ from pipeline.pool import Capacity, Limits, Outage, Pool, RetryPolicy
 from pipeline.report.progress import Progress
 from pipeline.run.balance import Balance
 from pipeline.run.control import Control
+from pipeline.run.disk_space import disk_too_small
 from pipeline.run.feed import Feed
 from pipeline.run.ledger import price
 from pipeline.run.owner import claim, owner_by_recognizer, owner_of
-from pipeline.run.published import Published
-from pipeline.run.publisher import Publisher
+from pipeline.run.publish import Publisher
 from pipeline.run.recorder import Recorder
-from pipeline.run.room import want_of_room
+from pipeline.run.stored import StoredTranscripts
 
 if TYPE_CHECKING:
     pass
@@ -52,7 +52,7 @@ class Sending:
         journal: Journal,
         recorder: Recorder,
         publisher: Publisher,
-        published: Published,
+        published: StoredTranscripts,
         progress: Progress,
         control: Control,
         spool: Path,
@@ -86,7 +86,7 @@ class Sending:
         expected_s = await call(self._journal.checkpoint.expected_s, at_most)
         rows, spool_bytes = min(rows, at_most or rows), settings.audio.spool_mb << 20
         out = self._spool.parent
-        told = await asyncio.to_thread(want_of_room, out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes)
+        told = await asyncio.to_thread(disk_too_small, out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes)
         if told is not None:
             log.warning("%s", told)
         self._progress.start(expected_s)
