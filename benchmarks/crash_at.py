@@ -11,16 +11,16 @@ import sys
 from typing import Any
 
 import pipeline.checkpoint.store
-import pipeline.durable
 import pipeline.sink.lines
-import pipeline.sink.parts
+import pipeline.sink.parquet
+import pipeline.sink.store
 from pipeline.cli import main
 
 STEPS: dict[str, tuple[Any, str]] = {
-    "write part": (pipeline.sink.parts, "write_part"),
-    "sync file": (pipeline.durable, "sync_file"),
-    "sync folder": (pipeline.durable, "sync_folder"),
-    "append lines": (pipeline.sink.lines, "append"),
+    "write part": (pipeline.sink.parquet.Table, "write"),
+    "sync file": (os, "fsync"),
+    "sync folder": (pipeline.sink.store, "sync_folder"),
+    "append lines": (pipeline.sink.lines.Lines, "append"),
     "note results": (pipeline.checkpoint.store.Checkpoint, "results_published"),
     "note rewritten": (pipeline.checkpoint.store.Checkpoint, "rewritten"),
     "note attempts": (pipeline.checkpoint.store.Checkpoint, "attempts_published"),

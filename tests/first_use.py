@@ -41,8 +41,8 @@ def first_uses(out: Path) -> list[Callable[[], object]]:
             return [*checkpoint.failures()], checkpoint.failing()
 
     return [
-        lambda: next(Salvage(out).read({"00000.wav"}.intersection, 0)),
-        lambda: next(Salvage(out).read({"00000.wav"}.intersection, 1)),
+        lambda: next(Salvage(out).rows(0, {"00000.wav"}.intersection)),
+        lambda: next(Salvage(out).rows(1, {"00000.wav"}.intersection)),
         lambda: [*Salvage(out).lines()],
         lambda: [*Salvage(out).clips()],
         lambda: next(iter(Salvage(out).errors())),

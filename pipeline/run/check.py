@@ -23,7 +23,7 @@ from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_othe
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.settings_hash import SettingsHash
-from pipeline.run.soundness import known_transcripts
+from pipeline.run.verify import known_transcripts
 
 
 def check(options: RunOptions, settings: Settings) -> Forecast:

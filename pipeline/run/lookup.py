@@ -20,9 +20,9 @@ from pipeline.run.context import RunContext, resends_failed
 from pipeline.run.given_up import GivenUp
 from pipeline.run.in_flight import InFlight
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.published import Published
 from pipeline.run.renames import Renames
 from pipeline.run.settlement import Settlement
+from pipeline.run.stored import StoredTranscripts
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -47,14 +47,19 @@ class Lookup:
     """Looks up the batches of one run."""
 
     def __init__(
-        self, context: RunContext, journal: Journal, published: Published, outcomes: Outcomes, settlement: Settlement
+        self,
+        context: RunContext,
+        journal: Journal,
+        transcripts: StoredTranscripts,
+        outcomes: Outcomes,
+        settlement: Settlement,
     ) -> None:
         self._context = context
         self._journal = journal
-        self._published = published
+        self._stored = transcripts
         self._outcomes = outcomes
         self._settlement = settlement
-        self._renames = Renames(journal, published, outcomes)
+        self._renames = Renames(journal, transcripts, outcomes)
 
     async def sendable(self, batch: Sequence[Selected], stopped: threading.Event) -> list[Sendable]:
         """Those that need a request; the others have their outcome. Raises Stopped."""
@@ -125,13 +130,13 @@ class Lookup:
             if not unknown:
                 return transcripts
             stored = await self._journal.call(self._journal.checkpoint.twins, unknown)
-            known = await self._published.read_of(stored)
+            known = await self._stored.read_of(stored)
             transcripts |= known
             if len(known) == len(stored):
                 return transcripts
         if left := [one.part for identity, one in stored.items() if identity not in transcripts and one.part]:
             rows = await self._journal.call(self._journal.checkpoint.parts, "transcripts")
-            await self._published.check(left, rows)  # what a damaged part lacks would be paid again
+            await self._stored.check(left, rows)  # what a damaged part lacks would be paid again
         return transcripts
 
     async def _note_failures(self, left: Sequence[tuple[InFlight, Candidate]]) -> None:

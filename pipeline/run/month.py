@@ -13,7 +13,8 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.spending import month_of
-from pipeline.sink.salvage import Salvage
+from pipeline.sink import FolderStore
+from pipeline.sink.attempts import AttemptParts
 
 MONTH_BUDGET = "credits_per_month"
 """The fact that holds budget.credits_per_month of the last run, for `status`; 0 where there was none."""
@@ -53,9 +54,9 @@ def summed(checkpoint: Checkpoint, out: Path) -> tuple[dict[str, float], float]:
     """What the ledger says was spent, by month, and what of it only may have been billed. Reads all of it."""
     unpublished, maybe = checkpoint.unpublished_credits()
     months = defaultdict(float, unpublished)
-    ledger = Salvage(out)
+    ledger = AttemptParts(FolderStore(out))
     for part in checkpoint.parts("attempts"):
-        _, of_part, maybe_of_part = ledger.attempts_in(part)
+        _, of_part, maybe_of_part = ledger.sums(part)
         maybe += maybe_of_part
         for month, credits_ in of_part.items():
             months[month] += credits_

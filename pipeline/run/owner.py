@@ -19,7 +19,7 @@ from pipeline.gradium.request import is_loopback
 from pipeline.gradium.wire import CREDITS_PATH, KEY_HEADER, Credits
 from pipeline.model import Endpoint
 from pipeline.outside import presentable
-from pipeline.sink import Sink
+from pipeline.sink import FolderStore, Sink
 
 PATIENCE_S = 2.0
 MAX_BODY_BYTES = 64 << 10
@@ -80,8 +80,8 @@ def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
     placed = checkpoint.any_transcript()
     if placed is None:
         return None
-    of_it = {placed.id}.intersection
-    read = placed.transcript or next(Sink(out, ("parquet", "jsonl")).read(of_it, placed.part or 0), None)
+    sink = Sink(FolderStore(out), ("parquet", "jsonl"))
+    read = placed.transcript or next(sink.rows(placed.part or 0, {placed.id}.intersection), None)
     if read is None:
         raise OutputError(
             f"the transcript of {placed.id!r} is no longer in {out}; restore it, or run gradium-batch rebuild {out}"

@@ -1,11 +1,13 @@
 """A new checkpoint from the output files, where the old one is damaged or gone, so that nothing paid for is sent again.
 
 Reads OUT/transcripts, transcripts.jsonl, errors, attempts and runs, and what can still be read of the old checkpoint;
-writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it.
+writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it: the name under which
+a new one is made tells which, so that a rebuild that was interrupted can be done again.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -13,11 +15,14 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import JSONL_BYTES
-from pipeline.errors import UsageError
-from pipeline.run.aside import put_in_place, set_aside, unfinished
-from pipeline.run.gathering import Gathering
-from pipeline.run.soundness import what_is_wrong
+from pipeline.errors import OutputError, UsageError
+from pipeline.run.recovery import Recovery
+from pipeline.run.verify import REBUILT, interrupted_rebuild, what_is_wrong
 from pipeline.sink.salvage import Salvage
+from pipeline.sink.store import sync_file, sync_folder
+
+_SUFFIXES = ("-wal", "-shm", "")
+"""Files of a checkpoint, itself the last: while it has its name, the others may still have to be moved."""
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,13 +49,12 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
     Raises UsageError where there is nothing to do or nothing to make it from, OutputHeld, OutputError, and
     CheckpointError where the old one is not damaged and cannot be worked with.
     """
-    path = out / "checkpoint.sqlite"
-    sink = Salvage(out)
+    path, sink = out / "checkpoint.sqlite", Salvage(out)
     files = (out / "transcripts").is_dir() or sink.lines_bytes() is not None or sink.holds_clips()
-    if not files and not path.exists() and unfinished(out) is None:
+    if not files and not path.exists() and interrupted_rebuild(out) is None:
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
     with hold_output(out):
-        if not force and unfinished(out) is None and what_is_wrong(out) is None:
+        if not force and interrupted_rebuild(out) is None and what_is_wrong(out) is None:
             raise UsageError(
                 f"{out}: nothing is wrong with the checkpoint and the files beside it, so there is nothing to rebuild; "
                 "just run, or say --force to have a new one made all the same"
@@ -59,19 +63,62 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
         with Old(old_path) as old:
             sink.set_damaged_aside()
             with Checkpoint(new) as checkpoint:
-                made = Gathering(out, sink, old, checkpoint)
-                made.take_in()
+                found = Recovery(out, sink, old, checkpoint)
+                found.take_all()
         put_in_place(new, path)
-        if made.lines_are_stale:
+        if found.lines_are_stale:
             with Checkpoint(path) as checkpoint:
                 checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
     return Rebuilt(
-        transcripts=made.transcripts + made.salvaged,
-        salvaged=made.salvaged,
-        clips=made.clips,
-        failed=made.failed,
-        runs=made.runs,
-        credits=made.credits,
+        transcripts=found.transcripts + found.salvaged,
+        salvaged=found.salvaged,
+        clips=found.clips,
+        failed=found.failed,
+        runs=found.runs,
+        credits=found.credits,
         damaged=sink.damaged,
         old=old_path,
     )
+
+
+def set_aside(path: Path) -> tuple[Path, Path | None]:
+    """Moves the checkpoint at `path` aside. Returns where a new one is to be made, and where the old one lies now (None
+    where there was none); after a rebuild that was interrupted, what that one set aside. Raises OutputError."""
+    try:
+        new = interrupted_rebuild(path.parent)
+        if new is None or (path.exists() and _old_of(new).exists()):
+            new = path.with_name(REBUILT.format(f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"))
+        old = _old_of(new)
+        for suffix in _SUFFIXES:
+            _beside(new, suffix).unlink(missing_ok=True)
+        new.touch()
+        for suffix in _SUFFIXES:
+            if _beside(path, suffix).exists():
+                _beside(path, suffix).rename(_beside(old, suffix))
+        sync_folder(path.parent)
+        return new, old if old.exists() else None
+    except OSError as error:
+        raise OutputError(f"the old checkpoint {path} cannot be moved aside: {error.strerror}") from error
+
+
+def put_in_place(new: Path, path: Path) -> None:
+    """Gives the new checkpoint its name, durably. Raises OutputError."""
+    try:
+        sync_file(new)
+        new.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(
+            f"the new checkpoint cannot become {path}: {error.strerror}; fix this and rebuild again"
+        ) from error
+
+
+def _old_of(new: Path) -> Path:
+    """Where the checkpoint lies that the new one is made from."""
+    prefix, _ = REBUILT.split("{}")
+    former = new.with_name(new.name.replace(prefix, "checkpoint.damaged-"))  # as an older version called it
+    return former if former.exists() else new.with_name(new.name.replace(prefix, "checkpoint.old-"))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -11,15 +11,15 @@ from pipeline.checkpoint import Identity, Journal, Placed, Selected
 from pipeline.errors import AudioMissing
 from pipeline.recording import fault
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.published import Published
+from pipeline.run.stored import StoredTranscripts
 
 
 class Renames:
     """Those of one run."""
 
-    def __init__(self, journal: Journal, published: Published, outcomes: Outcomes) -> None:
+    def __init__(self, journal: Journal, transcripts: StoredTranscripts, outcomes: Outcomes) -> None:
         self._journal = journal
-        self._published = published
+        self._stored = transcripts
         self._outcomes = outcomes
         self._taken: set[int] = set()
         """Rows left from names that are gone, which renamed recordings have taken over in this run."""
@@ -47,7 +47,7 @@ class Renames:
         if not any(before.values()):
             return set()
         gone = await asyncio.to_thread(_without_file, [*rows.values()])
-        read = await self._published.read(gone)
+        read = await self._stored.read(gone)
         transcripts = {row.n: transcript for row, transcript in zip(gone, read, strict=True) if transcript is not None}
         moved = set()
         for n, (selected, _) in new.items():

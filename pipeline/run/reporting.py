@@ -16,10 +16,10 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Plan
 from pipeline.checkpoint.store import LEARNED
-from pipeline.durable import replacing
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
 from pipeline.outside import json_line
 from pipeline.report.figures import FailureClass, Figures, Untried
+from pipeline.sink import FolderStore
 
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
     from pipeline.run.ledger import Ledger
@@ -123,13 +123,10 @@ def _encoded(figures: Figures) -> bytes:
 
 def _write_summary(out: Path, figures: Figures) -> None:
     """Writes summary.json and the run's own record. Raises OutputError."""
-    try:
-        (out / "runs").mkdir(exist_ok=True)
-        for path in (out / "runs" / f"{figures.run_id}.json", out / "summary.json"):
-            with replacing(path) as temp:
-                temp.write_bytes(_encoded(figures) + b"\n")
-    except OSError as error:
-        raise OutputError(f"the summary cannot be written into {out}: {error.strerror}") from error
+    store, content = FolderStore(out), _encoded(figures) + b"\n"
+    for name in (f"runs/{figures.run_id}.json", "summary.json"):
+        with store.put(name) as file:
+            file.write(content)
 
 
 def failure_classes(checkpoint: Checkpoint, *, whole: bool = False) -> list[FailureClass]:

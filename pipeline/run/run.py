@@ -30,6 +30,7 @@ from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
 from pipeline.run.control import Control
+from pipeline.run.disk_space import disk_too_small
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lookup import Lookup
@@ -41,17 +42,16 @@ from pipeline.run.output import CHECKPOINT, keep_formats, keep_manifest, output_
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.planning import ManifestRows, many_gone
 from pipeline.run.prepare import Preparer
-from pipeline.run.published import Published
-from pipeline.run.publisher import Publisher
+from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
 from pipeline.run.reporting import Ending, figures_of, put_down
-from pipeline.run.room import want_of_room
 from pipeline.run.select import Selection
 from pipeline.run.send import EndpointFactory, Sending
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.settlement import Settlement
-from pipeline.run.soundness import known_transcripts
-from pipeline.sink import Sink
+from pipeline.run.stored import StoredTranscripts
+from pipeline.run.verify import known_transcripts
+from pipeline.sink import FolderStore, Sink
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +139,8 @@ class _Run:
         self.outcomes = Outcomes(journal, self.progress, context.run_id)
         self.ledger = Ledger(journal, context.run_id, self.budget)
         self.duplicates = Duplicates()
-        sink = Sink(options.out, settings.sink.formats)
-        self.published = Published(sink)
+        sink = Sink(FolderStore(options.out), settings.sink.formats)
+        self.transcripts = StoredTranscripts(sink)
         self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
         self.preparation = Preparation(settings.audio, options.out / SPOOL)
         self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
@@ -175,7 +175,7 @@ class _Run:
         except GradiumBatchError as error:
             self.error = self.error or error
         finally:
-            self.published.close()
+            self.transcripts.close()
             self.duplicates.close()
         return await self._report(plan)
 
@@ -218,12 +218,12 @@ class _Run:
         expected_s, rows = await self.journal.call(self.checkpoint.expected_s, limit), min(selected, limit or selected)
         spool_bytes = settings.audio.spool_mb << 20
         warning = await asyncio.to_thread(
-            want_of_room, self.options.out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
+            disk_too_small, self.options.out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
         )
         if warning is not None:
             log.warning("%s", warning)
         selection = Selection(self.journal, self.duplicates, self.budget, limit)
-        lookup = Lookup(self.context, self.journal, self.published, self.outcomes, self.settlement)
+        lookup = Lookup(self.context, self.journal, self.transcripts, self.outcomes, self.settlement)
         preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.journal)
         self.progress.start(expected_s)
         try:
@@ -237,8 +237,7 @@ class _Run:
 
     async def _publish(self) -> None:
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
-        await self.publisher.write_errors()
-        await self.publisher.write_clips()
+        await self.publisher.write_errors_and_clips()
         await self.journal.call(self.checkpoint.trim_replaced)
 
     async def _report(self, plan: Plan) -> RunResult:

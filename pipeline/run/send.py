@@ -24,7 +24,7 @@ from pipeline.run.control import Control
 from pipeline.run.ledger import price
 from pipeline.run.owner import claim, owner_by_recognizer, owner_of
 from pipeline.run.prepare import Preparer
-from pipeline.run.publisher import Publisher
+from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
 

@@ -17,7 +17,7 @@ from pipeline.outside import visible
 from pipeline.report.figures import credits_told, length
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.sentences import plural, shown_id
-from pipeline.sink.salvage import Salvage
+from pipeline.sink import FolderStore, Sink
 
 TEXT_SHOWN = 500
 STATES = {
@@ -57,15 +57,15 @@ def show(out: Path, id_: str) -> Shown:
         one = checkpoint.find(id_)
         if one is None:
             raise UsageError(f"{out} has no id {shown_id(id_)}{_meant(id_, checkpoint.ids_near(id_))}")
-    ledger = Salvage(out)
-    published = ledger.attempts_of(id_, one.ledger)
+    sink = Sink(FolderStore(out), ("parquet", "jsonl"))
+    published = sink.attempts.of(id_, one.ledger)
     return Shown(
         id=id_,
         state="done" if one.gone else STATES[one.state],
         gone=one.gone,
         vanished=one.vanished,
         row=one.utterance,
-        transcript=_transcript(ledger, one),
+        transcript=_transcript(sink, one),
         error=one.failure,
         answered_clips=one.answered_clips,
         attempts=sorted([*published, *one.attempts], key=lambda attempt: attempt.started_at),
@@ -78,11 +78,11 @@ def _meant(id_: str, near: list[str]) -> str:
     return f"; did you mean {' or '.join(map(shown_id, found))}?" if found else ""
 
 
-def _transcript(sink: Salvage, one: One) -> Transcript | None:
+def _transcript(sink: Sink, one: One) -> Transcript | None:
     stored = one.stored
     if stored is None or stored.transcript is not None:
         return None if stored is None else stored.transcript
-    found = next(sink.read({stored.id}.intersection, stored.part or 0), None)
+    found = next(sink.rows(stored.part or 0, {stored.id}.intersection), None)
     return None if found is None else msgspec.structs.replace(found, id=one.utterance.id)
 
 

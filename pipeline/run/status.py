@@ -98,7 +98,7 @@ def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
     path = out / "checkpoint.sqlite"
     if not holds_something(path):
-        from pipeline.run.soundness import known_transcripts  # looks into the parts, which takes long to load
+        from pipeline.run.verify import known_transcripts  # looks into the parts, which takes long to load
 
         with known_transcripts(out):
             pass

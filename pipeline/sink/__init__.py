@@ -1,10 +1,10 @@
 """The output files: Parquet parts, transcripts.jsonl, errors. Every one appears whole or not at all.
 
-`schema` says what the columns are, `folder` what the parts are called, `parts` writes Parquet, `lines` writes JSONL,
-`read` reads rows back, `damage` tells which cannot be, `salvage` reads past them, `publish` puts them together. What is
-to be written, and what was, is told by the caller.
+`store` keeps files, today in a folder · `schema` the columns · `parquet` and `lines` the formats · `rows` what they
+have in common · `parts` and `attempts` numbered files · `sink` writes and reads an output · `salvage` a damaged one.
 """
 
-from pipeline.sink.publish import Sink
+from pipeline.sink.sink import Sink
+from pipeline.sink.store import FolderStore
 
-__all__ = ["Sink"]
+__all__ = ["FolderStore", "Sink"]

@@ -1,26 +1,19 @@
-"""JSONL: rows appended durably, or the file replaced as a whole without some of its rows.
-
-The caller keeps the number of bytes that are committed; what a crash left behind that mark is cut off.
-"""
+"""JSON Lines files: rows appended, all written, some replaced, and read back. Methods raise OutputError."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
 
 import msgspec
 
 from pipeline.built import built
-from pipeline.durable import keep_as, replacing, sync_folder
-from pipeline.model import Transcript
-from pipeline.sink.damage import reading
-from pipeline.sink.read import Which
+from pipeline.sink.rows import DamagedFile, Which, decoding
+from pipeline.sink.store import Store
 
-_encoder = msgspec.json.Encoder()
-_COPY_BYTES = 1 << 20
+T = TypeVar("T", bound=msgspec.Struct)
+_encode = msgspec.json.Encoder().encode
+_BLOCK_BYTES = 1 << 20
 
 
 @built
@@ -28,96 +21,104 @@ class _Row(msgspec.Struct):
     id: str
 
 
-def lines(records: Iterable[Any]) -> Iterator[bytes]:
-    for record in records:
-        yield _encoder.encode(record) + b"\n"
+_id_of = msgspec.json.Decoder(_Row).decode
 
 
-def append(path: Path, records: Iterable[Any], committed: int) -> int:
-    """Appends after the first `committed` bytes, dropping what lies behind them; returns the new number of bytes."""
-    created = not path.exists()
-    with path.open("ab") as file:
-        try:
-            file.truncate(committed)  # never longer: the caller has seen that so much is there
-            file.seek(committed)
-            file.writelines(lines(records))
-            file.flush()
-            os.fsync(file.fileno())
-            size = file.tell()
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(file.fileno(), committed)  # half a line is worse than none
-            raise
-    if created:
-        sync_folder(path.parent)
-    return size
+class Lines(Generic[T]):
+    """One file, whose lines are records of one kind."""
 
+    def __init__(self, store: Store, name: str, kind: type[T]) -> None:
+        self._store = store
+        self._name = name
+        self._decode = msgspec.json.Decoder(kind).decode
 
-def replace_rows(path: Path, which: Which, records: Iterable[Any]) -> int:
-    """Replaces the file by one without the rows that are meant and with `records` at its end; returns its bytes."""
-    with replacing(path) as temp, temp.open("wb") as out:
-        if path.exists():
-            out.writelines(line for meant, line in marked(path, which) if not meant)
-        out.writelines(lines(records))
-        out.flush()
-        return out.tell()
+    def size(self) -> int | None:
+        """Its bytes; None where there is no such file."""
+        return self._store.size(self._name)
 
+    def append(self, records: Iterable[T], committed: int) -> int | None:
+        """Appends behind the first `committed` bytes; returns the new number of bytes, or None where the store cannot
+        append."""
+        file = self._store.appendable(self._name)
+        return None if file is None else file.append(_lines(records), committed)
 
-def marked(path: Path, which: Which) -> Iterator[tuple[bool, bytes]]:
-    """The lines of the file, and whether they are meant."""
-    for ids, batch in _batches(path):
-        meant = frozenset(which(ids))
-        yield from ((id_ in meant, line) for id_, line in zip(ids, batch, strict=True))
+    def write(self, records: Iterable[T]) -> int:
+        """Writes the whole file; returns its bytes."""
+        with self._store.put(self._name) as file:
+            file.writelines(_lines(records))
+            return file.tell()
 
+    def replace(self, which: Which, records: Iterable[T]) -> int:
+        """Writes the file anew, without the rows that are meant and with `records` at its end; returns its bytes."""
+        with self._store.put(self._name) as file:
+            if self.size() is not None:
+                file.writelines(line for is_meant, line in self._marked(which) if not is_meant)
+            file.writelines(_lines(records))
+            return file.tell()
 
-def _batches(path: Path) -> Iterator[tuple[list[str], list[bytes]]]:
-    decode = msgspec.json.Decoder(_Row).decode
-    with reading(path), path.open("rb") as file:
-        while batch := file.readlines(_COPY_BYTES):
-            yield [decode(line).id for line in batch], batch
+    def ends_line_at(self, end: int) -> bool:
+        """Whether the file has so many bytes, and a line ends there."""
+        if self.size() is None:
+            return False
+        with self._store.read(self._name) as file:
+            file.seek(end - 1)
+            return file.read(1) == b"\n"
 
+    def rows(self, upto: int | None = None, damaged: Callable[[bytes], None] | None = None) -> Iterator[T]:
+        """All rows, or those of the first `upto` bytes. Raises DamagedFile for a line that cannot be decoded, or hands
+        it to `damaged`.
 
-def rows_of(path: Path, which: Which) -> Iterator[Transcript]:
-    """The rows that are meant. Raises DamagedFile where one of the file is damaged."""
-    decode = msgspec.json.Decoder(Transcript).decode
-    for meant, line in marked(path, which):
-        if meant:
-            with reading(path):
-                row = decode(line)
-            yield row
+        A last line that has no newline is being written, or was torn by a crash: only `damaged` gets it.
+        """
+        for number, (end, line) in enumerate(self._numbered(), 1):
+            if upto is not None and end > upto:
+                return
+            try:
+                with decoding(self._store, self._name):
+                    row = self._decode(line)
+            except DamagedFile as error:
+                if damaged is not None:
+                    damaged(line)
+                elif line.endswith(b"\n"):
+                    raise DamagedFile(self._store, self._name, f"line {number}: {error.reason}") from error
+            else:
+                yield row
 
+    def rows_behind(self, start: int) -> Iterator[tuple[int, T]]:
+        """Rows behind the first `start` bytes, each with the number of bytes up to its end; not of a last line that is
+        being written."""
+        for end, line in self._numbered(start):
+            if not line.endswith(b"\n"):
+                return
+            with decoding(self._store, self._name):
+                row = self._decode(line)
+            yield end, row
 
-def write(path: Path, records: Iterable[Any]) -> int:
-    """One JSONL file, atomically; returns its bytes."""
-    with replacing(path) as temp, temp.open("wb") as out:
-        out.writelines(lines(records))
-        out.flush()
-        return out.tell()
+    def rows_of(self, which: Which) -> Iterator[T]:
+        """The rows that are meant; of all others only the id is decoded."""
+        for is_meant, line in self._marked(which):
+            if is_meant:
+                with decoding(self._store, self._name):
+                    row = self._decode(line)
+                yield row
 
-
-def without(path: Path, damaged: Iterable[bytes], aside: Path) -> int:
-    """Takes damaged lines out of the file, which is kept as it was under the name `aside`; returns its bytes."""
-    drop = frozenset(damaged)
-    keep_as(path, aside)
-    with replacing(path) as temp, temp.open("wb") as out, path.open("rb") as old:
-        out.writelines(line for line in old if line not in drop)
-        out.flush()
-        return out.tell()
-
-
-def cut_torn_line(path: Path) -> int:
-    """Cuts off what stands behind the last newline; returns the bytes that are left."""
-    with path.open("r+b") as file:
-        size = end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - _COPY_BYTES)
+    def _numbered(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """The lines behind `start`, each with the number of bytes up to its end."""
+        with self._store.read(self._name) as file:
             file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end != size:
-            file.truncate(end)
-            os.fsync(file.fileno())
-        return end
+            for line in file:
+                start += len(line)
+                yield start, line
+
+    def _marked(self, which: Which) -> Iterator[tuple[bool, bytes]]:
+        """The lines, and whether they are meant."""
+        with self._store.read(self._name) as file:
+            while lines := file.readlines(_BLOCK_BYTES):
+                with decoding(self._store, self._name):
+                    ids = [_id_of(line).id for line in lines]
+                meant = frozenset(which(ids))
+                yield from ((id_ in meant, line) for id_, line in zip(ids, lines, strict=True))
+
+
+def _lines(records: Iterable[T]) -> Iterator[bytes]:
+    return (_encode(record) + b"\n" for record in records)

@@ -1,74 +1,70 @@
-"""Parquet parts: numbered files that are written whole, or rewritten whole with some rows replaced.
+"""The numbered Parquet files of a kind: what they are called, which are there, and what a crash left among them.
 
-Touches OUT/<kind>/part-NNNNNN.parquet and nothing else.
+Opens none as Parquet, so that a run with nothing to publish does not load that library, which takes long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Collection
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from pipeline.errors import OutputError
+from pipeline.sink.rows import DamagedFile
+from pipeline.sink.store import Store
 
-from pipeline.durable import replacing
-from pipeline.sink.batches import AT_ONCE_BYTES
-from pipeline.sink.folder import part_path
-from pipeline.sink.read import Which, refuse_other, split, tables_in
-from pipeline.sink.schema import TRANSCRIPTS
-
-GROUP_BYTES = 8 << 20
-"""Of a row group: it is read as a whole."""
+MAGIC = b"PAR1"
 
 
-def write_part(folder: Path, part: int, rows: pa.Table) -> None:
-    """Publishes a part, in place of one of the same number."""
-    folder.mkdir(exist_ok=True)
-    write_tables(part_path(folder, part), rows.schema, [rows])
+class Parts:
+    """The parts of a kind ("transcripts", "attempts"). Methods raise OutputError."""
 
+    def __init__(self, store: Store, kind: str) -> None:
+        self._store = store
+        self._kind = kind
 
-def write_tables(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """One Parquet file from any number of tables, atomically, in row groups that can be read one at a time."""
-    with replacing(path) as temp, pq.ParquetWriter(temp, schema, compression="zstd") as writer:
-        for rows in tables:
-            writer.write_table(rows, row_group_size=max(1, rows.num_rows * GROUP_BYTES // max(1, rows.nbytes)))
+    def name(self, part: int) -> str:
+        return f"{self._kind}/part-{part:06d}.parquet"
 
+    def numbers(self) -> list[int]:
+        """Numbers of the parts that are there."""
+        start, end = f"{self._kind}/part-", ".parquet"
+        names = (name[len(start) : -len(end)] for name in self._store.names(f"{start}*{end}"))
+        return sorted(int(name) for name in names if name.isdigit())
 
-def replace_rows(folder: Path, part: int, which: Which, rows: Iterable[pa.Table], had: int) -> int:
-    """Rewrites a part, which has `had` rows, without those that are meant and with `rows`; returns how many rows it has
-    now.
+    def is_whole(self, part: int) -> bool:
+        """Whether a part begins and ends like a Parquet file, and has room for the footer that its end announces."""
+        with self._store.read(self.name(part)) as file:
+            begins = file.read(len(MAGIC)) == MAGIC
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 8))
+            footer, end = file.read(4), file.read(4)
+        return begins and end == MAGIC and int.from_bytes(footer, "little") + 12 <= size
 
-    Doing it twice gives the same part, so a crash in between is mended by doing it again.
-    """
-    path, found, count = part_path(folder, part), 0, 0
-    nullable = [field.name for field in TRANSCRIPTS if field.nullable]
+    def unrecorded(self, known: Collection[int]) -> int | None:
+        """The one part that a crash may have left written and not recorded in the checkpoint.
 
-    def new() -> Iterator[pa.Table]:
-        nonlocal found
-        for old in tables_in(path, TRANSCRIPTS, optional=nullable):
-            found += old.num_rows
-            _, kept = split(old, which)
-            yield pa.concat_tables([TRANSCRIPTS.empty_table(), kept], promote_options="default")
-        refuse_other(path, found, had)  # before it is replaced
-        yield from rows
+        Raises OutputError where a recorded part is gone, DamagedFile where one is no whole file, and OutputError for
+        any other part that the checkpoint does not know: that is somebody's data.
+        """
+        there, next_part = self.numbers(), max(known, default=0) + 1
+        for part in sorted(set(known) - set(there)):
+            raise self._refused("a published part is gone", part)
+        for part in known:
+            if not self.is_whole(part):
+                raise DamagedFile(self._store, self.name(part), "it does not begin or end as it did")
+        for part in sorted(set(there) - {*known, next_part}):
+            raise self._refused("a part is not in the checkpoint", part)
+        return next_part if next_part in there else None
 
-    def counted() -> Iterator[pa.Table]:
-        nonlocal count
-        for table in _joined(new()):
-            count += table.num_rows
-            yield table
+    def remove_unrecorded(self, known: Collection[int]) -> None:
+        """Removes what a crash left: the part that was not recorded, whose rows are still to be published, and
+        temporary files. Raises as `unrecorded` does, with nothing removed."""
+        if (part := self.unrecorded(known)) is not None:
+            self._store.remove(self.name(part))
+        self._store.remove_unfinished(f"{self._kind}/part-*")
 
-    write_tables(path, TRANSCRIPTS, counted())
-    return count
-
-
-def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Few tables of many small ones: each becomes a row group or more."""
-    waiting: list[pa.Table] = []
-    for table in tables:
-        waiting.append(table)
-        if sum(one.nbytes for one in waiting) >= AT_ONCE_BYTES:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
+    def _refused(self, what: str, part: int) -> OutputError:
+        out = self._store.location()
+        return OutputError(
+            f"the output folder {out} is not as it was left: {what} ({self._store.location(self.name(part))}); restore "
+            f"what was there, or run gradium-batch rebuild {out} to go on with what is there"
+        )

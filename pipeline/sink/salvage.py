@@ -1,4 +1,4 @@
-"""The output folder read past what is damaged in it: for a new checkpoint.
+"""An output folder read past what is damaged in it: for a new checkpoint.
 
 What cannot be read is kept under another name, and costs what is in it and no more.
 """
@@ -6,20 +6,18 @@ What cannot be read is kept under another name, and costs what is in it and no m
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from pipeline.durable import keep_as
-from pipeline.model import Attempt, Failure, KeptClip, Transcript
-from pipeline.sink.damage import DamagedFile, free_name, set_aside
-from pipeline.sink.folder import set_damaged_aside
-from pipeline.sink.publish import CLIPS_NAME, JSONL_NAME, OR_REBUILD, Sink, translated
+from pipeline.model import Failure, KeptClip, Transcript
+from pipeline.sink.lines import Lines
+from pipeline.sink.rows import DamagedFile
+from pipeline.sink.sink import CLIPS, ERRORS_JSONL, ERRORS_TABLE, JSONL, Sink
+from pipeline.sink.store import FolderStore, keep_copy
 
-ERRORS = ("errors.jsonl", "errors.parquet")
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -27,95 +25,82 @@ class Salvage(Sink):
     """Reads the output folder, in whichever formats it is. Methods block and raise OutputError."""
 
     def __init__(self, out: Path) -> None:
-        super().__init__(out, ("parquet", "jsonl"))
+        self._folder = FolderStore(out)
+        super().__init__(self._folder, ("parquet", "jsonl"))
+        self._out = out
         self.damaged: list[Path] = []
         """Files that could not be read, or not to their end, as they are called now."""
 
     def set_damaged_aside(self) -> None:
         """Renames parts that nobody can read any more, and folders that lie where a file was."""
-        from pipeline.sink.read import is_damaged
-
-        with translated(self._out):
-            for folder, row in (("transcripts", Transcript), ("attempts", Attempt)):
-                self.damaged += set_damaged_aside(self._out / folder, partial(is_damaged, row))
-            for name in (JSONL_NAME, CLIPS_NAME, *ERRORS):
-                if (self._out / name).is_dir():
-                    self.damaged.append(set_aside(self._out / name))
+        for parts, table in ((self._parts, self._table), (self.attempts, self.attempts.table)):
+            for part in parts.numbers():
+                path = self._out / parts.name(part)
+                if not path.is_file() or not parts.is_whole(part) or table(part).is_damaged():
+                    self._set_aside(path)
+        for name in (JSONL, CLIPS, ERRORS_JSONL, ERRORS_TABLE):
+            if (self._out / name).is_dir():
+                self._set_aside(self._out / name)
 
     def lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL that can be read. A last line that a crash tore is no damage."""
-        return self._readable(JSONL_NAME, Transcript, may_be_torn=True)
+        return self._readable(self._lines, JSONL, may_be_torn=True)
 
-    def whole_lines(self) -> int:
+    def cut_damaged_lines(self) -> int:
         """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a torn
         last line, the file is kept as it was."""
-        from pipeline.sink.lines import cut_torn_line, without
-        from pipeline.sink.read import rows_in_lines
-
-        path, harmed = self._out / JSONL_NAME, set[bytes]()
-        with translated(self._out):
-            size = cut_torn_line(path)
-            deque(rows_in_lines(path, Transcript, harmed=harmed.add), 0)
-            if harmed:
-                self.damaged.append(free_name(path))
-                size = without(path, harmed, self.damaged[-1])
+        size, damaged = self._folder.appendable(JSONL).cut_torn_line(), set[bytes]()
+        deque(self._lines.rows(damaged=damaged.add), 0)
+        if damaged:
+            self._keep(JSONL)
+            with self._store.read(JSONL) as old, self._store.put(JSONL) as file:
+                file.writelines(line for line in old if line not in damaged)
+                size = file.tell()
         return size
-
-    def attempts_in(self, part: int) -> tuple[int, dict[str, float], float]:
-        """Rows of a part of the ledger, their credits by calendar month, and what of those may have been billed."""
-        from pipeline.sink.read import attempts_in_part
-
-        with translated(self._out):
-            return attempts_in_part(self._out / "attempts", part)
-
-    def attempts_of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
-        """The attempts of one utterance in these parts of the ledger."""
-        from pipeline.sink.read import attempts_of
-
-        with translated(self._out, OR_REBUILD):
-            return [attempt for part in parts for attempt in attempts_of(self._out / "attempts", part, id_)]
-
-    def keys_of_attempts(self, part: int) -> Collection[object]:
-        """What `key_of` says of each attempt in a part of the ledger."""
-        from pipeline.sink.read import keys_of_attempts
-
-        with translated(self._out):
-            return keys_of_attempts(self._out / "attempts", part)
 
     def errors(self) -> Iterator[Failure]:
         """What errors.jsonl says, and where it is damaged or not there errors.parquet as well."""
-        from pipeline.sink.read import rows_in
-
-        known = len(self.damaged)
-        lines, table = (self._out / name for name in ERRORS)
-        if lines.exists():
-            yield from self._readable(lines.name, Failure)
-        if table.exists() and (not lines.exists() or len(self.damaged) > known):
-            with translated(self._out):
-                try:
-                    yield from rows_in(table, Failure)
-                except DamagedFile:
-                    self._keep(table)
+        known, has_lines = len(self.damaged), self._errors.size() is not None
+        if has_lines:
+            yield from self._readable(self._errors, ERRORS_JSONL)
+        if self._store.size(ERRORS_TABLE) is not None and (not has_lines or len(self.damaged) > known):
+            try:
+                yield from self._errors_table().rows()
+            except DamagedFile:
+                self._keep(ERRORS_TABLE)
 
     def clips(self) -> Iterator[KeptClip]:
         """What clips.jsonl says, where it can be read."""
-        return self._readable(CLIPS_NAME, KeptClip) if self.holds_clips() else iter(())
+        return self._readable(self._clips, CLIPS) if self.holds_clips() else iter(())
 
-    def _readable(self, name: str, row: type[T], *, may_be_torn: bool = False) -> Iterator[T]:
-        from pipeline.sink.read import rows_in_lines
+    def _readable(self, lines: Lines[T], name: str, *, may_be_torn: bool = False) -> Iterator[T]:
+        damaged = deque[bytes](maxlen=1)
 
-        harmed = deque[bytes](maxlen=1)
-
-        def tell(line: bytes) -> None:
+        def note(line: bytes) -> None:
             if line.endswith(b"\n") or not may_be_torn:
-                harmed.append(line)
+                damaged.append(line)
 
-        with translated(self._out, OR_REBUILD):
-            yield from rows_in_lines(self._out / name, row, harmed=tell)
-            if harmed:
-                self._keep(self._out / name)
+        yield from lines.rows(damaged=note)
+        if damaged:
+            self._keep(name)
 
-    def _keep(self, path: Path) -> None:
+    def _keep(self, name: str) -> None:
         """It is going to be written anew; as it is now it stays under another name."""
-        self.damaged.append(free_name(path))
-        keep_as(path, self.damaged[-1])
+        with self._folder.told(name):
+            keep_copy(self._out / name, kept := _free_name(self._out / name))
+        self.damaged.append(kept)
+
+    def _set_aside(self, path: Path) -> None:
+        """Renames a damaged file, under a name that readers of the folder pass over."""
+        with self._folder.told():
+            self.damaged.append(path.rename(_free_name(path)))
+
+
+def _free_name(path: Path) -> Path:
+    """What a damaged file is kept as, beside those that were kept before."""
+    name = path.name if path.suffix != ".parquet" else f"_{path.name}"
+    kept, number = path.with_name(f"{name}.damaged"), 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{name}.damaged-{number}")
+    return kept

@@ -29,10 +29,11 @@ PUBLISHING_S = 20.0
 AT_STEP = """
 import pathlib, sys, time
 import pipeline.cli, pipeline.checkpoint.store, pipeline.checkpoint.plan, pipeline.checkpoint.schema
-import pipeline.run.gathering, pipeline.run.rebuild
-import pipeline.sink.lines, pipeline.sink.parts, pipeline.sink.publish, pipeline.sink.salvage
+import pipeline.run.recovery, pipeline.run.rebuild, pipeline.sink.salvage
 from pipeline.checkpoint.store import Checkpoint
-from pipeline.sink.publish import Sink
+from pipeline.sink.lines import Lines
+from pipeline.sink.parquet import Table
+from pipeline.sink.sink import Sink
 
 mark, when, nth, owner, name = {mark!r}, {when!r}, {nth}, {owner}, {name!r}
 real, reached = getattr(owner, name), 0
@@ -143,15 +144,15 @@ def test_while_it_plans(
 
 
 PUBLISHING = [
-    (("pipeline.sink.lines", "append", "after", 3), signal.SIGKILL),
-    slow(("pipeline.sink.parts", "write_part", "before", 1), signal.SIGKILL),
-    slow(("pipeline.sink.parts", "write_part", "after", 2), signal.SIGKILL),
-    slow(("pipeline.sink.lines", "append", "after", 1), signal.SIGKILL),
+    (("Lines", "append", "after", 3), signal.SIGKILL),
+    slow(("Table", "write", "before", 1), signal.SIGKILL),
+    slow(("Table", "write", "after", 2), signal.SIGKILL),
+    slow(("Lines", "append", "after", 1), signal.SIGKILL),
     slow(("Checkpoint", "results_published", "before", 3), signal.SIGKILL),
     slow(("Checkpoint", "results_published", "after", 1), signal.SIGKILL),
     slow(("Checkpoint", "attempts_published", "before", 1), signal.SIGKILL),
     slow(("Sink", "write_errors", "before", 1), signal.SIGKILL),
-    slow(("pipeline.sink.parts", "write_part", "before", 1), signal.SIGTERM),
+    slow(("Table", "write", "before", 1), signal.SIGTERM),
     slow(("Checkpoint", "results_published", "before", 3), signal.SIGTERM),
     slow(("Sink", "write_errors", "before", 1), signal.SIGINT),
 ]
@@ -176,13 +177,13 @@ def test_while_it_publishes_what_came(
 
 BOTH, LINES = '["parquet","jsonl"]', '["jsonl"]'
 REPLACING = [
-    (BOTH, ("pipeline.sink.lines", "write", "before", 1), signal.SIGTERM),
-    slow(BOTH, ("pipeline.sink.parts", "replace_rows", "after", 1), signal.SIGKILL),
-    slow(BOTH, ("pipeline.sink.parts", "replace_rows", "after", 2), signal.SIGINT),
+    (BOTH, ("Lines", "write", "before", 1), signal.SIGTERM),
+    slow(BOTH, ("Table", "replace", "after", 1), signal.SIGKILL),
+    slow(BOTH, ("Table", "replace", "after", 2), signal.SIGINT),
     slow(BOTH, ("Checkpoint", "rewritten", "after", 1), signal.SIGKILL),
-    slow(BOTH, ("pipeline.sink.lines", "write", "after", 1), signal.SIGKILL),
-    slow(LINES, ("pipeline.sink.lines", "replace_rows", "before", 1), signal.SIGTERM),
-    slow(LINES, ("pipeline.sink.lines", "replace_rows", "after", 1), signal.SIGKILL),
+    slow(BOTH, ("Lines", "write", "after", 1), signal.SIGKILL),
+    slow(LINES, ("Lines", "replace", "before", 1), signal.SIGTERM),
+    slow(LINES, ("Lines", "replace", "after", 1), signal.SIGKILL),
     slow(LINES, ("Checkpoint", "rewritten", "after", 1), signal.SIGKILL),
 ]
 
@@ -243,7 +244,7 @@ REBUILDING = [
     slow(("Checkpoint", "adopt_transcribed", "after", 1), signal.SIGKILL),
     slow(("Checkpoint", "adopt_replaced", "before", 1), signal.SIGTERM),
     slow(("pipeline.run.rebuild", "put_in_place", "after", 1), signal.SIGKILL),
-    slow(("pipeline.sink.lines", "write", "after", 1), signal.SIGKILL),
+    slow(("Lines", "write", "after", 1), signal.SIGKILL),
 ]
 
 

@@ -16,9 +16,8 @@ import pytest
 
 from pipeline.checkpoint.spending import month_of
 from pipeline.model import Attempt
-from pipeline.sink.parts import write_part
-from pipeline.sink.read import attempts_in_part
-from pipeline.sink.schema import ATTEMPTS, table
+from pipeline.sink import FolderStore
+from pipeline.sink.attempts import AttemptParts
 from tests.acceptance.test_budget import corpus_of, figures, stopped_by
 from tests.batch import Corpus, batch, rows_of, start_batch
 from tests.servers import RunningServer, start_server, wait_for_answers
@@ -189,9 +188,10 @@ def test_a_part_of_the_ledger_is_summed_by_the_month_of_each_request_in_utc(tmp_
         )
         for moment, credits_ in moments.items()
     ]  # fmt: skip
-    write_part(tmp_path, 1, table(ATTEMPTS, rows))
-    assert pq.read_table(tmp_path).num_rows == 4
-    assert attempts_in_part(tmp_path, 1) == (4, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0}, 4.0)
+    ledger = AttemptParts(FolderStore(tmp_path))
+    ledger.publish(rows, 1)
+    assert pq.read_table(tmp_path / "attempts").num_rows == 4
+    assert ledger.sums(1) == (4, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0}, 4.0)
 
 
 def test_a_month_whose_sum_is_no_number_is_summed_again(tmp_path: Path, out: Path, server: RunningServer) -> None:

@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished
 from pipeline.model import Attempt, Transcript
-from pipeline.run.aside import set_aside
+from pipeline.run.rebuild import set_aside
 from tests.batch import (
     COMMAND,
     Corpus,

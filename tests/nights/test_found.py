@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Journal
-from pipeline.run.publisher import Publisher
-from pipeline.sink import Sink
+from pipeline.run.publish import Publisher
+from pipeline.sink import FolderStore, Sink
 from tests.nights.life import Life
 from tests.nights.names import ORDERS
 from tests.nights.night import Kill, Night
@@ -95,7 +95,7 @@ def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answer
         checkpoint.apply(answers)
         journal = Journal(checkpoint)
         try:
-            sink = Sink(tmp_path, ("parquet", "jsonl"))
+            sink = Sink(FolderStore(tmp_path), ("parquet", "jsonl"))
             publisher = Publisher(journal, sink, rows_per_part=2)
             await publisher.tidy()
             await publisher.finish()

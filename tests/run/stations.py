@@ -24,12 +24,12 @@ from pipeline.run.lookup import Lookup
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.planning import ManifestRows
 from pipeline.run.prepare import Preparer
-from pipeline.run.published import Published
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.settlement import Settlement
-from pipeline.sink import Sink
+from pipeline.run.stored import StoredTranscripts
+from pipeline.sink import FolderStore, Sink
 
 
 class Stations:
@@ -52,8 +52,8 @@ class Stations:
         self.preparation = Preparation(settings.audio, out / ".spool")
         self.settlement = Settlement(self.context, self.outcomes, self.duplicates, self.budget, self.preparation)
         self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, journal, request.answered_fact)
-        self.published = Published(Sink(out, ("parquet", "jsonl")))
-        self.lookup = Lookup(self.context, journal, self.published, self.outcomes, self.settlement)
+        self.transcripts = StoredTranscripts(Sink(FolderStore(out), ("parquet", "jsonl")))
+        self.lookup = Lookup(self.context, journal, self.transcripts, self.outcomes, self.settlement)
         self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, journal)
 
     def selection(self, limit: int | None = None) -> Selection:
@@ -105,7 +105,7 @@ async def stations(
             await keeping
             journal.release()
             await made.preparation.close()
-            made.published.close()
+            made.transcripts.close()
             made.duplicates.close()
 
 

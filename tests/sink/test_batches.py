@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.sink.batches import in_batches
+from pipeline.sink.rows import in_batches
 
 
 def test_a_batch_ends_with_the_row_that_reaches_a_bound() -> None:

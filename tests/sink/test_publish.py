@@ -1,4 +1,4 @@
-"""Publishing: parts and lines appear whole, rows are replaced, and a crash at any step is mended by the next run."""
+"""Publishing: parts and lines appear whole, rows are replaced, and a crash at any step is made good by the next run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Journal, Sent
 from pipeline.errors import OutputError
-from pipeline.run.publisher import Publisher
-from pipeline.sink import Sink
+from pipeline.run.publish import Publisher
+from pipeline.sink import FolderStore, Sink
 from tests.records import attempt, failure, scanned, transcript
 
 FORMATS = ("parquet", "jsonl")
@@ -36,7 +36,7 @@ class Output:
             with Checkpoint(self.out / "checkpoint.sqlite") as checkpoint:
                 journal = Journal(checkpoint)
                 try:
-                    sink = Sink(self.out, FORMATS)
+                    sink = Sink(FolderStore(self.out), FORMATS)
                     await action(checkpoint, Publisher(journal, sink, rows_per_part))
                 finally:
                     journal.release()
@@ -107,13 +107,14 @@ def test_a_row_stays_until_another_one_takes_its_place(output: Output) -> None:
 
 # each step between a result in the checkpoint and the note that it is published
 STEPS = (
-    "pipeline.sink.parts.write_part",
-    "pipeline.sink.lines.append",
-    "pipeline.sink.parts.replace_rows",
-    "pipeline.sink.lines.write",
+    "pipeline.sink.sink.Sink.publish",
+    "pipeline.sink.parquet.Table.write",
+    "pipeline.sink.lines.Lines.append",
+    "pipeline.sink.parquet.Table.replace",
+    "pipeline.sink.lines.Lines.write",
     "pipeline.checkpoint.store.Checkpoint.results_published",
     "pipeline.checkpoint.store.Checkpoint.rewritten",
-    "pipeline.sink.publish.Sink.publish_attempts",
+    "pipeline.sink.attempts.AttemptParts.publish",
     "pipeline.checkpoint.store.Checkpoint.attempts_published",
 )
 
@@ -132,7 +133,7 @@ def test_a_crash_at_any_step_is_mended(
         except Crash:
             pass
         else:
-            assert step.endswith(("replace_rows", "append", "write", "rewritten")), "the step was never reached"
+            assert step.endswith(("replace", "append", "Lines.write", "rewritten")), "the step was never reached"
     output.recover()
     assert output.read() == FIRST | texts
     attempts = pq.read_table(output.out / "attempts")
@@ -217,7 +218,7 @@ def test_a_jsonl_that_is_gone_or_cut_short_is_written_anew_from_the_parts(output
 
 
 def test_long_rows_make_smaller_parts(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.run.publisher.PART_BYTES", 300)
+    monkeypatch.setattr("pipeline.run.publish.PART_BYTES", 300)
     output.finish(FIRST)
     assert output.read() == FIRST
     assert len(list((output.out / "transcripts").iterdir())) > 3

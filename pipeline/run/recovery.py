@@ -1,4 +1,4 @@
-"""Gathers what is known of an output: from its files and from an old checkpoint into a new one.
+"""Recovers what is known of an output, from its files and from an old checkpoint, into a new one.
 
 Reads the output folder; writes the new checkpoint, and nothing else but a JSONL that stands alone and is damaged.
 """
@@ -22,15 +22,15 @@ from pipeline.report.figures import readable
 from pipeline.run.join import word_errors
 from pipeline.run.month import MONTH_BUDGET
 from pipeline.run.owner import OWNER
-from pipeline.sink.batches import in_batches
-from pipeline.sink.read import key_of
+from pipeline.sink.attempts import key_of
+from pipeline.sink.rows import in_batches
 from pipeline.sink.salvage import Salvage
 
 BATCH = 10_000
 
 
-class Gathering:
-    """One rebuild: what goes from the files and the old checkpoint into the new one, and how much of it there was."""
+class Recovery:
+    """That of one rebuild, and how much was found."""
 
     def __init__(self, out: Path, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
         self.transcripts = self.salvaged = self.clips = self.failed = self.runs = 0
@@ -42,8 +42,8 @@ class Gathering:
         self._old = old
         self._checkpoint = checkpoint
 
-    def take_in(self) -> None:
-        """In an order in which what says more comes first, and counts."""
+    def take_all(self) -> None:
+        """Of what several sources tell, the one that says more comes first, and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
         texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER))
         for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
@@ -53,9 +53,9 @@ class Gathering:
         checkpoint.adopt_manifests(old.manifests())
         for known in in_batches(old.utterances(), BATCH):
             checkpoint.adopt_known(known)
-        parts = sink.parts_on_disk("transcripts")
+        parts = sink.part_numbers()
         for part in parts:
-            self.transcripts += self._take_transcripts(sink.part(part), part)
+            self.transcripts += self._take_transcripts(sink.rows(part), part)
         self._take_lines(bool(parts))
         # a transcript that was made anew stands in a part as it was, and only here as it is
         self.salvaged = self._take_transcripts(old.results(), None, instead=True)
@@ -64,9 +64,8 @@ class Gathering:
         checkpoint.adopt_replaced(old.replaced())
         for known in in_batches(old.utterances(), BATCH):
             checkpoint.adopt_failed(known)
-        for told in (old.failures(), sink.errors()):
-            for failures in in_batches(told, BATCH):
-                checkpoint.adopt_failures(failures)
+        for failures in in_batches(chain(old.failures(), sink.errors()), BATCH):
+            checkpoint.adopt_failures(failures)
         for paid in in_batches(old.known_failures(), BATCH):
             checkpoint.adopt_known_failures(paid)
         checkpoint.forget_unexplained()
@@ -84,7 +83,7 @@ class Gathering:
             found = self._checkpoint.adopt_transcribed(batch)
             count += sum(not has_one for _, has_one in found)
             taken = [(n, row) for (n, has_one), row in zip(found, batch, strict=True) if instead or not has_one]
-            self._checkpoint.apply([_as_it_is(n, row) for n, row in taken])
+            self._checkpoint.apply([_event_of(n, row) for n, row in taken])
             if part is not None:
                 placed = [(n, part) for n, _ in taken]
                 self._checkpoint.results_published(placed, {part: read} if part else {}, jsonl=0)
@@ -99,7 +98,7 @@ class Gathering:
         if size is None:
             size = int(has_parts)  # more than is there: the next run writes it from the parts
         elif self._old.fact(FORMATS) == "jsonl":
-            size = self._sink.whole_lines()
+            size = self._sink.cut_damaged_lines()
             self.transcripts += self._take_transcripts(self._sink.lines(), 0)
         else:
             self.transcripts += self._take_transcripts(self._sink.lines(), None)
@@ -108,20 +107,21 @@ class Gathering:
         self._checkpoint.set_fact(JSONL_BYTES, size)
 
     def _take_attempts(self) -> None:
-        parts, months, maybe = self._sink.parts_on_disk("attempts"), defaultdict[str, float](float), 0.0
+        ledger, checkpoint = self._sink.attempts, self._checkpoint
+        parts, months, maybe = ledger.numbers(), defaultdict[str, float](float), 0.0
         for part in parts:
-            rows, credits_, maybe_of_part = self._sink.attempts_in(part)
+            rows, of_part, maybe_of_part = ledger.sums(part)
             maybe += maybe_of_part
-            self._checkpoint.attempts_published(0, part, rows)
-            for month, spent in credits_.items():
+            checkpoint.attempts_published(0, part, rows)
+            for month, spent in of_part.items():
                 months[month] += spent
-        # a crash may have left the last part written and not noted, its rows still waiting
-        written = self._sink.keys_of_attempts(parts[-1]) if parts else ()
-        self._checkpoint.set_credits(months, maybe)
+        checkpoint.set_credits(months, maybe)
+        # a crash may have left the last part written and not recorded, its rows still waiting
+        written = ledger.keys(parts[-1]) if parts else ()
         waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
         for attempts in in_batches(waiting, BATCH):
-            self._checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
-        self.credits = self._checkpoint.fact(CREDITS, float) or 0.0
+            checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
+        self.credits = checkpoint.fact(CREDITS, float) or 0.0
 
     def _take_clips(self) -> None:
         """Answers that no transcript holds; those of the old checkpoint are newer than those of the file."""
@@ -148,12 +148,12 @@ class Gathering:
 
     def _take_runs(self) -> None:
         """The runs of the old checkpoint, and those that left their record in OUT/runs."""
-        runs = {run_id: (started_at, _whole(figures)) for run_id, started_at, figures in self._old.runs()}
+        runs = {run_id: (started_at, _readable(figures)) for run_id, started_at, figures in self._old.runs()}
         for path in sorted((self._out / "runs").glob("*.json")):
             try:
                 encoded = path.read_bytes()
             except OSError as error:
-                raise OutputError(f"{path} cannot be read: {error.strerror}; mend it or move it away") from error
+                raise OutputError(f"{path} cannot be read: {error.strerror}; fix it or move it away") from error
             if (figures := readable(encoded)) is not None:
                 runs[figures.run_id] = figures.started_at.isoformat(), encoded
         for run_id, (started_at, encoded_or_none) in runs.items():
@@ -161,12 +161,12 @@ class Gathering:
         self.runs = len(runs)
 
 
-def _as_it_is(n: int, row: Transcript) -> Finished | Partly:
+def _event_of(n: int, row: Transcript) -> Finished | Partly:
     if is_partial(row):  # with 0 s the next failure finds that it says more, and tells it anew
         return Partly(n=n, transcript=row, answered_s=0.0)
     return Finished(n=n, transcript=row, marks=None, failed_as=None, **word_errors(row))
 
 
-def _whole(figures: bytes | None) -> bytes | None:
+def _readable(figures: bytes | None) -> bytes | None:
     """The figures of a run where they can be read: without them it is one that did not reach its end."""
     return figures if figures is not None and readable(figures) is not None else None

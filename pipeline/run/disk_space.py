@@ -1,8 +1,7 @@
-"""Whether the disk of an output folder has room for what a run is about to write. Only looks."""
+"""Whether the disk of an output folder is large enough for what a run is about to write. Only looks."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +14,7 @@ BYTES_PER_S = 1_500
 MB = 1_000_000
 
 
-def want_of_room(out: Path, *, rows: int, expected_s: float, spool_bytes: int) -> str | None:
+def disk_too_small(out: Path, *, rows: int, expected_s: float, spool_bytes: int) -> str | None:
     """What to say where less is free than `rows` utterances of so much audio may take; None where all is well, or the
     system does not tell.
 
@@ -23,23 +22,15 @@ def want_of_room(out: Path, *, rows: int, expected_s: float, spool_bytes: int) -
     """
     try:
         free = shutil.disk_usage(out).free
-        rewritten = _size(out / "transcripts.jsonl") + max(
-            map(_size, (out / "transcripts").glob("*.parquet")), default=0
-        )
+        lines = sum(path.stat().st_size for path in out.glob("transcripts.jsonl"))
+        largest_part = max((path.stat().st_size for path in out.glob("transcripts/*.parquet")), default=0)
     except OSError:
         return None
     spool = min(spool_bytes, expected_s * RATE * BYTES)
-    needed = rows * BYTES_PER_ROW + expected_s * BYTES_PER_S + spool + rewritten
+    needed = rows * BYTES_PER_ROW + expected_s * BYTES_PER_S + spool + lines + largest_part
     if needed <= free:
         return None
     return (
         f"the disk of {out} has {free / MB:,.0f} MB free, and this run may take up to {needed / MB:,.0f} MB of it "
         f"({spool / MB:,.0f} MB for decoded audio, see audio.spool_mb): make room"
     )
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 as for each part
-    except FileNotFoundError:
-        return 0

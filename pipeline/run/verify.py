@@ -11,25 +11,34 @@ from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.schema import holds_something
 from pipeline.checkpoint.store import FORMATS, JSONL_BYTES
 from pipeline.errors import DamagedCheckpoint, OutputError
-from pipeline.run.aside import unfinished
-from pipeline.sink import Sink
+from pipeline.sink import FolderStore, Sink
+
+REBUILT = ".checkpoint.rebuilt-{}.sqlite"
+"""What a checkpoint is called while `rebuild` makes it."""
+
+
+def interrupted_rebuild(out: Path) -> Path | None:
+    """The unfinished checkpoint of a rebuild that was interrupted."""
+    return max(out.glob(REBUILT.format("*")), default=None)
 
 
 @contextmanager
 def known_transcripts(out: Path) -> Iterator[None]:
     """Raises DamagedCheckpoint where answers lie without a checkpoint: they are somebody's money, and are taken in
     or left, never written over."""
-    has_checkpoint, sink = holds_something(out / "checkpoint.sqlite"), Sink(out, ("parquet", "jsonl"))
-    if not has_checkpoint and (sink.holds_transcripts() or sink.holds_clips()):
-        what = "transcripts" if sink.holds_transcripts() else "answers to parts of recordings"
-        raise DamagedCheckpoint(
-            f"{out} holds {what}, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
-            "in, or choose another --out"
-        )
-    if not has_checkpoint and unfinished(out) is not None:
-        raise DamagedCheckpoint(
-            f"the last rebuild of {out} did not reach its end: run gradium-batch rebuild {out} again"
-        )
+    if not holds_something(out / "checkpoint.sqlite"):
+        sink = Sink(FolderStore(out), ("parquet", "jsonl"))
+        has_transcripts = sink.holds_transcripts()
+        if has_transcripts or sink.holds_clips():
+            what = "transcripts" if has_transcripts else "answers to parts of recordings"
+            raise DamagedCheckpoint(
+                f"{out} holds {what}, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
+                "in, or choose another --out"
+            )
+        if interrupted_rebuild(out) is not None:
+            raise DamagedCheckpoint(
+                f"the last rebuild of {out} did not reach its end: run gradium-batch rebuild {out} again"
+            )
     yield
 
 
@@ -54,13 +63,9 @@ def _check(out: Path) -> None:
     with Checkpoint(path, only_read=True) as checkpoint:
         checkpoint.check_integrity()
         formats = (checkpoint.fact(FORMATS, str) or "parquet,jsonl").split(",")
-        committed = checkpoint.fact(JSONL_BYTES, int) or 0
-        parts = checkpoint.parts("transcripts"), checkpoint.parts("attempts")
+        recorded = checkpoint.parts("transcripts"), checkpoint.parts("attempts"), checkpoint.fact(JSONL_BYTES, int) or 0
     with Old(path) as stored:
         stored.read_through()
     if stored.skipped:
         raise DamagedCheckpoint(f"{stored.skipped:,} rows of the checkpoint cannot be read")
-    sink = Sink(out, formats)
-    sink.check(*parts)
-    sink.check_lines(committed)
-    sink.check_others()
+    Sink(FolderStore(out), formats).check(*recorded)

@@ -1,7 +1,7 @@
-"""Transcripts of done utterances, wherever they are: still in the checkpoint, or in a part or the JSONL.
+"""Reads transcripts of earlier runs back, wherever they are: still in the checkpoint, in a part, or in the JSONL.
 
-Reads the output folder. A part that is asked for again is unpacked into a database of its own, which the system takes
-away with this process: rows that change places ask for a few transcripts of every part, over and over.
+A part that is asked for again is unpacked into a temporary database, which goes with this process: rows that change
+places ask for a few transcripts of every part, over and over.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from pipeline.model import Transcript
 from pipeline.sink import Sink
 
 
-class Published:
-    """Reads transcripts back for one run."""
+class StoredTranscripts:
+    """Reads for one run. Methods raise OutputError."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._asked: set[int] = set()
         self._checked: set[int] = set()
-        self._read_to: dict[int, int] = {}
-        """Parts that are unpacked, and how much of them: a part as a whole, the JSONL (0) up to so many bytes."""
+        self._unpacked_to: dict[int, int] = {}
+        """How much of a part is unpacked: of the JSONL (0) so many bytes, of any other all of it."""
         self._unpacked: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
@@ -36,21 +36,17 @@ class Published:
 
     async def read_of(self, stored: dict[Identity, Stored]) -> dict[Identity, Transcript]:
         """The transcripts by what they answer to. A row that has got another transcript meanwhile is left out."""
-        found = await self.read([*stored.values()])
-        return {
-            identity: transcript
-            for identity, transcript in zip(stored, found, strict=True)
-            if transcript is not None and Identity.of(transcript) == identity
-        }
+        found = zip(stored, await self.read([*stored.values()]), strict=True)
+        return {identity: row for identity, row in found if row is not None and Identity.of(row) == identity}
 
     async def check(self, parts: Iterable[int], rows: Mapping[int, int]) -> None:
         """Raises OutputError where one of the parts has other rows than it had."""
         for part in set(parts) - self._checked:
             self._checked.add(part)
-            await asyncio.to_thread(deque, self._sink.part(part, rows.get(part, 0)), 0)
+            await asyncio.to_thread(deque, self._sink.rows(part, had=rows.get(part, 0)), 0)
 
     def close(self) -> None:
-        """Lets go of what was unpacked."""
+        """Removes what was unpacked."""
         if self._unpacked is not None:
             self._unpacked.close()
 
@@ -60,37 +56,38 @@ class Published:
             if one.transcript is None and one.part is not None:
                 by_part[one.part].add(one.id)
         with self._lock:
-            known = {part: self._in_part(part, ids) for part, ids in by_part.items()}
+            found = {part: self._in_part(part, ids) for part, ids in by_part.items()}
         return [
-            one.transcript if one.transcript is not None or one.part is None else known[one.part].get(one.id)
+            one.transcript if one.transcript is not None or one.part is None else found[one.part].get(one.id)
             for one in stored
         ]
 
     def _in_part(self, part: int, ids: set[str]) -> dict[str, Transcript]:
         if part and part not in self._asked:
             self._asked.add(part)
-            return {row.id: row for row in self._sink.read(ids.intersection, part)}
-        return self._from_unpacked(part, ids)
-
-    def _from_unpacked(self, part: int, ids: set[str]) -> dict[str, Transcript]:
-        db = self._unpacked
-        if db is None:
-            db = self._unpacked = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            db.execute("CREATE TABLE rows (part INTEGER, id TEXT, row BLOB, PRIMARY KEY (part, id)) WITHOUT ROWID")
-        with db:  # a damaged row ends it
-            db.execute("BEGIN")
-            read = self._read_to.get(part, 0)
-            for end, row in self._unread(part, read):
-                read = end
-                db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (part, row.id, packed(row)))
-        self._read_to[part] = read
+            return {row.id: row for row in self._sink.rows(part, ids.intersection)}
+        db = self._unpack(part)
         query = "SELECT row FROM rows WHERE part = ? AND id = ?"
         found = ((id_, db.execute(query, (part, id_)).fetchone()) for id_ in ids)
         return {id_: unpacked(row[0]) for id_, row in found if row is not None}
 
-    def _unread(self, part: int, read: int) -> Iterator[tuple[int, Transcript]]:
-        """Rows that were not unpacked, each with how much is unpacked then. Rows are appended to the JSONL while a run
-        goes on; a part stays as it is."""
-        if not part:
-            return iter(()) if self._sink.lines_bytes() == read else self._sink.lines_behind(read)
-        return iter(() if read else enumerate(self._sink.part(part), 1))
+    def _unpack(self, part: int) -> sqlite3.Connection:
+        db = self._unpacked
+        if db is None:
+            db = self._unpacked = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+            db.execute("CREATE TABLE rows (part INTEGER, id TEXT, row BLOB, PRIMARY KEY (part, id)) WITHOUT ROWID")
+        done = self._unpacked_to.get(part, 0)
+        with db:  # a damaged row ends it
+            db.execute("BEGIN")
+            for end, row in self._not_unpacked(part, done):
+                done = end
+                db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?)", (part, row.id, packed(row)))
+        self._unpacked_to[part] = done
+        return db
+
+    def _not_unpacked(self, part: int, done: int) -> Iterator[tuple[int, Transcript]]:
+        """Rows that are not unpacked, each with how much is then. Rows are appended to the JSONL while a run goes on; a
+        part stays as it is."""
+        if part:
+            return iter(()) if done else enumerate(self._sink.rows(part), 1)
+        return iter(()) if self._sink.lines_bytes() == done else self._sink.lines_behind(done)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline.checkpoint import Stored
 from pipeline.model import Transcript
-from pipeline.run.published import Published
-from pipeline.sink import Sink
+from pipeline.run.stored import StoredTranscripts
+from pipeline.sink import FolderStore, Sink
 from tests.records import transcript
 
 
@@ -25,8 +25,8 @@ class Counting(Sink):
 
 
 def test_each_line_is_read_once_while_the_jsonl_grows(tmp_path: Path) -> None:
-    sink, size = Counting(tmp_path, ("jsonl",)), 0
-    published = Published(sink)
+    sink, size = Counting(FolderStore(tmp_path), ("jsonl",)), 0
+    published = StoredTranscripts(sink)
     for number in range(30):
         _, size = sink.publish([transcript(f"r{number}")], 0, size)
         asked = [Stored(id=f"r{n}", part=0, transcript=None) for n in (0, number, 99)]

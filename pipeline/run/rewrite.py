@@ -1,0 +1,104 @@
+"""Rewrites published rows, a part at a time, or the JSONL where it stands alone: new transcripts take the place of old
+rows, and others get what their manifest row says by now. An old transcript that is nowhere else is copied into the
+checkpoint first.
+
+Reads and writes the output folder and the checkpoint, in the checkpoint's thread; in memory is a batch of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+
+from pipeline.checkpoint import Checkpoint, Identity
+from pipeline.checkpoint.rewriting import Retold
+from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
+from pipeline.errors import OutputError
+from pipeline.model import Transcript, Utterance
+from pipeline.run.join import word_errors
+from pipeline.run.settings_hash import SettingsHash
+from pipeline.sink import Sink
+from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, in_batches
+
+COPIED_BYTES = 64 << 20
+"""Of what is copied into the checkpoint, after which it is looked whether that is too much."""
+
+
+class Rewriter:
+    """Rewrites parts of one output. Methods block, and raise OutputError or CheckpointError."""
+
+    def __init__(self, checkpoint: Checkpoint, sink: Sink, hashed: SettingsHash | None) -> None:
+        """Without `hashed` only new transcripts take the place of rows, and none is refreshed."""
+        self._checkpoint = checkpoint
+        self._sink = sink
+        self._hashed = hashed
+        self._had: dict[int, int] = {}
+        self._copied_bytes = 0
+
+    def list_parts(self) -> dict[int, bool]:
+        """The parts in which rows do not stay as they are, and whether new transcripts take the place of some."""
+        self._had = self._checkpoint.parts("transcripts")
+        return self._checkpoint.list_replacing()
+
+    def rewrite(self, part: int) -> None:
+        """Rewrites a part (0: the JSONL, which stands alone); the JSONL beside parts follows in `finish`."""
+        checkpoint = self._checkpoint
+        checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
+        had = self._had.get(part, 0)
+        self._copy_replaced(part, had)
+        checkpoint.forget_retold()
+        leaving = partial(checkpoint.leaving, part, refresh=self._hashed is not None)
+        written = self._sink.replace(part, leaving, chain(self._new(part), self._refreshed(part)), had)
+        checkpoint.rewritten(part, written if part else 0, CLOSED_JSONL if part else written)
+
+    def finish(self) -> None:
+        """Bounds what was copied into the checkpoint, and rewrites the JSONL from the parts where it waits for that."""
+        checkpoint = self._checkpoint
+        self._trim_copied()
+        if checkpoint.fact(JSONL_BYTES, int) == CLOSED_JSONL:
+            checkpoint.set_fact(JSONL_BYTES, self._sink.rewrite_lines(checkpoint.parts("transcripts")))
+
+    def _copy_replaced(self, part: int, had: int) -> None:
+        checkpoint = self._checkpoint
+        if not checkpoint.has_replaced_in(part):
+            return
+        # raises where rows are missing or cannot be read: nothing is forgotten then
+        for batch in in_batches(self._sink.rows(part, partial(checkpoint.replaced_in, part), had)):
+            self._copied_bytes += checkpoint.take_over(part, batch)
+            if self._copied_bytes > COPIED_BYTES:
+                self._trim_copied()
+        checkpoint.forget_replaced_in(part)
+
+    def _trim_copied(self) -> None:
+        if self._copied_bytes:
+            self._checkpoint.trim_taken_over()
+            self._copied_bytes = 0
+
+    def _new(self, part: int) -> Iterator[Transcript]:
+        """The transcripts that take the place of rows, with what their manifest rows say by now."""
+        done = 0
+        while batch := self._checkpoint.replacing(part, done, ROWS_AT_ONCE, AT_ONCE_BYTES):
+            done = batch[-1].number
+            changed = [(one.n, one.transcript, one.told) for one in batch if one.told is not None]
+            refreshed = {} if self._hashed is None else self._refresh(self._hashed, changed)
+            yield from (refreshed.get(one.n, one.transcript) for one in batch)
+
+    def _refreshed(self, part: int) -> Iterator[Transcript]:
+        """The transcripts that stand while their manifest rows say something else by now, with that."""
+        if self._hashed is None:
+            return
+        meant = partial(self._checkpoint.refreshing, part)
+        for batch in in_batches(self._sink.rows(part, meant)):
+            rows = meant([transcript.id for transcript in batch])
+            changed = [(rows[transcript.id][0], transcript, rows[transcript.id][1]) for transcript in batch]
+            yield from self._refresh(self._hashed, changed).values()
+        if (missing := self._checkpoint.unretold(part)) is not None:
+            raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
+
+    def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
+        anew = {n: retold(old, row, config_hash=hashed.canonical(row, old.config_hash)) for n, old, row in changed}
+        self._checkpoint.note_retold(
+            [Retold(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in anew.items()]
+        )
+        return anew

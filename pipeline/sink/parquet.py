@@ -1,0 +1,151 @@
+"""Parquet files: written whole from records, rewritten with some rows replaced, and read back.
+
+What holds other bytes than were written raises DamagedFile, other faults raise OutputError.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types
+
+from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, DamagedFile, Which, decoding, in_batches, refuse_other_count
+from pipeline.sink.schema import SCHEMAS, as_table
+from pipeline.sink.store import Store
+
+GROUP_BYTES = 8 << 20
+"""Of a row group: it is read as a whole."""
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Table(Generic[T]):
+    """One file, whose rows are records of one kind."""
+
+    def __init__(self, store: Store, name: str, kind: type[T]) -> None:
+        self._store = store
+        self._name = name
+        self._kind = kind
+        self._schema = SCHEMAS[kind]
+
+    def write(self, batches: Iterable[Sequence[T]]) -> None:
+        """Writes the whole file, in place of one of the same name."""
+        self._write(as_table(self._schema, batch) for batch in batches)
+
+    def replace(self, which: Which, records: Iterable[T], had: int) -> int:
+        """Rewrites the file, which has `had` rows, without those that are meant and with `records`; returns how many
+        rows it has now.
+
+        Doing it twice gives the same file, so that it can be done again after a crash.
+        """
+        found = count = 0
+        nullable = [field.name for field in self._schema if field.nullable]
+
+        def new() -> Iterator[pa.Table]:
+            nonlocal found
+            for old in self.tables(optional=nullable):
+                found += old.num_rows
+                _, kept = _split(old, which)
+                yield pa.concat_tables([self._schema.empty_table(), kept], promote_options="default")
+            refuse_other_count(self._store, self._name, found, had)  # before it is replaced
+            for batch in in_batches(records):
+                yield as_table(self._schema, batch)
+
+        def counted() -> Iterator[pa.Table]:
+            nonlocal count
+            for table in _joined(new()):
+                count += table.num_rows
+                yield table
+
+        self._write(counted())
+        return count
+
+    def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
+        """The rows that are meant, or all. Raises DamagedFile in the end where there are not so many as it `had`."""
+        optional = [field.name for field in msgspec.structs.fields(self._kind) if not field.required]
+        count = 0
+        for table in self.tables(optional=optional):
+            count += table.num_rows
+            meant = table if which is None else _split(table, which)[0]
+            for batch in meant.to_batches(ROWS_AT_ONCE):
+                with decoding(self._store, self._name):
+                    found = [self._record(row) for row in batch.to_pylist()]
+                yield from found
+        refuse_other_count(self._store, self._name, count, had)
+
+    def is_damaged(self) -> bool:
+        """Whether a row of it cannot be read. Raises OutputError where the system does not let it be read."""
+        try:
+            deque(self.rows(), 0)
+        except DamagedFile:
+            return True
+        return False
+
+    def tables(self, columns: Sequence[str] = (), *, optional: Collection[str] = ()) -> Iterator[pa.Table]:
+        """The rows as tables, a row group at a time.
+
+        Other types of the same meaning are taken (tools write `large_string`), and no others. `optional` columns may be
+        missing: older versions did not write them. With `columns` no others are read, nor found to be damaged.
+        """
+        fields = [self._schema.field(name) for name in columns or self._schema.names]
+        with self._store.read(self._name) as source, decoding(self._store, self._name):
+            # not by threads of Arrow, which a damaged file may leave behind
+            file = pq.ParquetFile(source, pre_buffer=False)
+            names = file.schema_arrow.names
+            schema = pa.schema([field for field in fields if field.name in names or field.name not in optional])
+            wanted = list(columns) or None
+            for group in range(file.num_row_groups) or (None,):
+                if group is None:
+                    rows = file.read(wanted, use_threads=False)
+                else:
+                    rows = file.read_row_group(group, wanted, use_threads=False)
+                rows = rows.select(schema.names)
+                for field in schema:
+                    found = rows.schema.field(field.name).type
+                    if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
+                        raise DamagedFile(self._store, self._name, f"its column {field.name} is of the type {found}")
+                rows = rows.cast(schema)  # which finds nulls where none may be
+                rows.validate(full=True)  # and this finds text that is no UTF-8
+                yield rows
+
+    def _record(self, row: dict[str, object]) -> T:
+        if "metadata" in row:
+            row["metadata"] = dict(row["metadata"])  # type: ignore[call-overload]  # a map, which Arrow gives as pairs
+        return msgspec.convert(row, self._kind)
+
+    def _write(self, tables: Iterable[pa.Table]) -> None:
+        with self._store.put(self._name) as file, pq.ParquetWriter(file, self._schema, compression="zstd") as writer:
+            for rows in tables:
+                writer.write_table(rows, row_group_size=max(1, rows.num_rows * GROUP_BYTES // max(1, rows.nbytes)))
+
+
+def _split(rows: pa.Table, which: Which) -> tuple[pa.Table, pa.Table]:
+    """The rows of the ids that are meant, and the others."""
+    found = which(rows["id"].to_pylist())
+    if not found:
+        return rows.slice(0, 0), rows
+    meant = pc.is_in(rows["id"], pa.array(list(found), pa.string()))
+    return rows.filter(meant), rows.filter(pc.invert(meant))
+
+
+def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Few tables of many small ones: each becomes a row group or more."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.nbytes for one in waiting) >= AT_ONCE_BYTES:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    of = pyarrow.types
+    inside = kind.value_type if of.is_dictionary(kind) else kind
+    return bool(of.is_string(inside) or of.is_large_string(inside) or of.is_string_view(inside))
