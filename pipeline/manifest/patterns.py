@@ -23,7 +23,7 @@ def is_glob(text: str) -> bool:
 
 def ending(pattern: str) -> str:
     """The ending that a pattern names, such as `.dat` of `*.dat`, in lower case; "" where it leaves that open."""
-    found = os.path.splitext(pattern)[1]  # noqa: PTH122
+    found = os.path.splitext(pattern)[1]
     return "" if is_glob(found) or "/" in found else found.lower()
 
 
@@ -58,7 +58,7 @@ class Glob:
         names = pattern.strip("/").split("/")
         known = names[: names.index("**")] if "**" in names else names
         self._beginnings = [_together([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
-        self.ending = ending(pattern)
+        self.endings = (found,) if (found := ending(pattern)) else ()
         self.wants_hidden = _names_a_dot(pattern)
 
     def takes(self, path: str) -> bool:

@@ -26,8 +26,8 @@ from pipeline.checkpoint.sharing import (
     take_over,
 )
 from pipeline.errors import AttemptError, ManifestError
+from pipeline.manifest import STDIN
 from pipeline.manifest.rows import fragment
-from pipeline.manifest.source import STDIN
 from pipeline.model import Utterance
 
 MOVED_SHARE = 0.5

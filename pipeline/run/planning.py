@@ -5,32 +5,27 @@ Reads the manifest and asks the file system for size and time of each recording;
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Scope
 from pipeline.config import Settings
-from pipeline.errors import AudioMissing, EmptyFolder, ManifestError
+from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestError
 from pipeline.gradium.request import RequestSettings, check_keywords, check_language
-from pipeline.manifest import Ignored, Part, parts_of, without_overlaps
-from pipeline.manifest.arguments import common_place
+from pipeline.manifest import Ignored, Part, common_place, parts_of, without_overlaps
 from pipeline.model import KEYWORDS, BadRow, Utterance
-from pipeline.recording import fault
 from pipeline.run.bad_rows import BadRows
 from pipeline.run.manifests import name_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.warnings import Spellings, Warnings, titled
 from pipeline.sentences import plural
+from pipeline.source import source_of
 
 MANY_GONE, MANY_GONE_SHARE = 10, 0.2
 """So many recordings, and so large a part of them, do not go in one night."""
 MIN_INT64 = -(1 << 63)
-_BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
 FILES_REMEMBERED = 4_096
 """Rows that name the same recording mostly stand together: it is asked for its size once."""
-_COMPRESSED_BYTES_PER_S = 4_000
-"""What a second of audio weighs, roughly: only order and progress depend on it."""
 
 
 class ManifestRows(BadRows, Scope):
@@ -179,12 +174,9 @@ def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
 def _file(audio: str) -> tuple[int | None, int | None, float]:
     """A recording's size, its time and about how many seconds it has; None where there is no file."""
     try:
-        found = os.stat(audio)  # noqa: PTH116 a Path object per row would cost more than the call
-    except (OSError, ValueError) as error:
-        size = None if isinstance(fault(audio, error), AudioMissing) else UNREADABLE
-        return size, None, 0.0
-    ending = os.path.splitext(audio)[1].lower()  # noqa: PTH122
-    length_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
+        found = source_of(audio).stat(audio)
+    except AttemptError as error:
+        return None if isinstance(error, AudioMissing) else UNREADABLE, None, 0.0
     # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ
-    mtime_ns = (found.st_mtime_ns - MIN_INT64) % (1 << 64) + MIN_INT64
-    return found.st_size, mtime_ns, length_s
+    mtime_ns = (int(found.version.partition(":")[2]) - MIN_INT64) % (1 << 64) + MIN_INT64
+    return found.size_bytes, mtime_ns, found.about_s

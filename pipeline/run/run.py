@@ -21,7 +21,7 @@ from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
 from pipeline.gradium.key import with_place
 from pipeline.gradium.request import RequestSettings, request_settings
-from pipeline.manifest.arguments import place_of
+from pipeline.manifest import place_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.logs import say
 from pipeline.report.progress import progress

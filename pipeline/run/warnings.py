@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.model import NamedByPath, Utterance
-from pipeline.spelling import cleaned, other_spelling
+from pipeline.source.spelling import cleaned, other_spelling
 
 KEPT = 100
 NAMED = 3

@@ -16,7 +16,7 @@ _PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 def plain_path(text: str) -> str:
     """The path that an address or a path with `~` names; any other as it is. Raises ValueError with a sentence."""
     if text[:1] == "~":
-        return os.path.expanduser(text)  # noqa: PTH111  it leaves alone what is nobody's home
+        return os.path.expanduser(text)  # it leaves alone what is nobody's home
     if not _URL.match(text):
         return text
     host, slash, rest = text[len("file://") :].partition("/")
@@ -55,7 +55,7 @@ def other_spelling(path: str) -> str | None:
     found: dict[tuple[int, int], str] = {}
     for spelt in _spellings(path):
         try:
-            status = os.stat(spelt)  # noqa: PTH116  as for the recordings
+            status = os.stat(spelt)  # as for the recordings
         except (OSError, ValueError):
             continue
         found.setdefault((status.st_dev, status.st_ino), spelt)
