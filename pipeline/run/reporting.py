@@ -22,7 +22,7 @@ from pipeline.outside import json_line
 from pipeline.report.figures import FailureClass, Figures, Untried
 
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
-    from pipeline.run.planning import ManifestRows
+    from pipeline.run.plan import ManifestRows
     from pipeline.run.recorder import Recorder
 
 
@@ -49,7 +49,7 @@ def figures_of(
     learned = checkpoint.fact(LEARNED, int) or 0
     return Figures(
         run_id=ending.run_id,
-        manifest=rows.manifest,
+        manifest=rows.manifests.title,
         out=str(out),
         started_at=ending.started_at,
         finished_at=ending.finished_at,
@@ -72,7 +72,7 @@ def figures_of(
         redo_failed=recorder.outcomes.redo_failed,
         untried=Untried(**checkpoint.untried(ending.run_id)) if plan.rows else Untried(),
         many_gone=ending.many_gone,
-        bad_rows=rows.bad_count,
+        bad_rows=rows.bad.count,
         selected=plan.selected,
         transcribed=recorder.transcribed,
         reused=recorder.outcomes.reused_count,

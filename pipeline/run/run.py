@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
-from pipeline.checkpoint.named import name_ids
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
@@ -23,21 +22,20 @@ from pipeline.gradium.key import with_place
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.manifest import place_of
 from pipeline.report.figures import Figures, last_line
-from pipeline.report.logs import say
 from pipeline.report.progress import progress
 from pipeline.run.control import Control
 from pipeline.run.known_failures import asks
-from pipeline.run.manifests import settle_names
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
 from pipeline.run.options import RunOptions
-from pipeline.run.output import CHECKPOINT, keep_formats, keep_manifest, output_folder, refuse_another_manifest
+from pipeline.run.output import CHECKPOINT, keep_formats, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
-from pipeline.run.planning import ManifestRows, many_gone
+from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
 from pipeline.run.reporting import Ending, figures_of, put_down
 from pipeline.run.sending import EndpointFactory, Sending
+from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.soundness import known_transcripts
 from pipeline.sink import Sink
 
@@ -119,14 +117,11 @@ class _Run:
             doubts_refusals="failed" not in options.only,
         )
         self.rows = ManifestRows(
-            options.manifests,
-            settings,
-            request,
-            skip_bad_rows=options.skip_bad_rows,
+            options,
+            SettingsHash(settings, request),
             run_id=self.run_id,
-            include=options.include,
-            exclude=options.exclude,
-            on_row=control.raise_if_stopped,
+            skip_bad_rows=options.skip_bad_rows,
+            on_step=control.raise_if_stopped,
         )
         self.budget = settings.budget
         self.service = settings.service
@@ -134,8 +129,8 @@ class _Run:
         self.many_gone: str | None = None
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
-        plan = await self._plan()
-        if told := many_gone(plan, is_folder=self.rows.has_folder):
+        plan = await make_plan(self.rows, self.options, self.journal, self.control.stopped)
+        if told := many_missing(plan, is_folder=self.rows.manifests.has_folder):
             log.warning("%s", told)
         await self.journal.call(self.checkpoint.save_run, self.run_id, self.started_at.isoformat(), None)
         try:
@@ -178,32 +173,10 @@ class _Run:
         await self.publisher.write_clips()
         await self.journal.call(self.checkpoint.trim_replaced)
 
-    async def _plan(self) -> Plan:
-        """Takes the manifest in. Raises ManifestError for bad rows."""
-        try:
-            rows = self.rows
-            repeated = await self.journal.call_once(self.checkpoint.scan, rows, *rows.names, scope=rows)
-            rows.note_repeated(repeated)
-            if told := str(rows.ignored):
-                say(told)
-            if not self.rows.count:
-                self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
-            if not self.options.skip_bad_rows or repeated:
-                self.rows.refuse_bad(skippable=not repeated)
-            if self.options.strict:
-                self.rows.refuse_warned()
-            out, call, beside_scan = self.options.out, self.journal.call, self.checkpoint.beside_scan
-            if ids := self.options.ids:
-                await call(beside_scan, name_ids, ids, self.rows.manifest)
-            names = await call(beside_scan, settle_names, self.rows.names, out, self.control.stopped)
-            manifest = None if self.options.shared_out else self.rows.place
-            await call(keep_manifest, self.checkpoint, manifest, out, names)
-            return await self.journal.call(self.checkpoint.merge, self.options.only)
-        except Stopped:
-            return Plan()
-
     async def _report(self, plan: Plan) -> RunResult:
-        self.many_gone = many_gone(plan, is_folder=self.rows.has_folder, moved=self.recorder.outcomes.moved_count)
+        self.many_gone = many_missing(
+            plan, is_folder=self.rows.manifests.has_folder, moved=self.recorder.outcomes.moved_count
+        )
         ask = self.journal.call_unchecked
         if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()
@@ -238,5 +211,5 @@ class _Run:
             return self.control.status
         failed = self.recorder.outcomes.failed_count
         if not self.options.ids:  # who asks for some hears of all others, and is not told that theirs failed
-            failed = failed or self.rows.bad_count or bool(self.many_gone)
+            failed = failed or self.rows.bad.count or bool(self.many_gone)
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK

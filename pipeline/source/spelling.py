@@ -53,7 +53,7 @@ def other_spelling(path: str) -> str | None:
     if is_plain(path):
         return None
     found: dict[tuple[int, int], str] = {}
-    for spelt in _spellings(path):
+    for spelt in spellings(path):
         try:
             status = os.stat(spelt)  # as for the recordings
         except (OSError, ValueError):
@@ -76,7 +76,7 @@ def hint(path: str) -> str:
     return ""
 
 
-def _spellings(path: str) -> list[str]:
+def spellings(path: str) -> list[str]:
     """Other ways to write a path, the least changed first."""
     found = [path, "/".join(map(cleaned, path.split("/")))]
     found.append(path.strip())

@@ -44,13 +44,13 @@ def test_a_path_in_another_spelling_is_read_where_one_file_goes_by_it(
     assert jsonl_of(out)[0]["audio"] == str(tmp_path / file)
     assert result.stderr.count("1 row names its recording in another spelling") == 1
     assert f"is read as {str(tmp_path / file)!a}" in result.stderr
-    # mended, it is the same row
+    # fixed, it is the same row
     (tmp_path / "m.jsonl").write_text(json.dumps({"id": "1", "audio": file}) + "\n", "utf-8")
     assert "another spelling" not in batch("run", tmp_path / "m.jsonl", "--out", out, server=server).stderr
     assert server.stats()["requests"] - before == 0
 
 
-def test_the_id_of_a_path_is_the_same_once_its_spelling_is_mended(
+def test_the_id_of_a_path_is_the_same_once_its_spelling_is_fixed(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
     text = write_wav(tmp_path / "a.wav", seed=1)
@@ -110,7 +110,7 @@ def test_warnings_are_told_once_stand_in_json_and_are_errors_where_that_is_asked
     before = server.stats()["requests"]
     strict = batch("run", tmp_path / "m.csv", "--out", out, "--strict", server=server)
     assert (strict.exit, server.stats()["requests"]) == (2, before)
-    assert "3 warnings (see above), nothing was sent; mend them, or leave out --strict" in strict.stderr
+    assert "3 warnings (see above), nothing was sent; fix them, or leave out --strict" in strict.stderr
     assert all(strict.stderr.count(words) == 1 for words in warnings)
     assert not out.exists()
     (tmp_path / "m.csv").write_text("audio,language\na.wav,en\n")
