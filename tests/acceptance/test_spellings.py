@@ -61,6 +61,44 @@ def test_the_id_of_a_path_is_the_same_once_its_spelling_is_fixed(
         assert rows_of(out) == {"calls/a.wav": text}
 
 
+@pytest.mark.parametrize("column", ["audio", "id,audio"])
+def test_rows_in_another_spelling_are_the_same_rows_while_their_archive_is_not_mounted(
+    server: RunningServer, tmp_path: Path, out: Path, column: str
+) -> None:
+    files = {f"calls\\{n:02d}é.wav{NBSP}": f"calls/{n:02d}e\u0301.wav" for n in range(12)}
+    texts = {file: write_wav(tmp_path / file, seed=n) for n, file in enumerate(files.values())}
+    rows = [f"{n},{written}" if "id" in column else written for n, written in enumerate(files)]
+    (tmp_path / "m.csv").write_text("\n".join([column, *rows, ""]), "utf-8")
+    assert batch("run", tmp_path / "m.csv", "--out", out, server=server).exit == 0
+    before, ids = server.stats()["requests"], rows_of(out)
+    assert sorted(ids.values()) == sorted(texts.values())
+    (tmp_path / "calls").rename(tmp_path / "elsewhere")
+    for is_first_night in (True, False):
+        forecast = json.loads(batch("check", tmp_path / "m.csv", "--out", out, "--json", server=server).stdout)
+        assert [forecast[key] for key in ("new", "changed", "vanished", "gone", "missing")] == [0, 0, 0, 12, 12]
+        night = batch("run", tmp_path / "m.csv", "--out", out, server=server)
+        assert rows_of(out) == ids
+        assert errors_of(out) == {}
+        assert (night.exit, "is the disk mounted?" in night.stderr) == (3 * is_first_night, is_first_night)
+    (tmp_path / "elsewhere").rename(tmp_path / "calls")
+    assert batch("run", tmp_path / "m.csv", "--out", out, server=server).exit == 0
+    assert (rows_of(out), server.stats()["requests"]) == (ids, before)
+    assert "vanished" not in batch("status", out).stdout
+
+
+def test_a_file_whose_name_looks_misspelt_keeps_its_id_while_it_is_missing(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    written = (f"my{NBSP}call.wav", "my call.wav")
+    texts = {name: write_wav(tmp_path / name, seed=n) for n, name in enumerate(written)}
+    (tmp_path / "m.csv").write_text("\n".join(["audio", *written, ""]), "utf-8")
+    for _ in range(2):
+        batch("run", tmp_path / "m.csv", "--out", out, server=server)
+        assert (rows_of(out), errors_of(out)) == (texts, {})
+        for name in written:
+            (tmp_path / name).unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize(
     ("written", "files", "words"),
     [
