@@ -16,7 +16,7 @@ from functools import partial
 from pipeline.errors import ManifestError
 from pipeline.forms import AUDIO_EXTENSIONS
 from pipeline.manifest.directory import Folder, Recordings
-from pipeline.manifest.patterns import Glob, Pick, ending, is_glob
+from pipeline.manifest.patterns import ending, is_glob
 from pipeline.manifest.rows import Warn, log, printable
 from pipeline.manifest.search import Ignored, Search, go_on
 from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
@@ -40,8 +40,7 @@ def parts_of(
     `include` and `exclude` are patterns for the files of folders and globs; what is left out there goes to `ignored`.
     Raises ManifestError for what is not there or of no known kind.
     """
-    pick = Pick(include, exclude) if include or exclude else None
-    search = partial(Search, pick=pick, on_step=on_step, ignored=ignored)
+    search = partial(Search, include=include, exclude=exclude, on_step=on_step, ignored=ignored)
     found: list[Part | str] = []
     for argument in _manifests_in_globs(arguments):
         source = argument if argument == STDIN else _named(argument)
@@ -53,13 +52,13 @@ def parts_of(
             root, pattern = parted(source)
             if not os.path.isdir(root):
                 raise ManifestError(f"{source}: there is no folder {root}; a manifest is {KINDS}.")
-            found.append(Folder(source, root, search(glob=Glob(pattern))))
+            found.append(Folder(source, root, search(glob=pattern)))
         elif source.lower().endswith(AUDIO_EXTENSIONS) and os.path.lexists(source):  # also a link that leads nowhere
             found.append(os.path.abspath(source))
         else:
             found.append(Table(source, warn))
     parts = _without_repeats(_gathered(found))
-    if pick and not any(isinstance(part, Folder) for part in parts):
+    if (include or exclude) and not any(isinstance(part, Folder) for part in parts):
         raise ManifestError(
             "--include and --exclude choose among the files of folders and globs; "
             f"{', '.join(part.source for part in parts[:3])} names what it means itself."

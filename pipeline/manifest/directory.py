@@ -75,7 +75,7 @@ class Folder:
         if is_empty:
             search = self._search
             left_out = f" ({search.ignored})" if str(search.ignored) else ""
-            if search.glob is not None:
+            if search.has_glob:
                 raise EmptyFolder(f"{self.source}: no recording is named like that{left_out}.")
             looked_for = " ".join(AUDIO_EXTENSIONS)
             raise EmptyFolder(f"{self.source}: no audio below this folder{left_out}; looked for {looked_for}.")
@@ -87,7 +87,7 @@ class Folder:
         """What is wanted of one folder, sorted by name; raises OSError when it cannot be listed."""
         search, ignored, wanted = self._search, self._search.ignored, []
         search.on_step()
-        has_glob, is_narrow = search.glob is not None, search.glob is not None or search.pick is not None
+        has_glob, is_narrow = search.has_glob, search.is_narrow
         for number, entry in enumerate(self._files.list(self._top + prefix)):
             if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
                 search.on_step()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipeline.forms import AUDIO_EXTENSIONS
-from pipeline.manifest.patterns import Glob, Pick
+from pipeline.manifest.patterns import compiled, ending
 from pipeline.sentences import plural
 
 MOST, SHOWN = 1_000, 8
@@ -27,12 +27,10 @@ class Ignored:
 
     def note(self, name: str) -> None:
         """Counts a file that is no recording by its name."""
-        ending = os.path.splitext(name)[1].lower()
-        is_odd = not ending.isprintable() or len(ending) > LONGEST or " " in ending
-        is_one_too_many = ending not in self.files and len(self.files) >= MOST
-        if is_odd or is_one_too_many:
-            ending = OTHER
-        self.files[ending or NO_ENDING] += 1
+        kind = os.path.splitext(name)[1].lower()
+        is_odd = not kind.isprintable() or len(kind) > LONGEST or " " in kind
+        is_one_too_many = kind not in self.files and len(self.files) >= MOST
+        self.files[OTHER if is_odd or is_one_too_many else kind or NO_ENDING] += 1
 
     def counts(self) -> dict[str, int]:
         """Files by what they are, the most first."""
@@ -40,18 +38,18 @@ class Ignored:
 
     def __str__(self) -> str:
         """`ignored 3 files: .txt 2, .mkv~ 1`; empty where nothing was."""
-        told = []
+        groups = []
         if self.files:
             named = [(name, count) for name, count in self.counts().items() if name != OTHER]
             shown = [one for one in named if one[0] not in LAST][:SHOWN] + [one for one in named if one[0] in LAST]
             parts = [f"{name} {count:,}" for name, count in shown]
             if rest := self.files.total() - sum(count for _, count in shown):
                 parts.append(f"{OTHER} {rest:,}")
-            told.append(f"{plural(self.files.total(), 'file')}: {', '.join(parts)}")
+            groups.append(f"{plural(self.files.total(), 'file')}: {', '.join(parts)}")
         if self.folders:
             parts = [f"{name} {count:,}" for name, count in self.folders.items()]
-            told.append(f"{plural(self.folders.total(), 'folder')}: {', '.join(parts)}")
-        return f"ignored {'; '.join(told)}" if told else ""
+            groups.append(f"{plural(self.folders.total(), 'folder')}: {', '.join(parts)}")
+        return f"ignored {'; '.join(groups)}" if groups else ""
 
 
 def go_on() -> None:
@@ -64,18 +62,31 @@ class Search:
     def __init__(
         self,
         *,
-        glob: Glob | None = None,
-        pick: Pick | None = None,
+        glob: str | None = None,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
         on_step: Callable[[], None] = go_on,
         ignored: Ignored | None = None,
     ) -> None:
-        """Without `glob` and `pick` everything is wanted that is audio by its name and not hidden. `on_step` is called
-        for each folder and for every thousand entries of one; it may raise to end the search."""
-        self.glob, self.pick = glob, pick
+        """Without patterns everything is wanted that is audio by its name and not hidden. A glob names files as a shell
+        would expand it, and all below the folders that it names. `on_step` is called for each folder and for every
+        thousand entries of one; it may raise to end the search. Raises ManifestError for a pattern that cannot be one.
+        """
+        naming = [*include] if glob is None else [*include, glob]
+        self.endings = AUDIO_EXTENSIONS + tuple({found for one in naming if (found := ending(one))})
+        """A pattern may name others: such files are recordings to it, whatever else has that ending."""
+        self.wants_hidden = any("/." in f"/{one.removeprefix('./')}" for one in naming)
+        self.has_glob, self.is_narrow = glob is not None, bool(glob is not None or include or exclude)
         self.on_step = on_step
         self.ignored = Ignored() if ignored is None else ignored
-        self.wants_hidden = any(one is not None and one.wants_hidden for one in (glob, pick))
-        self.endings = AUDIO_EXTENSIONS + (glob.endings if glob else ()) + (pick.endings if pick else ())
+        self._include = compiled(include, hides_dots=True)
+        self._exclude = compiled(exclude, hides_dots=False)
+        self._glob, self._folders = None, []
+        if glob is not None:
+            self._glob = compiled([f"/{glob}"], hides_dots=True)
+            names = glob.strip("/").split("/")
+            known = names[: names.index("**")] if "**" in names else names
+            self._folders = [compiled([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
 
     def asks_for(self, path: str) -> bool:
         """Whether the file of this path below the folder would be found, were it there."""
@@ -84,17 +95,21 @@ class Search:
 
     def is_named(self, path: str) -> bool:
         """Whether the glob names a file; what it does not name is not left out, but was never meant."""
-        return self.glob is None or self.glob.takes(path)
+        return self._glob is None or bool(self._glob.match(path))
 
     def takes(self, path: str) -> bool:
-        """Whether a file is picked."""
-        return self.pick is None or self.pick.takes(path)
+        """Whether a file is included, and not excluded."""
+        if self._exclude is not None and self._exclude.match(path):
+            return False
+        return self._include is None or bool(self._include.match(path))
 
     def skips(self, folder: str) -> bool:
-        """Whether nothing below a folder is wanted; where that is for the pick, it is left out."""
-        if self.glob is not None and not self.glob.may_hold(folder):
+        """Whether nothing below a folder is wanted; asked of the folders above it before. One that is excluded is left
+        out, one that the glob cannot name was never meant."""
+        depth = folder.count("/")
+        if depth < len(self._folders) and (one := self._folders[depth]) and not one.match(folder):
             return True
-        if self.pick is not None and self.pick.skips(folder):
+        if self._exclude is not None and self._exclude.match(f"{folder}/"):
             self.ignored.folders[EXCLUDED] += 1
             return True
         return False
