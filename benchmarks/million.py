@@ -24,7 +24,11 @@ ROWS = int(os.environ.get("ROWS", "1000000"))
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 FEW = 1_000
 FILES = 1_000
-READING = "import sys; from pipeline.manifest import read_manifest; print(sum(1 for _ in read_manifest(sys.argv[1])))"
+READING = """
+import sys
+from pipeline.manifest import parts_of
+print(sum(1 for part in parts_of([sys.argv[1]]) for _ in part))
+"""
 # a process counts the memory of the one that forked it as its own, so that one must be small
 LAUNCH = """
 import os, sys

@@ -19,7 +19,7 @@ from av.packet import Packet
 
 from pipeline.errors import AttemptError, AudioUnreadable, AudioUnsupported
 from pipeline.forms import FORMS, HEADERLESS
-from pipeline.recording import fault
+from pipeline.source.local import fault
 
 _FORMATS = ",".join(FORMS)
 _LOCKED_TAGS = ("drms", "aavd")

@@ -21,7 +21,7 @@ from pipeline.audio.wav import WavFile, is_wav, read_wav
 from pipeline.audio.writers import EachChannel, OneChannel, Writer
 from pipeline.errors import AudioEmpty, AudioUnavailable
 from pipeline.model import FileVersion
-from pipeline.recording import fault, open_recording, same_file, version_of
+from pipeline.source.local import fault, file_version, open_recording, same_file
 
 UNBOUNDED = Bounds()
 
@@ -69,7 +69,7 @@ def _is_still(path: str, file: FileIO, looked_at: FileVersion) -> bool:
         now = os.stat(path)  # noqa: PTH116 a Path object buys nothing here
     except OSError:
         return same_file(file, looked_at)  # taken away, but its bytes were read to the end
-    return same_file(file, looked_at) and version_of(now) == looked_at
+    return same_file(file, looked_at) and file_version(now) == looked_at
 
 
 def _blocks(path: str, file: FileIO, heard: Heard) -> Iterator[Block]:

@@ -15,7 +15,7 @@ from pipeline.audio.blocks import Block, Samples
 from pipeline.audio.heard import Heard
 from pipeline.audio.shapes import check_shape
 from pipeline.errors import AudioUnreadable
-from pipeline.recording import fault
+from pipeline.source.local import fault
 
 MAGIC = b"fLaC"
 _UNTOLD = 1 << 40

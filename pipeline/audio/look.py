@@ -16,7 +16,8 @@ import msgspec
 from pipeline.audio.probe import Probe, probe_open
 from pipeline.errors import AttemptError, AudioTruncated, AudioUnavailable, Stopped
 from pipeline.model import FileVersion
-from pipeline.recording import fault, open_recording, same_file, version_of
+from pipeline.source import source_of
+from pipeline.source.local import fault, file_version_at, open_recording, same_file
 
 CHUNK_BYTES = 1 << 18
 """As fast as any larger one, and a stop is heard between two of them."""
@@ -41,11 +42,8 @@ def look(path: str, stopped: threading.Event = NEVER) -> Look:
 
     `stopped` is the same one for all recordings of a run, or looks are not remembered.
     """
-    try:
-        found = os.stat(path)  # noqa: PTH116 a Path object per row would cost more than the call
-    except (OSError, ValueError) as error:
-        raise fault(path, error) from None
-    return _look(path, version_of(found), stopped)
+    path = source_of(path).fetch(path)
+    return _look(path, file_version_at(path), stopped)
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Collection, Hashable
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from pipeline.audio.spool import Spool
 from pipeline.audio.wanted import channels_of, is_span, passes_through, span_of
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Clip, Request, Utterance
-from pipeline.recording import version_of
+from pipeline.source.local import file_version_at
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +159,6 @@ class Preparation:
             path, content_type = track.path, "audio/wav"
             prefix = wav_header(lead + samples) + bytes(lead * BYTES)
             span_bytes = (first * BYTES, samples * BYTES)
-        version = version_of(os.stat(path))  # noqa: PTH116 a file that was written a moment ago
         request = Request(
             id=utterance.id,
             clip=number,
@@ -168,7 +166,7 @@ class Preparation:
             keywords=utterance.keywords,
             path=path,
             content_type=content_type,
-            version=version,
+            version=file_version_at(path),  # it was written a moment ago
             duration_s=samples / RATE,
             prefix=prefix,
             span_bytes=span_bytes,

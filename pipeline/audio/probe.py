@@ -15,7 +15,8 @@ from pipeline.audio.ogg import read_ogg_opus
 from pipeline.audio.wav import PCM, WavFile, is_wav, read_wav
 from pipeline.errors import AudioEmpty
 from pipeline.model import FileVersion
-from pipeline.recording import fault, open_recording, version_of
+from pipeline.source import source_of
+from pipeline.source.local import fault, file_version
 
 if TYPE_CHECKING:
     from pipeline.audio.lengths import Told
@@ -51,7 +52,7 @@ def probe(path: str) -> Probe:
     Raises AudioMissing, AudioEmpty, AudioUnreadable (no audio, no right to read it), AudioUnsupported (no audio track,
     encrypted, no decoder) or AudioUnavailable.
     """
-    with open_recording(path) as file:
+    with source_of(path).open(path) as file:
         return probe_open(path, file)
 
 
@@ -91,7 +92,7 @@ def probe_open(path: str, file: FileIO) -> Probe:
         wav=wav if wav and wav.plain else None,
         channels=channels,
         is_mono=is_fixed and channels == 1,
-        version=version_of(found),
+        version=file_version(found),
     )
 
 

@@ -70,6 +70,14 @@ def find(db: sqlite3.Connection, id_: str) -> One | None:
     )
 
 
+def path_of(db: sqlite3.Connection, id_: str) -> tuple[str, bool] | None:
+    """The path that the row of an id has, and whether a run has ever found a recording there."""
+    found = db.execute(
+        "SELECT row, size IS NOT NULL OR done_audio IS NOT NULL FROM utterances WHERE id = ?", (id_,)
+    ).fetchone()
+    return None if found is None else (msgspec.msgpack.decode(found[0], type=Utterance).audio, bool(found[1]))
+
+
 def ids_near(db: sqlite3.Connection, id_: str, *tables: str) -> list[str]:
     """Ids of the tables among which one may be that was meant: all of few, else its neighbours in their order."""
     near: dict[str, None] = {}

@@ -20,7 +20,7 @@ from pipeline.checkpoint import adopting, clips, known_failures, plan, rewriting
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.identity import PARTIAL, TRANSCRIBED, Identity
 from pipeline.checkpoint.known_failures import KnownFailure
-from pipeline.checkpoint.one import One, find, ids_near
+from pipeline.checkpoint.one import One, find, ids_near, path_of
 from pipeline.checkpoint.replaced import (
     Stored,
     adopt_replaced,
@@ -300,6 +300,11 @@ class Checkpoint:
         """Whether rows of the manifest of the last scan are known."""
         with self._translated():
             return plan.knows_rows(self._db)
+
+    def path_of(self, id_: str) -> tuple[str, bool] | None:
+        """The path that the row of an id has, and whether a run has ever found a recording there."""
+        with self._translated():
+            return path_of(self._db, id_)
 
     def holds_answers(self) -> bool:
         """Whether there is a transcript, or an answered clip of one."""

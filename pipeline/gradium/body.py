@@ -9,7 +9,7 @@ import httpx
 
 from pipeline.errors import AttemptError, AudioUnavailable
 from pipeline.model import Request
-from pipeline.recording import fault, open_recording, same_file
+from pipeline.source.local import fault, open_recording, same_file
 
 CHUNK_BYTES = 256 << 10
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.001, 0.05

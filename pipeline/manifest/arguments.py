@@ -9,93 +9,21 @@ from __future__ import annotations
 import glob
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from functools import partial
 
 from pipeline.errors import ManifestError
 from pipeline.forms import AUDIO_EXTENSIONS
-from pipeline.manifest import directory
-from pipeline.manifest.ignored import Ignored
-from pipeline.manifest.patterns import Glob, Pick, ending, is_glob
+from pipeline.manifest.directory import Folder, Recordings
+from pipeline.manifest.patterns import ending, is_glob
 from pipeline.manifest.rows import Warn, log, printable
-from pipeline.manifest.source import KINDS, READERS, STDIN, table
+from pipeline.manifest.search import Ignored, Search, go_on
+from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
 from pipeline.model import BadRow, Utterance
-from pipeline.spelling import plain_path
-
-
-class Table:
-    """A manifest that has rows."""
-
-    is_folder = False
-
-    def __init__(self, source: str, warn: Callable[[str], None]) -> None:
-        """Raises ManifestError where it is of no known kind."""
-        self.source = source
-        self.place = source
-        """What tells it from others: its path, or - for stdin."""
-        self._rows = table(source, warn)
-
-    def __iter__(self) -> Iterator[Utterance | BadRow]:
-        return self._rows
-
-    def asks_for(self, id_: str) -> bool:
-        """Whether the row of this id would be one of these rows, were it there."""
-        return True
-
-
-class Folder:
-    """The recordings below a folder, or those that are picked."""
-
-    is_folder = True
-
-    def __init__(self, source: str, root: str, search: directory.Search) -> None:
-        self.source = source
-        self.place = os.path.abspath(root)  # noqa: PTH100  not resolve: the symlinks in the user's path stay
-        self._search = search
-
-    def __iter__(self) -> Iterator[Utterance | BadRow]:
-        return directory.read(self.place, self._search, self.source)
-
-    def asks_for(self, id_: str) -> bool:
-        """Whether the file of this path below the folder would be a row, were it there."""
-        return self._search.asks_for(id_)
-
-
-class Recordings:
-    """Recordings that were named one by one, of one folder."""
-
-    is_folder = True
-
-    def __init__(self, root: str, names: Iterable[str]) -> None:
-        self.source = self.place = root
-        self._names = dict.fromkeys(names)
-
-    def __iter__(self) -> Iterator[Utterance | BadRow]:
-        top = os.path.join(self.place, "")  # noqa: PTH118  as in a search
-        for name in self._names:
-            yield directory.record(self.source, top, name, _irregular(top + name))
-
-    def asks_for(self, id_: str) -> bool:
-        """Whether the file was named."""
-        return id_ in self._names
-
+from pipeline.source.spelling import plain_path
 
 Part = Table | Folder | Recordings
-
-
-def read_manifest(
-    source: str,
-    *,
-    extensions: Sequence[str] = AUDIO_EXTENSIONS,
-    on_step: Callable[[], None] = directory.go_on,
-    warn: Warn = log.warning,
-) -> Iterator[Utterance | BadRow]:
-    """Streams the rows of one argument in their order. A row that cannot be an utterance comes as a `BadRow` in its
-    place. `on_step` is called now and then while a folder is searched, and may raise to end it: the first row may be
-    far off. Raises as `parts_of` and `source.table` do."""
-    return chain.from_iterable(parts_of([source], extensions=extensions, on_step=on_step, warn=warn))
 
 
 def parts_of(
@@ -103,9 +31,8 @@ def parts_of(
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    extensions: Sequence[str] = AUDIO_EXTENSIONS,
     ignored: Ignored | None = None,
-    on_step: Callable[[], None] = directory.go_on,
+    on_step: Callable[[], None] = go_on,
     warn: Warn = log.warning,
 ) -> list[Part]:
     """What is to be read, in the order given, the same manifest once.
@@ -113,27 +40,25 @@ def parts_of(
     `include` and `exclude` are patterns for the files of folders and globs; what is left out there goes to `ignored`.
     Raises ManifestError for what is not there or of no known kind.
     """
-    pick = Pick(include, exclude) if include or exclude else None
-
-    def search(glob: Glob | None) -> directory.Search:
-        return directory.Search(extensions, glob=glob, pick=pick, on_step=on_step, ignored=ignored)
-
+    search = partial(Search, include=include, exclude=exclude, on_step=on_step, ignored=ignored)
     found: list[Part | str] = []
     for argument in _manifests_in_globs(arguments):
         source = argument if argument == STDIN else _named(argument)
-        if source != STDIN and os.path.isdir(source):  # noqa: PTH112  as for the recordings
-            found.append(Folder(source, source, search(None)))
-        elif source != STDIN and is_glob(source) and not os.path.lexists(source):
+        if source == STDIN:
+            found.append(Table(source, warn))
+        elif os.path.isdir(source):
+            found.append(Folder(source, source, search()))
+        elif is_glob(source) and not os.path.lexists(source):
             root, pattern = parted(source)
-            if not os.path.isdir(root):  # noqa: PTH112
+            if not os.path.isdir(root):
                 raise ManifestError(f"{source}: there is no folder {root}; a manifest is {KINDS}.")
-            found.append(Folder(source, root, search(Glob(pattern))))
-        elif _is_recording(source, extensions):
-            found.append(os.path.abspath(source))  # noqa: PTH100
+            found.append(Folder(source, root, search(glob=pattern)))
+        elif source.lower().endswith(AUDIO_EXTENSIONS) and os.path.lexists(source):  # also a link that leads nowhere
+            found.append(os.path.abspath(source))
         else:
             found.append(Table(source, warn))
     parts = _without_repeats(_gathered(found))
-    if pick and not any(isinstance(part, Folder) for part in parts):
+    if (include or exclude) and not any(isinstance(part, Folder) for part in parts):
         raise ManifestError(
             "--include and --exclude choose among the files of folders and globs; "
             f"{', '.join(part.source for part in parts[:3])} names what it means itself."
@@ -155,8 +80,8 @@ def common_place(found: Iterable[str]) -> str:
     found = list(dict.fromkeys(found))
     places = [place for place in found if place != STDIN]
     if places and len(found) > 1:
-        folders = (place if os.path.isdir(place) else os.path.dirname(place) for place in places)  # noqa: PTH112, PTH120
-        return os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100
+        folders = (place if os.path.isdir(place) else os.path.dirname(place) for place in places)
+        return os.path.commonpath([os.path.abspath(folder) for folder in folders])
     return places[0] if places else STDIN
 
 
@@ -191,25 +116,12 @@ def _manifests_in_globs(arguments: Sequence[str]) -> Iterator[str]:
     for argument in arguments:
         if is_glob(argument) and ending(argument) in READERS and not os.path.lexists(argument):
             named = _named(argument)
-            found = sorted(glob.glob(named, recursive=True))  # noqa: PTH207  as in a shell
+            found = sorted(glob.glob(named, recursive=True))
             if not found:
                 raise ManifestError(f"{named}: there is no such file; a manifest is {KINDS}.")
             yield from found
         else:
             yield argument
-
-
-def _is_recording(source: str, extensions: Sequence[str]) -> bool:
-    """Whether a file is a recording by its name; a link that leads nowhere is one that is missing."""
-    return source.lower().endswith(directory.normalized(extensions)) and os.path.lexists(source)
-
-
-def _irregular(path: str) -> str:
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116
-    except (OSError, ValueError):
-        return ""  # its utterance says what is wrong
-    return "" if stat.S_ISREG(mode) else directory.IRREGULAR
 
 
 def _gathered(found: Sequence[Part | str]) -> list[Part]:
@@ -247,8 +159,28 @@ def _without_repeats(parts: Sequence[Part]) -> list[Part]:
     left = []
     for part in parts:
         # a link to a manifest is another one: its paths count from another folder
-        place = os.path.join(os.path.realpath(os.path.dirname(part.place)), os.path.basename(part.place))  # noqa: PTH118, PTH119, PTH120
+        place = os.path.join(os.path.realpath(os.path.dirname(part.place)), os.path.basename(part.place))
         if part.is_folder or place not in seen:
             left.append(part)
         seen.add(place)
     return left
+
+
+def without_overlaps(parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Utterance | BadRow]]]:
+    """The rows of each part, each file once: of two folders it is the outer one's, of one folder the first part's."""
+    roots = [os.path.realpath(part.place) for part in parts]
+    for number, part in enumerate(parts):
+        own = roots[number]
+        before = [
+            (other, os.path.join(root, ""))
+            for at, (other, root) in enumerate(zip(parts, roots, strict=True))
+            if other.is_folder and (at < number if own == root else own.startswith(os.path.join(root, "")))
+        ]
+        yield part, _not_of(before, own, part) if part.is_folder and before else iter(part)
+
+
+def _not_of(before: Sequence[tuple[Part, str]], own: str, part: Part) -> Iterator[Utterance | BadRow]:
+    for row in part:
+        path = f"{own}/{row.id}"
+        if row.id is None or not any(path.startswith(root) and one.asks_for(path[len(root) :]) for one, root in before):
+            yield row

@@ -1,18 +1,20 @@
-"""Which columns a manifest may have, which of them a header names, and what a misspelt one was meant to be.
+"""Which columns a manifest may have: by the header of a table, or by the keys of a row whose values have types.
 
-Knows names only: no values, no files.
+Wrong types are refused and not converted: a list in `language` is a mistake upstream. What values mean is decided in
+`rows`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import itemgetter
+from typing import Any
 
 import msgspec
 
 from pipeline.errors import ManifestError
-from pipeline.manifest.rows import Rows, Warn
-from pipeline.model import KEYWORDS
+from pipeline.manifest.rows import RowProblem, Rows, Warn, shown
+from pipeline.model import KEYWORDS, BadRow, Utterance
 
 KNOWN = ("audio", "id", "language", "reference", "offset_s", "duration_s", "channel")
 """In the order in which `Rows.utterance` takes them."""
@@ -20,10 +22,11 @@ NEMO = {"audio": "audio_filepath", "reference": "text", "offset_s": "offset", "d
 """NeMo's name for a known column; it counts where ours is absent."""
 MEANT_AUDIO = ("path", "file", "filename", "file_name", "filepath", "file_path", "wav", "recording", "url")
 """What others call the column of audio paths."""
+TYPES = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a table's columns are, worked out once per header so that no row looks up names."""
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a table's columns are, worked out once so that no row looks up names."""
 
     width: int
     """Number of fields in the header."""
@@ -36,16 +39,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The duration is NeMo's: the recording's length, and a span's only where the row has an offset."""
 
 
-def plan(header: Sequence[str], rows: Rows, line: int) -> Plan:
-    """The plan for a header; raises `ManifestError` when it has no audio column or has one name twice."""
-    check(header, rows, line)
-    at = {name: index for index, name in enumerate(header) if name}
+def header_of(names: Sequence[str], rows: Rows, line: int) -> Header:
+    """The header of a table by its names. Raises ManifestError where it has no audio column, or one name twice."""
+    check(names, rows, line)
+    at = {name: index for index, name in enumerate(names) if name}
     spelt = [name if name in at else NEMO.get(name, name) for name in KNOWN]
     # a column without a name is what pandas writes for its row numbers
     other = [(name, index) for name, index in at.items() if name not in spelt]
-    return Plan(
-        width=len(header),
-        known=itemgetter(*[at.get(name, len(header)) for name in spelt]),
+    return Header(
+        width=len(names),
+        known=itemgetter(*[at.get(name, len(names)) for name in spelt]),
         names=tuple(name for name, _ in other),
         metadata=picker([index for _, index in other]),
         nemo_duration="duration_s" not in at and "duration" in at,
@@ -62,43 +65,123 @@ def picker(indices: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]
     return lambda row: ()
 
 
-def check(header: Sequence[str], rows: Rows, line: int | None) -> None:
+def check(names: Sequence[str], rows: Rows, line: int | None) -> None:
     """Refuses a header without an audio column or with one name twice; warns of names that look misspelt."""
     where = rows.manifest if line is None else f"{rows.manifest}:{line}"
     seen: set[str] = set()
-    for name in header:
+    for name in names:
         if name and name in seen:
             raise ManifestError(f"{where}: two columns are named `{name}`; rename or drop one.")
         seen.add(name)
     if seen.isdisjoint(("audio", NEMO["audio"])):
-        raise ManifestError(f"{where}: {no_audio(header)}")
-    warn_of_misspelt(header, rows.warn, f"{where}: column")
+        raise ManifestError(f"{where}: {_no_audio_column([*filter(None, names)])}")
+    warn_of_misspelt(names, rows.warn, f"{where}: column")
 
 
 def warn_of_misspelt(names: Sequence[str], warn: Warn, what: str, known: Collection[str] = ()) -> None:
     """Warns of names that will be metadata and look like known ones that are absent; not of those that are `known`."""
-    for name, meant in misspelt(names):
-        if name not in known:
-            warn(f"{what} `{name[:40]}` is kept as metadata; did you mean `{meant}`?")
+    from pipeline.config.nearest import nearest  # which loads the library of the settings
+
+    absent = [name for name in (*KNOWN, KEYWORDS) if name not in names and NEMO.get(name) not in names]
+    right = [*absent, *(NEMO[name] for name in absent if name in NEMO)]
+    ours = {*KNOWN, KEYWORDS, *NEMO.values(), *known}
+    for name in names:
+        if name and name not in ours:
+            plain = _plain(name)
+            # `uid` is no slip for `id`
+            meant = plain if plain in right else nearest(plain, [one for one in right if len(one) > 3], cutoff=0.8)
+            if meant:
+                warn(f"{what} `{name[:40]}` is kept as metadata; did you mean `{meant}`?")
 
 
-def no_audio(names: Iterable[str]) -> str:
+def utterance(line: int, row: dict[str, Any], rows: Rows) -> Utterance | BadRow:
+    """The record for a row of JSON or Parquet; takes its known keys out of `row`, what remains is metadata. null counts
+    as absent."""
+    take = row.pop
+    name = take("id", None)
+    try:
+        if type(name) is int:  # a number is no text, but as an id there is only one way to write it
+            name = str(name)
+        id = text(name, "id")
+    except RowProblem as problem:
+        return rows.bad(line, str(problem))
+    try:
+        if "audio" not in row and "audio_filepath" not in row:
+            raise RowProblem(_no_audio_key(row))
+        audio = text(take("audio") if "audio" in row else take("audio_filepath"), "audio")
+        reference = text(take("reference") if "reference" in row else take("text", None), "reference")
+        language = text(take("language", None), "language")
+        offset_s = number(take("offset_s") if "offset_s" in row else take("offset", None), "offset_s")
+        if "duration_s" in row:
+            duration_s = number(take("duration_s"), "duration_s")
+        else:
+            # NeMo's duration is the recording's length; it means a span only together with an offset
+            length_s = take("duration", None)
+            duration_s = None if offset_s is None else number(length_s, "duration")
+        channel = number(take("channel", None), "channel")
+    except RowProblem as problem:
+        return rows.bad(line, str(problem), id.strip())
+    other = {key: as_text(value) for key, value in row.items() if value is not None} if row else {}
+    return rows.utterance(line, audio, id, language, reference, offset_s, duration_s, channel, other)
+
+
+def text(value: object, name: str) -> str:
+    """The value where it is text, "" where it is null."""
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    raise RowProblem(f"`{name}` is {kind(value)} ({shown(value)}); it must be text.")
+
+
+def number(value: object, name: str) -> float | None:
+    """The value where it is a number or null."""
+    if value is None or type(value) is float or type(value) is int:
+        return value
+    hint = "; write it without quotes" if isinstance(value, str) else ""
+    raise RowProblem(f"`{name}` is {kind(value)} ({shown(value)}); it must be a number{hint}.")
+
+
+def as_text(value: object) -> str:
+    """A metadata value as text: text as it is, anything else as compact JSON."""
+    if type(value) is str:
+        return value
+    written = msgspec.json.encode(value).decode()
+    # dates, decimals and the like become JSON strings: keep what they say without the quotes
+    return msgspec.json.decode(written, type=str) if written.startswith('"') else written
+
+
+def kind(value: object) -> str:
+    """What a value is, in JSON's words."""
+    return TYPES.get(type(value), type(value).__name__)
+
+
+def _no_audio_column(names: Sequence[str]) -> str:
     """Says that `audio` is missing and which of the names was probably meant."""
-    names = [name for name in names if name]
-    nearest = meant_audio(names)
-    if nearest is not None:
-        return f"there is no column `audio`; rename `{nearest}`, which looks like it."
-    found = ", ".join(f"`{name[:40]}`" for name in names[:8]) or "nothing"
+    if (meant := _meant_as_audio(names)) is not None:
+        return f"there is no column `audio`; rename `{meant}`, which looks like it."
+    found = _listed(names) or "nothing"
     if any("." in name for name in names):
         return f"the first line must name the columns, one of them `audio`, but it holds {found}; add such a line."
     return f"there is no column `audio`, which names each row's recording; the columns are {found}."
 
 
-def meant_audio(names: Iterable[str]) -> str | None:
-    """The name that was probably meant to be `audio`."""
-    from pipeline.config.nearest import nearest  # which loads the library of the settings
+def _no_audio_key(row: dict[str, Any]) -> str:
+    """The same for the keys of a row."""
+    if (meant := _meant_as_audio(row)) is not None:
+        return f"the row has no `audio`; rename `{meant}`, which looks like it."
+    return f"the row has no `audio`, which names its recording; its other keys: {_listed(row) or 'none'}."
 
-    plain = {normalized(name): name for name in names}
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name[:40]}`" for name in [*names][:8])
+
+
+def _meant_as_audio(names: Iterable[str]) -> str | None:
+    """The name that was probably meant to be `audio`."""
+    from pipeline.config.nearest import nearest  # as above
+
+    plain = {_plain(name): name for name in names}
     for right in ("audio", NEMO["audio"], *MEANT_AUDIO):
         if right in plain:
             return plain[right]
@@ -106,22 +189,6 @@ def meant_audio(names: Iterable[str]) -> str | None:
     return plain[near] if near else None
 
 
-def misspelt(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of a name that will be metadata and the absent known column it is close to."""
-    from pipeline.config.nearest import nearest  # as above
-
-    absent = [name for name in (*KNOWN, KEYWORDS) if name not in names and NEMO.get(name) not in names]
-    right = [*absent, *(NEMO[name] for name in absent if name in NEMO)]
-    pairs = []
-    for name in names:
-        if name and name not in (*KNOWN, KEYWORDS) and name not in NEMO.values():
-            plain = normalized(name)
-            # `uid` is no slip for `id`
-            meant = plain if plain in right else nearest(plain, [one for one in right if len(one) > 3], cutoff=0.8)
-            pairs += [(name, meant)] if meant else []
-    return pairs
-
-
-def normalized(name: str) -> str:
+def _plain(name: str) -> str:
     """A name without what spelling habits change: case, blanks, hyphens."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")

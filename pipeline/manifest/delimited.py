@@ -13,11 +13,11 @@ from itertools import chain
 from typing import BinaryIO
 
 from pipeline.errors import ManifestError
-from pipeline.manifest.columns import NEMO, Plan, plan
+from pipeline.manifest.columns import NEMO, Header, header_of
 from pipeline.manifest.lines import MAX_ROW_BYTES, not_utf8, read_lines
 from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
-from pipeline.spelling import cleaned
+from pipeline.source.spelling import cleaned
 
 DELIMITERS = (",", ";", "\t")
 SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?[,;|\t]*\s*', re.IGNORECASE)
@@ -25,28 +25,18 @@ SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?[,;|\t]*\s*', re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"\s*-?\d*,\d+\s*")
 
 
-def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
-    """The rows of a CSV file whose delimiter is a comma, a semicolon or a tab, as its header shows.
+def read(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...] = DELIMITERS) -> Iterator[Utterance | BadRow]:
+    """The rows of a file with one of these delimiters, as its header shows.
 
     Raises `ManifestError` for a file without a usable header or not in UTF-8.
     """
-    return table(stream, rows, DELIMITERS)
-
-
-def read_tabs(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
-    """The rows of a TSV file; raises as `read` does."""
-    return table(stream, rows, ("\t",))
-
-
-def table(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...]) -> Iterator[Utterance | BadRow]:
-    """The rows of a file with one of these delimiters."""
     # a reference of a long recording is longer than the csv module's usual 131,072 characters
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
     lines = read_lines(stream, rows.manifest, rows.warn)
     line = 1
     for first in lines:
-        if told := SEPARATOR.fullmatch(first):
-            delimiters = (told[1].decode(),)
+        if named := SEPARATOR.fullmatch(first):
+            delimiters = (named[1].decode(),)
         elif first.strip():
             break
         line += 1
@@ -59,16 +49,15 @@ def table(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...]) -> Iterator
     line, header = next(found)
     if isinstance(header, str):
         raise ManifestError(f"{rows.manifest}:{line}: the header cannot be read: {header}")
-    columns = plan([cleaned(name) for name in header], rows, line)
-    return utterances(found, columns, delimiter, rows)
+    return utterances(found, header_of([cleaned(name) for name in header], rows, line), delimiter, rows)
 
 
 def utterances(
-    found: Iterator[tuple[int, list[str] | str]], columns: Plan, delimiter: str, rows: Rows
+    found: Iterator[tuple[int, list[str] | str]], header: Header, delimiter: str, rows: Rows
 ) -> Iterator[Utterance | BadRow]:
     """Turns records into utterances. Written for speed: this loop runs once per row of a million."""
-    width, known, names, metadata = columns.width, columns.known, columns.names, columns.metadata
-    nemo_duration, build = columns.nemo_duration, rows.utterance
+    width, known, names, metadata = header.width, header.known, header.names, header.metadata
+    nemo_duration, build = header.nemo_duration, rows.utterance
     has_decimal_commas = delimiter == ";"  # where a comma parts no columns, it parts numbers
     for line, fields in found:
         if isinstance(fields, str):
@@ -79,7 +68,7 @@ def utterances(
                 yield rows.bad(line, wrong_width(fields, width, delimiter))
             continue
         other = dict(zip(names, metadata(fields)))  # noqa: B905  equal by construction; strict costs a twentieth
-        fields.append("")  # where the plan points for columns the file does not have
+        fields.append("")  # where the header points for columns the file does not have
         audio, id, language, reference, offset_s, duration_s, channel = known(fields)
         if nemo_duration and not offset_s:
             duration_s = ""

@@ -1,4 +1,4 @@
-"""Reads a folder as a manifest: every audio file below it is one utterance.
+"""Recordings of a folder as a manifest: all that a search finds below it, or those that were named one by one.
 
 Lists folders and asks what their entries are; opens no file.
 """
@@ -6,132 +6,133 @@ Lists folders and asks what their entries are; opens no file.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from operator import attrgetter
 from typing import NamedTuple
 
-from pipeline.errors import EmptyFolder, ManifestError
-from pipeline.manifest.ignored import EXCLUDED, HIDDEN, Ignored
-from pipeline.manifest.patterns import Glob, Pick
+from pipeline.errors import AttemptError, EmptyFolder, ManifestError
+from pipeline.forms import AUDIO_EXTENSIONS
 from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
+from pipeline.manifest.search import EXCLUDED, HIDDEN, Search
 from pipeline.model import BadRow, NamedByPath, Utterance
+from pipeline.source import IRREGULAR, Entry, source_of
 
 ENTRIES_A_STEP = 1_000
-IRREGULAR = "not a regular file; remove or rename it."
-
-
-class Found(NamedTuple):
-    """An entry of a folder: `below` for a folder, else a file; `problem` where it cannot be used."""
-
-    name: str
-    below: bool
-    problem: str = ""
 
 
 class Level(NamedTuple):
     """A folder on the current path: what its files' ids start with, which folder it is, what is left of it."""
 
     prefix: str
-    identity: tuple[int, int]
-    entries: Iterator[Found]
+    folder_id: Hashable
+    entries: Iterator[Entry]
 
 
-def normalized(extensions: Sequence[str]) -> tuple[str, ...]:
-    """Extensions in lower case with their dot."""
-    return tuple("." + extension.lower().lstrip(".") for extension in extensions)
-
-
-def go_on() -> None:
-    """The step of a search that nobody wants to end."""
-
-
-class Search:
-    """What is looked for below a folder, and what of it was left out."""
-
-    def __init__(
-        self,
-        extensions: Sequence[str],
-        *,
-        glob: Glob | None = None,
-        pick: Pick | None = None,
-        on_step: Callable[[], None] = go_on,
-        ignored: Ignored | None = None,
-    ) -> None:
-        """Without `glob` and `pick` everything is wanted that is audio by its name and not hidden. `on_step` is called
-        for each folder and for every thousand entries of one; it may raise to end the search."""
-        self.endings = normalized(extensions)
-        self.glob, self.pick = glob, pick
-        self.on_step = on_step
-        self.ignored = Ignored() if ignored is None else ignored
-        self.wants_hidden = any(one is not None and one.wants_hidden for one in (glob, pick))
-        self.named = self.endings
-        if glob is not None and glob.ending:
-            self.named += (glob.ending,)
-        if pick is not None:
-            self.named += pick.endings
-
-    def asks_for(self, path: str) -> bool:
-        """Whether the file of this path below the folder would be found, were it there."""
-        is_hidden = "/." in f"/{path}" and not self.wants_hidden
-        return not is_hidden and path.lower().endswith(self.named) and self.is_named(path) and self.takes(path)
-
-    def is_named(self, path: str) -> bool:
-        """Whether the glob names a file; what it does not name is not left out, but was never meant."""
-        return self.glob is None or self.glob.takes(path)
-
-    def takes(self, path: str) -> bool:
-        """Whether a file is picked."""
-        return self.pick is None or self.pick.takes(path)
-
-    def skips(self, folder: str) -> bool:
-        """Whether nothing below a folder is wanted; where that is for the pick, it is left out."""
-        if self.glob is not None and not self.glob.may_hold(folder):
-            return True
-        if self.pick is not None and self.pick.skips(folder):
-            self.ignored.folders[EXCLUDED] += 1
-            return True
-        return False
-
-
-def read(folder: str, search: Search, source: str) -> Iterator[Utterance | BadRow]:
-    """The audio files below a folder, in the order of their names; an id is the path below it, with `/`.
+class Folder:
+    """The audio files below a folder, or those that are picked, in the order of their names; an id is the path below
+    it, with `/`.
 
     Symlinks are followed, a loop once. Only the names of the folders on the current path are in memory.
-    `source` is how the user calls it. Raises `ManifestError` when the folder cannot be listed or nothing below it is
-    wanted.
     """
-    # abspath, not resolve: the symlinks in the user's path stay
-    top = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118  the walk works on plain strings
-    try:
-        levels = [Level("", identity(top), iter(entries(top, "", search)))]
-    except OSError as error:
-        raise ManifestError(f"{source}: the folder cannot be listed: {error.strerror}; check its rights.") from error
-    empty = True
-    while levels:
-        entry = next(levels[-1].entries, None)
-        if entry is None:
-            levels.pop()
-            continue
-        relative = levels[-1].prefix + entry.name
-        problem = entry.problem
-        if entry.below:
-            try:
-                at = identity(top + relative)
-                if all(at != level.identity for level in levels):  # else a symlink back to a folder we are in
-                    levels.append(Level(f"{relative}/", at, iter(entries(top, f"{relative}/", search))))
+
+    is_folder = True
+
+    def __init__(self, source: str, root: str, search: Search) -> None:
+        """`source` is how the user calls it."""
+        self.source = source
+        self.place = os.path.abspath(root)  # not resolved: the symlinks in the user's path stay
+        self._top = os.path.join(self.place, "")
+        self._search = search
+        self._files = source_of(self.place)
+
+    def asks_for(self, id_: str) -> bool:
+        """Whether the file of this path below the folder would be a row, were it there."""
+        return self._search.asks_for(id_)
+
+    def __iter__(self) -> Iterator[Utterance | BadRow]:
+        """Raises ManifestError where the folder cannot be listed, EmptyFolder where nothing below it is wanted."""
+        try:
+            levels = [self._level("", self._files.folder_id(self._top))]
+        except OSError as error:
+            raise ManifestError(f"{self.source}: {_unlisted(error)}") from error
+        is_empty = True
+        while levels:
+            entry = next(levels[-1].entries, None)
+            if entry is None:
+                levels.pop()
                 continue
-            except OSError as error:
-                problem = f"the folder cannot be listed: {error.strerror}; check its rights."
-        empty = False
-        yield record(source, top, relative, problem)
-    if empty:
-        left_out = f" ({search.ignored})" if str(search.ignored) else ""
-        if search.glob is not None:
-            raise EmptyFolder(f"{source}: no recording is named like that{left_out}.")
-        raise EmptyFolder(f"{source}: no audio below this folder{left_out}; looked for {' '.join(search.endings)}.")
+            relative, problem = levels[-1].prefix + entry.name, entry.problem
+            if entry.is_folder:
+                try:
+                    folder_id = self._files.folder_id(self._top + relative)
+                    if all(folder_id != level.folder_id for level in levels):  # else a link back to one we are in
+                        levels.append(self._level(f"{relative}/", folder_id))
+                    continue
+                except OSError as error:
+                    problem = _unlisted(error)
+            is_empty = False
+            yield _record(self.source, self._top, relative, problem)
+        if is_empty:
+            search = self._search
+            left_out = f" ({search.ignored})" if str(search.ignored) else ""
+            if search.has_glob:
+                raise EmptyFolder(f"{self.source}: no recording is named like that{left_out}.")
+            looked_for = " ".join(AUDIO_EXTENSIONS)
+            raise EmptyFolder(f"{self.source}: no audio below this folder{left_out}; looked for {looked_for}.")
+
+    def _level(self, prefix: str, folder_id: Hashable) -> Level:
+        return Level(prefix, folder_id, iter(self._entries(prefix)))
+
+    def _entries(self, prefix: str) -> list[Entry]:
+        """What is wanted of one folder, sorted by name; raises OSError when it cannot be listed."""
+        search, ignored, wanted = self._search, self._search.ignored, []
+        search.on_step()
+        has_glob, is_narrow = search.has_glob, search.is_narrow
+        for number, entry in enumerate(self._files.list(self._top + prefix)):
+            if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
+                search.on_step()
+            name, is_folder, _ = entry
+            if has_glob and not is_folder and not search.is_named(prefix + name):
+                continue
+            if name[0] == "." and not search.wants_hidden:
+                (ignored.folders if is_folder else ignored.files)[HIDDEN] += 1
+            elif is_folder:
+                if not (is_narrow and search.skips(prefix + name)):
+                    wanted.append(entry)
+            elif not name.lower().endswith(search.endings):
+                ignored.note(name)
+            elif is_narrow and not search.takes(prefix + name):
+                ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
+            else:
+                wanted.append(entry)
+        wanted.sort(key=attrgetter("name"))  # whole entries would take four times as long, which nothing can interrupt
+        return wanted
 
 
-def record(source: str, top: str, relative: str, problem: str) -> Utterance | BadRow:
+class Recordings:
+    """Recordings that were named one by one, of one folder."""
+
+    is_folder = True
+
+    def __init__(self, root: str, names: Iterable[str]) -> None:
+        self.source = self.place = root
+        self._names = dict.fromkeys(names)
+
+    def __iter__(self) -> Iterator[Utterance | BadRow]:
+        top = os.path.join(self.place, "")
+        for name in self._names:
+            try:
+                problem = "" if source_of(top + name).stat(top + name).is_regular else IRREGULAR
+            except AttemptError:
+                problem = ""  # its utterance says what is wrong
+            yield _record(self.source, top, name, problem)
+
+    def asks_for(self, id_: str) -> bool:
+        """Whether the file was named."""
+        return id_ in self._names
+
+
+def _record(source: str, top: str, relative: str, problem: str) -> Utterance | BadRow:
     """The record of one file, or of a folder that cannot be used."""
     name = printable(relative)
     if not problem and any(0xDC80 <= ord(char) <= 0xDCFF for char in relative):
@@ -147,40 +148,5 @@ def record(source: str, top: str, relative: str, problem: str) -> Utterance | Ba
     return NamedByPath(id=relative, audio=top + relative)
 
 
-def entries(top: str, prefix: str, search: Search) -> list[Found]:
-    """The subfolders and audio files of one folder, sorted by name; raises OSError when it cannot be listed."""
-    search.on_step()
-    found, named, ignored = [], search.named, search.ignored
-    has_glob, is_narrow = search.glob is not None, search.glob is not None or search.pick is not None
-    with os.scandir(top + prefix) as listing:
-        for number, entry in enumerate(listing):
-            if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
-                search.on_step()
-            name = entry.name
-            try:
-                below, problem = entry.is_dir(), ""
-            except OSError as error:  # a symlink to itself, a disk that fails
-                below, problem = False, f"{error.strerror}; repair or remove it."
-            if has_glob and not below and not search.is_named(prefix + name):
-                continue
-            if name[0] == "." and not search.wants_hidden:
-                (ignored.folders if below else ignored.files)[HIDDEN] += 1
-            elif below:
-                if not (is_narrow and search.skips(prefix + name)):
-                    found.append(Found(name, below=True))
-            elif not name.lower().endswith(named):
-                ignored.note(name)
-            elif is_narrow and not search.takes(prefix + name):
-                ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
-            else:
-                # a dangling symlink stays in: its utterance says that the audio is missing
-                is_usable = problem or entry.is_file() or entry.is_symlink()
-                found.append(Found(name, False, problem if is_usable else IRREGULAR))
-    found.sort(key=attrgetter("name"))  # whole entries would take four times as long, which nothing can interrupt
-    return found
-
-
-def identity(folder: str) -> tuple[int, int]:
-    """What tells one folder from another, whatever the path that leads to it."""
-    status = os.stat(folder)  # noqa: PTH116  the walk works on plain strings
-    return status.st_dev, status.st_ino
+def _unlisted(error: OSError) -> str:
+    return f"the folder cannot be listed: {error.strerror}; check its rights."

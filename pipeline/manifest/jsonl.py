@@ -1,6 +1,6 @@
 """Reads JSONL manifests, NeMo's among them: one JSON object a line.
 
-Reads from the open stream it is given, a file or stdin; what the values mean is decided in `typed` and `rows`.
+Reads from the open stream it is given, a file or stdin; what the values mean is decided in `columns` and `rows`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import typed
-from pipeline.manifest.columns import warn_of_misspelt
+from pipeline.manifest.columns import kind, utterance, warn_of_misspelt
 from pipeline.manifest.lines import MAX_ROW_BYTES, not_utf8, read_lines
 from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
@@ -42,20 +41,17 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
         try:
             row = decode(raw)
             if type(row) is not dict:
-                raise RowProblem(f"the line is {typed.kind(row)}; a row is an object: {{…}}.")
+                raise RowProblem(f"the line is {kind(row)}; a row is an object: {{…}}.")
             if not keys.issuperset(row) and len(keys) < MOST_KEYS:
                 warn_of_misspelt([*row], rows.warn, f"{rows.manifest}:{line}: key", known=keys)
                 keys.update(row)
-        except UnicodeDecodeError:
-            raise undecodable(raw, line, rows.manifest) from None
-        except (msgspec.DecodeError, RecursionError) as error:
-            if not is_utf8(raw):
-                raise undecodable(raw, line, rows.manifest) from None
-            yield rows.bad(line, explain(raw, str(error)))
         except RowProblem as problem:
             yield rows.bad(line, str(problem))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            refuse_not_utf8(raw, line, rows.manifest)  # it can fail as bad JSON first
+            yield rows.bad(line, explain(raw, str(error)))
         else:
-            yield typed.utterance(line, row, rows)
+            yield utterance(line, row, rows)
 
 
 def refuse_document(raw: bytes, manifest: str) -> None:
@@ -66,22 +62,12 @@ def refuse_document(raw: bytes, manifest: str) -> None:
         )
 
 
-def is_utf8(raw: bytes) -> bool:
-    """Whether the bytes are UTF-8; a line in another encoding can fail as bad JSON first."""
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def undecodable(raw: bytes, line: int, manifest: str) -> ManifestError:
-    """The error for a line with bytes that are not UTF-8; the decoder's own says only where in the string."""
+def refuse_not_utf8(raw: bytes, line: int, manifest: str) -> None:
+    """Raises `ManifestError` for a line in another encoding."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        return not_utf8(manifest, line, error)
-    return ManifestError(f"{manifest}:{line}: the line is not UTF-8; save the file as UTF-8.")
+        raise not_utf8(manifest, line, error) from None
 
 
 def explain(raw: bytes, words: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import columns, typed
+from pipeline.manifest.columns import check, utterance
 from pipeline.manifest.rows import Rows
 from pipeline.model import BadRow, Utterance
 
@@ -36,7 +36,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
         file = pq.ParquetFile(
             stream, metadata=metadata, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=texts
         )
-        columns.check(file.schema_arrow.names, rows, None)
+        check(file.schema_arrow.names, rows, None)
         wanted = [field.name for field in file.schema_arrow if is_wanted(field, rows.manifest)]
         row_bytes = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
         at_once = max(1, min(BATCH_ROWS, BATCH_BYTES * file.metadata.num_rows // max(1, row_bytes)))
@@ -44,7 +44,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
             few = max(1, BATCH_BYTES // max(1, _longest(batch)))
             for start in range(0, batch.num_rows, few):
                 for row in readable(batch.slice(start, few)).to_pylist():
-                    yield typed.utterance(line, row, rows)
+                    yield utterance(line, row, rows)
                     line += 1
     # the last four: values that Arrow can hold and Python cannot, or text that is none
     except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:

@@ -23,59 +23,13 @@ def is_glob(text: str) -> bool:
 
 def ending(pattern: str) -> str:
     """The ending that a pattern names, such as `.dat` of `*.dat`, in lower case; "" where it leaves that open."""
-    found = os.path.splitext(pattern)[1]  # noqa: PTH122
+    found = os.path.splitext(pattern)[1]
     return "" if is_glob(found) or "/" in found else found.lower()
 
 
-class Pick:
-    """Which files below a folder are wanted. Hidden ones are only where an include names their dot, as in shells."""
-
-    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
-        """Raises ManifestError for a pattern that cannot be one."""
-        self._include = _together(include, hides_dots=True)
-        self._exclude = _together(exclude, hides_dots=False)
-        self.endings = tuple({found for one in include if (found := ending(one))})
-        """Those that an include names: such files are recordings to it, whatever else has that ending."""
-        self.wants_hidden = any(_names_a_dot(one) for one in include)
-
-    def takes(self, path: str) -> bool:
-        """Whether a file of this path below the folder is wanted."""
-        if self._exclude is not None and self._exclude.match(path):
-            return False
-        return self._include is None or bool(self._include.match(path))
-
-    def skips(self, folder: str) -> bool:
-        """Whether nothing below a folder is wanted."""
-        return self._exclude is not None and bool(self._exclude.match(f"{folder}/"))
-
-
-class Glob:
-    """A glob that files are named by, as a shell would expand it, and all below the folders that it names."""
-
-    def __init__(self, pattern: str) -> None:
-        """Raises ManifestError for a pattern that cannot be one."""
-        self._whole = _together([f"/{pattern}"], hides_dots=True)
-        names = pattern.strip("/").split("/")
-        known = names[: names.index("**")] if "**" in names else names
-        self._beginnings = [_together([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
-        self.ending = ending(pattern)
-        self.wants_hidden = _names_a_dot(pattern)
-
-    def takes(self, path: str) -> bool:
-        """Whether it names a file of this path."""
-        return self._whole is not None and bool(self._whole.match(path))
-
-    def may_hold(self, folder: str) -> bool:
-        """Whether it may name something below a folder; asked of the folders above it before."""
-        depth = folder.count("/")
-        return depth >= len(self._beginnings) or bool((one := self._beginnings[depth]) and one.match(folder))
-
-
-def _names_a_dot(pattern: str) -> bool:
-    return "/." in f"/{pattern.removeprefix('./')}"
-
-
-def _together(patterns: Sequence[str], *, hides_dots: bool) -> re.Pattern[str] | None:
+def compiled(patterns: Sequence[str], *, hides_dots: bool) -> re.Pattern[str] | None:
+    """What matches the paths that one of these patterns names, and with `hides_dots` hidden ones only where it names
+    their dot, as in shells; None for no patterns. Raises ManifestError for a pattern that cannot be one."""
     if not patterns:
         return None
     try:
@@ -85,7 +39,6 @@ def _together(patterns: Sequence[str], *, hides_dots: bool) -> re.Pattern[str] |
 
 
 def _translated(pattern: str, *, hides_dots: bool) -> str:
-    """The regular expression for a pattern."""
     if not pattern.strip("/") or pattern.startswith("!"):
         raise ManifestError(f"{pattern!r} is no pattern; name files or folders, as in '*.wav', 'calls/**' or 'tmp/'")
     no_dot = r"(?!\.)" if hides_dots else ""
@@ -104,12 +57,8 @@ def _translated(pattern: str, *, hides_dots: bool) -> str:
         elif one:
             written += f"{dot}[^/]"
         else:
-            written += f"{dot}(?!/)[{'^' if negated else ''}{_members(members)}]"
+            members = re.sub(r"([\\\[\]^&~|])", r"\\\1", members)
+            written += f"{dot}(?!/)[{'^' if negated else ''}{members}]"
         at_start = plain == "/" or bool(deep)
     below = f"(?:/{no_dot}[^/]+)*/?$"
     return written + (f"(?=/){below}" if pattern.endswith("/") else below)
-
-
-def _members(text: str) -> str:
-    """What stands in the brackets of a glob, for those of a regular expression."""
-    return re.sub(r"([\\\[\]^&~|])", r"\\\1", text)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.outside import escape
-from pipeline.spelling import plain_path
+from pipeline.source.spelling import plain_path
 
 MAX_ID_CHARS = 1_000
 LONGEST_S = 1e9
@@ -44,7 +44,7 @@ class Rows:
         self.manifest = manifest
         self.warn = warn
         # abspath, not resolve: a symlinked folder stays the path the user knows
-        self._prefix = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118  Path would cost the speed
+        self._prefix = os.path.join(os.path.abspath(folder), "")  # Path would cost the speed
 
     def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
         """The BadRow for a row of this manifest; `id` is kept when it is one the output can hold."""
@@ -99,13 +99,13 @@ class Rows:
         if "\0" in audio:
             raise RowProblem("`audio` holds a NUL character, which no file name can; correct the path.")
         if audio[0] == "~" or "://" in audio:
-            audio = local(audio)
+            audio = local_path(audio)
         path = audio if audio[0] == "/" else self._prefix + audio
         # normpath costs more than the rest of the row, and few paths need it
         return os.path.normpath(path) if "./" in audio or "//" in audio or audio[-1] == "." else path
 
 
-def local(audio: str) -> str:
+def local_path(audio: str) -> str:
     """The path of a file that is written as an address, or from somebody's home."""
     try:
         path = plain_path(audio)

@@ -21,7 +21,7 @@ from pipeline.run.month import month_at
 from pipeline.run.options import RunOptions
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
-from pipeline.run.planning import ManifestRows, many_gone
+from pipeline.run.plan import ManifestRows, many_missing
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.verify import known_transcripts
 
@@ -32,15 +32,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
     request = request_settings(settings.service)
     if settings.service.url != "local":
         check_url(settings.service.url)
-    rows = ManifestRows(
-        options.manifests,
-        settings,
-        request,
-        skip_bad_rows=True,
-        run_id="check",
-        include=options.include,
-        exclude=options.exclude,
-    )
+    hashes = SettingsHash(settings, request)
+    rows = ManifestRows(options, hashes, run_id="check", skip_bad_rows=True)
     path = out / CHECKPOINT
     with (
         known_transcripts(out),
@@ -52,16 +45,16 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
             refuse_another(recorded_owner(checkpoint, out), out, owner)
         refuse_other_formats(checkpoint, settings.sink.formats)
         if not options.shared_out:
-            refuse_another_manifest(checkpoint, rows.place, out)
-        repeated = scan_manifest(connection, rows, *rows.names, scope=rows)
-        rows.note_repeated(repeated)
+            refuse_another_manifest(checkpoint, rows.manifests.place, out)
+        repeated = scan_manifest(connection, rows.read(checkpoint.path_of), *rows.manifests.names, scope=rows.manifests)
+        rows.bad.note_repeated(repeated)
         if not rows.count:
             rows.refuse_empty(knows_rows=knows_rows(connection))
         if options.ids:
-            name_ids(connection, options.ids, rows.manifest)
-        names = settle_names(connection, rows.names, out)
+            name_ids(connection, options.ids, rows.manifests.title)
+        names = settle_names(connection, rows.manifests.names, out)
         if not options.shared_out:
-            refuse_unlike_manifest(checkpoint, rows.place, out, names)
+            refuse_unlike_manifest(checkpoint, rows.manifests.place, out, names)
         month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
         plan = plan_counts(connection, only)
         [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
@@ -74,7 +67,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
                     connection,
                     where_selected(only),
                     settings,
-                    SettingsHash(settings, request),
+                    hashes,
                     run=runs + 1,
                     bounds=bounds,
                     asked=resends_failed(only),
@@ -84,7 +77,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
             stopped.set()
     return Forecast(
         rows=plan.rows,
-        bad_rows=rows.bad_count,
+        bad_rows=rows.bad.count,
         skips_bad_rows=options.skip_bad_rows and not repeated,
         missing=plan.missing,
         new=plan.new,
@@ -93,7 +86,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         failed=plan.failed,
         vanished=plan.vanished,
         gone=plan.gone,
-        many_gone=many_gone(plan, is_folder=rows.has_folder),
+        many_gone=many_missing(plan, is_folder=rows.manifests.has_folder),
         selected=plan.selected,
         limit=options.limit,
         beyond_limit=plan.selected - bill.taken,
@@ -118,7 +111,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         above_budget=bill.above,
         above_credits=(bill.least, bill.most) if bill.above else None,
         above_ids=bill.above_ids,
-        bad=[str(bad) for bad in rows.bad_rows],
+        bad=[str(bad) for bad in rows.bad.first],
         warnings=rows.warnings.first,
         warning_count=rows.warnings.count,
         ignored=rows.ignored.counts(),

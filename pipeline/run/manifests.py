@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.audio.look import NEVER, look
+from pipeline.checkpoint import Scope
 from pipeline.checkpoint.sharing import (
     Claimed,
     claimed,
@@ -26,10 +27,11 @@ from pipeline.checkpoint.sharing import (
     take_over,
 )
 from pipeline.errors import AttemptError, ManifestError
+from pipeline.manifest import STDIN, Part, common_place, without_overlaps
 from pipeline.manifest.rows import fragment
-from pipeline.manifest.source import STDIN
-from pipeline.model import Utterance
+from pipeline.model import BadRow, Utterance
 
+TITLED = 3
 MOVED_SHARE = 0.5
 """A manifest that is no longer there has moved to where at least so much of what was transcribed for it is now."""
 
@@ -61,6 +63,38 @@ def copies(connection: sqlite3.Connection, name: str, out: Path) -> list[str]:
     here = os.path.realpath(out)
     way = os.path.relpath(name, here)
     return [os.path.normpath(Path(place) / way) for place in places(connection) if place != here]
+
+
+class Manifests(Scope):
+    """The manifests of one run, by their names in the checkpoint; several parts of one folder have one."""
+
+    def __init__(self, arguments: Sequence[str], parts: Sequence[Part]) -> None:
+        self.title = ", ".join(arguments[:TITLED]) + (
+            f" and {len(arguments) - TITLED:,} more" if len(arguments) > TITLED else ""
+        )
+        """The arguments, in few words."""
+        self._parts = parts
+        self._by_name: dict[str, list[Part]] = {}
+        for part in parts:
+            self._by_name.setdefault(name_of(part.place), []).append(part)
+        self.names = [*self._by_name]
+        self.sources = [parts[0].source for parts in self._by_name.values()]
+        """What the user calls them."""
+        self.place = common_place(part.place for part in parts)
+        """What tells them from others as a whole: see `place_of`."""
+        self.has_folder = any(part.is_folder for part in parts)
+
+    def rows(self) -> Iterator[tuple[Part, Iterator[Utterance | BadRow], int]]:
+        """Each part with its rows and the number of its manifest."""
+        for part, rows in without_overlaps(self._parts):
+            yield part, rows, self.names.index(name_of(part.place))
+
+    def is_folder(self, manifest: str) -> bool:
+        return any(part.is_folder for part in self._by_name.get(manifest, ()))
+
+    def asks_for(self, manifest: str | None, id_: str) -> bool:
+        """Rows that this run would have, were they there; those of a manifest's other name may be of any part."""
+        return any(part.asks_for(id_) for part in self._by_name.get(manifest or "", self._parts))
 
 
 def settle_names(

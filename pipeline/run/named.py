@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import UsageError
-from pipeline.manifest.source import STDIN
+from pipeline.manifest import STDIN
 
 MOST_BYTES = 64 << 20
 """Of a file: more than a million ids."""

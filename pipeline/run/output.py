@@ -17,8 +17,8 @@ from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
 from pipeline.checkpoint.sharing import PLACES, manifests, places
 from pipeline.checkpoint.store import FORMATS, MANIFEST
 from pipeline.errors import ConfigError, OutputError, UsageError
-from pipeline.manifest.arguments import place_of
-from pipeline.manifest.source import READERS, STDIN
+from pipeline.manifest import STDIN, place_of
+from pipeline.manifest.tables import READERS
 from pipeline.run.manifests import copies, is_there, may_be, name_of
 
 CHECKPOINT = "checkpoint.sqlite"

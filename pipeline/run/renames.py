@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 
 from pipeline.checkpoint import Identity, Journal, Placed, Selected
-from pipeline.errors import AudioMissing
-from pipeline.recording import fault
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.stored import StoredTranscripts
+from pipeline.source import is_missing
 
 
 class Renames:
@@ -73,11 +71,4 @@ class Renames:
 
 def _without_file(rows: Sequence[Placed]) -> list[Placed]:
     """Rows whose recording is not there."""
-    left = []
-    for row in rows:
-        try:
-            os.stat(row.utterance.audio)  # noqa: PTH116 as for each row of a manifest
-        except (OSError, ValueError) as error:
-            if isinstance(fault(row.utterance.audio, error), AudioMissing):
-                left.append(row)
-    return left
+    return [row for row in rows if is_missing(row.utterance.audio)]

@@ -24,7 +24,7 @@ from pipeline.sink import FolderStore
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
     from pipeline.run.ledger import Ledger
     from pipeline.run.outcomes import Outcomes
-    from pipeline.run.planning import ManifestRows
+    from pipeline.run.plan import ManifestRows
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ def figures_of(
     learned = checkpoint.fact(LEARNED, int) or 0
     return Figures(
         run_id=ending.run_id,
-        manifest=rows.manifest,
+        manifest=rows.manifests.title,
         out=str(ending.out),
         started_at=ending.started_at,
         finished_at=ending.finished_at,
@@ -74,7 +74,7 @@ def figures_of(
         redo_failed=outcomes.redo_failed,
         untried=Untried(**checkpoint.untried(ending.run_id)) if plan.rows else Untried(),
         many_gone=ending.many_gone,
-        bad_rows=rows.bad_count,
+        bad_rows=rows.bad.count,
         selected=plan.selected,
         transcribed=outcomes.transcribed,
         reused=outcomes.reused_count,

@@ -16,7 +16,7 @@ from pipeline.checkpoint.rewriting import Retold
 from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
 from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
-from pipeline.run.join import word_errors
+from pipeline.run.join import for_row, word_errors
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
 from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, in_batches
@@ -97,7 +97,7 @@ class Rewriter:
             raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
 
     def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
-        anew = {n: retold(old, row, config_hash=hashed.canonical(row, old.config_hash)) for n, old, row in changed}
+        anew = {n: for_row(old, row, config_hash=hashed.canonical(row, old.config_hash)) for n, old, row in changed}
         self._checkpoint.note_retold(
             [Retold(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in anew.items()]
         )

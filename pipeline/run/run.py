@@ -16,16 +16,14 @@ import msgspec
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
-from pipeline.checkpoint.named import name_ids
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus
 from pipeline.failures import status_of
 from pipeline.gradium.key import with_place
 from pipeline.gradium.request import request_settings
-from pipeline.manifest.arguments import place_of
+from pipeline.manifest import place_of
 from pipeline.report.figures import Figures, last_line
-from pipeline.report.logs import say
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
@@ -34,13 +32,12 @@ from pipeline.run.disk_space import disk_too_small
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lookup import Lookup
-from pipeline.run.manifests import settle_names
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
 from pipeline.run.options import RunOptions
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.output import CHECKPOINT, keep_formats, keep_manifest, output_folder, refuse_another_manifest
+from pipeline.run.output import CHECKPOINT, keep_formats, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
-from pipeline.run.planning import ManifestRows, many_gone
+from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.prepare import Preparer
 from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
@@ -125,14 +122,11 @@ class _Run:
         self.error: GradiumBatchError | None = None
         self.many_gone: str | None = None
         self.rows = ManifestRows(
-            options.manifests,
-            settings,
-            context.request,
-            skip_bad_rows=options.skip_bad_rows,
+            options,
+            context.hashes,
             run_id=context.run_id,
-            include=options.include,
-            exclude=options.exclude,
-            on_row=control.raise_if_stopped,
+            skip_bad_rows=options.skip_bad_rows,
+            on_step=control.raise_if_stopped,
         )
         self.progress = progress(options.progress)
         self.budget = RunBudget(settings)
@@ -149,8 +143,8 @@ class _Run:
         self.sending = Sending(context, journal, self.publisher, self.recorder, control)
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
-        plan = await self._plan()
-        if warning := many_gone(plan, is_folder=self.rows.has_folder):
+        plan = await make_plan(self.rows, self.options, self.journal, self.control.stopped)
+        if warning := many_missing(plan, is_folder=self.rows.manifests.has_folder):
             log.warning("%s", warning)
         started_at = self.context.started_at.isoformat()
         await self.journal.call(self.checkpoint.save_run, self.context.run_id, started_at, None)
@@ -178,30 +172,6 @@ class _Run:
             self.transcripts.close()
             self.duplicates.close()
         return await self._report(plan)
-
-    async def _plan(self) -> Plan:
-        """Takes the manifest in. Raises ManifestError for bad rows."""
-        try:
-            rows = self.rows
-            repeated = await self.journal.call_once(self.checkpoint.scan, rows, *rows.names, scope=rows)
-            rows.note_repeated(repeated)
-            if told := str(rows.ignored):
-                say(told)
-            if not self.rows.count:
-                self.rows.refuse_empty(knows_rows=await self.journal.call(self.checkpoint.knows_rows))
-            if not self.options.skip_bad_rows or repeated:
-                self.rows.refuse_bad(skippable=not repeated)
-            if self.options.strict:
-                self.rows.refuse_warned()
-            out, call, beside_scan = self.options.out, self.journal.call, self.checkpoint.beside_scan
-            if ids := self.options.ids:
-                await call(beside_scan, name_ids, ids, self.rows.manifest)
-            names = await call(beside_scan, settle_names, self.rows.names, out, self.control.stopped)
-            manifest = None if self.options.shared_out else self.rows.place
-            await call(keep_manifest, self.checkpoint, manifest, out, names)
-            return await self.journal.call(self.checkpoint.merge, self.options.only)
-        except Stopped:
-            return Plan()
 
     def _keep_to_month(self) -> None:
         """Has the run spend no more than the month's budget leaves, and notes that for `status`."""
@@ -241,7 +211,7 @@ class _Run:
         await self.journal.call(self.checkpoint.trim_replaced)
 
     async def _report(self, plan: Plan) -> RunResult:
-        self.many_gone = many_gone(plan, is_folder=self.rows.has_folder, moved=self.outcomes.moved_count)
+        self.many_gone = many_missing(plan, is_folder=self.rows.manifests.has_folder, moved=self.outcomes.moved_count)
         ask = self.journal.call_unchecked
         if plan.rows and not await ask(self.checkpoint.has_selected):
             self.control.forget_limit()
@@ -277,5 +247,5 @@ class _Run:
             return self.control.status
         failed = self.outcomes.failed
         if not self.options.ids:  # who asks for some hears of all others, and is not told that theirs failed
-            failed = failed or self.rows.bad_count or bool(self.many_gone)
+            failed = failed or self.rows.bad.count or bool(self.many_gone)
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.manifest import read_manifest
 from pipeline.model import Utterance
 from tests.batch import environment
+from tests.manifest.reading import read_manifest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -48,7 +48,7 @@ def test_an_unmounted_archive_loses_no_row_and_costs_nothing_when_it_is_back(
     assert errors_of(out) == {}
     assert (night.figures["done"], night.figures["failed"], night.figures["left"]) == (count, 0, 0)
     assert json.loads((out / "summary.json").read_text())["gone"] == count
-    sentence = f"{count} of {count} recordings of the last run are gone: is the disk mounted?"
+    sentence = f"{count} of {count} recordings of the last run are missing: is the disk mounted?"
     told = [line for line in night.stderr.splitlines() if sentence in line]
     if count < 10:
         assert (night.exit, told) == (0, [])
@@ -76,7 +76,7 @@ def test_a_folder_that_is_suddenly_empty_is_told_and_loses_nothing(
     corpus.folder.mkdir()
     night = batch("run", corpus.folder, "--out", out, server=server)
     assert night.exit == 3
-    assert "12 of 12 recordings of the last run are gone: is the disk mounted?" in night.stderr
+    assert "12 of 12 recordings of the last run are missing: is the disk mounted?" in night.stderr
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
     again = batch("run", corpus.folder, "--out", out, server=server)
     assert again.exit == 0, "since the last run nothing more has gone"
@@ -96,7 +96,7 @@ def test_a_third_of_a_folder_that_vanished_is_told(server: RunningServer, tmp_pa
         (corpus.folder / f"{number:05d}.wav").unlink()
     night = batch("run", corpus.folder, "--out", out, server=server)
     assert night.exit == 3
-    assert "10 of 30 recordings of the last run are gone" in night.stderr
+    assert "10 of 30 recordings of the last run are missing" in night.stderr
     assert night.figures["done"] == 20
     assert rows_of(out) == corpus.texts
 

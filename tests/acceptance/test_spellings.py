@@ -44,13 +44,13 @@ def test_a_path_in_another_spelling_is_read_where_one_file_goes_by_it(
     assert jsonl_of(out)[0]["audio"] == str(tmp_path / file)
     assert result.stderr.count("1 row names its recording in another spelling") == 1
     assert f"is read as {str(tmp_path / file)!a}" in result.stderr
-    # mended, it is the same row
+    # fixed, it is the same row
     (tmp_path / "m.jsonl").write_text(json.dumps({"id": "1", "audio": file}) + "\n", "utf-8")
     assert "another spelling" not in batch("run", tmp_path / "m.jsonl", "--out", out, server=server).stderr
     assert server.stats()["requests"] - before == 0
 
 
-def test_the_id_of_a_path_is_the_same_once_its_spelling_is_mended(
+def test_the_id_of_a_path_is_the_same_once_its_spelling_is_fixed(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
     text = write_wav(tmp_path / "a.wav", seed=1)
@@ -59,6 +59,44 @@ def test_the_id_of_a_path_is_the_same_once_its_spelling_is_mended(
         (tmp_path / "m.csv").write_text(f"audio\n{audio}\n", "utf-8")
         assert batch("run", tmp_path / "m.csv", "--out", out, server=server).exit == 0
         assert rows_of(out) == {"calls/a.wav": text}
+
+
+@pytest.mark.parametrize("column", ["audio", "id,audio"])
+def test_rows_in_another_spelling_are_the_same_rows_while_their_archive_is_not_mounted(
+    server: RunningServer, tmp_path: Path, out: Path, column: str
+) -> None:
+    files = {f"calls\\{n:02d}é.wav{NBSP}": f"calls/{n:02d}e\u0301.wav" for n in range(12)}
+    texts = {file: write_wav(tmp_path / file, seed=n) for n, file in enumerate(files.values())}
+    rows = [f"{n},{written}" if "id" in column else written for n, written in enumerate(files)]
+    (tmp_path / "m.csv").write_text("\n".join([column, *rows, ""]), "utf-8")
+    assert batch("run", tmp_path / "m.csv", "--out", out, server=server).exit == 0
+    before, ids = server.stats()["requests"], rows_of(out)
+    assert sorted(ids.values()) == sorted(texts.values())
+    (tmp_path / "calls").rename(tmp_path / "elsewhere")
+    for is_first_night in (True, False):
+        forecast = json.loads(batch("check", tmp_path / "m.csv", "--out", out, "--json", server=server).stdout)
+        assert [forecast[key] for key in ("new", "changed", "vanished", "gone", "missing")] == [0, 0, 0, 12, 12]
+        night = batch("run", tmp_path / "m.csv", "--out", out, server=server)
+        assert rows_of(out) == ids
+        assert errors_of(out) == {}
+        assert (night.exit, "is the disk mounted?" in night.stderr) == (3 * is_first_night, is_first_night)
+    (tmp_path / "elsewhere").rename(tmp_path / "calls")
+    assert batch("run", tmp_path / "m.csv", "--out", out, server=server).exit == 0
+    assert (rows_of(out), server.stats()["requests"]) == (ids, before)
+    assert "vanished" not in batch("status", out).stdout
+
+
+def test_a_file_whose_name_looks_misspelt_keeps_its_id_while_it_is_missing(
+    server: RunningServer, tmp_path: Path, out: Path
+) -> None:
+    written = (f"my{NBSP}call.wav", "my call.wav")
+    texts = {name: write_wav(tmp_path / name, seed=n) for n, name in enumerate(written)}
+    (tmp_path / "m.csv").write_text("\n".join(["audio", *written, ""]), "utf-8")
+    for _ in range(2):
+        batch("run", tmp_path / "m.csv", "--out", out, server=server)
+        assert (rows_of(out), errors_of(out)) == (texts, {})
+        for name in written:
+            (tmp_path / name).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +148,7 @@ def test_warnings_are_told_once_stand_in_json_and_are_errors_where_that_is_asked
     before = server.stats()["requests"]
     strict = batch("run", tmp_path / "m.csv", "--out", out, "--strict", server=server)
     assert (strict.exit, server.stats()["requests"]) == (2, before)
-    assert "3 warnings (see above), nothing was sent; mend them, or leave out --strict" in strict.stderr
+    assert "3 warnings (see above), nothing was sent; fix them, or leave out --strict" in strict.stderr
     assert all(strict.stderr.count(words) == 1 for words in warnings)
     assert not out.exists()
     (tmp_path / "m.csv").write_text("audio,language\na.wav,en\n")

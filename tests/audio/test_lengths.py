@@ -10,7 +10,7 @@ import pytest
 from pipeline import errors
 from pipeline.audio.decode import decode
 from pipeline.audio.decoded import Decoded
-from pipeline.recording import version_of
+from pipeline.source.local import file_version
 from tests.audio.forms import RATE, Maker, Speech, chunk, encoded, numbers, plain, sentence, wav, written
 from tests.beeps import beeps, talk, write
 
@@ -177,7 +177,7 @@ def test_flac_keeps_the_short_frames_of_digital_silence(tmp_path: Path) -> None:
 def test_a_file_that_was_exchanged_since_it_was_hashed_is_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(plain()(SPEECH))
-    looked_at = version_of(path.stat())
+    looked_at = file_version(path.stat())
     decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False, looked_at=looked_at)
     path.chmod(0o600)  # size and mtime are what they were, as where a copy kept the times; ctime is not
     with pytest.raises(errors.AudioUnavailable, match="changed after it was looked at"):

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.audio.probe import probe
-from pipeline.recording import version_of
+from pipeline.source.local import file_version
 from tests.audio.forms import SAMPLE, Maker, chunk, encoded, numbers, plain, sentence, wav, written
 from tests.audio.lies import OGG_LIES, WAV_LIES
 
@@ -63,7 +63,7 @@ def test_goes_as_it_is(name: str, tmp_path: Path) -> None:
     assert found.content_type == content_type
     assert found.channels == 1
     assert found.duration_s == pytest.approx(len(sentence()) / 24_000, abs=0.001)
-    assert found.version == version_of(path.stat())
+    assert found.version == file_version(path.stat())
 
 
 @pytest.mark.parametrize("name", DECODED)

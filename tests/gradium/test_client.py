@@ -24,9 +24,9 @@ from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
 from pipeline.model import Answer, Endpoint, Request, Utterance
-from pipeline.recording import version_of
 from pipeline.server.faults.table import KINDS
 from pipeline.server.fingerprint import fingerprint_words
+from pipeline.source.local import file_version
 from tests.gradium.scripted import Scripted, answer
 from tests.server.bodies import RATE, encoded, noise, sha256, wav
 from tests.servers import KEY, RunningServer, start_server
@@ -110,7 +110,7 @@ def clip_of(path: Path, body: bytes, content_type: str = "audio/wav", duration_s
         clip=0,
         path=str(path),
         content_type=content_type,
-        version=version_of(path.stat()),
+        version=file_version(path.stat()),
         duration_s=duration_s,
     )
 
@@ -192,7 +192,7 @@ def test_opus(server: RunningServer) -> None:
             clip=0,
             path=str(path),
             content_type="audio/ogg",
-            version=version_of(path.stat()),
+            version=file_version(path.stat()),
             duration_s=300,
         ),
     )

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import read_manifest
 from pipeline.model import BadRow, NamedByPath, Utterance
-from tests.manifest.reading import bad, good, rows_of
+from tests.manifest.reading import bad, good, read_manifest, rows_of
 
 
 def test_a_full_row_fills_every_field(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import read_manifest
 from pipeline.model import Utterance
-from tests.manifest.reading import bad, good
+from tests.manifest.reading import bad, good, read_manifest
 
 
 def written(folder: Path, table: Any) -> str:

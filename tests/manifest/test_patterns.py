@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.manifest.patterns import Glob, Pick
+from pipeline.manifest.search import Search
 
 PATHS = ("a.wav", "b.mp3", "x/a.wav", "x/y/a.wav", "x/y/c.wav", ".h.wav", ".d/a.wav", "a[1].wav", "tmp/t.wav", "x/tmp")
 
@@ -35,16 +35,16 @@ PATHS = ("a.wav", "b.mp3", "x/a.wav", "x/y/a.wav", "x/y/c.wav", ".h.wav", ".d/a.
 def test_a_pattern_takes_what_it_would_in_a_gitignore_and_hidden_names_only_by_their_dot(
     pattern: str, taken: str
 ) -> None:
-    pick = Pick([pattern])
-    assert {path for path in PATHS if pick.takes(path)} == set(taken.split())
+    search = Search(include=[pattern])
+    assert {path for path in PATHS if search.takes(path)} == set(taken.split())
 
 
 @pytest.mark.parametrize(
     ("pattern", "left"), [("*", ""), ("x/y", "a.wav b.mp3 x/a.wav .h.wav .d/a.wav a[1].wav tmp/t.wav x/tmp")]
 )
 def test_an_exclude_is_of_hidden_names_too(pattern: str, left: str) -> None:
-    pick = Pick(exclude=[pattern])
-    assert {path for path in PATHS if pick.takes(path)} == set(left.split())
+    search = Search(exclude=[pattern])
+    assert {path for path in PATHS if search.takes(path)} == set(left.split())
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_an_exclude_is_of_hidden_names_too(pattern: str, left: str) -> None:
     ],
 )
 def test_a_glob_searches_no_folder_that_it_cannot_name(pattern: str, searched: str) -> None:
-    glob, seen = Glob(pattern), []
+    search, seen = Search(glob=pattern), []
     for folder in ("x", "x/y", "tmp"):
-        if ("/" not in folder or "x" in seen) and glob.may_hold(folder):
+        if ("/" not in folder or "x" in seen) and not search.skips(folder):
             seen.append(folder)
     assert seen == searched.split()

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import read_manifest
-from tests.manifest.reading import good
+from tests.manifest.reading import good, read_manifest
 
 SAMPLE = Path(__file__).parents[2] / "manifests"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.manifest import read_manifest
+from tests.manifest.reading import read_manifest
 
 
 @pytest.mark.parametrize(

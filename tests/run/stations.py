@@ -21,8 +21,9 @@ from pipeline.run.context import RunContext
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lookup import Lookup
+from pipeline.run.options import RunOptions
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.planning import ManifestRows
+from pipeline.run.plan import ManifestRows, make_plan
 from pipeline.run.prepare import Preparer
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
@@ -43,7 +44,8 @@ class Stations:
             hashes=SettingsHash(settings, request), only=only,
         )  # fmt: skip
         run_id = self.context.run_id
-        self.rows = ManifestRows([str(manifest)], settings, request, skip_bad_rows=False, run_id=run_id)
+        self.options = RunOptions(manifests=(str(manifest),), out=out, shared_out=True, only=only)
+        self.rows = ManifestRows(self.options, self.context.hashes, run_id=run_id, skip_bad_rows=False)
         self.progress = Off()
         self.budget = RunBudget(settings)
         self.outcomes = Outcomes(journal, self.progress, run_id)
@@ -93,8 +95,7 @@ async def stations(
     with Checkpoint(out / "checkpoint.sqlite") as checkpoint:
         journal = Journal(checkpoint)
         made = Stations(manifest, out, journal, Settings.model_validate(settings), only)
-        await journal.call(checkpoint.scan, made.rows, *made.rows.names, scope=made.rows)
-        await journal.call(checkpoint.merge, only)
+        await make_plan(made.rows, made.options, journal, threading.Event())
         await journal.call(checkpoint.save_run, made.context.run_id, made.context.started_at.isoformat(), None)
         keeping = asyncio.create_task(journal.keep())
         try:

@@ -16,7 +16,7 @@ _PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 def plain_path(text: str) -> str:
     """The path that an address or a path with `~` names; any other as it is. Raises ValueError with a sentence."""
     if text[:1] == "~":
-        return os.path.expanduser(text)  # noqa: PTH111  it leaves alone what is nobody's home
+        return os.path.expanduser(text)  # it leaves alone what is nobody's home
     if not _URL.match(text):
         return text
     host, slash, rest = text[len("file://") :].partition("/")
@@ -53,9 +53,9 @@ def other_spelling(path: str) -> str | None:
     if is_plain(path):
         return None
     found: dict[tuple[int, int], str] = {}
-    for spelt in _spellings(path):
+    for spelt in spellings(path):
         try:
-            status = os.stat(spelt)  # noqa: PTH116  as for the recordings
+            status = os.stat(spelt)  # as for the recordings
         except (OSError, ValueError):
             continue
         found.setdefault((status.st_dev, status.st_ino), spelt)
@@ -76,7 +76,7 @@ def hint(path: str) -> str:
     return ""
 
 
-def _spellings(path: str) -> list[str]:
+def spellings(path: str) -> list[str]:
     """Other ways to write a path, the least changed first."""
     found = [path, "/".join(map(cleaned, path.split("/")))]
     found.append(path.strip())

@@ -1,13 +1,11 @@
-"""Decides what kind of manifest a source is and hands it to that kind's reader.
-
-May look at the source's name and ask the file system what it is; reads no rows itself.
-"""
+"""Manifests that have rows: which reader a file's name stands for, and the rows of a file or of stdin."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,14 +13,15 @@ from pipeline.errors import ManifestError
 from pipeline.manifest import delimited, jsonl, parquet
 from pipeline.manifest.rows import Rows, Warn
 from pipeline.model import BadRow, Utterance
-from pipeline.spelling import hint
+from pipeline.source.local import local_version
+from pipeline.source.spelling import hint
 
 STDIN = "-"
 Reader = Callable[[BinaryIO, Rows], Iterator[Utterance | BadRow]]
 
 READERS: dict[str, Reader] = {
     ".csv": delimited.read,
-    ".tsv": delimited.read_tabs,
+    ".tsv": partial(delimited.read, delimiters=("\t",)),
     ".jsonl": jsonl.read,
     ".ndjson": jsonl.read,
     ".json": jsonl.read,  # NeMo's manifests are JSONL under this name
@@ -31,18 +30,31 @@ READERS: dict[str, Reader] = {
 KINDS = "a folder, a recording, a glob, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on stdin"
 
 
-def table(source: str, warn: Warn) -> Iterator[Utterance | BadRow]:
-    """The rows of a manifest file, or of JSONL on stdin for `-`; memory does not grow with their number.
+class Table:
+    """A manifest file, or JSONL on stdin for `-`; memory does not grow with the number of its rows."""
 
-    Raises `ManifestError` when the manifest as a whole cannot be read: at the call for a source that is missing or
-    of no known kind, at the first row for a wrong header, later for a file that breaks off or is not UTF-8.
-    """
-    if source == STDIN:
-        if sys.stdin is None:
+    is_folder = False
+
+    def __init__(self, source: str, warn: Warn) -> None:
+        """Raises ManifestError where it is missing or of no known kind. Reading its rows does so for a wrong header, a
+        file that breaks off, or one that is not UTF-8."""
+        self.source = source
+        self.place = source
+        """What tells it from others: its path, or - for stdin."""
+        if source != STDIN:
+            path = existing(source)
+            self._rows: Iterator[Utterance | BadRow] = rows_of(path, source, reader_for(path), warn)
+        elif sys.stdin is None:
             raise ManifestError("The manifest is - (stdin), but this process has no stdin; name a file instead.")
-        return jsonl.read(sys.stdin.buffer, Rows("stdin", ".", warn))
-    path = existing(source)
-    return rows_of(path, source, reader_for(path), warn)
+        else:
+            self._rows = jsonl.read(sys.stdin.buffer, Rows("stdin", ".", warn))
+
+    def __iter__(self) -> Iterator[Utterance | BadRow]:
+        return self._rows
+
+    def asks_for(self, id_: str) -> bool:
+        """Whether the row of this id would be one of these rows, were it there."""
+        return True
 
 
 def existing(source: str) -> Path:
@@ -62,28 +74,23 @@ def reader_for(path: Path) -> Reader:
     if suffix in READERS:
         return READERS[suffix]
     if suffix in (".gz", ".bz2", ".xz", ".zst", ".zip"):
-        hint = "unpack it first"
+        advice = "unpack it first"
     elif suffix in (".xlsx", ".xls", ".ods"):
-        hint = "save the sheet as CSV (UTF-8)"
+        advice = "save the sheet as CSV (UTF-8)"
     else:
-        hint = "the name's ending decides the kind; a recording of another name can be a row of a manifest"
-    raise ManifestError(f"{path}: not a known kind of manifest; {hint}. A manifest is {KINDS}.")
-
-
-def tell_changed(stream: BinaryIO, before: os.stat_result, source: str, warn: Warn) -> None:
-    """Warns of a file that is still being written: the last row may be cut, and others to come."""
-    now = os.fstat(stream.fileno())
-    if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        warn(f"{source} changed while it was read: rows may be missing or cut; run again once it is written")
+        advice = "the name's ending decides the kind; a recording of another name can be a row of a manifest"
+    raise ManifestError(f"{path}: not a known kind of manifest; {advice}. A manifest is {KINDS}.")
 
 
 def rows_of(path: Path, source: str, read: Reader, warn: Warn) -> Generator[Utterance | BadRow]:
-    """Holds the file open for as long as its rows are wanted."""
+    """Holds the file open for as long as its rows are wanted. Warns of one that is still being written: the last row
+    may be cut, and others to come."""
     try:
         with path.open("rb") as stream:
-            before = os.fstat(stream.fileno())
+            before = local_version(os.fstat(stream.fileno()))
             yield from read(stream, Rows(source, str(path.parent), warn))
-            tell_changed(stream, before, source, warn)
+            if local_version(os.fstat(stream.fileno())) != before:
+                warn(f"{source} changed while it was read: rows may be missing or cut; run again once it is written")
     except OSError as error:
         raise ManifestError(
             f"{source}: cannot be read: {error.strerror or error}; check the file's permissions and its disk."

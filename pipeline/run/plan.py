@@ -1,0 +1,168 @@
+"""The first station of a run: reads the manifests, refuses what is wrong with them, and selects what there is to do.
+
+Asks where a recording lies for its version; opens no recording.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from pipeline.checkpoint import UNREADABLE, Journal, Plan, ScannedRow
+from pipeline.checkpoint.named import name_ids
+from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestError, Stopped
+from pipeline.manifest import Ignored, parts_of
+from pipeline.model import BadRow, Utterance
+from pipeline.report.logs import say
+from pipeline.run.bad_rows import BadRows, problem_of
+from pipeline.run.manifests import Manifests, settle_names
+from pipeline.run.options import RunOptions
+from pipeline.run.output import keep_manifest
+from pipeline.run.settings_hash import SettingsHash
+from pipeline.run.warnings import PathOf, Spellings, Warnings
+from pipeline.source import source_of
+
+MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
+"""So many recordings, and so large a part of them, are not deleted in one night."""
+MIN_INT64 = -(1 << 63)
+FILES_REMEMBERED = 4_096
+"""Rows that name the same recording mostly stand together: it is asked for its version once."""
+
+
+async def make_plan(rows: ManifestRows, options: RunOptions, journal: Journal, stopped: threading.Event) -> Plan:
+    """Takes the manifests into the checkpoint and selects what this run does; nothing where it was stopped meanwhile.
+
+    Raises ManifestError for bad rows, ids that nobody has or that clash, and with --strict for warnings; ConfigError
+    where the output serves another manifest.
+    """
+    call, checkpoint = journal.call, journal.checkpoint
+    try:
+        scanned = rows.read(checkpoint.path_of)
+        repeated = await journal.call_once(checkpoint.scan, scanned, *rows.manifests.names, scope=rows.manifests)
+        rows.bad.note_repeated(repeated)
+        if ignored := str(rows.ignored):
+            say(ignored)
+        if not rows.count:
+            rows.refuse_empty(knows_rows=await call(checkpoint.knows_rows))
+        if not options.skip_bad_rows or repeated:
+            rows.bad.refuse(skippable=not repeated)
+        if options.strict:
+            rows.warnings.refuse()
+        if options.ids:
+            await call(checkpoint.beside_scan, name_ids, options.ids, rows.manifests.title)
+        names = await call(checkpoint.beside_scan, settle_names, rows.manifests.names, options.out, stopped)
+        manifest = None if options.shared_out else rows.manifests.place
+        await call(keep_manifest, checkpoint, manifest, options.out, names)
+        return await call(checkpoint.merge, options.only)
+    except Stopped:
+        return Plan()
+
+
+class ManifestRows:
+    """The rows of a run's manifests on their way into the checkpoint, and what was wrong with some of them."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        hashes: SettingsHash,
+        *,
+        run_id: str,
+        skip_bad_rows: bool,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_step` is called for each row, and while rows are searched for; it may raise to end the reading.
+
+        Raises ManifestError for manifests that are not there or of no known kind.
+        """
+        self.count = 0
+        self.warnings = Warnings()
+        self.ignored = Ignored()
+        parts = parts_of(
+            options.manifests,
+            include=options.include,
+            exclude=options.exclude,
+            ignored=self.ignored,
+            on_step=on_step,
+            warn=self.warnings.add,
+        )
+        self.manifests = Manifests(options.manifests, parts)
+        self.bad = BadRows(self.manifests.sources, run_id)
+        self._empty: list[EmptyFolder] = []
+        self._hashes = hashes
+        self._skip_bad_rows = skip_bad_rows
+        self._on_step = on_step
+
+    def read(self, path_of: PathOf = lambda id_: None) -> Iterator[ScannedRow]:
+        """Each good row; bad ones are counted, and where they are skipped come as failures."""
+        spellings = Spellings(self.warnings, path_of)
+        found_at = lru_cache(maxsize=FILES_REMEMBERED)(_found_at)
+        for row, part, number in self._rows():
+            self._on_step()
+            self.count += 1
+            if isinstance(row, Utterance) and (problem := problem_of(row)) is not None:
+                row = BadRow(manifest=part, line=row.line, message=problem, id=row.id)
+            if isinstance(row, BadRow):
+                self.bad.note(row)
+                if self._skip_bad_rows:
+                    yield self.bad.as_failure(row, number)
+                continue
+            version, size, about_s = found_at(row.audio)
+            if size is None and (other := spellings.of(row)) is not None:
+                row, (version, size, about_s) = other, found_at(other.audio)
+            yield ScannedRow(
+                utterance=row,
+                config_hash=self._hashes.of(row),
+                written_hash=self._hashes.of_written(row),
+                expected_s=about_s if row.duration_s is None else row.duration_s,
+                size=size,
+                mtime_ns=_mtime_ns(version),
+                source=number,
+            )
+        spellings.warn()
+        if self.count:
+            for error in self._empty:
+                self.warnings.add(str(error))
+
+    def _rows(self) -> Iterator[tuple[Utterance | BadRow, str, int]]:
+        """Each row with its manifest, as the user calls it and as a number."""
+        for part, rows, number in self.manifests.rows():
+            try:
+                for row in rows:
+                    yield row, part.source, number
+            except EmptyFolder as error:
+                self._empty.append(error)
+
+    def refuse_empty(self, *, knows_rows: bool) -> None:
+        """Raises ManifestError for a manifest without rows: more often a broken export than an empty archive. Not for a
+        folder that had recordings once: that they are missing is warned of, and their transcripts are kept."""
+        if not self._empty or not knows_rows:
+            raise self._empty[0] if self._empty else ManifestError(f"{self.manifests.title}: the manifest has no rows")
+
+
+def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
+    """What to say where so many recordings are missing since the last run that a disk is more likely not mounted; those
+    that have `moved` to another name are not missing."""
+    removed = max(0, plan.lost_rows - moved)
+    enough = max(MANY_MISSING, MANY_MISSING_SHARE * plan.rows), max(MANY_MISSING, MANY_MISSING_SHARE * plan.known)
+    files, rows = plan.lost_files >= enough[0], is_folder and removed >= enough[1]
+    if not files and not rows:
+        return None
+    missing = plan.lost_files * files + removed * rows
+    return f"{missing:,} of {plan.known:,} recordings of the last run are missing: is the disk mounted?"
+
+
+def _found_at(audio: str) -> tuple[str | None, int | None, float]:
+    """A recording's version, its size, and about how many seconds it has; None where it is missing."""
+    try:
+        found = source_of(audio).stat(audio)
+    except AttemptError as error:
+        return None, None if isinstance(error, AudioMissing) else UNREADABLE, 0.0
+    return found.version, found.size_bytes, found.about_s
+
+
+def _mtime_ns(version: str | None) -> int | None:
+    if version is None:
+        return None
+    # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ
+    return (int(version.partition(":")[2]) - MIN_INT64) % (1 << 64) + MIN_INT64

@@ -1,0 +1,113 @@
+"""The file systems of this machine as a source: regular files only, never waiting for a writer.
+
+Errors say whose fault it is: the file's own (it is missing, may not be read, is no file at all), or this machine's (no
+descriptors left, a disk or mount that fails), which passes.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Hashable, Iterator
+
+import msgspec
+
+from pipeline.errors import AttemptError, AudioMissing, AudioUnavailable, AudioUnreadable
+from pipeline.model import FileVersion
+from pipeline.source.protocol import IRREGULAR, Entry, Found
+from pipeline.source.spelling import hint
+
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+_OWN_FAULT = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL)
+_BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
+_COMPRESSED_BYTES_PER_S = 4_000
+"""What a second of audio weighs, roughly."""
+
+
+class LocalFiles:
+    """Recordings by their absolute paths; see `Source`."""
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        with os.scandir(folder) as listing:
+            for entry in listing:
+                try:
+                    is_folder, problem = entry.is_dir(), ""
+                except OSError as error:  # a symlink to itself, a disk that fails
+                    is_folder, problem = False, f"{error.strerror}; repair or remove it."
+                # a link that leads nowhere is a recording that is missing
+                if not (is_folder or problem or entry.is_file() or entry.is_symlink()):
+                    problem = IRREGULAR
+                yield Entry(entry.name, is_folder, problem)
+
+    def folder_id(self, folder: str) -> Hashable:
+        found = os.stat(folder)
+        return found.st_dev, found.st_ino
+
+    def stat(self, path: str) -> Found:
+        found = _status(path)
+        ending = os.path.splitext(path)[1].lower()
+        about_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
+        return Found(local_version(found), found.st_size, about_s, stat.S_ISREG(found.st_mode))
+
+    def open(self, path: str) -> io.FileIO:
+        return open_recording(path)
+
+    def fetch(self, path: str) -> str:
+        return path
+
+
+def open_recording(path: str) -> io.FileIO:
+    """A local file, unbuffered. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
+    try:
+        # a pipe would block until somebody writes into it, and all other requests with it
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as error:
+        raise fault(path, error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise AudioUnreadable("the path names no regular file")
+    return io.FileIO(descriptor, "rb")
+
+
+def fault(path: str, error: OSError | ValueError) -> AttemptError:
+    """What it means that the file could not be opened or read."""
+    if isinstance(error, ValueError):
+        return AudioUnreadable(f"the path names no file: {error}")
+    if error.errno in _MISSING:
+        return AudioMissing(f"there is no file {path}{hint(path)}")
+    kind = AudioUnreadable if error.errno in _OWN_FAULT else AudioUnavailable
+    return kind(f"the file cannot be read: {error.strerror or error}")
+
+
+def local_version(found: os.stat_result) -> str:
+    """Size and time of change, which say from one run to the next whether a file may have changed."""
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def file_version(found: os.stat_result) -> FileVersion:
+    """What also tells of a file that was exchanged for another of the same size and time: for the minutes between
+    reading and sending."""
+    return FileVersion(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
+
+
+def file_version_at(path: str) -> FileVersion:
+    """The same of what a path names now. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
+    return file_version(_status(path))
+
+
+def same_file(opened: io.FileIO, version: FileVersion) -> bool:
+    """Whether the open file is still what was looked at before; its bytes are, where it was only taken away."""
+    now = os.fstat(opened.fileno())
+    found = file_version(now)
+    if not now.st_nlink:  # which took its last name, and so changed its ctime
+        found = msgspec.structs.replace(found, ctime_ns=version.ctime_ns)
+    return found == version
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except (OSError, ValueError) as error:
+        raise fault(path, error) from None
