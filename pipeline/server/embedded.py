@@ -91,7 +91,7 @@ async def embedded_server(
 
 def command(options: ServerOptions) -> list[str]:
     """Returns the command that serves with these options; the key is not among its words."""
-    return python("pipeline.server.__main__", msgspec.json.encode(options).decode())
+    return python("pipeline.server.serve", msgspec.json.encode(options).decode())
 
 
 def environment(key: str | None) -> dict[str, str]:

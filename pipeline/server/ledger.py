@@ -34,6 +34,7 @@ class Entry(msgspec.Struct):
     """`answered` when a stream was sent to its clean end, else what went wrong."""
     fault: str | None = None
     audio_s: float = 0.0
+    """Recognized, and so paid for."""
     request_id: str | None = None
     has_session: bool = False
     finished: bool = False
@@ -78,7 +79,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """The server's books."""
+    """The counts of one server since its start, and its request log."""
 
     def __init__(self, log: Path | None) -> None:
         """Raises OSError when the log cannot be opened for appending."""
@@ -142,7 +143,7 @@ class Ledger:
             self._faults[entry.fault] += 1
         if entry.outcome == ANSWERED:
             self._bodies.setdefault(entry.digest, BodyCount(requests=1)).answered += 1
-        if self._log and entry.outcome != KEY_REFUSED:  # strangers fill no disk
+        if self._log and entry.outcome != KEY_REFUSED:  # whoever has no key fills no disk
             self._log.write(msgspec.json.encode(log_line(entry)) + b"\n")
 
     def stats(self) -> Stats:

@@ -24,7 +24,7 @@ from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
 from pipeline.model import Answer, Clip, Endpoint, Utterance
 from pipeline.recording import version_of
-from pipeline.server.faults.table import KINDS
+from pipeline.server.faults.plan import KINDS
 from pipeline.server.fingerprint import fingerprint_words
 from tests.gradium.scripted import Scripted, answer
 from tests.server.bodies import RATE, encoded, noise, sha256, wav
