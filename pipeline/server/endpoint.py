@@ -73,7 +73,8 @@ class Endpoint:
             return await self._perform(request, connection, entry)
         except RefusalError as refusal:
             entry.outcome, entry.status = refusal.outcome, refusal.status
-            return web.Response(status=refusal.status, body=refusal.body.encode(), headers=refusal.headers)
+            headers = {"Content-Type": refusal.content_type, **(refusal.headers or {})}
+            return web.Response(status=refusal.status, body=refusal.body.encode(), headers=headers)
         except (ConnectionError, web.RequestPayloadError) as error:
             # the client left, or sent half a body: aiohttp closes the connection of a cancelled handler without a word
             raise asyncio.CancelledError from error

@@ -109,7 +109,7 @@ class Listener(web.Server):
         if self._is_down:  # several requests may ask for it at once
             return
         self._is_down = True
-        # what asyncio has accepted it hands over first, and then it is reset: asyncio's server leaves it open when closed
+        # connections that asyncio has just accepted come to `connection_made` first: its server would leave them open
         self._loop.remove_reader(self._socket)
         await asyncio.sleep(0)
         await self._site.stop()

@@ -6,7 +6,7 @@ Pure functions; the limits come from `gradium/wire.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import NoReturn
 
 import msgspec
@@ -14,8 +14,7 @@ import msgspec
 from pipeline.gradium import wire
 
 DEFAULT_CONTENT_TYPE = "audio/wav"
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-CLOSE: Mapping[str, str] = MappingProxyType({"Connection": "close"})
+CLOSE = {"Connection": "close"}
 """Of refusals that do not wait for the rest of the body."""
 BAD_KEY = "API key is revoked or expired"
 NO_CREDITS = "Insufficient credits: no credits remaining for this billing period"
@@ -24,26 +23,19 @@ OVER_LIMIT = "Concurrency limit exceeded: at most {} sessions at the same time"
 """That it contains `Concurrency limit` is all that is known of the service's words."""
 
 
+@dataclass(eq=False)
 class RefusalError(Exception):
-    """The request is answered with this instead of a stream; `outcome` is its name in statistics and log."""
+    """The request is answered with this instead of a stream."""
 
-    def __init__(
-        self,
-        outcome: str,
-        status: int,
-        body: str,
-        *,
-        content_type: str = "text/plain; charset=utf-8",
-        headers: Mapping[str, str] = NO_HEADERS,
-    ) -> None:
-        super().__init__(body)
-        self.outcome = outcome
-        self.status = status
-        self.body = body
-        self.headers = {"Content-Type": content_type, **headers}
+    outcome: str
+    """Its name in statistics and log."""
+    status: int
+    body: str
+    headers: Mapping[str, str] | None = None
+    content_type: str = "text/plain; charset=utf-8"
 
 
-def policy(outcome: str, reason: str, headers: Mapping[str, str] = NO_HEADERS) -> RefusalError:
+def policy(outcome: str, reason: str, headers: Mapping[str, str] | None = None) -> RefusalError:
     """Returns what the service answers to a key, a format or a setup it does not take."""
     return RefusalError(outcome, 500, f"error from server {wire.CODE_POLICY}: {reason}", headers=headers)
 
