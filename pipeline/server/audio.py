@@ -73,8 +73,8 @@ def _decode_wav(body: bytes) -> Sound:
             rest = len(body) - offset
             size = min(size or rest, rest)
             data = body[offset : offset + size - size % (channels * bits // 8)]
-            if (channels, bits) == (1, 16):
-                return Sound(data, rate)
+            if bits == 16:
+                return Sound(_mix_down(data, channels), rate)
             return _decode(
                 data, format="RAW", subtype=f"PCM_{bits}", endian="LITTLE", channels=channels, samplerate=rate
             )
@@ -98,20 +98,25 @@ def _wav_layout(chunk: bytes) -> tuple[int, int, int]:
 
 
 def _decode(data: bytes, **layout: Any) -> Sound:
-    """Returns what libsndfile reads, mixed down to the mean of the channels: the service's way is not known."""
-    import numpy as np
     import soundfile
 
     try:
         with soundfile.SoundFile(BytesIO(data), **layout) as file:
             samples = bytes(file.buffer_read(dtype="int16"))
-            channels, rate = file.channels, file.samplerate
+            return Sound(_mix_down(samples, file.channels), file.samplerate)
     except soundfile.LibsndfileError as error:
         raise _bad_audio(f"audio: {error.error_string}") from error
-    if channels > 1:
-        frames = np.frombuffer(samples, dtype="<i2").reshape(-1, channels)
-        samples = (frames.sum(axis=1, dtype=np.int32) // channels).astype("<i2").tobytes()
-    return Sound(samples, rate)
+
+
+def _mix_down(samples: bytes, channels: int) -> bytes:
+    """Returns the mean of interleaved channels. What the service does with them is not known."""
+    if channels == 1:
+        return samples
+    import numpy as np
+
+    frames = np.frombuffer(samples, dtype="<i2").reshape(-1, channels)
+    mixed: bytes = (frames.sum(axis=1, dtype=np.int32) // channels).astype("<i2").tobytes()
+    return mixed
 
 
 def _bad_audio(reason: str) -> RefusalError:
