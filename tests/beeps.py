@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pipeline.gradium.wire import JsonConfig
 from pipeline.server.audio import Sound
 from pipeline.server.options import ServerOptions
-from pipeline.server.recognizer import Heard
+from pipeline.server.recognizer import RecognizedWord
 
 RECOGNIZER = "tests.beeps:Beeps"
 WORDS = (
@@ -96,11 +96,11 @@ class Beeps:
     async def start(self) -> None:
         """Nothing to warm up."""
 
-    async def recognize(self, sound: Sound, config: JsonConfig) -> list[Heard]:
+    async def recognize(self, sound: Sound, config: JsonConfig) -> list[RecognizedWord]:
         """Returns the beeps."""
         del config
         samples = np.frombuffer(sound.samples, "<i2").astype(np.float32) / 32768
-        return [Heard(*word) for word in heard(samples, sound.rate)]
+        return [RecognizedWord(*word) for word in heard(samples, sound.rate)]
 
     async def close(self) -> None:
         """Nothing to end."""

@@ -24,7 +24,7 @@ from pipeline.config.settings import ServiceSettings
 from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import request_settings
 from pipeline.run.status import status
-from pipeline.server.asr_request import json_config
+from pipeline.server.request import json_config
 from pipeline.sink.salvage import Salvage
 
 THREADS = 8

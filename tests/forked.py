@@ -95,14 +95,6 @@ def serve(control: socket.socket) -> None:
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
-    import pipeline.engines.local
-    import pipeline.gradium.client
-    import pipeline.run.check
-    import pipeline.run.rebuild
-    import pipeline.run.status
-    import pipeline.server.__main__
-    import pipeline.server.fingerprint  # noqa: F401
-
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for who waits for a command
     while True:
         asked, fds, *_ = socket.recv_fds(control, 1 << 20, 4)
@@ -139,7 +131,7 @@ def run(kind: Kind, args: list[str], env: dict[str, str], cwd: str, fds: list[in
             signal.alarm(MOST_S)
             main(args, prog_name="gradium-batch")
             raise AssertionError("the command returned")
-        from pipeline.server.__main__ import main as serve_until_told
+        from pipeline.server.serve import main as serve_until_told
 
         os.setpgid(0, 0)
         sys.argv[1:] = args

@@ -1,6 +1,6 @@
 """Writes recognized words the way the service sends them: messages in stream order, times on the decoder's clock.
 
-Pure functions; what a fault spoils, it spoils in what these return.
+Pure functions; a fault changes what these return.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.gradium import wire
-from pipeline.server.recognizer import Heard
+from pipeline.server.recognizer import RecognizedWord
 
 TELEMETRY_EVERY_S = 2.0
 """The service sends a `step` each 80 ms frame; now and then is enough to be skipped."""
@@ -39,7 +39,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def messages(
-    words: Sequence[Heard], *, duration_s: float, delay_in_frames: int, request_id: str, model: str
+    words: Sequence[RecognizedWord], *, duration_s: float, delay_in_frames: int, request_id: str, model: str
 ) -> list[wire.Message]:
     """Returns the whole answer; `words` have true times, the messages are late by the delay."""
     late_s = delay_in_frames * wire.FRAME_S

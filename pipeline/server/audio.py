@@ -1,18 +1,27 @@
 """A request's body as sound: 16-bit mono samples at the rate they were sent with.
 
-Pure functions on bytes. The plain cases need no library; numpy is imported for stereo and soundfile for Opus only.
+Pure functions on bytes. libsndfile (soundfile) decodes what is not 16-bit PCM already. The header of a WAV is read
+here, because libsndfile takes far more than the service documents (float, 20 bits, WAVE_FORMAT_EXTENSIBLE): a client
+that relies on that is to fail here first.
 """
 
 from __future__ import annotations
 
+import struct
+from io import BytesIO
+from typing import Any
+
 import msgspec
 
 from pipeline.gradium import wire
-from pipeline.server.refusal import policy
-from pipeline.server.wav import parse_wav
+from pipeline.server.request import RefusalError, policy
 
 SAMPLE_BYTES = 2
-BAD_AUDIO = "bad_audio"
+G711_RATE = 8_000
+INTEGER_PCM = 1
+FORMAT_NAMES = {3: "float", 6: "A-law", 7: "mu-law", 0xFFFE: "WAVE_FORMAT_EXTENSIBLE"}
+FORMAT_CHUNK_BYTES = 16
+MAX_RATE = 384_000
 
 
 class Sound(msgspec.Struct, frozen=True):
@@ -32,27 +41,74 @@ def decode(body: bytes, input_format: str) -> Sound:
     Raises RefusalError (1008) when the body is no such audio.
     """
     if input_format == "wav":
-        wav = parse_wav(body)
-        return Sound(mix_down(to_16_bits(wav.data, wav.bits), wav.channels), wav.rate)
+        return _decode_wav(body)
     if input_format in wire.PCM_RATES:
         return Sound(body[: len(body) // SAMPLE_BYTES * SAMPLE_BYTES], wire.PCM_RATES[input_format])
     if input_format in wire.COMPANDED:
-        return Sound(expand(body, wire.COMPANDED[input_format]), 8_000)
-    return decode_opus(body)
+        return _decode(body, format="RAW", subtype=wire.COMPANDED[input_format], channels=1, samplerate=G711_RATE)
+    # the identification header is the first packet of the first page, and nothing else is on that page
+    if not body.startswith(b"OggS") or b"OpusHead" not in body[:128]:
+        raise _bad_audio("audio: not an Ogg stream with Opus in it")
+    return _decode(body)
 
 
-def to_16_bits(data: bytes, bits: int) -> bytes:
-    """Returns little-endian integer samples cut to their upper 16 bits."""
-    width = bits // 8
-    if width == SAMPLE_BYTES:
-        return data
-    samples = bytearray(len(data) // width * SAMPLE_BYTES)
-    samples[0::2] = data[width - 2 :: width]
-    samples[1::2] = data[width - 1 :: width]
-    return bytes(samples)
+def _decode_wav(body: bytes) -> Sound:
+    """Takes AudioFormat 1 with 16, 24 or 32 bits only.
+
+    A data chunk that declares more than there is (streamed files say 0 or 0xFFFFFFFF) reaches to the end of the body.
+    """
+    if len(body) < 12 or body[:4] != b"RIFF" or body[8:12] != b"WAVE":
+        raise _bad_audio("WAV: no RIFF/WAVE header")
+    layout: tuple[int, int, int] | None = None
+    offset = 12
+    while offset + 8 <= len(body):
+        name, size = struct.unpack_from("<4sI", body, offset)
+        offset += 8
+        if name == b"fmt ":
+            layout = _wav_layout(body[offset : offset + size])
+        elif name == b"data":
+            if layout is None:
+                raise _bad_audio("WAV: the data comes before its format")
+            channels, rate, bits = layout
+            rest = len(body) - offset
+            size = min(size or rest, rest)
+            data = body[offset : offset + size - size % (channels * bits // 8)]
+            if bits == 16:
+                return Sound(_mix_down(data, channels), rate)
+            return _decode(
+                data, format="RAW", subtype=f"PCM_{bits}", endian="LITTLE", channels=channels, samplerate=rate
+            )
+        offset += size + (size & 1)  # chunks are padded to even length
+    raise _bad_audio("WAV: no data chunk")
 
 
-def mix_down(samples: bytes, channels: int) -> bytes:
+def _wav_layout(chunk: bytes) -> tuple[int, int, int]:
+    """Returns (channels, rate, bits) of a `fmt ` chunk."""
+    if len(chunk) < FORMAT_CHUNK_BYTES:
+        raise _bad_audio("WAV: the format chunk is cut short")
+    kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
+    if kind != INTEGER_PCM:
+        name = FORMAT_NAMES.get(kind, "unknown")
+        raise _bad_audio(f"WAV: unsupported AudioFormat {kind} ({name}), only 1 (PCM) is supported")
+    if bits not in wire.WAV_BITS:
+        raise _bad_audio(f"WAV: unsupported {bits} bits per sample, only 16, 24 and 32 are supported")
+    if not channels or not 0 < rate <= MAX_RATE:
+        raise _bad_audio(f"WAV: {channels} channels at {rate} Hz")
+    return channels, rate, bits
+
+
+def _decode(data: bytes, **layout: Any) -> Sound:
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(BytesIO(data), **layout) as file:
+            samples = bytes(file.buffer_read(dtype="int16"))
+            return Sound(_mix_down(samples, file.channels), file.samplerate)
+    except soundfile.LibsndfileError as error:
+        raise _bad_audio(f"audio: {error.error_string}") from error
+
+
+def _mix_down(samples: bytes, channels: int) -> bytes:
     """Returns the mean of interleaved channels. What the service does with them is not known."""
     if channels == 1:
         return samples
@@ -63,45 +119,5 @@ def mix_down(samples: bytes, channels: int) -> bytes:
     return mixed
 
 
-def expand(body: bytes, law: str) -> bytes:
-    """Returns G.711 bytes (`ULAW` or `ALAW`) as 16-bit samples."""
-    sample_of = ulaw_sample if law == "ULAW" else alaw_sample
-    table = b"".join(sample_of(code).to_bytes(SAMPLE_BYTES, "little", signed=True) for code in range(256))
-    samples = bytearray(len(body) * SAMPLE_BYTES)
-    samples[0::2] = body.translate(table[0::2])
-    samples[1::2] = body.translate(table[1::2])
-    return bytes(samples)
-
-
-def ulaw_sample(code: int) -> int:
-    """Returns the sample that a mu-law byte stands for (ITU-T G.711)."""
-    code = ~code & 0xFF
-    magnitude = (((code & 0x0F) << 3) + 0x84 << (code >> 4 & 7)) - 0x84
-    return -magnitude if code & 0x80 else magnitude
-
-
-def alaw_sample(code: int) -> int:
-    """Returns the sample that an A-law byte stands for (ITU-T G.711)."""
-    code ^= 0x55
-    exponent = code >> 4 & 7
-    magnitude = (code & 0x0F) << 4 | 8
-    if exponent:
-        magnitude = magnitude + 0x100 << exponent - 1
-    return magnitude if code & 0x80 else -magnitude
-
-
-def decode_opus(body: bytes) -> Sound:
-    """Returns the sound of an Ogg file that holds Opus; Ogg with Vorbis or FLAC inside is refused."""
-    # the identification header is the first packet of the first page, and nothing else is on that page
-    if not body.startswith(b"OggS") or b"OpusHead" not in body[:128]:
-        raise policy(BAD_AUDIO, "invalid audio: not an Ogg stream with Opus in it")
-    from io import BytesIO
-
-    import soundfile
-
-    try:
-        with soundfile.SoundFile(BytesIO(body)) as file:
-            samples = bytes(file.buffer_read(dtype="int16"))
-            return Sound(mix_down(samples, file.channels), file.samplerate)
-    except soundfile.LibsndfileError as error:
-        raise policy(BAD_AUDIO, f"invalid audio: {error.error_string}") from error
+def _bad_audio(reason: str) -> RefusalError:
+    return policy("bad_audio", f"invalid {reason}")

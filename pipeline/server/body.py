@@ -1,5 +1,4 @@
-"""Takes a request's body off the connection: never more of it than any honest request holds, and never more bodies at a
-time than there is memory for."""
+"""Reads request bodies: each up to a largest size, and at a time only as many as there is memory for."""
 
 from __future__ import annotations
 
@@ -11,30 +10,30 @@ from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 
-from pipeline.server.refusal import CLOSE, RefusalError
+from pipeline.server.request import CLOSE, RefusalError
 
 MAX_BODY_BYTES = 128 << 20
 """300 s of stereo at 48 kHz with 32 bits are 115 MB."""
 ALL_BYTES, ONE_CLIENTS_BYTES = 4 * MAX_BODY_BYTES, 3 * MAX_BODY_BYTES
-"""Of the bodies that are held at a time: one client leaves room for others."""
+"""Of the bodies in memory at a time: one client leaves some for others."""
 
 
 class Bodies:
     """The bodies that are read or worked on."""
 
-    def __init__(self, whole_s: float) -> None:
-        """A body has so many seconds to come, the wait for room included."""
-        self._whole_s = whole_s
+    def __init__(self, timeout_s: float) -> None:
+        """A body has so many seconds to arrive, the wait for memory included."""
+        self._timeout_s = timeout_s
         self._held: Counter[str] = Counter()
         """Bytes by client."""
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
     async def body(self, request: web.BaseRequest) -> AsyncIterator[tuple[bytes, str]]:
-        """The body and its SHA-256 in hex; what it takes is given back with the block.
+        """The body and its SHA-256 in hex; the memory is free again after the block.
 
         Raises RefusalError: 415 when it is compressed, 413 when it is larger than `MAX_BODY_BYTES`, 408 when it does
-        not come in time. How the service says these is not known.
+        not come in time. The service's own words for these are not known.
         """
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
             raise RefusalError("compressed_body", 415, "Unsupported Media Type", headers=CLOSE)  # it may inflate
@@ -44,9 +43,9 @@ class Bodies:
         client, held = request.remote or "", 0
         try:
             try:
-                async with asyncio.timeout(self._whole_s):
+                async with asyncio.timeout(self._timeout_s):
                     async with self._changed:
-                        await self._changed.wait_for(lambda: self._has_room(client, size))
+                        await self._changed.wait_for(lambda: self._fits(client, size))
                         held = size
                         self._held[client] += held
                     found = await _read(request)
@@ -59,7 +58,7 @@ class Bodies:
             async with self._changed:
                 self._changed.notify_all()
 
-    def _has_room(self, client: str, size: int) -> bool:
+    def _fits(self, client: str, size: int) -> bool:
         return self._held[client] + size <= ONE_CLIENTS_BYTES and self._held.total() + size <= ALL_BYTES
 
 

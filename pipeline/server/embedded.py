@@ -9,7 +9,7 @@ import asyncio
 import os
 import secrets
 import signal
-from collections import deque
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,10 +23,11 @@ from pipeline.server.options import KEY_ENV, ServerOptions
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
-STDERR_LINES = 5
 REFUSED_OPTIONS = 2
 """The server's exit status for options that it does not take."""
 PIPE_BYTES = 1 << 16
+QUOTED_LINES, QUOTED_BYTES = 5, 1 << 13
+"""The last of what the server wrote, for error messages."""
 
 
 @built
@@ -44,10 +45,11 @@ async def embedded_server(
     options: ServerOptions | None = None,
     start_deadline_s: float = START_DEADLINE_S,
 ) -> AsyncIterator[tuple[str, str]]:
-    """Yields (url, key) of a server that is ended with the block, and with this process whatever becomes of it.
+    """Yields (url, key) of a server that is ended with the block, and with this process however it ends.
 
-    `options` sets the rest; host, port, key, announcement and end are settled here.
-    Raises LocalServerError when the server does not come up, with what it said last.
+    `options` sets the rest; host, port, key, announcement and end are decided here.
+    Raises ConfigError when the server refuses the recognizer or the faults file, LocalServerError when it does not
+    start, with what it wrote last.
     """
     key = f"gd_local_{secrets.token_hex(16)}"
     settings = msgspec.structs.replace(
@@ -63,35 +65,27 @@ async def embedded_server(
     process = await asyncio.create_subprocess_exec(
         *command(settings),
         env=environment(key),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        # Ctrl-C in a terminal is for the pipeline, which still wants the answers that are under way
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        # Ctrl-C in a terminal is for the pipeline, which still wants the answers in flight
         process_group=0,
     )
-    said: deque[str] = deque(maxlen=STDERR_LINES)
-    reading = [asyncio.create_task(drain(process.stderr, said))]
+    output = bytearray()
+    reading = [asyncio.create_task(_drain(process.stderr, output))]
     try:
-        try:
-            url = await announced(process.stdout, said, reading[0], start_deadline_s)
-        except LocalServerError as error:
-            if process.stdout is not None and process.stdout.at_eof():  # it is ending by itself: wait for its status
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
-            if process.returncode == REFUSED_OPTIONS:  # a recognizer or a faults file that the user named
-                raise ConfigError(str(error)) from None
-            raise
+        url = await _announced_url(process, reading[0], output, start_deadline_s)
         # nothing more is to come there, but a recognizer that prints must not be stopped by a full pipe
-        reading.append(asyncio.create_task(drain(process.stdout, said)))
+        reading.append(asyncio.create_task(_drain(process.stdout, output)))
         yield url, key
     finally:
-        await stop(process)
+        await _stop(process)
         await asyncio.gather(*reading)
 
 
 def command(options: ServerOptions) -> list[str]:
     """Returns the command that serves with these options; the key is not among its words."""
-    return python("pipeline.server.__main__", msgspec.json.encode(options).decode())
+    return python("pipeline.server.serve", msgspec.json.encode(options).decode())
 
 
 def environment(key: str | None) -> dict[str, str]:
@@ -99,45 +93,39 @@ def environment(key: str | None) -> dict[str, str]:
     return {**os.environ, **({KEY_ENV: key} if key else {})}
 
 
-async def announced(
-    stdout: asyncio.StreamReader | None, said: deque[str], listening: asyncio.Task[None], deadline_s: float
-) -> str:
-    """Returns the URL that the server announces; raises LocalServerError when it does not."""
-    if stdout is None:
-        raise RuntimeError("the server's stdout is not a pipe")
+async def _announced_url(process: Process, reading: asyncio.Task[None], output: bytearray, deadline_s: float) -> str:
+    assert process.stdout is not None  # noqa: S101  for the type checker
     try:
-        line = await asyncio.wait_for(stdout.readline(), deadline_s)
+        line = await asyncio.wait_for(process.stdout.readline(), deadline_s)
     except TimeoutError as error:
-        raise LocalServerError(f"The local server did not come up within {deadline_s:g} s{last_words(said)}") from error
+        raise LocalServerError(f"The local server did not come up within {deadline_s:g} s{_quoted(output)}") from error
     try:
         return msgspec.json.decode(line, type=Announcement).url
     except msgspec.DecodeError as error:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(listening), STOP_DEADLINE_S)
-        raise LocalServerError(f"The local server did not start{last_words(said)}") from error
+        with suppress(TimeoutError):  # it is ending by itself: its last lines and its exit status are to come
+            await asyncio.wait_for(asyncio.gather(asyncio.shield(reading), process.wait()), STOP_DEADLINE_S)
+        kind = ConfigError if process.returncode == REFUSED_OPTIONS else LocalServerError
+        raise kind(f"The local server did not start{_quoted(output)}") from error
 
 
-def last_words(said: deque[str]) -> str:
+def _quoted(output: bytearray) -> str:
     """Returns the end of a sentence that quotes what the server wrote last."""
-    if not said:
+    lines = [line.strip() for line in output.decode(errors="replace").split("\n") if line.strip()]
+    if not lines:
         return ", and said nothing."
-    words = " / ".join(said)
-    return f": {words}" if words.endswith((".", "?", "!")) else f": {words}."
+    text = " / ".join(lines[-QUOTED_LINES:])
+    return f": {text}" if text.endswith((".", "?", "!")) else f": {text}."
 
 
-async def drain(stream: asyncio.StreamReader | None, said: deque[str]) -> None:
-    """Reads to the end, so that the server never waits for a reader; keeps the last lines."""
-    pending = b""
+async def _drain(stream: asyncio.StreamReader | None, output: bytearray) -> None:
+    """Reads to the end, so that the server never waits for a reader; keeps the last bytes."""
     while stream is not None and (chunk := await stream.read(PIPE_BYTES)):
-        *whole, pending = (pending + chunk).split(b"\n")
-        pending = pending[-PIPE_BYTES:]
-        said.extend(line.decode(errors="replace").strip() for line in whole if line.strip())
-    if pending.strip():
-        said.append(pending.decode(errors="replace").strip())
+        output += chunk
+        del output[:-QUOTED_BYTES]
 
 
-async def stop(process: asyncio.subprocess.Process) -> None:
-    """Ends the server: closes its stdin, asks it by SIGTERM, kills it when it does not listen."""
+async def _stop(process: Process) -> None:
+    """Closes the server's stdin, which ends it; sends SIGTERM, and SIGKILL when it does not end in time."""
     if process.stdin is not None:
         process.stdin.close()
     for number in (signal.SIGTERM, signal.SIGKILL):

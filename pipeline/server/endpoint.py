@@ -7,6 +7,7 @@ module.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import time
 import uuid
@@ -15,19 +16,28 @@ import msgspec
 from aiohttp import web
 
 from pipeline.gradium import wire
-from pipeline.server import answer, asr_request
-from pipeline.server.account import Account
+from pipeline.server import answer
 from pipeline.server.audio import Sound, decode
 from pipeline.server.body import Bodies
-from pipeline.server.faults.account import SessionCap, over_limit
+from pipeline.server.faults.before import SessionCap
 from pipeline.server.faults.fault import Arrival, Fault
 from pipeline.server.faults.plan import Plan
-from pipeline.server.ledger import ANSWERED, Entry, Ledger
-from pipeline.server.line import RequestLine
-from pipeline.server.listener import Listener
+from pipeline.server.ledger import ANSWERED, KEY_REFUSED, UNFINISHED, Entry, Ledger
+from pipeline.server.listener import Connection
 from pipeline.server.options import ServerOptions
 from pipeline.server.recognizer import Recognizer
-from pipeline.server.refusal import RefusalError, internal, policy
+from pipeline.server.request import (
+    BAD_KEY,
+    CLOSE,
+    NO_CREDITS,
+    OVER_LIMIT,
+    RefusalError,
+    delay_in_frames,
+    input_format,
+    internal,
+    json_config,
+    policy,
+)
 
 STATS_PATH = "/_stats"
 INLINE_BYTES = 1 << 20
@@ -37,45 +47,36 @@ log = logging.getLogger(__name__)
 
 
 class Endpoint:
-    """The request handler of one server."""
+    """The request handler of one server, which has one account."""
 
-    def __init__(
-        self,
-        options: ServerOptions,
-        *,
-        recognizer: Recognizer,
-        plan: Plan,
-        ledger: Ledger,
-        listener: Listener,
-    ) -> None:
+    def __init__(self, options: ServerOptions, *, recognizer: Recognizer, plan: Plan, ledger: Ledger) -> None:
         self._options = options
-        self._account = Account(options, plan, ledger)
         self._recognizer = recognizer
         self._plan = plan
         self._ledger = ledger
-        self._listener = listener
         self._bodies = Bodies(options.body_s)
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         """Answers any request."""
         match request.method, request.path:
             case "POST", wire.PATH:
-                return await self._transcribe(request)
+                return await self._transcribe(request, connection)
             case "GET", wire.CREDITS_PATH:
-                return self._account.page(request)
+                return self._credits_page(request)
             case "GET", path if path == STATS_PATH:
                 return web.Response(body=msgspec.json.encode(self._ledger.stats()), content_type="application/json")
         return web.Response(status=404, text="404: Not Found")
 
-    async def _transcribe(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _transcribe(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         entry = self._ledger.arrive()
         try:
-            return await self._perform(request, entry)
+            return await self._perform(request, connection, entry)
         except RefusalError as refusal:
             entry.outcome, entry.status = refusal.outcome, refusal.status
-            return web.Response(status=refusal.status, body=refusal.body.encode(), headers=refusal.headers)
+            headers = {"Content-Type": refusal.content_type, **(refusal.headers or {})}
+            return web.Response(status=refusal.status, body=refusal.body.encode(), headers=headers)
         except (ConnectionError, web.RequestPayloadError) as error:
-            # the client went, or sent half a body: aiohttp closes the connection of a cancelled handler without a word
+            # the client left, or sent half a body: aiohttp closes the connection of a cancelled handler without a word
             raise asyncio.CancelledError from error
         except Exception:
             log.exception("A mistake of the local server itself")
@@ -84,36 +85,37 @@ class Endpoint:
         finally:
             self._ledger.finish(entry)
 
-    async def _perform(self, request: web.BaseRequest, entry: Entry) -> web.StreamResponse:
-        self._account.check_key(request)
-        line = RequestLine(request, self._listener)
+    async def _perform(self, request: web.BaseRequest, connection: Connection, entry: Entry) -> web.StreamResponse:
+        if not self._is_key_valid(request):  # the body need not be read for it
+            raise policy(KEY_REFUSED, BAD_KEY, CLOSE)
         async with self._bodies.body(request) as (body, entry.digest):
             fault = self._admit(request, entry, len(body))
             if fault is not None:
                 entry.fault = entry.outcome = str(fault.__struct_config__.tag)
-                if (instead := await fault.before(line)) is not None:
-                    return await self._write(request, entry, instead, line)
-            self._account.check_credits()
-            input_format = asr_request.input_format(request.query, request.headers.get("Content-Type"))
-            config = asr_request.json_config(request.query)
-            sound = await self._sound(body, input_format)
-            stream = await self._words(sound, config, entry)
+                if (instead := await fault.before(connection)) is not None:
+                    return await self._send(request, connection, entry, instead)
+            if self._credits_left() <= 0:
+                raise policy("credits_spent", NO_CREDITS)
+            sent_as = input_format(request.query, request.headers.get("Content-Type"))
+            config = json_config(request.query)
+            sound = await self._decode(body, sent_as)
+            stream = await self._recognize(sound, config, entry)
             del body, sound
         if fault is None:
             script = answer.Script(chunks=answer.lines(stream))
         else:
             script = fault.script(answer.lines(fault.messages(stream)))
-        if fault is None or fault.honest:
+        if fault is None or fault.answer_is_whole:
             entry.outcome = ANSWERED
-        return await self._write(request, entry, script, line)
+        return await self._send(request, connection, entry, script)
 
     def _admit(self, request: web.BaseRequest, entry: Entry, size: int) -> Fault | None:
-        """Counts the request in and returns the fault that strikes it; no other request runs in between."""
+        """Counts the request and returns the fault to inject into it; no other request runs in between."""
         ledger = self._ledger
         count = ledger.body(entry, entry.digest, size)
         limit = self._options.max_sessions
         if limit is not None and ledger.sessions >= limit:
-            raise policy("concurrency_limit", over_limit(limit))
+            raise policy("concurrency_limit", OVER_LIMIT.format(limit))
         arrival = Arrival(
             number=ledger.requests,
             digest=entry.digest,
@@ -123,23 +125,23 @@ class Endpoint:
             elapsed_s=time.monotonic() - (ledger.first_at or 0.0),
             query=request.query,
         )
-        fault = self._plan.strike(arrival)
+        fault = self._plan.choose(arrival)
         if not isinstance(fault, SessionCap):
             ledger.admit(entry)
         return fault
 
-    async def _sound(self, body: bytes, input_format: str) -> Sound:
-        if len(body) > INLINE_BYTES or input_format == "opus":
-            sound = await asyncio.to_thread(decode, body, input_format)
+    async def _decode(self, body: bytes, sent_as: str) -> Sound:
+        if len(body) > INLINE_BYTES or sent_as == "opus":
+            sound = await asyncio.to_thread(decode, body, sent_as)
         else:
-            sound = decode(body, input_format)
+            sound = decode(body, sent_as)
         if sound.duration_s > wire.MAX_AUDIO_S:
             raise policy(
                 "too_long", f"audio of {sound.duration_s:.1f} s is longer than the limit of {wire.MAX_AUDIO_S:g} s"
             )
         return sound
 
-    async def _words(self, sound: Sound, config: wire.JsonConfig, entry: Entry) -> list[wire.Message]:
+    async def _recognize(self, sound: Sound, config: wire.JsonConfig, entry: Entry) -> list[wire.Message]:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._options.latency_s + self._options.realtime_factor * sound.duration_s
         try:
@@ -154,15 +156,15 @@ class Endpoint:
         return answer.messages(
             words,
             duration_s=sound.duration_s,
-            delay_in_frames=asr_request.delay_in_frames(config),
+            delay_in_frames=delay_in_frames(config),
             request_id=entry.request_id,
             model=f"local-{self._options.recognizer}",
         )
 
-    async def _write(
-        self, request: web.BaseRequest, entry: Entry, script: answer.Script, line: RequestLine
+    async def _send(
+        self, request: web.BaseRequest, connection: Connection, entry: Entry, script: answer.Script
     ) -> web.StreamResponse:
-        outcome, entry.outcome = entry.outcome, "client_gone"
+        outcome, entry.outcome = entry.outcome, UNFINISHED
         entry.status = 200
         response = web.StreamResponse(headers={"Content-Type": wire.NDJSON})
         await response.prepare(request)
@@ -173,9 +175,9 @@ class Endpoint:
                 if script.pause_s:
                     await asyncio.sleep(script.pause_s)
             last = chunk
-        if request.transport is not None and not request.transport.is_closing():
+        if connection.is_open:
             entry.outcome = outcome
-        # the books are closed first: whoever has seen the end of the answer finds it counted
+        # the entry is finished first: whoever has seen the end of the answer finds it counted
         self._ledger.finish(entry)
         if script.ending == "clean":
             await response.write_eof(last)  # the last line and the end of the body in one packet
@@ -183,5 +185,29 @@ class Endpoint:
         if last:
             await response.write(last)
         request.writer.send_headers()  # they wait for the first byte of the body, which need not come
-        await (line.reset() if script.ending == "reset" else line.close())
+        await (connection.reset() if script.ending == "reset" else connection.close())
         return response
+
+    def _credits_page(self, request: web.BaseRequest) -> web.Response:
+        if not self._is_key_valid(request) or self._plan.key_is_revoked(self._ledger.requests):
+            return web.Response(status=401, text="invalid API key")
+        page = wire.Credits(
+            remaining_credits=self._credits_left(),
+            allocated_credits=self._options.credits,
+            billing_period="monthly",
+            next_rollover_date="2100-01-01",
+            plan_name="local",
+            recognizer=self._options.recognizer,
+        )
+        return web.Response(body=msgspec.json.encode(page), content_type="application/json")
+
+    def _is_key_valid(self, request: web.BaseRequest) -> bool:
+        sent = request.headers.get(wire.KEY_HEADER, "")
+        if self._options.key is None:
+            return bool(sent)
+        # surrogateescape: a header may hold any bytes, and such a key is wrong, not a mistake of ours
+        return hmac.compare_digest(sent.encode(errors="surrogateescape"), self._options.key.encode())
+
+    def _credits_left(self) -> float:
+        account = self._options.credits - self._ledger.audio_s * wire.CREDITS_PER_S
+        return self._plan.credits_left(account, self._ledger.audio_s)

@@ -1,7 +1,7 @@
 """A recognizer whose text tells which samples arrived: one word per second, spelled from a hash of its samples.
 
 Deterministic, without libraries or processes, more than a thousand answers a second on one CPU: for tests and load.
-It hears nothing.
+It recognizes no speech.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.gradium.wire import JsonConfig
 from pipeline.server.audio import SAMPLE_BYTES, Sound
 from pipeline.server.options import ServerOptions
-from pipeline.server.recognizer import Heard
+from pipeline.server.recognizer import RecognizedWord
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer  # `collections.abc.Buffer` comes with Python 3.12
@@ -54,10 +54,10 @@ class Fingerprint:
     async def start(self) -> None:
         """Nothing to warm up."""
 
-    async def recognize(self, sound: Sound, config: JsonConfig) -> list[Heard]:
+    async def recognize(self, sound: Sound, config: JsonConfig) -> list[RecognizedWord]:
         """Returns the fingerprint of the sound, whatever the settings."""
         del config
-        return [Heard(*word) for word in fingerprint_words(sound.samples, sound.rate)]
+        return [RecognizedWord(*word) for word in fingerprint_words(sound.samples, sound.rate)]
 
     async def close(self) -> None:
         """Nothing to end."""

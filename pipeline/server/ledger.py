@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ from pipeline.gradium import wire
 ANSWERED = "answered"
 UNFINISHED = "client_gone"
 KEY_REFUSED = "key_refused"
-MOST_BODIES = 100_000
+MAX_BODIES = 100_000
 """Distinct bodies that are counted, the newest of them."""
 
 
@@ -24,7 +25,9 @@ class Entry(msgspec.Struct):
     """One request while it is worked on; filled in as more is known of it."""
 
     started: float
+    """Seconds since 1970."""
     clock: float
+    """The same on the monotonic clock."""
     digest: str = ""
     """SHA-256 of the body, in hex."""
     body_bytes: int = 0
@@ -34,24 +37,26 @@ class Entry(msgspec.Struct):
     """`answered` when a stream was sent to its clean end, else what went wrong."""
     fault: str | None = None
     audio_s: float = 0.0
+    """Recognized, and so paid for."""
     request_id: str | None = None
     has_session: bool = False
     finished: bool = False
 
-
-class LogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the request log; instants are seconds since 1970."""
-
-    digest: str
-    bytes: int
-    status: int
-    outcome: str
-    fault: str | None
-    audio_s: float
-    request_id: str | None
-    seconds: float
-    started: float
-    ended: float
+    def log_line(self) -> dict[str, Any]:
+        """Returns what the request log says of a request that ends now."""
+        seconds = time.monotonic() - self.clock
+        return {
+            "digest": self.digest,
+            "bytes": self.body_bytes,
+            "status": self.status,
+            "outcome": self.outcome,
+            "fault": self.fault,
+            "audio_s": self.audio_s,
+            "request_id": self.request_id,
+            "seconds": round(seconds, 6),
+            "started": self.started,
+            "ended": self.started + seconds,
+        }
 
 
 class BodyCount(msgspec.Struct):
@@ -61,24 +66,8 @@ class BodyCount(msgspec.Struct):
     answered: int = 0
 
 
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What GET /_stats answers."""
-
-    requests: int
-    answered: int
-    in_flight: int
-    max_in_flight: int
-    sessions: int
-    max_sessions: int
-    outcomes: dict[str, int]
-    faults: dict[str, int]
-    audio_s: float
-    credits_charged: float
-    bodies: dict[str, BodyCount]
-
-
 class Ledger:
-    """The server's books."""
+    """The counts of one server since its start, and its request log."""
 
     def __init__(self, log: Path | None) -> None:
         """Raises OSError when the log cannot be opened for appending."""
@@ -89,7 +78,7 @@ class Ledger:
         """Requests between their first byte and the last of their answer, refused ones too."""
         self.sessions = 0
         self.max_sessions = 0
-        """Requests that were let in and are worked on."""
+        """Requests that were admitted and are worked on."""
         self.audio_s = 0.0
         """Audio that was paid for."""
         self.first_at: float | None = None
@@ -115,7 +104,7 @@ class Ledger:
         self.requests += 1
         count = self._bodies.setdefault(digest, BodyCount())
         count.requests += 1
-        if len(self._bodies) > MOST_BODIES:
+        if len(self._bodies) > MAX_BODIES:
             del self._bodies[next(iter(self._bodies))]
         return count
 
@@ -142,43 +131,26 @@ class Ledger:
             self._faults[entry.fault] += 1
         if entry.outcome == ANSWERED:
             self._bodies.setdefault(entry.digest, BodyCount(requests=1)).answered += 1
-        if self._log and entry.outcome != KEY_REFUSED:  # strangers fill no disk
-            self._log.write(msgspec.json.encode(log_line(entry)) + b"\n")
+        if self._log and entry.outcome != KEY_REFUSED:  # nobody without a key fills the disk
+            self._log.write(msgspec.json.encode(entry.log_line()) + b"\n")
 
-    def stats(self) -> Stats:
-        """Returns the counts so far."""
-        return Stats(
-            requests=self.requests,
-            answered=self._outcomes[ANSWERED],
-            in_flight=self.in_flight,
-            max_in_flight=self.max_in_flight,
-            sessions=self.sessions,
-            max_sessions=self.max_sessions,
-            outcomes=dict(self._outcomes),
-            faults=dict(self._faults),
-            audio_s=self.audio_s,
-            credits_charged=self.audio_s * wire.CREDITS_PER_S,
-            bodies=self._bodies,
-        )
+    def stats(self) -> dict[str, Any]:
+        """Returns what GET /_stats answers: the counts so far."""
+        return {
+            "requests": self.requests,
+            "answered": self._outcomes[ANSWERED],
+            "in_flight": self.in_flight,
+            "max_in_flight": self.max_in_flight,
+            "sessions": self.sessions,
+            "max_sessions": self.max_sessions,
+            "outcomes": dict(self._outcomes),
+            "faults": dict(self._faults),
+            "audio_s": self.audio_s,
+            "credits_charged": self.audio_s * wire.CREDITS_PER_S,
+            "bodies": self._bodies,
+        }
 
     def close(self) -> None:
         """Closes the log."""
         if self._log:
             self._log.close()
-
-
-def log_line(entry: Entry) -> LogLine:
-    """Returns the log line of an entry that ends now."""
-    seconds = time.monotonic() - entry.clock
-    return LogLine(
-        digest=entry.digest,
-        bytes=entry.body_bytes,
-        status=entry.status,
-        outcome=entry.outcome,
-        fault=entry.fault,
-        audio_s=entry.audio_s,
-        request_id=entry.request_id,
-        seconds=round(seconds, 6),
-        started=entry.started,
-        ended=entry.started + seconds,
-    )

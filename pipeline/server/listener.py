@@ -1,148 +1,179 @@
-"""The listening socket and every open connection: open, away for a while, reset, closed.
+"""The port and its connections: an aiohttp server on one socket, with what faults do to connections.
 
-Owns the port. Everything else in the server sees connections only through a request.
+An outage closes the port for a while; a request's head has to come within a deadline; a connection can be reset.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from pipeline.errors import LocalServerError
 
 BACKLOG = 1024
+READ_BUFFER_BYTES = 1 << 18
+LINGERING_S = 5.0
+"""For so long the rest of a refused body is read and dropped, so that its sender gets to read the refusal."""
+SHUTDOWN_S = 0.5
+"""Handlers are cancelled by then; aiohttp takes 0 for "no limit"."""
+SEND_TIMEOUT_MS = 120_000
+"""A client that acknowledges nothing of its answer for so long is dropped."""
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """struct linger {on, 0 seconds}: closing sends an RST and drops what is not sent yet."""
-UNHEARD_MS = 120_000
-"""A client that takes nothing of its answer for so long is gone."""
-PAUSE_S = 0.1
-"""After a connection could not be taken, for want of file descriptors as a rule."""
-
-log = logging.getLogger(__name__)
 
 
-class Listener:
-    """Takes connections for an aiohttp server on one port."""
+class Connection:
+    """The connection of one request. The three that do not return are cancelled when the client has gone."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._address = (host, port)
-        self._server: web.Server | None = None
-        self._listening: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
+    def __init__(self, request: web.BaseRequest, listener: Listener) -> None:
+        self._request = request
+        self._listener = listener
+
+    @property
+    def is_open(self) -> bool:
+        return self._request.transport is not None and not self._request.transport.is_closing()
+
+    async def reset(self) -> None:
+        """Ends the connection with an RST; does not return."""
+        if self._request.transport is not None:
+            reset(self._request.transport)
+        await self.hold()
+
+    async def close(self) -> None:
+        """Sends what was written, then closes the connection; does not return."""
+        if self._request.transport is not None:
+            self._request.transport.close()
+        await self.hold()
+
+    async def hold(self) -> None:
+        """Keeps the connection open and silent; does not return."""
+        await asyncio.get_running_loop().create_future()
+
+    async def outage(self, for_s: float) -> None:
+        """Resets all connections and refuses new ones for `for_s` seconds; does not return."""
+        await self._listener.outage(for_s)
+        await self.hold()
+
+
+Handle = Callable[[web.BaseRequest, Connection], Awaitable[web.StreamResponse]]
+
+
+class Listener(web.Server):
+    """aiohttp's server, and the port it has."""
+
+    def __init__(self, handle: Handle, host: str, port: int, *, head_s: float) -> None:
+        """A connection has `head_s` seconds to send the head of a request, from its start and after each answer."""
+        # a handler is cancelled when its client goes, so that a hung request does not hold its session for ever
+        super().__init__(
+            self._on_request,
+            handler_cancellation=True,
+            access_log=None,
+            read_bufsize=READ_BUFFER_BYTES,
+            keepalive_timeout=head_s,
+            lingering_time=LINGERING_S,
+        )
+        self._handle = handle
+        self._host, self._port = host, port
+        self._head_s = head_s
+        self._deadlines: dict[RequestHandler, asyncio.TimerHandle] = {}
+        """Of connections whose first request has not come."""
+        self._runner = web.ServerRunner(self, shutdown_timeout=SHUTDOWN_S)
+        self._is_down = True
         self._reopening: asyncio.Task[None] | None = None
-        self._is_away = asyncio.Event()
 
-    async def open(self, server: web.Server) -> int:
-        """Starts to listen for `server` and returns the port.
+    async def open(self) -> int:
+        """Starts to listen and returns the port.
 
         Raises LocalServerError when the address cannot be had.
         """
-        host, port = self._address
         try:
-            bound = bind(host, port)
-        except (OSError, UnicodeError) as error:  # a host that is none
+            self._bind()
+        except (OSError, UnicodeError) as error:  # the latter of a host that is none
             reason = getattr(error, "strerror", None) or error
             raise LocalServerError(
-                f"The local server cannot listen on {host}:{port}: {reason}. "
+                f"The local server cannot listen on {self._host}:{self._port}: {reason}. "
                 "Name another --port, or leave it out for a free one."
             ) from error
-        # a port 0 is settled now; the same one is taken again after an outage
-        self._address = (host, bound.getsockname()[1])
-        self._server = server
-        self._listen(bound)
-        return self._address[1]
+        self._port = self._socket.getsockname()[1]  # a port 0 is settled now; an outage ends on the same port
+        await self._runner.setup()
+        await self._listen()
+        return self._port
 
     async def outage(self, for_s: float) -> None:
-        """Refuses connections for `for_s` seconds and resets all there are, as a restart would, before it returns."""
-        # noted before anything is waited for: several requests may be struck at once
-        if self._reopening is None or self._reopening.done():
-            self._is_away = asyncio.Event()
-            self._reopening = asyncio.create_task(self._go_away(for_s))
-        await self._is_away.wait()
-
-    def reset_all(self) -> None:
-        """Resets every open connection."""
+        """Resets all connections and refuses new ones for `for_s` seconds, as a restart would."""
+        if self._is_down:  # several requests may ask for it at once
+            return
+        self._is_down = True
+        # connections that asyncio has just accepted come to `connection_made` first: its server would leave them open
+        self._loop.remove_reader(self._socket)
+        await asyncio.sleep(0)
+        await self._site.stop()
+        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
+        self._bind()
         for transport in self._transports():
             reset(transport)
+        self._reopening = asyncio.create_task(self._reopen(for_s))
 
     async def close(self) -> None:
         """Stops listening and drops every connection."""
         if self._reopening is not None:
             self._reopening.cancel()
-        await self._stop_accepting()
+        self._is_down = True
         for transport in self._transports():
             transport.abort()
-        if self._server is not None:
-            await self._server.shutdown(
-                timeout=0.5
-            )  # its handlers are cancelled by now; aiohttp takes 0 for "no limit"
+        await self._runner.cleanup()
+        self._socket.close()
 
-    async def _go_away(self, for_s: float) -> None:
-        await self._stop_accepting()
-        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
-        bound = bind(*self._address)
-        self.reset_all()
-        self._is_away.set()
-        try:
-            await asyncio.sleep(for_s)
-        except asyncio.CancelledError:
-            bound.close()
-            raise
-        self._listen(bound)
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self._is_down:
+            reset(transport)
+        else:
+            # aiohttp's own deadline (keepalive_timeout) begins with the first answer in most of its versions
+            self._deadlines[handler] = self._loop.call_later(self._head_s, handler.force_close)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        self._end_deadline(handler)
+        super().connection_lost(handler, exc)
+
+    async def _on_request(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._end_deadline(request.protocol)
+        return await self._handle(request, Connection(request, self))
+
+    def _end_deadline(self, handler: RequestHandler) -> None:
+        if (deadline := self._deadlines.pop(handler, None)) is not None:
+            deadline.cancel()
 
     def _transports(self) -> list[asyncio.Transport]:
-        connections = self._server.connections if self._server is not None else []
-        return [connection.transport for connection in connections if connection.transport is not None]
+        return [connection.transport for connection in self.connections if connection.transport is not None]
 
-    def _listen(self, bound: socket.socket) -> None:
-        bound.listen(BACKLOG)
-        bound.setblocking(False)
-        self._listening = bound
-        self._accepting = asyncio.create_task(self._accept(bound))
+    def _bind(self) -> None:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        self._socket = socket.socket(family, kind, protocol)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # each connection inherits it
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_MS)
+            self._socket.bind(address)
+        except OSError:
+            self._socket.close()
+            raise
 
-    async def _accept(self, listening: socket.socket) -> None:
-        """Takes one connection after the other. asyncio's own server would leave some alive that it was about to take
-        when it was closed, and an outage in which some are answered is none."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connected, _ = await loop.sock_accept(listening)
-                if hasattr(socket, "TCP_USER_TIMEOUT"):
-                    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_MS)
-                await loop.connect_accepted_socket(self._arrived, connected)
-            except OSError as error:
-                log.warning("a connection was not taken: %s", error)
-                await asyncio.sleep(PAUSE_S)
+    async def _listen(self) -> None:
+        self._site = web.SockSite(self._runner, self._socket, backlog=BACKLOG)
+        await self._site.start()
+        self._is_down = False
 
-    def _arrived(self) -> asyncio.Protocol:
-        if self._server is None:
-            raise RuntimeError("open() comes first")
-        return self._server()
-
-    async def _stop_accepting(self) -> None:
-        if self._accepting is not None and self._listening is not None:
-            self._accepting.cancel()
-            await asyncio.gather(self._accepting, return_exceptions=True)
-            self._listening.close()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Returns a bound socket; raises OSError."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError:
-        bound.close()
-        raise
-    return bound
+    async def _reopen(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._listen()
 
 
 def reset(transport: asyncio.Transport) -> None:

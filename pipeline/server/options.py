@@ -7,7 +7,7 @@ import msgspec
 from pipeline.built import built
 
 KEY_ENV = "GRADIUM_LOCAL_SERVER_KEY"
-"""Where `python -m pipeline.server` finds the key it should ask for; never on the command line, which `ps` shows."""
+"""Where a server in a child process finds the key it should ask for; never on the command line, which `ps` shows."""
 
 
 @built
@@ -20,7 +20,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     recognizer: str = "pocketsphinx"
     """`pocketsphinx`, `fingerprint`, or `package.module:factory` for one of your own."""
     faults: str | None = None
-    """A TOML file that tells the server how to misbehave."""
+    """A TOML file of faults that the server injects."""
     key: str | None = None
     """The one API key that is let in; None lets in any key, but not none at all."""
     max_sessions: int | None = None
@@ -35,10 +35,10 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """plus this many seconds per second of audio."""
     request_log: str | None = None
     """Append one JSON line per finished request to this file."""
-    head_s: float = 10.0
-    """A request's head has to come within this time, …"""
+    head_s: float = 20.0
+    """A connection has this long to send the head of a request, from its start and after each answer, …"""
     body_s: float = 120.0
-    """… and its body within this."""
+    """… and this long to send its body."""
     announce: bool = True
     """Print `{"url": …}` to stdout as soon as requests are taken."""
     until_stdin_eof: bool = False

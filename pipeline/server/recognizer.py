@@ -27,7 +27,7 @@ BUILT_IN = {
 METHODS = ("start", "recognize", "close")
 
 
-class Heard(NamedTuple):
+class RecognizedWord(NamedTuple):
     """One recognized word; times are true seconds from the start of the audio."""
 
     text: str
@@ -42,7 +42,7 @@ class Recognizer(Protocol):
         """Begins to warm up and returns at once; `recognize` may be called before the warm-up is over."""
         ...
 
-    async def recognize(self, sound: Sound, config: JsonConfig) -> list[Heard]:
+    async def recognize(self, sound: Sound, config: JsonConfig) -> list[RecognizedWord]:
         """Returns the words in time order; raises any exception when it fails, which the client sees as 1011."""
         ...
 

@@ -1,6 +1,7 @@
-"""Runs the local server from start to end: signals, stdin, announcement, clean exit.
+"""Runs the local server from start to end: options, signals, stdin, announcement, clean exit.
 
-The one place that starts and ends the recognizer, the listener and the books.
+The one place that starts and ends the recognizer, the listener and the ledger. `main` is the server as a child process
+of the pipeline or of a test; people use `gradium-batch serve`.
 """
 
 from __future__ import annotations
@@ -15,32 +16,45 @@ import sys
 import threading
 from pathlib import Path
 
-from pipeline.errors import ConfigError, OutputError
+import msgspec
+
+from pipeline.errors import ConfigError, GradiumBatchError, OutputError, UsageError
 from pipeline.gradium import wire
-from pipeline.server.connection import Connections
 from pipeline.server.endpoint import Endpoint
-from pipeline.server.faults.load import load_plan
-from pipeline.server.faults.plan import Plan
+from pipeline.server.faults.plan import Plan, load_plan
 from pipeline.server.ledger import Ledger
 from pipeline.server.listener import Listener
-from pipeline.server.options import ServerOptions
+from pipeline.server.options import KEY_ENV, ServerOptions
 from pipeline.server.recognizer import Recognizer, load_recognizer
 
 ANY_HOST = ("0.0.0.0", "::", "")  # noqa: S104  compared, not bound
 STDIN = 0
-READ_BUFFER_BYTES = 1 << 18
-IDLE_S = 75.0
-"""A connection without a request is kept as long."""
-LINGERING_S = 5.0
-"""As long the rest of a body that was refused is read away, so that its sender hears why."""
+
+
+def main() -> int:
+    """Serves with the options in the first argument, as JSON, and the key in the environment.
+
+    Returns the exit status: 0 told to stop, 1 could not serve, 2 options or faults file wrong.
+    """
+    try:
+        options = msgspec.json.decode(sys.argv[1] if len(sys.argv) > 1 else "{}", type=ServerOptions)
+    except msgspec.DecodeError as error:
+        print(f"The options are not those of a server: {error}.", file=sys.stderr)
+        return 2
+    try:
+        serve(msgspec.structs.replace(options, key=os.environ.pop(KEY_ENV, None)))
+    except GradiumBatchError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
 
 
 def serve(options: ServerOptions) -> None:
     """Serves until SIGTERM, SIGINT or, when asked for, the end of stdin.
 
-    Raises ConfigError for a bad faults file or recognizer name, or where strangers could ask it without a key,
-    LocalServerError when a library is missing or the
-    address cannot be had, OutputError when the request log cannot be written.
+    Raises ConfigError for a bad faults file or recognizer name, or where other machines could use it without a key,
+    LocalServerError when a library is missing or the address cannot be had, OutputError when the request log cannot be
+    written.
     """
     if options.key is None and not is_loopback(options.host):
         raise ConfigError(
@@ -54,38 +68,27 @@ def serve(options: ServerOptions) -> None:
     except OSError as error:
         raise OutputError(f"The request log {options.request_log} cannot be written: {error.strerror}.") from error
     try:
-        asyncio.run(run(options, recognizer, plan, ledger))
+        asyncio.run(_run(options, recognizer, plan, ledger))
     finally:
         ledger.close()
 
 
-async def run(options: ServerOptions, recognizer: Recognizer, plan: Plan, ledger: Ledger) -> None:
-    """Serves until the server is told to stop."""
+async def _run(options: ServerOptions, recognizer: Recognizer, plan: Plan, ledger: Ledger) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if options.until_stdin_eof:
-        threading.Thread(target=watch_stdin, args=(loop, stop), daemon=True).start()
-    listener = Listener(options.host, options.port)
-    endpoint = Endpoint(options, recognizer=recognizer, plan=plan, ledger=ledger, listener=listener)
-    # a handler is cancelled when its client goes, so that a hung request does not hold its session for ever
-    server = Connections(
-        endpoint.handle,
-        head_s=options.head_s,
-        handler_cancellation=True,
-        access_log=None,
-        read_bufsize=READ_BUFFER_BYTES,
-        keepalive_timeout=IDLE_S,
-        lingering_time=LINGERING_S,
-    )
-    port = await listener.open(server)
+        threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
+    endpoint = Endpoint(options, recognizer=recognizer, plan=plan, ledger=ledger)
+    listener = Listener(endpoint.handle, options.host, options.port, head_s=options.head_s)
+    port = await listener.open()
     try:
         if options.announce:
-            told = {"url": f"http://{url_host(options.host)}:{port}{wire.PATH}"}
+            announcement = {"url": f"http://{_url_host(options.host)}:{port}{wire.PATH}"}
             if options.host in ANY_HOST:  # the URL is for this machine only, and others reach it as well
-                told["listens_on"] = f"every address of this machine, port {port}"
-            print(json.dumps(told), flush=True)
+                announcement["listens_on"] = f"every address of this machine, port {port}"
+            print(json.dumps(announcement), flush=True)
         await recognizer.start()
         await stop.wait()
     finally:
@@ -98,19 +101,19 @@ def is_loopback(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        return True  # nothing can listen there, which is told when it is tried
+        return True  # nothing can listen there, which is reported when it is tried
     return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
 
 
-def url_host(host: str) -> str:
+def _url_host(host: str) -> str:
     """Returns the host as it stands in a URL: an IPv6 address in brackets, "any address" as this machine."""
     if host in ANY_HOST:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
 
-def watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Stops the server when stdin ends: the process that holds its other end is gone, or wants no more."""
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stops the server when stdin ends: the process at its other end has ended, or needs no server any more."""
     try:
         while os.read(STDIN, 4096):
             pass

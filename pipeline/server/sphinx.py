@@ -12,7 +12,7 @@ from pipeline.errors import LocalServerError
 from pipeline.gradium.wire import JsonConfig
 from pipeline.server.audio import Sound
 from pipeline.server.options import ServerOptions
-from pipeline.server.recognizer import Heard, missing_extra
+from pipeline.server.recognizer import RecognizedWord, missing_extra
 from pipeline.workers import Workers
 
 RATE = 16_000
@@ -32,16 +32,16 @@ def sphinx(options: ServerOptions) -> Sphinx:
 
 
 class Sphinx:
-    """Hands sounds to decoder processes."""
+    """Gives each sound to one of several decoder processes."""
 
     def __init__(self, workers: int) -> None:
-        self._workers: Workers[Sound, list[Heard]] = Workers(make_decoder, workers)
+        self._workers: Workers[Sound, list[RecognizedWord]] = Workers(make_decoder, workers)
 
     async def start(self) -> None:
         """Starts the decoders."""
         await self._workers.start()
 
-    async def recognize(self, sound: Sound, config: JsonConfig) -> list[Heard]:
+    async def recognize(self, sound: Sound, config: JsonConfig) -> list[RecognizedWord]:
         """Returns the words. The model knows English only and none of the settings."""
         del config
         return await self._workers.call(sound)
@@ -51,7 +51,7 @@ class Sphinx:
         await self._workers.close()
 
 
-def make_decoder() -> Callable[[Sound], list[Heard]]:
+def make_decoder() -> Callable[[Sound], list[RecognizedWord]]:
     """Returns a function from sound to words, with the model loaded."""
     import numpy as np
     import soxr
@@ -60,7 +60,7 @@ def make_decoder() -> Callable[[Sound], list[Heard]]:
     # maxhmmpf bounds the search: without it noise takes many times real time
     decoder = Decoder(samprate=RATE, maxhmmpf=3000, loglevel="FATAL")
 
-    def decode(sound: Sound) -> list[Heard]:
+    def decode(sound: Sound) -> list[RecognizedWord]:
         samples = np.frombuffer(sound.samples, dtype="<i2")
         if not samples.size or np.sqrt(np.mean(np.square(samples, dtype=np.float64))) < SILENCE_RMS:
             return []
@@ -74,7 +74,7 @@ def make_decoder() -> Callable[[Sound], list[Heard]]:
         decoder.process_raw(samples.tobytes(), full_utt=True)
         decoder.end_utt()
         return [
-            Heard(plain(piece.word), piece.start_frame / FRAMES_PER_S, (piece.end_frame + 1) / FRAMES_PER_S)
+            RecognizedWord(plain(piece.word), piece.start_frame / FRAMES_PER_S, (piece.end_frame + 1) / FRAMES_PER_S)
             for piece in decoder.seg() or ()
             if not piece.word.startswith(NOT_WORDS)
         ]

@@ -24,7 +24,7 @@ from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
 from pipeline.model import Answer, Endpoint, Request, Utterance
-from pipeline.server.faults.table import KINDS
+from pipeline.server.faults.plan import KINDS
 from pipeline.server.fingerprint import fingerprint_words
 from pipeline.source.local import file_version
 from tests.gradium.scripted import Scripted, answer

@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 
 from pipeline.server.faults.fault import Fault
-from pipeline.server.faults.load import load_plan
-from pipeline.server.faults.table import KINDS
+from pipeline.server.faults.plan import KINDS, load_plan
 from pipeline.server.options import ServerOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "local-server.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from pipeline.server.faults.table import KINDS
+from pipeline.server.faults.plan import KINDS
 from tests.server.bodies import noise, sha256, texts, wav
 from tests.server.conftest import Client, lines, texts_of
 from tests.servers import RunningServer, start_server

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.server.faults.load import load_plan
-from pipeline.server.faults.table import KINDS
+from pipeline.server.faults.plan import KINDS, load_plan
 
 
 @pytest.mark.parametrize(
@@ -28,11 +27,16 @@ from pipeline.server.faults.table import KINDS
         ('[[fault]]\nkind = "cut"\nat_bite = 3', "fault 1 (cut) has an unknown key 'at_bite', did you mean 'at_byte'?"),
         ('[[fault]]\nkind = "cut"', "missing required field at_byte"),
         ('[[fault]]\nkind = "cut"\nat_byte = "x"', "at_byte: expected int, got str"),
-        ('[[fault]]\nkind = "hang"\nprobability = 2', "probability is a number from 0 to 1"),
-        ('[[fault]]\nkind = "hang"\nsha256 = "abc"', "sha256 is 64 hexadecimal digits"),
+        ('[[fault]]\nkind = "hang"\nprobability = 2', "probability: expected float <= 1.0"),
+        ('[[fault]]\nkind = "hang"\nsha256 = "abc"', "sha256: expected str matching regex '^[0-9a-f]{64}$'"),
         ('[[fault]]\nkind = "hang"\nfile = "gone.wav"', "gone.wav cannot be read: No such file or directory"),
         ('[[fault]]\nkind = "session_cap"\ncap = 2\nthen_cap = 3', "then_cap goes together with"),
-        ('[[fault]]\nkind = "session_cap"\ncap = 2\ndress = "x"', "dress: invalid enum value 'x'"),
+        ('[[fault]]\nkind = "session_cap"\ncap = 2\nresponse = "x"', "response: invalid enum value 'x'"),
+        ('[[fault]]\nkind = "session_cap"\ncap = 2\ndress = "x"', "response: invalid enum value 'x'"),
+        ('[[fault]]\nkind = "hang"\nprobability = nan', "probability: expected float"),
+        ('[[fault]]\nkind = "connection_refused"\nfor_s = 0', "for_s: expected float > 0.0"),
+        ('[[fault]]\nkind = "hang"\nuntil_requests = 0', "until_requests is larger than after_requests"),
+        ('[[fault]]\nkind = "hang"\ntimes = 0', "times: expected int >= 1"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from aiohttp import web
 
+from pipeline.server.faults.before import InternalError
 from pipeline.server.faults.fault import Arrival
 from pipeline.server.faults.plan import Plan
-from pipeline.server.faults.refusals import InternalError
-from pipeline.server.listener import Listener
+from pipeline.server.listener import Connection, Listener
 from tests.server.bodies import noise, sha256, texts, wav
 from tests.server.conftest import Client, texts_of, until
 from tests.server.test_faults import raw, toml
@@ -48,17 +48,17 @@ def test_connection_refused_resets_all_and_comes_back_on_the_same_port(http: htt
 
 
 @pytest.mark.parametrize("turns", range(5))
-def test_an_outage_spares_no_connection_that_is_just_being_taken(turns: int) -> None:
-    async def handler(_: web.BaseRequest) -> web.Response:
+def test_an_outage_spares_no_connection_that_is_just_being_accepted(turns: int) -> None:
+    async def handle(_: web.BaseRequest, __: Connection) -> web.Response:
         return web.Response(text="alive")
 
     async def run() -> None:
-        listener = Listener("127.0.0.1", 0)
-        port = await listener.open(web.Server(handler))
+        listener = Listener(handle, "127.0.0.1", 0, head_s=10)
+        port = await listener.open()
         clients = [socket.create_connection(("127.0.0.1", port), 10) for _ in range(5)]
         for _ in range(turns):
             await asyncio.sleep(0)
-        await asyncio.gather(listener.outage(60), listener.outage(60))  # several requests may be struck at once
+        await asyncio.gather(listener.outage(60), listener.outage(60))  # several requests may ask for it at once
         assert [await asyncio.to_thread(answer_to, client) for client in clients] == [b""] * 5
         await listener.close()
 
@@ -74,15 +74,16 @@ def answer_to(client: socket.socket) -> bytes:
             return b""
 
 
-def test_session_cap_in_each_dress(http: httpx.Client) -> None:
-    dresses = {"policy": 500, "rate_limited": 429, "in_stream": 200}
-    bodies = {dress: wav(noise(dress, 1)) for dress in dresses}
-    faults = [toml("session_cap", cap=0, dress=dress, sha256=sha256(bodies[dress])) for dress in dresses]
+@pytest.mark.parametrize("key", ["response", "dress"])
+def test_session_cap_with_each_kind_of_response(http: httpx.Client, key: str) -> None:
+    statuses = {"policy": 500, "rate_limited": 429, "in_stream": 200}
+    bodies = {kind: wav(noise(kind, 1)) for kind in statuses}
+    faults = [toml("session_cap", cap=0, **{key: kind}, sha256=sha256(bodies[kind])) for kind in statuses]
     with start_server(faults="".join(faults)) as server:
         client = Client(http, server)
-        refusals = {dress: client.post(body) for dress, body in bodies.items()}
+        refusals = {kind: client.post(body) for kind, body in bodies.items()}
         assert server.stats()["outcomes"] == {"session_cap": 3}
-    assert {dress: refusal.status_code for dress, refusal in refusals.items()} == dresses
+    assert {kind: refusal.status_code for kind, refusal in refusals.items()} == statuses
     assert all("Concurrency limit" in refusal.text for refusal in refusals.values())
     assert refusals["policy"].text.startswith("error from server 1008: ")
     assert refusals["in_stream"].json()["type"] == "error"
@@ -150,7 +151,7 @@ def test_at_most_and_the_window_of_requests_count_all_bodies(http: httpx.Client)
         assert [client.post(BODY).status_code for _ in range(4)] == [500, 200, 502, 200]
 
 
-def test_file_names_the_body_that_is_struck(http: httpx.Client, tmp_path: Path) -> None:
+def test_file_names_the_body_that_gets_the_fault(http: httpx.Client, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_bytes(BODY)
     faults = tmp_path / "faults.toml"
     faults.write_text(toml("empty_200", file="bad.wav"))
@@ -160,13 +161,13 @@ def test_file_names_the_body_that_is_struck(http: httpx.Client, tmp_path: Path) 
         assert texts_of(client.messages(OTHER))
 
 
-def test_probability_strikes_the_same_bodies_in_any_order() -> None:
-    def struck(numbers: range) -> set[str]:
+def test_probability_chooses_the_same_bodies_in_any_order() -> None:
+    def chosen(numbers: range) -> set[str]:
         plan = Plan([InternalError(probability=0.3)], seed=5)
-        return {arrival.digest for arrival in map(arrival_of, numbers) if plan.strike(arrival)}
+        return {arrival.digest for arrival in map(arrival_of, numbers) if plan.choose(arrival)}
 
-    assert struck(range(1000)) == struck(range(999, -1, -1))
-    assert 250 <= len(struck(range(1000))) <= 350
+    assert chosen(range(1000)) == chosen(range(999, -1, -1))
+    assert 250 <= len(chosen(range(1000))) <= 350
 
 
 def arrival_of(number: int) -> Arrival:

@@ -1,1 +1,1 @@
-"""Misbehaviour on purpose: the kinds of faults, the file that asks for them, and the decision which one strikes."""
+"""Faults that the local server injects on purpose: what they are, which request gets one, and the file that asks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.gradium import wire
-from pipeline.server.faults.fault import Fault, check
+from pipeline.server.faults.fault import Fault, Natural
 
 
 class StreamError(Fault, tag="stream_error", frozen=True, kw_only=True):
@@ -13,27 +13,17 @@ class StreamError(Fault, tag="stream_error", frozen=True, kw_only=True):
 
     message: str = "internal error"
     code: int | None = wire.CODE_INTERNAL
-    after_words: int = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.after_words >= 0, "after_words is 0 or more")
+    after_words: Natural = 1
 
     def messages(self, stream: list[wire.Message]) -> list[wire.Message]:
-        kept: list[wire.Message] = []
-        words = 0
-        for message in stream:
-            if isinstance(message, wire.EndOfStream) or (isinstance(message, wire.Text) and words == self.after_words):
-                break
-            words += isinstance(message, wire.Text)
-            kept.append(message)
-        return [*kept, wire.Error(message=self.message, code=self.code)]
+        ends = [at for at, message in enumerate(stream) if isinstance(message, wire.Text | wire.EndOfStream)]
+        return [*stream[: ends[: self.after_words + 1][-1]], wire.Error(message=self.message, code=self.code)]
 
 
 class DuplicateMessages(Fault, tag="duplicate_messages", frozen=True, kw_only=True):
     """Every message comes twice."""
 
-    honest = True
+    answer_is_whole = True
 
     def messages(self, stream: list[wire.Message]) -> list[wire.Message]:
         return [message for message in stream for _ in range(2)]
@@ -42,7 +32,7 @@ class DuplicateMessages(Fault, tag="duplicate_messages", frozen=True, kw_only=Tr
 class NoEndText(Fault, tag="no_end_text", frozen=True, kw_only=True):
     """No `end_text` at all, or with `last_only` none for the last word."""
 
-    honest = True
+    answer_is_whole = True
 
     last_only: bool = False
 
@@ -55,7 +45,7 @@ class NoEndText(Fault, tag="no_end_text", frozen=True, kw_only=True):
 class NoStopS(Fault, tag="no_stop_s", frozen=True, kw_only=True):
     """Each `end_text` comes without its `stop_s`."""
 
-    honest = True
+    answer_is_whole = True
 
     def messages(self, stream: list[wire.Message]) -> list[wire.Message]:
         return [
@@ -67,50 +57,40 @@ class NoStopS(Fault, tag="no_stop_s", frozen=True, kw_only=True):
 class TimesBackwards(Fault, tag="times_backwards", frozen=True, kw_only=True):
     """Every second word starts and stops `by_s` seconds too early."""
 
-    honest = True
+    answer_is_whole = True
 
     by_s: float = 5.0
 
     def messages(self, stream: list[wire.Message]) -> list[wire.Message]:
-        spoilt: list[wire.Message] = []
+        changed = []
         words = 0
         for message in stream:
             words += isinstance(message, wire.Text)
-            if words % 2 == 0 and isinstance(message, wire.Text):
-                message = msgspec.structs.replace(message, start_s=message.start_s - self.by_s)
-            elif words % 2 == 0 and isinstance(message, wire.EndText) and message.stop_s is not None:
-                message = msgspec.structs.replace(message, stop_s=message.stop_s - self.by_s)
-            spoilt.append(message)
-        return spoilt
+            changed.append(message if words % 2 else _shifted(message, -self.by_s))
+        return changed
 
 
 class OtherDelay(Fault, tag="other_delay", frozen=True, kw_only=True):
     """`ready` reports this delay, and the times are late by it, whatever was asked for."""
 
-    honest = True
+    answer_is_whole = True
 
     delay_in_frames: int
 
     def messages(self, stream: list[wire.Message]) -> list[wire.Message]:
         ready = next(message for message in stream if isinstance(message, wire.Ready))
         extra_s = (self.delay_in_frames - (ready.delay_in_frames or 0)) * wire.FRAME_S
-        return [self._moved(message, extra_s) for message in stream]
-
-    def _moved(self, message: wire.Message, extra_s: float) -> wire.Message:
-        match message:
-            case wire.Ready():
-                return msgspec.structs.replace(message, delay_in_frames=self.delay_in_frames)
-            case wire.Text(start_s=start_s):
-                return msgspec.structs.replace(message, start_s=round(start_s + extra_s, 3))
-            case wire.EndText(stop_s=float(stop_s)):
-                return msgspec.structs.replace(message, stop_s=round(stop_s + extra_s, 3))
-        return message
+        stream = [_shifted(message, extra_s) for message in stream]
+        return [
+            msgspec.structs.replace(message, delay_in_frames=self.delay_in_frames) if message is ready else message
+            for message in stream
+        ]
 
 
 class NoReady(Fault, tag="no_ready", frozen=True, kw_only=True):
     """The stream begins without `ready`."""
 
-    honest = True
+    answer_is_whole = True
 
     def messages(self, stream: list[wire.Message]) -> list[wire.Message]:
         return [message for message in stream if not isinstance(message, wire.Ready)]
@@ -119,7 +99,16 @@ class NoReady(Fault, tag="no_ready", frozen=True, kw_only=True):
 class NoEndOfStream(Fault, tag="no_end_of_stream", frozen=True, kw_only=True):
     """The stream ends cleanly, without `end_of_stream`."""
 
-    honest = True
+    answer_is_whole = True
 
     def messages(self, stream: list[wire.Message]) -> list[wire.Message]:
         return [message for message in stream if not isinstance(message, wire.EndOfStream)]
+
+
+def _shifted(message: wire.Message, by_s: float) -> wire.Message:
+    match message:
+        case wire.Text(start_s=start_s):
+            return msgspec.structs.replace(message, start_s=round(start_s + by_s, 3))
+        case wire.EndText(stop_s=float(stop_s)):
+            return msgspec.structs.replace(message, stop_s=round(stop_s + by_s, 3))
+    return message

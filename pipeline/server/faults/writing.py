@@ -1,52 +1,79 @@
-"""Faults in how the stream is written: broken lines, odd line ends, endless lines, chunks cut anywhere."""
+"""Faults in how the stream is written: cut off, slow, with broken or endless lines, odd line ends or odd chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
 
 from pipeline.server.answer import Script
-from pipeline.server.faults.fault import Fault, Line, check
+from pipeline.server.faults.fault import Fault, Natural, Positive
 
 BOM = b"\xef\xbb\xbf"
 PIECE_BYTES = 1 << 20
 TEXT_HEAD = b'{"type":"text"'
-FOR_EVER_S = 1e6
+FOREVER_S = 1e6
 
 
-def broken(lines: list[bytes], line: bytes) -> Script:
-    """Returns the stream with one more line in its middle."""
-    middle = (len(lines) + 1) // 2
-    return Script(chunks=[*lines[:middle], line, *lines[middle:]])
+class ResetInStream(Fault, tag="reset_in_stream", frozen=True, kw_only=True):
+    """RST after the first `after_lines` lines of the stream."""
+
+    after_lines: Positive = 2
+
+    def script(self, lines: list[bytes]) -> Script:
+        return Script(chunks=lines[: self.after_lines], ending="reset")
+
+
+class Cut(Fault, tag="cut", frozen=True, kw_only=True):
+    """The connection closes after `at_byte` bytes of the stream, without the end of the chunked body."""
+
+    at_byte: Natural
+
+    def script(self, lines: list[bytes]) -> Script:
+        left = b"".join(lines)[: self.at_byte]
+        return Script(chunks=[left] if left else [], ending="cut")
+
+
+class Drip(Fault, tag="drip", frozen=True, kw_only=True):
+    """The answer comes `chunk_bytes` at a time, one piece each `interval_s` seconds; it is whole in the end."""
+
+    answer_is_whole = True
+
+    interval_s: Annotated[float, msgspec.Meta(ge=0)] = 0.1
+    chunk_bytes: Positive = 1
+
+    def script(self, lines: list[bytes]) -> Script:
+        stream = b"".join(lines)
+        pieces = [stream[at : at + self.chunk_bytes] for at in range(0, len(stream), self.chunk_bytes)]
+        return Script(chunks=pieces, pause_s=self.interval_s)
 
 
 class MalformedLine(Fault, tag="malformed_line", frozen=True, kw_only=True):
     """One line in mid-stream is half a JSON object."""
 
     def script(self, lines: list[bytes]) -> Script:
-        return broken(lines, b'{"type":"text","text":"hal\n')
+        middle = (len(lines) + 1) // 2
+        return Script(chunks=[*lines[:middle], b'{"type":"text","text":"hal\n', *lines[middle:]])
 
 
 class InvalidUtf8(Fault, tag="invalid_utf8", frozen=True, kw_only=True):
     """One word in mid-stream ends in a byte that is no UTF-8; an answer without words is as it was."""
 
-    honest = True  # but for that character
+    answer_is_whole = True  # but for that character
 
     def script(self, lines: list[bytes]) -> Script:
         texts = [at for at, line in enumerate(lines) if line.startswith(TEXT_HEAD)]
-        spoilt = list(lines)
+        changed = list(lines)
         for at in texts[len(texts) // 2 :][:1]:
-            spoilt[at] = lines[at].replace(b'","start_s"', b'\xff","start_s"')
-        return Script(chunks=spoilt)
+            changed[at] = lines[at].replace(b'","start_s"', b'\xff","start_s"')
+        return Script(chunks=changed)
 
 
 class LongLine(Fault, tag="long_line", frozen=True, kw_only=True):
     """A line of `size_bytes` comes after the first line, then the rest of the stream."""
 
-    size_bytes: int = 100_000_000
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self.size_bytes >= 100, "size_bytes is 100 or more")
+    size_bytes: Annotated[int, msgspec.Meta(ge=100)] = 100_000_000
 
     def script(self, lines: list[bytes]) -> Script:
         return Script(chunks=self._chunks(lines))
@@ -67,23 +94,16 @@ class LongLine(Fault, tag="long_line", frozen=True, kw_only=True):
 class OpenEnd(Fault, tag="open_end", frozen=True, kw_only=True):
     """The whole stream up to `end_of_stream`, and then the body does not end."""
 
-    honest = True
+    answer_is_whole = True
 
     def script(self, lines: list[bytes]) -> Script:
-        return Script(chunks=[b"".join(lines), b"\n"], pause_s=FOR_EVER_S)
-
-
-class Empty200(Fault, tag="empty_200", frozen=True, kw_only=True):
-    """Status 200 and not one byte."""
-
-    async def before(self, line: Line) -> Script:
-        return Script(chunks=[])
+        return Script(chunks=[b"".join(lines), b"\n"], pause_s=FOREVER_S)
 
 
 class UntidyLines(Fault, tag="untidy_lines", frozen=True, kw_only=True):
     """A BOM in front, CRLF at each line's end, blank lines between, no newline at the very end."""
 
-    honest = True
+    answer_is_whole = True
 
     def script(self, lines: list[bytes]) -> Script:
         untidy = [line.rstrip(b"\n") + b"\r\n\r\n" for line in lines]
@@ -96,7 +116,7 @@ class OddChunks(Fault, tag="odd_chunks", frozen=True, kw_only=True):
     The words of `fingerprint` have such characters.
     """
 
-    honest = True
+    answer_is_whole = True
 
     def script(self, lines: list[bytes]) -> Script:
         stream = b"".join(lines)
@@ -110,11 +130,11 @@ class OddChunks(Fault, tag="odd_chunks", frozen=True, kw_only=True):
 
 
 class UnknownTypes(Fault, tag="unknown_types", frozen=True, kw_only=True):
-    """Messages of types that nobody knows yet come between the others, and known ones have new fields."""
+    """Messages of types that no client knows come between the others, and known ones have new fields."""
 
-    honest = True
+    answer_is_whole = True
 
     def script(self, lines: list[bytes]) -> Script:
-        news = b'{"type":"speaker_change","speaker":2,"at_s":0.5}\n'
-        grown = [line[:-2] + b',"new_field":{"a":[1]}}\n' for line in lines]
-        return Script(chunks=[line for each in grown for line in (each, news)])
+        unknown = b'{"type":"speaker_change","speaker":2,"at_s":0.5}\n'
+        extended = [line[:-2] + b',"new_field":{"a":[1]}}\n' for line in lines]
+        return Script(chunks=[line for each in extended for line in (each, unknown)])
