@@ -13,6 +13,7 @@ import msgspec
 from pipeline.errors import ManifestError
 from pipeline.manifest.rows import Rows, Warn
 from pipeline.model import KEYWORDS
+from pipeline.texts import nearest
 
 KNOWN = ("audio", "id", "language", "reference", "offset_s", "duration_s", "channel")
 """In the order in which `Rows.utterance` takes them."""
@@ -96,8 +97,6 @@ def no_audio(names: Iterable[str]) -> str:
 
 def meant_audio(names: Iterable[str]) -> str | None:
     """The name that was probably meant to be `audio`."""
-    from pipeline.config.nearest import nearest  # which loads the library of the settings
-
     plain = {normalized(name): name for name in names}
     for right in ("audio", NEMO["audio"], *MEANT_AUDIO):
         if right in plain:
@@ -108,8 +107,6 @@ def meant_audio(names: Iterable[str]) -> str | None:
 
 def misspelt(names: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of a name that will be metadata and the absent known column it is close to."""
-    from pipeline.config.nearest import nearest  # as above
-
     absent = [name for name in (*KNOWN, KEYWORDS) if name not in names and NEMO.get(name) not in names]
     right = [*absent, *(NEMO[name] for name in absent if name in NEMO)]
     pairs = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 MOST, SHOWN = 1_000, 8
 """So many endings are counted by name, and so many told; the rest is told together."""

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from pipeline.built import built
-from pipeline.sentences import plural, shown_id
+from pipeline.texts import plural, shown_id
 
 NAMED = 3
 """So many ids stand in a sentence about more."""

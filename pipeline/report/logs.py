@@ -19,8 +19,8 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.errors import UsageError
-from pipeline.outside import json_line, visible
 from pipeline.report.figures import Figures, LastLine
+from pipeline.texts import json_line, visible
 
 Form = Literal["text", "json"]
 OURS = "pipeline"

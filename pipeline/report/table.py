@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.report.figures import Figures, Untried, credits_told, keeping, length, waiting
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 
 def table(figures: Figures) -> list[str]:

@@ -13,7 +13,7 @@ from pipeline.checkpoint import Place, Repeated, ScannedRow
 from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.errors import BadManifestRow, ManifestError
 from pipeline.model import BadRow, Failure, Utterance
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 BAD_ROWS_SHOWN = 50
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.outside import visible
 from pipeline.report.figures import above_budget, credits_told, length, rounded, waiting
 from pipeline.run.fitting import Fitting, Problem
-from pipeline.sentences import plural
+from pipeline.texts import plural, visible
 
 PROBLEMS_SHOWN = 10
 

@@ -13,7 +13,7 @@ from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Clip
 from pipeline.pool import Job
 from pipeline.report.figures import credits_told
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from pipeline.run.bad_rows import BadRows
 from pipeline.run.manifests import name_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.warnings import Spellings, Warnings, titled
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 MANY_GONE, MANY_GONE_SHARE = 10, 0.2
 """So many recordings, and so large a part of them, do not go in one night."""

@@ -14,10 +14,12 @@ from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import JSONL_BYTES
 from pipeline.errors import UsageError
+from pipeline.report.figures import credits_told
 from pipeline.run.aside import put_in_place, set_aside, unfinished
 from pipeline.run.gathering import Gathering
 from pipeline.run.soundness import what_is_wrong
 from pipeline.sink.salvage import Salvage
+from pipeline.texts import plural, visible
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +38,19 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     """Output files that could not be read, or not to their end, as they are called now."""
     old: Path | None
     """Where the old checkpoint lies now."""
+
+
+def as_lines(made: Rebuilt) -> list[str]:
+    """What was rebuilt, for a person."""
+    are = "is" if made.transcripts == 1 else "are"
+    old = "" if made.old is None else f"; the old checkpoint is {visible(str(made.old))}"
+    clips, runs = plural(made.clips, "answered clip"), plural(made.runs, "earlier run")
+    return [
+        f"{plural(made.transcripts, 'transcript')} {are} known again ({made.salvaged:,} of them from the old "
+        f"checkpoint), {credits_told(made.credits)} spent{old}",
+        f"also kept: {made.failed:,} failed, {clips}, {runs}",
+        *(f"a file that could not be read is kept as {visible(str(path))}" for path in made.damaged),
+    ]
 
 
 def rebuild(out: Path, *, force: bool = False) -> Rebuilt:

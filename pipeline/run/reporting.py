@@ -18,8 +18,8 @@ from pipeline.checkpoint import Checkpoint, Journal, Plan
 from pipeline.checkpoint.store import LEARNED
 from pipeline.durable import replacing
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
-from pipeline.outside import json_line
 from pipeline.report.figures import FailureClass, Figures, Untried
+from pipeline.texts import json_line
 
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
     from pipeline.run.planning import ManifestRows

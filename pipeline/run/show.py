@@ -10,14 +10,12 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, State
 from pipeline.checkpoint.one import One
 from pipeline.checkpoint.schema import holds_something
-from pipeline.config.nearest import nearest_few
 from pipeline.errors import UsageError
 from pipeline.model import Attempt, Failure, Transcript, Utterance
-from pipeline.outside import visible
 from pipeline.report.figures import credits_told, length
 from pipeline.report.hints import DEFAULT, HINTS
-from pipeline.sentences import plural, shown_id
 from pipeline.sink.salvage import Salvage
+from pipeline.texts import nearest_few, plural, shown_id, visible
 
 TEXT_SHOWN = 500
 STATES = {

@@ -14,7 +14,6 @@ from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.schema import holds_something
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import GradiumBatchError, UsageError
-from pipeline.outside import visible
 from pipeline.report.figures import (
     FailureClass,
     Untried,
@@ -29,7 +28,7 @@ from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.report.table import kept_rows, untried_rows
 from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.reporting import failure_classes
-from pipeline.sentences import plural
+from pipeline.texts import plural, visible
 
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
@@ -139,8 +138,8 @@ def status(out: Path) -> Status:
         )
 
 
-def stands(out: Path) -> Mapping[str, int]:
-    """How the output stands by the rows of its last run: done, failed and left. Empty where nobody can say."""
+def counts(out: Path) -> Mapping[str, int]:
+    """Done, failed and left by the rows of the last run into `out`. Empty where that cannot be read."""
     with suppress(GradiumBatchError, OSError):
         path = out / "checkpoint.sqlite"
         if holds_something(path):
