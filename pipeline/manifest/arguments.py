@@ -55,6 +55,11 @@ class Folder:
         self.place = os.path.abspath(root)  # noqa: PTH100  not resolve: the symlinks in the user's path stay
         self._search = search
 
+    @property
+    def unmatched(self) -> list[str]:
+        """The options --include and --exclude that nothing was named like, once all rows were read."""
+        return [] if self._search.pick is None else self._search.pick.unmatched
+
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         return directory.read(self.place, self._search, self.source)
 

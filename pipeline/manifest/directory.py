@@ -97,8 +97,8 @@ def read(folder: str, search: Search, source: str) -> Iterator[Utterance | BadRo
     """The audio files below a folder, in the order of their names; an id is the path below it, with `/`.
 
     Symlinks are followed, a loop once. Only the names of the folders on the current path are in memory.
-    `source` is how the user calls it. Raises `ManifestError` when the folder cannot be listed or nothing below it is
-    wanted.
+    `source` is how the user calls it. Raises `ManifestError` when the folder cannot be listed or a glob names nothing
+    below it, `EmptyFolder` when nothing else there is wanted.
     """
     # abspath, not resolve: the symlinks in the user's path stay
     top = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118  the walk works on plain strings
@@ -127,7 +127,7 @@ def read(folder: str, search: Search, source: str) -> Iterator[Utterance | BadRo
     if empty:
         left_out = f" ({search.ignored})" if str(search.ignored) else ""
         if search.glob is not None:
-            raise EmptyFolder(f"{source}: no recording is named like that{left_out}.")
+            raise ManifestError(f"{source}: no recording is named like that{left_out}.")
         raise EmptyFolder(f"{source}: no audio below this folder{left_out}; looked for {' '.join(search.endings)}.")
 
 
@@ -163,6 +163,8 @@ def entries(top: str, prefix: str, search: Search) -> list[Found]:
                 below, problem = False, f"{error.strerror}; repair or remove it."
             if has_glob and not below and not search.is_named(prefix + name):
                 continue
+            if search.pick is not None and search.pick.unmatched:
+                search.pick.note(f"{prefix}{name}{'/' * below}")
             if name[0] == "." and not search.wants_hidden:
                 (ignored.folders if below else ignored.files)[HIDDEN] += 1
             elif below:

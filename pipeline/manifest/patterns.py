@@ -37,6 +37,19 @@ class Pick:
         self.endings = tuple({found for one in include if (found := ending(one))})
         """Those that an include names: such files are recordings to it, whatever else has that ending."""
         self.wants_hidden = any(_names_a_dot(one) for one in include)
+        self._unmatched = {f"--include {one!r}": _together([one], hides_dots=True) for one in include} | {
+            f"--exclude {one!r}": _together([one], hides_dots=False) for one in exclude
+        }
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The patterns that nothing was named like so far, as options of the command."""
+        return [*self._unmatched]
+
+    def note(self, path: str) -> None:
+        """Takes notice of a file, or of a folder, whose path ends in a slash."""
+        for option in [option for option, one in self._unmatched.items() if one and one.match(path)]:
+            del self._unmatched[option]
 
     def takes(self, path: str) -> bool:
         """Whether a file of this path below the folder is wanted."""

@@ -83,6 +83,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         finally:  # threads that read a huge file end soon after a Ctrl-C
             stopped.set()
     return Forecast(
+        out=str(out),
+        out_exists=path.exists(),
         rows=plan.rows,
         bad_rows=rows.bad_count,
         skips_bad_rows=options.skip_bad_rows and not repeated,

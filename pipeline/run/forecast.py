@@ -15,6 +15,10 @@ PROBLEMS_SHOWN = 10
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     """What `run` would meet, as far as headers and the content of files tell."""
 
+    out: str
+    """The output folder whose state was looked at, …"""
+    out_exists: bool
+    """… and whether something was run into it before."""
     rows: int
     """All of the manifest's, bad ones included."""
     bad_rows: int
@@ -94,6 +98,7 @@ def as_table(forecast: Forecast) -> str:
     """The forecast for a person."""
     states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
     lines = [
+        ("output", forecast.out + ("" if forecast.out_exists else " (not there yet)")),
         ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
         ("bad rows", f"{forecast.bad_rows:,}{_refused(forecast)}"),
         *([("ignored", forecast.ignored_told.removeprefix("ignored "))] if forecast.ignored_told else []),

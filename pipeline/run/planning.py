@@ -14,7 +14,7 @@ from pipeline.config import Settings
 from pipeline.errors import AudioMissing, EmptyFolder, ManifestError
 from pipeline.gradium.request import RequestSettings, check_keywords, check_language
 from pipeline.manifest import Ignored, Part, parts_of, without_overlaps
-from pipeline.manifest.arguments import common_place
+from pipeline.manifest.arguments import Folder, common_place
 from pipeline.model import KEYWORDS, BadRow, Utterance
 from pipeline.recording import fault
 from pipeline.run.bad_rows import BadRows
@@ -125,9 +125,15 @@ class ManifestRows(BadRows, Scope):
                     if self._skip:
                         yield self.as_failure(bad, source)
         spellings.tell()
+        unmatched = {option for part in self._parts if isinstance(part, Folder) for option in part.unmatched}
+        for option in sorted(unmatched):
+            self.warnings.add(f"{option}: no file and no folder is named like that")
         if self.count:
-            for error in self._empty:
-                self.warnings.add(str(error))
+            self._warn_of_empty()
+
+    def _warn_of_empty(self) -> None:
+        for error in self._empty:
+            self.warnings.add(str(error))
 
     def _read(self, rows: Iterator[Utterance | BadRow]) -> Iterator[Utterance | BadRow]:
         try:
@@ -140,6 +146,8 @@ class ManifestRows(BadRows, Scope):
         that had recordings once is another thing: that they are gone is told, and what they have is kept."""
         if not self._empty or not knows_rows:
             raise self._empty[0] if self._empty else ManifestError(f"{self.manifest}: the manifest has no rows")
+        if not self.warnings.count:  # an --include that matches nothing says why
+            self._warn_of_empty()
 
     def refuse_warned(self) -> None:
         """Raises ManifestError where something was warned of: for --strict."""
