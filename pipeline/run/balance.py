@@ -1,4 +1,4 @@
-"""The account's balance before anything is sent: learned, and compared with what the run costs by `check`'s account."""
+"""The account's balance before anything is sent: learned, and compared with what `check` forecasts for the run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, 
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
 from pipeline.pool import out_sentence
-from pipeline.run.bill import bill_of
 from pipeline.run.control import Control
-from pipeline.run.fitting import Bounds
+from pipeline.run.costs import Bounds
 from pipeline.run.owner import owner_of
+from pipeline.run.pricing import costs_of
 from pipeline.run.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Balance:
         with translated(path), closing(connect_to_read(path)) as connection:
             connection.execute("ATTACH '' AS manifest")
             [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
-            bill = bill_of(
+            costs = costs_of(
                 connection,
                 ALL_SELECTED,
                 self._settings,
@@ -115,4 +115,4 @@ class Balance:
                 asked=self._recorder.known_failures.asked,
                 stopped=stopped,
             )
-        return bill.fitting.credits
+        return costs.fitting.credits

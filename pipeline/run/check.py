@@ -12,9 +12,9 @@ from pipeline.checkpoint.plan import knows_rows, where_selected
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
-from pipeline.run.bill import bill_of
-from pipeline.run.fitting import Bill, Bounds
-from pipeline.run.forecast import Forecast
+from pipeline.gradium.wire import CREDITS_PER_S
+from pipeline.run.costs import Bounds, Costs
+from pipeline.run.forecast import OF_COSTS, OF_PLAN, Forecast
 from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
@@ -22,6 +22,7 @@ from pipeline.run.options import RunOptions
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.planning import ManifestRows, many_gone
+from pipeline.run.pricing import costs_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.soundness import known_transcripts
 
@@ -67,10 +68,10 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
-        bill, stopped = Bill(), threading.Event()
+        costs, stopped = Costs(), threading.Event()
         try:
             if plan.selected:
-                bill = bill_of(
+                costs = costs_of(
                     connection,
                     where_selected(only),
                     settings,
@@ -85,45 +86,29 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
     return Forecast(
         out=str(out),
         out_exists=path.exists(),
-        rows=plan.rows,
         bad_rows=rows.bad_count,
         skips_bad_rows=options.skip_bad_rows and not repeated,
-        missing=plan.missing,
-        new=plan.new,
-        changed=plan.changed,
-        done=plan.done,
-        failed=plan.failed,
-        vanished=plan.vanished,
-        gone=plan.gone,
         many_gone=many_gone(plan, is_folder=rows.has_folder),
-        selected=plan.selected,
         limit=options.limit,
-        beyond_limit=plan.selected - bill.taken,
-        postponed=plan.postponed + bill.waits.total(),
-        postponed_runs=min(filter(None, (plan.postponed_runs, *bill.waits)), default=0),
-        unsendable=dict(bill.unsendable),
-        unchanged=bill.unchanged,
-        copies=bill.copies,
-        answered_clips=bill.answered,
-        requests=bill.requests,
-        audio_s=round(bill.audio_s, 6),
-        sent_s=round(bill.sent_s, 6),
-        credits=bill.credits,
-        estimated_credits=bill.guessed_credits,
-        estimated_share=round(bill.guessed_s / bill.sent_s, 4) if bill.sent_s else 0.0,
+        beyond_limit=plan.selected - costs.taken,
+        postponed=plan.postponed + sum(costs.waits.values()),
+        postponed_runs=min(filter(None, (plan.postponed_runs, *costs.waits)), default=0),
+        audio_s=round(costs.audio_s, 6),
+        sent_s=round(costs.sent_s, 6),
+        credits=costs.sent_s * CREDITS_PER_S,
+        estimated_credits=round(costs.guessed_s * CREDITS_PER_S, 6),
+        estimated_share=round(costs.guessed_s / costs.sent_s, 4) if costs.sent_s else 0.0,
         budget=settings.budget.limit,
         month=month.name,
         month_spent=None if month.spent is None else round(month.spent, 3),
         month_budget=month.budget,
         month_left=None if month.left is None else round(month.left, 3),
-        fitting=bill.fitting if limits else None,
-        above_budget=bill.above,
-        above_credits=(bill.least, bill.most) if bill.above else None,
-        above_ids=bill.above_ids,
+        fitting=costs.fitting if limits else None,
         bad=[str(bad) for bad in rows.bad_rows],
         warnings=rows.warnings.first,
         warning_count=rows.warnings.count,
         ignored=rows.ignored.counts(),
         ignored_told=str(rows.ignored),
-        problems=bill.problems,
+        **{name: getattr(plan, name) for name in OF_PLAN},
+        **{name: getattr(costs, name) for name in OF_COSTS},
     )

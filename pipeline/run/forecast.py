@@ -1,4 +1,4 @@
-"""What `check` foretells, and how a person is told. Pure."""
+"""What `check` forecasts, and how a person is told. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import msgspec
 
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.report.figures import above_budget, credits_told, length, rounded, waiting
-from pipeline.run.fitting import Fitting, Problem
+from pipeline.run.costs import Fitting, Problem
 from pipeline.texts import plural, visible
 
 PROBLEMS_SHOWN = 10
+OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "gone", "selected")
+OF_COSTS = (
+    *("unsendable", "problems", "unchanged", "copies", "answered_clips", "requests"),
+    *("above_budget", "above_credits", "above_ids"),
+)
+"""Figures that a forecast has as they are."""
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
