@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.report.figures import above_budget, credits_told, length, rounded, waiting
+from pipeline.report.figures import above_budget, credits_told, length, rounded
+from pipeline.report.table import aligned, waiting_rows
 from pipeline.run.costs import Fitting, Problem
-from pipeline.texts import plural, visible
+from pipeline.texts import plural
 
 PROBLEMS_SHOWN = 10
 OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "gone", "selected")
@@ -113,7 +114,7 @@ def as_table(forecast: Forecast) -> str:
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
         *([("warning", forecast.many_gone)] if forecast.many_gone else []),
         ("to do", f"{plural(forecast.selected, 'utterance')}{_limited(forecast)}"),
-        *([("waiting", waiting(forecast.postponed, forecast.postponed_runs))] if forecast.postponed else []),
+        *waiting_rows(forecast.postponed, forecast.postponed_runs),
         (
             "not sent",
             f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done, "
@@ -138,7 +139,7 @@ def as_table(forecast: Forecast) -> str:
     lines += budgets
     if forecast.fitting is not None:
         lines.append(("fits", _fits(forecast, forecast.fitting)))
-    return "\n".join(visible(f"{name:<13}  {value}") for name, value in lines)
+    return "\n".join(aligned(lines))
 
 
 def _refused(forecast: Forecast) -> str:

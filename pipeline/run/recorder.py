@@ -138,7 +138,7 @@ class Recorder:
             events.append(ClipAnswered(n=n, key=key, config_hash=now.config_hash, result=result))
             share = leader.share(clip)
             self.audio_s += share * leader.duration_s
-            self._progress.heard(expected_s=share * leader.selected.expected_s, audio_s=share * leader.duration_s)
+            self._progress.answered(expected_s=share * leader.selected.expected_s, audio_s=share * leader.duration_s)
         if leader.settled:
             self._settle(leader, *events)
         else:

@@ -14,22 +14,23 @@ from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.schema import holds_something
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import GradiumBatchError, UsageError
-from pipeline.report.figures import (
-    FailureClass,
-    Untried,
-    credits_told,
-    keeping,
-    length,
-    readable,
-    rounded,
-    waiting,
-)
+from pipeline.report.figures import Standing, Untried, credits_told, length, readable, rounded
 from pipeline.report.hints import DEFAULT, HINTS
-from pipeline.report.table import kept_rows, untried_rows
+from pipeline.report.table import (
+    aligned,
+    failed_row,
+    kept_rows,
+    measured_rows,
+    suspect,
+    untried_rows,
+    waiting_rows,
+)
 from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.reporting import failure_classes
-from pipeline.texts import plural, visible
+from pipeline.texts import plural
 
+OF_TOTALS = ("done", "failed", "left", "suspect", "vanished", "gone", "kept", "partial", "postponed", "postponed_runs")
+"""Figures that a status has as they are."""
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
 
@@ -47,25 +48,11 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     credits: float | None = None
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """An output folder, over the rows that each of its manifests had at its last run."""
+class Status(Standing, frozen=True, kw_only=True):
+    """An output folder, over the rows that each of its manifests had at its last run; `untried` says why the next run
+    will not try some of the failed."""
 
     out: str
-    done: int
-    failed: int
-    left: int
-    suspect: int
-    vanished: int
-    gone: int
-    """Done ones whose recording was not there in the last run."""
-    kept: int
-    """Failed ones that have a transcript of an earlier content, or of earlier settings."""
-    partial: int
-    """Those of them whose transcript has gaps."""
-    postponed: int
-    """Failed ones that the next run leaves out, because they failed run after run, and …"""
-    postponed_runs: int
-    """… how many runs leave out the first of them."""
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
@@ -83,13 +70,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Answered pieces of recordings that have no transcript yet, and …"""
     waiting_credits: float
     """… what they cost: they are not sent again."""
-    wer: float | None
-    learned_concurrency: int | None
-    untried: Untried
-    """Why the next run will not try some of the failed."""
     at_work: Owner | None
     """Who holds the output now."""
-    failures: list[FailureClass]
     runs: list[RunLine]
 
 
@@ -110,16 +92,7 @@ def status(out: Path) -> Status:
         waiting_clips, waiting_credits = checkpoint.waiting_clips()
         return Status(
             out=str(out),
-            done=totals.done,
-            failed=totals.failed,
-            left=totals.left,
-            suspect=totals.suspect,
-            vanished=totals.vanished,
-            gone=totals.gone,
-            kept=totals.kept,
-            partial=totals.partial,
-            postponed=totals.postponed,
-            postponed_runs=totals.postponed_runs,
+            **{name: getattr(totals, name) for name in OF_TOTALS},
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
             credits_maybe_billed=None if totals.credits_maybe is None else round(totals.credits_maybe, 3),
@@ -169,19 +142,14 @@ def _run_line(out: Path, run_id: str, started_at: str, figures: bytes | None) ->
 
 def as_table(found: Status) -> str:
     """The status for a person."""
-    suspect = f" ({found.suspect:,} suspect)" if found.suspect else ""
-    rows = [
-        ("done", f"{found.done:,}{suspect}, {length(found.audio_s)} of audio"),
-        ("failed", f"{found.failed:,}{keeping(found.kept, found.partial)}"),
-    ]
+    rows = [("done", f"{found.done:,}{suspect(found)}, {length(found.audio_s)} of audio"), failed_row(found)]
     for failure in found.failures:
         nights = f", {failure.runs} runs since it first failed" if failure.runs > 1 else ""
         rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
         rows.append(("", f"    {shorten(failure.example_message, MESSAGE_SHOWN, placeholder=' …')}"))
         rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))
     rows += untried_rows(msgspec.structs.replace(found.untried, postponed=0))
-    if found.postponed:
-        rows.append(("waiting", waiting(found.postponed, found.postponed_runs)))
+    rows += waiting_rows(found.postponed, found.postponed_runs)
     rows.append(("left", f"{found.left:,}"))
     if found.waiting_clips:
         rows.append(
@@ -191,17 +159,14 @@ def as_table(found: Status) -> str:
                 f"({credits_told(found.waiting_credits)})",
             )
         )
-    rows += kept_rows(found.gone, found.vanished)
+    rows += kept_rows(found)
     rows.append(("spent", f"{credits_told(found.credits, found.credits_maybe_billed)} in all runs"))
     if found.month_credits is not None:
         left = ""
         if found.month_left is not None and found.month_budget is not None:
             left = f", {rounded(found.month_left)} of {rounded(found.month_budget)} left"
         rows.append(("this month", f"{credits_told(found.month_credits)} in {found.month} (UTC){left}"))
-    if found.wer is not None:
-        rows.append(("WER", f"{found.wer:.1%}"))
-    if found.learned_concurrency:
-        rows.append(("plan's limit", f"{plural(found.learned_concurrency, 'request')} at a time"))
+    rows += measured_rows(found)
     works = found.at_work
     if works is not None and not any(_is_of(run, works) for run in found.runs):
         rows.append(("run", str(works)))  # it reads the manifest, or is a rebuild
@@ -216,8 +181,7 @@ def as_table(found: Status) -> str:
             if run.stopped_by is not None:
                 told += f"; stopped by {shorten(run.stopped_by, MESSAGE_SHOWN, placeholder=' …')}"
         rows.append(("run", f"{run.started_at[:19]}  {told}"))
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(visible(f"{name:<{width}}  {value}").rstrip() for name, value in rows)
+    return "\n".join(aligned(rows))
 
 
 def _is_of(run: RunLine, owner: Owner) -> bool:
