@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from math import isfinite
+from contextlib import suppress
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,73 +26,50 @@ ONLY_BY_ID = ("new", "changed", "failed")
 """What is done of the utterances that are asked for by id, unless --only says it."""
 
 
-class Duration(click.ParamType[float]):
-    """`90`, `90s`, `30m`, `6h` or `1d`, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        text = str(value).strip().lower()
-        unit_s = UNITS_S.get(text[-1:])
-        try:
-            seconds = float(text[:-1]) * unit_s if unit_s else float(text)
-        except ValueError:
-            seconds = -1.0
-        if not 0 < seconds <= LONGEST_S:
-            self.fail(f"{value!r} is no duration; write it like 90s, 30m or 6h", param, ctx)
-        return seconds
+def duration(text: str) -> float:
+    """The seconds of `90`, `90s`, `30m`, `6h` or `1d`."""
+    said = text.strip().lower()
+    unit_s = UNITS_S.get(said[-1:])
+    try:
+        seconds = float(said[:-1]) * unit_s if unit_s else float(said)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= LONGEST_S:
+        raise click.BadParameter(f"{text!r} is no duration; write it like 90s, 30m or 6h")
+    return seconds
 
 
-class Finite(click.FloatRange):
-    """A number, which `nan` and `inf` are not."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param=param, ctx=ctx)
-        if not isfinite(number):
-            self.fail(f"{value!r} is no number", param, ctx)
-        return number
-
-
-class Credits(click.ParamType[float | str]):
+def credits_or_none(text: str) -> float | str:
     """A number of credits above 0, or `none`."""
-
-    name = "credits"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        text = str(value).strip().lower()
-        if text == "none":
-            return text
-        try:
-            credits_ = float(text)
-        except ValueError:
-            credits_ = 0.0
-        if not 0 < credits_ < float("inf"):
-            self.fail(f"{value!r} is no budget; give a number of credits above 0, or none for no limit", param, ctx)
-        return credits_
+    if (said := text.strip().lower()) == "none":
+        return said
+    with suppress(ValueError):
+        if 0 < float(said) < inf:
+            return float(said)
+    raise click.BadParameter(f"{text!r} is no budget; give a number of credits above 0, or none for no limit")
 
 
-class OutputPath(click.Path):
+def finite(context: click.Context, option: click.Parameter, number: float) -> float:
+    """A callback for a FloatRange, which takes `nan` and `inf`."""
+    if not isfinite(number):
+        raise click.BadParameter(f"{number!r} is no number")
+    return number
+
+
+def output_path(text: str) -> Path:
     """An output folder, which need not be there; but the system has to be able to say whether it is."""
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not os.fsdecode(value):
-            self.fail("an empty name is no folder; was a variable meant that is not set?", param, ctx)
-        path = Path(os.fsdecode(value))
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        except (OSError, ValueError) as error:
-            self.fail(f"{value!s}: {getattr(error, 'strerror', error)}", param, ctx)
-        return path
+    if not text:
+        raise click.BadParameter("an empty name is no folder; was a variable meant that is not set?")
+    try:
+        Path(text).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{text}: {getattr(error, 'strerror', error)}") from None
+    return Path(text)
 
 
-out_argument = click.argument("out", type=OutputPath())
+out_argument = click.argument("out", type=output_path)
 _MANIFEST_OPTIONS = (
     click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST..."),
     click.option("--strict", is_flag=True, help="Take warnings for errors: with one, nothing is sent (exit 2)."),
@@ -104,7 +81,7 @@ _MANIFEST_OPTIONS = (
                  "begins with a dot hidden files. Rows of a manifest file are not filtered."),
     click.option("--config", type=click.Path(path_type=Path),
                  help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
-    click.option("--out", type=OutputPath(), help="Output folder. [default: runs/<name>, with "
+    click.option("--out", type=output_path, metavar="PATH", help="Output folder. [default: runs/<name>, with "
                  "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, "
                  ".ndjson, .json or .parquet; of a recording, a glob or several it is that of their folder]"),
     click.option("--id", "ids", multiple=True, metavar="ID",
@@ -120,7 +97,7 @@ _MANIFEST_OPTIONS = (
     click.option("--limit", type=click.IntRange(1, 1_000_000_000),
                  help="Do at most this many utterances, whatever becomes of them, then stop (exit 4). What is "
                  "passed over for the budget does not count."),
-    click.option("--budget", type=Credits(),
+    click.option("--budget", type=credits_or_none, metavar="CREDITS",
                  help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4). A "
                  "request that does not fit is passed over, and those behind it that fit are sent. "
                  "budget.credits_per_month bounds all runs into the output in a calendar month as well."),

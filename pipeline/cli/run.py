@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.cli.base import LOG_FORMAT, RunCommand, counts_of, end
-from pipeline.cli.options import Duration, manifest_options, refuse_unprintable, run_options, settings_of
+from pipeline.cli.options import duration, manifest_options, refuse_unprintable, run_options, settings_of
 from pipeline.errors import GradiumBatchError
 from pipeline.exits import ExitStatus, signals_to_hear, status_of
 
@@ -19,7 +19,9 @@ from pipeline.exits import ExitStatus, signals_to_hear, status_of
 @click.command("run", cls=RunCommand)
 @manifest_options
 @click.option("--concurrency", type=click.IntRange(1, 1024), help="Most requests in flight (pool.concurrency).")
-@click.option("--max-duration", type=Duration(), help="Stop after this time, e.g. 6h, resumable (exit 4).")
+@click.option(
+    "--max-duration", type=duration, metavar="DURATION", help="Stop after this time, e.g. 6h, resumable (exit 4)."
+)
 @click.option(
     "--engine",
     type=click.Choice(["local"]),

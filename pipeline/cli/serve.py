@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from pipeline.cli.base import Command
-from pipeline.cli.options import KEY_ENV, Finite
+from pipeline.cli.options import KEY_ENV, finite
+
+AT_LEAST_0: dict[str, Any] = {"type": click.FloatRange(min=0), "callback": finite}
 
 
 @click.command("serve", cls=Command)
@@ -25,9 +27,9 @@ from pipeline.cli.options import KEY_ENV, Finite
     "--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per usable CPU]"
 )
 @click.option("--max-sessions", type=click.IntRange(min=1), help="Refuse more requests at a time than this.")
-@click.option("--credits", type=Finite(min=0), default=1e7, help="Balance of the account. [default: 10 million]")
-@click.option("--latency-s", type=Finite(min=0), default=0.0, help="An answer takes at least this long,")
-@click.option("--realtime-factor", type=Finite(min=0), default=0.0, help="plus this many seconds per audio second.")
+@click.option("--credits", **AT_LEAST_0, default=1e7, help="Balance of the account. [default: 10 million]")
+@click.option("--latency-s", **AT_LEAST_0, default=0.0, help="An answer takes at least this long,")
+@click.option("--realtime-factor", **AT_LEAST_0, default=0.0, help="plus this many seconds per audio second.")
 @click.option("--request-log", type=click.Path(), help="Append one JSON line per finished request.")
 def command(**options: Any) -> None:
     """Run the local endpoint, which speaks the service's protocol with a recognizer of its own.

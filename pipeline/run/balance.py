@@ -115,4 +115,4 @@ class Balance:
                 asked=self._recorder.known_failures.asked,
                 stopped=stopped,
             )
-        return costs.fitting.credits
+        return costs.fitting_credits

@@ -6,15 +6,16 @@ import threading
 from contextlib import closing
 from datetime import UTC, datetime
 
+import msgspec
+
 from pipeline.checkpoint import Checkpoint, plan_counts, scan_manifest
 from pipeline.checkpoint.named import name_ids
 from pipeline.checkpoint.plan import knows_rows, where_selected
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
-from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.run.costs import Bounds, Costs
-from pipeline.run.forecast import OF_COSTS, OF_PLAN, Forecast
+from pipeline.run.costs import Bounds, Costs, Fitting
+from pipeline.run.forecast import OF_PLAN, Forecast
 from pipeline.run.known_failures import asks
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
@@ -68,7 +69,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
-        costs, stopped = Costs(), threading.Event()
+        costs, stopped = Costs(fitting=Fitting() if limits else None), threading.Event()
         try:
             if plan.selected:
                 costs = costs_of(
@@ -83,6 +84,11 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
                 )
         finally:  # threads that read a huge file end soon after a Ctrl-C
             stopped.set()
+    about_plan = {name: getattr(plan, name) for name in OF_PLAN}
+    about_postponed = {
+        "postponed": plan.postponed + costs.postponed,
+        "postponed_runs": min(filter(None, (plan.postponed_runs, costs.postponed_runs)), default=0),
+    }
     return Forecast(
         out=str(out),
         out_exists=path.exists(),
@@ -90,25 +96,17 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         skips_bad_rows=options.skip_bad_rows and not repeated,
         many_gone=many_gone(plan, is_folder=rows.has_folder),
         limit=options.limit,
-        beyond_limit=plan.selected - costs.taken,
-        postponed=plan.postponed + sum(costs.waits.values()),
-        postponed_runs=min(filter(None, (plan.postponed_runs, *costs.waits)), default=0),
-        audio_s=round(costs.audio_s, 6),
-        sent_s=round(costs.sent_s, 6),
-        credits=costs.sent_s * CREDITS_PER_S,
-        estimated_credits=round(costs.guessed_s * CREDITS_PER_S, 6),
-        estimated_share=round(costs.guessed_s / costs.sent_s, 4) if costs.sent_s else 0.0,
+        beyond_limit=plan.selected - costs.within_limit,
         budget=settings.budget.limit,
         month=month.name,
         month_spent=None if month.spent is None else round(month.spent, 3),
         month_budget=month.budget,
         month_left=None if month.left is None else round(month.left, 3),
-        fitting=costs.fitting if limits else None,
         bad=[str(bad) for bad in rows.bad_rows],
         warnings=rows.warnings.first,
         warning_count=rows.warnings.count,
         ignored=rows.ignored.counts(),
         ignored_told=str(rows.ignored),
-        **{name: getattr(plan, name) for name in OF_PLAN},
-        **{name: getattr(costs, name) for name in OF_COSTS},
+        **about_plan,
+        **(msgspec.structs.asdict(costs) | about_postponed),
     )

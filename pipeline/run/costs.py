@@ -80,29 +80,49 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the utterances that the limit lets through, with those that are passed over; what `check` tells of them."""
+    """What the selected utterances cost that a run comes to."""
 
-    taken: int = 0
+    within_limit: int = 0
+    """Utterances that the limit lets through, with those that are passed over; what follows is of them."""
+    postponed: int = 0
+    """Those that the run leaves out, because their audio failed run after run, and …"""
+    postponed_runs: int = 0
+    """… how many runs leave out the first of them."""
+    unsendable: dict[str, int] = {}
+    """Those that would fail before anything is sent, by class of error."""
+    problems: list[Problem] = []
+    """The first of them."""
     unchanged: int = 0
+    """Those whose file only looks changed: nothing is sent for them."""
     copies: int = 0
+    """Those whose very audio is sent for another one, or has a transcript already: nothing is sent for them either."""
     answered_clips: int = 0
+    """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
     requests: int = 0
     audio_s: float = 0.0
+    """Seconds of recordings that they carry, however many channels are sent by themselves."""
     sent_s: float = 0.0
-    guessed_s: float = 0.0
-    """Of what is sent, what only decoding tells rightly."""
-    waits: dict[int, int] = {}
-    """Those that are left out because their audio failed before, by the runs that leave them out."""
-    unsendable: dict[str, int] = {}
-    """By class of error."""
-    problems: list[Problem] = []
-    fitting: Fitting = Fitting()
+    """Seconds that they carry: of each channel that is sent by itself what has no answer yet, and the lead silence."""
+    credits: float = 0.0
+    """What they cost, whatever the budget."""
+    estimated_credits: float = 0.0
+    """What of that is an estimate: no header counts how long the recordings are, or several channels are priced that
+    may turn out to be silent or alike; and …"""
+    estimated_share: float = 0.0
+    """… what part of the whole it is."""
+    fitting: Fitting | None = None
+    """What the budget lets through; None where there is none."""
     above_budget: int = 0
-    """Those with a request that costs more than the whole budget, …"""
+    """Utterances that have a request which costs more than the whole budget, as far as headers tell."""
     above_credits: tuple[float, float] | None = None
-    """… the least and the most that such requests cost, …"""
+    """What those requests cost, the least and the most."""
     above_ids: list[str] = []
-    """… and the first of them."""
+    """The first of those utterances."""
+
+    @property
+    def fitting_credits(self) -> float:
+        """What is spent within the budget, if there is one."""
+        return round(self.credits, 6) if self.fitting is None else self.fitting.credits
 
 
 def make_tables(connection: sqlite3.Connection) -> None:
@@ -140,48 +160,46 @@ def sum_up(connection: sqlite3.Connection, bounds: Bounds) -> Costs:
            WHERE key IS NOT NULL AND place > (SELECT min(place) FROM manifest.priced WHERE key = p.key)""",
         (Kind.COPY,),
     )
-    spent = None if bounds.budget is None else _spend(connection, bounds.budget, bounds.limit)
+    fitting = None if bounds.budget is None else _spend(connection, bounds.budget, bounds.limit)
     kinds = dict(ask("SELECT kind, count(*) FROM manifest.priced GROUP BY kind"))
     requests, answered, audio_s, sent_s, guessed_s = ask(
         "SELECT total(requests), total(answered), total(audio_s), total(sent_s), total(guessed_s) FROM manifest.priced"
     ).fetchone()
-    fitting_requests, fitting_s = spent or (int(requests), sent_s)
-    [passed_over] = ask("SELECT count(*) FROM manifest.passed_over").fetchone()
+    [runs] = ask("SELECT coalesce(min(runs), 0) FROM manifest.priced WHERE kind = ?", (Kind.WAITS,)).fetchone()
     most = math.inf if bounds.most is None else bounds.most + ROUNDING
-    count, least, dearest = ask(
+    above, least, dearest = ask(
         "SELECT count(*), min(needs), max(needs) FROM manifest.passed_over WHERE needs > ?", (most,)
     ).fetchone()
-    above = ask("SELECT id FROM manifest.passed_over WHERE needs > ? ORDER BY place LIMIT ?", (most, NAMED))
+    above_ids = ask("SELECT id FROM manifest.passed_over WHERE needs > ? ORDER BY place LIMIT ?", (most, NAMED))
     unsendable = "SELECT error, count(*) FROM manifest.priced WHERE kind = ? GROUP BY error ORDER BY min(place)"
     problems = "SELECT id, error, message FROM manifest.priced WHERE kind = ? ORDER BY place LIMIT ?"
     return Costs(
-        taken=sum(kinds.values()),
+        within_limit=sum(kinds.values()),
+        postponed=kinds.get(Kind.WAITS, 0),
+        postponed_runs=runs,
+        unsendable=dict(ask(unsendable, (Kind.FAILS,))),
+        problems=[Problem(*one) for one in ask(problems, (Kind.FAILS, PROBLEMS_NAMED))],
         unchanged=kinds.get(Kind.UNCHANGED, 0),
         copies=kinds.get(Kind.COPY, 0),
         answered_clips=int(answered),
         requests=int(requests),
-        audio_s=audio_s,
-        sent_s=sent_s,
-        guessed_s=guessed_s,
-        waits=dict(ask("SELECT runs, count(*) FROM manifest.priced WHERE kind = ? GROUP BY runs", (Kind.WAITS,))),
-        unsendable=dict(ask(unsendable, (Kind.FAILS,))),
-        problems=[Problem(*one) for one in ask(problems, (Kind.FAILS, PROBLEMS_NAMED))],
-        fitting=Fitting(
-            utterances=sum(kinds.get(kind, 0) for kind in (Kind.SENT, Kind.UNCHANGED, Kind.COPY)) - passed_over,
-            requests=fitting_requests,
-            credits=round(fitting_s * CREDITS_PER_S, 6),
-            passed_over=passed_over,
-        ),
-        above_budget=count,
-        above_credits=(least, dearest) if count else None,
-        above_ids=[id_ for (id_,) in above],
+        audio_s=round(audio_s, 6),
+        sent_s=round(sent_s, 6),
+        credits=sent_s * CREDITS_PER_S,
+        estimated_credits=round(guessed_s * CREDITS_PER_S, 6),
+        estimated_share=round(guessed_s / sent_s, 4) if sent_s else 0.0,
+        fitting=fitting,
+        above_budget=above,
+        above_credits=(least, dearest) if above else None,
+        above_ids=[id_ for (id_,) in above_ids],
     )
 
 
-def _spend(connection: sqlite3.Connection, budget: float, limit: int | None) -> tuple[int, float]:
+def _spend(connection: sqlite3.Connection, budget: float, limit: int | None) -> Fitting:
     """Goes through what was kept as a run with this budget does, notes what is passed over, and drops what is beyond
-    the limit. Returns how many requests fit, and their seconds."""
-    last, requests, within_limit = -1, 0, 0
+    the limit."""
+    last, within_limit = -1, 0
+    utterances = requests = passed_over = 0
     sent_s = 0.0
     pieces_in = msgspec.msgpack.Decoder(tuple[tuple[int, float], ...]).decode
     for place, id_, kind, key, pieces in connection.execute(
@@ -202,8 +220,11 @@ def _spend(connection: sqlite3.Connection, budget: float, limit: int | None) -> 
                 if fit < count:
                     needs = max(needs, round(seconds * CREDITS_PER_S, 6))
         requests += fitting
+        passed_over += needs > 0
+        utterances += not needs and kind <= Kind.COPY
         if needs:
             connection.execute("INSERT INTO manifest.passed_over VALUES (?, ?, ?, ?)", (place, id_, key, needs))
         within_limit += not needs or fitting > 0  # what is passed over as a whole takes no place of the limit
     connection.execute("DELETE FROM manifest.priced WHERE place > ?", (last,))
-    return requests, sent_s
+    credits_ = round(sent_s * CREDITS_PER_S, 6)
+    return Fitting(utterances=utterances, requests=requests, credits=credits_, passed_over=passed_over)
