@@ -25,10 +25,9 @@ def command(out: Path, force: bool) -> None:
     """
     for number in signals_to_hear():
         signal.signal(number, _on_signal)
-    from pipeline.run.rebuild import as_lines, rebuild
+    from pipeline.run.rebuild import rebuild
 
-    for line in as_lines(rebuild(out, force=force)):
-        click.echo(line)
+    click.echo("\n".join(rebuild(out, force=force)))
 
 
 def _on_signal(number: int, frame: object) -> NoReturn:

@@ -128,7 +128,7 @@ class Figures(Standing, frozen=True, kw_only=True):
 
 
 def readable(encoded: bytes) -> Figures | None:
-    """The figures of a run as they were stored; None where they are damaged: it is a run that reached no end."""
+    """The figures of a run as they were stored; None where they are damaged, as if the run had not reached its end."""
     try:
         return msgspec.json.decode(encoded, type=Figures)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # a TypeError: not even bytes

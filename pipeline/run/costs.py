@@ -43,11 +43,11 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     key: str | None = None
     """What it is, where others that are sent may be the same."""
-    takes: Estimate | None = None
     runs: int = 0
     """That leave it out."""
     error: str = ""
     message: str = ""
+    takes: Estimate | None = None
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,12 +143,12 @@ def keep(connection: sqlite3.Connection, priced: Iterable[Priced]) -> None:
 
 
 def _row(one: Priced) -> tuple[object, ...]:
-    takes: tuple[object, ...] = (None,) * 6
-    if (found := one.takes) is not None:
-        guessed_s = found.sent_s if found.is_guess else 0.0
-        pieces = msgspec.msgpack.encode(found.pieces)
-        takes = found.requests, found.answered, found.audio_s, found.sent_s, guessed_s, pieces
-    return one.place, one.id, one.kind, one.key, one.runs, one.error, one.message, *takes
+    *about, takes = msgspec.structs.astuple(one)
+    if takes is None:
+        return (*about, *[None] * 6)
+    guessed_s = takes.sent_s if takes.is_guess else 0.0
+    pieces = msgspec.msgpack.encode(takes.pieces)
+    return (*about, takes.requests, takes.answered, takes.audio_s, takes.sent_s, guessed_s, pieces)
 
 
 def sum_up(connection: sqlite3.Connection, bounds: Bounds) -> Costs:

@@ -1,4 +1,4 @@
-"""What `check` forecasts, and how a person is told. Pure."""
+"""What `check` forecasts, and its table. Pure."""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
-
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import JSONL_BYTES
@@ -22,39 +20,9 @@ from pipeline.sink.salvage import Salvage
 from pipeline.texts import plural, visible
 
 
-class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuilt checkpoint knows."""
-
-    transcripts: int
-    """Utterances that are done."""
-    salvaged: int
-    """Those of them that were only in the old checkpoint."""
-    clips: int
-    """Answered clips of utterances that have no transcript yet, or had none under other settings."""
-    failed: int
-    runs: int
-    credits: float
-    damaged: list[Path]
-    """Output files that could not be read, or not to their end, as they are called now."""
-    old: Path | None
-    """Where the old checkpoint lies now."""
-
-
-def as_lines(made: Rebuilt) -> list[str]:
-    """What was rebuilt, for a person."""
-    are = "is" if made.transcripts == 1 else "are"
-    old = "" if made.old is None else f"; the old checkpoint is {visible(str(made.old))}"
-    clips, runs = plural(made.clips, "answered clip"), plural(made.runs, "earlier run")
-    return [
-        f"{plural(made.transcripts, 'transcript')} {are} known again ({made.salvaged:,} of them from the old "
-        f"checkpoint), {credits_told(made.credits)} spent{old}",
-        f"also kept: {made.failed:,} failed, {clips}, {runs}",
-        *(f"a file that could not be read is kept as {visible(str(path))}" for path in made.damaged),
-    ]
-
-
-def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
-    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is.
+def rebuild(out: Path, *, force: bool = False) -> list[str]:
+    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is. Returns what a
+    person is told about it, in lines.
 
     Raises UsageError where there is nothing to do or nothing to make it from, OutputHeld, OutputError, and
     CheckpointError where the old one is not damaged and cannot be worked with.
@@ -80,13 +48,12 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
         if made.lines_are_stale:
             with Checkpoint(path) as checkpoint:
                 checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
-    return Rebuilt(
-        transcripts=made.transcripts + made.salvaged,
-        salvaged=made.salvaged,
-        clips=made.clips,
-        failed=made.failed,
-        runs=made.runs,
-        credits=made.credits,
-        damaged=sink.damaged,
-        old=old_path,
-    )
+    count = made.transcripts + made.salvaged
+    are = "is" if count == 1 else "are"
+    aside = "" if old_path is None else f"; the old checkpoint is {visible(str(old_path))}"
+    return [
+        f"{plural(count, 'transcript')} {are} known again ({made.salvaged:,} of them from the old checkpoint), "
+        f"{credits_told(made.credits)} spent{aside}",
+        f"also kept: {made.failed:,} failed, {plural(made.clips, 'answered clip')}, {plural(made.runs, 'earlier run')}",
+        *(f"a file that could not be read is kept as {visible(str(path))}" for path in sink.damaged),
+    ]

@@ -30,7 +30,9 @@ from pipeline.run.reporting import failure_classes
 from pipeline.texts import plural
 
 OF_TOTALS = ("done", "failed", "left", "suspect", "vanished", "gone", "kept", "partial", "postponed", "postponed_runs")
-"""Figures that a status has as they are."""
+"""Figures that a status has as they are, …"""
+OF_FIGURES = ("exit", "stopped_by", "transcribed", "requests", "credits")
+"""… and one of its runs."""
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
 
@@ -127,17 +129,8 @@ def _run_line(out: Path, run_id: str, started_at: str, figures: bytes | None) ->
     if known is None:
         with suppress(OSError):  # its record is there all the same where only the checkpoint could not be written
             known = readable((out / "runs" / f"{run_id}.json").read_bytes())
-    if known is None:
-        return RunLine(run_id=run_id, started_at=started_at)
-    return RunLine(
-        run_id=run_id,
-        started_at=started_at,
-        exit=known.exit,
-        stopped_by=known.stopped_by,
-        transcribed=known.transcribed,
-        requests=known.requests,
-        credits=known.credits,
-    )
+    ended = {} if known is None else {name: getattr(known, name) for name in OF_FIGURES}
+    return RunLine(run_id=run_id, started_at=started_at, **ended)
 
 
 def as_table(found: Status) -> str:
