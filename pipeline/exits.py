@@ -16,7 +16,7 @@ class ExitStatus(IntEnum):
     HELD = 5
     SIGINT = 130
     SIGTERM = 143
-    """Also for SIGHUP: the terminal or the connection of whoever started the run was closed."""
+    """Also for SIGHUP: the terminal or connection that the run was started from was closed."""
 
 
 def signals_to_hear() -> dict[signal.Signals, ExitStatus]:

@@ -1,20 +1,19 @@
-"""Takes secrets out of a text: whole or in part, plain or in a form in which somebody may repeat them.
+"""Takes secrets out of a text: whole or in part, plain or escaped, as hex or base64.
 
-Looks at a text in one pass of its length. Beside that it holds one thing: the secrets that this process was told of.
+Looks at a text in one pass of its length. Keeps the secrets that are to be hidden for the rest of the process.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 MARK = "[API key]"
 KEY_PREFIXES = ("gd_", "gsk_")
 _LOOKS_LIKE_KEY = re.compile(rf"(?:{'|'.join(KEY_PREFIXES)})(?=[A-Za-z]*[0-9])[A-Za-z0-9]{{20,}}")
-"""Somebody may have put one in a wrong place, and nobody told of it."""
+"""One that was put in a wrong place, and was not hidden."""
 LONG_PART = 12
 """A part of a secret of so many characters is taken out wherever it stands, …"""
 END_PART = 8
@@ -54,7 +53,7 @@ def _without(text: str, secrets: Iterable[str]) -> str:
         if len(secret) < END_PART and secret and secret in text:  # no real one is as short
             text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(secret)}(?![A-Za-z0-9])", MARK, text)
     forms = _forms(frozenset(known))
-    if not forms.texts or len(text) < END_PART:
+    if not forms or len(text) < END_PART:
         return text
     done, pieces = 0, []
     for start, end in sorted(_spans(text, forms, NESTED)):
@@ -64,20 +63,17 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     return "".join([*pieces, text[done:]]) if pieces else text
 
 
-class _Forms:
-    """The forms of some secrets in lower case, and where each piece of _SEED characters stands in them."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self.texts = sorted({form.lower() for secret in secrets for form in _forms_of(secret)})
-        self.pieces: dict[str, list[tuple[str, int]]] = {}
-        for text in self.texts:
-            for place in range(len(text) - _SEED + 1):
-                self.pieces.setdefault(text[place : place + _SEED], []).append((text, place))
+_Forms = dict[str, list[tuple[str, int]]]
+"""For each piece of _SEED characters the forms of secrets that hold it, in lower case, and where in them it is."""
 
 
 @lru_cache(maxsize=64)
 def _forms(secrets: frozenset[str]) -> _Forms:
-    return _Forms(secrets)
+    forms: _Forms = {}
+    for text in sorted({form.lower() for secret in secrets for form in _forms_of(secret)}):
+        for place in range(len(text) - _SEED + 1):
+            forms.setdefault(text[place : place + _SEED], []).append((text, place))
+    return forms
 
 
 def _forms_of(secret: str) -> Iterator[str]:
@@ -98,8 +94,8 @@ def _spans(text: str, forms: _Forms, depth: int) -> list[tuple[int, int]]:
     """Where parts of secrets stand, also behind escapes."""
     found = list(_parts(text, forms))
     if depth and _ESCAPE.search(text):
-        plain = _Unescaped(text)
-        found += [(plain.place(start), plain.place(end)) for start, end in _spans(plain.text, forms, depth - 1)]
+        plain, places = _unescaped(text)
+        found += [(places[start], places[end]) for start, end in _spans(plain, forms, depth - 1)]
     return found
 
 
@@ -111,37 +107,25 @@ def _meant(escape: re.Match[str]) -> str:
     return "\\" if backslashes else other or ""
 
 
-class _Unescaped:
-    """A text with its escapes undone."""
-
-    def __init__(self, text: str) -> None:
-        pieces: list[str] = []
-        done = length = 0
-        self._here, self._there = [0], [0]
-        """Places in this text, and where they are in the other; in between both go on alike."""
-        for escape in _ESCAPE.finditer(text):
-            char = _meant(escape)
-            pieces += [text[done : escape.start()], char]
-            length += escape.start() - done
-            done = escape.end()
-            self._here += [length, length + len(char)]
-            self._there += [escape.start(), done]
-            length += len(char)
-        self.text = "".join([*pieces, text[done:]])
-
-    def place(self, at: int) -> int:
-        """Where a place in this text is in the other."""
-        nearest = bisect_right(self._here, at) - 1
-        return self._there[nearest] + at - self._here[nearest]
+def _unescaped(text: str) -> tuple[str, list[int]]:
+    """The text with its escapes undone; and where in it each character, and the end, was before."""
+    pieces: list[str] = []
+    places: list[int] = []
+    done = 0
+    for escape in _ESCAPE.finditer(text):
+        char = _meant(escape)
+        pieces += [text[done : escape.start()], char]
+        places += [*range(done, escape.start()), *[escape.start()] * len(char)]
+        done = escape.end()
+    return "".join([*pieces, text[done:]]), [*places, *range(done, len(text) + 1)]
 
 
 def _parts(text: str, forms: _Forms) -> Iterator[tuple[int, int]]:
     low = text.replace(_LONGER, " ").lower()
-    pieces = forms.pieces
     ends: dict[tuple[str, int], int] = {}
     """How far a form was followed that would begin at a place."""
-    for at in [at for at in range(0, len(low) - _SEED + 1, _STEP) if low[at : at + _SEED] in pieces]:
-        for form, place in pieces[low[at : at + _SEED]]:
+    for at in [at for at in range(0, len(low) - _SEED + 1, _STEP) if low[at : at + _SEED] in forms]:
+        for form, place in forms[low[at : at + _SEED]]:
             begin = at - place
             if at < ends.get((form, begin), 0):
                 continue

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pipeline.checkpoint.one import ids_near
 from pipeline.checkpoint.schema import transaction
 from pipeline.errors import ManifestError
-from pipeline.sentences import shown_id
+from pipeline.texts import nearest_few, shown_id
 
 SHOWN = 5
 IS_NAMED = "(NOT EXISTS (SELECT 1 FROM manifest.named) OR id IN (SELECT id FROM manifest.named))"
@@ -27,8 +27,6 @@ def name_ids(connection: sqlite3.Connection, ids: Iterable[str], manifest: str) 
         return
     unknown = [id_ for (id_,) in connection.execute(f"SELECT id {_UNKNOWN} ORDER BY rowid LIMIT {SHOWN}")]
     if count == 1:
-        from pipeline.config.nearest import nearest_few  # with the configuration, which not all who plan need
-
         near = nearest_few(unknown[0], ids_near(connection, unknown[0], "manifest.scan", "utterances"))
         meant = f"; did you mean {' or '.join(map(shown_id, near))}?" if near else ""
         raise ManifestError(f"{manifest}: no row has the id {shown_id(unknown[0])}, nothing was sent{meant}")

@@ -6,10 +6,12 @@ Values are text, or TOML or JSON where they look like it, alike in the environme
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 import pipeline
-from pipeline.config.nearest import nearest
-from pipeline.config.settings import ENV_NESTED, ENV_PREFIX, Settings
-from pipeline.config.value import value_of
+from pipeline.config.settings import Settings
 from pipeline.errors import ConfigError
+from pipeline.texts import nearest
 
+ENV_PREFIX = "GRADIUM_BATCH_"
+ENV_NESTED = "__"
 _IN_TOML = {
     "model_type": "should be a table",
     "dict_type": "should be a table",
@@ -38,22 +41,12 @@ def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
     """
     text = "" if file is None else _read(file)
     from_file = _parse(text, file)
-    from_flags = _parse_overrides(overrides)
-    _refuse_unknown_environment(os.environ)
-    from_environment = _from_environment()
+    from_environment, from_flags = _from_environment(), _from_overrides(overrides)
     try:
         return Settings(**_merged(from_file, from_environment, from_flags))
     except ValidationError as error:
         where = _Places(file, text, from_environment, from_flags)
         raise ConfigError(*(where.explain(detail) for detail in _causes(error.errors()))) from None
-
-
-def _from_environment() -> dict[str, Any]:
-    if not any(name.upper().startswith(ENV_PREFIX) for name in os.environ):
-        return {}  # most runs: the library that reads it costs as much to load as all the rest of the configuration
-    from pipeline.config.environment import tables
-
-    return tables()
 
 
 def _read(file: Path) -> str:
@@ -88,7 +81,7 @@ def _parse(text: str, file: Path | None) -> dict[str, Any]:
         raise ConfigError(f"{file}: not valid TOML: {error}") from None
 
 
-def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+def _from_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """`service.language=fr` as nested tables."""
     tables: dict[str, Any] = {}
     for override in overrides:
@@ -96,13 +89,51 @@ def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
         path = key.strip().split(".")
         if not equals or not all(path):
             raise ConfigError(f"--set {override}: write it as section.key=value, e.g. --set pool.concurrency=8")
-        table = tables
-        for part in path[:-1]:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise ConfigError(f"--set {override}: {part!r} was given a plain value before")
-        table[path[-1]] = value_of(raw)
+        _put(tables, path, raw, f"--set {override}")
     return tables
+
+
+def _from_environment() -> dict[str, Any]:
+    """`GRADIUM_BATCH_SERVICE__LANGUAGE=fr` as nested tables; a variable for a whole table counts before those in it."""
+    tables: dict[str, Any] = {}
+    for path, name in sorted(_variables(), key=lambda found: len(found[0])):
+        if path[0] not in Settings.model_fields:
+            sections = {section: f"{ENV_PREFIX}{section.upper()}{ENV_NESTED}…" for section in Settings.model_fields}
+            near = nearest(path[0], [*sections])
+            meant = f"did you mean {sections[near]}?" if near else f"known: {', '.join(sections.values())}"
+            raise ConfigError(f"environment variable {name}: there is no configuration section {path[0]!r}; {meant}")
+        _put(tables, path, os.environ[name], f"environment variable {name}")
+    return tables
+
+
+def _variables() -> Iterator[tuple[list[str], str]]:
+    """The path of a key and the variable that sets it, in either case."""
+    for name in os.environ:
+        if name.upper().startswith(ENV_PREFIX):
+            yield name[len(ENV_PREFIX) :].lower().split(ENV_NESTED), name
+
+
+def _put(tables: dict[str, Any], path: Sequence[str], raw: str, place: str) -> None:
+    table = tables
+    for part in path[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{place}: {part!r} was given a plain value before")
+    value, model = _value_of(raw), _model_at(path[:-1])
+    is_text = model is not None and path[-1] in model.model_fields and model.model_fields[path[-1]].annotation is str
+    table[path[-1]] = raw.strip() if is_text and not isinstance(value, str) else value
+
+
+def _value_of(raw: str) -> Any:
+    """What a text says as TOML, as a JSON table, or else the text."""
+    with suppress(tomllib.TOMLDecodeError, RecursionError):
+        found = tomllib.loads(f"value = {raw}")
+        if found.keys() == {"value"}:
+            return found["value"]
+    if raw.lstrip().startswith("{"):
+        with suppress(ValueError, RecursionError):
+            return json.loads(raw)
+    return raw.strip()
 
 
 def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,20 +143,6 @@ def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
             both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = _merged(merged[key], value) if both else value
     return merged
-
-
-def _refuse_unknown_environment(environ: Mapping[str, str]) -> None:
-    """pydantic-settings passes over variables of unknown sections; a misspelt one must not be passed over."""
-    sections = list(Settings.model_fields)
-    for name in environ:
-        if not name.upper().startswith(ENV_PREFIX):
-            continue
-        section = name[len(ENV_PREFIX) :].lower().split(ENV_NESTED)[0]
-        if section not in sections:
-            known = [f"{ENV_PREFIX}{known.upper()}{ENV_NESTED}…" for known in sections]
-            hint = nearest(section, sections)
-            meant = f"did you mean {ENV_PREFIX}{hint.upper()}{ENV_NESTED}…?" if hint else f"known: {', '.join(known)}"
-            raise ConfigError(f"environment variable {name}: there is no configuration section {section!r}; {meant}")
 
 
 def _causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -146,12 +163,12 @@ class _Places:
 
     def explain(self, detail: ErrorDetails) -> str:
         path = [part for part in detail["loc"] if isinstance(part, str)]  # without places in a list
+        place, key = self._place(path), ".".join(path)
         if detail["type"] == "extra_forbidden":
-            return f"{self._place(path)}: unknown key {'.'.join(path)!r}; {_suggestion(path)}"
+            return f"{place}: unknown key {key!r}; {_suggestion(path)}"
         said = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to")[0]
         reason = _IN_TOML.get(detail["type"], said)
         given = "" if isinstance(detail["input"], dict) else f" (given: {detail['input']!r})"
-        place, key = self._place(path), ".".join(path)
         where = place if place.endswith(key) else f"{place}: {key}"
         return f"{where}: {reason[:1].lower()}{reason[1:]}{given}"
 
@@ -175,13 +192,9 @@ def _holds(table: Mapping[str, Any], path: Sequence[str]) -> bool:
 
 
 def _variable(path: Sequence[str]) -> str:
-    """The environment variable that sets `path`, or the table it is in, or something within it."""
-    for depth in range(len(path), 0, -1):
-        name = ENV_PREFIX + ENV_NESTED.join(path[:depth]).upper()
-        for variable in os.environ:
-            if variable.upper() == name or variable.upper().startswith(name + ENV_NESTED):
-                return variable
-    return f"{ENV_PREFIX}…"
+    """The environment variable that sets `path`, or the table it is in, or something within it: the longest of them."""
+    found = [(len(own), name) for own, name in _variables() if all(a == b for a, b in zip(own, path, strict=False))]
+    return max(found)[1]
 
 
 def _line_of(text: str, path: Sequence[str]) -> int | None:
@@ -201,22 +214,25 @@ def _dotted(key: str) -> tuple[str, ...]:
     return tuple(part.strip().strip("\"'") for part in key.split("."))
 
 
+def _model_at(path: Sequence[str]) -> type[BaseModel] | None:
+    """The table of that path; None where it has no declared keys."""
+    model: type[BaseModel] = Settings
+    for part in path:
+        kind = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return None
+        model = kind
+    return model
+
+
 def _suggestion(path: Sequence[str]) -> str:
-    model: Any = Settings
-    for part in path[:-1]:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        model = field.annotation if field else None
-    if model is None:
+    if (model := _model_at(path[:-1])) is None:
         return "see docs/configuration.md for the keys there are"
-    known = list(model.model_fields)
+    known, name = list(model.model_fields), path[-1]
     prefix = "".join(f"{part}." for part in path[:-1])
-    if near := nearest(path[-1], known):
+    if near := nearest(name, known):
         return f"did you mean {prefix + near!r}?"
-    elsewhere = [
-        f"{section}.{path[-1]}"
-        for section, field in Settings.model_fields.items()
-        if path[-1] in getattr(field.annotation, "model_fields", {})
-    ]
-    if elsewhere:
-        return f"did you mean {elsewhere[0]!r}?"
-    return f"known here: {', '.join(prefix + name for name in known)}"
+    for section in Settings.model_fields:
+        if (other := _model_at([section])) and name in other.model_fields:
+            return f"did you mean '{section}.{name}'?"
+    return f"known here: {', '.join(prefix + one for one in known)}"

@@ -5,15 +5,10 @@ Pure declarations: no file or environment variable is read here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
-
-from pipeline.config.value import value_of
-
-ENV_PREFIX = "GRADIUM_BATCH_"
-ENV_NESTED = "__"
-
 
 PINNED = {"delay_in_frames": 16}
 """1.28 s of look-ahead. Never left to the service: its default may change, and all times with it."""
@@ -26,7 +21,9 @@ def _with_pinned_delay(given: Any) -> Any:
 
 
 def _credits_or_none(given: Any) -> Any:
-    found = value_of(given) if isinstance(given, str) else given
+    found = given
+    with suppress(ValueError):
+        found = float(given) if isinstance(given, str) else given
     is_number = isinstance(found, int | float) and not isinstance(found, bool)
     if found != "none" and not (is_number and 0 < found < float("inf")):
         raise ValueError('should be a number of credits above 0, or "none" for no limit')

@@ -17,7 +17,7 @@ from pipeline.gradium import classify, wire
 from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.model import Endpoint
-from pipeline.outside import presentable
+from pipeline.texts import presentable
 
 TRIES = 3
 """A name server or proxy may hiccup; a wrong address stays wrong."""

@@ -35,7 +35,7 @@ from pipeline.errors import (
 )
 from pipeline.gradium import billing, wire
 from pipeline.gradium.coding import MAX_NAME, coding_of
-from pipeline.outside import presentable
+from pipeline.texts import presentable
 
 _DOCUMENTED = re.compile(r"^\s*error from server (?:(\d{1,9})|Some\((\d{1,9})\)):[ \t]*(.*)", re.DOTALL)
 _PAGE = re.compile(r"^\W*<|<(!doctype|html|head|body)\b", re.IGNORECASE)

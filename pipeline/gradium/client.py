@@ -24,8 +24,8 @@ from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.gradium.words import Listener
 from pipeline.model import Answer, Endpoint, Request
-from pipeline.outside import presentable
 from pipeline.redaction import redacted
+from pipeline.texts import presentable
 
 WORDS_PER_S, MORE_WORDS = 25, 1_000
 """The most words of an answer: two for each of the model's frames of what was sent, and some for the shortest clips."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import httpx
 
 from pipeline.errors import CompressedAnswer, StreamCut
-from pipeline.outside import presentable
+from pipeline.texts import presentable
 
 PIECE_BYTES = 64 << 10
 MAX_NAME = 60

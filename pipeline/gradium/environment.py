@@ -1,5 +1,5 @@
-"""What connections take from the environment with service.trust_env, certificates and proxies: what no connection can
-be made with is told before anything else is done. Reads the variables and the files that they name.
+"""Certificates and proxies that connections take from the environment with service.trust_env: what no connection can be
+made with is an error before anything else is done. Reads the variables and the files that they name.
 """
 
 from __future__ import annotations
@@ -43,19 +43,15 @@ def check_environment(url: str) -> None:
 def _check_file(file: str) -> None:
     try:
         ssl.create_default_context(cafile=file)
-    except ssl.SSLError:
-        raise ConfigError(
-            f"SSL_CERT_FILE: {file} holds no certificate; name a file of certificates in PEM form, or unset it"
-        ) from None
     except OSError as error:
+        wrong = "holds no certificate" if isinstance(error, ssl.SSLError) else f"cannot be read: {error.strerror}"
         raise ConfigError(
-            f"SSL_CERT_FILE: {file} cannot be read: {error.strerror}; name a file of certificates in PEM form, or "
-            "unset it"
+            f"SSL_CERT_FILE: {file} {wrong}; name a file of certificates in PEM form, or unset it"
         ) from None
 
 
 def _check_folder(folders: str) -> None:
-    """Any of them will do. OpenSSL itself passes over one that is not there, and then trusts nobody."""
+    """One folder that has some will do; where none has, OpenSSL trusts no certificate without a word."""
     for folder in folders.split(os.pathsep):
         try:
             if any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir()):

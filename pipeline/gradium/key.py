@@ -1,7 +1,7 @@
 """The API key: where it is kept, and what cannot be one.
 
-Reads the environment or one file. Apart from the balance, because a missing key is told before anything else is done,
-and reading it takes no HTTP library.
+Reads the environment or one file. Apart from the balance, because a missing key is an error before anything else is
+done, and reading it takes no HTTP library.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _read_file(file: str) -> str:
         key = path.read_text("utf-8").strip()
         found = path.stat()
         if stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS:  # a pipe is read once, by whoever made it for us
-            _warn_of_readers(file, may_mend=os.geteuid() in (0, found.st_uid))
+            _warn_of_readers(file, may_fix=os.geteuid() in (0, found.st_uid))
     except (OSError, RuntimeError) as error:  # RuntimeError: no such user to expand ~ to
         raise ConfigError(f"service.api_key_file: the key file cannot be read: {error}") from None
     except UnicodeDecodeError:  # its text shows what was read
@@ -84,6 +84,6 @@ def _read_file(file: str) -> str:
 
 
 @cache  # a run reads it twice
-def _warn_of_readers(file: str, *, may_mend: bool) -> None:
-    mend = f"run chmod 600 {shlex.quote(file)}" if may_mend else "keep the key in a file of your own"
-    log.warning("service.api_key_file: other users can read or change %s; %s", file, mend)
+def _warn_of_readers(file: str, *, may_fix: bool) -> None:
+    fix = f"run chmod 600 {shlex.quote(file)}" if may_fix else "keep the key in a file of your own"
+    log.warning("service.api_key_file: other users can read or change %s; %s", file, fix)

@@ -14,7 +14,7 @@ import msgspec
 from pipeline.built import built
 from pipeline.errors import StreamMalformed
 from pipeline.gradium import wire
-from pipeline.outside import presentable
+from pipeline.texts import presentable
 
 MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20

@@ -13,10 +13,10 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from pydantic_core import Url
 
-from pipeline.config.nearest import nearest
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError
 from pipeline.gradium import wire
+from pipeline.texts import nearest
 
 MAX_URL = 8_000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

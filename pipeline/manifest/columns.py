@@ -80,7 +80,7 @@ def check(names: Sequence[str], rows: Rows, line: int | None) -> None:
 
 def warn_of_misspelt(names: Sequence[str], warn: Warn, what: str, known: Collection[str] = ()) -> None:
     """Warns of names that will be metadata and look like known ones that are absent; not of those that are `known`."""
-    from pipeline.config.nearest import nearest  # which loads the library of the settings
+    from pipeline.texts import nearest  # which loads the library of the settings
 
     absent = [name for name in (*KNOWN, KEYWORDS) if name not in names and NEMO.get(name) not in names]
     right = [*absent, *(NEMO[name] for name in absent if name in NEMO)]
@@ -179,7 +179,7 @@ def _listed(names: Iterable[str]) -> str:
 
 def _meant_as_audio(names: Iterable[str]) -> str | None:
     """The name that was probably meant to be `audio`."""
-    from pipeline.config.nearest import nearest  # as above
+    from pipeline.texts import nearest  # as above
 
     plain = {_plain(name): name for name in names}
     for right in ("audio", NEMO["audio"], *MEANT_AUDIO):

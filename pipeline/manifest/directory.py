@@ -45,12 +45,18 @@ class Folder:
         self._search = search
         self._files = source_of(self.place)
 
+    @property
+    def unmatched(self) -> list[str]:
+        """The options --include and --exclude that nothing was named like, once all rows were read."""
+        return self._search.unmatched
+
     def asks_for(self, id_: str) -> bool:
         """Whether the file of this path below the folder would be a row, were it there."""
         return self._search.asks_for(id_)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
-        """Raises ManifestError where the folder cannot be listed, EmptyFolder where nothing below it is wanted."""
+        """Raises ManifestError where the folder cannot be listed or a glob names nothing below it, EmptyFolder where
+        nothing else there is wanted."""
         try:
             levels = [self._level("", self._files.folder_id(self._top))]
         except OSError as error:
@@ -76,7 +82,7 @@ class Folder:
             search = self._search
             left_out = f" ({search.ignored})" if str(search.ignored) else ""
             if search.has_glob:
-                raise EmptyFolder(f"{self.source}: no recording is named like that{left_out}.")
+                raise ManifestError(f"{self.source}: no recording is named like that{left_out}.")
             looked_for = " ".join(AUDIO_EXTENSIONS)
             raise EmptyFolder(f"{self.source}: no audio below this folder{left_out}; looked for {looked_for}.")
 
@@ -94,6 +100,8 @@ class Folder:
             name, is_folder, _ = entry
             if has_glob and not is_folder and not search.is_named(prefix + name):
                 continue
+            if search.unmatched:
+                search.note(f"{prefix}{name}{'/' * is_folder}")
             if name[0] == "." and not search.wants_hidden:
                 (ignored.folders if is_folder else ignored.files)[HIDDEN] += 1
             elif is_folder:

@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Callable
 
 from pipeline.model import BadRow, NamedByPath, Utterance
-from pipeline.outside import escape
 from pipeline.source.spelling import plain_path
+from pipeline.texts import escape
 
 MAX_ID_CHARS = 1_000
 LONGEST_S = 1e9

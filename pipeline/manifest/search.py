@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.forms import AUDIO_EXTENSIONS
 from pipeline.manifest.patterns import compiled, ending
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 MOST, SHOWN = 1_000, 8
 """So many endings are counted by name, and so many are named; the rest is one sum."""
@@ -81,12 +81,28 @@ class Search:
         self.ignored = Ignored() if ignored is None else ignored
         self._include = compiled(include, hides_dots=True)
         self._exclude = compiled(exclude, hides_dots=False)
+        self._unmatched = {
+            f"--{option} {pattern!r}": one
+            for option, patterns in (("include", include), ("exclude", exclude))
+            for pattern in patterns
+            if (one := compiled([pattern], hides_dots=option == "include")) is not None
+        }
         self._glob, self._folders = None, []
         if glob is not None:
             self._glob = compiled([f"/{glob}"], hides_dots=True)
             names = glob.strip("/").split("/")
             known = names[: names.index("**")] if "**" in names else names
             self._folders = [compiled([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The options --include and --exclude that nothing was named like so far."""
+        return [*self._unmatched]
+
+    def note(self, path: str) -> None:
+        """A file was found, or a folder, whose path ends in a slash."""
+        for option in [option for option, one in self._unmatched.items() if one.match(path)]:
+            del self._unmatched[option]
 
     def asks_for(self, path: str) -> bool:
         """Whether the file of this path below the folder would be found, were it there."""

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from pipeline.built import built
-from pipeline.sentences import plural, shown_id
+from pipeline.texts import plural, shown_id
 
 NAMED = 3
 """So many ids stand in a sentence about more."""
@@ -49,9 +49,36 @@ class Untried(msgspec.Struct, frozen=True, kw_only=True):
     """Those of what is left that were not asked for either."""
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How an output stands: over the rows of one manifest, or of all that it serves."""
+
+    done: int
+    failed: int
+    left: int
+    suspect: int
+    vanished: int
+    """No longer in the manifest."""
+    gone: int = 0
+    """Done ones whose recording is not there; what they have is kept."""
+    kept: int = 0
+    """Failed ones that have a transcript of an earlier content, or of earlier settings, which stays."""
+    partial: int = 0
+    """Those of the kept whose transcript has gaps."""
+    postponed: int = 0
+    """Failed ones that the next run leaves out, because they failed run after run, and …"""
+    postponed_runs: int = 0
+    """… how many runs leave out the first of them."""
+    untried: Untried = Untried()
+    failures: list[FailureClass]
+    wer: float | None
+    """Over all that have a transcript and a reference."""
+    learned_concurrency: int | None
+    """Requests in flight that the plan carries, where a limit was met."""
+
+
 @built
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `done`, `failed`, `left` tell how the manifest stands now; the rest is what this run did."""
+class Figures(Standing, frozen=True, kw_only=True):
+    """One run: how the rows of its manifest stand now, and what it did."""
 
     run_id: str
     manifest: str
@@ -61,14 +88,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     exit: int
     stopped_by: str | None
     """Why the run ended before its work did; None when it did not."""
-    done: int
-    failed: int
-    left: int
-    suspect: int
     rows: int
     new: int
     changed: int
-    vanished: int
     bad_rows: int
     selected: int
     transcribed: int
@@ -81,48 +103,32 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Requests refused for the service's limits."""
     outages: int
     """Times that the service was out for everybody."""
-    learned_concurrency: int | None
-    """Requests in flight that the plan carries, where a limit was met."""
+    outage_lasts: bool = False
+    """The last outage was not over when the run ended."""
     audio_s: float
     """Audio transcribed in this run."""
     credits: float
     """Spent by this run, counting what may have been billed."""
+    credits_maybe_billed: float = 0.0
+    """What of `credits` only may have been billed."""
     credits_in_all: float
     local: bool
     """The embedded server answered: nothing was billed."""
     wall_s: float
     rtfx: float
     """Audio seconds per wall second."""
-    wer: float | None
-    """Over all utterances with a transcript and a reference."""
-    failures: list[FailureClass]
     unknown_refusals: dict[str, int]
     """Refusals that no rule knows, and how often they came: worth a report to the maintainers."""
-    gone: int = 0
-    """Done utterances whose recording is not there; what they have is kept."""
-    kept: int = 0
-    """Failed utterances that have a transcript of an earlier content, or of earlier settings, which stays."""
-    partial: int = 0
-    """Those of the kept whose transcript has gaps."""
     left_out: int = 0
     """Failed utterances that this run left out, because they failed run after run."""
-    postponed: int = 0
-    """Failed utterances that the next run leaves out, and …"""
-    postponed_runs: int = 0
-    """… how many runs leave out the first of them."""
     redo_failed: int = 0
     """Done utterances that were asked for again and failed: their transcripts stay, and they are no errors."""
-    credits_maybe_billed: float = 0.0
-    """What of `credits` only may have been billed."""
-    untried: Untried = Untried()
-    outage_lasts: bool = False
-    """The last outage was not over when the run ended."""
     many_gone: str | None = None
     """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
 
 
 def readable(encoded: bytes) -> Figures | None:
-    """The figures of a run as they were stored; None where they are damaged: it is a run that reached no end."""
+    """The figures of a run as they were stored; None where they are damaged, as if the run had not reached its end."""
     try:
         return msgspec.json.decode(encoded, type=Figures)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # a TypeError: not even bytes
@@ -181,20 +187,6 @@ def above_budget(
     more = f" and {count - len(names):,} more" if count > len(names) else ""
     many = f"{'at least ' * at_least}{plural(count, 'recording')} need{'s' if count == 1 else ''} {needs}"
     return f"{many}{' each' * (count > 1)}: more than {budget} ({', '.join(names)}{more})"
-
-
-def keeping(kept: int, partial: int) -> str:
-    """How many of the failed have a transcript all the same."""
-    told = [f"{kept - partial:,} of them keep the transcript they had"] if kept > partial else []
-    told += [f"{partial:,} of them have a transcript with gaps"] if partial else []
-    return f" ({', '.join(told)})" if told else ""
-
-
-def waiting(count: int, runs: int) -> str:
-    """How many of the failed the next run leaves out, and how many `runs` leave out the first of them."""
-    if count == 1:
-        return f"1 of the failed, for {plural(runs, 'more run')}; --only failed tries it now"
-    return f"{count:,} of the failed, the first for {plural(runs, 'more run')}; --only failed tries them now"
 
 
 def length(seconds: float) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 HINTS = {
-    "AudioMissing": "put the file where the manifest points, or mend the path; the next run does it then",
+    "AudioMissing": "put the file where the manifest points, or fix the path; the next run does it then",
     "AudioUnreadable": "replace the file by one that plays; the next run does it then",
     "AudioUnsupported": "convert the file, e.g. with ffmpeg -i IN -ac 1 OUT.wav",
     "AudioTruncated": "replace the file by a whole one; audio.allow_truncated = true with --only failed "
     "transcribes what there is, also in place of a transcript of the whole",
     "AudioEmpty": "record or copy the file again",
     "RecordingTooLong": "cut the recording, or raise the setting that the message names and run with --only failed",
-    "SpanOutside": "mend offset_s, duration_s or channel of the row",
-    "BadManifestRow": "mend the row in the manifest",
+    "SpanOutside": "fix offset_s, duration_s or channel of the row",
+    "BadManifestRow": "fix the row in the manifest",
     "AudioRefused": "the service does not take this file; convert or replace it, or ask for it with --only failed",
     "RepeatedStreamError": "the service fails on this file each time; convert or replace it, or report it",
     "ServerFault": "the service failed inside; coming runs try again",
@@ -21,7 +21,7 @@ HINTS = {
     "StreamMalformed": "the answer made no sense; coming runs try again",
     "CompressedAnswer": "something on the way compresses the answers: have it leave them as they are",
     "EmptyAnswer": "the service answered with nothing; coming runs try again",
-    "UnconfirmedSilence": "the answer held no words and no end; coming runs ask again",
+    "UnconfirmedSilence": "the answer held no words and did not say that it was complete; coming runs ask again",
     "StreamError": "the service gave up in mid-answer; coming runs try again",
     "Redirected": "something redirects the requests elsewhere: check service.url and the network",
     "AudioUnavailable": "the file could not be read or decoded at that moment; the next run tries again",

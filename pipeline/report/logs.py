@@ -1,7 +1,7 @@
 """What a command writes on stderr: as text for people, or as one JSON object a line for a collector.
 
 The one way to stderr: whatever comes here is without secrets, and without characters that a terminal would act on.
-Configures the loggers, and what Python does with errors that nobody caught.
+Configures the loggers, and what Python does with uncaught errors.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any, Literal
 import msgspec
 
 from pipeline.errors import UsageError
-from pipeline.outside import json_line, visible
 from pipeline.report.figures import Figures, LastLine
+from pipeline.texts import json_line, visible
 
 Form = Literal["text", "json"]
 OURS = "pipeline"
@@ -57,7 +57,7 @@ def say_figures(figures: Figures) -> None:
 
 
 def say_bug(error: BaseException | None) -> None:
-    """An error that nobody foresaw, with its traceback."""
+    """An unexpected error, with its traceback."""
     if isinstance(error, Exception):  # else it is how a thread or the command ends
         log.critical(BUG, exc_info=error)
 
@@ -117,7 +117,7 @@ def _for_people(lines: Iterable[str]) -> str:
 def _write(text: str) -> None:
     """A stderr that is closed or full never ends a run."""
     with suppress(OSError, ValueError, AttributeError):
-        if "tqdm" in sys.modules:  # no bar can be in the way where nobody has loaded what draws it
+        if "tqdm" in sys.modules:  # else there is no bar in the way
             from tqdm import tqdm
 
             tqdm.write(text, file=sys.stderr)

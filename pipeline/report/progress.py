@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pipeline.report.logs import is_json, say
 
@@ -15,36 +15,17 @@ Mode = Literal["auto", "bar", "plain", "off"]
 PLAIN_EVERY_S = 10.0
 
 
-class Progress(Protocol):
-    """Told about each utterance as it ends."""
-
-    def start(self, expected_s: float) -> None:
-        """The work begins: this much audio is expected."""
-
-    def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
-        """An utterance got its transcript, or was given up."""
-
-    def heard(self, *, expected_s: float, audio_s: float) -> None:
-        """A part of an utterance that is sent in several was answered; what `ended` tells later comes on top."""
-
-    def retried(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 def progress(mode: Mode) -> Progress:
     """What `--progress` asks for; "auto" is a bar where stderr is a terminal. None is drawn between lines of JSON."""
     if mode == "auto":
         mode = "bar" if sys.stderr is not None and sys.stderr.isatty() else "plain"
-    if mode == "bar" and is_json():  # a bar is no JSON
-        mode = "plain"
-    if mode == "bar":
-        return Bar()
-    return Plain(every_s=PLAIN_EVERY_S) if mode == "plain" else Off()
+    if mode == "off":
+        return Progress()
+    return Bar() if mode == "bar" and not is_json() else Plain()  # a bar is no JSON
 
 
-class Tally:
-    """The counts that every kind of progress shows."""
+class Progress:
+    """Counts, and shows nothing; told about each utterance as it ends."""
 
     def __init__(self) -> None:
         self.audio_s = 0.0
@@ -53,22 +34,31 @@ class Tally:
         self._started = time.monotonic()
 
     def start(self, expected_s: float) -> None:
+        """The work begins: this much audio is expected."""
         self._expected_s = expected_s
         self._started = time.monotonic()
 
     def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
-        self._expected_ended_s += expected_s if ok else 0.0
-        self._expected_s -= 0.0 if ok else expected_s
-        self.audio_s += audio_s
+        """An utterance got its transcript, or was given up."""
         self.ok += ok
         self.failed += not ok
+        if not ok:
+            self._expected_s -= expected_s
+            expected_s = 0.0
+        self.answered(expected_s=expected_s, audio_s=audio_s)
 
-    def heard(self, *, expected_s: float, audio_s: float) -> None:
+    def answered(self, *, expected_s: float, audio_s: float) -> None:
+        """A part of an utterance that is sent in several was answered; what `ended` tells later comes on top."""
         self._expected_ended_s += expected_s
         self.audio_s += audio_s
+        self._show(audio_s)
 
     def retried(self) -> None:
+        """A request is sent once more."""
         self.retries += 1
+
+    def close(self) -> None:
+        """The work is over."""
 
     @property
     def total_s(self) -> float:
@@ -78,18 +68,20 @@ class Tally:
 
     @property
     def rtfx(self) -> float:
+        """Audio seconds per wall second."""
         return self.audio_s / max(time.monotonic() - self._started, 1e-3)
 
-    def words(self) -> str:
+    def _words(self) -> str:
         return f"ok {self.ok:,}, failed {self.failed:,}, retries {self.retries:,}, RTFx {self.rtfx:.1f}"
 
+    def _show(self, audio_s: float) -> None:
+        """So much audio has come since the last time."""
 
-class Bar(Tally):
+
+class Bar(Progress):
     """A tqdm bar."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._bar: Any = None
+    _bar: Any = None
 
     def start(self, expected_s: float) -> None:
         from tqdm import tqdm
@@ -101,20 +93,12 @@ class Bar(Tally):
             file=sys.stderr,
             dynamic_ncols=True,
             bar_format="{percentage:3.0f}%|{bar}| {n:,.0f}/{total:,.0f} s of audio{postfix}, ETA {remaining}",
-            postfix=self.words(),
+            postfix=self._words(),
         )
 
-    def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
-        super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
-        self._move(audio_s)
-
-    def heard(self, *, expected_s: float, audio_s: float) -> None:
-        super().heard(expected_s=expected_s, audio_s=audio_s)
-        self._move(audio_s)
-
-    def _move(self, audio_s: float) -> None:
+    def _show(self, audio_s: float) -> None:
         self._bar.total = self.total_s
-        self._bar.set_postfix_str(self.words(), refresh=False)
+        self._bar.set_postfix_str(self._words(), refresh=False)
         self._bar.update(audio_s)
 
     def close(self) -> None:
@@ -122,38 +106,17 @@ class Bar(Tally):
             self._bar.close()
 
 
-class Plain(Tally):
-    """A line at most every `every_s` seconds, for logs."""
+class Plain(Progress):
+    """A line at most every PLAIN_EVERY_S seconds, for logs."""
 
-    def __init__(self, every_s: float) -> None:
-        super().__init__()
-        self._every_s = every_s
-        self._next = 0.0
+    _next = 0.0
 
     def start(self, expected_s: float) -> None:
         super().start(expected_s)
-        self._next = time.monotonic() + self._every_s
+        self._next = time.monotonic() + PLAIN_EVERY_S
 
-    def ended(self, *, expected_s: float, audio_s: float, ok: bool) -> None:
-        super().ended(expected_s=expected_s, audio_s=audio_s, ok=ok)
-        self._tell()
-
-    def heard(self, *, expected_s: float, audio_s: float) -> None:
-        super().heard(expected_s=expected_s, audio_s=audio_s)
-        self._tell()
-
-    def _tell(self) -> None:
+    def _show(self, audio_s: float) -> None:
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + self._every_s
+            self._next = time.monotonic() + PLAIN_EVERY_S
             left_s = (self.total_s - self.audio_s) / max(self.rtfx, 1e-3)
-            say(f"{self.audio_s:,.0f} of about {self.total_s:,.0f} s of audio, {self.words()}, ETA {left_s:,.0f} s")
-
-    def close(self) -> None:
-        pass
-
-
-class Off(Tally):
-    """Counts and says nothing."""
-
-    def close(self) -> None:
-        pass
+            say(f"{self.audio_s:,.0f} of about {self.total_s:,.0f} s of audio, {self._words()}, ETA {left_s:,.0f} s")

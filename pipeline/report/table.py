@@ -1,17 +1,25 @@
-"""The table at the end of a run. Pure."""
+"""Tables for people: that at the end of a run, and the rows that `status` and `check` have in common with it. Pure."""
 
 from __future__ import annotations
 
-from pipeline.report.figures import Figures, Untried, credits_told, keeping, length, waiting
-from pipeline.sentences import plural
+from collections.abc import Sequence
+
+from pipeline.report.figures import Figures, Standing, Untried, credits_told, length
+from pipeline.texts import plural, visible
+
+Row = tuple[str, str]
+
+
+def aligned(rows: Sequence[Row]) -> list[str]:
+    """The lines of a table of names and values."""
+    width = max(len(name) for name, _ in rows)
+    return [visible(f"{name:<{width}}  {value}").rstrip() for name, value in rows]
 
 
 def table(figures: Figures) -> list[str]:
     """The end-of-run table, in lines."""
-    suspect = f" ({figures.suspect:,} suspect)" if figures.suspect else ""
-    rows = [("done", f"{figures.done:,} of {figures.rows:,}{suspect}")]
-    if figures.failed:
-        rows.append(("failed", f"{figures.failed:,}{keeping(figures.kept, figures.partial)}"))
+    rows = [("done", f"{figures.done:,} of {figures.rows:,}{suspect(figures)}")]
+    rows += [failed_row(figures)] if figures.failed else []
     rows += [
         (
             f"  {failure.error}",
@@ -20,24 +28,19 @@ def table(figures: Figures) -> list[str]:
         )
         for failure in figures.failures
     ]
-    rows += untried_rows(figures.untried)
-    if figures.postponed:
-        rows.append(("waiting", waiting(figures.postponed, figures.postponed_runs)))
+    rows += untried_rows(figures.untried) + waiting_rows(figures.postponed, figures.postponed_runs)
     if figures.redo_failed:
         rows.append(("again", f"{figures.redo_failed:,} of the done failed when asked for again; they keep theirs"))
     if figures.left:
         unasked = figures.untried.left_unasked
         rows.append(("left", f"{figures.left:,}{f', {unasked:,} of them not asked for' if unasked else ''}"))
-    rows += kept_rows(figures.gone, figures.vanished)
+    rows += kept_rows(figures)
     rows.append(("found", f"{figures.new:,} new, {figures.changed:,} changed{_reused(figures)}"))
     rows.append(("sent", _sent(figures)))
-    if figures.learned_concurrency:
-        rows.append(("plan's limit", f"{plural(figures.learned_concurrency, 'request')} at a time"))
     if figures.outages:
         ended = "the last of them was not over at the end" if figures.outage_lasts else "waited out"
         rows.append(("outages", f"{figures.outages}, {ended}"))
-    if figures.wer is not None:
-        rows.append(("WER", f"{figures.wer:.1%} over all transcripts with a reference"))
+    rows += measured_rows(figures)
     rows += [
         (f"unknown refusal x{count}", f"{_one_line(text)} (please report it)")
         for text, count in figures.unknown_refusals.items()
@@ -47,20 +50,50 @@ def table(figures: Figures) -> list[str]:
     rows.append(("output", figures.out))
     if figures.many_gone is not None:
         rows.append(("warning", figures.many_gone))
-    width = max(len(name) for name, _ in rows)
-    return [f"{name:<{width}}  {value}" for name, value in rows]
+    return aligned(rows)
 
 
-def kept_rows(gone: int, vanished: int) -> list[tuple[str, str]]:
-    """What is kept though its recording, or its row, is not there, in rows of a table."""
+def suspect(found: Standing) -> str:
+    """How many of the done are suspect, to follow their number."""
+    return f" ({found.suspect:,} suspect)" if found.suspect else ""
+
+
+def failed_row(found: Standing) -> Row:
+    """How many failed, and how many of them have a transcript all the same."""
+    kept = found.kept - found.partial
+    told = [f"{kept:,} of them keep the transcript they had"] if kept else []
+    told += [f"{found.partial:,} of them have a transcript with gaps"] if found.partial else []
+    return "failed", f"{found.failed:,}" + (f" ({', '.join(told)})" if told else "")
+
+
+def waiting_rows(count: int, runs: int) -> list[Row]:
+    """How many of the failed the next run leaves out, and how many `runs` leave out the first of them."""
+    if not count:
+        return []
+    first, them = ("", "it") if count == 1 else ("the first ", "them")
+    return [
+        ("waiting", f"{count:,} of the failed, {first}for {plural(runs, 'more run')}; --only failed tries {them} now")
+    ]
+
+
+def kept_rows(found: Standing) -> list[Row]:
+    """What is kept though its recording, or its row, is not there."""
     told = [
-        (gone, "gone", "of the done: their recordings are not there; what they have is kept"),
-        (vanished, "vanished", "no longer in the manifest; what they have is kept"),
+        (found.gone, "gone", "of the done: their recordings are not there; what they have is kept"),
+        (found.vanished, "vanished", "no longer in the manifest; what they have is kept"),
     ]
     return [(name, f"{count:,} {text}") for count, name, text in told if count]
 
 
-def untried_rows(untried: Untried) -> list[tuple[str, str]]:
+def measured_rows(found: Standing) -> list[Row]:
+    """The word error rate and the plan's limit, where they are known."""
+    rows = [] if found.wer is None else [("WER", f"{found.wer:.1%} over all transcripts with a reference")]
+    if found.learned_concurrency:
+        rows.append(("plan's limit", f"{plural(found.learned_concurrency, 'request')} at a time"))
+    return rows
+
+
+def untried_rows(untried: Untried) -> list[Row]:
     """Why failed ones were not tried, in rows of a table."""
     missing, own_fault = "wait for their files; not tried", "failed for their own fault; not tried until they change"
     if untried.missing == 1:

@@ -12,7 +12,7 @@ from pipeline.checkpoint.tables import BAD_ROW
 from pipeline.errors import BadManifestRow, ManifestError
 from pipeline.gradium.request import check_keywords, check_language
 from pipeline.model import KEYWORDS, BadRow, Failure, Utterance
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 KEPT = 50
 

@@ -17,11 +17,11 @@ from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, 
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
 from pipeline.model import Endpoint
 from pipeline.pool import Budget, outage_sentence
-from pipeline.run.bill import bill_of
 from pipeline.run.context import RunContext, resends_failed
 from pipeline.run.control import Control
-from pipeline.run.fitting import Bounds
+from pipeline.run.costs import Bounds
 from pipeline.run.owner import owner_of
+from pipeline.run.pricing import costs_of
 
 if TYPE_CHECKING:
     import httpx
@@ -105,7 +105,7 @@ class Balance:
         with translated(path), closing(connect_to_read(path)) as connection:
             connection.execute("ATTACH '' AS manifest")
             [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
-            bill = bill_of(
+            costs = costs_of(
                 connection,
                 ALL_SELECTED,
                 self._settings,
@@ -115,4 +115,4 @@ class Balance:
                 asked=resends_failed(self._context.only),
                 stopped=stopped,
             )
-        return bill.fitting.credits
+        return costs.fitting_credits

@@ -6,22 +6,24 @@ import threading
 from contextlib import closing
 from datetime import UTC, datetime
 
+import msgspec
+
 from pipeline.checkpoint import Checkpoint, plan_counts, scan_manifest
 from pipeline.checkpoint.named import name_ids
 from pipeline.checkpoint.plan import knows_rows, where_selected
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
-from pipeline.run.bill import bill_of
 from pipeline.run.context import resends_failed
-from pipeline.run.fitting import Bill, Bounds
-from pipeline.run.forecast import Forecast
+from pipeline.run.costs import Bounds, Costs, Fitting
+from pipeline.run.forecast import OF_PLAN, Forecast
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
 from pipeline.run.options import RunOptions
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.plan import ManifestRows, many_missing
+from pipeline.run.pricing import costs_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.verify import known_transcripts
 
@@ -60,10 +62,10 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
-        bill, stopped = Bill(), threading.Event()
+        costs, stopped = Costs(fitting=Fitting() if limits else None), threading.Event()
         try:
             if plan.selected:
-                bill = bill_of(
+                costs = costs_of(
                     connection,
                     where_selected(only),
                     settings,
@@ -75,46 +77,29 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
                 )
         finally:  # threads that read a huge file end soon after a Ctrl-C
             stopped.set()
+    about_plan = {name: getattr(plan, name) for name in OF_PLAN}
+    about_postponed = {
+        "postponed": plan.postponed + costs.postponed,
+        "postponed_runs": min(filter(None, (plan.postponed_runs, costs.postponed_runs)), default=0),
+    }
     return Forecast(
-        rows=plan.rows,
+        out=str(out),
+        out_exists=path.exists(),
         bad_rows=rows.bad.count,
         skips_bad_rows=options.skip_bad_rows and not repeated,
-        missing=plan.missing,
-        new=plan.new,
-        changed=plan.changed,
-        done=plan.done,
-        failed=plan.failed,
-        vanished=plan.vanished,
-        gone=plan.gone,
         many_gone=many_missing(plan, is_folder=rows.manifests.has_folder),
-        selected=plan.selected,
         limit=options.limit,
-        beyond_limit=plan.selected - bill.taken,
-        postponed=plan.postponed + bill.waits.total(),
-        postponed_runs=min(filter(None, (plan.postponed_runs, *bill.waits)), default=0),
-        unsendable=dict(bill.unsendable),
-        unchanged=bill.unchanged,
-        copies=bill.copies,
-        answered_clips=bill.answered,
-        requests=bill.requests,
-        audio_s=round(bill.audio_s, 6),
-        sent_s=round(bill.sent_s, 6),
-        credits=bill.credits,
-        estimated_credits=bill.guessed_credits,
-        estimated_share=round(bill.guessed_s / bill.sent_s, 4) if bill.sent_s else 0.0,
+        beyond_limit=plan.selected - costs.within_limit,
         budget=settings.budget.limit,
         month=month.name,
         month_spent=None if month.spent is None else round(month.spent, 3),
         month_budget=month.budget,
         month_left=None if month.left is None else round(month.left, 3),
-        fitting=bill.fitting if limits else None,
-        above_budget=bill.above,
-        above_credits=(bill.least, bill.most) if bill.above else None,
-        above_ids=bill.above_ids,
         bad=[str(bad) for bad in rows.bad.first],
         warnings=rows.warnings.first,
         warning_count=rows.warnings.count,
         ignored=rows.ignored.counts(),
         ignored_told=str(rows.ignored),
-        problems=bill.problems,
+        **about_plan,
+        **(msgspec.structs.asdict(costs) | about_postponed),
     )

@@ -1,21 +1,25 @@
-"""What `check` foretells, and how a person is told. Pure."""
+"""What `check` forecasts, and its table. Pure."""
 
 from __future__ import annotations
 
-import msgspec
-
 from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.outside import visible
-from pipeline.report.figures import above_budget, credits_told, length, rounded, waiting
-from pipeline.run.fitting import Fitting, Problem
-from pipeline.sentences import plural
+from pipeline.report.figures import above_budget, credits_told, length, rounded
+from pipeline.report.table import aligned, waiting_rows
+from pipeline.run.costs import Costs, Fitting
+from pipeline.texts import plural
 
 PROBLEMS_SHOWN = 10
+OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "gone", "selected")
+"""Figures that a forecast has as they are."""
 
 
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What `run` would meet, as far as headers and the content of files tell."""
+class Forecast(Costs, frozen=True, kw_only=True):
+    """What `run` would meet, as far as headers and the content of files tell; `postponed`: with those of the plan."""
 
+    out: str
+    """The output folder whose state was looked at, …"""
+    out_exists: bool
+    """… and whether something was run into it before."""
     rows: int
     """All of the manifest's, bad ones included."""
     bad_rows: int
@@ -37,31 +41,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None
     """--limit, and …"""
     beyond_limit: int
-    """… how many of the selected it leaves for another run: what follows is of the others."""
-    postponed: int
-    """Failed ones that the run leaves out, because they failed run after run, and …"""
-    postponed_runs: int
-    """… how many runs leave out the first of them."""
-    unsendable: dict[str, int]
-    """Selected utterances that would fail before anything is sent, by class of error."""
-    unchanged: int
-    """Selected utterances whose file only looks changed: nothing is sent for them."""
-    copies: int
-    """Those whose very audio is sent for another one, or has a transcript already: nothing is sent for them either."""
-    answered_clips: int
-    """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
-    requests: int
-    audio_s: float
-    """Seconds of recordings that they carry, however many channels are sent by themselves."""
-    sent_s: float
-    """Seconds that they carry: of each channel that is sent by itself what has no answer yet, and the lead silence."""
-    credits: float
-    """What they cost, whatever the budget."""
-    estimated_credits: float
-    """What of that is an estimate: no header counts how long the recordings are, or several channels are priced that
-    may turn out to be silent or alike; and …"""
-    estimated_share: float
-    """… what part of the whole it is."""
+    """… how many of the selected it leaves for another run."""
     budget: float | None
     month: str
     """The calendar month (UTC), as `2026-11`, and …"""
@@ -70,24 +50,14 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     has not summed that and there is no budget for the month."""
     month_budget: float | None
     month_left: float | None
-    fitting: Fitting | None
-    """What the smaller of both budgets lets through; None where there is none."""
-    above_budget: int
-    """Utterances that have a request which costs more than the whole budget, as far as headers tell."""
-    above_credits: tuple[float, float] | None
-    """What those requests cost, the least and the most."""
-    above_ids: list[str]
-    """The first of those utterances."""
     bad: list[str]
     """What is wrong with the first bad rows."""
-    problems: list[Problem]
-    """The first unsendable utterances."""
-    warnings: list[str] = []
+    warnings: list[str]
     """What is odd about the manifests and no fault of a row: the first of …"""
-    warning_count: int = 0
-    ignored: dict[str, int] = {}
+    warning_count: int
+    ignored: dict[str, int]
     """Files that were left out of folders, by what their names end in, or `hidden` or `excluded`, and …"""
-    ignored_told: str = ""
+    ignored_told: str
     """… in a sentence, with the folders that were not searched."""
 
 
@@ -95,6 +65,7 @@ def as_table(forecast: Forecast) -> str:
     """The forecast for a person."""
     states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
     lines = [
+        ("output", forecast.out + ("" if forecast.out_exists else " (not there yet)")),
         ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
         ("bad rows", f"{forecast.bad_rows:,}{_refused(forecast)}"),
         *([("ignored", forecast.ignored_told.removeprefix("ignored "))] if forecast.ignored_told else []),
@@ -103,7 +74,7 @@ def as_table(forecast: Forecast) -> str:
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
         *([("warning", forecast.many_gone)] if forecast.many_gone else []),
         ("to do", f"{plural(forecast.selected, 'utterance')}{_limited(forecast)}"),
-        *([("waiting", waiting(forecast.postponed, forecast.postponed_runs))] if forecast.postponed else []),
+        *waiting_rows(forecast.postponed, forecast.postponed_runs),
         (
             "not sent",
             f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done, "
@@ -128,7 +99,7 @@ def as_table(forecast: Forecast) -> str:
     lines += budgets
     if forecast.fitting is not None:
         lines.append(("fits", _fits(forecast, forecast.fitting)))
-    return "\n".join(visible(f"{name:<13}  {value}") for name, value in lines)
+    return "\n".join(aligned(lines))
 
 
 def _refused(forecast: Forecast) -> str:

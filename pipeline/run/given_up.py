@@ -11,7 +11,7 @@ from pipeline.checkpoint import Identity, Partly, Selected
 from pipeline.errors import AttemptError
 from pipeline.failures import consequence_of
 from pipeline.model import Clip, Failure, Transcript
-from pipeline.outside import MAX_MESSAGE
+from pipeline.texts import MAX_MESSAGE
 
 
 class GivenUp(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from pipeline.model import Answer, Attempt, Request
 from pipeline.pool import Job
 from pipeline.report.figures import credits_told
 from pipeline.run.budget import RunBudget
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
 MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)

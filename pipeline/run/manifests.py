@@ -28,6 +28,7 @@ from pipeline.checkpoint.sharing import (
 )
 from pipeline.errors import AttemptError, ManifestError
 from pipeline.manifest import STDIN, Part, common_place, without_overlaps
+from pipeline.manifest.directory import Folder
 from pipeline.manifest.rows import fragment
 from pipeline.model import BadRow, Utterance
 
@@ -88,6 +89,10 @@ class Manifests(Scope):
         """Each part with its rows and the number of its manifest."""
         for part, rows in without_overlaps(self._parts):
             yield part, rows, self.names.index(name_of(part.place))
+
+    def unmatched(self) -> list[str]:
+        """The options --include and --exclude that nothing was named like, once all rows were read."""
+        return sorted({option for part in self._parts if isinstance(part, Folder) for option in part.unmatched})
 
     def is_folder(self, manifest: str) -> bool:
         return any(part.is_folder for part in self._by_name.get(manifest, ()))

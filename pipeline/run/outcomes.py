@@ -74,7 +74,7 @@ class Outcomes:
         """One of an utterance's several clips was answered; returns the event, which is to be noted."""
         share = in_flight.share(clip)
         self.audio_s += share * in_flight.duration_s
-        self._progress.heard(expected_s=share * in_flight.selected.expected_s, audio_s=share * in_flight.duration_s)
+        self._progress.answered(expected_s=share * in_flight.selected.expected_s, audio_s=share * in_flight.duration_s)
         config_hash = in_flight.identity.config_hash
         return ClipAnswered(n=in_flight.selected.n, key=in_flight.answers_key, config_hash=config_hash, result=result)
 

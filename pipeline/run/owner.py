@@ -18,8 +18,8 @@ from pipeline.errors import ConfigError, OutputError
 from pipeline.gradium.request import is_loopback
 from pipeline.gradium.wire import CREDITS_PATH, KEY_HEADER, Credits
 from pipeline.model import Endpoint
-from pipeline.outside import presentable
 from pipeline.sink import FolderStore, Sink
+from pipeline.texts import presentable
 
 PATIENCE_S = 2.0
 MAX_BODY_BYTES = 64 << 10

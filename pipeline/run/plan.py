@@ -120,9 +120,14 @@ class ManifestRows:
                 source=number,
             )
         spellings.warn()
+        for option in self.manifests.unmatched():
+            self.warnings.add(f"{option}: no file and no folder is named like that")
         if self.count:
-            for error in self._empty:
-                self.warnings.add(str(error))
+            self._warn_of_empty()
+
+    def _warn_of_empty(self) -> None:
+        for error in self._empty:
+            self.warnings.add(str(error))
 
     def _rows(self) -> Iterator[tuple[Utterance | BadRow, str, int]]:
         """Each row with its manifest, as the user calls it and as a number."""
@@ -138,6 +143,8 @@ class ManifestRows:
         folder that had recordings once: that they are missing is warned of, and their transcripts are kept."""
         if not self._empty or not knows_rows:
             raise self._empty[0] if self._empty else ManifestError(f"{self.manifests.title}: the manifest has no rows")
+        if not self.warnings.count:  # an --include that matches nothing says why
+            self._warn_of_empty()
 
 
 def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:

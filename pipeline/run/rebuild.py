@@ -10,41 +10,24 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import JSONL_BYTES
 from pipeline.errors import OutputError, UsageError
+from pipeline.report.figures import credits_told
 from pipeline.run.recovery import Recovery
 from pipeline.run.verify import REBUILT, interrupted_rebuild, what_is_wrong
 from pipeline.sink.salvage import Salvage
 from pipeline.sink.store import sync_file, sync_folder
+from pipeline.texts import plural, visible
 
 _SUFFIXES = ("-wal", "-shm", "")
 """Files of a checkpoint, itself the last: while it has its name, the others may still have to be moved."""
 
 
-class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuilt checkpoint knows."""
-
-    transcripts: int
-    """Utterances that are done."""
-    salvaged: int
-    """Those of them that were only in the old checkpoint."""
-    clips: int
-    """Answered clips of utterances that have no transcript yet, or had none under other settings."""
-    failed: int
-    runs: int
-    credits: float
-    damaged: list[Path]
-    """Output files that could not be read, or not to their end, as they are called now."""
-    old: Path | None
-    """Where the old checkpoint lies now."""
-
-
-def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
-    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is.
+def rebuild(out: Path, *, force: bool = False) -> list[str]:
+    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is. Returns what a
+    person is told about it, in lines.
 
     Raises UsageError where there is nothing to do or nothing to make it from, OutputHeld, OutputError, and
     CheckpointError where the old one is not damaged and cannot be worked with.
@@ -69,16 +52,16 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
         if found.lines_are_stale:
             with Checkpoint(path) as checkpoint:
                 checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
-    return Rebuilt(
-        transcripts=found.transcripts + found.salvaged,
-        salvaged=found.salvaged,
-        clips=found.clips,
-        failed=found.failed,
-        runs=found.runs,
-        credits=found.credits,
-        damaged=sink.damaged,
-        old=old_path,
-    )
+    count = found.transcripts + found.salvaged
+    are = "is" if count == 1 else "are"
+    aside = "" if old_path is None else f"; the old checkpoint is {visible(str(old_path))}"
+    return [
+        f"{plural(count, 'transcript')} {are} known again ({found.salvaged:,} of them from the old checkpoint), "
+        f"{credits_told(found.credits)} spent{aside}",
+        f"also kept: {found.failed:,} failed, {plural(found.clips, 'answered clip')}, "
+        f"{plural(found.runs, 'earlier run')}",
+        *(f"a file that could not be read is kept as {visible(str(path))}" for path in sink.damaged),
+    ]
 
 
 def set_aside(path: Path) -> tuple[Path, Path | None]:

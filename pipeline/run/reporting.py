@@ -17,9 +17,9 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Journal, Plan
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
-from pipeline.outside import json_line
 from pipeline.report.figures import FailureClass, Figures, Untried
 from pipeline.sink import FolderStore
+from pipeline.texts import json_line
 
 if TYPE_CHECKING:  # `status` reports as well, and answers before these are loaded
     from pipeline.run.ledger import Ledger

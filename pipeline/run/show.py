@@ -10,14 +10,13 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, State
 from pipeline.checkpoint.one import One
 from pipeline.checkpoint.schema import holds_something
-from pipeline.config.nearest import nearest_few
 from pipeline.errors import UsageError
 from pipeline.model import Attempt, Failure, Transcript, Utterance
-from pipeline.outside import visible
 from pipeline.report.figures import credits_told, length
 from pipeline.report.hints import DEFAULT, HINTS
-from pipeline.sentences import plural, shown_id
+from pipeline.report.table import aligned
 from pipeline.sink import FolderStore, Sink
+from pipeline.texts import nearest_few, plural, shown_id
 
 TEXT_SHOWN = 500
 STATES = {
@@ -121,8 +120,7 @@ def as_table(found: Shown) -> str:
     rows.append(("attempts", f"{len(found.attempts) or 'none'}"))
     rows += [("", _attempt(attempt)) for attempt in found.attempts]
     rows += [("in flight", _attempt(attempt)) for attempt in found.in_flight]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(visible(f"{name:<{width}}  {value}").rstrip() for name, value in rows)
+    return "\n".join(aligned(rows))
 
 
 def _attempt(attempt: Attempt) -> str:

@@ -14,23 +14,25 @@ from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.schema import holds_something
 from pipeline.checkpoint.store import LEARNED
 from pipeline.errors import GradiumBatchError, UsageError
-from pipeline.outside import visible
-from pipeline.report.figures import (
-    FailureClass,
-    Untried,
-    credits_told,
-    keeping,
-    length,
-    readable,
-    rounded,
-    waiting,
-)
+from pipeline.report.figures import Standing, Untried, credits_told, length, readable, rounded
 from pipeline.report.hints import DEFAULT, HINTS
-from pipeline.report.table import kept_rows, untried_rows
+from pipeline.report.table import (
+    aligned,
+    failed_row,
+    kept_rows,
+    measured_rows,
+    suspect,
+    untried_rows,
+    waiting_rows,
+)
 from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.reporting import failure_classes
-from pipeline.sentences import plural
+from pipeline.texts import plural
 
+OF_TOTALS = ("done", "failed", "left", "suspect", "vanished", "gone", "kept", "partial", "postponed", "postponed_runs")
+"""Figures that a status has as they are, …"""
+OF_FIGURES = ("exit", "stopped_by", "transcribed", "requests", "credits")
+"""… and one of its runs."""
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
 
@@ -48,25 +50,11 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     credits: float | None = None
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """An output folder, over the rows that each of its manifests had at its last run."""
+class Status(Standing, frozen=True, kw_only=True):
+    """An output folder, over the rows that each of its manifests had at its last run; `untried` says why the next run
+    will not try some of the failed."""
 
     out: str
-    done: int
-    failed: int
-    left: int
-    suspect: int
-    vanished: int
-    gone: int
-    """Done ones whose recording was not there in the last run."""
-    kept: int
-    """Failed ones that have a transcript of an earlier content, or of earlier settings."""
-    partial: int
-    """Those of them whose transcript has gaps."""
-    postponed: int
-    """Failed ones that the next run leaves out, because they failed run after run, and …"""
-    postponed_runs: int
-    """… how many runs leave out the first of them."""
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
@@ -84,13 +72,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Answered pieces of recordings that have no transcript yet, and …"""
     waiting_credits: float
     """… what they cost: they are not sent again."""
-    wer: float | None
-    learned_concurrency: int | None
-    untried: Untried
-    """Why the next run will not try some of the failed."""
     at_work: Owner | None
     """Who holds the output now."""
-    failures: list[FailureClass]
     runs: list[RunLine]
 
 
@@ -111,16 +94,7 @@ def status(out: Path) -> Status:
         waiting_clips, waiting_credits = checkpoint.waiting_clips()
         return Status(
             out=str(out),
-            done=totals.done,
-            failed=totals.failed,
-            left=totals.left,
-            suspect=totals.suspect,
-            vanished=totals.vanished,
-            gone=totals.gone,
-            kept=totals.kept,
-            partial=totals.partial,
-            postponed=totals.postponed,
-            postponed_runs=totals.postponed_runs,
+            **{name: getattr(totals, name) for name in OF_TOTALS},
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
             credits_maybe_billed=None if totals.credits_maybe is None else round(totals.credits_maybe, 3),
@@ -139,8 +113,8 @@ def status(out: Path) -> Status:
         )
 
 
-def stands(out: Path) -> Mapping[str, int]:
-    """How the output stands by the rows of its last run: done, failed and left. Empty where nobody can say."""
+def counts(out: Path) -> Mapping[str, int]:
+    """Done, failed and left by the rows of the last run into `out`. Empty where that cannot be read."""
     with suppress(GradiumBatchError, OSError):
         path = out / "checkpoint.sqlite"
         if holds_something(path):
@@ -155,34 +129,20 @@ def _run_line(out: Path, run_id: str, started_at: str, figures: bytes | None) ->
     if known is None:
         with suppress(OSError):  # its record is there all the same where only the checkpoint could not be written
             known = readable((out / "runs" / f"{run_id}.json").read_bytes())
-    if known is None:
-        return RunLine(run_id=run_id, started_at=started_at)
-    return RunLine(
-        run_id=run_id,
-        started_at=started_at,
-        exit=known.exit,
-        stopped_by=known.stopped_by,
-        transcribed=known.transcribed,
-        requests=known.requests,
-        credits=known.credits,
-    )
+    ended = {} if known is None else {name: getattr(known, name) for name in OF_FIGURES}
+    return RunLine(run_id=run_id, started_at=started_at, **ended)
 
 
 def as_table(found: Status) -> str:
     """The status for a person."""
-    suspect = f" ({found.suspect:,} suspect)" if found.suspect else ""
-    rows = [
-        ("done", f"{found.done:,}{suspect}, {length(found.audio_s)} of audio"),
-        ("failed", f"{found.failed:,}{keeping(found.kept, found.partial)}"),
-    ]
+    rows = [("done", f"{found.done:,}{suspect(found)}, {length(found.audio_s)} of audio"), failed_row(found)]
     for failure in found.failures:
         nights = f", {failure.runs} runs since it first failed" if failure.runs > 1 else ""
         rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
         rows.append(("", f"    {shorten(failure.example_message, MESSAGE_SHOWN, placeholder=' …')}"))
         rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))
     rows += untried_rows(msgspec.structs.replace(found.untried, postponed=0))
-    if found.postponed:
-        rows.append(("waiting", waiting(found.postponed, found.postponed_runs)))
+    rows += waiting_rows(found.postponed, found.postponed_runs)
     rows.append(("left", f"{found.left:,}"))
     if found.waiting_clips:
         rows.append(
@@ -192,17 +152,14 @@ def as_table(found: Status) -> str:
                 f"({credits_told(found.waiting_credits)})",
             )
         )
-    rows += kept_rows(found.gone, found.vanished)
+    rows += kept_rows(found)
     rows.append(("spent", f"{credits_told(found.credits, found.credits_maybe_billed)} in all runs"))
     if found.month_credits is not None:
         left = ""
         if found.month_left is not None and found.month_budget is not None:
             left = f", {rounded(found.month_left)} of {rounded(found.month_budget)} left"
         rows.append(("this month", f"{credits_told(found.month_credits)} in {found.month} (UTC){left}"))
-    if found.wer is not None:
-        rows.append(("WER", f"{found.wer:.1%}"))
-    if found.learned_concurrency:
-        rows.append(("plan's limit", f"{plural(found.learned_concurrency, 'request')} at a time"))
+    rows += measured_rows(found)
     works = found.at_work
     if works is not None and not any(_is_of(run, works) for run in found.runs):
         rows.append(("run", str(works)))  # it reads the manifest, or is a rebuild
@@ -217,8 +174,7 @@ def as_table(found: Status) -> str:
             if run.stopped_by is not None:
                 told += f"; stopped by {shorten(run.stopped_by, MESSAGE_SHOWN, placeholder=' …')}"
         rows.append(("run", f"{run.started_at[:19]}  {told}"))
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(visible(f"{name:<{width}}  {value}").rstrip() for name, value in rows)
+    return "\n".join(aligned(rows))
 
 
 def _is_of(run: RunLine, owner: Owner) -> bool:

@@ -10,8 +10,8 @@ import msgspec
 
 from pipeline.errors import ManifestError
 from pipeline.model import NamedByPath, Utterance
-from pipeline.sentences import plural
 from pipeline.source.spelling import cleaned, is_plain, other_spelling, spellings
+from pipeline.texts import plural
 
 KEPT = 100
 PathOf = Callable[[str], tuple[str, bool] | None]

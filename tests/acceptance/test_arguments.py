@@ -219,6 +219,51 @@ def test_arguments_that_name_nothing_end_in_a_sentence(tmp_path: Path, args: tup
         assert (result.exit, words in result.stderr) == (2, True), result.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "options"),
+    [
+        (("calls", "--include", "*.ogg"), ("--include '*.ogg'",)),
+        (("calls", "--include", "*.wav", "--include", "wed/"), ("--include 'wed/'",)),
+        (("calls", "--exclude", "tmp/", "--exclude", "*.old"), ("--exclude '*.old'", "--exclude 'tmp/'")),
+        (("calls", "--exclude", ".x*", "--exclude", "*.txt", "--exclude", "tue"), ()),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_one_warning_also_where_an_output_exists(
+    server: RunningServer, tmp_path: Path, calls: dict[str, str], args: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    (tmp_path / "calls" / ".x.wav").touch()
+    (tmp_path / "calls" / "notes.txt").touch()
+    sent(server, "run", "calls", "--out", "out", cwd=tmp_path)
+    for command in ("check", "run"):
+        result = batch(command, *args, "--out", "out", server=server, cwd=tmp_path)
+        assert result.exit == 0, result.stderr
+        told = [line for line in result.stderr.splitlines() if "is named like that" in line or "no audio below" in line]
+        assert told == [f"{option}: no file and no folder is named like that" for option in options]
+        strict = batch(command, *args, "--out", "out", "--strict", server=server, cwd=tmp_path)
+        assert strict.exit == (2 if options else 0), strict.stderr
+    assert rows_of(tmp_path / "out") == calls
+
+
+def test_a_glob_that_matches_nothing_is_refused_also_where_an_output_exists(
+    server: RunningServer, tmp_path: Path, calls: dict[str, str]
+) -> None:
+    sent(server, "run", "calls", "--out", "out", cwd=tmp_path)
+    for more in ((), ("calls",)):
+        for command in ("check", "run"):
+            result = batch(command, "calls/*.ogg", *more, "--out", "out", server=server, cwd=tmp_path)
+            assert (result.exit, "calls/*.ogg: no recording is named like that" in result.stderr) == (2, True)
+    assert rows_of(tmp_path / "out") == calls
+
+
+def test_a_folder_that_was_emptied_is_a_warning(server: RunningServer, tmp_path: Path, calls: dict[str, str]) -> None:
+    sent(server, "run", "calls/mon", "--out", "out", cwd=tmp_path)
+    for name in ("a.wav", "c.wav"):
+        (tmp_path / "calls" / "mon" / name).unlink()
+    for strict, status in (((), 0), (("--strict",), 2)):
+        _, result = sent(server, "run", "calls/mon", "--out", "out", *strict, cwd=tmp_path, exit_=status)
+        assert "calls/mon: no audio below this folder" in result.stderr
+
+
 def test_addresses_and_homes_are_paths(server: RunningServer, tmp_path: Path, calls: dict[str, str]) -> None:
     text = write_wav(tmp_path / "calls" / "a b%.wav", seed=77)
     (tmp_path / "m.csv").write_text(

@@ -56,6 +56,26 @@ def test_the_table_for_people(tmp_path: Path, out: Path) -> None:
     result = batch("check", corpus.folder, "--out", out)
     assert result.exit == 0
     assert "would send     3 requests" in result.stdout
+    assert f"output         {out} (not there yet)\n" in result.stdout
+
+
+def test_it_says_which_output_it_looked_at_where_none_was_named(tmp_path: Path) -> None:
+    Corpus(tmp_path / "audio", count=1)
+    assert "output         runs/audio (not there yet)\n" in batch("check", "audio", cwd=tmp_path).stdout
+    assert json.loads(batch("check", "audio", "--json", cwd=tmp_path).stdout)["out"] == "runs/audio"
+
+
+def test_it_says_why_strict_ends_with_2(tmp_path: Path, out: Path) -> None:
+    write_wav(tmp_path / "a.wav", seed=1)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("id,audio,keyword\na,a.wav,x\n")
+    assert batch("check", manifest, "--out", out).exit == 0
+    for form in ((), ("--json",)):
+        result = batch("check", manifest, "--out", out, "--strict", *form)
+        assert result.exit == 2
+        assert result.stderr.splitlines()[-1] == (
+            "gradium-batch: 1 warning (see above): with --strict a run refuses the manifest and sends nothing"
+        )
 
 
 def forecast_of(manifest: Path, out: Path, *more: str, server: RunningServer | None = None) -> dict[str, Any]:

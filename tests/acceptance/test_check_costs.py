@@ -164,7 +164,7 @@ def test_what_is_an_estimate_is_said_with_its_part_of_the_whole(tmp_path: Path, 
     folder = tmp_path / "audio"
     write_wav(folder / "a.wav", seed=1, seconds=3.0)
     exact = batch("check", folder, "--out", out)
-    assert "estimate" not in exact.stdout
+    assert "\nestimated" not in exact.stdout
     (folder / "b.aac").write_bytes(encoded("aac", "adts")(sentence()))
     told = forecast_of(folder, "--out", out)
     assert 0 < told["estimated_credits"] == pytest.approx(told["credits"] - 9.0)

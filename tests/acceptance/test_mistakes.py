@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.batch import Corpus, batch
+import pipeline
+from tests.batch import COMMAND, Corpus, batch, environment
 from tests.servers import RunningServer, start_server
+
+ROOT = Path(pipeline.__file__).parents[1]
 
 
 @pytest.fixture
@@ -63,6 +68,39 @@ def test_an_output_on_a_file_system_that_takes_no_files(server: RunningServer, f
     result = batch("run", folder, "--out", "/proc/transcripts", server=server)
     assert result.exit == 1
     assert "the output folder /proc/transcripts cannot be written" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args", [("run", "audio"), ("check", "audio"), ("check", "/audio"), ("show", "out", "--id", "a")]
+)
+def test_a_working_folder_that_was_removed(tmp_path: Path, args: tuple[str, ...]) -> None:
+    removed = tmp_path / "removed"
+    removed.mkdir()
+    code = "import sys, pathlib, pipeline.cli; pathlib.Path.cwd().rmdir(); pipeline.cli.main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, *args]
+    done = subprocess.run(command, cwd=removed, env=environment(), capture_output=True, text=True, check=False)
+    first, *more = done.stderr.splitlines()
+    assert first == "gradium-batch: the working folder was removed: change into one that is there (cd), and try again"
+    assert [line.partition("=")[0] for line in more] == ["done"] * (args[0] == "run")
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "args", [("check", "audio", "--out", "out"), ("check", "audio", "--json"), ("check", "--help"), ("--help",)]
+)
+def test_a_full_disk_below_stdout(folder: Path, args: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123  no file
+        done = subprocess.run(
+            [*COMMAND, *args],
+            cwd=folder.parent,
+            env=environment(GRADIUM_API_KEY="gd_k", PYTHONPATH=str(ROOT)),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr == "gradium-batch: stdout cannot be written: No space left on device\n"
+    assert done.returncode == 1
 
 
 def test_a_manifest_that_is_not_there(server: RunningServer, tmp_path: Path, out: Path) -> None:

@@ -178,9 +178,9 @@ def test_a_stop_by_a_signal_ends_with_json(tmp_path: Path, out: Path) -> None:
 
 def test_a_signal_before_anything_is_loaded_ends_with_json(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; import pipeline.cli as cli\n"
-        "cli._refuse_unprintable = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "cli.main(sys.argv[1:])"
+        "import os, signal, sys; import pipeline.cli.run as run\n"
+        "run.refuse_unprintable = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "from pipeline.cli import main; main(sys.argv[1:])"
     )
     for form in ("text", "json"):
         done = subprocess.run(

@@ -96,6 +96,22 @@ def test_the_environment_takes_numbers_truths_and_lists(monkeypatch: pytest.Monk
     assert (found.retry.base_s, found.pool.adaptive, found.sink.formats) == (0.25, False, ("jsonl",))
 
 
+@pytest.mark.parametrize(("raw", "value"), [("fr", "fr"), ('"fr"', "fr"), ("1", "1"), ("true", "true"), (" fr ", "fr")])
+def test_text_that_looks_like_a_number_is_text_where_the_key_takes_text(
+    raw: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings(None, [f"service.model={raw}"]).service.model == value
+    monkeypatch.setenv("GRADIUM_BATCH_SERVICE__MODEL", raw)
+    assert load_settings(None).service.model == value
+
+
+def test_a_variable_within_a_table_beats_the_one_of_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIUM_BATCH_RETRY__MAX_ATTEMPTS", "3")
+    monkeypatch.setenv("GRADIUM_BATCH_RETRY", "{max_attempts = 2, base_s = 2}")
+    found = load_settings(None).retry
+    assert (found.max_attempts, found.base_s) == (3, 2.0)
+
+
 def test_a_whole_table_may_stand_in_one_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIUM_BATCH_POOL", '{"concurrency": 3}')
     assert load_settings(None).pool.concurrency == 3

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.gradium import classify
-from pipeline.outside import MAX_MESSAGE
 from pipeline.pool.refusals import same_words
+from pipeline.texts import MAX_MESSAGE
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta http-equiv="Content-Language" content="en"><title>{title}</title></head>

@@ -15,7 +15,7 @@ from pipeline.checkpoint import Checkpoint, Journal
 from pipeline.config import Settings
 from pipeline.gradium.request import request_settings
 from pipeline.model import Answer, Failure, Request, Word
-from pipeline.report.progress import Off
+from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
 from pipeline.run.duplicates import Duplicates
@@ -46,7 +46,7 @@ class Stations:
         run_id = self.context.run_id
         self.options = RunOptions(manifests=(str(manifest),), out=out, shared_out=True, only=only)
         self.rows = ManifestRows(self.options, self.context.hashes, run_id=run_id, skip_bad_rows=False)
-        self.progress = Off()
+        self.progress = progress("off")
         self.budget = RunBudget(settings)
         self.outcomes = Outcomes(journal, self.progress, run_id)
         self.ledger = Ledger(journal, run_id, self.budget)

@@ -8,9 +8,9 @@ import pytest
 from pipeline.checkpoint.identity import is_partial
 from pipeline.errors import ServerFault
 from pipeline.model import Clip
-from pipeline.outside import MAX_MESSAGE
 from pipeline.run.given_up import of_clip
 from pipeline.run.join import gap_flags
+from pipeline.texts import MAX_MESSAGE
 from tests.run.test_join import answer, clip, in_flight, joined
 
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from pipeline.outside import json_line, presentable, visible
 from pipeline.redaction import LONG_PART, MARK
+from pipeline.texts import json_line, presentable, visible
 from tests.leaks import KEY, MASKS, leaks_in
 
 

@@ -1,4 +1,4 @@
-"""What the utterances that a run does would cost: the one account of that, for `check` and for the run's own look at
+"""What the utterances that a run does would cost: the one forecast of that, for `check` and for the run's own look at
 the balance.
 
 Reads headers; and whole files where only their content says whether they are sent: a file is as long as another one, or
@@ -25,13 +25,13 @@ from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
 from pipeline.run.answers import Answers
-from pipeline.run.fitting import Bill, Bounds, Kind, Priced, in_turn, keep, make_table
+from pipeline.run.costs import Bounds, Costs, Kind, Priced, keep, make_tables, sum_up
 from pipeline.run.settings_hash import SettingsHash
 
 AT_ONCE = 100
 
 
-def bill_of(
+def costs_of(
     connection: sqlite3.Connection,
     selected: str,
     settings: Settings,
@@ -41,13 +41,13 @@ def bill_of(
     bounds: Bounds,
     asked: bool,
     stopped: threading.Event,
-) -> Bill:
+) -> Costs:
     """Prices what the query `selected` of the plan names, as far as the run of the number `run` does it within
     `bounds`; `asked`: what failed before is sent at once. Raises Stopped, and what SQLite raises."""
     # what is passed over takes no place of the limit, so with a budget nobody knows before which rows have one
     at_most = None if bounds.budget is not None else bounds.limit
     rows = rows_to_do(connection, selected, at_most, run, length_of, partial(hashed.names, one_channel=True))
-    make_table(connection)
+    make_tables(connection)
     answers = Answers(connection, hashed)
     keep(
         connection,
@@ -56,7 +56,7 @@ def bill_of(
             for measured in _measured(rows, settings, hashed, answers, stopped)
         ),
     )
-    return in_turn(connection, bounds)
+    return sum_up(connection, bounds)
 
 
 Found = Estimate | AttemptError | None

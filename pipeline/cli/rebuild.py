@@ -1,0 +1,36 @@
+"""`gradium-batch rebuild`: a new checkpoint from the files of an output folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from pipeline.cli.base import Command
+from pipeline.cli.options import out_argument
+from pipeline.exits import signals_to_hear
+
+
+@click.command("rebuild", cls=Command)
+@out_argument
+@click.option("--force", is_flag=True, help="Make it also where nothing is wrong with the one there is.")
+def command(out: Path, force: bool) -> None:
+    """Make a new checkpoint for the output folder OUT from the files in it, when the old one is damaged or gone.
+
+    Whatever is in the transcripts is then known to be done and is not sent again; the old checkpoint is kept aside.
+    Where a run would just go on there is nothing to rebuild, and nothing is touched (exit 2).
+    """
+    for number in signals_to_hear():
+        signal.signal(number, _on_signal)
+    from pipeline.run.rebuild import rebuild
+
+    click.echo("\n".join(rebuild(out, force=force)))
+
+
+def _on_signal(number: int, frame: object) -> NoReturn:
+    """At any moment: whatever was done stays, and the next rebuild goes on from it."""
+    os.write(2, b"gradium-batch: stopped; run the same command again to finish the rebuild\n")
+    os._exit(signals_to_hear()[signal.Signals(number)])

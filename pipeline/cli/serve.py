@@ -1,0 +1,42 @@
+"""`gradium-batch serve`: the local endpoint."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from pipeline.cli.base import Command
+from pipeline.cli.options import KEY_ENV, finite
+
+AT_LEAST_0: dict[str, Any] = {"type": click.FloatRange(min=0), "callback": finite}
+
+
+@click.command("serve", cls=Command)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--recognizer",
+    default="pocketsphinx",
+    show_default=True,
+    help="pocketsphinx, fingerprint, or package.module:factory.",
+)
+@click.option("--faults", type=click.Path(), help="Faults file (TOML): how it misbehaves on purpose.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, help="Recognizer processes. [default: one per usable CPU]"
+)
+@click.option("--max-sessions", type=click.IntRange(min=1), help="Refuse more requests at a time than this.")
+@click.option("--credits", **AT_LEAST_0, default=1e7, help="Balance of the account. [default: 10 million]")
+@click.option("--latency-s", **AT_LEAST_0, default=0.0, help="An answer takes at least this long,")
+@click.option("--realtime-factor", **AT_LEAST_0, default=0.0, help="plus this many seconds per audio second.")
+@click.option("--request-log", type=click.Path(), help="Append one JSON line per finished request.")
+def command(**options: Any) -> None:
+    """Run the local endpoint, which speaks the service's protocol with a recognizer of its own.
+
+    It lets in the key in GRADIUM_API_KEY, or any key when that is empty, and prints its URL as one line of JSON.
+    """
+    from pipeline.server.options import ServerOptions
+    from pipeline.server.serve import serve
+
+    serve(ServerOptions(key=os.environ.get(KEY_ENV) or None, **options))
