@@ -67,7 +67,7 @@ def utterances(
             if fields and any(fields):
                 yield rows.bad(line, wrong_width(fields, width, delimiter))
             continue
-        other = dict(zip(names, metadata(fields)))  # noqa: B905  equal by construction; strict costs a twentieth
+        other = dict(zip(names, metadata(fields)))  # noqa: B905  not strict: two fields are over
         fields.append("")  # where the header points for columns the file does not have
         audio, id, language, reference, offset_s, duration_s, channel = known(fields)
         if nemo_duration and not offset_s:

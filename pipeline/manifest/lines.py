@@ -38,12 +38,9 @@ def read_lines(stream: BinaryIO, manifest: str, warn: Callable[[str], None]) -> 
         rest = lines.pop() if chunk and lines and not lines[-1].endswith(b"\n") else b""
         count += len(lines)
         for line in lines:
-            if dropping:
-                dropping = False
-            elif len(line) > MAX_ROW_BYTES:
+            if not dropping:
                 yield line[: MAX_ROW_BYTES + 1]
-            else:
-                yield line
+            dropping = False
         if not chunk:
             if lines and lines[-1].strip() and not lines[-1].endswith((b"\n", b"\r")):
                 warn(UNFINISHED % (manifest, count))

@@ -52,10 +52,6 @@ class Ignored:
         return f"ignored {'; '.join(groups)}" if groups else ""
 
 
-def go_on() -> None:
-    """The step of a search that nobody wants to end."""
-
-
 class Search:
     """What is looked for below a folder, and what of it was left out."""
 
@@ -65,7 +61,7 @@ class Search:
         glob: str | None = None,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
-        on_step: Callable[[], None] = go_on,
+        on_step: Callable[[], None] = lambda: None,
         ignored: Ignored | None = None,
     ) -> None:
         """Without patterns everything is wanted that is audio by its name and not hidden. A glob names files as a shell
