@@ -16,9 +16,8 @@ from functools import partial
 from pipeline.errors import ManifestError
 from pipeline.forms import AUDIO_EXTENSIONS
 from pipeline.manifest.directory import Folder, Recordings
-from pipeline.manifest.patterns import ending, is_glob
 from pipeline.manifest.rows import Warn, log, printable
-from pipeline.manifest.search import Ignored, Search
+from pipeline.manifest.search import Ignored, Search, ending, is_glob
 from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
 from pipeline.model import BadRow, Utterance
 from pipeline.source.spelling import plain_path

@@ -64,10 +64,12 @@ def first_bytes(read: Callable[[int], bytes], manifest: str) -> bytes:
     return start.removeprefix(codecs.BOM_UTF8)
 
 
-def not_utf8(manifest: str, line: int, error: UnicodeDecodeError) -> ManifestError:
-    """The error for a line whose bytes are no UTF-8."""
-    byte = error.object[error.start]
-    return ManifestError(
-        f"{manifest}:{line}: byte {error.start + 1} of the line (0x{byte:02x}) is not UTF-8; "
-        "save the file as UTF-8, for example with iconv -f windows-1252 -t utf-8."
-    )
+def decoded(raw: bytes, manifest: str, line: int) -> str:
+    """A line as text. Raises `ManifestError` where it is not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"{manifest}:{line}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8; "
+            "save the file as UTF-8, for example with iconv -f windows-1252 -t utf-8."
+        ) from None
