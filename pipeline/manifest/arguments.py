@@ -16,9 +16,8 @@ from functools import partial
 from pipeline.errors import ManifestError
 from pipeline.forms import AUDIO_EXTENSIONS
 from pipeline.manifest.directory import Folder, Recordings
-from pipeline.manifest.patterns import ending, is_glob
 from pipeline.manifest.rows import Warn, log, printable
-from pipeline.manifest.search import Ignored, Search, go_on
+from pipeline.manifest.search import Ignored, Search, ending, is_glob
 from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
 from pipeline.model import BadRow, Utterance
 from pipeline.source.spelling import plain_path
@@ -32,7 +31,7 @@ def parts_of(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     ignored: Ignored | None = None,
-    on_step: Callable[[], None] = go_on,
+    on_step: Callable[[], None] = lambda: None,
     warn: Warn = log.warning,
 ) -> list[Part]:
     """What is to be read, in the order given, the same manifest once.
@@ -71,7 +70,7 @@ def place_of(arguments: Sequence[str]) -> str:
     are part of, of several the folder that all of them are in; - for nothing but stdin."""
     try:
         return common_place([part.place for part in parts_of(arguments)])
-    except ManifestError:  # which is told when they are read
+    except ManifestError:  # raised again when they are read
         return common_place(arguments)
 
 

@@ -34,7 +34,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """Picks the KNOWN fields out of a row to which one "" was appended; absent columns point at that one."""
     names: tuple[str, ...]
     metadata: Callable[[Sequence[str]], tuple[str, ...]]
-    """Picks the metadata fields, in the order of `names`."""
+    """Picks the metadata fields, in the order of `names`, and two more."""
     nemo_duration: bool
     """The duration is NeMo's: the recording's length, and a span's only where the row has an offset."""
 
@@ -50,19 +50,9 @@ def header_of(names: Sequence[str], rows: Rows, line: int) -> Header:
         width=len(names),
         known=itemgetter(*[at.get(name, len(names)) for name in spelt]),
         names=tuple(name for name, _ in other),
-        metadata=picker([index for _, index in other]),
+        metadata=itemgetter(*[index for _, index in other], 0, 0),  # of fewer than two fields it makes no tuple
         nemo_duration="duration_s" not in at and "duration" in at,
     )
-
-
-def picker(indices: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
-    """Like itemgetter, which answers no tuple for one index and takes none at all."""
-    if len(indices) > 1:
-        return itemgetter(*indices)
-    if indices:
-        (index,) = indices
-        return lambda row: (row[index],)
-    return lambda row: ()
 
 
 def check(names: Sequence[str], rows: Rows, line: int | None) -> None:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.columns import NEMO, Header, header_of
-from pipeline.manifest.lines import MAX_ROW_BYTES, not_utf8, read_lines
+from pipeline.manifest.lines import MAX_ROW_BYTES, decoded, read_lines
 from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
 from pipeline.source.spelling import cleaned
@@ -67,7 +67,7 @@ def utterances(
             if fields and any(fields):
                 yield rows.bad(line, wrong_width(fields, width, delimiter))
             continue
-        other = dict(zip(names, metadata(fields)))  # noqa: B905  equal by construction; strict costs a twentieth
+        other = dict(zip(names, metadata(fields)))  # noqa: B905  not strict: two fields are over
         fields.append("")  # where the header points for columns the file does not have
         audio, id, language, reference, offset_s, duration_s, channel = known(fields)
         if nemo_duration and not offset_s:
@@ -122,10 +122,7 @@ def records(lines: Iterator[bytes], delimiter: str, line: int, manifest: str) ->
                 raise RowProblem(f"the row is longer than {MAX_ROW_BYTES // 1_000_000} MB; is a quote not closed?")
             if b"\0" in raw:
                 raise RowProblem("the row holds a NUL byte; is the file damaged, or not UTF-8?")
-            try:
-                yield raw.decode()
-            except UnicodeDecodeError as error:
-                raise not_utf8(manifest, line + len(seen) - 1, error) from None
+            yield decoded(raw, manifest, line + len(seen) - 1)
 
     while True:
         # strict: without it a quote closed in the wrong place silently joins rows

@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.columns import kind, utterance, warn_of_misspelt
-from pipeline.manifest.lines import MAX_ROW_BYTES, not_utf8, read_lines
+from pipeline.manifest.lines import MAX_ROW_BYTES, decoded, read_lines
 from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
 
@@ -48,7 +48,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
         except RowProblem as problem:
             yield rows.bad(line, str(problem))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            refuse_not_utf8(raw, line, rows.manifest)  # it can fail as bad JSON first
+            decoded(raw, rows.manifest, line)  # which raises for another encoding: it can fail as bad JSON first
             yield rows.bad(line, explain(raw, str(error)))
         else:
             yield utterance(line, row, rows)
@@ -60,14 +60,6 @@ def refuse_document(raw: bytes, manifest: str) -> None:
         raise ManifestError(
             f"{manifest}: this is one JSON document, not one object a line; jq -c '.[]' makes lines of a list."
         )
-
-
-def refuse_not_utf8(raw: bytes, line: int, manifest: str) -> None:
-    """Raises `ManifestError` for a line in another encoding."""
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        raise not_utf8(manifest, line, error) from None
 
 
 def explain(raw: bytes, words: str) -> str:

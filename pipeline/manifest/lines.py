@@ -38,12 +38,9 @@ def read_lines(stream: BinaryIO, manifest: str, warn: Callable[[str], None]) -> 
         rest = lines.pop() if chunk and lines and not lines[-1].endswith(b"\n") else b""
         count += len(lines)
         for line in lines:
-            if dropping:
-                dropping = False
-            elif len(line) > MAX_ROW_BYTES:
+            if not dropping:
                 yield line[: MAX_ROW_BYTES + 1]
-            else:
-                yield line
+            dropping = False
         if not chunk:
             if lines and lines[-1].strip() and not lines[-1].endswith((b"\n", b"\r")):
                 warn(UNFINISHED % (manifest, count))
@@ -67,10 +64,12 @@ def first_bytes(read: Callable[[int], bytes], manifest: str) -> bytes:
     return start.removeprefix(codecs.BOM_UTF8)
 
 
-def not_utf8(manifest: str, line: int, error: UnicodeDecodeError) -> ManifestError:
-    """The error for a line whose bytes are no UTF-8."""
-    byte = error.object[error.start]
-    return ManifestError(
-        f"{manifest}:{line}: byte {error.start + 1} of the line (0x{byte:02x}) is not UTF-8; "
-        "save the file as UTF-8, for example with iconv -f windows-1252 -t utf-8."
-    )
+def decoded(raw: bytes, manifest: str, line: int) -> str:
+    """A line as text. Raises `ManifestError` where it is not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"{manifest}:{line}: byte {error.start + 1} of the line (0x{raw[error.start]:02x}) is not UTF-8; "
+            "save the file as UTF-8, for example with iconv -f windows-1252 -t utf-8."
+        ) from None

@@ -23,8 +23,6 @@ MAX_CHANNEL = 32_767
 """The output keeps channels as 16-bit numbers."""
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 """Unicode categories of what no id may hold: controls, undecodable bytes, and what some readers take as line ends."""
-
-
 Warn = Callable[[str], None]
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ class Rows:
         self.manifest = manifest
         self.warn = warn
         # abspath, not resolve: a symlinked folder stays the path the user knows
-        self._prefix = os.path.join(os.path.abspath(folder), "")  # Path would cost the speed
+        self._prefix = os.path.join(os.path.abspath(folder), "")
 
     def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
         """The BadRow for a row of this manifest; `id` is kept when it is one the output can hold."""
@@ -129,13 +127,14 @@ def seconds(value: str | float, name: str) -> float:
     if number == 0 and name == "offset_s":
         return 0.0
     if not math.isfinite(number):
-        raise RowProblem(f"`{name}` is {shown(value)}; it must be a finite number of seconds.")
-    if number > LONGEST_S:
-        raise RowProblem(f"`{name}` is {shown(value)}; it must be at most {LONGEST_S:,.0f} seconds.")
-    if number > 0:
-        raise RowProblem(number_problem(str(value), name))
-    least = "0 or more" if name == "offset_s" else "above 0, or empty for all of the recording"
-    raise RowProblem(f"`{name}` is {shown(value)}; it must be {least}.")
+        right = "a finite number of seconds"
+    elif number > LONGEST_S:
+        right = f"at most {LONGEST_S:,.0f} seconds"
+    elif number > 0:
+        right = "a number of seconds, such as 12.5"
+    else:
+        right = "0 or more" if name == "offset_s" else "above 0, or empty for all of the recording"
+    raise RowProblem(f"`{name}` is {shown(value)}; it must be {right}.")
 
 
 def number_problem(value: str, name: str) -> str:
@@ -163,11 +162,9 @@ def fragment(offset_s: float | None, duration_s: float | None, channel: int | No
     if duration_s is None and not offset_s and channel is None:
         return ""
     start_s = offset_s or 0.0
-    parts = []
+    parts = [] if duration_s is None and not start_s else [f"t={plain(start_s)}"]
     if duration_s is not None:
-        parts.append(f"t={plain(start_s)},{plain(start_s + duration_s)}")
-    elif start_s:
-        parts.append(f"t={plain(start_s)}")
+        parts[0] += f",{plain(start_s + duration_s)}"
     if channel is not None:
         parts.append(f"channel={channel}")
     return "#" + "&".join(parts)

@@ -41,13 +41,18 @@ class Table:
         self.source = source
         self.place = source
         """What tells it from others: its path, or - for stdin."""
-        if source != STDIN:
-            path = existing(source)
-            self._rows: Iterator[Utterance | BadRow] = rows_of(path, source, reader_for(path), warn)
-        elif sys.stdin is None:
-            raise ManifestError("The manifest is - (stdin), but this process has no stdin; name a file instead.")
-        else:
+        if source == STDIN:
+            if sys.stdin is None:
+                raise ManifestError("The manifest is - (stdin), but this process has no stdin; name a file instead.")
             self._rows = jsonl.read(sys.stdin.buffer, Rows("stdin", ".", warn))
+            return
+        path = Path(source)
+        try:
+            path.stat()
+        except OSError as error:
+            reason = "there is no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
+            raise ManifestError(f"{source}: {reason}{hint(source)}; a manifest is {KINDS}.") from error
+        self._rows = rows_of(path, source, reader_for(path), warn)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         return self._rows
@@ -55,17 +60,6 @@ class Table:
     def asks_for(self, id_: str) -> bool:
         """Whether the row of this id would be one of these rows, were it there."""
         return True
-
-
-def existing(source: str) -> Path:
-    """The source as a path that is there and whose name later records can hold."""
-    path = Path(source)
-    try:
-        path.stat()
-    except OSError as error:
-        reason = "there is no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
-        raise ManifestError(f"{source}: {reason}{hint(source)}; a manifest is {KINDS}.") from error
-    return path
 
 
 def reader_for(path: Path) -> Reader:

@@ -40,8 +40,8 @@ def _read(file: str) -> str:
             with Path(file).open("rb") as stream:
                 content = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        told = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"--ids: {name} cannot be read: {told}") from None
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"--ids: {name} cannot be read: {reason}") from None
     if len(content) > MOST_BYTES:
         raise UsageError(f"--ids: {name} is larger than {MOST_BYTES >> 20} MB; name fewer ids, or select by --only")
     try:

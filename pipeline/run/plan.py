@@ -97,28 +97,29 @@ class ManifestRows:
         """Each good row; bad ones are counted, and where they are skipped come as failures."""
         spellings = Spellings(self.warnings, path_of)
         found_at = lru_cache(maxsize=FILES_REMEMBERED)(_found_at)
-        for row, part, number in self._rows():
-            self._on_step()
-            self.count += 1
-            if isinstance(row, Utterance) and (problem := problem_of(row)) is not None:
-                row = BadRow(manifest=part, line=row.line, message=problem, id=row.id)
-            if isinstance(row, BadRow):
-                self.bad.note(row)
-                if self._skip_bad_rows:
-                    yield self.bad.as_failure(row, number)
-                continue
-            version, size, about_s = found_at(row.audio)
-            if size is None and (other := spellings.of(row)) is not None:
-                row, (version, size, about_s) = other, found_at(other.audio)
-            yield ScannedRow(
-                utterance=row,
-                config_hash=self._hashes.of(row),
-                written_hash=self._hashes.of_written(row),
-                expected_s=about_s if row.duration_s is None else row.duration_s,
-                size=size,
-                mtime_ns=_mtime_ns(version),
-                source=number,
-            )
+        for part, rows, number in self.manifests.rows():
+            for row in self._until_empty(rows):
+                self._on_step()
+                self.count += 1
+                if isinstance(row, Utterance) and (problem := problem_of(row)) is not None:
+                    row = BadRow(manifest=part.source, line=row.line, message=problem, id=row.id)
+                if isinstance(row, BadRow):
+                    self.bad.note(row)
+                    if self._skip_bad_rows:
+                        yield self.bad.as_failure(row, number)
+                    continue
+                size, mtime_ns, about_s = found_at(row.audio)
+                if size is None and (other := spellings.of(row)) is not None:
+                    row, (size, mtime_ns, about_s) = other, found_at(other.audio)
+                yield ScannedRow(
+                    utterance=row,
+                    config_hash=self._hashes.of(row),
+                    written_hash=self._hashes.of_written(row),
+                    expected_s=about_s if row.duration_s is None else row.duration_s,
+                    size=size,
+                    mtime_ns=mtime_ns,
+                    source=number,
+                )
         spellings.warn()
         for option in self.manifests.unmatched():
             self.warnings.add(f"{option}: no file and no folder is named like that")
@@ -129,14 +130,11 @@ class ManifestRows:
         for error in self._empty:
             self.warnings.add(str(error))
 
-    def _rows(self) -> Iterator[tuple[Utterance | BadRow, str, int]]:
-        """Each row with its manifest, as the user calls it and as a number."""
-        for part, rows, number in self.manifests.rows():
-            try:
-                for row in rows:
-                    yield row, part.source, number
-            except EmptyFolder as error:
-                self._empty.append(error)
+    def _until_empty(self, rows: Iterator[Utterance | BadRow]) -> Iterator[Utterance | BadRow]:
+        try:
+            yield from rows
+        except EmptyFolder as error:
+            self._empty.append(error)
 
     def refuse_empty(self, *, knows_rows: bool) -> None:
         """Raises ManifestError for a manifest without rows: more often a broken export than an empty archive. Not for a
@@ -159,17 +157,12 @@ def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
     return f"{missing:,} of {plan.known:,} recordings of the last run are missing: is the disk mounted?"
 
 
-def _found_at(audio: str) -> tuple[str | None, int | None, float]:
-    """A recording's version, its size, and about how many seconds it has; None where it is missing."""
+def _found_at(audio: str) -> tuple[int | None, int | None, float]:
+    """A recording's size, its time, and about how many seconds it has; None where it is missing."""
     try:
         found = source_of(audio).stat(audio)
     except AttemptError as error:
-        return None, None if isinstance(error, AudioMissing) else UNREADABLE, 0.0
-    return found.version, found.size_bytes, found.about_s
-
-
-def _mtime_ns(version: str | None) -> int | None:
-    if version is None:
-        return None
+        return None if isinstance(error, AudioMissing) else UNREADABLE, None, 0.0
     # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ
-    return (int(version.partition(":")[2]) - MIN_INT64) % (1 << 64) + MIN_INT64
+    mtime_ns = (int(found.version.partition(":")[2]) - MIN_INT64) % (1 << 64) + MIN_INT64
+    return found.size_bytes, mtime_ns, found.about_s

@@ -17,7 +17,7 @@ from pipeline.config.settings import AudioSettings
 from pipeline.gradium.request import RequestSettings
 from pipeline.model import Utterance
 
-_Told = tuple[str | None, tuple[str, ...], float, float | None, int | None]
+_RowSettings = tuple[str | None, tuple[str, ...], float, float | None, int | None]
 _CHANNELS = get_args(AudioSettings.model_fields["channels"].annotation)
 
 
@@ -41,7 +41,7 @@ class SettingsHash:
             return msgspec.json.encode((speaker, request.model, msgspec.to_builtins(config), preparation))[:-1]
 
         @lru_cache(maxsize=4096)
-        def of(row: _Told, channels: str, written: bool) -> str | None:
+        def of(row: _RowSettings, channels: str, written: bool) -> str | None:
             language, keywords, *span_of_row = row
             begun = beginning(language, keywords, channels, written)
             if begun is None:
@@ -56,8 +56,8 @@ class SettingsHash:
         @lru_cache(maxsize=256)
         def of_answers(language: str | None, keywords: tuple[str, ...]) -> str:
             config = msgspec.to_builtins(request.config_for(language, keywords))
-            told = msgspec.json.encode(("answers", speaker, request.model, config, of_any_samples))
-            return hashlib.sha256(told).hexdigest()[:32]
+            shapes = msgspec.json.encode(("answers", speaker, request.model, config, of_any_samples))
+            return hashlib.sha256(shapes).hexdigest()[:32]
 
         self._of, self._of_answers = of, of_answers
         self._channels = audio.channels
@@ -65,17 +65,18 @@ class SettingsHash:
 
     def of(self, row: Utterance) -> str:
         """Of everything beside the audio that shapes the row's transcript."""
-        return self._of(_told(row), self._channels, False) or ""
+        return self._of(_settings_of(row), self._channels, False) or ""
 
     def of_written(self, row: Utterance) -> str | None:
         """The same as versions before the canonical form hashed it; None where that is the same hash."""
-        return self._of(_told(row), self._channels, True) if self._is_written_otherwise else None
+        return self._of(_settings_of(row), self._channels, True) if self._is_written_otherwise else None
 
     def names(self, row: Utterance, *, one_channel: bool) -> list[str]:
         """The hashes of settings that give the row the same transcript: the canonical one first, then the one of
         versions before it, and where there is only `one_channel` to send those of all other `audio.channels`."""
         others = [channels for channels in _CHANNELS if one_channel and channels != self._channels]
-        found = (self._of(_told(row), channels, old) for channels in (self._channels, *others) for old in (False, True))
+        settings = _settings_of(row)
+        found = (self._of(settings, channels, old) for channels in (self._channels, *others) for old in (False, True))
         return [name for name in found if name is not None]
 
     def identities(self, row: Utterance, found: Look) -> list[Identity]:
@@ -92,5 +93,5 @@ class SettingsHash:
         return self._of_answers(row.language, row.keywords)
 
 
-def _told(row: Utterance) -> _Told:
+def _settings_of(row: Utterance) -> _RowSettings:
     return row.language, row.keywords, row.offset_s, row.duration_s, row.channel

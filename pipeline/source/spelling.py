@@ -63,7 +63,7 @@ def other_spelling(path: str) -> str | None:
 
 
 def hint(path: str) -> str:
-    """What may be wrong with a path that leads nowhere, to follow a sentence; "" where nothing meets the eye."""
+    """What may be wrong with a path that leads nowhere, to follow a sentence; "" where nothing looks odd."""
     if is_plain(path) and path.isprintable():
         return ""  # nearly always, and a million may be missing
     if hidden := [char for char in path if is_invisible(char)]:
