@@ -95,6 +95,14 @@ def serve(control: socket.socket) -> None:
     import pyarrow.compute
     import pyarrow.parquet  # noqa: F401
 
+    import pipeline.engines.local
+    import pipeline.gradium.client
+    import pipeline.run.check
+    import pipeline.run.rebuild
+    import pipeline.run.status
+    import pipeline.server.fingerprint
+    import pipeline.server.serve  # noqa: F401
+
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for who waits for a command
     while True:
         asked, fds, *_ = socket.recv_fds(control, 1 << 20, 4)

@@ -26,19 +26,19 @@ from pipeline.run.control import Control
 from pipeline.run.options import RunOptions
 from pipeline.run.run import RunResult, run
 
-TELLING_S = 0.25
+LAST_LINE_S = 0.25
 THREADS = 32
 """More than can be stuck in recordings on a disk that hangs: the end of the run needs some as well."""
 
 
 def run_here(options: RunOptions, settings: Settings) -> RunResult:
-    """Does one run to its end. The first signal lets answers in flight come, a second one cuts them.
+    """Does one run. The first signal waits for answers in flight, a second one cancels them.
 
-    Threads that are stuck are left behind: end the process without waiting for them.
+    Threads may be stuck afterwards: end the process without waiting for them.
     """
     keep_little()
     if settings.service.url != "local":
-        # a missing key, and what keeps connections from being made, is told before a long manifest is read
+        # a missing key, or a proxy or certificate that cannot work, is reported before a long manifest is read
         _remote_endpoint(settings)
         if settings.service.trust_env:
             from pipeline.gradium.environment import check_environment
@@ -50,25 +50,25 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
 async def _run(options: RunOptions, settings: Settings) -> RunResult:
     asyncio.get_running_loop().set_default_executor(_Threads(THREADS))
     control = Control()
-    with Stops(control, options.max_duration_s, partial(_leave, control)):
+    with Stops(control, options.max_duration_s, partial(_exit_now, control)):
         return await run(options, settings, partial(_endpoint, control), control)
 
 
 class _Threads(ThreadPoolExecutor):
-    """Threads that nobody waits for at the end: one may be stuck in a disk that hangs."""
+    """Threads that the end of the process does not wait for: one may be stuck in a disk that hangs."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the idle ones; what the others give is wanted no more."""
+        """Ends the idle ones; the results of the others are not needed any more."""
         super().shutdown(wait=False, cancel_futures=True)
 
 
-def _leave(control: Control, status: ExitStatus) -> NoReturn:
-    """Ends the process at once, because what goes on may never end; the next run goes on from the checkpoint."""
-    # in a thread: a stderr that nobody reads any more would keep the process for ever
+def _exit_now(control: Control, status: ExitStatus) -> NoReturn:
+    """Ends the process at once, because what still runs may never end; the next run resumes from the checkpoint."""
+    # in a thread: a stderr that nobody reads any more would block the process for ever
     line = msgspec.structs.replace(control.stands or LastLine(exit=status), exit=int(status))
-    telling = threading.Thread(target=say_last, args=(line,), daemon=True)
-    telling.start()
-    telling.join(TELLING_S)
+    printing = threading.Thread(target=say_last, args=(line,), daemon=True)
+    printing.start()
+    printing.join(LAST_LINE_S)
     os._exit(status)
 
 

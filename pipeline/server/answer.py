@@ -14,10 +14,10 @@ from pipeline.gradium import wire
 from pipeline.server.recognizer import RecognizedWord
 
 TELEMETRY_EVERY_S = 2.0
-"""The service sends a `step` each 80 ms frame; now and then is enough to be skipped."""
+"""The service sends a `step` each 80 ms frame; every two seconds are enough for a client to skip."""
 STREAM_ID = 0
 
-encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 
 
 class Telemetry(wire.Message, tag="step", frozen=True, kw_only=True):
@@ -53,21 +53,21 @@ def messages(
             text_stream_names=["text"],
         )
     ]
-    telemetry_s = TELEMETRY_EVERY_S
+    next_s = TELEMETRY_EVERY_S
     for word in words:
-        while telemetry_s <= word.start_s:
-            stream.append(telemetry(telemetry_s, speech=True))
-            telemetry_s += TELEMETRY_EVERY_S
+        while next_s <= word.start_s:
+            stream.append(_telemetry(next_s, speech=True))
+            next_s += TELEMETRY_EVERY_S
         stream.append(wire.Text(word.text, round(word.start_s + late_s, 3), STREAM_ID))
         stream.append(wire.EndText(round(word.stop_s + late_s, 3), STREAM_ID))
-    while telemetry_s < duration_s:
-        stream.append(telemetry(telemetry_s, speech=False))
-        telemetry_s += TELEMETRY_EVERY_S
+    while next_s < duration_s:
+        stream.append(_telemetry(next_s, speech=False))
+        next_s += TELEMETRY_EVERY_S
     stream.append(wire.EndOfStream())
     return stream
 
 
-def telemetry(at_s: float, *, speech: bool) -> Telemetry:
+def _telemetry(at_s: float, *, speech: bool) -> Telemetry:
     """Returns the `step` for a time in the audio."""
     activity = {"horizon_s": 0.5, "inactivity_prob": 0.05 if speech else 0.95}
     return Telemetry(vad=[activity], step_idx=round(at_s / wire.FRAME_S))
@@ -75,4 +75,4 @@ def telemetry(at_s: float, *, speech: bool) -> Telemetry:
 
 def lines(stream: Iterable[wire.Message]) -> list[bytes]:
     """Returns one JSON line per message, each with its newline."""
-    return [encode(message) + b"\n" for message in stream]
+    return [_encode(message) + b"\n" for message in stream]

@@ -112,7 +112,7 @@ class Endpoint:
     def _admit(self, request: web.BaseRequest, entry: Entry, size: int) -> Fault | None:
         """Counts the request and returns the fault to inject into it; no other request runs in between."""
         ledger = self._ledger
-        count = ledger.body(entry, entry.digest, size)
+        count = ledger.body(entry, size)
         limit = self._options.max_sessions
         if limit is not None and ledger.sessions >= limit:
             raise policy("concurrency_limit", OVER_LIMIT.format(limit))

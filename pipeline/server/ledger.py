@@ -97,12 +97,11 @@ class Ledger:
             self.first_at = now
         return Entry(started=time.time(), clock=now)
 
-    def body(self, entry: Entry, digest: str, size: int) -> BodyCount:
+    def body(self, entry: Entry, size: int) -> BodyCount:
         """Notes the body of a request; returns how often it came, this time included."""
-        entry.digest = digest
         entry.body_bytes = size
         self.requests += 1
-        count = self._bodies.setdefault(digest, BodyCount())
+        count = self._bodies.setdefault(entry.digest, BodyCount())
         count.requests += 1
         if len(self._bodies) > MAX_BODIES:
             del self._bodies[next(iter(self._bodies))]

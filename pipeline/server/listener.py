@@ -28,7 +28,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """The connection of one request. The three that do not return are cancelled when the client has gone."""
+    """The connection of one request. What does not return is cancelled when the client disconnects."""
 
     def __init__(self, request: web.BaseRequest, listener: Listener) -> None:
         self._request = request
@@ -56,7 +56,7 @@ class Connection:
 
     async def outage(self, for_s: float) -> None:
         """Resets all connections and refuses new ones for `for_s` seconds; does not return."""
-        await self._listener.outage(for_s)
+        self._listener.start_outage(for_s)
         await self.hold()
 
 
@@ -68,7 +68,7 @@ class Listener(web.Server):
 
     def __init__(self, handle: Handle, host: str, port: int, *, head_s: float) -> None:
         """A connection has `head_s` seconds to send the head of a request, from its start and after each answer."""
-        # a handler is cancelled when its client goes, so that a hung request does not hold its session for ever
+        # a handler is cancelled when its client disconnects, so that a hung request does not hold its session for ever
         super().__init__(
             self._on_request,
             handler_cancellation=True,
@@ -84,7 +84,7 @@ class Listener(web.Server):
         """Of connections whose first request has not come."""
         self._runner = web.ServerRunner(self, shutdown_timeout=SHUTDOWN_S)
         self._is_down = True
-        self._reopening: asyncio.Task[None] | None = None
+        self._outage: asyncio.Task[None] | None = None
 
     async def open(self) -> int:
         """Starts to listen and returns the port.
@@ -104,25 +104,16 @@ class Listener(web.Server):
         await self._listen()
         return self._port
 
-    async def outage(self, for_s: float) -> None:
+    def start_outage(self, for_s: float) -> None:
         """Resets all connections and refuses new ones for `for_s` seconds, as a restart would."""
-        if self._is_down:  # several requests may ask for it at once
-            return
-        self._is_down = True
-        # connections that asyncio has just accepted come to `connection_made` first: its server would leave them open
-        self._loop.remove_reader(self._socket)
-        await asyncio.sleep(0)
-        await self._site.stop()
-        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
-        self._bind()
-        for transport in self._transports():
-            reset(transport)
-        self._reopening = asyncio.create_task(self._reopen(for_s))
+        if not self._is_down:  # several requests may ask for it at once
+            self._is_down = True
+            self._outage = asyncio.create_task(self._close_for(for_s))
 
     async def close(self) -> None:
         """Stops listening and drops every connection."""
-        if self._reopening is not None:
-            self._reopening.cancel()
+        if self._outage is not None:
+            self._outage.cancel()
         self._is_down = True
         for transport in self._transports():
             transport.abort()
@@ -171,8 +162,16 @@ class Listener(web.Server):
         await self._site.start()
         self._is_down = False
 
-    async def _reopen(self, after_s: float) -> None:
-        await asyncio.sleep(after_s)
+    async def _close_for(self, seconds: float) -> None:
+        # connections that asyncio has just accepted come to `connection_made` first: its server would leave them open
+        self._loop.remove_reader(self._socket)
+        await asyncio.sleep(0)
+        await self._site.stop()
+        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
+        self._bind()
+        for transport in self._transports():
+            reset(transport)
+        await asyncio.sleep(seconds)
         await self._listen()
 
 

@@ -1,4 +1,4 @@
-"""What the local server can be told, as one record that the command, the embedded server and the tests share."""
+"""The options of the local server, as one record that the command, the embedded server and the tests share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     faults: str | None = None
     """A TOML file of faults that the server injects."""
     key: str | None = None
-    """The one API key that is let in; None lets in any key, but not none at all."""
+    """The one API key that is accepted; None accepts any key, but a request without one is refused."""
     max_sessions: int | None = None
     """Requests worked on at the same time before the server refuses; None is no limit."""
     credits: float = 10_000_000.0

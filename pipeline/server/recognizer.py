@@ -21,7 +21,7 @@ from pipeline.server.options import ServerOptions
 
 BUILT_IN = {
     "fingerprint": "pipeline.server.fingerprint:Fingerprint",
-    "pocketsphinx": "pipeline.server.sphinx:sphinx",
+    "pocketsphinx": "pipeline.server.sphinx:Sphinx",
 }
 
 METHODS = ("start", "recognize", "close")
@@ -70,13 +70,9 @@ def load_recognizer(options: ServerOptions) -> Recognizer:
         sys.path.append(str(Path.cwd()))  # last: what is there has no name that another module has
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
-    except ModuleNotFoundError as error:
-        if name in BUILT_IN:
-            raise LocalServerError(missing_extra(name, str(error.name))) from error
-        raise ConfigError(f"The recognizer {name!r} cannot be loaded: {error}.") from error
     except (Exception, SystemExit) as error:  # importing runs the module, which may do anything
         raise ConfigError(f"The recognizer {name!r} cannot be loaded: {error}.") from error
-    if not _is_recognizer(_made_by(factory)):
+    if not _makes_recognizers(factory):
         raise ConfigError(
             f"{name!r} is no recognizer: name a class with the async methods {', '.join(METHODS)}, or a function whose "
             "return type says that it makes one."
@@ -89,25 +85,12 @@ def load_recognizer(options: ServerOptions) -> Recognizer:
         raise ConfigError(f"The recognizer {name!r} cannot be made: {type(error).__name__}: {error}.") from error
 
 
-def _made_by(factory: object) -> object:
-    """Returns what a factory says it makes, without calling it: a class makes itself."""
-    if isinstance(factory, type):
-        return factory
-    if not inspect.isfunction(factory):
-        return None
-    try:
-        return get_type_hints(factory).get("return")
-    except Exception:  # of names that are known to type checkers only
-        return None
-
-
-def _is_recognizer(kind: object) -> bool:
+def _makes_recognizers(factory: object) -> bool:
+    """Says so without calling it: whether it is a class with the methods, or its return type is one."""
+    kind: object = factory
+    if inspect.isfunction(factory):
+        try:
+            kind = get_type_hints(factory).get("return")
+        except Exception:  # of names that are known to type checkers only
+            return False
     return isinstance(kind, type) and all(inspect.iscoroutinefunction(getattr(kind, name, None)) for name in METHODS)
-
-
-def missing_extra(name: str, module: str) -> str:
-    """Returns the sentence for a library that is missing; gradium-batch itself is in no registry, its libraries are."""
-    return (
-        f"The recognizer {name!r} needs {module}, which is not installed: pip install {module} "
-        "(all that the extra [local] adds is pocketsphinx)."
-    )

@@ -34,7 +34,7 @@ STDIN = 0
 def main() -> int:
     """Serves with the options in the first argument, as JSON, and the key in the environment.
 
-    Returns the exit status: 0 told to stop, 1 could not serve, 2 options or faults file wrong.
+    Returns the exit status: 0 stopped, 1 could not serve, 2 options or faults file wrong.
     """
     try:
         options = msgspec.json.decode(sys.argv[1] if len(sys.argv) > 1 else "{}", type=ServerOptions)

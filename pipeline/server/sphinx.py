@@ -1,6 +1,6 @@
 """The recognizer `pocketsphinx`: real words with real times from a small English model, a decoder per process.
 
-Touches pocketsphinx, numpy and soxr, which come with the extra `[local]`, in the worker processes only.
+Loads pocketsphinx, which comes with the extra `[local]`, in the worker processes only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pipeline.errors import LocalServerError
 from pipeline.gradium.wire import JsonConfig
 from pipeline.server.audio import Sound
 from pipeline.server.options import ServerOptions
-from pipeline.server.recognizer import RecognizedWord, missing_extra
+from pipeline.server.recognizer import RecognizedWord
 from pipeline.workers import Workers
 
 RATE = 16_000
@@ -23,19 +23,18 @@ NOT_WORDS = ("<", "[", "+")
 """How the decoder's own marks begin: <s> </s> <sil> [NOISE] ++COUGH++."""
 
 
-def sphinx(options: ServerOptions) -> Sphinx:
-    """Returns the recognizer; raises LocalServerError when a library is missing."""
-    for module in ("numpy", "pocketsphinx", "soxr"):
-        if importlib.util.find_spec(module) is None:
-            raise LocalServerError(missing_extra("pocketsphinx", module))
-    return Sphinx(options.workers)
-
-
 class Sphinx:
     """Gives each sound to one of several decoder processes."""
 
-    def __init__(self, workers: int) -> None:
-        self._workers: Workers[Sound, list[RecognizedWord]] = Workers(make_decoder, workers)
+    def __init__(self, options: ServerOptions) -> None:
+        """Raises LocalServerError when pocketsphinx is not installed."""
+        if importlib.util.find_spec("pocketsphinx") is None:
+            # gradium-batch itself is in no registry, so that its extra cannot be named to pip
+            raise LocalServerError(
+                "The recognizer 'pocketsphinx' needs pocketsphinx, which is not installed: pip install pocketsphinx "
+                "(all that the extra [local] adds is pocketsphinx)."
+            )
+        self._workers: Workers[Sound, list[RecognizedWord]] = Workers(make_decoder, options.workers)
 
     async def start(self) -> None:
         """Starts the decoders."""
@@ -74,14 +73,13 @@ def make_decoder() -> Callable[[Sound], list[RecognizedWord]]:
         decoder.process_raw(samples.tobytes(), full_utt=True)
         decoder.end_utt()
         return [
-            RecognizedWord(plain(piece.word), piece.start_frame / FRAMES_PER_S, (piece.end_frame + 1) / FRAMES_PER_S)
+            RecognizedWord(
+                piece.word.partition("(")[0],  # `read(2)` is the second pronunciation of `read`
+                piece.start_frame / FRAMES_PER_S,
+                (piece.end_frame + 1) / FRAMES_PER_S,
+            )
             for piece in decoder.seg() or ()
             if not piece.word.startswith(NOT_WORDS)
         ]
 
     return decode
-
-
-def plain(word: str) -> str:
-    """Returns the word without the number of its pronunciation: `read(2)` is `read`."""
-    return word.partition("(")[0]

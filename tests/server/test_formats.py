@@ -31,6 +31,11 @@ def test_other_wav_is_refused(client: Client, subtype: str) -> None:
     assert text.startswith("error from server 1008: invalid WAV: unsupported")
 
 
+@pytest.mark.parametrize("bits", [8, 12, 20, 64])
+def test_other_depths_are_refused_also_where_libsndfile_takes_them(client: Client, bits: int) -> None:
+    assert f"invalid WAV: unsupported {bits} bits per sample" in client.refusal(wav(SAMPLES, bits=bits))
+
+
 def test_extensible_wav_is_refused_for_the_documentation_lists_format_1_only(client: Client) -> None:
     assert "WAVE_FORMAT_EXTENSIBLE" in client.refusal(encoded(SAMPLES, "WAVEX", "PCM_16"))
 
@@ -54,8 +59,19 @@ def test_wav_with_chunks_around_the_data_is_heard(client: Client) -> None:
 def test_stereo_is_mixed_down(client: Client) -> None:
     left, right = (np.frombuffer(noise(side), dtype="<i2") for side in ("left", "right"))
     mixed = ((left.astype(int) + right) // 2).astype("<i2").tobytes()
-    body = wav(np.stack([left, right], axis=1).tobytes(), channels=2)
-    assert client.texts(body) == texts(mixed)
+    stereo = np.stack([left, right], axis=1)
+    assert client.texts(wav(stereo.tobytes(), channels=2)) == texts(mixed)
+    assert client.texts(encoded(stereo.tobytes(), "WAV", "PCM_24", channels=2)) == texts(mixed)
+
+
+@pytest.mark.parametrize(("input_format", "body"), [("wav", wav(b"")), ("pcm", b""), ("ulaw_8000", b"")])
+def test_audio_without_a_sample_is_an_answer_without_words(client: Client, input_format: str, body: bytes) -> None:
+    assert client.texts(body, input_format=input_format) == []
+
+
+def test_more_channels_than_libsndfile_takes_are_refused(client: Client) -> None:
+    body = wav(bytes(3 * 2000 * 2), bits=24, channels=2000)
+    assert client.refusal(body).startswith("error from server 1008: invalid audio")
 
 
 @pytest.mark.parametrize(
