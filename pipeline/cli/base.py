@@ -37,10 +37,10 @@ class Command(click.Command):
             ctx.exit(ExitStatus.USAGE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from pipeline.report.logs import set_up_logs
-
-        set_up_logs()
         with errors_as_sentences():
+            from pipeline.report.logs import set_up_logs
+
+            set_up_logs()
             return super().invoke(ctx)
 
 

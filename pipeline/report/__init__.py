@@ -1,4 +1,5 @@
-"""What a person sees: progress while a run goes on, figures at its end, word error rates.
+"""What a person sees: log lines and progress while a run goes on, figures and tables at its end, word error rates.
 
-`progress` the bar or plain lines · `figures` the run's record, its table and last line · `wer` the comparison.
+`logs` the way to stderr · `progress` the bar or plain lines · `figures` the run's record and last line · `table` and
+`hints` how they are shown · `wer` the comparison with references.
 """

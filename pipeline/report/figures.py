@@ -28,7 +28,7 @@ class FailureClass(msgspec.Struct, frozen=True, kw_only=True):
     example_message: str
     """Of the one that has failed for longest."""
     runs: int
-    """Runs since that one failed for the first time, this one included: its nights."""
+    """Runs since that one failed for the first time, this one included."""
 
 
 @built

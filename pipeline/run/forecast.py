@@ -64,16 +64,22 @@ class Forecast(Costs, frozen=True, kw_only=True):
 def as_table(forecast: Forecast) -> str:
     """The forecast for a person."""
     states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
+    refused, limited = "", ""
+    if forecast.bad_rows:
+        skipped = ": skipped, and listed in errors.*"
+        refused = skipped if forecast.skips_bad_rows else ": a run refuses the manifest and sends nothing"
+    if forecast.beyond_limit:
+        limited = f"; --limit {forecast.limit:,} leaves {forecast.beyond_limit:,} of them for another run"
     lines = [
         ("output", forecast.out + ("" if forecast.out_exists else " (not there yet)")),
         ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
-        ("bad rows", f"{forecast.bad_rows:,}{_refused(forecast)}"),
+        ("bad rows", f"{forecast.bad_rows:,}{refused}"),
         *([("ignored", forecast.ignored_told.removeprefix("ignored "))] if forecast.ignored_told else []),
         ("missing files", f"{forecast.missing:,}"),
         ("gone", f"{forecast.gone:,} of the done: their recordings are not there"),
         ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
         *([("warning", forecast.many_gone)] if forecast.many_gone else []),
-        ("to do", f"{plural(forecast.selected, 'utterance')}{_limited(forecast)}"),
+        ("to do", f"{plural(forecast.selected, 'utterance')}{limited}"),
         *waiting_rows(forecast.postponed, forecast.postponed_runs),
         (
             "not sent",
@@ -86,7 +92,9 @@ def as_table(forecast: Forecast) -> str:
         ("credits", f"{rounded(forecast.credits)} ({CREDITS_PER_S:g} per second that is sent, without retries)"),
     ]
     if forecast.estimated_credits:
-        lines.append(("estimated", _estimated(forecast)))
+        part = f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%})"
+        why = "no header counts the length, or channels may turn out alike or silent"
+        lines.append(("estimated", f"{part}: {why}"))
     budgets = []
     if forecast.budget is not None:
         budgets.append(("budget", credits_told(forecast.budget)))
@@ -100,27 +108,6 @@ def as_table(forecast: Forecast) -> str:
     if forecast.fitting is not None:
         lines.append(("fits", _fits(forecast, forecast.fitting)))
     return "\n".join(aligned(lines))
-
-
-def _refused(forecast: Forecast) -> str:
-    if not forecast.bad_rows:
-        return ""
-    if forecast.skips_bad_rows:
-        return ": skipped, and listed in errors.*"
-    return ": a run refuses the manifest and sends nothing"
-
-
-def _limited(forecast: Forecast) -> str:
-    if not forecast.beyond_limit:
-        return ""
-    return f"; --limit {forecast.limit:,} leaves {forecast.beyond_limit:,} of them for another run"
-
-
-def _estimated(forecast: Forecast) -> str:
-    return (
-        f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%}): no header counts "
-        "the length, or channels may turn out alike or silent"
-    )
 
 
 def _fits(forecast: Forecast, fitting: Fitting) -> str:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-
-import msgspec
 
 from pipeline.audio.estimate import Estimate, estimate
 from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
@@ -44,81 +42,82 @@ def costs_of(
 ) -> Costs:
     """Prices what the query `selected` of the plan names, as far as the run of the number `run` does it within
     `bounds`; `asked`: what failed before is sent at once. Raises Stopped, and what SQLite raises."""
-    # what is passed over takes no place of the limit, so with a budget nobody knows before which rows have one
+    # what is passed over takes no place of the limit, so with a budget it is not known before which rows have one
     at_most = None if bounds.budget is not None else bounds.limit
     rows = rows_to_do(connection, selected, at_most, run, length_of, partial(hashed.names, one_channel=True))
-    make_tables(connection)
     answers = Answers(connection, hashed)
-    keep(
-        connection,
-        (
-            _priced(connection, *measured, run=run, asked=asked)
-            for measured in _measured(rows, settings, hashed, answers, stopped)
-        ),
-    )
+    measured = _measured(rows, partial(_measure, settings, hashed, answers, stopped), stopped)
+    make_tables(connection)
+    keep(connection, (_priced(connection, *one, run=run, asked=asked) for one in measured))
     return sum_up(connection, bounds)
 
 
-Found = Estimate | AttemptError | None
+Measured = tuple[Todo, Sequence[Identity], Estimate | AttemptError | None]
+"""A row, the identities that its transcript may have where its content decides what a run does, and what it would
+take, or why it cannot be sent; None where it is unchanged."""
 
 
 def _priced(
-    connection: sqlite3.Connection, todo: Todo, names: Sequence[Identity], found: Found, *, run: int, asked: bool
+    connection: sqlite3.Connection,
+    todo: Todo,
+    identities: Sequence[Identity],
+    takes: Estimate | AttemptError | None,
+    *,
+    run: int,
+    asked: bool,
 ) -> Priced:
-    """What a run does with an utterance; `names` are what its transcript may answer to where the file was read, `found`
-    is what it takes where that was looked at."""
-    priced = Priced(place=todo.place, id=todo.utterance.id, kind=Kind.SENT)
-    if names:
-        if todo.done in names:
-            return msgspec.structs.replace(priced, kind=Kind.UNCHANGED)
-        if any(has_transcript(connection, name) for name in names):
-            return msgspec.structs.replace(priced, kind=Kind.COPY)
-        all_answered = isinstance(found, Estimate) and not found.requests
-        if not asked and not all_answered and (known := known_failure(connection, names, run)) is not None:
-            failure, runs = known
-            if failure.retryable:
-                return msgspec.structs.replace(priced, kind=Kind.WAITS, runs=runs)
-            return msgspec.structs.replace(priced, kind=Kind.FAILS, error=failure.error, message=failure.message)
-    if isinstance(found, AttemptError):
-        return msgspec.structs.replace(priced, kind=Kind.FAILS, error=type(found).__name__, message=found.message)
-    assert found is not None  # noqa: S101 for the type checker
-    key = names[0].key if names else None
-    return msgspec.structs.replace(priced, key=key, takes=found)
+    """What a run does with a measured utterance."""
+    priced = partial(Priced, place=todo.place, id=todo.utterance.id)
+    if todo.done in identities:
+        return priced(kind=Kind.UNCHANGED)
+    if any(has_transcript(connection, identity) for identity in identities):
+        return priced(kind=Kind.COPY)
+    all_answered = isinstance(takes, Estimate) and not takes.requests
+    if identities and not asked and not all_answered:
+        failure, runs = known_failure(connection, identities, run) or (None, 0)
+        if failure is not None and failure.retryable:
+            return priced(kind=Kind.WAITS, runs=runs)
+        if failure is not None:
+            return priced(kind=Kind.FAILS, error=failure.error, message=failure.message)
+    if isinstance(takes, AttemptError):
+        return priced(kind=Kind.FAILS, error=type(takes).__name__, message=takes.message)
+    return priced(kind=Kind.SENT, key=identities[0].key if identities else None, takes=takes)
 
 
 def _measured(
-    rows: Iterator[Todo], settings: Settings, hashed: SettingsHash, answers: Answers, stopped: threading.Event
-) -> Iterator[tuple[Todo, Sequence[Identity], Found]]:
-    """Each row with what its transcript may answer to where that decides, and with what it would take, or why it cannot
-    be sent."""
-
-    def measured(todo: Todo) -> tuple[Todo, Sequence[Identity], Found]:
-        names: Sequence[Identity] = ()
-        keys: set[str] = set()
-        try:
-            shorter = todo.size is not None and todo.marks is not None and may_be_beginning(todo.size, todo.marks)
-            may_be_known = todo.may_be_known or shorter
-            if not may_be_known and todo.is_known_if_one_channel:
-                may_be_known = is_one_channel(todo.utterance, probe(todo.utterance.audio))
-            if may_be_known or answers.may_be_of(todo):
-                found = look(todo.utterance.audio, stopped)
-                identities = hashed.identities(todo.utterance, found)
-                keys = answers.to(todo, identities)
-                if may_be_known:
-                    if not settings.audio.allow_truncated:
-                        refuse_beginning(found, todo.marks)
-                    names = identities
-                    if todo.done in names:
-                        return todo, names, None
-            return todo, names, estimate(todo.utterance, settings.audio, keys)
-        except AttemptError as error:
-            return todo, names, error
-
+    rows: Iterator[Todo], measure: Callable[[Todo], Measured], stopped: threading.Event
+) -> Iterator[Measured]:
+    """Measures rows, some at a time. Raises Stopped."""
     threads = ThreadPoolExecutor(4)
     try:
         while batch := list(islice(rows, AT_ONCE)):
             if stopped.is_set():
                 raise Stopped
-            yield from threads.map(measured, batch)
-    finally:  # on Ctrl-C nobody waits for a huge file, or for a disk that hangs
+            yield from threads.map(measure, batch)
+    finally:  # Ctrl-C does not wait for a huge file, or for a disk that hangs
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _measure(
+    settings: Settings, hashed: SettingsHash, answers: Answers, stopped: threading.Event, todo: Todo
+) -> Measured:
+    identities: Sequence[Identity] = ()
+    keys: set[str] = set()
+    try:
+        shorter = todo.size is not None and todo.marks is not None and may_be_beginning(todo.size, todo.marks)
+        may_be_known = todo.may_be_known or shorter
+        if not may_be_known and todo.is_known_if_one_channel:
+            may_be_known = is_one_channel(todo.utterance, probe(todo.utterance.audio))
+        if may_be_known or answers.may_be_of(todo):
+            found = look(todo.utterance.audio, stopped)
+            all_identities = hashed.identities(todo.utterance, found)
+            keys = answers.to(todo, all_identities)
+            if may_be_known:
+                if not settings.audio.allow_truncated:
+                    refuse_beginning(found, todo.marks)
+                identities = all_identities
+                if todo.done in identities:
+                    return todo, identities, None
+        return todo, identities, estimate(todo.utterance, settings.audio, keys)
+    except AttemptError as error:
+        return todo, identities, error

@@ -137,8 +137,8 @@ def as_table(found: Status) -> str:
     """The status for a person."""
     rows = [("done", f"{found.done:,}{suspect(found)}, {length(found.audio_s)} of audio"), failed_row(found)]
     for failure in found.failures:
-        nights = f", {failure.runs} runs since it first failed" if failure.runs > 1 else ""
-        rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{nights}"))
+        since = f", {failure.runs} runs since it first failed" if failure.runs > 1 else ""
+        rows.append((f"  {failure.error}", f"{failure.count:,}   e.g. {failure.example_id}{since}"))
         rows.append(("", f"    {shorten(failure.example_message, MESSAGE_SHOWN, placeholder=' …')}"))
         rows.append(("", f"    -> {HINTS.get(failure.error, DEFAULT)}"))
     rows += untried_rows(msgspec.structs.replace(found.untried, postponed=0))

@@ -192,3 +192,9 @@ def test_bad_rows_that_were_not_asked_for_do_not_fail_the_run(corpus: Corpus, ou
     args = ("run", manifest, "--out", out, "--skip-bad-rows", *QUIET)
     assert batch(*args, "--id", "00000.wav", server=server).exit == 0
     assert batch(*args, server=server).exit == 3
+
+
+def test_the_help_tells_of_one_id_before_a_file_of_ids() -> None:
+    for command in ("check", "run"):
+        told = batch(command, "--help").stdout
+        assert told.index("--id ID") < told.index("--ids FILE")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foretold.life import Life
+from tests.forecast.life import Life
 from tests.servers import RunningServer, start_server
 
 FAULTS = """seed = 3

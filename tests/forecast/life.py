@@ -23,7 +23,7 @@ from pipeline.run.check import check
 from pipeline.run.control import Control
 from pipeline.run.options import RunOptions
 from pipeline.run.run import run
-from tests.foretold.recordings import FORMS, RATES, Content
+from tests.forecast.recordings import FORMS, RATES, Content
 from tests.nights.patched import decoded_here
 from tests.servers import RunningServer
 
@@ -65,7 +65,7 @@ class Life:
         (base / "audio").mkdir()
 
     def go_on(self) -> None:
-        """A round: something changes, perhaps a run goes wrong, and then one is foretold and goes well."""
+        """A round: something changes, perhaps a run goes wrong, and then one is forecast and goes well."""
         for _ in range(self._rng.randint(1, 4) if self._files else 6):
             self._change()
         if self._rng.random() < 0.5:
@@ -254,11 +254,11 @@ class Life:
         bounds = {"only": rng.choice([(), (), (), ("failed",)]), "limit": rng.choice([None, None, None, 1, 3])}
         self.story.append(f"compared: {bounds} {self._audio} {self._language}")
         try:
-            foretold = check(self._options(**bounds), settings)
+            forecast = check(self._options(**bounds), settings)
         except GradiumBatchError as error:
             self.story.append(f"refused: {error}")
             return
-        if foretold.bad_rows:  # two rows of one path and span
+        if forecast.bad_rows:  # two rows of one path and span
             with pytest.raises(ManifestError):
                 self._run(self._options(**bounds), settings, self._sound)
             return
@@ -269,8 +269,8 @@ class Life:
         billed = after["credits_charged"] - before["credits_charged"]
         told = (
             "\n".join(self.story)
-            + f"\nforetold {foretold}\nsent {requests} requests for {billed:.3f} credits, compared {needed}"
+            + f"\nforecast {forecast}\nsent {requests} requests for {billed:.3f} credits, compared {needed}"
         )
-        assert foretold.requests == requests, told
-        assert abs(foretold.credits - billed) <= WITHIN * billed + 1e-6, told
-        assert needed == ([round(foretold.credits, 6)] if foretold.selected else []), told
+        assert forecast.requests == requests, told
+        assert abs(forecast.credits - billed) <= WITHIN * billed + 1e-6, told
+        assert needed == ([round(forecast.credits, 6)] if forecast.selected else []), told
