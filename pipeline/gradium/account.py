@@ -18,6 +18,7 @@ from pipeline.gradium.coding import uncompressed
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.model import Endpoint
 from pipeline.outside import presentable
+from pipeline.profile import GRADIUM
 
 TRIES = 3
 """A name server or proxy may hiccup; a wrong address stays wrong."""
@@ -34,7 +35,7 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
     Raises KeyRefused for a bad key and EndpointUnreachable when nothing answers, both before anything was sent.
     """
     parts = urlsplit(endpoint.url)
-    url = f"{parts.scheme}://{parts.netloc}{wire.CREDITS_PATH}"
+    url = f"{parts.scheme}://{parts.netloc}{GRADIUM.balance_path}"
     for attempt in range(1, TRIES + 1):
         try:
             status, body = await _get(http, url, endpoint.key)
@@ -51,11 +52,11 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
         said = presentable(str(body or "").strip(), endpoint.key)
         raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
     if status != 200 or body is None:
-        return f"HTTP {status} from {wire.CREDITS_PATH}"
+        return f"HTTP {status} from {GRADIUM.balance_path}"
     try:
         return msgspec.json.decode(body, type=wire.Credits)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return f"there is no balance in the answer of {wire.CREDITS_PATH}"
+        return f"there is no balance in the answer of {GRADIUM.balance_path}"
 
 
 def why_unknown(found: wire.Credits | str) -> str | None:

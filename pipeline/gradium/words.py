@@ -11,6 +11,7 @@ from pipeline.errors import AttemptError, EmptyAnswer, StreamMalformed
 from pipeline.gradium import wire
 from pipeline.gradium.classify import in_stream
 from pipeline.model import Word
+from pipeline.profile import GRADIUM
 
 MAX_DELAY_IN_FRAMES = 1_000
 """A `ready` that reports more does not mean frames of look-ahead; then what was asked for holds."""
@@ -124,7 +125,7 @@ class Listener:
         self.model = message.model_name or self.model
         if message.delay_in_frames is None or not 0 <= message.delay_in_frames <= MAX_DELAY_IN_FRAMES:
             return
-        frame_s = wire.FRAME_S
+        frame_s = GRADIUM.frame_s
         if message.frame_size and message.sample_rate and 0 < message.frame_size <= message.sample_rate:
             frame_s = message.frame_size / message.sample_rate
         self._delay_s = message.delay_in_frames * frame_s

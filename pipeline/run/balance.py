@@ -15,9 +15,10 @@ from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.checkpoint.store import CREDITS
 from pipeline.config import Settings
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
-from pipeline.gradium.wire import CREDITS_PER_S, Credits
+from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
 from pipeline.pool import outage_sentence
+from pipeline.profile import GRADIUM
 from pipeline.run.bill import bill_of
 from pipeline.run.control import Control
 from pipeline.run.fitting import Bounds
@@ -95,8 +96,8 @@ class Balance:
         """Credits that the run takes. For a mere warning a rough figure is enough, unless it is near what is held."""
         if not self._settings.service.require_credits:
             roughly_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)
-            if held >= ROUGHLY * roughly_s * CREDITS_PER_S or min(rows, at_most or rows) > MOST_TO_WARN:
-                return roughly_s * CREDITS_PER_S
+            if held >= ROUGHLY * roughly_s * GRADIUM.credits_per_s or min(rows, at_most or rows) > MOST_TO_WARN:
+                return roughly_s * GRADIUM.credits_per_s
         stopped = self._control.stopped
         return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))
 

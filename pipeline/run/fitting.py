@@ -15,8 +15,8 @@ import msgspec
 
 from pipeline.audio.estimate import Estimate
 from pipeline.built import built
-from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool.budget import ROUNDING
+from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED
 
 PROBLEMS_NAMED = 100
@@ -109,11 +109,11 @@ class Bill(msgspec.Struct, kw_only=True):
 
     @property
     def credits(self) -> float:
-        return self.sent_s * CREDITS_PER_S
+        return self.sent_s * GRADIUM.credits_per_s
 
     @property
     def guessed_credits(self) -> float:
-        return round(self.guessed_s * CREDITS_PER_S, 6)
+        return round(self.guessed_s * GRADIUM.credits_per_s, 6)
 
     @property
     def fitting(self) -> Fitting:
@@ -121,7 +121,7 @@ class Bill(msgspec.Struct, kw_only=True):
         return Fitting(
             utterances=self.done,
             requests=self.fitting_requests,
-            credits=round(self.fitting_s * CREDITS_PER_S, 6),
+            credits=round(self.fitting_s * GRADIUM.credits_per_s, 6),
             passed_over=self.passed_over,
         )
 
@@ -202,15 +202,15 @@ def _add(bill: Bill, one: Priced, bounds: Bounds) -> tuple[float, bool]:
         fit = _fit(bill, count, seconds, bounds.budget)
         fitting += fit
         if fit < count:
-            needs = max(needs, round(seconds * CREDITS_PER_S, 6))
+            needs = max(needs, round(seconds * GRADIUM.credits_per_s, 6))
     return needs, fitting > 0
 
 
 def _fit(bill: Bill, count: int, seconds: float, budget: float | None) -> int:
     """How many of so many requests of this length fit, which are then sent."""
     if budget is not None:
-        left = budget - bill.fitting_s * CREDITS_PER_S + ROUNDING
-        count = max(0, min(count, math.floor(left / max(seconds * CREDITS_PER_S, ROUNDING))))
+        left = budget - bill.fitting_s * GRADIUM.credits_per_s + ROUNDING
+        count = max(0, min(count, math.floor(left / max(seconds * GRADIUM.credits_per_s, ROUNDING))))
     bill.fitting_requests += count
     bill.fitting_s += count * seconds
     return count

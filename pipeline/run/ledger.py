@@ -10,9 +10,9 @@ from typing import Any
 from pipeline.checkpoint import Journal, Sent, Started
 from pipeline.errors import AttemptError, CutOff, UnknownFault
 from pipeline.failures import consequence_of
-from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.model import Answer, Attempt, Request
 from pipeline.pool import Job
+from pipeline.profile import GRADIUM
 from pipeline.report.figures import credits_told
 from pipeline.sentences import plural
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def price(request: Request) -> float:
     """Credits that a request costs when it is billed."""
-    return request.sent_s * CREDITS_PER_S
+    return request.sent_s * GRADIUM.credits_per_s
 
 
 class Ledger:

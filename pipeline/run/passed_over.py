@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from pipeline.config import Settings
-from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool import Budget
+from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED, above_budget
 from pipeline.run.month import Month
 
@@ -55,7 +55,7 @@ class PassedOver:
 
     def prepared(self, expected_s: float, prices: Sequence[float]) -> None:
         """A recording was made into requests of these prices."""
-        estimate = min(expected_s, self._max_clip_s) * CREDITS_PER_S
+        estimate = min(expected_s, self._max_clip_s) * GRADIUM.credits_per_s
         cheapest = min(prices, default=0.0)
         if estimate and cheapest:
             self._ratios.append(cheapest / estimate)
@@ -79,7 +79,7 @@ class PassedOver:
         """How long a recording may be by its estimate for one of its requests to fit perhaps."""
         if not self._ratios or (self._in_vain < MOST_IN_VAIN and self._in_vain_s < MOST_IN_VAIN_S):
             return math.inf
-        longest_s = self.budget.left / (CREDITS_PER_S * min(self._ratios))
+        longest_s = self.budget.left / (GRADIUM.credits_per_s * min(self._ratios))
         return math.inf if longest_s >= self._max_clip_s else longest_s
 
     @property
