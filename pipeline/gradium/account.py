@@ -25,8 +25,6 @@ TRIES = 3
 PAUSE_S = 0.3
 PATIENCE_S = 30.0
 MAX_BODY_BYTES = 64 << 10
-MOST_CREDITS = 1e12
-"""No account holds more."""
 
 
 async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credits | str:
@@ -57,14 +55,6 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
         return msgspec.json.decode(body, type=wire.Credits)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return f"there is no balance in the answer of {GRADIUM.balance_path}"
-
-
-def why_unknown(found: wire.Credits | str) -> str | None:
-    """Why what was found says nothing of the account; None where it is a balance."""
-    if isinstance(found, str):
-        return found
-    held = found.remaining_credits
-    return None if 0 <= held <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is no balance"
 
 
 async def _get(http: httpx.AsyncClient, url: str, key: str) -> tuple[int, bytes | str | None]:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
@@ -19,6 +18,7 @@ from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
+from pipeline.gradium.service import connect
 from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
 from pipeline.pool import AdaptiveLimiter, CircuitBreaker, Limits, Pool, RetryPolicy
@@ -32,9 +32,6 @@ from pipeline.run.published import Published
 from pipeline.run.publisher import Publisher
 from pipeline.run.recorder import Recorder
 from pipeline.run.room import want_of_room
-
-if TYPE_CHECKING:
-    pass
 
 WATCH_S = 1.0
 log = logging.getLogger(__name__)
@@ -79,9 +76,6 @@ class Sending:
         BalanceTooLow, BalanceUnknown, LocalServerError, and CheckpointError or OutputError when outcomes cannot be
         stored.
         """
-        from pipeline.gradium.client import GradiumClient
-        from pipeline.gradium.transport import http_client
-
         settings, call = self._settings, self._journal.call
         expected_s = await call(self._journal.checkpoint.expected_s, at_most)
         rows, spool_bytes = min(rows, at_most or rows), settings.audio.spool_mb << 20
@@ -93,20 +87,15 @@ class Sending:
         timeouts = settings.timeouts
         async with (
             endpoint(settings) as target,
-            http_client(
-                target.url,
-                connect_s=timeouts.connect_s,
-                idle_s=timeouts.idle_s,
-                trust_env=settings.service.trust_env,
-            ) as http,
+            connect(target, self._request, settings) as service,
         ):
             account = Balance(settings, self._journal, self._recorder, self._control)
-            balance = await account.learn(http, target)
+            balance = await account.learn(service)
             await self._claim(balance)
             await account.compare(balance, rows=rows, at_most=at_most)
             limits = await self._limits()
             pool = Pool(
-                GradiumClient(http, target, self._request, timeouts),
+                service.transcriber,
                 self._recorder,
                 limits,
                 queue=settings.pool.concurrency,
