@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.config.settings import TimeoutSettings
 from pipeline.errors import AttemptError, AttemptTimeout, CompressedAnswer, StreamCut, StreamMalformed
+from pipeline.exchange import Request
 from pipeline.gradium import billing, classify, wire
 from pipeline.gradium.body import RequestBody
 from pipeline.gradium.coding import uncompressed
@@ -23,7 +24,7 @@ from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.transport import BROKEN, read_refusal
 from pipeline.gradium.words import Listener
-from pipeline.model import Answer, Endpoint, Request
+from pipeline.model import Answer, Endpoint
 from pipeline.outside import presentable
 from pipeline.redaction import redacted
 

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from pipeline.config import Settings
+from pipeline.exchange import Transcriber
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import Credits
-from pipeline.model import Endpoint, Transcriber
+from pipeline.model import Endpoint
 
 MOST_CREDITS = 1e12
 """No account holds more."""

@@ -212,13 +212,8 @@ class Judge:
             used = 1 - min(breaker.failure_rate(), MOST_OF_A_FAULT)
         job.attempts += used
         if follows.breaker == "failure":
-            was_open = breaker.is_open
             reached = None if error.http_status is None else False
-            for other, given_back in breaker.failed(
-                job, unreachable=unreachable or reached, used=0.0 if billed else used
-            ):
-                other.attempts -= given_back
-            if breaker.is_open and not was_open:
+            if breaker.failed(job, unreachable=unreachable or reached, used=0.0 if billed else used):
                 log.warning(
                     "the service fails for everybody (%s): one probe is sent now and then until it answers", error
                 )

@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from pipeline.model import Request
+from pipeline.exchange import Request
 from pipeline.pool.job import Job
 
 MAX_RETRIES_PER_SLOT = 8

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
-from pipeline.model import Answer, Transcriber
+from pipeline.exchange import Transcriber
+from pipeline.model import Answer
 from pipeline.pool.job import Again, EndRun, Job, Limits, Listener, OverBudget, Verdict
 from pipeline.pool.judge import Judge
 from pipeline.pool.limiter import DOUBLE_AFTER_S
@@ -170,19 +172,11 @@ class Pool:
         return self.in_flight < self._limits.limiter.limit and _now() >= self._judge.paused_until
 
     async def _sleep(self) -> None:
-        """Until something changes, or the moment comes at which something may be sent."""
-        try:
-            async with asyncio.timeout_at(self._wake_at()):
+        """Until something changes, or the moment comes at which something may be done without that."""
+        moments = () if self._stopping else (self._time_is_up_at(), self._sending_at(), self._let_go_at())
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(min((at for at in moments if at is not None), default=None)):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
-
-    def _wake_at(self) -> float | None:
-        """That moment, on the event loop's clock; None where only the end of a request, or the source, can bring it."""
-        if self._stopping:
-            return None
-        moments = self._time_is_up_at(), self._sending_at(), self._let_go_at()
-        return min((moment for moment in moments if moment is not None), default=None)
 
     def _time_is_up_at(self) -> float | None:
         if self._held_since is not None:

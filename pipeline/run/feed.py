@@ -14,7 +14,8 @@ from pipeline.audio.look import Look, broken_off, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.errors import AttemptError, Stopped
-from pipeline.model import Clip, ClipResult, Transcript
+from pipeline.exchange import Clip
+from pipeline.model import ClipResult, Transcript
 from pipeline.pool import Put
 from pipeline.run.joining import Leader
 from pipeline.run.published import Published

@@ -7,7 +7,7 @@ from copy import copy
 
 from pipeline.checkpoint.identity import GAP
 from pipeline.errors import AttemptError
-from pipeline.model import Clip
+from pipeline.exchange import Clip
 from pipeline.outside import MAX_MESSAGE
 
 TOUCHING_S = 0.001

@@ -17,8 +17,9 @@ from pipeline.audio.spans import SHORTEST
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.errors import AttemptError
+from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
-from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
+from pipeline.model import Answer, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer
 from pipeline.run.gaps import gap_flags, naming
 from pipeline.run.given_up import GivenUp

@@ -9,8 +9,9 @@ from typing import Any
 
 from pipeline.checkpoint import Journal, Sent, Started
 from pipeline.errors import AttemptError, CutOff, UnknownFault
+from pipeline.exchange import Request
 from pipeline.failures import consequence_of
-from pipeline.model import Answer, Attempt, Request
+from pipeline.model import Answer, Attempt
 from pipeline.pool import Job
 from pipeline.profile import GRADIUM
 from pipeline.report.figures import credits_told

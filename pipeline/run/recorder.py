@@ -13,9 +13,10 @@ from pipeline.checkpoint import Identity, Journal, Selected
 from pipeline.checkpoint.events import ClipAnswered, Event, Noted, TakenUp
 from pipeline.config import Settings
 from pipeline.errors import AttemptError
+from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
 from pipeline.gradium.request import RequestSettings
-from pipeline.model import Answer, Clip, Transcript
+from pipeline.model import Answer, Transcript
 from pipeline.pool import Job, OverBudget
 from pipeline.report.progress import Progress
 from pipeline.run.duplicates import Duplicates

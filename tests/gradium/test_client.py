@@ -20,10 +20,11 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
+from pipeline.exchange import Request
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint, Request, Utterance
+from pipeline.model import Answer, Endpoint, Utterance
 from pipeline.recording import version_of
 from pipeline.server.faults.table import KINDS
 from pipeline.server.fingerprint import fingerprint_words

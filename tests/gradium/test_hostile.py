@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
+from pipeline.exchange import Request
 from pipeline.gradium import client as client_module
 from pipeline.gradium import transport
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint, Request
+from pipeline.model import Answer, Endpoint
 from tests.gradium.hostile import CODINGS, LINES, Exchange, HostilePeer, right
 from tests.gradium.test_client import clip_of
 from tests.servers import KEY

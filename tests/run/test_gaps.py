@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.checkpoint.identity import is_partial
 from pipeline.errors import ServerFault
-from pipeline.model import Clip
+from pipeline.exchange import Clip
 from pipeline.outside import MAX_MESSAGE
 from pipeline.run.gaps import gap_flags, naming
 from tests.run.test_joining import answer, clip, joined, leader
