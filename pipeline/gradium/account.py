@@ -14,8 +14,8 @@ import msgspec
 
 from pipeline.errors import CompressedAnswer, EndpointUnreachable, KeyRefused, StreamCut
 from pipeline.gradium import classify, wire
-from pipeline.gradium.coding import uncompressed
-from pipeline.gradium.transport import BROKEN, read_refusal
+from pipeline.gradium.response import read_refusal, uncompressed
+from pipeline.gradium.transport import BROKEN
 from pipeline.model import Endpoint
 from pipeline.outside import presentable
 from pipeline.profile import GRADIUM

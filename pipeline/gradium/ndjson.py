@@ -95,17 +95,6 @@ class MessageDecoder:
         if not block:
             return
         self._started = True
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        fits = len(block) <= MAX_LINE_BYTES and self._lines + lines <= MAX_LINES
-        try:
-            messages = _message.decode_lines(block) if fits else None
-        except UNREADABLE:
-            messages = None
-        if messages is not None and len(messages) == lines:
-            self._lines += lines
-            yield from messages
-            return
-        # A blank line, a type we do not know, or a broken line: only a line by itself can tell.
         for line in block.removesuffix(b"\n").split(b"\n"):
             _check_length(len(line))
             self._lines += 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -50,7 +49,8 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     def query(self, language: str | None, keywords: tuple[str, ...] = ()) -> str:
         """The URL-encoded query of a request, the same for every utterance of one language and the same keywords."""
-        return _query(self, language, keywords)
+        config = msgspec.json.encode(self.config_for(language, keywords)).decode()
+        return urlencode({"model": self.model, "json_config": config})
 
     @property
     def delay_s(self) -> float:
@@ -63,15 +63,6 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         """The fact of a checkpoint that is 1 once something was answered with these settings."""
         asked = {"model": self.model, "config": self.config}
         return f"answered_settings_{hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]}"
-
-    def __hash__(self) -> int:
-        return hash(msgspec.json.encode(self))
-
-
-@lru_cache(maxsize=64)
-def _query(settings: RequestSettings, language: str | None, keywords: tuple[str, ...]) -> str:
-    config = msgspec.json.encode(settings.config_for(language, keywords)).decode()
-    return urlencode({"model": settings.model, "json_config": config})
 
 
 def request_settings(service: ServiceSettings) -> RequestSettings:

@@ -13,7 +13,7 @@ import pytest
 from pipeline.config import Settings
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
-from pipeline.gradium import account, transport, wire
+from pipeline.gradium import account, response, wire
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.service import connect, why_unknown
@@ -160,7 +160,7 @@ def test_a_balance_and_a_refusal_that_come_compressed_are_read() -> None:
 
 
 def test_a_refused_key_is_refused_however_its_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "REFUSAL_S", 0.05)
+    monkeypatch.setattr(response, "REFUSAL_S", 0.05)
     whole = answer(b"no such key" + b"." * 10, status=401)
     for peer in (Scripted(whole[:-10]), Scripted(whole[:-10], open_end=True)):
         with peer, pytest.raises(KeyRefused, match=r"^no such key$"):

@@ -765,7 +765,7 @@ def test_a_complete_answer_counts_though_the_request_is_cut_off_while_its_rest_i
             reading.set()
             await asyncio.Event().wait()
 
-        monkeypatch.setattr("pipeline.gradium.client._read_rest", read_for_ever)
+        monkeypatch.setattr("pipeline.gradium.client.read_rest", read_for_ever)
         async with http_client(url, connect_s=5, idle_s=10, trust_env=False) as http:
             settings = request_settings(ServiceSettings())
             client = GradiumClient(http, Endpoint(url=url, key=KEY), settings, TimeoutSettings())
