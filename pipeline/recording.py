@@ -1,7 +1,7 @@
 """Recordings opened for reading: regular files only, never waiting for a writer, and the system's errors as ours.
 
-What is the file's own fault (gone, no right to it, no file at all) is told from what is this machine's (no descriptors
-left, a disk or mount that fails), which passes.
+The file's own faults (missing, no permission, not a file) are told apart from this machine's (no descriptors left, a
+disk or mount that fails), which may pass.
 """
 
 from __future__ import annotations

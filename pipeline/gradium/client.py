@@ -98,7 +98,7 @@ class GradiumClient:
             try:
                 await read_rest(chunks)
             except asyncio.CancelledError:
-                # whoever cuts the request off gets its answer all the same: it is complete, and paid for
+                # a request that is cut off now has its answer all the same: it is complete, and paid for
                 if (task := asyncio.current_task()) is not None:
                     task.uncancel()
             return answer

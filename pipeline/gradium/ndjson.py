@@ -18,7 +18,7 @@ from pipeline.outside import presentable
 
 MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
-"""Whatever its audio; whoever knows the audio allows less."""
+"""For any audio; a caller that knows the audio allows less."""
 MAX_LINES = 1 << 18
 """Of 300 s with telemetry there are fewer than 10,000. Each line costs time, also a blank one."""
 
@@ -50,7 +50,7 @@ _known_types = frozenset(struct.__struct_config__.tag for struct in typing.get_a
 class MessageDecoder:
     """Feed it chunks; it yields the messages that are complete, and drops types it does not know.
 
-    Messages come one by one, so that what stands before a broken line is heard however the chunks were cut.
+    Messages come one by one, so that what stands before a broken line counts however the chunks were cut.
     """
 
     def __init__(self, max_bytes: int = MAX_ANSWER_BYTES) -> None:

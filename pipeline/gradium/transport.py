@@ -35,7 +35,7 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
     open is the pool's decision; the client sets no limit of its own.
     """
     if is_plain := not url.lower().startswith("https:"):
-        # nobody's certificate is asked for, so nobody's is trusted: reading the list of those who are takes a while
+        # no certificate is asked for, so none is trusted: reading the list of those that are takes a while
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         tls = httpx.create_ssl_context(trust_env=trust_env)
@@ -61,12 +61,8 @@ class _Client(httpx.AsyncClient):
     """Looks for no cookies: httpx takes 20 microseconds a request to look, and would send what it found."""
 
     @property
-    def cookies(self) -> httpx.Cookies:
+    def cookies(self) -> httpx.Cookies:  # type: ignore[override]
         return _NO_COOKIES
-
-    @cookies.setter
-    def cookies(self, cookies: object) -> None:
-        raise TypeError("this client keeps no cookies")
 
 
 class _NoCookies(httpx.Cookies):

@@ -16,7 +16,7 @@ from pipeline.profile import GRADIUM
 MAX_DELAY_IN_FRAMES = 1_000
 """A `ready` that reports more does not mean frames of look-ahead; then what was asked for holds."""
 MAX_WORDS = 1 << 18
-"""Whatever the audio; whoever knows the audio allows less."""
+"""For any audio; a caller that knows the audio allows less."""
 MAX_WORD = 1_000
 """Characters of one word, blanks excluded …"""
 MEAN_WORD = 20

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.pool.job import Job
 
 UNREACHABLE_IN_A_ROW = 3
-"""Connections that could not be made, whoever's: no clip can be at fault for that."""
+"""Connections that could not be made, for whatever clips: that is never a clip's fault."""
 FAILURES_IN_A_ROW = 10
 """Failures of clips that are no suspects …"""
 CLIPS_IN_A_ROW = 8
@@ -26,7 +26,7 @@ CLIPS_IN_A_ROW = 8
 ROUNDS = 2
 """Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again …"""
 ROUND_S = 60.0
-"""… in about this time for each round, where the service answers at all: few that are left keep nobody for long."""
+"""… in about this time for each round, where the service answers at all: few that are left do not take long."""
 RECENT = 50
 """Requests that tell how the service is doing, and …"""
 ENOUGH_CLIPS = 20
@@ -81,14 +81,14 @@ class CircuitBreaker:
         return 0.0 if self.open_since is None else self._clock() - self.open_since
 
     def postpone(self, seconds: float) -> None:
-        """The outage began so much later: nobody could ask whether it was over."""
+        """The outage began so much later: meanwhile nothing could be sent to find out whether it is over."""
         if self._since is not None:
             self._since += seconds
 
     def failure_rate(self) -> float:
-        """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's.
+        """What share of the clips sent lately met a fault: so far a fault is the service's doing, not the clip's.
 
-        0 while it is so few that they may as well be at fault themselves.
+        0 while they are so few that the faults may be their own.
         """
         clips = {who for who, _ in self._recent}
         failing = {who for who, failed in self._recent if failed}
@@ -115,8 +115,8 @@ class CircuitBreaker:
             self._close()
 
     def failed(self, job: Job, *, unreachable: bool | None, used: float) -> bool:
-        """A passing fault that used up this part of an attempt. `unreachable` is None where it broke off, so that
-        nobody can say. Returns whether it opens by this failure; then what the failures used up is given back."""
+        """A passing fault that used up this part of an attempt. `unreachable` is None where that is not known, because it
+        broke off. Returns whether it opens by this failure; then what the failures in a row used up is given back."""
         self._recent.append((job, True))
         if not unreachable:
             self._failed.setdefault(job, job.order)
@@ -155,7 +155,7 @@ class CircuitBreaker:
         self._plan_probe()
 
     def ended(self, job: Job) -> None:
-        """Somebody is no longer in flight; what came of it is told besides."""
+        """The clip is no longer in flight; its result is told besides."""
         if job is self.probe:
             self.probe = None
 
