@@ -60,8 +60,8 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
 class _Client(httpx.AsyncClient):
     """Looks for no cookies: httpx takes 20 microseconds a request to look, and would send what it found."""
 
-    @property
-    def cookies(self) -> httpx.Cookies:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def cookies(self) -> httpx.Cookies:
         return _NO_COOKIES
 
 

@@ -115,8 +115,9 @@ class CircuitBreaker:
             self._close()
 
     def failed(self, job: Job, *, unreachable: bool | None, used: float) -> bool:
-        """A passing fault that used up this part of an attempt. `unreachable` is None where that is not known, because it
-        broke off. Returns whether it opens by this failure; then what the failures in a row used up is given back."""
+        """A passing fault that used up this part of an attempt. `unreachable` is None where it broke off, so that it
+        is not known. Returns whether it opens by this failure; then what the failures in a row used up is given back.
+        """
         self._recent.append((job, True))
         if not unreachable:
             self._failed.setdefault(job, job.order)
