@@ -110,26 +110,20 @@ class MessageDecoder:
         line = line.strip()
         if not line:
             return None
+        if _end.match(line):
+            return wire.EndOfStream()
         try:
             return _message.decode(line)
         except UNREADABLE as error:
-            if _is_unknown(line):
-                self.dropped = True
-                return None
-            if _end.match(line):
-                return wire.EndOfStream()
-            return self._decode_repaired(line, error)
-
-    def _decode_repaired(self, line: bytes, error: Exception) -> wire.AnyMessage | None:
-        repaired = _repaired(line)
+            complaint = str(error)
+        if _is_unknown(line) or _is_unknown(repaired := _repaired(line)):
+            self.dropped = True
+            return None
         try:
             message = _message.decode(repaired)
         except UNREADABLE:
-            if _is_unknown(repaired):
-                self.dropped = True
-                return None
             shown = presentable(line.decode("utf-8", "replace"), limit=MAX_SHOWN)
-            raise StreamMalformed(f"not a message of the protocol: {error}: {shown}") from None
+            raise StreamMalformed(f"not a message of the protocol: {complaint}: {shown}") from None
         self.replaced |= isinstance(message, wire.Text) and REPLACEMENT in message.text
         return message
 
