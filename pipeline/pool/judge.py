@@ -58,12 +58,7 @@ class Judge:
         """Answers since the last one that counts whose compression could not be undone."""
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
-        self._firsts = FirstRefusals(watches=limits.doubts_refusals)
-
-    @property
-    def holds(self) -> bool:
-        """Whether refusals are held back, because they may not be their clips' own."""
-        return self._firsts.holds
+        self.firsts = FirstRefusals(watches=limits.doubts_refusals)
 
     def accepted(self, job: Job, ended: Answer | AttemptError) -> Answer | AttemptError:
         """What a request counts for: a silence without end_of_stream counts when it comes again."""
@@ -92,8 +87,8 @@ class Judge:
             return EndRun(end)
         if follows.retry == "wait":
             return self._limit(job, ended, others)
-        if follows.ends_run == "first alike" and self._firsts.refused(job, ended):
-            return None if self._firsts.end is None else EndRun(self._firsts.end)
+        if follows.ends_run == "first alike" and self.firsts.refused(job, ended):
+            return None if self.firsts.end is None else EndRun(self.firsts.end)
         return self._own(job, ended)
 
     def _answer(self, job: Job, answer: Answer, *, at_limit: bool) -> Answer:
@@ -102,7 +97,7 @@ class Judge:
         self.answered += 1
         self._ended += 1
         self._compressed = 0
-        self._firsts.answered(job)
+        self.firsts.answered(job)
         self._service_works(job)
         if open_for_s and not breaker.is_open:
             log.warning("the service answers again after %.0f s", open_for_s)
@@ -134,8 +129,8 @@ class Judge:
         """What becomes of clips that are held no longer: each is refused by itself once others were answered; it may
         pass where the refusal met most, or several and all is `over`, or nothing can be sent before they go
         (`stalled`)."""
-        unknown = stalled or self._firsts.end is not None
-        held = self._firsts.release(over=over, stalled=stalled)
+        unknown = stalled or self.firsts.end is not None
+        held = self.firsts.release(over=over, stalled=stalled)
         return [(job, unconfirmed(error) if unknown else self._own(job, error)) for job, error in held]
 
     def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
@@ -166,11 +161,11 @@ class Judge:
         if follows.breaker == "answer":
             self._service_works(job)
         if follows.is_final:
-            return unconfirmed(error) if self._firsts.none_answered else error
+            return unconfirmed(error) if self.firsts.none_answered else error
         if job.probes and self._limits.breaker.is_open and follows.ends_run == "probes alike":
-            self._firsts.probe_refused(error)
-            if self._firsts.end is not None:
-                return EndRun(self._firsts.end)
+            self.firsts.probe_refused(error)
+            if self.firsts.end is not None:
+                return EndRun(self.firsts.end)
         return self._passing(job, error, follows)
 
     def _service_works(self, job: Job) -> None:

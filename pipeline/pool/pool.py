@@ -116,7 +116,7 @@ class Pool:
     # -- what is sent next ------------------------------------------------------------------------------------------
 
     def _finished(self) -> bool:
-        return not self._in_flight and (self._stopping or (self._pending.ended and not self._judge.holds))
+        return not self._in_flight and (self._stopping or (self._pending.ended and not self._judge.firsts.holds))
 
     def _dispatch(self) -> None:
         """Sends what may be sent now."""
@@ -185,7 +185,7 @@ class Pool:
 
     def _release_at(self) -> float | None:
         """When the clips whose refusals are held back are released, where no other can be sent."""
-        if not self._judge.holds or self._in_flight or self._pending.next_probe_at is not None:
+        if not self._judge.firsts.holds or self._in_flight or self._pending.next_probe_at is not None:
             return None
         return self._last_ended + (0.0 if self._pending.ended else STALLED_S)
 

@@ -63,6 +63,7 @@ class FirstRefusals:
 
     @property
     def holds(self) -> bool:
+        """Whether refusals are held back, because they may not be their clips' own."""
         return bool(self._held)
 
     def answered(self, job: Job) -> None:
