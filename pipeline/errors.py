@@ -53,11 +53,11 @@ class CheckpointError(RunError):
 
 
 class DamagedCheckpoint(CheckpointError):
-    """The checkpoint is gone or cannot be read any more: what is in it must be had from elsewhere."""
+    """The checkpoint is missing or cannot be read: what was in it must come from the other files."""
 
 
 class LocalServerError(RunError):
-    """The embedded local server did not start or died."""
+    """The embedded local server did not start, or crashed."""
 
 
 class NoDecoder(RunError):

@@ -7,9 +7,8 @@ pool, run and checkpoint ask this module. docs/hostile-service.md shows it as a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Literal
-
-import msgspec
 
 from pipeline import errors
 from pipeline.exits import ExitStatus
@@ -17,7 +16,8 @@ from pipeline.exits import ExitStatus
 EndsRun = Literal["no", "at once", "unanswered settings", "all empty", "in a row", "first alike", "probes alike"]
 
 
-class Consequence(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Consequence:
     """What follows from an error of a class."""
 
     retry: Literal["no", "backoff", "wait"] = "no"
@@ -58,7 +58,6 @@ class Consequence(msgspec.Struct, frozen=True, kw_only=True):
 
 _FILE = Consequence(is_of_the_file=True, is_final=True)
 _PASSING = Consequence(retry="backoff", breaker="failure")
-_changed = msgspec.structs.replace
 
 TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.GradiumBatchError: Consequence(ends_run="at once"),
@@ -66,24 +65,24 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.OutputHeld: Consequence(ends_run="at once", exit_status=ExitStatus.HELD),
     errors.AttemptError: Consequence(),
     errors.ItemError: _FILE,
-    errors.AudioMissing: _changed(_FILE, excused_by_transcript=True),
+    errors.AudioMissing: replace(_FILE, excused_by_transcript=True),
     errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
     errors.PassingError: _PASSING,
     errors.AudioUnavailable: Consequence(is_of_the_file=True),
-    errors.ConnectionFailed: _changed(_PASSING, may_be_unreachable=True),
-    errors.AttemptTimeout: _changed(_PASSING, may_be_unreachable=True),
-    errors.ServerFault: _changed(_PASSING, may_be_the_audio=True),
-    errors.StreamError: _changed(_PASSING, may_be_the_audio=True, ends_run="probes alike"),
-    errors.UnknownFault: _changed(_PASSING, ends_run="probes alike"),
-    errors.EmptyAnswer: _changed(_PASSING, ends_run="all empty", exit_status=ExitStatus.USAGE),
-    errors.CompressedAnswer: _changed(_PASSING, ends_run="in a row"),
-    errors.AccessDenied: _changed(_PASSING, ends_run="first alike"),
+    errors.ConnectionFailed: replace(_PASSING, may_be_unreachable=True),
+    errors.AttemptTimeout: replace(_PASSING, may_be_unreachable=True),
+    errors.ServerFault: replace(_PASSING, may_be_the_audio=True),
+    errors.StreamError: replace(_PASSING, may_be_the_audio=True, ends_run="probes alike"),
+    errors.UnknownFault: replace(_PASSING, ends_run="probes alike"),
+    errors.EmptyAnswer: replace(_PASSING, ends_run="all empty", exit_status=ExitStatus.USAGE),
+    errors.CompressedAnswer: replace(_PASSING, ends_run="in a row"),
+    errors.AccessDenied: replace(_PASSING, ends_run="first alike"),
     # the service's silence, or the recording's
-    errors.UnconfirmedSilence: _changed(_PASSING, breaker="nothing"),
+    errors.UnconfirmedSilence: replace(_PASSING, breaker="nothing"),
     errors.LimitError: Consequence(retry="wait", breaker="refusal"),
     errors.AccountError: Consequence(ends_run="at once"),
     # once the same settings were answered, they are not what is wrong
-    errors.SettingsRefused: _changed(_PASSING, ends_run="unanswered settings", exit_status=ExitStatus.USAGE),
+    errors.SettingsRefused: replace(_PASSING, ends_run="unanswered settings", exit_status=ExitStatus.USAGE),
 }
 """By class; one that is not here is treated as its nearest base is."""
 

@@ -1,4 +1,4 @@
-"""The records that travel through the pipeline, and the protocols by which its packages meet.
+"""The records that travel through the pipeline; what is sent is in `exchange`.
 
 All records are frozen; a changed one is a new one (`msgspec.structs.replace`). Times are seconds on the clock of
 the utterance's audio unless a name says otherwise; durations in `_s`, sizes in `_bytes`; instants are aware UTC.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Literal
 
 import msgspec
 
@@ -89,67 +89,6 @@ class FileVersion(msgspec.Struct, frozen=True):
     mtime_ns: int
     inode: int
     ctime_ns: int
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What one POST needs, and nothing more: plain values, so that it can travel to another process."""
-
-    id: str
-    """Of the utterance."""
-    clip: int
-    """Position among the utterance's clips, from 0."""
-    language: str | None = None
-    """None takes the configured one, …"""
-    keywords: tuple[str, ...] = ()
-    """… and so do no keywords."""
-    path: str
-    """The file whose bytes are the body, or, with `span_bytes`, some of them."""
-    content_type: str
-    version: FileVersion
-    """What the file was when it was hashed; it must be that still when it is sent."""
-    duration_s: float
-    """Length of the recording's part that it carries, in seconds."""
-    prefix: bytes = b""
-    """What is sent before the file's bytes: the header of cut audio, and its lead silence."""
-    span_bytes: tuple[int, int] | None = None
-    """(offset, length) of the file's bytes that are sent; None: all."""
-    lead_s: float = 0.0
-    """Silence in front, which is sent and paid for and no part of `duration_s`."""
-    channel: int = 0
-
-    @property
-    def body_bytes(self) -> int:
-        """Length of the body."""
-        return len(self.prefix) + (self.version.size_bytes if self.span_bytes is None else self.span_bytes[1])
-
-    @property
-    def sent_s(self) -> float:
-        """Seconds of audio that the service gets, and bills."""
-        return self.lead_s + self.duration_s
-
-
-class Clip(msgspec.Struct, frozen=True, kw_only=True):
-    """The span of one channel that one request carries, and where it belongs in its utterance."""
-
-    request: Request
-    start_s: float
-    """Where it starts on the utterance's clock."""
-    key: str = ""
-    """Which samples of which track it carries: an answer of an earlier run counts for a clip of the same key."""
-
-    @property
-    def number(self) -> int:
-        """Position among the utterance's clips, from 0."""
-        return self.request.clip
-
-    @property
-    def channel(self) -> int:
-        return self.request.channel
-
-    @property
-    def duration_s(self) -> float:
-        """Length of the recording's part that it carries, in seconds."""
-        return self.request.duration_s
 
 
 @built
@@ -285,14 +224,6 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     kept: bool = False
     """The output has a transcript of an earlier content or earlier settings, which stays until a new one is there."""
-
-
-class Transcriber(Protocol):
-    """Sends one request and returns what came back."""
-
-    async def transcribe(self, request: Request) -> Answer:
-        """Raises a subclass of `errors.AttemptError` when there is no answer that counts."""
-        ...
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

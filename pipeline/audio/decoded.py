@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
-RATE = 24_000
+from pipeline.profile import GRADIUM
+
+RATE = GRADIUM.sample_rate
 """Hz of every track; the service's own."""
 BYTES = 2
 """Of a sample: signed, 16 bits, little-endian."""

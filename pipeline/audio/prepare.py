@@ -21,7 +21,8 @@ from pipeline.audio.spans import Span, answered_on, chosen, pieces_around
 from pipeline.audio.spool import Spool
 from pipeline.audio.wanted import channels_of, is_span, passes_through, span_of
 from pipeline.config.settings import AudioSettings
-from pipeline.model import Clip, Request, Utterance
+from pipeline.exchange import Clip, Request
+from pipeline.model import Utterance
 from pipeline.source.local import file_version_at
 
 log = logging.getLogger(__name__)

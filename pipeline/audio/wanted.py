@@ -10,6 +10,7 @@ from pipeline.audio.spans import answered_on
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import SpanOutside
 from pipeline.model import Utterance
+from pipeline.profile import GRADIUM
 
 ROW_TOLERANCE_S = 1.0
 """A row may end so much after its recording: others round, and count from headers."""
@@ -20,7 +21,7 @@ SHORTER_S = 0.02
 def passes_through(utterance: Utterance, probe: Probe, settings: AudioSettings, answered: Collection[str] = ()) -> bool:
     """Whether the service gets the file's own bytes. Not where parts of it were `answered` while it was cut."""
     return (
-        probe.content_type is not None
+        probe.content_type in GRADIUM.content_types
         and (not is_span(utterance) or _covers(utterance, probe))
         and probe.duration_s <= settings.max_clip_s
         and not settings.lead_silence_s

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from pipeline.profile import GRADIUM
+
 PINNED = {"delay_in_frames": 16}
 """1.28 s of look-ahead. Never left to the service: its default may change, and all times with it."""
 
@@ -36,7 +38,7 @@ class Section(BaseModel):
 
 class ServiceSettings(Section):
     url: str = Field(
-        "https://api.gradium.ai/api/post/speech/asr",
+        GRADIUM.url,
         description='the endpoint; "local" starts the embedded server for the length of the run',
     )
     api_key_env: str = Field("GRADIUM_API_KEY", description="environment variable that holds the API key")
@@ -74,7 +76,9 @@ class AudioSettings(Section):
     upload: Literal["auto", "opus"] = Field(
         "auto", description="`auto`: what the service takes untouched, all else as WAV; `opus`: small uploads"
     )
-    max_clip_s: float = Field(300.0, ge=5, le=300, description="the most audio one request carries")
+    max_clip_s: float = Field(
+        GRADIUM.max_request_s, ge=5, le=GRADIUM.max_request_s, description="the most audio one request carries"
+    )
     lead_silence_s: float = Field(
         0.0, ge=0, le=1, description="silence put in front of each clip, and paid for; taken off the times again"
     )

@@ -1,5 +1,6 @@
-"""The client side of the speech-to-text endpoint: one clip in, one answer or one classified error out.
+"""The client side of the speech-to-text endpoint: one request in, one answer or one classified error out.
 
-`wire` is the format (shared with the local server), `request` what is asked, `ndjson` and `words` what is
-answered, `classify` what a failure is, `client` the exchange. Import the modules: this package loads none by itself.
+`service` is what a run connects to. `wire` is the format (shared with the local server), `request` the settings that
+are asked for, `client` the exchange over `transport`, with `body`, `response` and `deadline`; `ndjson` and `words` are
+what is answered, `classify` and `billing` what a failure is and costs. Import the modules: this package loads none.
 """

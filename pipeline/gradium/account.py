@@ -14,9 +14,10 @@ import msgspec
 
 from pipeline.errors import CompressedAnswer, EndpointUnreachable, KeyRefused, StreamCut
 from pipeline.gradium import classify, wire
-from pipeline.gradium.coding import uncompressed
-from pipeline.gradium.transport import BROKEN, read_refusal
+from pipeline.gradium.response import read_refusal, uncompressed
+from pipeline.gradium.transport import BROKEN
 from pipeline.model import Endpoint
+from pipeline.profile import GRADIUM
 from pipeline.texts import presentable
 
 TRIES = 3
@@ -24,8 +25,6 @@ TRIES = 3
 PAUSE_S = 0.3
 PATIENCE_S = 30.0
 MAX_BODY_BYTES = 64 << 10
-MOST_CREDITS = 1e12
-"""No account holds more."""
 
 
 async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credits | str:
@@ -34,7 +33,7 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
     Raises KeyRefused for a bad key and EndpointUnreachable when nothing answers, both before anything was sent.
     """
     parts = urlsplit(endpoint.url)
-    url = f"{parts.scheme}://{parts.netloc}{wire.CREDITS_PATH}"
+    url = f"{parts.scheme}://{parts.netloc}{GRADIUM.balance_path}"
     for attempt in range(1, TRIES + 1):
         try:
             status, body = await _get(http, url, endpoint.key)
@@ -51,19 +50,11 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
         said = presentable(str(body or "").strip(), endpoint.key)
         raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
     if status != 200 or body is None:
-        return f"HTTP {status} from {wire.CREDITS_PATH}"
+        return f"HTTP {status} from {GRADIUM.balance_path}"
     try:
         return msgspec.json.decode(body, type=wire.Credits)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return f"there is no balance in the answer of {wire.CREDITS_PATH}"
-
-
-def why_unknown(found: wire.Credits | str) -> str | None:
-    """Why what was found says nothing of the account; None where it is a balance."""
-    if isinstance(found, str):
-        return found
-    held = found.remaining_credits
-    return None if 0 <= held <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is no balance"
+        return f"there is no balance in the answer of {GRADIUM.balance_path}"
 
 
 async def _get(http: httpx.AsyncClient, url: str, key: str) -> tuple[int, bytes | str | None]:

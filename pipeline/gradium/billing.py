@@ -30,7 +30,7 @@ UNBILLED = (
 
 _BY_STATUS = frozenset({401, 429})
 _SERVICE = frozenset({400, 403, 422, 500, 503})
-"""Statuses that the service refuses with before it works; of others nobody knows who says them."""
+"""Statuses that the service refuses with before it works; others may come from anything on the way."""
 _LIMIT, _CONTENT_TYPE = "concurrency limit", "unsupported content type"
 _CODED = "error from server"
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 
 from pipeline.errors import AttemptError, AudioUnavailable
-from pipeline.model import Request
+from pipeline.exchange import Request
 from pipeline.source.local import fault, open_recording, same_file
 
 CHUNK_BYTES = 256 << 10

@@ -34,7 +34,7 @@ from pipeline.errors import (
     UnknownFault,
 )
 from pipeline.gradium import billing, wire
-from pipeline.gradium.coding import MAX_NAME, coding_of
+from pipeline.gradium.response import MAX_NAME, coding_of
 from pipeline.texts import presentable
 
 _DOCUMENTED = re.compile(r"^\s*error from server (?:(\d{1,9})|Some\((\d{1,9})\)):[ \t]*(.*)", re.DOTALL)

@@ -14,16 +14,16 @@ import msgspec
 
 from pipeline.config.settings import TimeoutSettings
 from pipeline.errors import AttemptError, AttemptTimeout, CompressedAnswer, StreamCut, StreamMalformed
+from pipeline.exchange import Request
 from pipeline.gradium import billing, classify, wire
 from pipeline.gradium.body import RequestBody
-from pipeline.gradium.coding import uncompressed
-from pipeline.gradium.connector import sending
 from pipeline.gradium.deadline import Deadline
 from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
-from pipeline.gradium.transport import BROKEN, read_refusal
-from pipeline.gradium.words import Listener
-from pipeline.model import Answer, Endpoint, Request
+from pipeline.gradium.response import read_refusal, read_rest, uncompressed
+from pipeline.gradium.transport import BROKEN, sending
+from pipeline.gradium.words import WordCollector
+from pipeline.model import Answer, Endpoint
 from pipeline.redaction import redacted
 from pipeline.texts import presentable
 
@@ -34,9 +34,6 @@ BYTES_PER_S, MORE_BYTES = 32 << 10, 1 << 20
 URLS = 256
 MAX_NAME = 200
 """More of a request id or model name is not kept."""
-MAX_REST_BYTES = 64 << 10
-REST_S = 0.25
-"""As much, and so long, is read behind a complete answer, so that its connection can be used again."""
 
 
 class GradiumClient:
@@ -65,7 +62,7 @@ class GradiumClient:
         """Sends the request once. Raises a subclass of AttemptError when there is no answer that counts."""
         deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * request.sent_s
         deadline = Deadline(deadline_s, self._idle_s)
-        body = RequestBody(request, when_sent=deadline.heard)
+        body = RequestBody(request, when_sent=deadline.progressed)
         try:
             try:
                 return await self._exchange(request, body, deadline)
@@ -87,10 +84,10 @@ class GradiumClient:
         try:
             async with deadline:
                 response = await self._send(request, body)
-                deadline.heard()
+                deadline.progressed()
                 chunks = response.aiter_raw()
                 answer = (
-                    await self._listen(request, body, response, chunks, deadline)
+                    await self._answer(request, body, response, chunks, deadline)
                     if response.status_code == 200
                     else None
                 )
@@ -99,9 +96,9 @@ class GradiumClient:
                 refusal = await read_refusal(chunks, response.headers)
                 raise classify.refused(response.status_code, response.headers, refusal)
             try:
-                await _read_rest(chunks)
+                await read_rest(chunks)
             except asyncio.CancelledError:
-                # whoever cuts the request off gets its answer all the same: it is complete, and paid for
+                # a request that is cut off now has its answer all the same: it is complete, and paid for
                 if (task := asyncio.current_task()) is not None:
                     task.uncancel()
             return answer
@@ -134,7 +131,7 @@ class GradiumClient:
             extensions=self._extensions,
         )
 
-    async def _listen(
+    async def _answer(
         self,
         request: Request,
         body: RequestBody,
@@ -147,32 +144,32 @@ class GradiumClient:
         is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
         decoder = MessageDecoder(MORE_BYTES + int(BYTES_PER_S * request.sent_s))
         max_words = MORE_WORDS + int(WORDS_PER_S * request.sent_s)
-        listener = Listener(self._settings.delay_s, lead_s=request.lead_s, max_words=max_words)
+        collector = WordCollector(self._settings.delay_s, lead_s=request.lead_s, max_words=max_words)
         try:
             async for chunk in uncompressed(chunks, response.headers):
-                deadline.heard()
-                listener.hear(decoder.feed(chunk))
-                if listener.ended:
+                deadline.progressed()
+                collector.take(decoder.feed(chunk))
+                if collector.ended:
                     break
             else:
                 with suppress(*() if is_framed else (StreamMalformed,)):  # half a line of a cut answer
-                    listener.hear(decoder.close())
+                    collector.take(decoder.close())
         except (StreamMalformed, CompressedAnswer, StreamCut) as error:
             error.http_status = 200
-            raise listener.stamped(error) from None
+            raise collector.stamped(error) from None
         except BROKEN as error:
-            raise listener.stamped(_broken(error, body, streaming=True)) from error
+            raise collector.stamped(_broken(error, body, streaming=True)) from error
         except AttemptError as error:  # what the stream said itself
             error.before_work &= not decoder.dropped
             raise
         cut = None
         if not body.is_sent:
             cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {request.body_bytes} bytes)"
-        elif not is_framed and not listener.ended:
+        elif not is_framed and not collector.ended:
             cut = "the connection closed without end_of_stream"
         if cut is not None:
-            raise listener.stamped(StreamCut(cut, http_status=200))
-        words, flags = listener.words(duration_s=request.duration_s, channel=request.channel, clip=request.clip)
+            raise collector.stamped(StreamCut(cut, http_status=200))
+        words, flags = collector.words(duration_s=request.duration_s, channel=request.channel, clip=request.clip)
         if decoder.replaced:
             flags = (*flags, "replaced_characters")
         key = self._endpoint.key
@@ -182,27 +179,16 @@ class GradiumClient:
         return Answer(
             words=words,
             flags=flags,
-            request_id=_name(listener.request_id, key),
-            model=_name(listener.model, key),
+            request_id=_name(collector.request_id, key),
+            model=_name(collector.model, key),
             latency_s=deadline.elapsed_s,
             bytes_sent=body.sent_bytes,
-            is_certain=listener.ended or bool(words),
+            is_certain=collector.ended or bool(words),
         )
 
 
 def _name(text: str | None, key: str) -> str | None:
     return None if text is None else presentable(text, key, limit=MAX_NAME)
-
-
-async def _read_rest(chunks: AsyncIterator[bytes]) -> None:
-    """Reads what follows a complete answer, within bounds; a connection with more on it is closed afterwards."""
-    left = MAX_REST_BYTES
-    with suppress(TimeoutError, *BROKEN):
-        async with asyncio.timeout(REST_S):
-            async for chunk in chunks:
-                left -= len(chunk)
-                if left < 0:
-                    break
 
 
 def _broken(error: Exception, body: RequestBody, *, streaming: bool) -> AttemptError:

@@ -18,7 +18,7 @@ GRACE_S = 1.0
 class Deadline:
     """Raises TimeoutError around a block, as `asyncio.timeout` does: after `total_s`, or after `idle_s` of silence.
 
-    Silence counts from the first call of `heard`.
+    Silence counts from the first call of `progressed`.
     """
 
     def __init__(self, total_s: float, idle_s: float | None) -> None:
@@ -26,7 +26,7 @@ class Deadline:
         self._started = self._loop.time()
         self._end = self._started + total_s
         self._idle_s = idle_s
-        self._heard_at: float | None = None
+        self._progressed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timeout = asyncio.timeout(None)
 
@@ -39,9 +39,9 @@ class Deadline:
         """It was the silence that was too long, not the whole."""
         return self._due() < self._end
 
-    def heard(self) -> None:
+    def progressed(self) -> None:
         """The service said something, or it is its turn to."""
-        first, self._heard_at = self._heard_at is None, self._loop.time()
+        first, self._progressed_at = self._progressed_at is None, self._loop.time()
         if first and self._timer is not None:
             self._set_timer(self._due())
 
@@ -59,9 +59,9 @@ class Deadline:
         await self._timeout.__aexit__(kind, error, trace)
 
     def _due(self) -> float:
-        if self._heard_at is None or self._idle_s is None:
+        if self._progressed_at is None or self._idle_s is None:
             return self._end
-        return min(self._end, self._heard_at + self._idle_s)
+        return min(self._end, self._progressed_at + self._idle_s)
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
@@ -70,7 +70,7 @@ class Deadline:
 
     def _fire(self, when: float) -> None:
         now, due = self._loop.time(), self._due()
-        if now < due:  # something was heard since the timer was set
+        if now < due:  # something came since the timer was set
             self._set_timer(due)
         elif now - when > LATE_S:
             self._set_timer(now + GRACE_S)

@@ -18,7 +18,7 @@ from pipeline.texts import presentable
 
 MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
-"""Whatever its audio; whoever knows the audio allows less."""
+"""For any audio; a caller that knows the audio allows less."""
 MAX_LINES = 1 << 18
 """Of 300 s with telemetry there are fewer than 10,000. Each line costs time, also a blank one."""
 
@@ -50,7 +50,7 @@ _known_types = frozenset(struct.__struct_config__.tag for struct in typing.get_a
 class MessageDecoder:
     """Feed it chunks; it yields the messages that are complete, and drops types it does not know.
 
-    Messages come one by one, so that what stands before a broken line is heard however the chunks were cut.
+    Messages come one by one, so that what stands before a broken line counts however the chunks were cut.
     """
 
     def __init__(self, max_bytes: int = MAX_ANSWER_BYTES) -> None:
@@ -95,17 +95,6 @@ class MessageDecoder:
         if not block:
             return
         self._started = True
-        lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        fits = len(block) <= MAX_LINE_BYTES and self._lines + lines <= MAX_LINES
-        try:
-            messages = _message.decode_lines(block) if fits else None
-        except UNREADABLE:
-            messages = None
-        if messages is not None and len(messages) == lines:
-            self._lines += lines
-            yield from messages
-            return
-        # A blank line, a type we do not know, or a broken line: only a line by itself can tell.
         for line in block.removesuffix(b"\n").split(b"\n"):
             _check_length(len(line))
             self._lines += 1
@@ -121,26 +110,20 @@ class MessageDecoder:
         line = line.strip()
         if not line:
             return None
+        if _end.match(line):
+            return wire.EndOfStream()
         try:
             return _message.decode(line)
         except UNREADABLE as error:
-            if _is_unknown(line):
-                self.dropped = True
-                return None
-            if _end.match(line):
-                return wire.EndOfStream()
-            return self._decode_repaired(line, error)
-
-    def _decode_repaired(self, line: bytes, error: Exception) -> wire.AnyMessage | None:
-        repaired = _repaired(line)
+            complaint = str(error)
+        if _is_unknown(line) or _is_unknown(repaired := _repaired(line)):
+            self.dropped = True
+            return None
         try:
             message = _message.decode(repaired)
         except UNREADABLE:
-            if _is_unknown(repaired):
-                self.dropped = True
-                return None
             shown = presentable(line.decode("utf-8", "replace"), limit=MAX_SHOWN)
-            raise StreamMalformed(f"not a message of the protocol: {error}: {shown}") from None
+            raise StreamMalformed(f"not a message of the protocol: {complaint}: {shown}") from None
         self.replaced |= isinstance(message, wire.Text) and REPLACEMENT in message.text
         return message
 

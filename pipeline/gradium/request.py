@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -16,13 +15,11 @@ from pydantic_core import Url
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError
 from pipeline.gradium import wire
+from pipeline.profile import GRADIUM
 from pipeline.texts import nearest
 
 MAX_URL = 8_000
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NUMBERS = ("temp", "padding_bonus")
-_KEYWORDS_BYTES = 7_000
-"""Of a request's address, in which keywords travel: many servers take no more than 8 KB of it, and httpx 64."""
 _AROUND_A_WORD = len("%22%22%2C")
 KEYWORDS_HINT = 'write keywords = { words = ["one", "two"], boost = 3 }'
 
@@ -52,28 +49,20 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     def query(self, language: str | None, keywords: tuple[str, ...] = ()) -> str:
         """The URL-encoded query of a request, the same for every utterance of one language and the same keywords."""
-        return _query(self, language, keywords)
+        config = msgspec.json.encode(self.config_for(language, keywords)).decode()
+        return urlencode({"model": self.model, "json_config": config})
 
     @property
     def delay_s(self) -> float:
         """How late the asked-for decoder clock runs, in seconds."""
-        frames = self.config.delay_in_frames or wire.DEFAULT_DELAY_IN_FRAMES
-        return frames * wire.FRAME_S
+        frames = self.config.delay_in_frames or GRADIUM.default_delay_in_frames
+        return frames * GRADIUM.frame_s
 
     @property
     def answered_fact(self) -> str:
         """The fact of a checkpoint that is 1 once something was answered with these settings."""
         asked = {"model": self.model, "config": self.config}
         return f"answered_settings_{hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]}"
-
-    def __hash__(self) -> int:
-        return hash(msgspec.json.encode(self))
-
-
-@lru_cache(maxsize=64)
-def _query(settings: RequestSettings, language: str | None, keywords: tuple[str, ...]) -> str:
-    config = msgspec.json.encode(settings.config_for(language, keywords)).decode()
-    return urlencode({"model": settings.model, "json_config": config})
 
 
 def request_settings(service: ServiceSettings) -> RequestSettings:
@@ -108,27 +97,22 @@ def _canonical(config: wire.JsonConfig) -> wire.JsonConfig:
 
 def check_language(language: str) -> str | None:
     """What is wrong with a row's language, as a sentence; None when nothing is."""
-    if language in wire.LANGUAGES:
+    if language in GRADIUM.languages:
         return None
-    return f"language {language!r} is not one of the service's: {', '.join(wire.LANGUAGES)}"
+    return f"language {language!r} is not one of the service's: {', '.join(GRADIUM.languages)}"
 
 
 def check_keywords(words: Sequence[str]) -> str | None:
     """What is wrong with keywords, as a sentence; None when nothing is."""
-    if not 1 <= len(words) <= wire.MAX_KEYWORDS:
-        return f"give 1 to {wire.MAX_KEYWORDS} words"
+    if not 1 <= len(words) <= GRADIUM.max_keywords:
+        return f"give 1 to {GRADIUM.max_keywords} words"
     wrong = next((word for word in words if not word or word.split() != [word]), None)
     if wrong is not None:
         return f"{wrong[:80]!r} is not one word; the service takes single tokens"
     length = sum(len(quote(word, errors="replace")) + _AROUND_A_WORD for word in words)
-    if length > _KEYWORDS_BYTES:
-        return f"they take {length:,} bytes of the request's address, of at most {_KEYWORDS_BYTES:,}; give fewer"
+    if length > GRADIUM.keywords_bytes:
+        return f"they take {length:,} bytes of the request's address, of at most {GRADIUM.keywords_bytes:,}; give fewer"
     return None
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the address is on this machine."""
-    return urlsplit(url).hostname in LOOPBACK
 
 
 def check_url(url: str) -> None:
@@ -137,8 +121,7 @@ def check_url(url: str) -> None:
         raise ConfigError("service.url: leave user and password out; the API key is read from service.api_key_env")
     if not _is_address(url):
         raise ConfigError(f'service.url: {url!r} is no http(s) address; "local" starts the embedded server')
-    parts = urlsplit(url)
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+    if urlsplit(url).scheme == "http" and not GRADIUM.is_this_machine(url):
         raise ConfigError(f"service.url: {url!r} would carry the API key in clear text; use https")
     if "?" in url or "#" in url:
         raise ConfigError(
@@ -176,15 +159,15 @@ def _check_values(config: wire.JsonConfig) -> None:
         raise ConfigError(f"service.language: {problem}")
     for name in ("delay_in_frames", "delay_in_tokens"):
         delay = getattr(config, name)
-        if delay is not None and delay not in wire.DELAYS_IN_FRAMES:
-            known = ", ".join(map(str, wire.DELAYS_IN_FRAMES))
+        if delay is not None and delay not in GRADIUM.delays_in_frames:
+            known = ", ".join(map(str, GRADIUM.delays_in_frames))
             raise ConfigError(f"service.json_config.{name}: {delay} is not one of {known}")
     if config.delay_in_frames is not None and config.delay_in_tokens is not None:
         raise ConfigError("service.json_config: delay_in_frames and delay_in_tokens are one setting; give one")
-    _check_range("temp", config.temp, wire.TEMP_RANGE)
-    _check_range("padding_bonus", config.padding_bonus, wire.PADDING_BONUS_RANGE)
+    _check_range("temp", config.temp, GRADIUM.temp)
+    _check_range("padding_bonus", config.padding_bonus, GRADIUM.padding_bonus)
     if config.keywords is not None:
-        _check_range("keywords.boost", config.keywords.boost, wire.BOOST_RANGE)
+        _check_range("keywords.boost", config.keywords.boost, GRADIUM.boost)
         if problem := check_keywords(config.keywords.words):
             raise ConfigError(f"service.json_config.keywords.words: {problem}")
 

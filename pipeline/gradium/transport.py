@@ -1,4 +1,4 @@
-"""The HTTP client: everything that is HTTP and not the protocol.
+"""The HTTP client and its connections: a used one only when nothing lies on it.
 
 httpx over aiohttp's connections, because httpx's default transport gives way with many requests in flight
 (quadratic pool assignment: 285 against 2,251 requests/s at 32 in flight, 64 KB bodies).
@@ -6,25 +6,25 @@ httpx over aiohttp's connections, because httpx's default transport gives way wi
 
 from __future__ import annotations
 
-import asyncio
+import select
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import Callable
+from contextvars import ContextVar
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from httpx_aiohttp import AiohttpTransport
 
-from pipeline.errors import CompressedAnswer, StreamCut
-from pipeline.gradium.coding import uncompressed
-from pipeline.gradium.connector import Connector
+from pipeline.gradium.body import RequestBody
 
 # UnicodeError: a status line or header that is no text ends in the libraries' own decoding
 BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 """How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
-MAX_REFUSAL_BYTES = 64 << 10
-"""More of a refusal than this is never read; a proxy's error page is smaller."""
-REFUSAL_S = 2.0
-"""A refusal that is still being sent after that is judged by what came of it."""
+HEAD_END = b"\r\n\r\n"
+sending: ContextVar[RequestBody | None] = ContextVar("sending", default=None)
+"""The body of the request that the current task sends."""
 
 
 def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:
@@ -35,7 +35,7 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
     open is the pool's decision; the client sets no limit of its own.
     """
     if is_plain := not url.lower().startswith("https:"):
-        # nobody's certificate is asked for, so nobody's is trusted: reading the list of those who are takes a while
+        # no certificate is asked for, so none is trusted: reading the list of those that are takes a while
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         tls = httpx.create_ssl_context(trust_env=trust_env)
@@ -52,41 +52,17 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
         timeout=httpx.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None),
         follow_redirects=False,
         trust_env=False,
-        # what comes compressed all the same is inflated by `coding`, within bounds
+        # what comes compressed all the same is inflated by `response`, within bounds
         headers={"accept-encoding": "identity", "user-agent": "gradium-batch"},
     )
-
-
-async def read_refusal(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> str | None:
-    """The text of an answer that is not 200: whatever ends it, it is that refusal all the same.
-
-    None where it is compressed in a way that cannot be undone.
-    """
-    body = b""
-    try:
-        async with asyncio.timeout(REFUSAL_S):
-            async for chunk in uncompressed(chunks, headers):
-                body += chunk
-                if len(body) > MAX_REFUSAL_BYTES:
-                    break
-    except CompressedAnswer:
-        if not body:
-            return None
-    except (TimeoutError, StreamCut, *BROKEN):
-        pass
-    return body.decode("utf-8", "replace")
 
 
 class _Client(httpx.AsyncClient):
     """Looks for no cookies: httpx takes 20 microseconds a request to look, and would send what it found."""
 
-    @property
+    @property  # type: ignore[misc]
     def cookies(self) -> httpx.Cookies:
         return _NO_COOKIES
-
-    @cookies.setter
-    def cookies(self, cookies: object) -> None:
-        raise TypeError("this client keeps no cookies")
 
 
 class _NoCookies(httpx.Cookies):
@@ -95,3 +71,81 @@ class _NoCookies(httpx.Cookies):
 
 
 _NO_COOKIES = _NoCookies()
+
+
+class Connector(aiohttp.TCPConnector):
+    """Takes a kept connection only if it is silent: what lies on it would be taken for the next recording's answer."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  the signature is the library's
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        while not _is_silent(connection):
+            if connection.transport is not None:
+                connection.transport.abort()
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        if (protocol := connection.protocol) is not None:
+            receiver = protocol.data_received
+            if not isinstance(receiver, Receiver):
+                receiver = Receiver(receiver)
+                protocol.data_received = receiver  # type: ignore[method-assign]
+            receiver.begin()
+            connection.add_callback(receiver.end)
+        if (body := sending.get()) is not None:
+            body.transport = connection.transport
+        return connection
+
+
+class Receiver:
+    """Stands before the parser of one connection.
+
+    Gives it an answer's head by itself: where something wrong follows an answer in one packet, the parser drops all
+    that it found in that packet. And knows whether something came while there was no request.
+    """
+
+    def __init__(self, feed: Callable[[bytes], None]) -> None:
+        self.is_disturbed = False
+        self._feed = feed
+        self._is_idle = False
+        self._is_head_due = False
+        self._before = b""
+        """The last bytes of the head so far."""
+
+    def begin(self) -> None:
+        self._is_idle, self._is_head_due, self._before = False, True, b""
+
+    def end(self) -> None:
+        self._is_idle = True
+
+    def __call__(self, data: bytes) -> None:
+        if self._is_idle and data:  # without data it only goes on with what it was given
+            self.is_disturbed = True
+        if self._is_head_due:
+            # its end may itself come in two packets
+            seen = self._before + data
+            if (at := seen.find(HEAD_END)) >= 0:
+                self._is_head_due = False
+                end = at + len(HEAD_END) - len(self._before)
+                self._feed(data[:end])
+                data = data[end:]
+                if not data:
+                    return
+            self._before = seen[-len(HEAD_END) + 1 :]
+        self._feed(data)
+
+
+def _is_silent(connection: Connection) -> bool:
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None:
+        return False
+    if not isinstance(receiver := protocol.data_received, Receiver):
+        return True  # a new one is not asked: a TLS server may send session tickets right after the handshake
+    if receiver.is_disturbed or protocol.should_close or transport.is_closing():
+        return False
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return not poll.poll(0)  # bytes, an end or an error

@@ -11,18 +11,19 @@ from pipeline.errors import AttemptError, EmptyAnswer, StreamMalformed
 from pipeline.gradium import wire
 from pipeline.gradium.classify import in_stream
 from pipeline.model import Word
+from pipeline.profile import GRADIUM
 
 MAX_DELAY_IN_FRAMES = 1_000
 """A `ready` that reports more does not mean frames of look-ahead; then what was asked for holds."""
 MAX_WORDS = 1 << 18
-"""Whatever the audio; whoever knows the audio allows less."""
+"""For any audio; a caller that knows the audio allows less."""
 MAX_WORD = 1_000
 """Characters of one word, blanks excluded …"""
 MEAN_WORD = 20
 """… and of all words on the average."""
 
 
-class Listener:
+class WordCollector:
     """Collects what one stream says.
 
     `delay_s` is how late the decoder's clock was asked to run; what `ready` reports beats it. `lead_s` is the silence
@@ -38,7 +39,7 @@ class Listener:
         self._lead_s = lead_s
         self._words_left = self._max_words = max_words
         self._characters_left = self._max_characters = max_words * MEAN_WORD
-        self._heard_anything = False
+        self._has_message = False
         self._texts: list[wire.Text] = []
         self._backwards = False
         self._latest_s: dict[int | None, float] = {}
@@ -46,7 +47,7 @@ class Listener:
         self._open: dict[int | None, int] = {}
         """Stream to the place of its last text that has no end yet."""
 
-    def hear(self, messages: Iterable[wire.AnyMessage]) -> None:
+    def take(self, messages: Iterable[wire.AnyMessage]) -> None:
         """Takes the next messages, up to `end_of_stream`: nothing after it counts.
 
         Raises the classified error of an `error` message, and StreamMalformed for more words than the audio can hold.
@@ -54,16 +55,16 @@ class Listener:
         if self.ended:
             return
         for message in messages:
-            is_first, self._heard_anything = not self._heard_anything, True
+            is_first, self._has_message = not self._has_message, True
             match message:
                 case wire.Text():
-                    self._hear_text(message)
+                    self._take_text(message)
                 case wire.EndText():
                     place = self._open.pop(message.stream_id, None)
                     if place is not None and message.stop_s is not None:
                         self._stops[place] = message.stop_s
                 case wire.Ready():
-                    self._hear_ready(message)
+                    self._take_ready(message)
                 case wire.EndOfStream():
                     self.ended = True
                     return
@@ -80,7 +81,7 @@ class Listener:
 
         Call it only after the stream ended cleanly. Raises EmptyAnswer where there was no message at all.
         """
-        if not self._heard_anything:
+        if not self._has_message:
             raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
         words = []
         for place in sorted(range(len(self._texts)), key=lambda place: self._texts[place].start_s):
@@ -99,7 +100,7 @@ class Listener:
         odd = {"no_words": not words, "times_backwards": self._backwards}
         return tuple(words), tuple(flag for flag, holds in odd.items() if holds)
 
-    def _hear_text(self, message: wire.Text) -> None:
+    def _take_text(self, message: wire.Text) -> None:
         words = message.text.split()
         if not words:
             self._open.pop(message.stream_id, None)  # the end that follows is not the word's before it
@@ -119,12 +120,12 @@ class Listener:
         self._open[message.stream_id] = len(self._texts)
         self._texts.append(message)
 
-    def _hear_ready(self, message: wire.Ready) -> None:
+    def _take_ready(self, message: wire.Ready) -> None:
         self.request_id = message.request_id or self.request_id
         self.model = message.model_name or self.model
         if message.delay_in_frames is None or not 0 <= message.delay_in_frames <= MAX_DELAY_IN_FRAMES:
             return
-        frame_s = wire.FRAME_S
+        frame_s = GRADIUM.frame_s
         if message.frame_size and message.sample_rate and 0 < message.frame_size <= message.sample_rate:
             frame_s = message.frame_size / message.sample_rate
         self._delay_s = message.delay_in_frames * frame_s

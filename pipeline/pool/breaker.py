@@ -11,11 +11,14 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Generic, Literal, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pipeline.pool.job import Job
 
 UNREACHABLE_IN_A_ROW = 3
-"""Connections that could not be made, whoever's: no clip can be at fault for that."""
+"""Connections that could not be made, for whatever clips: that is never a clip's fault."""
 FAILURES_IN_A_ROW = 10
 """Failures of clips that are no suspects …"""
 CLIPS_IN_A_ROW = 8
@@ -23,7 +26,7 @@ CLIPS_IN_A_ROW = 8
 ROUNDS = 2
 """Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again …"""
 ROUND_S = 60.0
-"""… in about this time for each round, where the service answers at all: few that are left keep nobody for long."""
+"""… in about this time for each round, where the service answers at all: few that are left do not take long."""
 RECENT = 50
 """Requests that tell how the service is doing, and …"""
 ENOUGH_CLIPS = 20
@@ -34,25 +37,13 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 
 
-class Watched(Hashable, Protocol):
-    """What is known of a clip here."""
-
-    suspect: bool
-    """It failed, and what was sent after it was answered."""
-    order: int
-    """Number of its last request among all that were sent."""
-
-
-T = TypeVar("T", bound=Watched)
-
-
-class CircuitBreaker(Generic[T]):
+class CircuitBreaker:
     """Told about answers and passing faults; tells whether requests may be sent."""
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, clock: Callable[[], float] = time.monotonic) -> None:
         """`first_pause_s` is how long the first probe waits."""
         self.is_open = False
-        self.probe: T | None = None
+        self.probe: Job | None = None
         """Who is the probe that is in flight."""
         self.probe_at = 0.0
         """When the next probe may be sent, on the clock."""
@@ -60,13 +51,13 @@ class CircuitBreaker(Generic[T]):
         """How often it opened, without the times that turned out to be the clips' own faults."""
         self._first_pause_s = self._pause_s = first_pause_s
         self._clock = clock
-        self._failed: dict[T, int] = {}
+        self._failed: dict[Job, int] = {}
         """Who failed since the last answer by an answer of some kind, with the order of the first such request."""
-        self._row: list[tuple[T, int, float]] = []
+        self._row: list[tuple[Job, int, float]] = []
         """Failures since the last answer, or refusal, with their order and the part of an attempt that each used up."""
         self._newest = 0
         """Order of the newest request that failed."""
-        self._recent: deque[tuple[T, bool]] = deque(maxlen=RECENT)
+        self._recent: deque[tuple[Job, bool]] = deque(maxlen=RECENT)
         """Who was sent lately, and whether that failed."""
         self._unreachable = 0
         self._since: float | None = None
@@ -90,80 +81,83 @@ class CircuitBreaker(Generic[T]):
         return 0.0 if self.open_since is None else self._clock() - self.open_since
 
     def postpone(self, seconds: float) -> None:
-        """The outage began so much later: nobody could ask whether it was over."""
+        """The outage began so much later: meanwhile nothing could be sent to find out whether it is over."""
         if self._since is not None:
             self._since += seconds
 
     def failure_rate(self) -> float:
-        """How many of the clips sent lately met a fault: what part of one is the service's doing, not the clip's.
+        """What share of the clips sent lately met a fault: so far a fault is the service's doing, not the clip's.
 
-        0 while it is so few that they may as well be at fault themselves.
+        0 while they are so few that the faults may be their own.
         """
         clips = {who for who, _ in self._recent}
         failing = {who for who, failed in self._recent if failed}
         rate = len(failing) / len(clips) if len(clips) >= ENOUGH_CLIPS else 0.0
         return rate if rate >= BROWNOUT else 0.0
 
-    def answered(self, who: T) -> None:
-        """An answer came, or a word about a clip's audio: the service works by others than those who failed before."""
-        self._recent.append((who, False))
+    def answered(self, job: Job) -> None:
+        """An answer came, or a word about a clip's audio: the service works by others than those job failed before."""
+        self._recent.append((job, False))
         if self._failed:
-            for other in [other for other, order in self._failed.items() if order < who.order]:
+            for other in [other for other, order in self._failed.items() if order < job.order]:
                 other.suspect = True
                 del self._failed[other]
-        self.refused(who)
+        self.refused(job)
         if not self.is_open:
             self._since = None
 
-    def refused(self, who: T) -> None:
+    def refused(self, job: Job) -> None:
         """A refusal for the service's limits, which only a working service gives; it says nothing about the clips."""
         if self._row:
-            self._row = [entry for entry in self._row if entry[1] > who.order]
-        if who.order > self._newest:
+            self._row = [entry for entry in self._row if entry[1] > job.order]
+        if job.order > self._newest:
             self._unreachable = 0
             self._close()
 
-    def failed(self, who: T, *, unreachable: bool | None, used: float) -> list[tuple[T, float]]:
-        """A passing fault that used up this part of an attempt. `unreachable` is None where it broke off, so that
-        nobody can say. Returns what is to be given back to whom: something only when this failure opens it."""
-        self._recent.append((who, True))
+    def failed(self, job: Job, *, unreachable: bool | None, used: float) -> bool:
+        """A passing fault that used up this part of an attempt. `unreachable` is None where it broke off, so that it
+        is not known. Returns whether it opens by this failure; then what the failures in a row used up is given back.
+        """
+        self._recent.append((job, True))
         if not unreachable:
-            self._failed.setdefault(who, who.order)
-        self._newest = max(self._newest, who.order)
+            self._failed.setdefault(job, job.order)
+        self._newest = max(self._newest, job.order)
         if unreachable is not None or self.is_open:
             self._unreachable = self._unreachable + 1 if unreachable else 0
         if self.is_open:
-            return []
-        self._row.append((who, who.order, used))
+            return False
+        self._row.append((job, job.order, used))
         fresh = [failed for failed, _, _ in self._row if not failed.suspect]
         everybody = len(fresh) >= FAILURES_IN_A_ROW and len(set(fresh)) >= CLIPS_IN_A_ROW
         if not everybody and self._unreachable < UNREACHABLE_IN_A_ROW:
-            return []
+            return False
         self.outages += 1
         self.is_open = True
         self._since = self._clock() if self._since is None else self._since
         self._plan_probe()
-        row, self._row = self._row, []
-        return [(failed, used) for failed, _, used in row]
+        for failed, _, used_up in self._row:
+            failed.attempts -= used_up
+        self._row.clear()
+        return True
 
     @property
     def may_probe(self) -> bool:
         """Whether it is time for a probe."""
         return self.state == "open" and self._clock() >= self.probe_at
 
-    def probe_sent(self, who: T, left: int = 0) -> None:
+    def probe_sent(self, job: Job, left: int = 0) -> None:
         """The next probe comes later than this one did, whatever becomes of it. `left`: how many clips there are, where
         none of them is fresh."""
-        self.probe = who
+        self.probe = job
         longest_s = LONGEST_PAUSE_S
         if left and not self._unreachable:
             longest_s = min(longest_s, max(ROUND_S / left, self._first_pause_s))
         self._pause_s = min(self._pause_s * 2, longest_s)
         self._plan_probe()
 
-    def ended(self, who: T) -> None:
-        """Somebody is no longer in flight; what came of it is told besides."""
-        if who is self.probe:
+    def ended(self, job: Job) -> None:
+        """The clip is no longer in flight; its result is told besides."""
+        if job is self.probe:
             self.probe = None
 
     def reconsider(self, ever_answered: bool, rounds: int) -> bool:
@@ -174,8 +168,8 @@ class CircuitBreaker(Generic[T]):
         """
         if self._unreachable or (ever_answered and rounds < ROUNDS):
             return False
-        for who in self._failed:
-            who.suspect = True
+        for job in self._failed:
+            job.suspect = True
         self._failed.clear()
         self._recent.clear()
         self.outages -= 1

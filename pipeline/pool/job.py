@@ -9,7 +9,8 @@ from typing import Protocol
 import msgspec
 
 from pipeline.errors import AttemptError, GradiumBatchError
-from pipeline.model import Answer, Request
+from pipeline.exchange import Request
+from pipeline.model import Answer
 from pipeline.pool.breaker import CircuitBreaker
 from pipeline.pool.budget import Budget
 from pipeline.pool.limiter import AdaptiveLimiter
@@ -47,7 +48,7 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
 
     retry: RetryPolicy
     limiter: AdaptiveLimiter
-    breaker: CircuitBreaker[Job]
+    breaker: CircuitBreaker
     budget: Budget
     price: Callable[[Request], float]
     """Credits that a request may cost."""

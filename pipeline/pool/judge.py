@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
 
 from pipeline.errors import (
     AttemptError,
@@ -41,16 +40,16 @@ HEALTHY = 0.3
 class Judge:
     """Judges one run's requests.
 
-    An attempt of its clip is used up by each failed request that was or may have been billed, whatever the service
-    does by others. One that was not billed takes only a part while the service fails for others as well, and none in
-    an outage or where nothing could be reached. So no clip costs more than `retry.max_attempts` requests in a run.
+    Each failed request that was or may have been billed uses up an attempt of its clip, however others fare. One that
+    was not billed uses up only a part of one while other clips fail as well, and none in an outage or where nothing
+    could be reached. So no clip costs more than `retry.max_attempts` requests in a run.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.answered = 0
         """Answers that count."""
         self.paused_until = 0.0
-        """Before this moment nothing is sent: the service's limits are met whoever asks."""
+        """Before this moment nothing is sent: whatever is sent meets the service's limits."""
         self._limits = limits
         self._clock = clock
         self._ended = self._empty = 0
@@ -59,15 +58,10 @@ class Judge:
         """Answers since the last one that counts whose compression could not be undone."""
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
-        self._firsts = FirstRefusals(watches=limits.doubts_refusals)
-
-    @property
-    def holds(self) -> bool:
-        """Whether refusals are held back, because they may not be their clips' own."""
-        return self._firsts.holds
+        self.firsts = FirstRefusals(watches=limits.doubts_refusals)
 
     def accepted(self, job: Job, ended: Answer | AttemptError) -> Answer | AttemptError:
-        """What a request counts for: a silence that the service did not round off counts when it comes again."""
+        """What a request counts for: a silence without end_of_stream counts when it comes again."""
         if not isinstance(ended, Answer) or ended.is_certain or job.unconfirmed:
             return ended
         job.unconfirmed = True
@@ -93,8 +87,8 @@ class Judge:
             return EndRun(end)
         if follows.retry == "wait":
             return self._limit(job, ended, others)
-        if follows.ends_run == "first alike" and self._firsts.refused(job, ended):
-            return None if self._firsts.end is None else EndRun(self._firsts.end)
+        if follows.ends_run == "first alike" and self.firsts.refused(job, ended):
+            return None if self.firsts.end is None else EndRun(self.firsts.end)
         return self._own(job, ended)
 
     def _answer(self, job: Job, answer: Answer, *, at_limit: bool) -> Answer:
@@ -103,7 +97,7 @@ class Judge:
         self.answered += 1
         self._ended += 1
         self._compressed = 0
-        self._firsts.answered(job)
+        self.firsts.answered(job)
         self._service_works(job)
         if open_for_s and not breaker.is_open:
             log.warning("the service answers again after %.0f s", open_for_s)
@@ -131,17 +125,13 @@ class Judge:
                 )
         return None
 
-    def let_go(self, nobody_else: Literal["over", "stalled", ""] = "") -> list[tuple[Job, Verdict]]:
-        """What becomes of clips that were held: each is refused by itself once others were answered; it may pass where
-        the refusal met most, or several and all is `over`, or nothing can be sent before they go (`stalled`)."""
-        firsts = self._firsts
-        if nobody_else == "over":
-            firsts.no_more_come()
-        if firsts.end is not None or nobody_else == "stalled":
-            return [(job, unconfirmed(error)) for job, error in firsts.let_go()]
-        if not firsts.decided:
-            return []
-        return [(job, self._own(job, error)) for job, error in firsts.let_go()]
+    def release(self, *, over: bool = False, stalled: bool = False) -> list[tuple[Job, Verdict]]:
+        """What becomes of clips that are held no longer: each is refused by itself once others were answered; it may
+        pass where the refusal met most, or several and all is `over`, or nothing can be sent before they go
+        (`stalled`)."""
+        unknown = stalled or self.firsts.end is not None
+        held = self.firsts.release(over=over, stalled=stalled)
+        return [(job, unconfirmed(error) if unknown else self._own(job, error)) for job, error in held]
 
     def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
         """When the run ends unless something is answered before; None where nothing is waited out."""
@@ -149,7 +139,7 @@ class Judge:
         if self._limits.breaker.open_since is not None:
             moments.append(self._limits.breaker.open_since + longest_s)
         if self._refusing_since is not None:
-            # who is carried meanwhile may hold all the sessions there are
+            # those in flight may hold all the sessions that the plan has
             moments.append(self._refusing_since + longest_s + (drain_s if in_flight else 0.0))
         return min(moments, default=None)
 
@@ -171,11 +161,11 @@ class Judge:
         if follows.breaker == "answer":
             self._service_works(job)
         if follows.is_final:
-            return unconfirmed(error) if self._firsts.none_answered else error
+            return unconfirmed(error) if self.firsts.none_answered else error
         if job.probes and self._limits.breaker.is_open and follows.ends_run == "probes alike":
-            self._firsts.probe_refused(error)
-            if self._firsts.end is not None:
-                return EndRun(self._firsts.end)
+            self.firsts.probe_refused(error)
+            if self.firsts.end is not None:
+                return EndRun(self.firsts.end)
         return self._passing(job, error, follows)
 
     def _service_works(self, job: Job) -> None:
@@ -190,7 +180,7 @@ class Judge:
         job.refused += 1
         if self._refusing_since is None:
             self._refusing_since = now
-        # when not even as many as it carries are let in, somebody else holds the sessions: everybody waits, and longer
+        # more refusals than may be in flight: others hold the plan's sessions, so all wait, and longer each time
         rounds = self._refused_in_a_row // (limits.limiter.limit + 1)
         billed = error.billed != "no"
         job.attempts += billed
@@ -212,13 +202,8 @@ class Judge:
             used = 1 - min(breaker.failure_rate(), MOST_OF_A_FAULT)
         job.attempts += used
         if follows.breaker == "failure":
-            was_open = breaker.is_open
             reached = None if error.http_status is None else False
-            for other, given_back in breaker.failed(
-                job, unreachable=unreachable or reached, used=0.0 if billed else used
-            ):
-                other.attempts -= given_back
-            if breaker.is_open and not was_open:
+            if breaker.failed(job, unreachable=unreachable or reached, used=0.0 if billed else used):
                 log.warning(
                     "the service fails for everybody (%s): one probe is sent now and then until it answers", error
                 )
@@ -229,7 +214,7 @@ class Judge:
         return Again(error, pause_s)
 
     def _is_own_fault(self, job: Job, error: AttemptError) -> bool:
-        """Whether a clip drew the same error in the stream again and again, while the service did well by others."""
+        """Whether a clip met the same error in the stream again and again, while others were answered."""
         if not consequence_of(error).may_be_the_audio or error.http_status != 200:
             job.same_errors = 0
             return False
@@ -240,7 +225,7 @@ class Judge:
 
 
 def outage_sentence(what: str, seconds: float) -> str:
-    """What is said of a service that does not come back."""
+    """The sentence about a service that does not come back."""
     return (
         f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "
         "run the same command again when it is back"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 INITIAL_LIMIT = 4
 """Where slow start begins when nothing was learned on an earlier night."""
 DOUBLE_AFTER_S = 0.5
-"""Who was not refused for so long is being carried."""
+"""A request that was not refused for so long is being carried."""
 PROBE_FIRST_S = 10.0
 PROBE_LONGEST_S = 30.0
 PROBE_AFTER_ANSWERS = 20

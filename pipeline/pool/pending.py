@@ -10,7 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from pipeline.model import Request
+from pipeline.exchange import Request
 from pipeline.pool.job import Job
 
 MAX_RETRIES_PER_SLOT = 8
@@ -18,14 +18,14 @@ MAX_RETRIES_PER_SLOT = 8
 REFUSED_OFTEN = 2
 """Refusals of a clip for the service's limits after which the others go first."""
 Retry = tuple[float, int, Job]
-"""From when on, in which order, who."""
+"""(when it may be sent, order, clip)."""
 Put = Callable[[Request], Awaitable[None]]
 Source = Callable[[Put], Awaitable[None]]
 """Puts every request, waiting while the queue is full, and returns when there are no more."""
 
 
 class Pending:
-    """Decides who is next. `on_change` is called when somebody new is pending, or nobody will be any more."""
+    """Decides which clip is next. `on_change` is called when there is a new one, or when the source has ended."""
 
     def __init__(self, size: int, on_change: Callable[[], None]) -> None:
         self.source_ended = False
@@ -53,7 +53,7 @@ class Pending:
         self._on_change()
 
     def next(self) -> Job | None:
-        """Whose pause is over, or a fresh clip; None when there is nothing to send now."""
+        """A clip whose pause is over, or a fresh one; None when there is nothing to send now."""
         now = _now()
         is_due = bool(self._retries) and self._retries[0][0] <= now
         if is_due and self._retries[0][2].refused < REFUSED_OFTEN:
@@ -62,7 +62,7 @@ class Pending:
             return self._take(self._fresh[0])
         if not is_due:
             return None
-        # nobody who is refused again and again keeps the only slot from those who may be carried
+        # a clip that is refused again and again does not keep the only slot from the others
         return self._take_retry(lambda entry: (entry[2].refused, entry[0]))
 
     def next_probe(self) -> Job | None:
@@ -101,12 +101,12 @@ class Pending:
 
     @property
     def next_retry_at(self) -> float | None:
-        """When the first pause is over, on the event loop's clock; None where nobody waits."""
+        """When the first pause is over, on the event loop's clock; None where no clip waits."""
         return self._retries[0][0] if self._retries else None
 
     @property
     def next_probe_at(self) -> float | None:
-        """When somebody can be a probe; None where there is nobody."""
+        """When there is a clip to be the next probe; None where there is none."""
         return _now() if self._fresh else self.next_retry_at
 
     @property
@@ -126,7 +126,7 @@ class Pending:
 
     @property
     def ended(self) -> bool:
-        """Nobody is pending, and nobody will be."""
+        """No clip is pending, and none will be."""
         return self.all_tried and not self._retries
 
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
-from pipeline.model import Answer, Transcriber
+from pipeline.exchange import Transcriber
+from pipeline.model import Answer
 from pipeline.pool.job import Again, EndRun, Job, Limits, Listener, OverBudget, Verdict
 from pipeline.pool.judge import Judge
 from pipeline.pool.limiter import DOUBLE_AFTER_S
 from pipeline.pool.pending import Pending, Source
 
 STALLED_S = 10.0
-"""Where nothing else could be sent for so long, clips that are held back are let go: their audio takes up room."""
+"""Where nothing else could be sent for so long, clips that are held back are released: their audio takes up room."""
 log = logging.getLogger(__name__)
 
 
@@ -114,7 +116,7 @@ class Pool:
     # -- what is sent next ------------------------------------------------------------------------------------------
 
     def _finished(self) -> bool:
-        return not self._in_flight and (self._stopping or (self._pending.ended and not self._judge.holds))
+        return not self._in_flight and (self._stopping or (self._pending.ended and not self._judge.firsts.holds))
 
     def _dispatch(self) -> None:
         """Sends what may be sent now."""
@@ -138,15 +140,15 @@ class Pool:
                 self._listener.settled(job, OverBudget(price))
 
     def _end_what_is_due(self) -> None:
-        """Lets go of what was held back, the run or the outage, where it is time."""
-        if (let_go_at := self._let_go_at()) is not None and _now() >= let_go_at:
-            self._carry_out(self._judge.let_go("over" if self._pending.ended else "stalled"))
+        """Releases what was held back, and ends the run or the outage, where it is time."""
+        if (release_at := self._release_at()) is not None and _now() >= release_at:
+            self._carry_out(self._judge.release(over=self._pending.ended, stalled=not self._pending.ended))
         breaker, time_is_up_at = self._limits.breaker, self._time_is_up_at()
         if not self._stopping and time_is_up_at is not None and _now() >= time_is_up_at:
             self.end_with(self._judge.service_out())
             for task, job in self._in_flight.items():
                 if job is breaker.probe:
-                    task.cancel()  # it would only be waited for to learn what is no longer asked
+                    task.cancel()  # its answer would change nothing any more
         nothing_new = not self._in_flight and self._pending.all_tried
         if breaker.is_open and nothing_new and breaker.reconsider(self._judge.answered > 0, self._pending.rounds):
             log.warning("all that is left fails by itself: these clips are judged one by one")
@@ -170,28 +172,20 @@ class Pool:
         return self.in_flight < self._limits.limiter.limit and _now() >= self._judge.paused_until
 
     async def _sleep(self) -> None:
-        """Until something changes, or the moment comes at which something may be sent."""
-        try:
-            async with asyncio.timeout_at(self._wake_at()):
+        """Until something changes, or the moment comes at which something may be done without that."""
+        moments = () if self._stopping else (self._time_is_up_at(), self._sending_at(), self._release_at())
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(min((at for at in moments if at is not None), default=None)):
                 await self._changed.wait()
-        except TimeoutError:
-            pass
-
-    def _wake_at(self) -> float | None:
-        """That moment, on the event loop's clock; None where only the end of a request, or the source, can bring it."""
-        if self._stopping:
-            return None
-        moments = self._time_is_up_at(), self._sending_at(), self._let_go_at()
-        return min((moment for moment in moments if moment is not None), default=None)
 
     def _time_is_up_at(self) -> float | None:
         if self._held_since is not None:
             return None
         return self._judge.time_is_up_at(self.in_flight, self._drain_s)
 
-    def _let_go_at(self) -> float | None:
-        """When the clips whose refusals are held back are let go, where there is no other to be sent."""
-        if not self._judge.holds or self._in_flight or self._pending.next_probe_at is not None:
+    def _release_at(self) -> float | None:
+        """When the clips whose refusals are held back are released, where no other can be sent."""
+        if not self._judge.firsts.holds or self._in_flight or self._pending.next_probe_at is not None:
             return None
         return self._last_ended + (0.0 if self._pending.ended else STALLED_S)
 
@@ -231,7 +225,7 @@ class Pool:
         self._listener.sent(job, started_at, latency_s, ended)
         self._last_ended = _now()
         verdict = self._judge.judge(job, ended, others=self.in_flight - 1, at_limit=self._at_limit)
-        self._carry_out([(job, verdict), *self._judge.let_go()])
+        self._carry_out([(job, verdict), *self._judge.release()])
         await self._listener.wait_for_room()
 
     def _carry_out(self, verdicts: Iterable[tuple[Job, Verdict]]) -> None:

@@ -12,13 +12,13 @@ from collections import defaultdict
 from pipeline.errors import (
     AccessDenied,
     AttemptError,
-    AudioRefused,
     CreditsSpent,
     GradiumBatchError,
     KeyRefused,
     RefusesAll,
     UnconfirmedRefusal,
 )
+from pipeline.failures import consequence_of
 from pipeline.pool.job import Job
 
 FIRST = 8
@@ -63,6 +63,7 @@ class FirstRefusals:
 
     @property
     def holds(self) -> bool:
+        """Whether refusals are held back, because they may not be their clips' own."""
         return bool(self._held)
 
     def answered(self, job: Job) -> None:
@@ -98,22 +99,16 @@ class FirstRefusals:
 
     @property
     def none_answered(self) -> bool:
-        """Whether recordings were refused, not only one, and none was answered: whose fault that is nobody knows."""
+        """Whether several recordings were refused and none was answered: it is not known whose fault that is."""
         return self._doubts and not self._any_answered and len(self._refused) > 1
 
-    def no_more_come(self) -> None:
-        """All was sent that can be."""
-        self._watches = False
-
-    def let_go(self) -> list[tuple[Job, AttemptError]]:
-        """Those that are held, and are no longer."""
+    def release(self, *, over: bool, stalled: bool) -> list[tuple[Job, AttemptError]]:
+        """Those that are held no longer: it is known whose fault they are, or all is `over`, or `stalled`."""
+        self._watches &= not over
+        if self._watches and self.end is None and not stalled:
+            return []
         held, self._held = self._held, []
         return held
-
-    @property
-    def decided(self) -> bool:
-        """Whether there is nothing to hold them for."""
-        return not self._watches or self.end is not None
 
 
 def _kind(error: AttemptError) -> tuple[str, str]:
@@ -123,7 +118,7 @@ def _kind(error: AttemptError) -> tuple[str, str]:
 
 def unconfirmed(error: AttemptError) -> AttemptError:
     """A refusal as what it is while nothing else was answered: it may pass."""
-    return UnconfirmedRefusal.of(error) if isinstance(error, AudioRefused) else error
+    return UnconfirmedRefusal.of(error) if consequence_of(error).is_of_the_audio else error
 
 
 def _end(error: AttemptError, who: str) -> GradiumBatchError:

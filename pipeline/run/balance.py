@@ -7,24 +7,21 @@ import logging
 import threading
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from pipeline.checkpoint import Journal
 from pipeline.checkpoint.plan import ALL_SELECTED
 from pipeline.checkpoint.schema import connect_to_read, translated
 from pipeline.checkpoint.store import CREDITS
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
-from pipeline.gradium.wire import CREDITS_PER_S, Credits
-from pipeline.model import Endpoint
+from pipeline.gradium.service import Service, why_unknown
+from pipeline.gradium.wire import Credits
 from pipeline.pool import Budget, outage_sentence
+from pipeline.profile import GRADIUM
 from pipeline.run.context import RunContext, resends_failed
 from pipeline.run.control import Control
 from pipeline.run.costs import Bounds
 from pipeline.run.owner import owner_of
 from pipeline.run.pricing import costs_of
-
-if TYPE_CHECKING:
-    import httpx
 
 ROUGHLY = 8.0
 """What is guessed from the sizes of files is wrong by no more than this."""
@@ -43,18 +40,16 @@ class Balance:
         self._budget = budget
         self._control = control
 
-    async def learn(self, http: httpx.AsyncClient, target: Endpoint) -> Credits | str:
+    async def learn(self, service: Service) -> Credits | str:
         """The balance, or why it cannot be known.
 
         An address where nothing answers stops the first run into a folder: it is more likely wrong than out. Where it
         has answered on an earlier night this is an outage, which the pool waits out.
         """
-        from pipeline.gradium.account import ask_credits
-
         since: float | None = None
         while True:
             try:
-                return await self._control.unless_stopped(ask_credits(http, target))
+                return await self._control.unless_stopped(service.balance())
             except EndpointUnreachable as error:
                 if not await self._journal.call(self._journal.checkpoint.fact, CREDITS, float):
                     raise
@@ -72,8 +67,6 @@ class Balance:
     async def compare(self, balance: Credits | str, *, rows: int, at_most: int | None) -> None:
         """Warns when the account holds less than the `at_most` of the `rows` that are selected take. With
         `service.require_credits` raises BalanceTooLow, or BalanceUnknown where nobody can say what it holds."""
-        from pipeline.gradium.account import why_unknown
-
         unknown, is_required = why_unknown(balance), self._settings.service.require_credits
         if unknown is not None and is_required:
             raise BalanceUnknown(
@@ -95,8 +88,8 @@ class Balance:
         """Credits that the run takes. For a mere warning a rough figure is enough, unless it is near what is held."""
         if not self._settings.service.require_credits:
             roughly_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)
-            if held >= ROUGHLY * roughly_s * CREDITS_PER_S or min(rows, at_most or rows) > MOST_TO_WARN:
-                return roughly_s * CREDITS_PER_S
+            if held >= ROUGHLY * roughly_s * GRADIUM.credits_per_s or min(rows, at_most or rows) > MOST_TO_WARN:
+                return roughly_s * GRADIUM.credits_per_s
         stopped = self._control.stopped
         return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))
 

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from pipeline.config import Settings
-from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool import Budget
+from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED, above_budget
 from pipeline.run.month import Month
 
@@ -58,7 +58,7 @@ class RunBudget:
 
     def prepared(self, expected_s: float, prices: Sequence[float]) -> None:
         """A recording was made into requests of these prices."""
-        estimate = min(expected_s, self._max_clip_s) * CREDITS_PER_S
+        estimate = min(expected_s, self._max_clip_s) * GRADIUM.credits_per_s
         cheapest = min(prices, default=0.0)
         if estimate and cheapest:
             self._ratios.append(cheapest / estimate)
@@ -82,7 +82,7 @@ class RunBudget:
         """How long a recording may be by its estimate for one of its requests to fit perhaps."""
         if not self._ratios or (self._read_in_vain < READ_IN_VAIN and self._read_in_vain_s < READ_IN_VAIN_S):
             return math.inf
-        longest_s = self.credits.left / (CREDITS_PER_S * min(self._ratios))
+        longest_s = self.credits.left / (GRADIUM.credits_per_s * min(self._ratios))
         return math.inf if longest_s >= self._max_clip_s else longest_s
 
     def reasons(self, others: Sequence[str] = ()) -> list[str]:

@@ -14,8 +14,8 @@ from enum import IntEnum
 import msgspec
 
 from pipeline.audio.estimate import Estimate
-from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool.budget import ROUNDING
+from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED
 
 PROBLEMS_NAMED = 100
@@ -185,8 +185,8 @@ def sum_up(connection: sqlite3.Connection, bounds: Bounds) -> Costs:
         requests=int(requests),
         audio_s=round(audio_s, 6),
         sent_s=round(sent_s, 6),
-        credits=sent_s * CREDITS_PER_S,
-        estimated_credits=round(guessed_s * CREDITS_PER_S, 6),
+        credits=sent_s * GRADIUM.credits_per_s,
+        estimated_credits=round(guessed_s * GRADIUM.credits_per_s, 6),
         estimated_share=round(guessed_s / sent_s, 4) if sent_s else 0.0,
         fitting=fitting,
         above_budget=above,
@@ -213,12 +213,12 @@ def _spend(connection: sqlite3.Connection, budget: float, limit: int | None) -> 
             needs = found[0] if found else 0.0
         elif kind == Kind.SENT:
             for count, seconds in pieces_in(pieces):
-                left = budget - sent_s * CREDITS_PER_S + ROUNDING
-                fit = max(0, min(count, math.floor(left / max(seconds * CREDITS_PER_S, ROUNDING))))
+                left = budget - sent_s * GRADIUM.credits_per_s + ROUNDING
+                fit = max(0, min(count, math.floor(left / max(seconds * GRADIUM.credits_per_s, ROUNDING))))
                 sent_s += fit * seconds
                 fitting += fit
                 if fit < count:
-                    needs = max(needs, round(seconds * CREDITS_PER_S, 6))
+                    needs = max(needs, round(seconds * GRADIUM.credits_per_s, 6))
         requests += fitting
         passed_over += needs > 0
         utterances += not needs and kind <= Kind.COPY
@@ -226,5 +226,5 @@ def _spend(connection: sqlite3.Connection, budget: float, limit: int | None) -> 
             connection.execute("INSERT INTO manifest.passed_over VALUES (?, ?, ?, ?)", (place, id_, key, needs))
         within_limit += not needs or fitting > 0  # what is passed over as a whole takes no place of the limit
     connection.execute("DELETE FROM manifest.priced WHERE place > ?", (last,))
-    credits_ = round(sent_s * CREDITS_PER_S, 6)
+    credits_ = round(sent_s * GRADIUM.credits_per_s, 6)
     return Fitting(utterances=utterances, requests=requests, credits=credits_, passed_over=passed_over)

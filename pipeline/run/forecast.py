@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.gradium.wire import CREDITS_PER_S
+from pipeline.profile import GRADIUM
 from pipeline.report.figures import above_budget, credits_told, length, rounded
 from pipeline.report.table import aligned, waiting_rows
 from pipeline.run.costs import Costs, Fitting
@@ -89,7 +89,10 @@ def as_table(forecast: Forecast) -> str:
         ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
-        ("credits", f"{rounded(forecast.credits)} ({CREDITS_PER_S:g} per second that is sent, without retries)"),
+        (
+            "credits",
+            f"{rounded(forecast.credits)} ({GRADIUM.credits_per_s:g} per second that is sent, without retries)",
+        ),
     ]
     if forecast.estimated_credits:
         part = f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%})"

@@ -9,8 +9,9 @@ import msgspec
 
 from pipeline.checkpoint import Identity, Partly, Selected
 from pipeline.errors import AttemptError
+from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
-from pipeline.model import Clip, Failure, Transcript
+from pipeline.model import Failure, Transcript
 from pipeline.texts import MAX_MESSAGE
 
 

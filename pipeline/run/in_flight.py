@@ -16,8 +16,9 @@ from pipeline.audio.prepare import Prepared
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.errors import AttemptError
+from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
-from pipeline.model import Answer, Clip, ClipResult, Transcript
+from pipeline.model import Answer, ClipResult, Transcript
 from pipeline.run.given_up import GivenUp, of_clip
 from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
 

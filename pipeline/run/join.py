@@ -13,7 +13,8 @@ import msgspec
 from pipeline.audio.decoded import RATE
 from pipeline.audio.spans import SHORTEST
 from pipeline.checkpoint.identity import GAP
-from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
+from pipeline.exchange import Clip
+from pipeline.model import Answer, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer
 
 NO_WORDS = "no_words"

@@ -9,10 +9,11 @@ from typing import Any
 
 from pipeline.checkpoint import Journal, Sent, Started
 from pipeline.errors import AttemptError, CutOff, UnknownFault
+from pipeline.exchange import Request
 from pipeline.failures import consequence_of
-from pipeline.gradium.wire import CREDITS_PER_S
-from pipeline.model import Answer, Attempt, Request
+from pipeline.model import Answer, Attempt
 from pipeline.pool import Job
+from pipeline.profile import GRADIUM
 from pipeline.report.figures import credits_told
 from pipeline.run.budget import RunBudget
 from pipeline.texts import plural
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 def price(request: Request) -> float:
     """Credits that a request costs when it is billed."""
-    return request.sent_s * CREDITS_PER_S
+    return request.sent_s * GRADIUM.credits_per_s
 
 
 class Ledger:

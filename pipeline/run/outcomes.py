@@ -13,8 +13,9 @@ from pipeline.checkpoint.events import ClipAnswered, Event, Gone, Moved, Reused,
 from pipeline.checkpoint.failed import Failed
 from pipeline.checkpoint.results import Finished
 from pipeline.errors import AttemptError
+from pipeline.exchange import Clip, Request
 from pipeline.failures import consequence_of
-from pipeline.model import Clip, ClipResult, Request, Transcript
+from pipeline.model import ClipResult, Transcript
 from pipeline.report.progress import Progress
 from pipeline.run.given_up import GivenUp
 from pipeline.run.in_flight import InFlight

@@ -15,9 +15,9 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, OutputError
-from pipeline.gradium.request import is_loopback
-from pipeline.gradium.wire import CREDITS_PATH, KEY_HEADER, Credits
+from pipeline.gradium.wire import KEY_HEADER, Credits
 from pipeline.model import Endpoint
+from pipeline.profile import GRADIUM
 from pipeline.sink import FolderStore, Sink
 from pipeline.texts import presentable
 
@@ -26,7 +26,7 @@ MAX_BODY_BYTES = 64 << 10
 MAX_NAME = 200
 """More of the name of a recognizer is not kept."""
 OWNER = "owner"
-SERVICE = "gradium"
+SERVICE = GRADIUM.name
 LOCAL = "local:"
 LOCAL_MODEL = "local-"
 """What the local server's models are called; the rest is the recognizer."""
@@ -36,7 +36,7 @@ def owner_of(settings: Settings) -> str | None:
     """Who will answer; None for an address on this machine, where only the endpoint itself can say."""
     if settings.service.url == "local":
         return f"{LOCAL}{settings.local.recognizer}"
-    return None if is_loopback(settings.service.url) else SERVICE
+    return None if GRADIUM.is_this_machine(settings.service.url) else SERVICE
 
 
 def owner_by_recognizer(recognizer: str | None) -> str:
@@ -54,7 +54,7 @@ def owner_at(endpoint: Endpoint) -> str | None:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=PATIENCE_S)
     try:
-        connection.request("GET", CREDITS_PATH, headers={KEY_HEADER: endpoint.key})
+        connection.request("GET", GRADIUM.balance_path, headers={KEY_HEADER: endpoint.key})
         response = connection.getresponse()
         body = response.read(MAX_BODY_BYTES) if response.status == 200 else b""
         return owner_by_recognizer(msgspec.json.decode(body, type=Credits).recognizer)

@@ -8,7 +8,8 @@ import threading
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal, State
 from pipeline.errors import AttemptError, Stopped
-from pipeline.model import Clip, ClipResult
+from pipeline.exchange import Clip
+from pipeline.model import ClipResult
 from pipeline.pool import Put
 from pipeline.run.lookup import Lookup, Sendable
 from pipeline.run.record import Recorder

@@ -15,6 +15,7 @@ from pipeline.checkpoint import Journal
 from pipeline.checkpoint.store import LEARNED
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
+from pipeline.gradium.service import connect
 from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
 from pipeline.pool import AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool, RetryPolicy
@@ -56,22 +57,16 @@ class Sending:
         BalanceTooLow, BalanceUnknown, LocalServerError, and CheckpointError or OutputError when outcomes cannot be
         stored.
         """
-        from pipeline.gradium.client import GradiumClient
-        from pipeline.gradium.transport import http_client
-
         settings, timeouts = self._context.settings, self._context.settings.timeouts
-        connect = {"connect_s": timeouts.connect_s, "idle_s": timeouts.idle_s}
-        async with (
-            endpoint(settings) as target,
-            http_client(target.url, **connect, trust_env=settings.service.trust_env) as http,
-        ):
+        async with endpoint(settings) as target, connect(target, self._context.request, settings) as service:
             account = Balance(self._context, self._journal, budget, self._control)
-            balance = await account.learn(http, target)
+            balance = await account.learn(service)
             await self._claim(balance)
             await account.compare(balance, rows=rows, at_most=selection.limit)
             limits = await self._limits(budget)
-            client = GradiumClient(http, target, self._context.request, timeouts)
-            pool = Pool(client, self._recorder, limits, queue=settings.pool.concurrency, drain_s=timeouts.drain_s)
+            pool = Pool(
+                service.transcriber, self._recorder, limits, queue=settings.pool.concurrency, drain_s=timeouts.drain_s
+            )
             self._control.attach(pool)
             source = partial(preparer.fill, selection=selection, stopped=self._control.stopped)
             try:

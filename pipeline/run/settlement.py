@@ -11,8 +11,9 @@ from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.events import Event
 from pipeline.errors import AttemptError
+from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
-from pipeline.model import Clip, Transcript
+from pipeline.model import Transcript
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
 from pipeline.run.duplicates import Duplicates

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.config import Settings
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
-from pipeline.gradium import account, transport, wire
+from pipeline.gradium import account, response, wire
 from pipeline.gradium.key import read_key
+from pipeline.gradium.request import request_settings
+from pipeline.gradium.service import connect, why_unknown
 from pipeline.gradium.transport import http_client
 from pipeline.model import Endpoint
 from tests.gradium.scripted import Scripted, answer
+from tests.gradium.test_client import SECONDS, clip_of
+from tests.server.bodies import noise, wav
 from tests.servers import RunningServer, start_server
 
 GZIP = {"Content-Encoding": "gzip"}
@@ -155,7 +160,7 @@ def test_a_balance_and_a_refusal_that_come_compressed_are_read() -> None:
 
 
 def test_a_refused_key_is_refused_however_its_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "REFUSAL_S", 0.05)
+    monkeypatch.setattr(response, "REFUSAL_S", 0.05)
     whole = answer(b"no such key" + b"." * 10, status=401)
     for peer in (Scripted(whole[:-10]), Scripted(whole[:-10], open_end=True)):
         with peer, pytest.raises(KeyRefused, match=r"^no such key$"):
@@ -215,7 +220,7 @@ def test_a_balance_that_is_not_told_is_not_known(reply: bytes) -> None:
 )
 def test_why_a_balance_is_not_known_is_told_in_our_own_words(reply: bytes, why: str) -> None:
     with Scripted(reply) as peer:
-        told = account.why_unknown(found_at(peer.url))
+        told = why_unknown(found_at(peer.url))
     assert told is not None
     assert why in told
     assert SECRET not in told
@@ -223,7 +228,7 @@ def test_why_a_balance_is_not_known_is_told_in_our_own_words(reply: bytes, why: 
 
 def test_a_balance_of_nothing_is_known() -> None:
     with Scripted(answer(b'{"remaining_credits": 0, "plan_name": null}')) as peer:
-        assert account.why_unknown(found_at(peer.url)) is None
+        assert why_unknown(found_at(peer.url)) is None
 
 
 def test_nothing_at_the_address_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,3 +261,19 @@ def test_a_hiccup_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_key_shows_in_no_repr() -> None:
     assert SECRET not in repr(Endpoint(url="https://api.gradium.ai/asr", key=SECRET))
     assert SECRET not in str(Endpoint(url="https://api.gradium.ai/asr", key=SECRET))
+
+
+def test_a_connected_service_answers_and_tells_its_balance(server: RunningServer, tmp_path: Path) -> None:
+    settings = Settings()
+
+    async def whole() -> tuple[wire.Credits | str, int]:
+        endpoint = Endpoint(url=server.url, key=SECRET)
+        async with connect(endpoint, request_settings(settings.service), settings) as service:
+            request = clip_of(tmp_path / "clip.wav", wav(noise("connected", SECONDS)))
+            answer = await service.transcriber.transcribe(request)
+            return await service.balance(), len(answer.words)
+
+    balance, words = asyncio.run(whole())
+    assert why_unknown(balance) is None
+    assert isinstance(balance, wire.Credits)
+    assert words > 0

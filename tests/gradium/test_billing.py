@@ -23,11 +23,12 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings, ServiceSettings, TimeoutSettings
+from pipeline.exchange import Request
 from pipeline.gradium.billing import UNBILLED
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint, Request
+from pipeline.model import Answer, Endpoint
 from pipeline.pool import (
     AdaptiveLimiter,
     Budget,

@@ -20,10 +20,11 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
+from pipeline.exchange import Request
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint, Request, Utterance
+from pipeline.model import Answer, Endpoint, Utterance
 from pipeline.server.faults.plan import KINDS
 from pipeline.server.fingerprint import fingerprint_words
 from pipeline.source.local import file_version
@@ -764,7 +765,7 @@ def test_a_complete_answer_counts_though_the_request_is_cut_off_while_its_rest_i
             reading.set()
             await asyncio.Event().wait()
 
-        monkeypatch.setattr("pipeline.gradium.client._read_rest", read_for_ever)
+        monkeypatch.setattr("pipeline.gradium.client.read_rest", read_for_ever)
         async with http_client(url, connect_s=5, idle_s=10, trust_env=False) as http:
             settings = request_settings(ServiceSettings())
             client = GradiumClient(http, Endpoint(url=url, key=KEY), settings, TimeoutSettings())

@@ -113,7 +113,7 @@ def test_silence_counts_from_what_was_heard_last() -> None:
             seen.append(deadline)
             await asyncio.sleep(0.15)  # nobody's turn yet
             for _ in range(4):
-                deadline.heard()
+                deadline.progressed()
                 await asyncio.sleep(0.05)
             await asyncio.Event().wait()
 

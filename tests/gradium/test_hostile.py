@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
-from pipeline.gradium import client as client_module
-from pipeline.gradium import transport
+from pipeline.exchange import Request
+from pipeline.gradium import response
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint, Request
+from pipeline.model import Answer, Endpoint
 from tests.gradium.hostile import CODINGS, LINES, Exchange, HostilePeer, right
 from tests.gradium.test_client import clip_of
 from tests.servers import KEY
@@ -47,8 +47,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 @pytest.fixture(scope="module", autouse=True)
 def short_rest() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client_module, "REST_S", 0.05)
-        patch.setattr(transport, "REFUSAL_S", 0.05)
+        patch.setattr(response, "REST_S", 0.05)
+        patch.setattr(response, "REFUSAL_S", 0.05)
         yield
 
 

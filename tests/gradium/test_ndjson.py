@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import AttemptError, KeyRefused, StreamMalformed
 from pipeline.gradium import ndjson, wire
-from pipeline.gradium.coding import PIECE_BYTES, Inflater
 from pipeline.gradium.ndjson import MAX_ANSWER_BYTES, MAX_LINE_BYTES, MAX_LINES, MessageDecoder
-from pipeline.gradium.words import Listener
+from pipeline.gradium.response import PIECE_BYTES, Inflater
+from pipeline.gradium.words import WordCollector
 
 READY: dict[str, Any] = {"type": "ready", "request_id": "r-1", "model_name": "m", "delay_in_frames": 16}
 HOLA: dict[str, Any] = {"type": "text", "text": "mañana", "start_s": 2.0, "stream_id": 0}
@@ -29,12 +29,12 @@ def decoded(chunks: Iterable[bytes]) -> list[wire.AnyMessage]:
     return [*messages, *decoder.close()]
 
 
-def heard(chunks: Iterable[bytes]) -> Listener:
-    decoder, listener = MessageDecoder(), Listener(0.0)
+def heard(chunks: Iterable[bytes]) -> WordCollector:
+    decoder, collector = MessageDecoder(), WordCollector(0.0)
     for chunk in chunks:
-        listener.hear(decoder.feed(chunk))
-    listener.hear(decoder.close())
-    return listener
+        collector.take(decoder.feed(chunk))
+    collector.take(decoder.close())
+    return collector
 
 
 def cut(stream: bytes, places: Iterable[int]) -> list[bytes]:

@@ -6,14 +6,14 @@ import pytest
 
 from pipeline.errors import ConcurrencyLimit, EmptyAnswer, KeyRefused, ServerFault, StreamError
 from pipeline.gradium.wire import AnyMessage, EndOfStream, EndText, Error, Ready, Step, Text
-from pipeline.gradium.words import Listener
+from pipeline.gradium.words import WordCollector
 from pipeline.model import Word
 
 
-def listened(*messages: AnyMessage, delay_s: float = 0.0) -> Listener:
-    listener = Listener(delay_s)
-    listener.hear(messages)
-    return listener
+def listened(*messages: AnyMessage, delay_s: float = 0.0) -> WordCollector:
+    collector = WordCollector(delay_s)
+    collector.take(messages)
+    return collector
 
 
 def words(*messages: AnyMessage, delay_s: float = 0.0, duration_s: float = 300.0) -> list[Word]:
@@ -169,8 +169,8 @@ def test_words_carry_their_channel_and_clip() -> None:
 
 
 def test_request_id_and_model_are_kept() -> None:
-    listener = listened(Ready(request_id="r-7", model_name="m-2"), Ready(), Text("one", 1.0))
-    assert (listener.request_id, listener.model) == ("r-7", "m-2")
+    collector = listened(Ready(request_id="r-7", model_name="m-2"), Ready(), Text("one", 1.0))
+    assert (collector.request_id, collector.model) == ("r-7", "m-2")
 
 
 @pytest.mark.parametrize(
@@ -184,17 +184,17 @@ def test_request_id_and_model_are_kept() -> None:
 )
 def test_an_error_message_ends_the_stream(error: Error, kind: type[Exception]) -> None:
     stream: list[AnyMessage] = [Ready(request_id="r-7"), Text("one", 1.0, 0), error, Text("two", 2.0, 0), EndOfStream()]
-    listener = Listener(0.0)
+    collector = WordCollector(0.0)
     with pytest.raises(kind) as caught:
-        listener.hear(stream)
+        collector.take(stream)
     assert caught.value.request_id == "r-7"  # type: ignore[attr-defined]
-    assert not listener.ended
+    assert not collector.ended
 
 
 def test_nothing_after_the_end_of_the_stream_is_heard() -> None:
-    listener = listened(Text("one", 1.0), EndText(1.5), EndOfStream(), Text("two", 2.0), Error(message="lost"))
-    listener.hear([Text("three", 3.0), Error(message="lost")])
-    found, odd = listener.words(duration_s=300, channel=0, clip=0)
+    collector = listened(Text("one", 1.0), EndText(1.5), EndOfStream(), Text("two", 2.0), Error(message="lost"))
+    collector.take([Text("three", 3.0), Error(message="lost")])
+    found, odd = collector.words(duration_s=300, channel=0, clip=0)
     assert (times(list(found)), odd) == ([("one", 1.0, 1.5)], ())
 
 

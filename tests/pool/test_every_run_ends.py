@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
-from pipeline.model import Answer, Request, Word
+from pipeline.exchange import Request
+from pipeline.model import Answer, Word
 from pipeline.pool import (
     AdaptiveLimiter,
     Budget,
@@ -161,7 +162,7 @@ def night(
         service = Service(plan)
         ended = Ended(service.requests, service.billed)
         began = loop.time()
-        breaker: CircuitBreaker[Job] = CircuitBreaker(clock=loop.time)
+        breaker = CircuitBreaker(clock=loop.time)
         limits = Limits(
             retry=RetryPolicy(RetrySettings(max_attempts=max_attempts)),
             limiter=AdaptiveLimiter(concurrency, learned=learned, clock=loop.time),

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from pipeline import errors
-from pipeline.model import Answer, Request
+from pipeline.exchange import Request
+from pipeline.model import Answer
 from pipeline.pool.refusals import ALIKE, FIRST, PROBES_ALIKE, same_words
 from tests.pool.test_every_run_ends import NEVER_PASSING, OK, Fault, names_of, night, poisoned
 

@@ -13,8 +13,9 @@ from typing import Any
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Checkpoint, Journal
 from pipeline.config import Settings
+from pipeline.exchange import Request
 from pipeline.gradium.request import request_settings
-from pipeline.model import Answer, Failure, Request, Word
+from pipeline.model import Answer, Failure, Word
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext

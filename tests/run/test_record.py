@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import AttemptError, AudioUnreadable, ServerFault
-from pipeline.model import Request
+from pipeline.exchange import Request
 from pipeline.pool import Job, OverBudget
 from tests.batch import Corpus, write_wav
 from tests.run.stations import Stations, answer, stations

@@ -1,4 +1,4 @@
-"""Answers that come compressed although that was not asked for: inflated in pieces, as they arrive.
+"""The body of an answer: within bounds, and inflated where it comes compressed although that was not asked for.
 
 What is inflated passes the same bounds as a plain answer: a piece is no larger than a few packets of one.
 """
@@ -8,12 +8,21 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 
 import httpx
 
 from pipeline.errors import CompressedAnswer, StreamCut
+from pipeline.gradium.transport import BROKEN
 from pipeline.texts import presentable
 
+MAX_REFUSAL_BYTES = 64 << 10
+"""More of a refusal than this is never read; a proxy's error page is smaller."""
+REFUSAL_S = 2.0
+"""A refusal that is still being sent after that is judged by what came of it."""
+MAX_REST_BYTES = 64 << 10
+REST_S = 0.25
+"""As much, and so long, is read behind a complete answer, so that its connection can be used again."""
 PIECE_BYTES = 64 << 10
 MAX_NAME = 60
 """More of the name of a coding is not shown."""
@@ -21,6 +30,37 @@ _GZIP, _ZLIB, _RAW = 31, 15, -15
 """zlib's `wbits`."""
 _READABLE = frozenset({"gzip", "x-gzip", "deflate"})
 _PLAIN = frozenset({"", "identity", "chunked"})
+
+
+async def read_refusal(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> str | None:
+    """The text of an answer that is not 200: whatever ends it, it is that refusal all the same.
+
+    None where it is compressed in a way that cannot be undone.
+    """
+    body = b""
+    try:
+        async with asyncio.timeout(REFUSAL_S):
+            async for chunk in uncompressed(chunks, headers):
+                body += chunk
+                if len(body) > MAX_REFUSAL_BYTES:
+                    break
+    except CompressedAnswer:
+        if not body:
+            return None
+    except (TimeoutError, StreamCut, *BROKEN):
+        pass
+    return body.decode("utf-8", "replace")
+
+
+async def read_rest(chunks: AsyncIterator[bytes]) -> None:
+    """Reads what follows a complete answer, within bounds; a connection with more on it is closed afterwards."""
+    left = MAX_REST_BYTES
+    with suppress(TimeoutError, *BROKEN):
+        async with asyncio.timeout(REST_S):
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    break
 
 
 def uncompressed(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> AsyncIterator[bytes]:

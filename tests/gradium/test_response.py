@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.gradium.coding import PIECE_BYTES, Inflater, coding_of
+from pipeline.gradium.response import PIECE_BYTES, Inflater, coding_of
 from tests.gradium.hostile import WINDOW_BITS
 
 

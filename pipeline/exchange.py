@@ -1,0 +1,78 @@
+"""What is sent to a speech service: a clip's request, and the protocol of what sends it and brings its answer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from pipeline.model import Answer, FileVersion
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What one POST needs, and nothing more: plain values, so that it can travel to another process."""
+
+    id: str
+    """Of the utterance."""
+    clip: int
+    """Position among the utterance's clips, from 0."""
+    language: str | None = None
+    """None takes the configured one, …"""
+    keywords: tuple[str, ...] = ()
+    """… and so do no keywords."""
+    path: str
+    """The file whose bytes are the body, or, with `span_bytes`, some of them."""
+    content_type: str
+    version: FileVersion
+    """What the file was when it was hashed; it must be that still when it is sent."""
+    duration_s: float
+    """Length of the recording's part that it carries, in seconds."""
+    prefix: bytes = b""
+    """What is sent before the file's bytes: the header of cut audio, and its lead silence."""
+    span_bytes: tuple[int, int] | None = None
+    """(offset, length) of the file's bytes that are sent; None: all."""
+    lead_s: float = 0.0
+    """Silence in front, which is sent and paid for and no part of `duration_s`."""
+    channel: int = 0
+
+    @property
+    def body_bytes(self) -> int:
+        """Length of the body."""
+        return len(self.prefix) + (self.version.size_bytes if self.span_bytes is None else self.span_bytes[1])
+
+    @property
+    def sent_s(self) -> float:
+        """Seconds of audio that the service gets, and bills."""
+        return self.lead_s + self.duration_s
+
+
+class Clip(msgspec.Struct, frozen=True, kw_only=True):
+    """The span of one channel that one request carries, and where it belongs in its utterance."""
+
+    request: Request
+    start_s: float
+    """Where it starts on the utterance's clock."""
+    key: str = ""
+    """Which samples of which track it carries: an answer of an earlier run counts for a clip of the same key."""
+
+    @property
+    def number(self) -> int:
+        """Position among the utterance's clips, from 0."""
+        return self.request.clip
+
+    @property
+    def channel(self) -> int:
+        return self.request.channel
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the recording's part that it carries, in seconds."""
+        return self.request.duration_s
+
+
+class Transcriber(Protocol):
+    """Sends one request and returns what came back."""
+
+    async def transcribe(self, request: Request) -> Answer:
+        """Raises a subclass of `errors.AttemptError` when there is no answer that counts."""
+        ...

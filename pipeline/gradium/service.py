@@ -1,0 +1,52 @@
+"""The speech service as a run is given it: a transcriber, and the account's balance.
+
+Loads the HTTP libraries only when it connects: most runs have nothing to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from pipeline.config import Settings
+from pipeline.exchange import Transcriber
+from pipeline.gradium.request import RequestSettings
+from pipeline.gradium.wire import Credits
+from pipeline.model import Endpoint
+
+MOST_CREDITS = 1e12
+"""No account holds more."""
+
+
+class Service(msgspec.Struct, frozen=True):
+    """An endpoint that is connected to."""
+
+    transcriber: Transcriber
+    balance: Callable[[], Coroutine[Any, Any, Credits | str]]
+    """Asks for the account's balance, see `account.ask_credits`."""
+
+
+@asynccontextmanager
+async def connect(endpoint: Endpoint, request: RequestSettings, settings: Settings) -> AsyncIterator[Service]:
+    """The service at the endpoint, asked with these request settings; its connections are closed in the end."""
+    from pipeline.gradium.account import ask_credits
+    from pipeline.gradium.client import GradiumClient
+    from pipeline.gradium.transport import http_client
+
+    timeouts, trust_env = settings.timeouts, settings.service.trust_env
+    async with http_client(
+        endpoint.url, connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=trust_env
+    ) as http:
+        yield Service(GradiumClient(http, endpoint, request, timeouts), partial(ask_credits, http, endpoint))
+
+
+def why_unknown(found: Credits | str) -> str | None:
+    """Why what was found says nothing of the account; None where it is a balance."""
+    if isinstance(found, str):
+        return found
+    held = found.remaining_credits
+    return None if 0 <= held <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is no balance"

@@ -1,0 +1,69 @@
+"""What the client knows of a speech service: limits, formats, settings, price and addresses, in one record.
+
+The local server does not import this, so that a mistake here shows against its own constants (`gradium/wire.py`). Facts
+are from the service's public documentation (speech-to-text-rest, transcription-settings, limits, credits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceProfile:
+    """A speech service as a client meets it."""
+
+    name: str
+    url: str
+    """Where requests go by default."""
+    balance_path: str
+    plain_hosts: tuple[str, ...]
+    """Hosts that the key may be sent to without TLS: this machine. To all others only https carries it."""
+    sample_rate: int
+    """Hz that its model works at: what is decoded here is decoded to that."""
+    frame_s: float
+    """The model's step."""
+    max_request_s: float
+    """The most audio that one request may carry."""
+    content_types: tuple[str, ...]
+    """Of files that are sent as they are."""
+    languages: tuple[str, ...]
+    delays_in_frames: tuple[int, ...]
+    default_delay_in_frames: int
+    """What its REST endpoint takes when none is named."""
+    temp: Range
+    padding_bonus: Range
+    boost: Range
+    max_keywords: int
+    keywords_bytes: int
+    """Of a request's address, in which keywords travel: many servers take no more than 8 KB of it, and httpx 64."""
+    credits_per_s: float
+    """Price of a second of audio that is sent."""
+
+    def is_this_machine(self, url: str) -> bool:
+        """Whether the address is on this machine."""
+        return urlsplit(url).hostname in self.plain_hosts
+
+
+GRADIUM = ServiceProfile(
+    name="gradium",
+    url="https://api.gradium.ai/api/post/speech/asr",
+    balance_path="/api/usages/credits",
+    plain_hosts=("127.0.0.1", "::1", "localhost"),
+    sample_rate=24_000,
+    frame_s=0.08,
+    max_request_s=300.0,
+    content_types=("audio/wav", "audio/ogg"),
+    languages=("en", "fr", "de", "es", "pt", "any"),
+    delays_in_frames=(7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48),
+    default_delay_in_frames=48,
+    temp=(0.0, 1.5),
+    padding_bonus=(-4.0, 4.0),
+    boost=(-6.0, 6.0),
+    max_keywords=500,
+    keywords_bytes=7_000,
+    credits_per_s=3.0,
+)
