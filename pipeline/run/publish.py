@@ -110,10 +110,8 @@ class Publisher:
 
     def _tidy(self) -> None:
         checkpoint, sink = self._checkpoint, self._sink
-        sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"))
         committed = checkpoint.fact(JSONL_BYTES, int) or 0
-        if not sink.lines_are_there(committed):
-            sink.refuse_lost_lines()
+        if not sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"), committed):
             log.warning("transcripts.jsonl is gone or cut short; the end of the run writes it anew from the parts")
             checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
         elif committed == CLOSED_JSONL and not sink.has_parts:

@@ -10,37 +10,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.store import JSONL_BYTES
 from pipeline.errors import OutputError, UsageError
-from pipeline.run.recovery import Recovery
+from pipeline.run.recovery import Rebuilt, Recovery
 from pipeline.run.verify import REBUILT, interrupted_rebuild, what_is_wrong
 from pipeline.sink.salvage import Salvage
 from pipeline.sink.store import sync_file, sync_folder
 
 _SUFFIXES = ("-wal", "-shm", "")
 """Files of a checkpoint, itself the last: while it has its name, the others may still have to be moved."""
-
-
-class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuilt checkpoint knows."""
-
-    transcripts: int
-    """Utterances that are done."""
-    salvaged: int
-    """Those of them that were only in the old checkpoint."""
-    clips: int
-    """Answered clips of utterances that have no transcript yet, or had none under other settings."""
-    failed: int
-    runs: int
-    credits: float
-    damaged: list[Path]
-    """Output files that could not be read, or not to their end, as they are called now."""
-    old: Path | None
-    """Where the old checkpoint lies now."""
 
 
 def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
@@ -50,7 +30,7 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
     CheckpointError where the old one is not damaged and cannot be worked with.
     """
     path, sink = out / "checkpoint.sqlite", Salvage(out)
-    files = (out / "transcripts").is_dir() or sink.lines_bytes() is not None or sink.holds_clips()
+    files = (out / "transcripts").is_dir() or sink.lines.size() is not None or sink.clips.size() is not None
     if not files and not path.exists() and interrupted_rebuild(out) is None:
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
     with hold_output(out):
@@ -63,22 +43,13 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
         with Old(old_path) as old:
             sink.set_damaged_aside()
             with Checkpoint(new) as checkpoint:
-                found = Recovery(out, sink, old, checkpoint)
-                found.take_all()
+                recovery = Recovery(out, sink, old, checkpoint)
+                rebuilt = recovery.take_all(old_path)
         put_in_place(new, path)
-        if found.lines_are_stale:
+        if recovery.lines_are_stale:
             with Checkpoint(path) as checkpoint:
                 checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
-    return Rebuilt(
-        transcripts=found.transcripts + found.salvaged,
-        salvaged=found.salvaged,
-        clips=found.clips,
-        failed=found.failed,
-        runs=found.runs,
-        credits=found.credits,
-        damaged=sink.damaged,
-        old=old_path,
-    )
+    return rebuilt
 
 
 def set_aside(path: Path) -> tuple[Path, Path | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline.model import Attempt
@@ -14,7 +13,6 @@ from pipeline.sink.store import Store
 if TYPE_CHECKING:
     from pipeline.sink.parquet import Table
 
-AttemptKey = tuple[str, str, int, int, datetime]
 _SUMMED = ["started_at", "credits", "billed"]
 
 
@@ -41,10 +39,6 @@ class AttemptParts(Parts):
             for attempt in self.table(part).rows({id_}.intersection)
         ]
 
-    def keys(self, part: int) -> set[AttemptKey]:
-        """The keys of the attempts in a part."""
-        return {key_of(attempt) for attempt in self.table(part).rows()}
-
     def sums(self, part: int) -> tuple[int, dict[str, float], float]:
         """Rows of a part, their credits by calendar month (UTC), as `2026-11`, and how many of the credits only may
         have been billed."""
@@ -65,8 +59,3 @@ class AttemptParts(Parts):
             }
             maybe = pc.sum(rows["credits"].filter(pc.not_equal(rows["billed"], "yes"))).as_py() or 0.0
         return rows.num_rows, months, maybe
-
-
-def key_of(attempt: Attempt) -> AttemptKey:
-    """What tells an attempt from all others."""
-    return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at

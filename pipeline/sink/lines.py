@@ -39,8 +39,7 @@ class Lines(Generic[T]):
     def append(self, records: Iterable[T], committed: int) -> int | None:
         """Appends behind the first `committed` bytes; returns the new number of bytes, or None where the store cannot
         append."""
-        file = self._store.appendable(self._name)
-        return None if file is None else file.append(_lines(records), committed)
+        return self._store.append(self._name, _lines(records), committed)
 
     def write(self, records: Iterable[T]) -> int:
         """Writes the whole file; returns its bytes."""

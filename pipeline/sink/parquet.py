@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types
 
-from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, DamagedFile, Which, decoding, in_batches, refuse_other_count
+from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, DamagedFile, Which, decoding, in_batches
 from pipeline.sink.schema import SCHEMAS, as_table
 from pipeline.sink.store import Store
 
@@ -35,7 +35,7 @@ class Table(Generic[T]):
 
     def write(self, batches: Iterable[Sequence[T]]) -> None:
         """Writes the whole file, in place of one of the same name."""
-        self._write(as_table(self._schema, batch) for batch in batches)
+        self._write(as_table(batch, self._kind) for batch in batches)
 
     def replace(self, which: Which, records: Iterable[T], had: int) -> int:
         """Rewrites the file, which has `had` rows, without those that are meant and with `records`; returns how many
@@ -52,9 +52,9 @@ class Table(Generic[T]):
                 found += old.num_rows
                 _, kept = _split(old, which)
                 yield pa.concat_tables([self._schema.empty_table(), kept], promote_options="default")
-            refuse_other_count(self._store, self._name, found, had)  # before it is replaced
+            self._refuse_other(found, had)  # before it is replaced
             for batch in in_batches(records):
-                yield as_table(self._schema, batch)
+                yield as_table(batch, self._kind)
 
         def counted() -> Iterator[pa.Table]:
             nonlocal count
@@ -76,7 +76,8 @@ class Table(Generic[T]):
                 with decoding(self._store, self._name):
                     found = [self._record(row) for row in batch.to_pylist()]
                 yield from found
-        refuse_other_count(self._store, self._name, count, had)
+        if had is not None:
+            self._refuse_other(count, had)
 
     def is_damaged(self) -> bool:
         """Whether a row of it cannot be read. Raises OutputError where the system does not let it be read."""
@@ -112,6 +113,10 @@ class Table(Generic[T]):
                 rows = rows.cast(schema)  # which finds nulls where none may be
                 rows.validate(full=True)  # and this finds text that is no UTF-8
                 yield rows
+
+    def _refuse_other(self, found: int, had: int) -> None:
+        if found != had:
+            raise DamagedFile(self._store, self._name, f"it has {found:,} rows and had {had:,}")
 
     def _record(self, row: dict[str, object]) -> T:
         if "metadata" in row:

@@ -63,9 +63,3 @@ def decoding(store: Store, name: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:  # the libraries' own complaints have no number
             raise
         raise DamagedFile(store, name, error) from error
-
-
-def refuse_other_count(store: Store, name: str, found: int, had: int | None) -> None:
-    """Raises DamagedFile where a part has another number of rows than it had."""
-    if had is not None and found != had:
-        raise DamagedFile(store, name, f"it has {found:,} rows and had {had:,}")

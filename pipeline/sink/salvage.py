@@ -33,7 +33,7 @@ class Salvage(Sink):
 
     def set_damaged_aside(self) -> None:
         """Renames parts that nobody can read any more, and folders that lie where a file was."""
-        for parts, table in ((self._parts, self._table), (self.attempts, self.attempts.table)):
+        for parts, table in ((self.parts, self._table), (self.attempts, self.attempts.table)):
             for part in parts.numbers():
                 path = self._out / parts.name(part)
                 if not path.is_file() or not parts.is_whole(part) or table(part).is_damaged():
@@ -42,36 +42,35 @@ class Salvage(Sink):
             if (self._out / name).is_dir():
                 self._set_aside(self._out / name)
 
-    def lines(self) -> Iterator[Transcript]:
+    def readable_lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL that can be read. A last line that a crash tore is no damage."""
-        return self._readable(self._lines, JSONL, may_be_torn=True)
+        return self._readable(self.lines, JSONL, may_be_torn=True)
 
-    def cut_damaged_lines(self) -> int:
-        """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a torn
-        last line, the file is kept as it was."""
-        size, damaged = self._folder.appendable(JSONL).cut_torn_line(), set[bytes]()
-        deque(self._lines.rows(damaged=damaged.add), 0)
-        if damaged:
+    def drop_damaged_lines(self) -> int:
+        """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a last
+        line that a crash tore, the file is kept as it was."""
+        damaged = set[bytes]()
+        deque(self.lines.rows(damaged=damaged.add), 0)
+        if any(line.endswith(b"\n") for line in damaged):
             self._keep(JSONL)
-            with self._store.read(JSONL) as old, self._store.put(JSONL) as file:
-                file.writelines(line for line in old if line not in damaged)
-                size = file.tell()
-        return size
+        with self._store.read(JSONL) as old, self._store.put(JSONL) as new:
+            new.writelines(line for line in old if line.endswith(b"\n") and line not in damaged)
+            return new.tell()
 
-    def errors(self) -> Iterator[Failure]:
+    def readable_errors(self) -> Iterator[Failure]:
         """What errors.jsonl says, and where it is damaged or not there errors.parquet as well."""
-        known, has_lines = len(self.damaged), self._errors.size() is not None
+        known, has_lines = len(self.damaged), self.errors.size() is not None
         if has_lines:
-            yield from self._readable(self._errors, ERRORS_JSONL)
+            yield from self._readable(self.errors, ERRORS_JSONL)
         if self._store.size(ERRORS_TABLE) is not None and (not has_lines or len(self.damaged) > known):
             try:
                 yield from self._errors_table().rows()
             except DamagedFile:
                 self._keep(ERRORS_TABLE)
 
-    def clips(self) -> Iterator[KeptClip]:
+    def readable_clips(self) -> Iterator[KeptClip]:
         """What clips.jsonl says, where it can be read."""
-        return self._readable(self._clips, CLIPS) if self.holds_clips() else iter(())
+        return self._readable(self.clips, CLIPS) if self.clips.size() is not None else iter(())
 
     def _readable(self, lines: Lines[T], name: str, *, may_be_torn: bool = False) -> Iterator[T]:
         damaged = deque[bytes](maxlen=1)
