@@ -43,7 +43,7 @@ def rebuild(out: Path, *, force: bool = False) -> Rebuilt:
         with Old(old_path) as old:
             sink.set_damaged_aside()
             with Checkpoint(new) as checkpoint:
-                recovery = Recovery(out, sink, old, checkpoint)
+                recovery = Recovery(sink, old, checkpoint)
                 rebuilt = recovery.take_all(old_path)
         put_in_place(new, path)
         if recovery.lines_are_stale:

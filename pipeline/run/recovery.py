@@ -5,7 +5,6 @@ Reads the output folder; writes the new checkpoint, and nothing else but a JSONL
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -18,7 +17,6 @@ from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.sharing import PLACES
 from pipeline.checkpoint.store import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST
-from pipeline.errors import OutputError
 from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.joining import word_errors
@@ -51,10 +49,9 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
 class Recovery:
     """That of one rebuild."""
 
-    def __init__(self, out: Path, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
+    def __init__(self, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
         self.lines_are_stale = False
         """transcripts.jsonl is to be written anew from the parts, once the new checkpoint holds what only it has."""
-        self._out = out
         self._sink = sink
         self._old = old
         self._checkpoint = checkpoint
@@ -133,16 +130,12 @@ class Recovery:
 
     def _take_attempts(self) -> None:
         ledger, checkpoint = self._sink.attempts, self._checkpoint
-        parts, months, maybe = ledger.numbers(), defaultdict[str, float](float), 0.0
-        for part in parts:
-            rows, of_part, maybe_of_part = ledger.sums(part)
-            maybe += maybe_of_part
-            checkpoint.attempts_published(0, part, rows)
-            for month, spent in of_part.items():
-                months[month] += spent
+        rows, months, maybe = ledger.sums(ledger.numbers())
+        for part, count in rows.items():
+            checkpoint.attempts_published(0, part, count)
         checkpoint.set_credits(months, maybe)
         # a crash may have left the last part written and not recorded, its rows still waiting
-        written = {_key(attempt) for part in parts[-1:] for attempt in ledger.table(part).rows()}
+        written = {_key(attempt) for part in [*rows][-1:] for attempt in ledger.table(part).rows()}
         waiting = (attempt for attempt in self._old.attempts() if _key(attempt) not in written)
         for attempts in in_batches(waiting, BATCH):
             checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
@@ -173,11 +166,7 @@ class Recovery:
     def _take_runs(self) -> int:
         """Takes in the runs of the old checkpoint, and those that left a record in OUT/runs; returns how many."""
         runs = {run_id: (started_at, _readable(figures)) for run_id, started_at, figures in self._old.runs()}
-        for path in sorted((self._out / "runs").glob("*.json")):
-            try:
-                encoded = path.read_bytes()
-            except OSError as error:
-                raise OutputError(f"{path} cannot be read: {error.strerror}; fix it or move it away") from error
+        for encoded in self._sink.run_records():
             if (figures := readable(encoded)) is not None:
                 runs[figures.run_id] = figures.started_at.isoformat(), encoded
         for run_id, (started_at, encoded_or_none) in runs.items():

@@ -43,7 +43,7 @@ class Table(Generic[T]):
 
         Doing it twice gives the same file, so that it can be done again after a crash.
         """
-        found = count = 0
+        found = 0
         nullable = [field.name for field in self._schema if field.nullable]
 
         def new() -> Iterator[pa.Table]:
@@ -56,14 +56,7 @@ class Table(Generic[T]):
             for batch in in_batches(records):
                 yield as_table(batch, self._kind)
 
-        def counted() -> Iterator[pa.Table]:
-            nonlocal count
-            for table in _joined(new()):
-                count += table.num_rows
-                yield table
-
-        self._write(counted())
-        return count
+        return self._write(_joined(new()))
 
     def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
         """The rows that are meant, or all. Raises DamagedFile in the end where there are not so many as it `had`."""
@@ -123,10 +116,14 @@ class Table(Generic[T]):
             row["metadata"] = dict(row["metadata"])  # type: ignore[call-overload]  # a map, which Arrow gives as pairs
         return msgspec.convert(row, self._kind)
 
-    def _write(self, tables: Iterable[pa.Table]) -> None:
+    def _write(self, tables: Iterable[pa.Table]) -> int:
+        """Writes the whole file; returns its rows."""
+        count = 0
         with self._store.put(self._name) as file, pq.ParquetWriter(file, self._schema, compression="zstd") as writer:
             for rows in tables:
                 writer.write_table(rows, row_group_size=max(1, rows.num_rows * GROUP_BYTES // max(1, rows.nbytes)))
+                count += rows.num_rows
+        return count
 
 
 def _split(rows: pa.Table, which: Which) -> tuple[pa.Table, pa.Table]:

@@ -43,8 +43,8 @@ class DamagedFile(OutputError):
     """A file of the output cannot be read for what is in it."""
 
     def __init__(self, store: Store, name: str, reason: object) -> None:
-        told = " ".join(str(reason).split()) or type(reason).__name__
-        self.reason = told if len(told) <= MAX_REASON else f"{told[:MAX_REASON]} …"
+        text = " ".join(str(reason).split()) or type(reason).__name__
+        self.reason = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
         """On one line."""
         super().__init__(
             f"{store.location(name)} is damaged: {self.reason}; restore it, or run gradium-batch rebuild "

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.model import Failure, KeptClip, Transcript
+from pipeline.model import Attempt, Failure, KeptClip, Transcript
 from pipeline.sink.lines import Lines
+from pipeline.sink.parts import Parts
 from pipeline.sink.rows import DamagedFile
 from pipeline.sink.sink import CLIPS, ERRORS_JSONL, ERRORS_TABLE, JSONL, Sink
 from pipeline.sink.store import FolderStore, keep_copy
@@ -33,10 +34,11 @@ class Salvage(Sink):
 
     def set_damaged_aside(self) -> None:
         """Renames parts that nobody can read any more, and folders that lie where a file was."""
-        for parts, table in ((self.parts, self._table), (self.attempts, self.attempts.table)):
+        parts: Parts[Transcript] | Parts[Attempt]
+        for parts in (self.parts, self.attempts):
             for part in parts.numbers():
                 path = self._out / parts.name(part)
-                if not path.is_file() or not parts.is_whole(part) or table(part).is_damaged():
+                if not path.is_file() or not parts.is_whole(part) or parts.table(part).is_damaged():
                     self._set_aside(path)
         for name in (JSONL, CLIPS, ERRORS_JSONL, ERRORS_TABLE):
             if (self._out / name).is_dir():
@@ -44,7 +46,7 @@ class Salvage(Sink):
 
     def readable_lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL that can be read. A last line that a crash tore is no damage."""
-        return self._readable(self.lines, JSONL, may_be_torn=True)
+        return self._readable(self.lines, may_be_torn=True)
 
     def drop_damaged_lines(self) -> int:
         """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a last
@@ -61,7 +63,7 @@ class Salvage(Sink):
         """What errors.jsonl says, and where it is damaged or not there errors.parquet as well."""
         known, has_lines = len(self.damaged), self.errors.size() is not None
         if has_lines:
-            yield from self._readable(self.errors, ERRORS_JSONL)
+            yield from self._readable(self.errors)
         if self._store.size(ERRORS_TABLE) is not None and (not has_lines or len(self.damaged) > known):
             try:
                 yield from self._errors_table().rows()
@@ -70,9 +72,16 @@ class Salvage(Sink):
 
     def readable_clips(self) -> Iterator[KeptClip]:
         """What clips.jsonl says, where it can be read."""
-        return self._readable(self.clips, CLIPS) if self.clips.size() is not None else iter(())
+        return self._readable(self.clips) if self.clips.size() is not None else iter(())
 
-    def _readable(self, lines: Lines[T], name: str, *, may_be_torn: bool = False) -> Iterator[T]:
+    def run_records(self) -> Iterator[bytes]:
+        """The records that runs left of themselves, the oldest first."""
+        for name in sorted(self._store.names("runs/*.json")):
+            with self._store.read(name) as file:
+                record = file.read()
+            yield record
+
+    def _readable(self, lines: Lines[T], *, may_be_torn: bool = False) -> Iterator[T]:
         damaged = deque[bytes](maxlen=1)
 
         def note(line: bytes) -> None:
@@ -81,17 +90,17 @@ class Salvage(Sink):
 
         yield from lines.rows(damaged=note)
         if damaged:
-            self._keep(name)
+            self._keep(lines.name)
 
     def _keep(self, name: str) -> None:
         """It is going to be written anew; as it is now it stays under another name."""
-        with self._folder.told(name):
+        with self._folder.as_output_errors(name):
             keep_copy(self._out / name, kept := _free_name(self._out / name))
         self.damaged.append(kept)
 
     def _set_aside(self, path: Path) -> None:
         """Renames a damaged file, under a name that readers of the folder pass over."""
-        with self._folder.told():
+        with self._folder.as_output_errors():
             self.damaged.append(path.rename(_free_name(path)))
 
 

@@ -35,7 +35,7 @@ class Sink:
         self.attempts = AttemptParts(store)
         self._jsonl = "jsonl" in formats
         self._store = store
-        self.parts = Parts(store, "transcripts")
+        self.parts = Parts(store, "transcripts", Transcript)
         self.lines = Lines(store, JSONL, Transcript)
         self.clips = Lines(store, CLIPS, KeptClip)
         self.errors = Lines(store, ERRORS_JSONL, Failure)
@@ -50,19 +50,15 @@ class Sink:
         """The rows of a part, or of the JSONL (0): those that are meant, or all. Raises OutputError where it cannot be
         read, or, in the end, a part does not have so many rows as it `had`: what is made from it would lack them."""
         if part:
-            yield from self._table(part).rows(which, had)
+            yield from self.parts.table(part).rows(which, had)
         else:
             yield from self.lines.rows() if which is None else self.lines.rows_of(which)
 
     def check(self, transcripts: Mapping[int, int], attempts: Mapping[int, int], committed: int) -> None:
         """Reads everything. Raises OutputError where a file is not what was recorded (the parts by their rows, so many
         bytes of the JSONL, -1: all of it) or cannot be read: a new checkpoint may need errors and clips, too."""
-        self.parts.unrecorded(transcripts)
-        for part, had in transcripts.items():
-            deque(self.rows(part, had=had), 0)
-        self.attempts.unrecorded(attempts)
-        for part, had in attempts.items():
-            deque(self.attempts.table(part).rows(had=had), 0)
+        self.parts.check(transcripts)
+        self.attempts.check(attempts)
         if self._jsonl and committed:
             if not self._lines_are_there(committed):
                 raise OutputError(f"{self._store.location(JSONL)} is gone, or ends before what was written does")
@@ -102,7 +98,7 @@ class Sink:
         """Writes rows that no part holds as a new part, and behind the first `jsonl_bytes` of the JSONL (None: it is
         written anew later). Returns the part (0 where rows go to the JSONL only) and the JSONL's bytes."""
         if self.has_parts:
-            self._table(next_part).write([rows])
+            self.parts.table(next_part).write([rows])
         part = next_part if self.has_parts else 0
         if not self._jsonl:
             return part, 0
@@ -112,7 +108,7 @@ class Sink:
         """Writes a part anew, which has `had` rows, without those that are meant and with `rows`; returns how many rows
         it has now. The JSONL is for `rewrite_lines` to follow; as part 0, where it stands alone, it is written anew
         itself, and its bytes are returned."""
-        return self._table(part).replace(which, rows, had) if part else self.lines.replace(which, rows)
+        return self.parts.table(part).replace(which, rows, had) if part else self.lines.replace(which, rows)
 
     def rewrite_lines(self, parts: Mapping[int, int]) -> int:
         """Writes the JSONL anew from the parts, by their rows; returns its bytes."""
@@ -137,12 +133,6 @@ class Sink:
 
     def _lines_are_there(self, committed: int) -> bool:
         return not self._jsonl or committed <= 0 or self.lines.ends_line_at(committed)
-
-    def _table(self, part: int) -> Table[Transcript]:
-        # Parquet's library takes long to load: a run that has nothing to publish does without
-        from pipeline.sink.parquet import Table
-
-        return Table(self._store, self.parts.name(part), Transcript)
 
     def _errors_table(self) -> Table[Failure]:
         from pipeline.sink.parquet import Table

@@ -59,25 +59,29 @@ class FolderStore:
         return str(self._folder / name)
 
     def names(self, pattern: str) -> list[str]:
-        with self.told():
+        with self.as_output_errors():
             return [path.relative_to(self._folder).as_posix() for path in self._folder.glob(pattern)]
 
     def size(self, name: str) -> int | None:
         path = self._folder / name
-        with self.told(name):
+        with self.as_output_errors(name):
             return path.stat().st_size if path.exists() else None
 
     @contextmanager
     def read(self, name: str) -> Iterator[BinaryIO]:
-        with self.told(name, " or run gradium-batch rebuild on it"), (self._folder / name).open("rb") as file:
+        with (
+            self.as_output_errors(name, " or run gradium-batch rebuild on it"),
+            (self._folder / name).open("rb") as file,
+        ):
             yield file
 
     @contextmanager
     def put(self, name: str) -> Iterator[BinaryIO]:
         path = self._folder / name
         temp = path.with_name(f".{path.name}.tmp")
-        with self.told(name):
-            path.parent.mkdir(exist_ok=True)
+        with self.as_output_errors(name):
+            if path.parent != self._folder:  # which was removed where it is not there, and stays so
+                path.parent.mkdir(exist_ok=True)
             try:
                 with temp.open("wb") as file:
                     yield file
@@ -90,20 +94,20 @@ class FolderStore:
             sync_folder(path.parent)
 
     def remove(self, name: str) -> None:
-        with self.told(name):
+        with self.as_output_errors(name):
             (self._folder / name).unlink(missing_ok=True)
 
     def remove_unfinished(self, *patterns: str) -> None:
         for pattern in patterns:
             folder, _, name = pattern.rpartition("/")
-            with self.told(folder):
+            with self.as_output_errors(folder):
                 for path in (self._folder / folder).glob(f".{name}.tmp"):
                     path.unlink()
 
     def append(self, name: str, lines: Iterable[bytes], committed: int) -> int:
         path = self._folder / name
         created = not path.exists()
-        with self.told(name):
+        with self.as_output_errors(name):
             with path.open("ab") as file:
                 try:
                     file.truncate(committed)  # never longer: the caller has seen that so much is there
@@ -121,7 +125,7 @@ class FolderStore:
         return size
 
     @contextmanager
-    def told(self, name: str = "", or_else: str = "") -> Iterator[None]:
+    def as_output_errors(self, name: str = "", or_else: str = "") -> Iterator[None]:
         """Raises faults of the system as OutputError, which names the file and says what to do."""
         try:
             yield

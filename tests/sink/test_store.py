@@ -120,6 +120,13 @@ def test_lines_that_do_not_fit_on_the_disk_leave_no_half_of_one(tmp_path: Path) 
     assert (tmp_path / "lines").read_bytes() == b"one\n"
 
 
+@pytest.mark.parametrize("name", ["summary.json", "runs/a.json"])
+def test_an_output_folder_that_was_removed_is_not_made_again(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="No such file or directory"), FolderStore(tmp_path / "out").put(name):
+        pass
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_the_system_refuses_is_told_with_the_file(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputError, match=rf"{tmp_path} cannot be .*No such file .*/a\); .* gradium-batch rebuild"),
