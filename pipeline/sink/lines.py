@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from pipeline.built import built
+from pipeline.model import Failure, KeptClip, Transcript
 from pipeline.sink.rows import DamagedFile, Which, decoding
 from pipeline.sink.store import Store
 
@@ -21,6 +22,11 @@ class _Row(msgspec.Struct):
     id: str
 
 
+_DECODE: dict[type, Callable[[bytes], Any]] = {
+    Transcript: msgspec.json.Decoder(Transcript).decode,
+    Failure: msgspec.json.Decoder(Failure).decode,
+    KeptClip: msgspec.json.Decoder(KeptClip).decode,
+}
 _id_of = msgspec.json.Decoder(_Row).decode
 
 
@@ -30,7 +36,7 @@ class Lines(Generic[T]):
     def __init__(self, store: Store, name: str, kind: type[T]) -> None:
         self._store = store
         self.name = name
-        self._decode = msgspec.json.Decoder(kind).decode
+        self._decode: Callable[[bytes], T] = _DECODE[kind]
 
     def size(self) -> int | None:
         """Its bytes; None where there is no such file."""

@@ -6,8 +6,8 @@ What holds other bytes than were written raises DamagedFile, other faults raise 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types
 
+from pipeline.model import Attempt, Failure, Transcript
 from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, DamagedFile, Which, decoding, in_batches
 from pipeline.sink.schema import SCHEMAS, as_table
 from pipeline.sink.store import Store
@@ -22,6 +23,11 @@ from pipeline.sink.store import Store
 GROUP_BYTES = 8 << 20
 """Of a row group: it is read as a whole."""
 T = TypeVar("T", bound=msgspec.Struct)
+_CONVERT: dict[type, Callable[[dict[str, object]], Any]] = {
+    Transcript: lambda row: msgspec.convert(row, Transcript),
+    Failure: lambda row: msgspec.convert(row, Failure),
+    Attempt: lambda row: msgspec.convert(row, Attempt),
+}
 
 
 class Table(Generic[T]):
@@ -32,6 +38,7 @@ class Table(Generic[T]):
         self._name = name
         self._kind = kind
         self._schema = SCHEMAS[kind]
+        self._convert: Callable[[dict[str, object]], T] = _CONVERT[kind]
 
     def write(self, batches: Iterable[Sequence[T]]) -> None:
         """Writes the whole file, in place of one of the same name."""
@@ -114,7 +121,7 @@ class Table(Generic[T]):
     def _record(self, row: dict[str, object]) -> T:
         if "metadata" in row:
             row["metadata"] = dict(row["metadata"])  # type: ignore[call-overload]  # a map, which Arrow gives as pairs
-        return msgspec.convert(row, self._kind)
+        return self._convert(row)
 
     def _write(self, tables: Iterable[pa.Table]) -> int:
         """Writes the whole file; returns its rows."""
