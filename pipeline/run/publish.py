@@ -26,6 +26,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
 PART_WORDS = 400_000
+"""So many words come to about as many bytes."""
 LOOK_S = 0.2
 """How often it is looked whether a part is full."""
 _decode = msgspec.msgpack.Decoder(Transcript).decode
