@@ -43,9 +43,9 @@ def first_uses(out: Path) -> list[Callable[[], object]]:
     return [
         lambda: next(Salvage(out).rows(0, {"00000.wav"}.intersection)),
         lambda: next(Salvage(out).rows(1, {"00000.wav"}.intersection)),
-        lambda: [*Salvage(out).lines()],
-        lambda: [*Salvage(out).clips()],
-        lambda: next(iter(Salvage(out).errors())),
+        lambda: [*Salvage(out).readable_lines()],
+        lambda: [*Salvage(out).readable_clips()],
+        lambda: next(iter(Salvage(out).readable_errors())),
         read_old,
         read_checkpoint,
         lambda: status(out),

@@ -5,7 +5,6 @@ Reads the checkpoint, and the ledger's parts where an older version did not sum 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 
@@ -52,12 +51,8 @@ def sum_by_month(checkpoint: Checkpoint, out: Path) -> None:
 
 def summed(checkpoint: Checkpoint, out: Path) -> tuple[dict[str, float], float]:
     """What the ledger says was spent, by month, and what of it only may have been billed. Reads all of it."""
-    unpublished, maybe = checkpoint.unpublished_credits()
-    months = defaultdict(float, unpublished)
-    ledger = AttemptParts(FolderStore(out))
-    for part in checkpoint.parts("attempts"):
-        _, of_part, maybe_of_part = ledger.sums(part)
-        maybe += maybe_of_part
-        for month, credits_ in of_part.items():
-            months[month] += credits_
-    return months, maybe
+    unpublished, unpublished_maybe = checkpoint.unpublished_credits()
+    _, months, maybe = AttemptParts(FolderStore(out)).sums(checkpoint.parts("attempts"))
+    for month, credits_ in unpublished.items():
+        months[month] = months.get(month, 0.0) + credits_
+    return months, maybe + unpublished_maybe

@@ -26,6 +26,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
 PART_WORDS = 400_000
+"""So many words come to about as many bytes."""
 LOOK_S = 0.2
 """How often it is looked whether a part is full."""
 _decode = msgspec.msgpack.Decoder(Transcript).decode
@@ -110,10 +111,8 @@ class Publisher:
 
     def _tidy(self) -> None:
         checkpoint, sink = self._checkpoint, self._sink
-        sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"))
         committed = checkpoint.fact(JSONL_BYTES, int) or 0
-        if not sink.lines_are_there(committed):
-            sink.refuse_lost_lines()
+        if not sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"), committed):
             log.warning("transcripts.jsonl is gone or cut short; the end of the run writes it anew from the parts")
             checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
         elif committed == CLOSED_JSONL and not sink.has_parts:

@@ -33,7 +33,7 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
     CheckpointError where the old one is not damaged and cannot be worked with.
     """
     path, sink = out / "checkpoint.sqlite", Salvage(out)
-    files = (out / "transcripts").is_dir() or sink.lines_bytes() is not None or sink.holds_clips()
+    files = (out / "transcripts").is_dir() or sink.lines.size() is not None or sink.clips.size() is not None
     if not files and not path.exists() and interrupted_rebuild(out) is None:
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
     with hold_output(out):
@@ -46,21 +46,21 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
         with Old(old_path) as old:
             sink.set_damaged_aside()
             with Checkpoint(new) as checkpoint:
-                found = Recovery(out, sink, old, checkpoint)
-                found.take_all()
+                recovery = Recovery(sink, old, checkpoint)
+                rebuilt = recovery.take_all(old_path)
         put_in_place(new, path)
-        if found.lines_are_stale:
+        if recovery.lines_are_stale:
             with Checkpoint(path) as checkpoint:
                 checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
-    count = found.transcripts + found.salvaged
+    count = rebuilt.transcripts + rebuilt.salvaged
     are = "is" if count == 1 else "are"
     aside = "" if old_path is None else f"; the old checkpoint is {visible(str(old_path))}"
     return [
-        f"{plural(count, 'transcript')} {are} known again ({found.salvaged:,} of them from the old checkpoint), "
-        f"{credits_told(found.credits)} spent{aside}",
-        f"also kept: {found.failed:,} failed, {plural(found.clips, 'answered clip')}, "
-        f"{plural(found.runs, 'earlier run')}",
-        *(f"a file that could not be read is kept as {visible(str(path))}" for path in sink.damaged),
+        f"{plural(count, 'transcript')} {are} known again ({rebuilt.salvaged:,} of them from the old checkpoint), "
+        f"{credits_told(rebuilt.credits)} spent{aside}",
+        f"also kept: {rebuilt.failed:,} failed, {plural(rebuilt.clips, 'answered clip')}, "
+        f"{plural(rebuilt.runs, 'earlier run')}",
+        *(f"a file that could not be read is kept as {visible(str(path))}" for path in rebuilt.damaged),
     ]
 
 

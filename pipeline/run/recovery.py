@@ -5,10 +5,11 @@ Reads the output folder; writes the new checkpoint, and nothing else but a JSONL
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
+
+import msgspec
 
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.adopting import unknown
@@ -16,33 +17,46 @@ from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.sharing import PLACES
 from pipeline.checkpoint.store import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST
-from pipeline.errors import OutputError
-from pipeline.model import KeptClip, Transcript, Utterance
+from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.join import word_errors
 from pipeline.run.month import MONTH_BUDGET
 from pipeline.run.owner import OWNER
-from pipeline.sink.attempts import key_of
 from pipeline.sink.rows import in_batches
 from pipeline.sink.salvage import Salvage
 
 BATCH = 10_000
 
 
-class Recovery:
-    """That of one rebuild, and how much was found."""
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuilt checkpoint knows."""
 
-    def __init__(self, out: Path, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
-        self.transcripts = self.salvaged = self.clips = self.failed = self.runs = 0
-        self.credits = 0.0
+    transcripts: int
+    """Utterances that are done."""
+    salvaged: int
+    """Those of them that were only in the old checkpoint."""
+    clips: int
+    """Answered clips of utterances that have no transcript yet, or had none under other settings."""
+    failed: int
+    runs: int
+    credits: float
+    damaged: list[Path]
+    """Output files that could not be read, or not to their end, as they are called now."""
+    old: Path | None
+    """Where the old checkpoint lies now."""
+
+
+class Recovery:
+    """That of one rebuild."""
+
+    def __init__(self, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
         self.lines_are_stale = False
         """transcripts.jsonl is to be written anew from the parts, once the new checkpoint holds what only it has."""
-        self._out = out
         self._sink = sink
         self._old = old
         self._checkpoint = checkpoint
 
-    def take_all(self) -> None:
+    def take_all(self, old_path: Path | None) -> Rebuilt:
         """Of what several sources tell, the one that says more comes first, and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
         texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER))
@@ -53,26 +67,33 @@ class Recovery:
         checkpoint.adopt_manifests(old.manifests())
         for known in in_batches(old.utterances(), BATCH):
             checkpoint.adopt_known(known)
-        parts = sink.part_numbers()
-        for part in parts:
-            self.transcripts += self._take_transcripts(sink.rows(part), part)
-        self._take_lines(bool(parts))
+        parts = sink.parts.numbers()
+        published = sum(self._take_transcripts(sink.rows(part), part) for part in parts)
+        published += self._take_lines(bool(parts))
         # a transcript that was made anew stands in a part as it was, and only here as it is
-        self.salvaged = self._take_transcripts(old.results(), None, instead=True)
+        salvaged = self._take_transcripts(old.results(), None, instead=True)
         for was, now in old.moved():
             checkpoint.adopt_move(was, now)
         checkpoint.adopt_replaced(old.replaced())
         for known in in_batches(old.utterances(), BATCH):
             checkpoint.adopt_failed(known)
-        for failures in in_batches(chain(old.failures(), sink.errors()), BATCH):
+        for failures in in_batches(chain(old.failures(), sink.readable_errors()), BATCH):
             checkpoint.adopt_failures(failures)
         for paid in in_batches(old.known_failures(), BATCH):
             checkpoint.adopt_known_failures(paid)
         checkpoint.forget_unexplained()
-        self._take_clips()
-        self._take_runs()
+        clips, runs = self._take_clips(), self._take_runs()
         checkpoint.bound_waits()
-        self.failed = checkpoint.totals(whole=True).failed
+        return Rebuilt(
+            transcripts=published + salvaged,
+            salvaged=salvaged,
+            clips=clips,
+            failed=checkpoint.totals(whole=True).failed,
+            runs=runs,
+            credits=checkpoint.fact(CREDITS, float) or 0.0,
+            damaged=sink.damaged,
+            old=old_path,
+        )
 
     def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:
         """Notes rows as done, or with gaps, published in `part`, or for None as still to be published; those that have
@@ -89,44 +110,40 @@ class Recovery:
                 self._checkpoint.results_published(placed, {part: read} if part else {}, jsonl=0)
         return count
 
-    def _take_lines(self, has_parts: bool) -> None:
-        """Takes in the JSONL, and says how it goes on.
+    def _take_lines(self, has_parts: bool) -> int:
+        """Takes in the JSONL, and says how it goes on; returns how many utterances got a transcript from it.
 
         What is in no part is published again, unless the output never had parts.
         """
-        size = self._sink.lines_bytes()
+        sink, size, count = self._sink, self._sink.lines.size(), 0
         if size is None:
             size = int(has_parts)  # more than is there: the next run writes it from the parts
         elif self._old.fact(FORMATS) == "jsonl":
-            size = self._sink.cut_damaged_lines()
-            self.transcripts += self._take_transcripts(self._sink.lines(), 0)
+            size = sink.drop_damaged_lines()
+            count = self._take_transcripts(sink.readable_lines(), 0)
         else:
-            self.transcripts += self._take_transcripts(self._sink.lines(), None)
+            count = self._take_transcripts(sink.readable_lines(), None)
             self.lines_are_stale = True
             size += 1  # should this end before they are rewritten, the next run does it
         self._checkpoint.set_fact(JSONL_BYTES, size)
+        return count
 
     def _take_attempts(self) -> None:
         ledger, checkpoint = self._sink.attempts, self._checkpoint
-        parts, months, maybe = ledger.numbers(), defaultdict[str, float](float), 0.0
-        for part in parts:
-            rows, of_part, maybe_of_part = ledger.sums(part)
-            maybe += maybe_of_part
-            checkpoint.attempts_published(0, part, rows)
-            for month, spent in of_part.items():
-                months[month] += spent
+        rows, months, maybe = ledger.sums(ledger.numbers())
+        for part, count in rows.items():
+            checkpoint.attempts_published(0, part, count)
         checkpoint.set_credits(months, maybe)
         # a crash may have left the last part written and not recorded, its rows still waiting
-        written = ledger.keys(parts[-1]) if parts else ()
-        waiting = (attempt for attempt in self._old.attempts() if key_of(attempt) not in written)
+        written = {_key(attempt) for part in [*rows][-1:] for attempt in ledger.table(part).rows()}
+        waiting = (attempt for attempt in self._old.attempts() if _key(attempt) not in written)
         for attempts in in_batches(waiting, BATCH):
             checkpoint.apply([Sent(attempt=attempt) for attempt in attempts])
-        self.credits = checkpoint.fact(CREDITS, float) or 0.0
 
-    def _take_clips(self) -> None:
-        """Answers that no transcript holds; those of the old checkpoint are newer than those of the file."""
+    def _take_clips(self) -> int:
+        """Takes in answers that no transcript holds, the newer ones of the old checkpoint last; returns how many."""
         checkpoint = self._checkpoint
-        written = (clip for clip in self._sink.clips() if not self._has_transcript(clip))
+        written = (clip for clip in self._sink.readable_clips() if not self._has_transcript(clip))
         taken: set[tuple[str, str]] = set()
         for clips in in_batches(chain(written, self._old.clips()), BATCH):
             # of an utterance that did not fail they may be all that is left
@@ -139,26 +156,27 @@ class Recovery:
                 ]
             )
             taken.update((clip.key, clip.result.key) for clip in clips)
-        self.clips = len(taken)
+        return len(taken)
 
     def _has_transcript(self, clip: KeptClip) -> bool:
         """Whether there is one of the same audio under the same settings."""
         identity = Identity(audio_hash=clip.key.partition(":")[0], config_hash=clip.config_hash)
         return bool(self._checkpoint.twins([identity]))
 
-    def _take_runs(self) -> None:
-        """The runs of the old checkpoint, and those that left their record in OUT/runs."""
+    def _take_runs(self) -> int:
+        """Takes in the runs of the old checkpoint, and those that left a record in OUT/runs; returns how many."""
         runs = {run_id: (started_at, _readable(figures)) for run_id, started_at, figures in self._old.runs()}
-        for path in sorted((self._out / "runs").glob("*.json")):
-            try:
-                encoded = path.read_bytes()
-            except OSError as error:
-                raise OutputError(f"{path} cannot be read: {error.strerror}; fix it or move it away") from error
+        for encoded in self._sink.run_records():
             if (figures := readable(encoded)) is not None:
                 runs[figures.run_id] = figures.started_at.isoformat(), encoded
         for run_id, (started_at, encoded_or_none) in runs.items():
             self._checkpoint.save_run(run_id, started_at, encoded_or_none)
-        self.runs = len(runs)
+        return len(runs)
+
+
+def _key(attempt: Attempt) -> tuple[object, ...]:
+    """What tells an attempt from all others."""
+    return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at
 
 
 def _event_of(n: int, row: Transcript) -> Finished | Partly:

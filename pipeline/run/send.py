@@ -57,7 +57,7 @@ class Sending:
         BalanceTooLow, BalanceUnknown, LocalServerError, and CheckpointError or OutputError when outcomes cannot be
         stored.
         """
-        settings, timeouts = self._context.settings, self._context.settings.timeouts
+        settings = self._context.settings
         async with endpoint(settings) as target, connect(target, self._context.request, settings) as service:
             account = Balance(self._context, self._journal, budget, self._control)
             balance = await account.learn(service)
@@ -65,7 +65,11 @@ class Sending:
             await account.compare(balance, rows=rows, at_most=selection.limit)
             limits = await self._limits(budget)
             pool = Pool(
-                service.transcriber, self._recorder, limits, queue=settings.pool.concurrency, drain_s=timeouts.drain_s
+                service.transcriber,
+                self._recorder,
+                limits,
+                queue=settings.pool.concurrency,
+                drain_s=settings.timeouts.drain_s,
             )
             self._control.attach(pool)
             source = partial(preparer.fill, selection=selection, stopped=self._control.stopped)

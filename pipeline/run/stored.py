@@ -90,4 +90,4 @@ class StoredTranscripts:
         part stays as it is."""
         if part:
             return iter(()) if done else enumerate(self._sink.rows(part), 1)
-        return iter(()) if self._sink.lines_bytes() == done else self._sink.lines_behind(done)
+        return iter(()) if self._sink.lines.size() == done else self._sink.lines.rows_behind(done)

@@ -29,7 +29,7 @@ def known_transcripts(out: Path) -> Iterator[None]:
     if not holds_something(out / "checkpoint.sqlite"):
         sink = Sink(FolderStore(out), ("parquet", "jsonl"))
         has_transcripts = sink.holds_transcripts()
-        if has_transcripts or sink.holds_clips():
+        if has_transcripts or sink.clips.size() is not None:
             what = "transcripts" if has_transcripts else "answers to parts of recordings"
             raise DamagedCheckpoint(
                 f"{out} holds {what}, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "

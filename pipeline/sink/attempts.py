@@ -1,33 +1,21 @@
-"""The spend ledger: parts of attempts, which hold every request that was sent. Loads Parquet's library when asked."""
+"""The spend ledger: parts of attempts, which hold every request that was sent."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 
 from pipeline.model import Attempt
 from pipeline.sink.parts import Parts
 from pipeline.sink.rows import decoding
 from pipeline.sink.store import Store
 
-if TYPE_CHECKING:
-    from pipeline.sink.parquet import Table
 
-AttemptKey = tuple[str, str, int, int, datetime]
-_SUMMED = ["started_at", "credits", "billed"]
-
-
-class AttemptParts(Parts):
+class AttemptParts(Parts[Attempt]):
     """The parts of attempts of an output. Methods block and raise OutputError."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(store, "attempts")
-
-    def table(self, part: int) -> Table[Attempt]:
-        from pipeline.sink.parquet import Table
-
-        return Table(self._store, self.name(part), Attempt)
+        super().__init__(store, "attempts", Attempt)
 
     def publish(self, attempts: Sequence[Attempt], part: int) -> None:
         self.table(part).write([attempts])
@@ -41,32 +29,15 @@ class AttemptParts(Parts):
             for attempt in self.table(part).rows({id_}.intersection)
         ]
 
-    def keys(self, part: int) -> set[AttemptKey]:
-        """The keys of the attempts in a part."""
-        return {key_of(attempt) for attempt in self.table(part).rows()}
-
-    def sums(self, part: int) -> tuple[int, dict[str, float], float]:
-        """Rows of a part, their credits by calendar month (UTC), as `2026-11`, and how many of the credits only may
-        have been billed."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        from pipeline.sink.schema import ATTEMPTS
-
-        rows = pa.concat_tables([ATTEMPTS.empty_table().select(_SUMMED), *self.table(part).tables(_SUMMED)])
-        with decoding(self._store, self.name(part)):
-            started_at = rows["started_at"].cast(pa.timestamp("us"))  # in UTC, and needs no list of time zones
-            month = pc.add(pc.multiply(pc.year(started_at), 100), pc.month(started_at))
-            sums = (
-                pa.table({"month": month, "credits": rows["credits"]}).group_by("month").aggregate([("credits", "sum")])
-            )
-            months = {
-                f"{row['month'] // 100:04}-{row['month'] % 100:02}": row["credits_sum"] for row in sums.to_pylist()
-            }
-            maybe = pc.sum(rows["credits"].filter(pc.not_equal(rows["billed"], "yes"))).as_py() or 0.0
-        return rows.num_rows, months, maybe
-
-
-def key_of(attempt: Attempt) -> AttemptKey:
-    """What tells an attempt from all others."""
-    return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at
+    def sums(self, parts: Iterable[int]) -> tuple[dict[int, int], dict[str, float], float]:
+        """The rows of these parts, their credits by calendar month (UTC), as `2026-11`, and how many of the credits
+        only may have been billed."""
+        counts, months, maybe = dict.fromkeys(parts, 0), defaultdict[str, float](float), 0.0
+        for part in counts:
+            for table in self.table(part).tables(["started_at", "credits", "billed"]):
+                counts[part] += table.num_rows
+                with decoding(self._store, self.name(part)):
+                    for row in table.to_pylist():
+                        months[f"{row['started_at']:%Y-%m}"] += row["credits"]
+                        maybe += row["credits"] if row["billed"] != "yes" else 0.0
+        return counts, months, maybe

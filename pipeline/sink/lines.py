@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from pipeline.built import built
+from pipeline.model import Failure, KeptClip, Transcript
 from pipeline.sink.rows import DamagedFile, Which, decoding
 from pipeline.sink.store import Store
 
@@ -21,6 +22,11 @@ class _Row(msgspec.Struct):
     id: str
 
 
+_DECODE: dict[type, Callable[[bytes], Any]] = {
+    Transcript: msgspec.json.Decoder(Transcript).decode,
+    Failure: msgspec.json.Decoder(Failure).decode,
+    KeptClip: msgspec.json.Decoder(KeptClip).decode,
+}
 _id_of = msgspec.json.Decoder(_Row).decode
 
 
@@ -29,28 +35,27 @@ class Lines(Generic[T]):
 
     def __init__(self, store: Store, name: str, kind: type[T]) -> None:
         self._store = store
-        self._name = name
-        self._decode = msgspec.json.Decoder(kind).decode
+        self.name = name
+        self._decode: Callable[[bytes], T] = _DECODE[kind]
 
     def size(self) -> int | None:
         """Its bytes; None where there is no such file."""
-        return self._store.size(self._name)
+        return self._store.size(self.name)
 
     def append(self, records: Iterable[T], committed: int) -> int | None:
         """Appends behind the first `committed` bytes; returns the new number of bytes, or None where the store cannot
         append."""
-        file = self._store.appendable(self._name)
-        return None if file is None else file.append(_lines(records), committed)
+        return self._store.append(self.name, _lines(records), committed)
 
     def write(self, records: Iterable[T]) -> int:
         """Writes the whole file; returns its bytes."""
-        with self._store.put(self._name) as file:
+        with self._store.put(self.name) as file:
             file.writelines(_lines(records))
             return file.tell()
 
     def replace(self, which: Which, records: Iterable[T]) -> int:
         """Writes the file anew, without the rows that are meant and with `records` at its end; returns its bytes."""
-        with self._store.put(self._name) as file:
+        with self._store.put(self.name) as file:
             if self.size() is not None:
                 file.writelines(line for is_meant, line in self._marked(which) if not is_meant)
             file.writelines(_lines(records))
@@ -60,7 +65,7 @@ class Lines(Generic[T]):
         """Whether the file has so many bytes, and a line ends there."""
         if self.size() is None:
             return False
-        with self._store.read(self._name) as file:
+        with self._store.read(self.name) as file:
             file.seek(end - 1)
             return file.read(1) == b"\n"
 
@@ -74,13 +79,13 @@ class Lines(Generic[T]):
             if upto is not None and end > upto:
                 return
             try:
-                with decoding(self._store, self._name):
+                with decoding(self._store, self.name):
                     row = self._decode(line)
             except DamagedFile as error:
                 if damaged is not None:
                     damaged(line)
                 elif line.endswith(b"\n"):
-                    raise DamagedFile(self._store, self._name, f"line {number}: {error.reason}") from error
+                    raise DamagedFile(self._store, self.name, f"line {number}: {error.reason}") from error
             else:
                 yield row
 
@@ -90,7 +95,7 @@ class Lines(Generic[T]):
         for end, line in self._numbered(start):
             if not line.endswith(b"\n"):
                 return
-            with decoding(self._store, self._name):
+            with decoding(self._store, self.name):
                 row = self._decode(line)
             yield end, row
 
@@ -98,13 +103,13 @@ class Lines(Generic[T]):
         """The rows that are meant; of all others only the id is decoded."""
         for is_meant, line in self._marked(which):
             if is_meant:
-                with decoding(self._store, self._name):
+                with decoding(self._store, self.name):
                     row = self._decode(line)
                 yield row
 
     def _numbered(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """The lines behind `start`, each with the number of bytes up to its end."""
-        with self._store.read(self._name) as file:
+        with self._store.read(self.name) as file:
             file.seek(start)
             for line in file:
                 start += len(line)
@@ -112,9 +117,9 @@ class Lines(Generic[T]):
 
     def _marked(self, which: Which) -> Iterator[tuple[bool, bytes]]:
         """The lines, and whether they are meant."""
-        with self._store.read(self._name) as file:
+        with self._store.read(self.name) as file:
             while lines := file.readlines(_BLOCK_BYTES):
-                with decoding(self._store, self._name):
+                with decoding(self._store, self.name):
                     ids = [_id_of(line).id for line in lines]
                 meant = frozenset(which(ids))
                 yield from ((id_ in meant, line) for id_, line in zip(ids, lines, strict=True))

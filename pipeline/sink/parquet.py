@@ -6,8 +6,8 @@ What holds other bytes than were written raises DamagedFile, other faults raise 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import pyarrow as pa
@@ -15,13 +15,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types
 
-from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, DamagedFile, Which, decoding, in_batches, refuse_other_count
+from pipeline.model import Attempt, Failure, Transcript
+from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, DamagedFile, Which, decoding, in_batches
 from pipeline.sink.schema import SCHEMAS, as_table
 from pipeline.sink.store import Store
 
 GROUP_BYTES = 8 << 20
 """Of a row group: it is read as a whole."""
 T = TypeVar("T", bound=msgspec.Struct)
+_CONVERT: dict[type, Callable[[dict[str, object]], Any]] = {
+    Transcript: lambda row: msgspec.convert(row, Transcript),
+    Failure: lambda row: msgspec.convert(row, Failure),
+    Attempt: lambda row: msgspec.convert(row, Attempt),
+}
 
 
 class Table(Generic[T]):
@@ -32,10 +38,11 @@ class Table(Generic[T]):
         self._name = name
         self._kind = kind
         self._schema = SCHEMAS[kind]
+        self._convert: Callable[[dict[str, object]], T] = _CONVERT[kind]
 
     def write(self, batches: Iterable[Sequence[T]]) -> None:
         """Writes the whole file, in place of one of the same name."""
-        self._write(as_table(self._schema, batch) for batch in batches)
+        self._write(as_table(batch, self._kind) for batch in batches)
 
     def replace(self, which: Which, records: Iterable[T], had: int) -> int:
         """Rewrites the file, which has `had` rows, without those that are meant and with `records`; returns how many
@@ -43,7 +50,7 @@ class Table(Generic[T]):
 
         Doing it twice gives the same file, so that it can be done again after a crash.
         """
-        found = count = 0
+        found = 0
         nullable = [field.name for field in self._schema if field.nullable]
 
         def new() -> Iterator[pa.Table]:
@@ -52,18 +59,11 @@ class Table(Generic[T]):
                 found += old.num_rows
                 _, kept = _split(old, which)
                 yield pa.concat_tables([self._schema.empty_table(), kept], promote_options="default")
-            refuse_other_count(self._store, self._name, found, had)  # before it is replaced
+            self._refuse_other(found, had)  # before it is replaced
             for batch in in_batches(records):
-                yield as_table(self._schema, batch)
+                yield as_table(batch, self._kind)
 
-        def counted() -> Iterator[pa.Table]:
-            nonlocal count
-            for table in _joined(new()):
-                count += table.num_rows
-                yield table
-
-        self._write(counted())
-        return count
+        return self._write(_joined(new()))
 
     def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
         """The rows that are meant, or all. Raises DamagedFile in the end where there are not so many as it `had`."""
@@ -76,7 +76,8 @@ class Table(Generic[T]):
                 with decoding(self._store, self._name):
                     found = [self._record(row) for row in batch.to_pylist()]
                 yield from found
-        refuse_other_count(self._store, self._name, count, had)
+        if had is not None:
+            self._refuse_other(count, had)
 
     def is_damaged(self) -> bool:
         """Whether a row of it cannot be read. Raises OutputError where the system does not let it be read."""
@@ -113,15 +114,23 @@ class Table(Generic[T]):
                 rows.validate(full=True)  # and this finds text that is no UTF-8
                 yield rows
 
+    def _refuse_other(self, found: int, had: int) -> None:
+        if found != had:
+            raise DamagedFile(self._store, self._name, f"it has {found:,} rows and had {had:,}")
+
     def _record(self, row: dict[str, object]) -> T:
         if "metadata" in row:
             row["metadata"] = dict(row["metadata"])  # type: ignore[call-overload]  # a map, which Arrow gives as pairs
-        return msgspec.convert(row, self._kind)
+        return self._convert(row)
 
-    def _write(self, tables: Iterable[pa.Table]) -> None:
+    def _write(self, tables: Iterable[pa.Table]) -> int:
+        """Writes the whole file; returns its rows."""
+        count = 0
         with self._store.put(self._name) as file, pq.ParquetWriter(file, self._schema, compression="zstd") as writer:
             for rows in tables:
                 writer.write_table(rows, row_group_size=max(1, rows.num_rows * GROUP_BYTES // max(1, rows.nbytes)))
+                count += rows.num_rows
+        return count
 
 
 def _split(rows: pa.Table, which: Which) -> tuple[pa.Table, pa.Table]:

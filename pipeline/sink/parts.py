@@ -1,32 +1,46 @@
 """The numbered Parquet files of a kind: what they are called, which are there, and what a crash left among them.
 
-Opens none as Parquet, so that a run with nothing to publish does not load that library, which takes long.
+Loads Parquet's library, which takes long, only for `table`: a run that has nothing to publish does without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
 
 from pipeline.errors import OutputError
 from pipeline.sink.rows import DamagedFile
 from pipeline.sink.store import Store
 
+if TYPE_CHECKING:
+    from pipeline.sink.parquet import Table
+
 MAGIC = b"PAR1"
+T = TypeVar("T", bound=msgspec.Struct)
 
 
-class Parts:
-    """The parts of a kind ("transcripts", "attempts"). Methods raise OutputError."""
+class Parts(Generic[T]):
+    """The parts in a folder ("transcripts", "attempts"). Methods raise OutputError."""
 
-    def __init__(self, store: Store, kind: str) -> None:
+    def __init__(self, store: Store, folder: str, kind: type[T]) -> None:
         self._store = store
+        self._folder = folder
         self._kind = kind
 
     def name(self, part: int) -> str:
-        return f"{self._kind}/part-{part:06d}.parquet"
+        return f"{self._folder}/part-{part:06d}.parquet"
+
+    def table(self, part: int) -> Table[T]:
+        from pipeline.sink.parquet import Table
+
+        return Table(self._store, self.name(part), self._kind)
 
     def numbers(self) -> list[int]:
         """Numbers of the parts that are there."""
-        start, end = f"{self._kind}/part-", ".parquet"
+        start, end = f"{self._folder}/part-", ".parquet"
         names = (name[len(start) : -len(end)] for name in self._store.names(f"{start}*{end}"))
         return sorted(int(name) for name in names if name.isdigit())
 
@@ -55,12 +69,18 @@ class Parts:
             raise self._refused("a part is not in the checkpoint", part)
         return next_part if next_part in there else None
 
+    def check(self, known: Mapping[int, int]) -> None:
+        """Reads the recorded parts. Raises as `unrecorded` does, and where one has other rows than were recorded."""
+        self.unrecorded(known)
+        for part, had in known.items():
+            deque(self.table(part).rows(had=had), 0)
+
     def remove_unrecorded(self, known: Collection[int]) -> None:
         """Removes what a crash left: the part that was not recorded, whose rows are still to be published, and
         temporary files. Raises as `unrecorded` does, with nothing removed."""
         if (part := self.unrecorded(known)) is not None:
             self._store.remove(self.name(part))
-        self._store.remove_unfinished(f"{self._kind}/part-*")
+        self._store.remove_unfinished(f"{self._folder}/part-*")
 
     def _refused(self, what: str, part: int) -> OutputError:
         out = self._store.location()

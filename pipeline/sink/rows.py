@@ -43,8 +43,8 @@ class DamagedFile(OutputError):
     """A file of the output cannot be read for what is in it."""
 
     def __init__(self, store: Store, name: str, reason: object) -> None:
-        told = " ".join(str(reason).split()) or type(reason).__name__
-        self.reason = told if len(told) <= MAX_REASON else f"{told[:MAX_REASON]} …"
+        text = " ".join(str(reason).split()) or type(reason).__name__
+        self.reason = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
         """On one line."""
         super().__init__(
             f"{store.location(name)} is damaged: {self.reason}; restore it, or run gradium-batch rebuild "
@@ -63,9 +63,3 @@ def decoding(store: Store, name: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:  # the libraries' own complaints have no number
             raise
         raise DamagedFile(store, name, error) from error
-
-
-def refuse_other_count(store: Store, name: str, found: int, had: int | None) -> None:
-    """Raises DamagedFile where a part has another number of rows than it had."""
-    if had is not None and found != had:
-        raise DamagedFile(store, name, f"it has {found:,} rows and had {had:,}")

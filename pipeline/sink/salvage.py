@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.model import Failure, KeptClip, Transcript
+from pipeline.model import Attempt, Failure, KeptClip, Transcript
 from pipeline.sink.lines import Lines
+from pipeline.sink.parts import Parts
 from pipeline.sink.rows import DamagedFile
 from pipeline.sink.sink import CLIPS, ERRORS_JSONL, ERRORS_TABLE, JSONL, Sink
 from pipeline.sink.store import FolderStore, keep_copy
@@ -33,47 +34,54 @@ class Salvage(Sink):
 
     def set_damaged_aside(self) -> None:
         """Renames parts that nobody can read any more, and folders that lie where a file was."""
-        for parts, table in ((self._parts, self._table), (self.attempts, self.attempts.table)):
+        parts: Parts[Transcript] | Parts[Attempt]
+        for parts in (self.parts, self.attempts):
             for part in parts.numbers():
                 path = self._out / parts.name(part)
-                if not path.is_file() or not parts.is_whole(part) or table(part).is_damaged():
+                if not path.is_file() or not parts.is_whole(part) or parts.table(part).is_damaged():
                     self._set_aside(path)
         for name in (JSONL, CLIPS, ERRORS_JSONL, ERRORS_TABLE):
             if (self._out / name).is_dir():
                 self._set_aside(self._out / name)
 
-    def lines(self) -> Iterator[Transcript]:
+    def readable_lines(self) -> Iterator[Transcript]:
         """All rows of the JSONL that can be read. A last line that a crash tore is no damage."""
-        return self._readable(self._lines, JSONL, may_be_torn=True)
+        return self._readable(self.lines, may_be_torn=True)
 
-    def cut_damaged_lines(self) -> int:
-        """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a torn
-        last line, the file is kept as it was."""
-        size, damaged = self._folder.appendable(JSONL).cut_torn_line(), set[bytes]()
-        deque(self._lines.rows(damaged=damaged.add), 0)
-        if damaged:
+    def drop_damaged_lines(self) -> int:
+        """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a last
+        line that a crash tore, the file is kept as it was."""
+        damaged = set[bytes]()
+        deque(self.lines.rows(damaged=damaged.add), 0)
+        if any(line.endswith(b"\n") for line in damaged):
             self._keep(JSONL)
-            with self._store.read(JSONL) as old, self._store.put(JSONL) as file:
-                file.writelines(line for line in old if line not in damaged)
-                size = file.tell()
-        return size
+        with self._store.read(JSONL) as old, self._store.put(JSONL) as new:
+            new.writelines(line for line in old if line.endswith(b"\n") and line not in damaged)
+            return new.tell()
 
-    def errors(self) -> Iterator[Failure]:
+    def readable_errors(self) -> Iterator[Failure]:
         """What errors.jsonl says, and where it is damaged or not there errors.parquet as well."""
-        known, has_lines = len(self.damaged), self._errors.size() is not None
+        known, has_lines = len(self.damaged), self.errors.size() is not None
         if has_lines:
-            yield from self._readable(self._errors, ERRORS_JSONL)
+            yield from self._readable(self.errors)
         if self._store.size(ERRORS_TABLE) is not None and (not has_lines or len(self.damaged) > known):
             try:
                 yield from self._errors_table().rows()
             except DamagedFile:
                 self._keep(ERRORS_TABLE)
 
-    def clips(self) -> Iterator[KeptClip]:
+    def readable_clips(self) -> Iterator[KeptClip]:
         """What clips.jsonl says, where it can be read."""
-        return self._readable(self._clips, CLIPS) if self.holds_clips() else iter(())
+        return self._readable(self.clips) if self.clips.size() is not None else iter(())
 
-    def _readable(self, lines: Lines[T], name: str, *, may_be_torn: bool = False) -> Iterator[T]:
+    def run_records(self) -> Iterator[bytes]:
+        """The records that runs left of themselves, the oldest first."""
+        for name in sorted(self._store.names("runs/*.json")):
+            with self._store.read(name) as file:
+                record = file.read()
+            yield record
+
+    def _readable(self, lines: Lines[T], *, may_be_torn: bool = False) -> Iterator[T]:
         damaged = deque[bytes](maxlen=1)
 
         def note(line: bytes) -> None:
@@ -82,17 +90,17 @@ class Salvage(Sink):
 
         yield from lines.rows(damaged=note)
         if damaged:
-            self._keep(name)
+            self._keep(lines.name)
 
     def _keep(self, name: str) -> None:
         """It is going to be written anew; as it is now it stays under another name."""
-        with self._folder.told(name):
+        with self._folder.as_output_errors(name):
             keep_copy(self._out / name, kept := _free_name(self._out / name))
         self.damaged.append(kept)
 
     def _set_aside(self, path: Path) -> None:
         """Renames a damaged file, under a name that readers of the folder pass over."""
-        with self._folder.told():
+        with self._folder.as_output_errors():
             self.damaged.append(path.rename(_free_name(path)))
 
 

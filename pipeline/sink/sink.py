@@ -33,24 +33,16 @@ class Sink:
         self.has_parts = "parquet" in formats
         """Whether rows go into Parquet parts, from which the JSONL can be written anew."""
         self.attempts = AttemptParts(store)
-        self._has_lines = "jsonl" in formats
+        self._jsonl = "jsonl" in formats
         self._store = store
-        self._parts = Parts(store, "transcripts")
-        self._lines = Lines(store, JSONL, Transcript)
-        self._clips = Lines(store, CLIPS, KeptClip)
-        self._errors = Lines(store, ERRORS_JSONL, Failure)
+        self.parts = Parts(store, "transcripts", Transcript)
+        self.lines = Lines(store, JSONL, Transcript)
+        self.clips = Lines(store, CLIPS, KeptClip)
+        self.errors = Lines(store, ERRORS_JSONL, Failure)
 
     def holds_transcripts(self) -> bool:
         """Whether somebody's transcripts lie here."""
-        return bool(self._parts.numbers() or self._lines.size())
-
-    def holds_clips(self) -> bool:
-        """Whether answered clips lie here."""
-        return self._clips.size() is not None
-
-    def part_numbers(self) -> list[int]:
-        """Numbers of the parts of transcripts that lie here."""
-        return self._parts.numbers()
+        return bool(self.parts.numbers() or self.lines.size())
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -58,37 +50,21 @@ class Sink:
         """The rows of a part, or of the JSONL (0): those that are meant, or all. Raises OutputError where it cannot be
         read, or, in the end, a part does not have so many rows as it `had`: what is made from it would lack them."""
         if part:
-            yield from self._table(part).rows(which, had)
+            yield from self.parts.table(part).rows(which, had)
         else:
-            yield from self._lines.rows() if which is None else self._lines.rows_of(which)
-
-    def lines_behind(self, start: int) -> Iterator[tuple[int, Transcript]]:
-        """Rows of the JSONL behind so many bytes, each with the number of bytes up to its end."""
-        return self._lines.rows_behind(start)
-
-    def lines_bytes(self) -> int | None:
-        """Length of the JSONL; None where there is none."""
-        return self._lines.size()
-
-    def lines_are_there(self, committed: int) -> bool:
-        """Whether the JSONL holds at least what was recorded of it, to the end of a line."""
-        return not self._has_lines or committed <= 0 or self._lines.ends_line_at(committed)
+            yield from self.lines.rows() if which is None else self.lines.rows_of(which)
 
     def check(self, transcripts: Mapping[int, int], attempts: Mapping[int, int], committed: int) -> None:
         """Reads everything. Raises OutputError where a file is not what was recorded (the parts by their rows, so many
         bytes of the JSONL, -1: all of it) or cannot be read: a new checkpoint may need errors and clips, too."""
-        self._parts.unrecorded(transcripts)
-        for part, had in transcripts.items():
-            deque(self.rows(part, had=had), 0)
-        self.attempts.unrecorded(attempts)
-        for part, had in attempts.items():
-            deque(self.attempts.table(part).rows(had=had), 0)
-        if self._has_lines and committed:
-            if not self.lines_are_there(committed):
+        self.parts.check(transcripts)
+        self.attempts.check(attempts)
+        if self._jsonl and committed:
+            if not self._lines_are_there(committed):
                 raise OutputError(f"{self._store.location(JSONL)} is gone, or ends before what was written does")
-            if self._lines.size() is not None:
-                deque(self._lines.rows(None if committed < 0 else committed), 0)
-        for lines in (self._errors, self._clips):
+            if self.lines.size() is not None:
+                deque(self.lines.rows(None if committed < 0 else committed), 0)
+        for lines in (self.errors, self.clips):
             if lines.size() is not None:
                 deque(lines.rows(), 0)
         if self._store.size(ERRORS_TABLE) is not None:
@@ -96,48 +72,49 @@ class Sink:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def tidy(self, transcripts: Collection[int], attempts: Collection[int]) -> None:
+    def tidy(self, transcripts: Collection[int], attempts: Collection[int], committed: int) -> bool:
         """Removes what a crash left: the part that was not recorded (its rows are still to be published), temp files.
+        Returns whether the JSONL holds so many bytes as were committed; else it is to be written anew from the parts.
 
-        Raises OutputError where what was recorded is gone, or where there is more than a crash can leave.
+        Raises OutputError where what was recorded is gone for good, or where there is more than a crash can leave.
         """
-        self._parts.remove_unrecorded(transcripts)
+        self.parts.remove_unrecorded(transcripts)
         self.attempts.remove_unrecorded(attempts)
         self._store.remove_unfinished(JSONL, CLIPS, ERRORS_TABLE, ERRORS_JSONL, "summary.json")
-
-    def refuse_lost_lines(self) -> None:
-        """Raises OutputError where the JSONL is not what it was, and there are no parts to write it anew from."""
+        if self._lines_are_there(committed):
+            return True
         if not self.has_parts:
             raise OutputError(
                 f"{self._store.location(JSONL)} is gone, or ends before what was written does; restore it, "
                 f"or run gradium-batch rebuild {self._store.location()} to go on with what is there"
             )
+        return False
 
     def drop_lines(self, which: Which) -> int:
         """Rewrites the JSONL without the rows that are meant; returns its bytes."""
-        return self._lines.replace(which, ()) if self._has_lines and self._lines.size() is not None else 0
+        return self.lines.replace(which, ()) if self._jsonl and self.lines.size() is not None else 0
 
     def publish(self, rows: Sequence[Transcript], next_part: int, jsonl_bytes: int | None) -> tuple[int, int | None]:
         """Writes rows that no part holds as a new part, and behind the first `jsonl_bytes` of the JSONL (None: it is
         written anew later). Returns the part (0 where rows go to the JSONL only) and the JSONL's bytes."""
         if self.has_parts:
-            self._table(next_part).write([rows])
+            self.parts.table(next_part).write([rows])
         part = next_part if self.has_parts else 0
-        if not self._has_lines:
+        if not self._jsonl:
             return part, 0
-        return part, None if jsonl_bytes is None else self._lines.append(rows, jsonl_bytes)
+        return part, None if jsonl_bytes is None else self.lines.append(rows, jsonl_bytes)
 
     def replace(self, part: int, which: Which, rows: Iterable[Transcript], had: int) -> int:
         """Writes a part anew, which has `had` rows, without those that are meant and with `rows`; returns how many rows
         it has now. The JSONL is for `rewrite_lines` to follow; as part 0, where it stands alone, it is written anew
         itself, and its bytes are returned."""
-        return self._table(part).replace(which, rows, had) if part else self._lines.replace(which, rows)
+        return self.parts.table(part).replace(which, rows, had) if part else self.lines.replace(which, rows)
 
     def rewrite_lines(self, parts: Mapping[int, int]) -> int:
         """Writes the JSONL anew from the parts, by their rows; returns its bytes."""
-        if not self._has_lines:
+        if not self._jsonl:
             return 0
-        return self._lines.write(row for part, had in sorted(parts.items()) for row in self.rows(part, had=had))
+        return self.lines.write(row for part, had in sorted(parts.items()) for row in self.rows(part, had=had))
 
     def write_clips(self, clips: Callable[[], Iterator[KeptClip]]) -> None:
         """Rewrites clips.jsonl as a whole; it goes where there are none."""
@@ -145,20 +122,17 @@ class Sink:
         if (first := next(found, None)) is None:
             self._store.remove(CLIPS)
         else:
-            self._clips.write(chain([first], found))
+            self.clips.write(chain([first], found))
 
     def write_errors(self, failures: Callable[[], Iterator[Failure]]) -> None:
         """Rewrites errors.parquet and errors.jsonl as a whole; each format goes through `failures()` once."""
         if self.has_parts:
             self._errors_table().write(in_batches(failures(), ERRORS_AT_ONCE))
-        if self._has_lines:
-            self._errors.write(failures())
+        if self._jsonl:
+            self.errors.write(failures())
 
-    def _table(self, part: int) -> Table[Transcript]:
-        # Parquet's library takes long to load: a run that has nothing to publish does without
-        from pipeline.sink.parquet import Table
-
-        return Table(self._store, self._parts.name(part), Transcript)
+    def _lines_are_there(self, committed: int) -> bool:
+        return not self._jsonl or committed <= 0 or self.lines.ends_line_at(committed)
 
     def _errors_table(self) -> Table[Failure]:
         from pipeline.sink.parquet import Table

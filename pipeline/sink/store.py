@@ -1,7 +1,7 @@
 """Where an output is kept: files by name, each of which appears whole or not at all. Today that is a folder.
 
-`Store` is all that is asked of it, so that an object store is one more class here. A folder can also append to a file;
-where a store cannot (`appendable` gives None), transcripts.jsonl is written anew from the parts when a run ends.
+`Store` is all that is asked of it, so that an object store is one more class here. One that cannot append to a file, as
+a folder can, says so: transcripts.jsonl is then written anew from the parts when a run ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pipeline.errors import OutputError
 
 UNKNOWN_CALL = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system says to a call that it does not know."""
-_BLOCK_BYTES = 1 << 20
 
 
 class Store(Protocol):
@@ -45,8 +44,9 @@ class Store(Protocol):
     def remove_unfinished(self, *patterns: str) -> None:
         """Removes what `put` left of files of these names, or patterns of names, in a process that was killed."""
 
-    def appendable(self, name: str) -> AppendableFile | None:
-        """A file that can grow, where the store has such files."""
+    def append(self, name: str, lines: Iterable[bytes], committed: int) -> int | None:
+        """Appends durably behind the first `committed` bytes of a file, and drops what a crash left behind them.
+        Returns the new number of bytes, or None where the store cannot append: then nothing was done."""
 
 
 class FolderStore:
@@ -59,25 +59,29 @@ class FolderStore:
         return str(self._folder / name)
 
     def names(self, pattern: str) -> list[str]:
-        with self.told():
+        with self.as_output_errors():
             return [path.relative_to(self._folder).as_posix() for path in self._folder.glob(pattern)]
 
     def size(self, name: str) -> int | None:
         path = self._folder / name
-        with self.told(name):
+        with self.as_output_errors(name):
             return path.stat().st_size if path.exists() else None
 
     @contextmanager
     def read(self, name: str) -> Iterator[BinaryIO]:
-        with self.told(name, " or run gradium-batch rebuild on it"), (self._folder / name).open("rb") as file:
+        with (
+            self.as_output_errors(name, " or run gradium-batch rebuild on it"),
+            (self._folder / name).open("rb") as file,
+        ):
             yield file
 
     @contextmanager
     def put(self, name: str) -> Iterator[BinaryIO]:
         path = self._folder / name
         temp = path.with_name(f".{path.name}.tmp")
-        with self.told(name):
-            path.parent.mkdir(exist_ok=True)
+        with self.as_output_errors(name):
+            if path.parent != self._folder:  # which was removed where it is not there, and stays so
+                path.parent.mkdir(exist_ok=True)
             try:
                 with temp.open("wb") as file:
                     yield file
@@ -90,46 +94,21 @@ class FolderStore:
             sync_folder(path.parent)
 
     def remove(self, name: str) -> None:
-        with self.told(name):
+        with self.as_output_errors(name):
             (self._folder / name).unlink(missing_ok=True)
 
     def remove_unfinished(self, *patterns: str) -> None:
         for pattern in patterns:
             folder, _, name = pattern.rpartition("/")
-            with self.told(folder):
+            with self.as_output_errors(folder):
                 for path in (self._folder / folder).glob(f".{name}.tmp"):
                     path.unlink()
 
-    def appendable(self, name: str) -> AppendableFile:
-        return AppendableFile(self, name)
-
-    @contextmanager
-    def told(self, name: str = "", or_else: str = "") -> Iterator[None]:
-        """Raises faults of the system as OutputError, which names the file and says what to do."""
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"the output folder {self._folder} cannot be worked with: {error.strerror or error} "
-                f"({error.filename or self._folder / name}); what was answered is kept in its checkpoint, so fix this"
-                f"{or_else} and run the same command again"
-            ) from error
-
-
-class AppendableFile:
-    """A file in a folder that grows at its end, durably. Its owner keeps the number of bytes that are committed: what a
-    crash left behind them is cut off."""
-
-    def __init__(self, store: FolderStore, name: str) -> None:
-        self._store = store
-        self._name = name
-        self._path = Path(store.location(name))
-
-    def append(self, lines: Iterable[bytes], committed: int) -> int:
-        """Appends behind the first `committed` bytes; returns the new number of bytes. Raises OutputError."""
-        created = not self._path.exists()
-        with self._store.told(self._name):
-            with self._path.open("ab") as file:
+    def append(self, name: str, lines: Iterable[bytes], committed: int) -> int:
+        path = self._folder / name
+        created = not path.exists()
+        with self.as_output_errors(name):
+            with path.open("ab") as file:
                 try:
                     file.truncate(committed)  # never longer: the caller has seen that so much is there
                     file.seek(committed)
@@ -142,25 +121,20 @@ class AppendableFile:
                         os.ftruncate(file.fileno(), committed)  # half a line is worse than none
                     raise
             if created:
-                sync_folder(self._path.parent)
+                sync_folder(path.parent)
         return size
 
-    def cut_torn_line(self) -> int:
-        """Cuts off what stands behind the last newline; returns the bytes that are left. Raises OutputError."""
-        with self._store.told(self._name), self._path.open("r+b") as file:
-            size = end = file.seek(0, os.SEEK_END)
-            while end:
-                start = max(0, end - _BLOCK_BYTES)
-                file.seek(start)
-                newline = file.read(end - start).rfind(b"\n")
-                if newline >= 0:
-                    end = start + newline + 1
-                    break
-                end = start
-            if end != size:
-                file.truncate(end)
-                os.fsync(file.fileno())
-            return end
+    @contextmanager
+    def as_output_errors(self, name: str = "", or_else: str = "") -> Iterator[None]:
+        """Raises faults of the system as OutputError, which names the file and says what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"the output folder {self._folder} cannot be worked with: {error.strerror or error} "
+                f"({error.filename or self._folder / name}); what was answered is kept in its checkpoint, so fix this"
+                f"{or_else} and run the same command again"
+            ) from error
 
 
 def keep_copy(path: Path, kept: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_part_of_the_ledger_is_summed_by_the_month_of_each_request_in_utc(tmp_
     ledger = AttemptParts(FolderStore(tmp_path))
     ledger.publish(rows, 1)
     assert pq.read_table(tmp_path / "attempts").num_rows == 4
-    assert ledger.sums(1) == (4, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0}, 4.0)
+    assert ledger.sums([1]) == ({1: 4}, {"2026-10": 3.0, "2026-11": 9.5, "2027-11": 7.0}, 4.0)
 
 
 def test_a_month_whose_sum_is_no_number_is_summed_again(tmp_path: Path, out: Path, server: RunningServer) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Journal, Sent
+from pipeline.config import Settings
 from pipeline.errors import OutputError
+from pipeline.gradium.request import request_settings
 from pipeline.run.publish import Publisher
+from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import FolderStore, Sink
 from tests.records import attempt, failure, scanned, transcript
 
@@ -222,3 +227,76 @@ def test_long_rows_make_smaller_parts(output: Output, monkeypatch: pytest.Monkey
     output.finish(FIRST)
     assert output.read() == FIRST
     assert len(list((output.out / "transcripts").iterdir())) > 3
+
+
+def test_full_parts_are_published_while_the_run_goes_on_and_the_rest_at_its_end(output: Output) -> None:
+    async def action(checkpoint: Checkpoint, publisher: Publisher) -> None:
+        journal = publisher._journal
+        checkpoint.scan([scanned(id_) for id_ in FIRST], "m.csv")
+        checkpoint.merge(("all",))
+        found = checkpoint.selected(None, 100)
+        keeping = [asyncio.create_task(journal.keep()), asyncio.create_task(publisher.keep())]
+        journal.add(
+            *(Sent(attempt=attempt(one.utterance.id)) for one in found),
+            *(Finished(n=one.n, transcript=transcript(one.utterance.id, FIRST[one.utterance.id])) for one in found),
+        )
+        for _ in range(500):
+            if len(await journal.call(checkpoint.parts, "attempts")) == 2:
+                break
+            await asyncio.sleep(0.01)
+        assert await journal.call(checkpoint.parts, "transcripts") == {1: 3, 2: 3}
+        journal.close()
+        publisher.close()
+        await asyncio.gather(*keeping)
+        assert checkpoint.parts("attempts") == {1: 3, 2: 3}
+        await publisher.finish()
+        assert checkpoint.parts("transcripts") == {1: 3, 2: 3, 3: 1}
+
+    output.step(action)
+    assert output.read() == FIRST
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_on_a_full_disk_all_is_left_for_the_end_of_the_run(
+    output: Output, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async def action(checkpoint: Checkpoint, publisher: Publisher) -> None:
+        publisher._journal.results_added = (3, 6)
+        await asyncio.wait_for(publisher.keep(), 5)
+
+    output.finish(FIRST, publish=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        if number == errno.EROFS:
+            with pytest.raises(OutputError, match="Read-only file system"):
+                output.step(action)
+        else:
+            output.step(action)
+    output.recover()
+    assert output.read() == FIRST
+
+
+def test_rows_get_the_metadata_of_now_and_keep_their_transcripts(output: Output) -> None:
+    async def action(checkpoint: Checkpoint, publisher: Publisher) -> None:
+        rows = [scanned(id_, config=str(FIRST), metadata={"speaker": "x"}) for id_ in FIRST]
+        checkpoint.scan(rows, "m.csv")
+        checkpoint.merge(())
+        assert not checkpoint.has_selected()
+        settings = Settings()
+        await publisher.finish(SettingsHash(settings, request_settings(settings.service)), lambda: True)
+        assert metadata(output.out) == {()}, "a run that is stopped leaves it to the next one"
+        await publisher.finish(SettingsHash(settings, request_settings(settings.service)))
+
+    output.finish(FIRST)
+    output.step(action)
+    assert output.read() == FIRST
+    assert metadata(output.out) == {(("speaker", "x"),)}
+
+
+def metadata(out: Path) -> set[tuple[tuple[str, str], ...]]:
+    in_lines = [json.loads(line)["metadata"].items() for line in (out / "transcripts.jsonl").read_text().splitlines()]
+    in_parts = pq.read_table(out / "transcripts")["metadata"].to_pylist()
+    return {tuple(map(tuple, found)) for found in (*in_lines, *in_parts)}
