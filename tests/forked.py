@@ -91,10 +91,12 @@ class ForkedWorker(Forked):
 class Started(Forked):
     """The command as a process, with pipes for what it says; a block ends with its end, as with `subprocess.Popen`."""
 
-    def __init__(self, args: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> None:
+    def __init__(
+        self, args: Sequence[str], env: Mapping[str, str], cwd: Path | None = None, kind: Kind = "command"
+    ) -> None:
         (out, to_out), (err, to_err) = os.pipe(), os.pipe()
         given = os.open(os.devnull, os.O_RDONLY)
-        super().__init__("command", args, env, cwd, [given, to_out, to_err])
+        super().__init__(kind, args, env, cwd, [given, to_out, to_err])
         for fd in (given, to_out, to_err):
             os.close(fd)
         self.stdout, self.stderr = os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8")
@@ -133,6 +135,15 @@ def run_forked(args: Sequence[str], env: Mapping[str, str], stdin: str, cwd: Pat
             text.seek(0)
             texts.append(text.read().decode())
     return code, texts[0], texts[1]
+
+
+def put_command_into(folder: Path) -> int:
+    """Makes a `gradium-batch` for shells, which is forked as well; returns a file descriptor that they must inherit."""
+    fd = _commands()[0].fileno()
+    script = folder / "gradium-batch"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {Path(__file__).with_name("as_command.py")} {fd} "$@"\n')
+    script.chmod(0o755)
+    return fd
 
 
 @cache

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch import COMMAND, Corpus, Finished, batch, environment, jsonl_rows_of, rows_of, table_of
+from tests.batch import Corpus, Finished, batch, environment, jsonl_rows_of, rows_of, table_of
+from tests.forked import Forked
 from tests.servers import RunningServer, start_server, wait_for_answers
 
 WAITS = "nothing more is sent meanwhile"
@@ -27,10 +28,9 @@ class Started:
 
     def __init__(self, server: RunningServer, folder: Path, *args: str | Path) -> None:
         self._stderr = folder / f"stderr-{time.monotonic_ns()}"
-        with self._stderr.open("w") as stderr:
-            self.process = subprocess.Popen(
-                [*COMMAND, *map(str, args)], env=environment(server), stdin=subprocess.DEVNULL, stderr=stderr
-            )
+        with Path(os.devnull).open("r+b") as null, self._stderr.open("w") as stderr:
+            fds = [null.fileno(), null.fileno(), stderr.fileno()]
+            self.process = Forked("command", [*map(str, args)], environment(server), None, fds)
 
     @property
     def said(self) -> str:
@@ -44,7 +44,7 @@ class Started:
     def finished(self) -> Finished:
         self.process.wait(60)
         assert "Traceback" not in self.said, self.said
-        return Finished(self.process.returncode, "", self.said)
+        return Finished(self.process.wait(60), "", self.said)
 
 
 @pytest.fixture

@@ -121,9 +121,15 @@ def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
 @pytest.mark.parametrize("kind", ["many"])
-@pytest.mark.parametrize("order", range(len(ORDERS)))
+@pytest.mark.parametrize(
+    ("form", "order"),
+    [
+        pytest.param(form, order, marks=() if form == "ids" or order == at else pytest.mark.slow)
+        for at, form in enumerate(("folder", "paths", "ids"))
+        for order in range(len(ORDERS))
+    ],
+)
 def test_names_that_change_places_pay_nothing_whatever_the_order(life: Life, order: int) -> None:
     life.move("add_many", 0, 0)
     life.night(Night())
