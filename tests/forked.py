@@ -123,13 +123,15 @@ class Started(Forked):
         self.wait()
 
 
-def run_forked(args: Sequence[str], env: Mapping[str, str], stdin: str, cwd: Path | None) -> tuple[int, str, str]:
+def run_forked(
+    args: Sequence[str], env: Mapping[str, str], stdin: str = "", cwd: Path | None = None, kind: Kind = "command"
+) -> tuple[int, str, str]:
     """Returns the exit status (minus the signal's number where one ended it) and what stands on stdout and stderr."""
     file = tempfile.TemporaryFile
     with file() as given, file() as out, file() as err:
         given.write(stdin.encode())
         given.seek(0)
-        code = Forked("command", args, env, cwd, [given.fileno(), out.fileno(), err.fileno()]).wait()
+        code = Forked(kind, args, env, cwd, [given.fileno(), out.fileno(), err.fileno()]).wait()
         texts = []
         for text in (out, err):
             text.seek(0)
