@@ -137,7 +137,7 @@ def test_names_that_change_places_pay_nothing_whatever_the_order(life: Life, ord
     assert life.night(Night()).asked == []
 
 
-@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
+@pytest.mark.parametrize("form", ["folder", pytest.param("paths", marks=pytest.mark.slow), "ids"])
 @pytest.mark.parametrize("kind", ["many"])
 def test_names_that_change_places_pay_nothing_in_nights_that_do_a_few_each_or_are_killed(life: Life) -> None:
     life.move("add_many", 0, 0)
@@ -147,7 +147,7 @@ def test_names_that_change_places_pay_nothing_in_nights_that_do_a_few_each_or_ar
         life.night(night)
 
 
-@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
+@pytest.mark.parametrize("form", ["folder", pytest.param("paths", marks=pytest.mark.slow), "ids"])
 @pytest.mark.parametrize("kind", ["many"])
 def test_a_row_put_in_at_the_top_pays_for_itself_only(life: Life) -> None:
     life.move("add_many", 0, 0)
