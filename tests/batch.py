@@ -13,6 +13,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 import wave
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.server.fingerprint import fingerprint_words
-from tests.forked import run_forked
+from tests.forked import Started, run_forked
+from tests.in_process import run_in_process
 from tests.servers import KEY, RunningServer
 
 RATE = 8_000
@@ -81,44 +83,48 @@ def environment(server: RunningServer | None = None, **more: str) -> dict[str, s
     return env | more
 
 
-def start_batch(*args: str | Path, server: RunningServer | None = None, **more: str) -> subprocess.Popen[str]:
-    """Starts the command and returns the process."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, args)],
-        env=environment(server, **more),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start_batch(*args: str | Path, server: RunningServer | None = None, **more: str) -> Started:
+    """Starts the command in a process of its own and returns the process."""
+    return Started(list(map(str, args)), environment(server, **more))
 
 
 def run_command(
-    *args: str | Path, server: RunningServer | None = None, stdin: str = "", cwd: Path | None = None, **more: str
+    *args: str | Path,
+    server: RunningServer | None = None,
+    stdin: str = "",
+    cwd: Path | None = None,
+    own_process: bool = False,
+    **more: str,
 ) -> Finished:
-    """Runs the command to its end, whatever becomes of it."""
+    """Runs the command to its end, whatever becomes of it.
+
+    In the process of the test, unless `own_process` is asked for: where the subject is a process (how it starts or
+    ends, its limits, its memory), or the command may end itself at once. Variables that are not ours mean one as well.
+    """
     env, words = environment(server, **more), [*map(str, args)]
-    if not any(name.startswith("PYTHON") for name in more):
+    if any(name.startswith("PYTHON") for name in more):  # heard by Python when it starts
+        done = subprocess.run(
+            [*COMMAND, *words], env=env, input=stdin, capture_output=True, text=True, timeout=100, cwd=cwd, check=False
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+    is_ours = all(name.startswith("GRADIUM_") for name in more)
+    if own_process or not is_ours or threading.current_thread() is not threading.main_thread():
         return Finished(*run_forked(words, env, stdin, cwd))
-    done = subprocess.run(
-        [*COMMAND, *words], env=env, input=stdin, capture_output=True, text=True, timeout=100, cwd=cwd, check=False
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
+    return Finished(*run_in_process(words, env, stdin, cwd))
 
 
-def batch(
-    *args: str | Path, server: RunningServer | None = None, stdin: str = "", cwd: Path | None = None, **more: str
-) -> Finished:
-    """Runs the command to its end, which is no error that nobody foresaw."""
-    done = run_command(*args, server=server, stdin=stdin, cwd=cwd, **more)
+def batch(*args: str | Path, **options: Any) -> Finished:
+    """Runs the command as `run_command` does, to its end, which is no error that nobody foresaw."""
+    done = run_command(*args, **options)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
 
-def finish(process: subprocess.Popen[str]) -> Finished:
+def finish(process: Started | subprocess.Popen[str]) -> Finished:
     """Waits for a started command."""
     stdout, stderr = process.communicate(timeout=100)
     assert "Traceback" not in stderr, stderr
+    assert process.returncode is not None
     return Finished(process.returncode, stdout, stderr)
 
 

@@ -6,8 +6,6 @@ At the step the process marks that it has come there, and does no more; the test
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.tables import VERSION
 from tests.batch import Corpus, Finished, batch, environment, finish, jsonl_of, jsonl_rows_of, rows_of, table_of
 from tests.checkpoint.test_migration import make, told
+from tests.forked import Started
 from tests.servers import RunningServer
 
 SMALL_PARTS = ("--set", "sink.rows_per_part=4", "--progress", "off")
@@ -74,7 +73,7 @@ EndAt = Callable[..., str]
 @pytest.fixture
 def end_at(tmp_path: Path) -> Iterator[EndAt]:
     """Starts the command, and ends it by a signal at a step; returns what it said."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Started] = []
 
     def end_at(
         step: Step,
@@ -87,14 +86,7 @@ def end_at(tmp_path: Path) -> Iterator[EndAt]:
         mark = tmp_path / f"reached-{len(started)}"
         owner, name, when, nth = step
         text = AT_STEP.format(mark=str(mark), when=when, nth=nth, owner=owner, name=name, more=more)
-        process = subprocess.Popen(
-            [sys.executable, "-c", text, *map(str, args)],
-            env=environment(server),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = Started([text, *map(str, args)], environment(server), kind="python")
         started.append(process)
         deadline = time.monotonic() + 30
         while not mark.exists():

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.batch import Finished, batch, environment, errors_of, jsonl_of, rows_of
+from tests.batch import Finished, batch, environment, errors_of, finish, jsonl_of, rows_of
+from tests.forked import Started
 from tests.servers import RunningServer
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,13 @@ else:
     import pipeline.audio.decoders
     pipeline.audio.decoders.LEAST_S = {least_s}
 """
+HOOKED = """
+import os, pathlib
+exec(pathlib.Path(os.environ["PYTHONPATH"].split(os.pathsep)[0], "sitecustomize.py").read_text())
+import pipeline.cli
+pipeline.cli.main()
+"""
+"""The command with the hook; its decoders, which are started anew, find it by themselves."""
 CRASH, HANG = f"os.kill(os.getpid(), {signal.SIGSEGV:d})", "time.sleep(1_000)"
 SPOIL = f"[open(path.replace('marked', other) + '.spoilt', 'w') for other in 'ab']; {CRASH}"
 """From then on decoders die of everything."""
@@ -73,8 +81,11 @@ def hooked(tmp_path: Path, act: str = "pass", marked: str = "marked", missing: s
 def run(
     folder: Path, out: Path, server: RunningServer, path: str = "", cwd: Path | None = None, decoders: int = 2
 ) -> Finished:
-    more = {"PYTHONPATH": path or str(ROOT)}
-    return batch("run", folder, "--out", out, "--set", f"audio.decoders={decoders}", server=server, cwd=cwd, **more)
+    args = ("run", folder, "--out", out, "--set", f"audio.decoders={decoders}")
+    if path:
+        return finish(Started([HOOKED, *map(str, args)], environment(server, PYTHONPATH=path), kind="python"))
+    more = {"PYTHONPATH": str(ROOT)} if cwd else {}
+    return batch(*args, server=server, cwd=cwd, **more)
 
 
 def test_modules_in_the_working_folder_are_not_taken_for_others(
@@ -149,7 +160,7 @@ def test_a_decoder_that_is_killed_once_costs_nothing(server: RunningServer, tmp_
     assert (tmp_path / "once").exists()
 
 
-@pytest.mark.parametrize("missing", ["soxr", "av"])
+@pytest.mark.parametrize("missing", [pytest.param("soxr", marks=pytest.mark.slow), "av"])
 def test_where_no_decoder_starts_the_run_stops_with_a_sentence_and_nothing_is_filed(
     missing: str, server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

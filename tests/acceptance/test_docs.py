@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.model import Utterance
 from tests.batch import environment
+from tests.forked import put_command_into
 from tests.manifest.reading import read_manifest
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,10 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("block", blocks("sh"))
 def test_each_shell_command_works(block: str, workspace: Path) -> None:
-    env = environment() | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    folder = workspace / "bin"
+    folder.mkdir()
+    fd = put_command_into(folder)
+    env = environment(PATH=os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]]))
     # the commands are what is tested here; real speech through the real recognizer is test_sample.py's
     env["GRADIUM_BATCH_LOCAL__RECOGNIZER"] = "fingerprint"
     for command in (line.split("  #")[0].strip() for line in block.splitlines()):
@@ -51,7 +55,9 @@ def test_each_shell_command_works(block: str, workspace: Path) -> None:
             # the target is checked, not carried out: the tests would run themselves
             assert re.search(rf"^{command.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), command
         elif command.startswith("gradium-batch serve"):
-            with subprocess.Popen(command.split(), env=env, cwd=workspace, stdout=subprocess.PIPE) as process:
+            with subprocess.Popen(
+                ["bash", "-c", f"exec {command}"], env=env, cwd=workspace, stdout=subprocess.PIPE, pass_fds=[fd]
+            ) as process:
                 assert process.stdout is not None
                 assert b"/api/post/speech/asr" in process.stdout.readline()
                 process.terminate()
@@ -64,6 +70,7 @@ def test_each_shell_command_works(block: str, workspace: Path) -> None:
                 text=True,
                 timeout=100,
                 check=False,
+                pass_fds=[fd],
             )
             assert done.returncode == 0, f"{command}\n{done.stderr}"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch import Corpus, Finished, batch, jsonl_rows_of, rows_of, run_command, write_wav
+from tests.batch import Corpus, Finished, batch, environment, finish, jsonl_rows_of, rows_of, write_wav
+from tests.forked import Started
 from tests.servers import RunningServer
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +26,8 @@ def slowly(*numbers: int) -> list[object]:
 
 def batch_where(patch: str, tmp_path: Path, *args: str | Path, server: RunningServer) -> Finished:
     """Runs the command in a process that makes these changes to Python's own library first."""
-    folder = tmp_path / "patch"
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(patch)
-    done = run_command(*args, server=server, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)]))
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    code = f"{patch}\nimport pipeline.cli\npipeline.cli.main()"
+    return finish(Started([code, *map(str, args)], environment(server), kind="python"))
 
 
 NO_LOCKS = """

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.batch import COMMAND, Corpus, Finished, environment, finish, jsonl_rows_of, rows_of
+from tests.batch import Corpus, Finished, environment, finish, jsonl_rows_of, rows_of
+from tests.forked import Started
 from tests.servers import RunningServer, start_server, wait_for_answers
 
 GROUP, ANN, BOB = 61_000, 61_001, 61_002
 SHARED, OWN = 0o002, 0o022
 """Umasks."""
 
-pytestmark = pytest.mark.skipif(
-    os.getuid() != 0 or shutil.which("setpriv") is None, reason="only root can be other users, by setpriv"
-)
+PR_SET_DUMPABLE, PR_SET_KEEPCAPS, DAC_READ_SEARCH = 4, 8, 1 << 2
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can be other users")
 
 
 @pytest.fixture
@@ -34,18 +33,25 @@ def folder() -> Iterator[Path]:
         yield folder
 
 
-def start(user: int, *args: str | Path, server: RunningServer, umask: int = SHARED) -> subprocess.Popen[str]:
-    """The command as a member of the group, who may read everything: Python lies where only root may look."""
-    may_read = ("--ambient-caps=+dac_read_search", "--inh-caps=+dac_read_search")
-    return subprocess.Popen(
-        ["setpriv", f"--reuid={user}", f"--regid={GROUP}", "--clear-groups", *may_read, *COMMAND, *map(str, args)],
-        env=environment(server, PYTHONDONTWRITEBYTECODE="1"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        umask=umask,
-    )
+AS_MEMBER = f"""
+import ctypes, os, sys
+library, user = ctypes.CDLL(None), int(sys.argv.pop(1))
+os.umask(int(sys.argv.pop(1)))
+library.prctl({PR_SET_KEEPCAPS}, 1, 0, 0, 0)
+os.setgroups([])
+os.setresgid(*[{GROUP}] * 3)
+os.setresuid(*[user] * 3)
+version_and_pid, capabilities = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(*[{DAC_READ_SEARCH}] * 2)
+assert library.capset(version_and_pid, capabilities) == 0
+library.prctl({PR_SET_DUMPABLE}, 1, 0, 0, 0)
+import pipeline.cli
+pipeline.cli.main()
+"""
+"""A member of the group, who may read everything: Python lies where only root may look."""
+
+
+def start(user: int, *args: str | Path, server: RunningServer, umask: int = SHARED) -> Started:
+    return Started([AS_MEMBER, str(user), str(umask), *map(str, args)], environment(server), kind="python")
 
 
 def run(user: int, *args: str | Path, server: RunningServer, umask: int = SHARED) -> Finished:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.batch import Corpus, batch, finish, jsonl_rows_of, rows_of, start_batch, table_of
+from tests.forked import Started
 from tests.servers import RunningServer, start_server, wait_for_answers
 
 
@@ -50,7 +51,7 @@ def wait_for_notes(server: RunningServer, out: Path, *, requests: int, noted: in
         db.close()
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: Started) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
@@ -141,7 +142,7 @@ def test_a_second_signal_cuts_what_is_in_flight(tmp_path: Path, out: Path) -> No
 
 
 def _exited_within(process: object, seconds: float) -> None:
-    assert isinstance(process, subprocess.Popen)
+    assert isinstance(process, Started)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:

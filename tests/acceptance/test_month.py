@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from pipeline.sink import FolderStore
 from pipeline.sink.attempts import AttemptParts
 from tests.acceptance.test_budget import corpus_of, figures, stopped_by
 from tests.batch import Corpus, batch, rows_of, start_batch
+from tests.forked import Started
 from tests.servers import RunningServer, start_server, wait_for_answers
 
 MONTH = "the budget of {} credits for the month {} (budget.credits_per_month), of which {} were left"
@@ -135,7 +135,7 @@ class Charging(ThreadingHTTPServer):
 
     charged = 0.0
     until_kill = 0
-    victim: subprocess.Popen[str] | None = None
+    victim: Started | None = None
 
 
 class Charge(BaseHTTPRequestHandler):

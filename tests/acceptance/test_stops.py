@@ -16,11 +16,12 @@ import wave
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from tests.batch import COMMAND, Corpus, Finished, batch, environment, finish, rows_of, table_of, write_wav
+from tests.forked import Started
 from tests.servers import RunningServer, start_server, wait_for_answers
 
 PROMISED_S = 2.0
@@ -59,7 +60,7 @@ class Start(Protocol):
         stdin: int = subprocess.DEVNULL,
         stderr: int = subprocess.PIPE,
         **more: str,
-    ) -> subprocess.Popen[str]: ...
+    ) -> Any: ...
 
 
 @pytest.fixture
@@ -74,15 +75,15 @@ def start() -> Iterator[Start]:
         stdin: int = subprocess.DEVNULL,
         stderr: int = subprocess.PIPE,
         **more: str,
-    ) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*command, *map(str, args)],
-            env=environment(server, **more),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
+    ) -> Any:
+        words, env = [*map(str, args)], environment(server, **more)
+        process: Started | subprocess.Popen[str]
+        if (command, stdin, stderr) == (COMMAND, subprocess.DEVNULL, subprocess.PIPE) and "PYTHONPATH" not in more:
+            process = Started(words, env)
+        else:
+            process = subprocess.Popen(
+                [*command, *words], env=env, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
         started.append(process)
         return process
 
@@ -100,7 +101,7 @@ def wait_until(reached: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def stopped(process: subprocess.Popen[str], *numbers: int, within_s: float = PROMISED_S) -> Finished:
+def stopped(process: Started | subprocess.Popen[str], *numbers: int, within_s: float = PROMISED_S) -> Finished:
     """Sends the signals and waits for the command, which must end in time and with its line for scripts."""
     begun = time.monotonic()
     for number in numbers:

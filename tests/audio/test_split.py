@@ -39,10 +39,10 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> str:
     return track(tmp_path_factory.mktemp("noise"), samples)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(start=st.integers(0, 50_000), samples=st.integers(1, 150_000), longest=st.integers(1, 160_000))
 def test_pieces_cover_the_span_and_fit(noise: str, start: int, samples: int, longest: int) -> None:
-    longest = max(longest, samples // 300)  # thousands of cuts only take time
+    longest = max(longest, samples // 40)  # thousands of cuts only take time
     if longest == 0:
         return
     found = cuts(noise, start, samples, longest)

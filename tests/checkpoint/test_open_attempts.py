@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from pipeline.checkpoint import Checkpoint, Journal, Sent, Started
 from pipeline.checkpoint.events import Event
 from pipeline.model import Attempt
+from tests.forked import run_forked
 from tests.records import attempt, scanned
 
 NAMES = ("a", "b", "c")
@@ -127,7 +127,7 @@ def test_killed_at_any_statement_of_the_taking_over_nothing_is_taken_twice_or_lo
 ) -> None:
     checkpoint.apply([Started(attempt=in_flight(name)) for name in NAMES])
     kills = 0
-    while subprocess.run([sys.executable, "-c", KILLED_AT, str(path), str(kills + 1)], check=False).returncode:
+    while run_forked([KILLED_AT, str(path), str(kills + 1)], os.environ, kind="python")[0]:
         kills += 1
         assert noted(path) == [("a", 1), ("b", 1), ("c", 1)]
         assert ledger(checkpoint) == []

@@ -159,7 +159,7 @@ def test_a_value_of_the_wrong_type_is_named(json_config: dict[str, Any], said: s
     ],
 )
 def test_documented_values_pass(json_config: dict[str, Any]) -> None:
-    request_settings(settings(**json_config))
+    assert request_settings(settings(**json_config)) is not None
 
 
 def test_an_unknown_language_is_refused() -> None:

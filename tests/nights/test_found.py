@@ -121,9 +121,15 @@ def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
 @pytest.mark.parametrize("kind", ["many"])
-@pytest.mark.parametrize("order", range(len(ORDERS)))
+@pytest.mark.parametrize(
+    ("form", "order"),
+    [
+        pytest.param(form, order, marks=() if form == "ids" or order == at else pytest.mark.slow)
+        for at, form in enumerate(("folder", "paths", "ids"))
+        for order in range(len(ORDERS))
+    ],
+)
 def test_names_that_change_places_pay_nothing_whatever_the_order(life: Life, order: int) -> None:
     life.move("add_many", 0, 0)
     life.night(Night())
@@ -131,7 +137,7 @@ def test_names_that_change_places_pay_nothing_whatever_the_order(life: Life, ord
     assert life.night(Night()).asked == []
 
 
-@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
+@pytest.mark.parametrize("form", ["folder", pytest.param("paths", marks=pytest.mark.slow), "ids"])
 @pytest.mark.parametrize("kind", ["many"])
 def test_names_that_change_places_pay_nothing_in_nights_that_do_a_few_each_or_are_killed(life: Life) -> None:
     life.move("add_many", 0, 0)
@@ -141,7 +147,7 @@ def test_names_that_change_places_pay_nothing_in_nights_that_do_a_few_each_or_ar
         life.night(night)
 
 
-@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
+@pytest.mark.parametrize("form", ["folder", pytest.param("paths", marks=pytest.mark.slow), "ids"])
 @pytest.mark.parametrize("kind", ["many"])
 def test_a_row_put_in_at_the_top_pays_for_itself_only(life: Life) -> None:
     life.move("add_many", 0, 0)

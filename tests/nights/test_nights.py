@@ -14,8 +14,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.nights.machine import Nights, OverFolder, OverIds, OverPaths, services
 from tests.nights.service import Service
 
-SHORT = settings(
-    max_examples=10,
+FEW = settings(
+    max_examples=4,
     stateful_step_count=25,
     derandomize=True,
     deadline=None,
@@ -24,6 +24,7 @@ SHORT = settings(
     suppress_health_check=list(HealthCheck),
     phases=(Phase.explicit, Phase.generate, Phase.shrink),
 )
+MORE = settings(FEW, max_examples=20)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,6 +37,9 @@ def service() -> Iterator[Service]:
 
 
 @pytest.mark.timeout(600)  # a failure is made as short as it can be, which takes its time
+@pytest.mark.parametrize("examples", [FEW, pytest.param(MORE, marks=pytest.mark.slow)], ids=["few", "more"])
 @pytest.mark.parametrize("machine", [OverFolder, OverPaths, OverIds])
-def test_what_was_paid_for_stays_and_nothing_is_paid_twice_whatever_happens(machine: type[Nights]) -> None:
-    run_state_machine_as_test(machine, settings=SHORT)
+def test_what_was_paid_for_stays_and_nothing_is_paid_twice_whatever_happens(
+    machine: type[Nights], examples: settings
+) -> None:
+    run_state_machine_as_test(machine, settings=examples)

@@ -39,4 +39,4 @@ def test_the_example_faults_file_is_taken(tmp_path: Path) -> None:
     (example,) = (block for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "[[fault]]" in block)
     path = tmp_path / "faults.toml"
     path.write_text(example)
-    load_plan(path)
+    assert load_plan(path)._faults

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import subprocess
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ from pipeline.server.embedded import command, environment
 from pipeline.server.options import ServerOptions
 from pipeline.server.serve import is_loopback, serve
 from tests.batch import batch
+from tests.forked import Started
 from tests.server.bodies import noise, texts, wav
 from tests.server.conftest import Client, until
 from tests.servers import RunningServer, start_server
@@ -35,6 +35,14 @@ def head(size: int | None, key: str = "", path: str = "/api/post/speech/asr") ->
 
 def read_to_end(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+def refused(recognizer: str) -> str:
+    """What a server says that does not start with such a recognizer."""
+    process = Started(command(ServerOptions(recognizer=recognizer))[-1:], environment(None), kind="server")
+    stdout, stderr = process.communicate(20)
+    assert (process.returncode, stdout) == (2, "")
+    return stderr
 
 
 @pytest.mark.parametrize("key", ["", "gd_wrong", "\xff"])
@@ -159,11 +167,7 @@ def test_what_is_of_this_machine_alone(host: str, holds: bool) -> None:
     ],
 )
 def test_what_is_no_recognizer_is_told_and_not_called(name: str) -> None:
-    done = subprocess.run(
-        command(ServerOptions(recognizer=name)), env=environment(None), capture_output=True, timeout=20
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
-    said = done.stderr.decode()
+    said = refused(name)
     assert said.startswith(f"'{name}' is no recognizer: name a class with the async methods start, recognize, close")
 
 
@@ -171,11 +175,7 @@ def test_what_is_no_recognizer_is_told_and_not_called(name: str) -> None:
     "name", [":", ":x", "os:", "os:no_such", ".a:b", "a.:b", "tests.server.not_recognizers:Raises", "a b:c", "\x00:x"]
 )
 def test_what_cannot_be_loaded_or_made_is_told(name: str) -> None:
-    done = subprocess.run(
-        command(ServerOptions(recognizer=name)), env=environment(None), capture_output=True, timeout=20
-    )
-    assert (done.returncode, done.stdout) == (2, b"")
-    said = done.stderr.decode()
+    said = refused(name)
     assert said.startswith("The recognizer '")
 
 
