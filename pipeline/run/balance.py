@@ -6,13 +6,10 @@ import asyncio
 import logging
 import threading
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
-from pipeline.checkpoint import Journal
-from pipeline.checkpoint.plan import ALL_SELECTED
-from pipeline.checkpoint.schema import connect_to_read, translated
-from pipeline.checkpoint.store import CREDITS
+from pipeline.checkpoint import Checkpoint, Journal
+from pipeline.checkpoint.schema import CREDITS
 from pipeline.config import Settings
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
 from pipeline.gradium.wire import CREDITS_PER_S, Credits
@@ -102,15 +99,12 @@ class Balance:
 
     def _priced(self, at_most: int | None, stopped: threading.Event) -> float:
         path, budget = self._journal.checkpoint.path, self._recorder.left_out.budget
-        with translated(path), closing(connect_to_read(path)) as connection:
-            connection.execute("ATTACH '' AS manifest")
-            [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
+        with Checkpoint(path, only_read=True) as checkpoint:
             bill = bill_of(
-                connection,
-                ALL_SELECTED,
+                checkpoint,
+                None,
                 self._settings,
                 self._recorder.settings_hash,
-                run=runs,
                 bounds=Bounds(limit=at_most, budget=budget.left if budget.is_limited else None),
                 asked=self._recorder.known_failures.asked,
                 stopped=stopped,

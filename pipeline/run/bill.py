@@ -7,7 +7,6 @@ as it was when it was transcribed. Works in tables beside a scan, so that memory
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,61 +19,53 @@ from pipeline.audio.estimate import Estimate, estimate
 from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
 from pipeline.audio.probe import probe
 from pipeline.audio.wanted import is_one_channel
-from pipeline.checkpoint import Identity
-from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_to_do
+from pipeline.checkpoint import Checkpoint, Identity
+from pipeline.checkpoint.alike import ToDo, Todo
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
 from pipeline.run.answers import Answers
-from pipeline.run.fitting import Bill, Bounds, Kind, Priced, in_turn, keep, make_table
+from pipeline.run.fitting import Bill, Bounds, Kind, Priced, PricedInTurn
 from pipeline.run.settings_hash import SettingsHash
 
 AT_ONCE = 100
 
 
 def bill_of(
-    connection: sqlite3.Connection,
-    selected: str,
+    checkpoint: Checkpoint,
+    only: Sequence[str] | None,
     settings: Settings,
     hashed: SettingsHash,
     *,
-    run: int,
     bounds: Bounds,
     asked: bool,
     stopped: threading.Event,
 ) -> Bill:
-    """Prices what the query `selected` of the plan names, as far as the run of the number `run` does it within
-    `bounds`; `asked`: what failed before is sent at once. Raises Stopped, and what SQLite raises."""
+    """Prices what a run of these `only` does after a scan (None: what the run that is going on has selected), within
+    `bounds`; `asked`: what failed before is sent at once. Raises Stopped and CheckpointError."""
     # what is passed over takes no place of the limit, so with a budget nobody knows before which rows have one
     at_most = None if bounds.budget is not None else bounds.limit
-    rows = rows_to_do(connection, selected, at_most, run, length_of, partial(hashed.names, one_channel=True))
-    make_table(connection)
-    answers = Answers(connection, hashed)
-    keep(
-        connection,
-        (
-            _priced(connection, *measured, run=run, asked=asked)
-            for measured in _measured(rows, settings, hashed, answers, stopped)
-        ),
-    )
-    return in_turn(connection, bounds)
+    rows = checkpoint.to_do(only, at_most, length_of, partial(hashed.names, one_channel=True))
+    answers = Answers(checkpoint.answer_index(), hashed)
+    with PricedInTurn() as priced:
+        measured = _measured(iter(rows), settings, hashed, answers, stopped)
+        priced.keep(_priced(rows, *one, asked=asked) for one in measured)
+        return priced.sum(bounds)
 
 
 Found = Estimate | AttemptError | None
 
 
-def _priced(
-    connection: sqlite3.Connection, todo: Todo, names: Sequence[Identity], found: Found, *, run: int, asked: bool
-) -> Priced:
+def _priced(rows: ToDo, todo: Todo, names: Sequence[Identity], found: Found, *, asked: bool) -> Priced:
     """What a run does with an utterance; `names` are what its transcript may answer to where the file was read, `found`
     is what it takes where that was looked at."""
     priced = Priced(place=todo.place, id=todo.utterance.id, kind=Kind.SENT)
     if names:
         if todo.done in names:
             return msgspec.structs.replace(priced, kind=Kind.UNCHANGED)
-        if any(has_transcript(connection, name) for name in names):
+        if any(rows.has_transcript(name) for name in names):
             return msgspec.structs.replace(priced, kind=Kind.COPY)
         all_answered = isinstance(found, Estimate) and not found.requests
-        if not asked and not all_answered and (known := known_failure(connection, names, run)) is not None:
+        if not asked and not all_answered and (known := rows.known_failure(names)) is not None:
             failure, runs = known
             if failure.retryable:
                 return msgspec.structs.replace(priced, kind=Kind.WAITS, runs=runs)

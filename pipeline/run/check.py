@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from datetime import UTC, datetime
 
-from pipeline.checkpoint import Checkpoint, plan_counts, scan_manifest
-from pipeline.checkpoint.named import name_ids
-from pipeline.checkpoint.plan import knows_rows, where_selected
-from pipeline.checkpoint.schema import connect_to_read, translated
+from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
 from pipeline.run.bill import bill_of
@@ -41,41 +37,33 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         include=options.include,
         exclude=options.exclude,
     )
-    path = out / CHECKPOINT
-    with (
-        known_transcripts(out),
-        translated(path),
-        closing(connect_to_read(path)) as connection,
-        Checkpoint(path, only_read=True) as checkpoint,
-    ):
+    with known_transcripts(out), Checkpoint(out / CHECKPOINT, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
             refuse_another(recorded_owner(checkpoint, out), out, owner)
         refuse_other_formats(checkpoint, settings.sink.formats)
         if not options.shared_out:
             refuse_another_manifest(checkpoint, rows.place, out)
-        repeated = scan_manifest(connection, rows, *rows.names, scope=rows)
+        repeated = checkpoint.scan(rows, *rows.names, scope=rows)
         rows.note_repeated(repeated)
         if not rows.count:
-            rows.refuse_empty(knows_rows=knows_rows(connection))
+            rows.refuse_empty(knows_rows=checkpoint.knows_rows())
         if options.ids:
-            name_ids(connection, options.ids, rows.manifest)
-        names = settle_names(connection, rows.names, out)
+            checkpoint.name_ids(options.ids, rows.manifest)
+        names = settle_names(checkpoint, rows.names, out)
         if not options.shared_out:
             refuse_unlike_manifest(checkpoint, rows.place, out, names)
         month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
-        plan = plan_counts(connection, only)
-        [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
+        plan = checkpoint.plan(only)
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
         bill, stopped = Bill(), threading.Event()
         try:
             if plan.selected:
                 bill = bill_of(
-                    connection,
-                    where_selected(only),
+                    checkpoint,
+                    only,
                     settings,
                     SettingsHash(settings, request),
-                    run=runs + 1,
                     bounds=bounds,
                     asked=asks(only),
                     stopped=stopped,

@@ -1,6 +1,6 @@
 """Priced utterances in the order in which a run does them: what of them is within its limit and its budget.
 
-Works in a table beside a scan, so that memory does not grow with rows.
+Works in tables of a temporary database, so that memory does not grow with rows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Self
 
 import msgspec
 
@@ -126,55 +127,59 @@ class Bill(msgspec.Struct, kw_only=True):
         )
 
 
-def make_table(connection: sqlite3.Connection) -> None:
-    """Makes the table for `keep`."""
-    connection.executescript(
-        """CREATE TABLE manifest.priced (place INTEGER PRIMARY KEY, key TEXT, row BLOB NOT NULL);
-        CREATE TABLE manifest.passed_over (key TEXT PRIMARY KEY, needs REAL NOT NULL) WITHOUT ROWID;"""
-    )
+class PricedInTurn:
+    """Takes priced utterances in, in any order, and sums them up in theirs."""
 
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+            CREATE TABLE priced (place INTEGER PRIMARY KEY, key TEXT, row BLOB NOT NULL);
+            CREATE TABLE passed_over (key TEXT PRIMARY KEY, needs REAL NOT NULL) WITHOUT ROWID;"""
+        )
 
-def keep(connection: sqlite3.Connection, priced: Iterable[Priced]) -> None:
-    """Takes priced utterances in, in any order."""
-    connection.executemany(
-        "INSERT INTO manifest.priced VALUES (?, ?, ?)",
-        ((one.place, one.key, msgspec.msgpack.encode(one)) for one in priced),
-    )
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *error: object) -> None:
+        self._db.close()
 
-def in_turn(connection: sqlite3.Connection, bounds: Bounds) -> Bill:
-    """Sums up what was kept, in the order of its places, as far as a run within `bounds` comes."""
-    bill, decode = Bill(), msgspec.msgpack.Decoder(Priced).decode
-    places = 0
-    """Of the limit that are taken."""
-    for row, is_copy in connection.execute(
-        """SELECT row, key IS NOT NULL AND row_number() OVER (PARTITION BY key ORDER BY place) > 1
-           FROM manifest.priced ORDER BY place"""
-    ):
-        if bounds.limit is not None and places >= bounds.limit:
-            break
-        one = decode(row)
-        bill.taken += 1
-        places += 1
-        if is_copy:
-            needs, sent = _needs_of(connection, one.key), False
-            bill.copies += 1
-        else:
-            needs, sent = _add(bill, one, bounds)
-            if needs and one.key is not None:
-                connection.execute("INSERT INTO manifest.passed_over VALUES (?, ?)", (one.key, needs))
-        if needs:
-            places -= not sent
-            _pass_over(bill, one.id, needs, bounds)
-        elif one.kind not in (Kind.WAITS, Kind.FAILS):
-            bill.done += 1
-    return bill
+    def keep(self, priced: Iterable[Priced]) -> None:
+        rows = ((one.place, one.key, msgspec.msgpack.encode(one)) for one in priced)
+        self._db.executemany("INSERT INTO priced VALUES (?, ?, ?)", rows)
 
+    def sum(self, bounds: Bounds) -> Bill:
+        """Sums up what was kept, in the order of its places, as far as a run within `bounds` comes."""
+        bill, decode = Bill(), msgspec.msgpack.Decoder(Priced).decode
+        places = 0
+        """Of the limit that are taken."""
+        for row, is_copy in self._db.execute(
+            """SELECT row, key IS NOT NULL AND row_number() OVER (PARTITION BY key ORDER BY place) > 1
+               FROM priced ORDER BY place"""
+        ):
+            if bounds.limit is not None and places >= bounds.limit:
+                break
+            one = decode(row)
+            bill.taken += 1
+            places += 1
+            if is_copy:
+                needs, sent = self._needs_of(one.key), False
+                bill.copies += 1
+            else:
+                needs, sent = _add(bill, one, bounds)
+                if needs and one.key is not None:
+                    self._db.execute("INSERT INTO passed_over VALUES (?, ?)", (one.key, needs))
+            if needs:
+                places -= not sent
+                _pass_over(bill, one.id, needs, bounds)
+            elif one.kind not in (Kind.WAITS, Kind.FAILS):
+                bill.done += 1
+        return bill
 
-def _needs_of(connection: sqlite3.Connection, key: str | None) -> float:
-    """What the audio of a copy needs, where it was passed over; 0 where it gets its transcript."""
-    found = connection.execute("SELECT needs FROM manifest.passed_over WHERE key = ?", (key,)).fetchone()
-    return 0.0 if found is None else float(found[0])
+    def _needs_of(self, key: str | None) -> float:
+        """What the audio of a copy needs, where it was passed over; 0 where it gets its transcript."""
+        found = self._db.execute("SELECT needs FROM passed_over WHERE key = ?", (key,)).fetchone()
+        return 0.0 if found is None else float(found[0])
 
 
 def _add(bill: Bill, one: Priced, bounds: Bounds) -> tuple[float, bool]:

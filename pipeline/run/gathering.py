@@ -11,11 +11,10 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
-from pipeline.checkpoint.adopting import unknown
 from pipeline.checkpoint.identity import is_partial
+from pipeline.checkpoint.rebuilding import unknown
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.sharing import PLACES
-from pipeline.checkpoint.store import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST
+from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, PLACES
 from pipeline.errors import OutputError
 from pipeline.model import KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable

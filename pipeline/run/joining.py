@@ -15,7 +15,7 @@ from pipeline.audio.decoded import RATE
 from pipeline.audio.look import length_of
 from pipeline.audio.spans import SHORTEST
 from pipeline.checkpoint import Identity, Selected
-from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError, is_of_the_file
 from pipeline.model import Answer, Clip, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.checkpoint.spending import month_of
+from pipeline.checkpoint.facts import month_of
 from pipeline.sink.salvage import Salvage
 
 MONTH_BUDGET = "credits_per_month"

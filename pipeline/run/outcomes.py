@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Journal, Selected, State
-from pipeline.checkpoint.events import Event, Gone, Moved, Reused
-from pipeline.checkpoint.failed import Failed
-from pipeline.checkpoint.results import Finished
+from pipeline.checkpoint.events import Event, Finished, Moved, Reused
+from pipeline.checkpoint.events import Missing as Gone
+from pipeline.checkpoint.failing import Failed
 from pipeline.errors import AudioMissing
 from pipeline.model import Transcript
 from pipeline.report.progress import Progress

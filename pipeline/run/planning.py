@@ -25,7 +25,6 @@ from pipeline.sentences import plural
 
 MANY_GONE, MANY_GONE_SHARE = 10, 0.2
 """So many recordings, and so large a part of them, do not go in one night."""
-MIN_INT64 = -(1 << 63)
 _BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
 FILES_REMEMBERED = 4_096
 """Rows that name the same recording mostly stand together: it is asked for its size once."""
@@ -108,16 +107,16 @@ class ManifestRows(BadRows, Scope):
                 bad = row if isinstance(row, BadRow) else self._wrong_settings(row, part)
                 if bad is None:
                     assert isinstance(row, Utterance)  # noqa: S101 for the type checker
-                    size, mtime_ns, length_s = file_of(row.audio)
-                    if size is None and (other := spellings.of(row)) is not None:
-                        row, (size, mtime_ns, length_s) = other, file_of(other.audio)
+                    version, size, length_s = file_of(row.audio)
+                    if version is None and (other := spellings.of(row)) is not None:
+                        row, (version, size, length_s) = other, file_of(other.audio)
                     yield ScannedRow(
                         utterance=row,
                         config_hash=hashed.of(row),
                         written_hash=hashed.of_written(row),
                         expected_s=length_s if row.duration_s is None else row.duration_s,
+                        version=version,
                         size=size,
-                        mtime_ns=mtime_ns,
                         source=source,
                     )
                 else:
@@ -176,15 +175,12 @@ def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
     return f"{lost:,} of {plan.known:,} recordings of the last run are gone: is the disk mounted?"
 
 
-def _file(audio: str) -> tuple[int | None, int | None, float]:
-    """A recording's size, its time and about how many seconds it has; None where there is no file."""
+def _file(audio: str) -> tuple[str | None, int | None, float]:
+    """A recording's version, its size and about how many seconds it has; None where there is no file."""
     try:
         found = os.stat(audio)  # noqa: PTH116 a Path object per row would cost more than the call
     except (OSError, ValueError) as error:
-        size = None if isinstance(fault(audio, error), AudioMissing) else UNREADABLE
-        return size, None, 0.0
+        return None if isinstance(fault(audio, error), AudioMissing) else UNREADABLE, None, 0.0
     ending = os.path.splitext(audio)[1].lower()  # noqa: PTH122
     length_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
-    # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ
-    mtime_ns = (found.st_mtime_ns - MIN_INT64) % (1 << 64) + MIN_INT64
-    return found.st_size, mtime_ns, length_s
+    return f"{found.st_size}:{found.st_mtime_ns}", found.st_size, length_s

@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Journal
-from pipeline.checkpoint.schema import CLIPS_STALE, ERRORS_STALE, unusable
-from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES, Unpublished
+from pipeline.checkpoint.connection import unusable
+from pipeline.checkpoint.publishing import Unpublished
+from pipeline.checkpoint.schema import CLIPS_STALE, CLOSED_JSONL, ERRORS_STALE, JSONL_BYTES
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
 from pipeline.run.replacing import Replacing

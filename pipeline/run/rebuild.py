@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.store import JSONL_BYTES
+from pipeline.checkpoint.schema import JSONL_BYTES
 from pipeline.errors import UsageError
 from pipeline.run.aside import put_in_place, set_aside, unfinished
 from pipeline.run.gathering import Gathering

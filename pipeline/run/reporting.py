@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Plan
-from pipeline.checkpoint.store import LEARNED
+from pipeline.checkpoint.schema import LEARNED
 from pipeline.durable import replacing
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
 from pipeline.outside import json_line

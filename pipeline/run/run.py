@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
-from pipeline.checkpoint.named import name_ids
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus, status_of
@@ -192,10 +191,10 @@ class _Run:
                 self.rows.refuse_bad(skippable=not repeated)
             if self.options.strict:
                 self.rows.refuse_warned()
-            out, call, beside_scan = self.options.out, self.journal.call, self.checkpoint.beside_scan
+            out, call = self.options.out, self.journal.call
             if ids := self.options.ids:
-                await call(beside_scan, name_ids, ids, self.rows.manifest)
-            names = await call(beside_scan, settle_names, self.rows.names, out, self.control.stopped)
+                await call(self.checkpoint.name_ids, ids, self.rows.manifest)
+            names = await call(settle_names, self.checkpoint, self.rows.names, out, self.control.stopped)
             manifest = None if self.options.shared_out else self.rows.place
             await call(keep_manifest, self.checkpoint, manifest, out, names)
             return await self.journal.call(self.checkpoint.merge, self.options.only)

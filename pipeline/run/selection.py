@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from pipeline.checkpoint import Journal, Selected
-from pipeline.checkpoint.store import Place
+from pipeline.checkpoint.selection import Turn as Place
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.passed_over import PassedOver
 

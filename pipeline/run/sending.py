@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Journal
-from pipeline.checkpoint.store import LEARNED
+from pipeline.checkpoint.schema import LEARNED
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
 from pipeline.exits import ExitStatus

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.checkpoint.spending import month_of
+from pipeline.checkpoint.facts import month_of
 from pipeline.model import Attempt
 from pipeline.sink.parts import write_part
 from pipeline.sink.read import attempts_in_part

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Moved, clips
+from pipeline.checkpoint.migrations import MIGRATIONS
 from pipeline.checkpoint.schema import CLIPS_STALE
-from pipeline.checkpoint.tables import MIGRATIONS
 from pipeline.model import ClipResult, Word
 from tests.checkpoint.test_migration import make
 from tests.records import failure, scanned, transcript

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Journal, Patience, Sent
+from pipeline.checkpoint.connection import unusable
 from pipeline.checkpoint.patience import reason_of
-from pipeline.checkpoint.schema import unusable
 from pipeline.errors import CheckpointError
 from tests.records import attempt, scanned, transcript
 

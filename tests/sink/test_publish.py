@@ -111,10 +111,10 @@ STEPS = (
     "pipeline.sink.lines.append",
     "pipeline.sink.parts.replace_rows",
     "pipeline.sink.lines.write",
-    "pipeline.checkpoint.store.Checkpoint.results_published",
-    "pipeline.checkpoint.store.Checkpoint.rewritten",
+    "pipeline.checkpoint.checkpoint.Checkpoint.results_published",
+    "pipeline.checkpoint.checkpoint.Checkpoint.rewritten",
     "pipeline.sink.publish.Sink.publish_attempts",
-    "pipeline.checkpoint.store.Checkpoint.attempts_published",
+    "pipeline.checkpoint.checkpoint.Checkpoint.attempts_published",
 )
 
 
