@@ -3,7 +3,7 @@
 `schema` the states and the tables · `lock` one run per folder · `store` what a run asks and tells, asynchronously ·
 `checkpoint` the same for who may block, in parts: `scan` takes a manifest in · `plan` compares it with what is known ·
 `merge` makes it the truth · `selection` hands work out · `lookup` finds what was done before · `events` what happens to
-utterances · `failing` when they are tried again · `publishing`, `rewriting`, `replaced` what goes into parts, and what
+utterances · `failing` when they are tried again · `publishing`, `replaced` what goes into parts, and what
 leaves them · `figures`, `facts` how the output stands · `rebuilding` makes a new one of what `salvage` can still read.
 """
 
@@ -11,6 +11,7 @@ from pipeline.checkpoint.checkpoint import Checkpoint
 from pipeline.checkpoint.events import ClipAnswered, Finished, Missing, Moved, Noted, Partly, Reused, Sent, Started
 from pipeline.checkpoint.failing import Failed
 from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import OutputLock, Owner, at_work, hold_output
 from pipeline.checkpoint.lookup import Placed
 from pipeline.checkpoint.patience import Patience
@@ -19,7 +20,7 @@ from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.scan import Place, Repeated, ScannedRow, Scope
 from pipeline.checkpoint.schema import UNREADABLE, State
 from pipeline.checkpoint.selection import Selected
-from pipeline.checkpoint.store import Journal, Store
+from pipeline.checkpoint.store import Store
 
 __all__ = [
     "UNREADABLE",

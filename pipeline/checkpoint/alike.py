@@ -7,9 +7,7 @@ groups, so memory does not grow with rows.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -69,16 +67,20 @@ class ToDo:
 
     def __init__(
         self,
-        path: Path,
-        db: sqlite3.Connection,
+        checkpoint: Database,
         only: Sequence[str] | None,
         at_most: int | None,
         length_of: Callable[[bytes], int],
         names_of: Callable[[Utterance], Sequence[str]],
     ) -> None:
-        """See `Pricing.to_do`."""
-        self._path = path
-        self._db = db
+        """What a run of these `only` would do after a scan; None: what the run that is going on has selected. No more
+        than the first `at_most`.
+
+        `length_of` tells a content's bytes by its marks, `names_of` the config_hashes of the transcripts that answer to
+        a row where its recording is mono.
+        """
+        self._path = path = checkpoint.path
+        self._db = db = checkpoint._db
         decode = msgspec.msgpack.Decoder(Utterance).decode
         db.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
         db.create_function("names_of", 1, lambda row: json.dumps(names_of(decode(row))), deterministic=True)
@@ -132,22 +134,3 @@ class ToDo:
             found = (known_failure(self._db, identity) for identity in identities)
             holding = (one for one in found if one is not None and one.holds(self._run))
             return next(((one.failure, one.due - self._run) for one in holding), None)
-
-
-class Pricing(Database):
-    """The part of a checkpoint that says what a run would send."""
-
-    def to_do(
-        self,
-        only: Sequence[str] | None,
-        at_most: int | None,
-        length_of: Callable[[bytes], int],
-        names_of: Callable[[Utterance], Sequence[str]],
-    ) -> ToDo:
-        """What a run of these `only` would do after a scan; None: what the run that is going on has selected. No more
-        than the first `at_most`.
-
-        `length_of` tells a content's bytes by its marks, `names_of` the config_hashes of the transcripts that answer to
-        a row where its recording is mono.
-        """
-        return ToDo(self.path, self._db, only, at_most, length_of, names_of)

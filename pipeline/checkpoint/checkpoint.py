@@ -10,23 +10,21 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipeline.checkpoint.alike import Pricing
-from pipeline.checkpoint.clips import AnsweredClips
 from pipeline.checkpoint.connection import reads, unusable, writes
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.lookup import Lookup
 from pipeline.checkpoint.merge import Planning
+from pipeline.checkpoint.publishing import Publishing
 from pipeline.checkpoint.rebuilding import Rebuilding
 from pipeline.checkpoint.replaced import Replaced
-from pipeline.checkpoint.rewriting import Rewriting
 from pipeline.checkpoint.selection import Selection
 from pipeline.checkpoint.sharing import Sharing
 from pipeline.model import Attempt
 
 
 class Checkpoint(
-    Planning, Sharing, Selection, Lookup, Rewriting, Replaced, AnsweredClips, Pricing, Rebuilding
-):  # figures and facts come with the planning, publishing with the rewriting
+    Planning, Sharing, Selection, Lookup, Publishing, Replaced, Rebuilding
+):  # figures and facts come with the planning
     """All that is known of an output."""
 
     @writes
@@ -60,8 +58,8 @@ class Checkpoint(
     selected, selected_of = Selection.next_rows, Selection.rows_left
     twins, settings_of_vanished = Lookup.stored_transcripts, Lookup.settings_of_removed
     leaving, note_retold, forget_retold, unretold = (
-        Rewriting.superseded,
-        Rewriting.note_refreshed,
-        Rewriting.begin_rewriting,
-        Rewriting.not_refreshed,
+        Publishing.superseded,
+        Publishing.note_refreshed,
+        Publishing.begin_rewriting,
+        Publishing.not_refreshed,
     )

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 import msgspec
 
@@ -102,6 +102,11 @@ def connect(path: Path) -> sqlite3.Connection:
             raise unusable(path, error) from error
         raise
     return connection
+
+
+def named(found: sqlite3.Cursor) -> dict[str, Any]:
+    """The one row of a query, by the names of its columns."""
+    return dict(zip((name for name, *_ in found.description), found.fetchone(), strict=True))
 
 
 def _make(path: Path) -> None:

@@ -9,10 +9,10 @@ import sqlite3
 
 import msgspec
 
-from pipeline.checkpoint.clips import clips_changed, drop_needless
 from pipeline.checkpoint.facts import add_cost
 from pipeline.checkpoint.failing import Failed, apply_failed, forget_known
 from pipeline.checkpoint.identity import PARTIAL, Identity
+from pipeline.checkpoint.lookup import clips_changed, drop_needless
 from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Transcript

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from pipeline.checkpoint.connection import reads, transaction, translated
+from pipeline.checkpoint.connection import named, reads, transaction, translated
 from pipeline.checkpoint.facts import Facts, maybe_billed
 from pipeline.checkpoint.failing import NEXT_RUN, POSTPONED, POSTPONED_NOW
 from pipeline.checkpoint.identity import PARTIAL
@@ -81,37 +81,28 @@ class FiguresOf(Facts):
     def totals(self, *, whole: bool = False) -> Totals:
         """How the output stands."""
         seen = _seen(whole=whole)
-        done, failed, left, suspect, gone, audio_us, ref_words, ref_errors = self._db.execute(
-            f"""SELECT sum(rows * done), sum(rows * ({IS_FAILED} AND NOT done)), sum(rows * ({IS_LEFT} AND NOT done)),
-                      sum(rows * (done AND suspect)), sum(rows * gone),
-                      sum(audio_us * done), sum(ref_words * done), sum(ref_errors * done)
-               FROM (SELECT *, {IS_DONE} OR gone AS done FROM tally WHERE vanished IN {seen})"""  # noqa: S608 fixed texts
-        ).fetchone()
-        [removed] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished = ?", (Seen.REMOVED,)).fetchone()
-        kept, partial, postponed, runs = self._db.execute(
-            f"""SELECT coalesce(sum(done_audio IS NOT NULL), 0),
-                       coalesce(sum(done_audio IS NOT NULL AND done_config = ?), 0), coalesce(sum({POSTPONED}), 0),
-                       coalesce(min(due) FILTER (WHERE {POSTPONED}) - {NEXT_RUN}, 0) FROM {_FAILED_ROWS} IN {seen}""",  # noqa: S608 fixed texts
-            (PARTIAL,),
-        ).fetchone()
-        [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
-        return Totals(
-            done=done,
-            failed=failed,
-            left=left,
-            suspect=suspect,
-            vanished=removed,
-            gone=gone,
-            kept=kept,
-            partial=partial,
-            postponed=postponed,
-            postponed_runs=runs,
-            audio_s=audio_us / 1e6,
-            ref_words=ref_words,
-            ref_errors=ref_errors,
-            credits=(self.fact(CREDITS, float) or 0.0) + in_flight,
-            credits_maybe=maybe_billed(self._db),
+        counts = named(
+            self._db.execute(
+                f"""SELECT sum(rows * done) AS done, sum(rows * ({IS_FAILED} AND NOT done)) AS failed,
+                      sum(rows * ({IS_LEFT} AND NOT done)) AS left, sum(rows * (done AND suspect)) AS suspect,
+                      sum(rows * gone) AS gone, sum(audio_us * done) / 1e6 AS audio_s,
+                      sum(ref_words * done) AS ref_words, sum(ref_errors * done) AS ref_errors
+                    FROM (SELECT *, {IS_DONE} OR gone AS done FROM tally WHERE vanished IN {seen})"""  # noqa: S608 fixed texts
+            )
         )
+        counts |= named(
+            self._db.execute(
+                f"""SELECT count(done_audio) AS kept, count(nullif(done_config = ?, 0)) AS partial,
+                      coalesce(sum({POSTPONED}), 0) AS postponed,
+                      coalesce(min(due) FILTER (WHERE {POSTPONED}) - {NEXT_RUN}, 0) AS postponed_runs
+                    FROM {_FAILED_ROWS} IN {seen}""",  # noqa: S608 fixed texts
+                (PARTIAL,),
+            )
+        )
+        [removed] = self._db.execute("SELECT sum(rows) FROM tally WHERE vanished = ?", (Seen.REMOVED,)).fetchone()
+        [in_flight] = self._db.execute("SELECT coalesce(sum(credits), 0) FROM open_attempts").fetchone()
+        credits_ = (self.fact(CREDITS, float) or 0.0) + in_flight
+        return Totals(**counts, vanished=removed, credits=credits_, credits_maybe=maybe_billed(self._db))
 
     def failures(self) -> Iterator[Failure]:
         """Why utterances that a manifest still has get no transcript, or none for their newest content, in the order of

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from pipeline.checkpoint.connection import named
 from pipeline.checkpoint.failing import NEXT_RUN, POSTPONED
 from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
@@ -76,14 +77,16 @@ def plan_of(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     further."""
     # whoever does not ask for what failed has it left out for that reason
     waits = f"failure IS NULL AND NOT gone AND {POSTPONED}" if "passing" in (only or DEFAULT_ONLY) else "0"
-    row = connection.execute(
-        f"""SELECT count(*), sum(state = {State.NEW:d} AND NOT gone), sum(state = {State.CHANGED:d} AND NOT gone),
-                   sum({IS_DONE} OR gone), sum({IS_FAILED} AND NOT gone AND failure IS NULL),
-                   sum(failure IS NULL AND NOT gone AND ({where_asked(only)})),
-                   sum(version IS NULL AND failure IS NULL), sum(gone),
-                   sum({waits}), min(due) FILTER (WHERE {waits}) - {NEXT_RUN} FROM ({_SCANNED})"""  # noqa: S608 fixed texts
-    ).fetchone()
-    total, new, changed, done, failed, selected, missing, gone, postponed, runs = (value or 0 for value in row)
+    counts = named(
+        connection.execute(
+            f"""SELECT count(*) AS rows, sum(state = {State.NEW:d} AND NOT gone) AS new,
+                  sum(state = {State.CHANGED:d} AND NOT gone) AS changed, sum({IS_DONE} OR gone) AS done,
+                  sum({IS_FAILED} AND NOT gone AND failure IS NULL) AS failed,
+                  sum(failure IS NULL AND NOT gone AND ({where_asked(only)})) AS selected,
+                  sum(version IS NULL AND failure IS NULL) AS missing, sum(gone) AS gone, sum({waits}) AS postponed,
+                  min(due) FILTER (WHERE {waits}) - {NEXT_RUN} AS postponed_runs FROM ({_SCANNED})"""  # noqa: S608 fixed texts
+        )
+    )
     removed, lost_rows = connection.execute(
         f"""SELECT coalesce(sum(vanished = {Seen.REMOVED:d} OR {ASKED}), 0),
                    coalesce(sum(manifest IN (SELECT n {THIS} WHERE is_folder(name)) AND {ASKED}
@@ -98,22 +101,8 @@ def plan_of(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
         f"SELECT count(*) FROM utterances WHERE ? AND {ASKED} AND {_had_file('utterances')}",  # noqa: S608 fixed texts
         (lost_rows + lost_files > 0,),
     ).fetchone()
-    return Plan(
-        rows=total,
-        new=new,
-        changed=changed,
-        done=done,
-        failed=failed,
-        vanished=removed,
-        selected=selected,
-        postponed=postponed,
-        postponed_runs=runs,
-        missing=missing,
-        gone=gone,
-        known=known,
-        lost_files=lost_files,
-        lost_rows=lost_rows,
-    )
+    counts = {name: value or 0 for name, value in counts.items()}
+    return Plan(**counts, vanished=removed, known=known, lost_files=lost_files, lost_rows=lost_rows)
 
 
 def knows_rows(connection: sqlite3.Connection) -> bool:

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.connection import Database
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.migrations import VERSION_UNTIL_6
@@ -53,7 +53,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     manifest: int | None = None
 
 
-class Old:
+class Old(Database):
     """A checkpoint that may be damaged; without a path one in which there is nothing."""
 
     def __init__(self, path: Path | None) -> None:
@@ -61,14 +61,6 @@ class Old:
         """Rows so far that are there and cannot be read."""
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
 
     def results(self) -> Iterator[Transcript]:
         """Transcripts that are in no output file yet, or not in the one that says so."""

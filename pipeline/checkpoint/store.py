@@ -1,17 +1,13 @@
-"""The store of one run: what it asks of the checkpoint and what happens in it, without ever waiting for the disk.
+"""What a run asks of its checkpoint and tells it, without ever waiting for the disk: see `Journal` for how that works.
 
-A thread of its own works on the checkpoint. Events are grouped into durable commits, at most one transaction per
-commit window; whoever adds them waits only when the disk falls behind by `MAX_PENDING` events, or by
-`MAX_PENDING_BYTES`. While the checkpoint cannot be written (`patience` says for how long) what was added stays in
-memory.
+Each verb runs in the checkpoint's thread, and again where the checkpoint could not be worked with for now.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -20,30 +16,22 @@ import msgspec
 
 from pipeline.checkpoint.checkpoint import Checkpoint
 from pipeline.checkpoint.connection import translated
-from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Moved, Partly, Sent, Started, key_of
 from pipeline.checkpoint.facts import F
-from pipeline.checkpoint.failing import Failed, KnownFailure
+from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
+from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lookup import Placed
 from pipeline.checkpoint.patience import Patience
+from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.scan import Repeated, ScannedRow, Scope
-from pipeline.errors import CheckpointError
 from pipeline.model import Transcript
-
-WINDOW_S = 0.05
-MAX_PENDING = 5_000
-MAX_PENDING_BYTES = 8 << 20
-"""Of metadata and words, which may be large: …"""
-WORD_BYTES = 300
-"""… what a word takes in memory."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Verb = Callable[Concatenate["Store", P], Awaitable[T]]
 _decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
-def _verb(method: Callable[Concatenate[Checkpoint, P], T]) -> Verb[P, T]:
+def _verb(method: Callable[Concatenate[Checkpoint, P], T]) -> Callable[Concatenate[Store, P], Awaitable[T]]:
     """What the checkpoint does or tells, in its thread."""
 
     @wraps(method)
@@ -54,32 +42,10 @@ def _verb(method: Callable[Concatenate[Checkpoint, P], T]) -> Verb[P, T]:
     return verb
 
 
-class Store:
-    """The one writer of a checkpoint while a run goes on. `keep` must be running for what is added to become durable.
+class Store(Journal):
+    """The store of one run."""
 
-    Everything raises CheckpointError where the checkpoint cannot be worked with for good.
-    """
-
-    def __init__(
-        self, checkpoint: Checkpoint, patience: Patience | None = None, check: Callable[[], None] = lambda: None
-    ) -> None:
-        """`check` is called before everything else that is called; it may raise to keep that from being done."""
-        self.checkpoint = checkpoint
-        self.patience = patience or Patience()
-        self._check = check
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._pending: list[Event] = []
-        self._pending_bytes = 0
-        self._committing: list[Event] = []
-        self._something = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._closing = False
-        self._committed: list[asyncio.Future[None]] = []
-        """Who waits for what is pending now."""
-        self.results_added = (0, 0)
-        """Transcripts that were added so far, and their words."""
-        self._removed_settings: Collection[str] | None = None
+    _removed_settings: Collection[str] | None = None
 
     @classmethod
     @contextmanager
@@ -92,8 +58,6 @@ class Store:
             finally:
                 store.release()
 
-    # -- what the checkpoint does and tells ---------------------------------------------------------------------------
-
     knows_rows = _verb(Checkpoint.knows_rows)
     name_ids = _verb(Checkpoint.name_ids)
     plan = _verb(Checkpoint.merge)
@@ -102,7 +66,6 @@ class Store:
     has_selected = _verb(Checkpoint.has_selected)
     expected_s = _verb(Checkpoint.expected_s)
     holds_answers = _verb(Checkpoint.holds_answers)
-    stored_transcripts = _verb(Checkpoint.stored_transcripts)
     answered_keys = _verb(Checkpoint.answered_keys)
     answered_clips = _verb(Checkpoint.answered_clips)
     end_open_attempts = _verb(Checkpoint.end_open_attempts)
@@ -131,10 +94,19 @@ class Store:
         """Runs a blocking function on the checkpoint, in its thread; one that can be repeated."""
         return await self.call(function, self.checkpoint, *args, **kw)
 
+    async def transcripts_of(
+        self, identities: Sequence[Identity]
+    ) -> tuple[dict[Identity, Transcript], dict[Identity, Stored]]:
+        """Transcripts that answer to these very audios and settings, of whichever utterance: those that are still on
+        their way into the checkpoint, and where the others are."""
+        pending = self.pending_transcripts(identities)
+        unknown = [identity for identity in identities if identity not in pending]
+        return pending, await self.call(self.checkpoint.stored_transcripts, unknown) if unknown else {}
+
     async def failures_of(self, identities: Sequence[Identity]) -> dict[Identity, tuple[KnownFailure, bool]]:
         """How those of the identities failed that did, also in this run, and whether this run sends nothing for it
         unless it is asked for."""
-        pending = self.failed(identities)  # which may not be in the checkpoint yet
+        pending = self.pending_failures(identities)  # which may not be in the checkpoint yet
         known, run = await self.call(self.checkpoint.known_failures, identities)
         return {identity: (one, one.holds(run)) for identity, one in known.items()} | {
             identity: (one, True) for identity, one in pending.items()
@@ -162,165 +134,3 @@ class Store:
                 return [(n, _decode(row)) for n, row in found]
 
         return await asyncio.to_thread(decoded)
-
-    # -- what happens -------------------------------------------------------------------------------------------------
-
-    def add(self, *events: Event) -> None:
-        """Takes events in; they are durable one commit window later."""
-        self._pending.extend(events)
-        self._pending_bytes += sum(map(_bytes, events))
-        for event in events:
-            if isinstance(event, Finished | Partly | Moved):
-                rows, words = self.results_added
-                self.results_added = rows + 1, words + len(event.transcript.words)
-        self._something.set()
-        if len(self._pending) >= MAX_PENDING or self._pending_bytes >= MAX_PENDING_BYTES:
-            self._room.clear()
-
-    def finished(self, identities: Collection[Identity]) -> dict[Identity, Transcript]:
-        """Transcripts of these very audios and settings that are still on their way into the checkpoint."""
-        found: dict[Identity, Transcript] = {}
-        for event in (*self._committing, *self._pending):
-            if isinstance(event, Finished | Moved):
-                identity = Identity.of(event.transcript)
-                if identity in identities:
-                    found[identity] = event.transcript
-        return found
-
-    def failed(self, identities: Collection[Identity]) -> dict[Identity, KnownFailure]:
-        """How these very audios failed with these settings, as far as that is still on its way into the checkpoint."""
-        return {
-            event.identity: KnownFailure(identity=event.identity, failure=event.failure)
-            for event in (*self._committing, *self._pending)
-            if isinstance(event, Failed)
-            and event.is_paid
-            and event.identity is not None
-            and event.identity in identities
-        }
-
-    async def committed(self) -> None:
-        """Waits until everything that was added is durable."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._committed.append(waiting)
-        await waiting
-
-    async def has_room(self) -> None:
-        """Waits while the disk is far behind."""
-        await self._room.wait()
-
-    async def keep(self) -> None:
-        """Commits until `close`. Raises CheckpointError when a commit fails for good: the run must end then."""
-        loop = asyncio.get_running_loop()
-        while not (self._closing and not self._pending):
-            await self._something.wait()
-            self._something.clear()
-            next_window = loop.time() + WINDOW_S
-            await self._commit()
-            if not self._closing:
-                await asyncio.sleep(max(0.0, next_window - loop.time()))
-
-    async def last_try(self) -> str:
-        """After `keep` has failed: commits what is left, if that can be done by now; says what is lost."""
-        with suppress(CheckpointError):
-            await self._commit()
-            await self._commit()
-        lost = [event.attempt for event in (*self._committing, *self._pending) if isinstance(event, Sent)]
-        answers = [attempt.credits for attempt in lost if attempt.outcome == "ok"]
-        others = [attempt.credits for attempt in lost if attempt.outcome != "ok" and attempt.credits]
-        told = "no answer that came is lost"
-        if answers:
-            told = f"answers that are lost and will be paid again: {len(answers):,} ({sum(answers):,.0f} credits)"
-        if others:
-            told += f"; unanswered, and perhaps billed: {len(others):,} ({sum(others):,.0f} credits)"
-        return told
-
-    async def _commit(self) -> None:
-        waiting: list[asyncio.Future[None]] = []
-        if not self._committing:  # else a commit has failed, and its events come first
-            self._committing, self._pending, self._pending_bytes = _without_short_notes(self._pending), [], 0
-            waiting, self._committed = self._committed, []
-        if self._committing:
-            # unchecked: into the file that is open, wherever its folder is by now
-            with self.patience.watching():
-                await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
-        self._committing = []
-        for one in waiting:
-            if not one.done():
-                one.set_result(None)
-        if len(self._pending) < MAX_PENDING and self._pending_bytes < MAX_PENDING_BYTES:
-            self._room.set()
-
-    room = has_room
-
-    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs a blocking call on the checkpoint in the checkpoint's thread; again, where it could not be written for
-        now: so it has to be one that can be repeated."""
-        return await self._repeated(self.call_once, lambda: function(*args, **kwargs))
-
-    async def _repeated(self, call: Callable[..., Awaitable[T]], *args: object) -> T:
-        with self.patience.trying() as pause_s:
-            while True:
-                try:
-                    return await call(*args)
-                except CheckpointError as error:
-                    pause = pause_s(error)
-                if self.patience.is_stopped():
-                    self._room.set()  # what comes by now is not much, and nobody who is stopping should wait for it
-                await asyncio.sleep(pause)
-
-    async def call_once(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, without a second try."""
-        loop = asyncio.get_running_loop()
-
-        def checked() -> T:
-            self._check()
-            return function(*args, **kwargs)
-
-        return await loop.run_in_executor(self._thread, checked)
-
-    async def call_unchecked(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, also where `check` would keep it from being done."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
-
-    def close(self) -> None:
-        """Lets `keep` end once everything added is committed."""
-        self._closing = self.patience.hurries = True
-        self._something.set()
-
-    def release(self) -> None:
-        """Gives the thread back; nothing may be called afterwards."""
-        self._thread.shutdown()
-
-
-def _without_short_notes(events: list[Event]) -> list[Event]:
-    """Leaves the notes of requests out that ended before they were written: a fast request costs one row, as ever."""
-    noted = {key_of(event.attempt) for event in events if isinstance(event, Started)}
-    short = {key_of(event.attempt) for event in events if isinstance(event, Sent)} & noted
-    if not short:
-        return events
-    left: list[Event] = []
-    for event in events:
-        match event:
-            case Started() if key_of(event.attempt) in short:
-                pass
-            case Sent() if key_of(event.attempt) in short:
-                left.append(Sent(attempt=event.attempt, is_noted=False))
-            case _:
-                left.append(event)
-    return left
-
-
-def _bytes(event: Event) -> int:
-    """What of an event may be large."""
-    match event:
-        case Finished(transcript=row) | Partly(transcript=row) | Moved(transcript=row):
-            return WORD_BYTES * len(row.words) + sum(map(len, row.metadata.values()))
-        case ClipAnswered(result=result):
-            return WORD_BYTES * len(result.words)
-        case Failed(failure=failure):
-            return sum(map(len, failure.metadata.values()))
-    return 0
-
-
-Journal = Store
-"""The name of before."""

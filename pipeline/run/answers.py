@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pipeline.checkpoint import Identity
 from pipeline.checkpoint.alike import Todo
-from pipeline.checkpoint.clips import AnswerIndex
+from pipeline.checkpoint.lookup import AnswerIndex
 from pipeline.run.settings_hash import SettingsHash
 
 

@@ -44,7 +44,7 @@ def bill_of(
     `bounds`; `asked`: what failed before is sent at once. Raises Stopped and CheckpointError."""
     # what is passed over takes no place of the limit, so with a budget nobody knows before which rows have one
     at_most = None if bounds.budget is not None else bounds.limit
-    rows = checkpoint.to_do(only, at_most, length_of, partial(hashed.names, one_channel=True))
+    rows = ToDo(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
     answers = Answers(checkpoint.answer_index(), hashed)
     with PricedInTurn() as priced:
         measured = _measured(iter(rows), settings, hashed, answers, stopped)

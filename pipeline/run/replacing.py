@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 
 from pipeline.checkpoint import Checkpoint, Identity
-from pipeline.checkpoint.rewriting import Refreshed as Retold
+from pipeline.checkpoint.publishing import Refreshed as Retold
 from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
 from pipeline.run.joining import retold, word_errors

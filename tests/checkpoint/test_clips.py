@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Moved, clips
+from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Moved, lookup
 from pipeline.checkpoint.migrations import MIGRATIONS
 from pipeline.checkpoint.schema import CLIPS_STALE
 from pipeline.model import ClipResult, Word
@@ -94,7 +94,7 @@ def test_what_is_left_over_is_bounded_and_what_waits_is_not(tmp_path: Path, monk
         checkpoint.apply([answered(n["a"], f"mix:{number}+1", config="before") for number in range(9)])
         checkpoint.apply([Finished(n=n["a"], transcript=transcript("a"))])
         size = len(msgspec.msgpack.encode(result("mix:0+1")))
-        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 4 * size)
+        monkeypatch.setattr(lookup, "LEFT_OVER_BYTES", 4 * size)
         checkpoint.trim_clips()
         assert left(checkpoint) == [*(f"ch0:{number}+1" for number in range(9)), *(f"mix:{n}+1" for n in range(5, 9))]
 
@@ -109,7 +109,7 @@ def test_answers_to_earlier_contents_of_a_failing_recording_are_left_over_and_st
             checkpoint.apply([Failed(n=n["a"], failure=failure("a", retryable=True, error="ServerFault"))])
         checkpoint.apply([answered(n["b"], "mix:0+1", audio="b")])
         assert checkpoint.waiting_clips() == (4, 120.0)
-        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 3 * len(msgspec.msgpack.encode(result("mix:0+1"))))
+        monkeypatch.setattr(lookup, "LEFT_OVER_BYTES", 3 * len(msgspec.msgpack.encode(result("mix:0+1"))))
         checkpoint.trim_clips()
         keys = [f"night{night}:answers" for night in range(9)]
         assert checkpoint.answered_keys(keys) == set(keys[-2:])
@@ -132,7 +132,7 @@ def test_answers_to_other_settings_of_a_failing_recording_are_left_over_unless_t
         assert planned(checkpoint, ("a", "split")) == {"a": n}
         checkpoint.apply([split])
         assert checkpoint.waiting_clips() == (1, 30.0)
-        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 0)
+        monkeypatch.setattr(lookup, "LEFT_OVER_BYTES", 0)
         checkpoint.trim_clips()
         assert left(checkpoint) == ["ch0:1+1", "ch1:0+1"]
 
