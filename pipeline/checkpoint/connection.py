@@ -220,7 +220,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def unusable(path: Path, error: Exception) -> CheckpointError:
-    """What to say of a checkpoint that SQLite cannot work with: a full disk is mended otherwise than a damaged file."""
+    """What to say of a checkpoint that SQLite cannot work with: a full disk needs other words than damage."""
     whole_code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     code = whole_code & 0xFF
     if whole_code in _WITHOUT_LOCKS:
@@ -242,5 +242,5 @@ def unusable(path: Path, error: Exception) -> CheckpointError:
         )
     return CheckpointError(
         f"the checkpoint {path} cannot be written or read ({error}); what was committed is kept, "
-        "so make room or mend the disk and run the same command again"
+        "so make room or repair the disk and run the same command again"
     )

@@ -189,7 +189,7 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
 
 def store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None:
     """Has a transcript wait until it is published."""
-    db.execute("INSERT OR IGNORE INTO temp.fresh SELECT n FROM utterances WHERE n = ? AND part IS NULL", (n,))
+    db.execute("INSERT OR IGNORE INTO temp.unpublished SELECT n FROM utterances WHERE n = ? AND part IS NULL", (n,))
     db.execute(
         "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
         (n, msgspec.msgpack.encode(transcript)),

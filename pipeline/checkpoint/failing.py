@@ -73,7 +73,7 @@ class KnownFailure(msgspec.Struct, frozen=True, kw_only=True):
 
     identity: Identity
     failure: Failure
-    """As it was told of the row that it was sent for; its `attempts` are the requests of all runs."""
+    """Of the row that it was sent for; its `attempts` are the requests of all runs."""
     setbacks: int = 0
     due: int = 0
     """As those of a row."""

@@ -95,6 +95,7 @@ class Journal:
         """Waits until everything that was added is durable."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._committed.append(waiting)
+        self._something.set()  # it may be so already
         await waiting
 
     async def has_room(self) -> None:

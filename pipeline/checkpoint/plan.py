@@ -105,14 +105,6 @@ def plan_of(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
     return Plan(**counts, vanished=removed, known=known, lost_files=lost_files, lost_rows=lost_rows)
 
 
-def knows_rows(connection: sqlite3.Connection) -> bool:
-    """Whether rows of the scanned manifest are known."""
-    [found] = connection.execute(
-        f"SELECT EXISTS (SELECT 1 FROM utterances WHERE {MINE})"  # noqa: S608 fixed texts
-    ).fetchone()
-    return bool(found)
-
-
 def where_selected(only: Sequence[str]) -> str:
     """The query for what a run would do after a scan, in the order in which it would: id, row, size, version,
     config_hash, written, state, done_audio, done_config, marks."""

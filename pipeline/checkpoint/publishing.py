@@ -40,8 +40,13 @@ class Replacement(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they are handed out."""
     n: int
     transcript: Transcript
-    told: Utterance | None
+    row: Utterance | None
     """Its row, where that says something else by now than the result does."""
+
+    @property
+    def told(self) -> Utterance | None:
+        """The name of before of `row`."""
+        return self.row
 
 
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,28 +74,28 @@ class Publishing(Database):
 
     def _list_first_results(self) -> None:
         """Lists the results that no part holds a row of, beside which any number may wait to replace one."""
-        self._db.execute(
-            "PRAGMA temp.journal_mode = MEMORY"
-        )  # else what is noted beside the checkpoint is written twice
-        self._db.execute("CREATE TEMP TABLE fresh (n INTEGER PRIMARY KEY)")
-        self._db.execute("INSERT INTO temp.fresh SELECT n FROM results JOIN utterances USING (n) WHERE part IS NULL")
+        # else what is noted beside the checkpoint is written twice
+        self._db.execute("PRAGMA temp.journal_mode = MEMORY")
+        self._db.execute("CREATE TEMP TABLE unpublished (n INTEGER PRIMARY KEY)")
+        first = "SELECT n FROM results JOIN utterances USING (n) WHERE part IS NULL"
+        self._db.execute(f"INSERT INTO temp.unpublished {first}")
 
     @reads
     def pending_results(self) -> int:
         """Results that no part holds a row of."""
-        return int(self._db.execute("SELECT count(*) FROM temp.fresh").fetchone()[0])
+        return int(self._db.execute("SELECT count(*) FROM temp.unpublished").fetchone()[0])
 
     @reads
     def never_published(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids whose results wait for their first publishing."""
-        query = "SELECT EXISTS (SELECT 1 FROM temp.fresh JOIN utterances USING (n) WHERE id = ?)"
+        query = "SELECT EXISTS (SELECT 1 FROM temp.unpublished JOIN utterances USING (n) WHERE id = ?)"
         return {id_ for id_ in ids if self._db.execute(query, (id_,)).fetchone()[0]}
 
     @reads
     def new_results(self, limit: int, most_bytes: int) -> list[Unpublished]:
         """Results that no part holds a row of: at most `limit`, and no more once they come to `most_bytes`."""
         found = self._db.execute(
-            """SELECT n, r.row FROM temp.fresh JOIN results r USING (n) JOIN utterances u USING (n)
+            """SELECT n, r.row FROM temp.unpublished JOIN results r USING (n) JOIN utterances u USING (n)
                ORDER BY n LIMIT ?""",
             (limit,),
         )
@@ -100,7 +105,7 @@ class Publishing(Database):
     def results_published(self, placed: Sequence[tuple[int, int]], parts: Mapping[int, int], jsonl: int) -> None:
         """Marks results as published: (n, its part), the parts' rows, the JSONL's bytes."""
         self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
-        for table in ("results", "temp.fresh"):
+        for table in ("results", "temp.unpublished"):
             self._db.executemany(f"DELETE FROM {table} WHERE n = ?", [(n,) for n, _ in placed])  # noqa: S608 fixed texts
         self._save_parts("transcripts", parts)
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))
@@ -153,15 +158,15 @@ class Publishing(Database):
         """The next of the listed results of a part, behind the one of the number `after`: at most `limit`, and no more
         once they come to `most_bytes`."""
         found: list[Replacement] = []
-        for number, n, row, changed in self._db.execute(
+        for number, n, result, changed in self._db.execute(
             f"""SELECT l.number, n, r.row, iif({TO_REFRESH}, u.row, NULL)
                 FROM temp.replacing l JOIN results r USING (n) JOIN utterances u USING (n)
                 WHERE l.part = ? AND l.number > ? ORDER BY l.number LIMIT ?""",  # noqa: S608 fixed texts
             (part, after, limit),
         ):
-            told = None if changed is None else _utterance(changed)
-            found.append(Replacement(number=number, n=n, transcript=_transcript(row), told=told))
-            most_bytes -= len(row) + len(changed or b"")
+            of_now = None if changed is None else _utterance(changed)
+            found.append(Replacement(number=number, n=n, transcript=_transcript(result), row=of_now))
+            most_bytes -= len(result) + len(changed or b"")
             if most_bytes <= 0:
                 break
         return found

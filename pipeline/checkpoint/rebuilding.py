@@ -117,7 +117,7 @@ class Rebuilding(Database):
 
     @writes
     def adopt_failures(self, failures: Iterable[Failure]) -> None:
-        """Takes in why utterances have no transcript; the first that is told of an utterance stands, and none where it
+        """Takes in why utterances have no transcript; the first one of an utterance stands, and none where it
         has one."""
         for failure in failures:
             utterance = Utterance(id=failure.id, audio=failure.audio, metadata=failure.metadata)

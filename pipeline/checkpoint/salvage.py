@@ -90,10 +90,10 @@ class Old(Database):
 
     def known_failures(self) -> Iterator[tuple[KnownFailure, bytes | None]]:
         """How audio failed that was sent, with its marks; the oldest first."""
-        for *told, row in self._rows("known_failures", "audio, config, marks, setbacks, due, row"):
+        for *known, row in self._rows("known_failures", "audio, config, marks, setbacks, due, row"):
             if (failure := self._decoded(row, _failure)) is not None:
                 for audio, config, marks, setbacks, due in self._converted(
-                    told, tuple[str, str, bytes | None, int, int]
+                    known, tuple[str, str, bytes | None, int, int]
                 ):
                     identity = Identity(audio_hash=audio, config_hash=config)
                     yield KnownFailure(identity=identity, failure=failure, setbacks=setbacks, due=due), marks
@@ -106,8 +106,8 @@ class Old(Database):
             known = None if owner is None else self._decoded(owner[0], _utterance)
             result = self._decoded(row, _clip)
             if known is not None and result is not None:
-                told = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
-                yield from self._converted({**told, "result": result}, KeptClip)
+                owned = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
+                yield from self._converted({**owned, "result": result}, KeptClip)
 
     def replaced(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Replaced transcripts in no output file any more, as they are stored, with the marks of their audio."""

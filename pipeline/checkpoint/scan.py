@@ -1,7 +1,7 @@
 """The manifest taken in: what of it is not unchanged goes into the scan's own tables.
 
-Rows that are unchanged are told by `walk` and cost no more than that; the others stream into a temporary table, so that
-memory does not grow with rows. The checkpoint itself stays as it is.
+Rows that are unchanged are found by `walk` and cost no more than that; the others stream into a temporary table, so
+that memory does not grow with rows. The checkpoint itself stays as it is.
 """
 
 from __future__ import annotations
