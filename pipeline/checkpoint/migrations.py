@@ -9,47 +9,16 @@ import sqlite3
 
 import msgspec
 
-from pipeline.checkpoint.schema import (
-    BAD_ROW,
-    CLIPS,
-    COUNTED,
-    DONE_INDEX,
-    KNOWN_FAILURES,
-    LONGEST,
-    MANIFESTS,
-    OPEN_ATTEMPTS,
-    REFRESH_INDEX,
-    REPLACED,
-    SELECTED_INDEX,
-    TURN,
-    UNREADABLE,
-    VERSION,
-    micros,
-)
+from pipeline.checkpoint import schema
 from pipeline.model import ClipResult, Failure
 
 CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, PRIMARY KEY (n, clip));
 CREATE INDEX clips_key ON clips (key);
 """
-VERSION_UNTIL_6 = f"iif(size = -1, '{UNREADABLE}', size || ':' || mtime_ns)"
+VERSION_UNTIL_6 = f"iif(size = -1, '{schema.UNREADABLE}', size || ':' || mtime_ns)"
 """What is the version of a recording now, as two columns said it: as a local file's is made (source/local.py)."""
 SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
-# For a checkpoint that has rows from before they were counted.
-COUNT_ALL = f"""
-UPDATE tally SET (rows, audio_us, ref_words, ref_errors) =
-    (SELECT count(*), coalesce(sum({micros("u")}), 0), coalesce(sum(u.ref_words), 0), coalesce(sum(u.ref_errors), 0)
-     FROM utterances u WHERE u.state = tally.state AND u.vanished = tally.vanished AND u.suspect = tally.suspect
-       AND u.gone = tally.gone);
-"""  # noqa: S608 fixed texts
-
-# Takes all counts away, for a checkpoint that counted in another way.
-UNCOUNTED = """
-DROP TRIGGER IF EXISTS counted_insert; DROP TRIGGER IF EXISTS counted_delete; DROP TRIGGER IF EXISTS counted_update;
-DROP TRIGGER IF EXISTS failing_named; DROP TRIGGER IF EXISTS failing_more; DROP TRIGGER IF EXISTS failing_less;
-DROP TRIGGER IF EXISTS failing_gone;
-DROP TABLE IF EXISTS tally; DROP TABLE IF EXISTS failing; DROP INDEX IF EXISTS oldest;
-"""
 
 MIGRATIONS = {
     1: """
@@ -60,7 +29,7 @@ CREATE INDEX refresh  ON utterances (part) WHERE refresh;
     # what an older version could not send may be sendable by now, and costs nothing where it is not
     2: f"""
 {CLIPS_UNTIL_5}
-UPDATE utterances SET state = 3 WHERE state = 4 AND attempts = 0 AND config_hash <> '{BAD_ROW}';
+UPDATE utterances SET state = 3 WHERE state = 4 AND attempts = 0 AND config_hash <> '{schema.BAD_ROW}';
 DROP INDEX selected;
 {SELECTED_UNTIL_5}
 ALTER TABLE utterances ADD COLUMN error TEXT;
@@ -70,11 +39,12 @@ UPDATE failures SET error = failure_error(row), first_seen = failure_first_seen(
 UPDATE utterances SET error = (SELECT error FROM failures f WHERE f.n = utterances.n)
     WHERE n IN (SELECT n FROM failures);
 """,  # noqa: S608 fixed texts
-    3: OPEN_ATTEMPTS,
+    3: schema.OPEN_ATTEMPTS,
     # counts are made anew, because they have more groups; what waits to be taken back stays
     4: f"""
-{UNCOUNTED}
-{MANIFESTS}
+DROP TRIGGER IF EXISTS counted_insert; DROP TRIGGER IF EXISTS counted_delete; DROP TRIGGER IF EXISTS counted_update;
+DROP TABLE IF EXISTS tally;
+{schema.MANIFESTS}
 ALTER TABLE utterances ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE utterances ADD COLUMN manifest INTEGER;
 ALTER TABLE utterances ADD COLUMN marks BLOB;
@@ -82,15 +52,16 @@ ALTER TABLE results RENAME TO results_4;
 CREATE TABLE results (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 INSERT INTO results SELECT n, row, NULL FROM results_4 WHERE row IS NOT NULL;
 DROP TABLE results_4;
-{COUNTED}
-{COUNT_ALL}
-CREATE INDEX oldest ON failures (error, first_seen);
+{schema.COUNTED}
+INSERT OR REPLACE INTO tally SELECT state, vanished, suspect, gone, count(*), sum({schema.micros("utterances")}),
+    sum(ref_words), sum(ref_errors) FROM utterances GROUP BY 1, 2, 3, 4;
+CREATE INDEX IF NOT EXISTS oldest ON failures (error, first_seen);
 """,  # noqa: S608 fixed texts
     # what the last run left of its selection is selected again by the next one
     5: f"""
 DROP INDEX selected;
 DROP INDEX done;
-{DONE_INDEX}
+{schema.DONE_INDEX}
 UPDATE utterances SET selected = 0 WHERE selected;
 ALTER TABLE utterances ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE utterances ADD COLUMN tried TEXT NOT NULL DEFAULT '';
@@ -99,15 +70,15 @@ ALTER TABLE utterances ADD COLUMN setbacks INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE utterances ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE utterances ADD COLUMN other_path INTEGER NOT NULL DEFAULT 0;
 DROP INDEX refresh;
-{REFRESH_INDEX}
-ALTER TABLE utterances ADD COLUMN turn {TURN};
-ALTER TABLE utterances ADD COLUMN longest {LONGEST};
-{SELECTED_INDEX}
+{schema.REFRESH_INDEX}
+ALTER TABLE utterances ADD COLUMN turn {schema.TURN};
+ALTER TABLE utterances ADD COLUMN longest {schema.LONGEST};
+{schema.SELECTED_INDEX}
 UPDATE utterances SET tries = 1 WHERE attempts OR state IN (3, 4);
-{REPLACED}{KNOWN_FAILURES}
+{schema.REPLACED}{schema.KNOWN_FAILURES}
 ALTER TABLE clips RENAME TO clips_5;
 DROP INDEX clips_key;
-{CLIPS}
+{schema.CLIPS}
 INSERT OR IGNORE INTO clips
     SELECT key, clip_span(row), n, row, credits, substr(key, instr(key, ':') + 1) FROM clips_5;
 DROP TABLE clips_5;
@@ -130,5 +101,5 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     connection.create_function("failure_first_seen", 1, lambda row: decode(row).first_seen.timestamp())
     span_of = msgspec.msgpack.Decoder(ClipResult).decode
     connection.create_function("clip_span", 1, lambda row: span_of(row).key, deterministic=True)
-    for older in range(version, VERSION):
+    for older in range(version, schema.VERSION):
         connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
