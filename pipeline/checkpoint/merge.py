@@ -8,17 +8,7 @@ from collections.abc import Iterable, Sequence
 from pipeline.checkpoint.connection import reads, transaction
 from pipeline.checkpoint.figures import FiguresOf
 from pipeline.checkpoint.identity import PARTIAL
-from pipeline.checkpoint.plan import (
-    ASKED,
-    JOIN,
-    KNOWN,
-    MINE,
-    NOT_SCANNED,
-    SAME,
-    Plan,
-    plan_of,
-    where_asked,
-)
+from pipeline.checkpoint.plan import ASKED, JOIN, KNOWN, MINE, NOT_SCANNED, SAME, Plan, plan_of, where_asked
 from pipeline.checkpoint.scan import DROP_SCAN, THIS, Scanning
 from pipeline.checkpoint.schema import BAD_ROW, ERRORS_STALE, Seen
 from pipeline.errors import ManifestError
@@ -28,8 +18,6 @@ SHOWN = 5
 _UNKNOWN = """FROM manifest.named d WHERE NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = d.id)
     AND NOT EXISTS (SELECT 1 FROM utterances u WHERE u.id = d.id AND NOT u.vanished
         AND u.n NOT IN (SELECT n FROM manifest.missed))"""
-
-
 _OTHER_PATH = "row <> excluded.row AND audio_of(row) <> audio_of(excluded.row)"
 _KEEPS = f"""(excluded.version IS NULL AND done_audio IS NOT NULL AND done_config <> '{PARTIAL}'
     AND NOT other_path AND NOT ({_OTHER_PATH}))"""
@@ -74,9 +62,9 @@ class Planning(Scanning, FiguresOf):
             meant = f"; did you mean {' or '.join(map(shown_id, near))}?" if near else ""
             raise ManifestError(f"{manifest}: no row has the id {shown_id(unknown[0])}, nothing was sent{meant}")
         more = f" and {count - len(unknown):,} more" if count > len(unknown) else ""
-        ids = ", ".join(map(shown_id, unknown))
+        shown = ", ".join(map(shown_id, unknown))
         raise ManifestError(
-            f"{manifest}: {count:,} ids that were asked for are in no row, nothing was sent: {ids}{more}"
+            f"{manifest}: {count:,} ids that were asked for are in no row, nothing was sent: {shown}{more}"
         )
 
 

@@ -66,9 +66,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that have a transcript: they count as done."""
     known: int = 0
     """Rows of this manifest whose recording the last run found; only counted where some of them are …"""
-    lost_files: int = 0
+    newly_missing: int = 0
     """… without it now, or …"""
-    lost_rows: int = 0
+    newly_removed: int = 0
     """… removed."""
 
 
@@ -87,22 +87,22 @@ def plan_of(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
                   min(due) FILTER (WHERE {waits}) - {NEXT_RUN} AS postponed_runs FROM ({_SCANNED})"""  # noqa: S608 fixed texts
         )
     )
-    removed, lost_rows = connection.execute(
+    removed, newly_removed = connection.execute(
         f"""SELECT coalesce(sum(vanished = {Seen.REMOVED:d} OR {ASKED}), 0),
                    coalesce(sum(manifest IN (SELECT n {THIS} WHERE is_folder(name)) AND {ASKED}
                                 AND {_had_file("utterances")}), 0)
             FROM utterances WHERE config_hash <> ? AND ({NOT_KEPT}) AND {NOT_SCANNED}""",  # noqa: S608 fixed texts
         (BAD_ROW,),
     ).fetchone()
-    [lost_files] = connection.execute(
+    [newly_missing] = connection.execute(
         f"SELECT coalesce(sum(s.version IS NULL AND {MINE} AND {_had_file('u')}), 0) {JOIN}"
     ).fetchone()
     [known] = connection.execute(
         f"SELECT count(*) FROM utterances WHERE ? AND {ASKED} AND {_had_file('utterances')}",  # noqa: S608 fixed texts
-        (lost_rows + lost_files > 0,),
+        (newly_removed + newly_missing > 0,),
     ).fetchone()
     counts = {name: value or 0 for name, value in counts.items()}
-    return Plan(**counts, vanished=removed, known=known, lost_files=lost_files, lost_rows=lost_rows)
+    return Plan(**counts, vanished=removed, known=known, newly_missing=newly_missing, newly_removed=newly_removed)
 
 
 def where_selected(only: Sequence[str]) -> str:

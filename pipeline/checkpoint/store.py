@@ -94,6 +94,16 @@ class Store(Journal):
         """Runs a blocking function on the checkpoint, in its thread; one that can be repeated."""
         return await self.call(function, self.checkpoint, *args, **kw)
 
+    async def blocking_unchecked(
+        self, function: Callable[Concatenate[Checkpoint, P], T], *args: P.args, **kw: P.kwargs
+    ) -> T:
+        """The same, also where the output is gone, and without a second try."""
+        return await self.call_unchecked(function, self.checkpoint, *args, **kw)
+
+    async def check_output(self) -> None:
+        """Raises what `check` raises."""
+        await self.call_once(lambda: None)
+
     async def transcripts_of(
         self, identities: Sequence[Identity]
     ) -> tuple[dict[Identity, Transcript], dict[Identity, Stored]]:

@@ -166,12 +166,12 @@ def _wrong_keywords(row: Utterance) -> str | None:
 def many_gone(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
     """What to say where so many recordings are gone since the last run that a disk is more likely not mounted; those
     that have `moved` to another name are not gone."""
-    lost_rows = max(0, plan.lost_rows - moved)
+    removed = max(0, plan.newly_removed - moved)
     enough = max(MANY_GONE, MANY_GONE_SHARE * plan.rows), max(MANY_GONE, MANY_GONE_SHARE * plan.known)
-    files, rows = plan.lost_files >= enough[0], is_folder and lost_rows >= enough[1]
+    files, rows = plan.newly_missing >= enough[0], is_folder and removed >= enough[1]
     if not files and not rows:
         return None
-    lost = plan.lost_files * files + lost_rows * rows
+    lost = plan.newly_missing * files + removed * rows
     return f"{lost:,} of {plan.known:,} recordings of the last run are gone: is the disk mounted?"
 
 
