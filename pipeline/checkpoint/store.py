@@ -60,7 +60,7 @@ class Store(Journal):
 
     knows_rows = _verb(Checkpoint.knows_rows)
     name_ids = _verb(Checkpoint.name_ids)
-    plan = _verb(Checkpoint.merge)
+    merge = _verb(Checkpoint.merge)
     next_rows = _verb(Checkpoint.next_rows)
     rows_left = _verb(Checkpoint.rows_left)
     has_selected = _verb(Checkpoint.has_selected)

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.checkpoint import UNREADABLE, Checkpoint, Failed, Finished, Identity, Started
 from pipeline.checkpoint.migrations import MIGRATIONS
+from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.schema import VERSION
 from pipeline.model import ClipResult, Failure, Utterance
 from tests.records import attempt, failure, scanned, transcript
@@ -203,3 +204,14 @@ def test_recordings_of_an_older_checkpoint_are_unchanged_as_long_as_size_and_tim
         found = dict(checkpoint._db.execute("SELECT id, state FROM utterances WHERE NOT vanished"))
     states = {name: state for name, state, vanished, _ in ROWS if not vanished} | {"odd": 1}
     assert found == {**states, "unsent": 3 if version == 1 else found["unsent"]}
+
+
+@pytest.mark.parametrize("version", [1, 5, 6])
+def test_a_rebuild_knows_the_recordings_of_an_older_checkpoint(tmp_path: Path, version: int) -> None:
+    make(path := tmp_path / "checkpoint.sqlite", version)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE utterances SET size = -1, mtime_ns = NULL WHERE id = 'item'")
+    with Old(path) as old:
+        known = {one.utterance.id: (one.version, one.size) for one in old.utterances()}
+        assert old.skipped == 0
+    assert known == {name: ("100:1", 100) for name, *_ in ROWS} | {"item": (UNREADABLE, None)}

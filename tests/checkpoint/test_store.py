@@ -25,7 +25,7 @@ def with_store(path: Path, use: Callable[[Store], Awaitable[T]], *names: str) ->
     async def used() -> T:
         with Store.open(path / "checkpoint.sqlite", Patience()) as store:
             assert await store.scan([scanned(name) for name in names], "m.csv", scope=WHOLE) == []
-            await store.plan(())
+            await store.merge(())
             await store.save_run("run", "2026-11-22T03:00:00+00:00", None)
             keeping = asyncio.create_task(store.keep())
             try:
