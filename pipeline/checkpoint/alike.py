@@ -62,7 +62,7 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     """It may be known, where its recording is mono: it is as long as one that is done with other `audio.channels`."""
 
 
-class ToDo:
+class TodoList:
     """What a run would do, or does: iterate over it once."""
 
     def __init__(

@@ -20,7 +20,7 @@ from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginn
 from pipeline.audio.probe import probe
 from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity
-from pipeline.checkpoint.alike import ToDo, Todo
+from pipeline.checkpoint.alike import Todo, TodoList
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
 from pipeline.run.answers import Answers
@@ -44,7 +44,7 @@ def bill_of(
     `bounds`; `asked`: what failed before is sent at once. Raises Stopped and CheckpointError."""
     # what is passed over takes no place of the limit, so with a budget nobody knows before which rows have one
     at_most = None if bounds.budget is not None else bounds.limit
-    rows = ToDo(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
+    rows = TodoList(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
     answers = Answers(checkpoint.answer_index(), hashed)
     with PricedInTurn() as priced:
         measured = _measured(iter(rows), settings, hashed, answers, stopped)
@@ -55,7 +55,7 @@ def bill_of(
 Found = Estimate | AttemptError | None
 
 
-def _priced(rows: ToDo, todo: Todo, names: Sequence[Identity], found: Found, *, asked: bool) -> Priced:
+def _priced(rows: TodoList, todo: Todo, names: Sequence[Identity], found: Found, *, asked: bool) -> Priced:
     """What a run does with an utterance; `names` are what its transcript may answer to where the file was read, `found`
     is what it takes where that was looked at."""
     priced = Priced(place=todo.place, id=todo.utterance.id, kind=Kind.SENT)
