@@ -110,6 +110,11 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
 Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | TakenUp | Missing | Reused | Moved | Noted
 
 
+_SET_DONE = f"""state = {State.DONE:d}, selected = 0, gone = 0, other_path = 0, tries = 0, sent = '', setbacks = 0,
+    due = 0"""
+"""What a row becomes whose transcript answers to it."""
+
+
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
     """Which of the requests in flight it is: they are all of one run."""
     return attempt.id, attempt.clip, attempt.attempt
@@ -147,9 +152,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Reused():
             db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
             db.execute(
-                """UPDATE utterances SET state = ?, selected = 0, gone = 0, other_path = 0, marks = coalesce(?, marks),
-                       tries = 0, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
-                (State.DONE, event.marks, event.n),
+                f"UPDATE utterances SET {_SET_DONE}, marks = coalesce(?, marks) WHERE n = ?",  # noqa: S608 fixed texts
+                (event.marks, event.n),
             )
         case Moved():
             _apply_moved(db, event)
@@ -173,10 +177,9 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
     db.execute("DELETE FROM failures WHERE n = ?", (event.old,))
     db.execute(
-        f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0,
-            other_path = 0, selected = 0, refresh = 0, ref_words = ?, ref_errors = ?, tries = 0,
-            sent = '', setbacks = 0, due = 0 WHERE n = ?""",  # noqa: S608 fixed texts
-        (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
+        f"""UPDATE utterances SET {_SET_DONE}, ({columns}) = (?, ?, ?, ?, ?, ?, ?), vanished = 0, refresh = 0,
+            ref_words = ?, ref_errors = ? WHERE n = ?""",  # noqa: S608 fixed texts
+        (*new, event.ref_words, event.ref_errors, event.old),
     )
     db.execute(  # by itself: its index is written only where it is another value
         "UPDATE utterances SET done_config = ?1 WHERE n = ?2 AND done_config IS NOT ?1",
@@ -206,20 +209,12 @@ def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
     if event.failed_as is not None:
         forget_known(db, event.failed_as)
     db.execute(
-        """UPDATE utterances SET state = ?, selected = 0, gone = 0, other_path = 0, attempts = 0, refresh = 0,
-               done_audio = ?, done_config = ?, duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?,
-               tries = 0, tried = ?, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
+        f"""UPDATE utterances SET {_SET_DONE}, attempts = 0, refresh = 0, done_audio = ?, done_config = ?,
+               duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?, tried = ?
+            WHERE n = ?""",  # noqa: S608 fixed texts
         (
-            State.DONE,
-            row.audio_hash,
-            row.config_hash,
-            row.duration_s,
-            row.status == "suspect",
-            event.ref_words,
-            event.ref_errors,
-            event.marks,
-            row.run_id,
-            event.n,
+            *(row.audio_hash, row.config_hash, row.duration_s, row.status == "suspect"),
+            *(event.ref_words, event.ref_errors, event.marks, row.run_id, event.n),
         ),
     )
 
