@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any
 
-import pipeline.checkpoint.store
+import pipeline.checkpoint.checkpoint
 import pipeline.sink.lines
 import pipeline.sink.parquet
 import pipeline.sink.store
@@ -21,11 +21,11 @@ STEPS: dict[str, tuple[Any, str]] = {
     "sync file": (os, "fsync"),
     "sync folder": (pipeline.sink.store, "sync_folder"),
     "append lines": (pipeline.sink.lines.Lines, "append"),
-    "note results": (pipeline.checkpoint.store.Checkpoint, "results_published"),
-    "note rewritten": (pipeline.checkpoint.store.Checkpoint, "rewritten"),
-    "note attempts": (pipeline.checkpoint.store.Checkpoint, "attempts_published"),
-    "commit": (pipeline.checkpoint.store.Checkpoint, "apply"),
-    "end open attempts": (pipeline.checkpoint.store.Checkpoint, "end_open_attempts"),
+    "note results": (pipeline.checkpoint.checkpoint.Checkpoint, "results_published"),
+    "note rewritten": (pipeline.checkpoint.checkpoint.Checkpoint, "rewritten"),
+    "note attempts": (pipeline.checkpoint.checkpoint.Checkpoint, "attempts_published"),
+    "commit": (pipeline.checkpoint.checkpoint.Checkpoint, "apply"),
+    "end open attempts": (pipeline.checkpoint.checkpoint.Checkpoint, "end_open_attempts"),
 }
 
 

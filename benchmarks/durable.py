@@ -39,17 +39,17 @@ def main() -> None:
 
 def without_fsync() -> None:
     """The command, with nothing brought to the disk."""
-    import pipeline.checkpoint.store as store
+    from pipeline.checkpoint import connection as checkpoint
     from pipeline.cli import main as command
 
-    real = store.connect
+    real = checkpoint.connect
 
     def connect(path: Path) -> sqlite3.Connection:
         connection = real(path)
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 
-    store.connect = connect
+    checkpoint.connect = connect
     os.fsync = os.fdatasync = lambda descriptor: None
     command(sys.argv[1:], prog_name="gradium-batch")
 

@@ -14,8 +14,9 @@ NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 def scanned(
     id_: str, *, size: int | None = 100, config: str = "c1", expected_s: float = 1.0, **more: Any
 ) -> ScannedRow:
+    version = None if size is None else f"{size}:1"
     utterance = Utterance(id=id_, audio=f"/audio/{id_}", **more)
-    return ScannedRow(utterance=utterance, config_hash=config, expected_s=expected_s, size=size, mtime_ns=1)
+    return ScannedRow(utterance=utterance, config_hash=config, expected_s=expected_s, size=size, version=version)
 
 
 def lines_of(repeated: list[Repeated]) -> list[tuple[str, list[int | None]]]:

@@ -1,24 +1,25 @@
 """The run's memory: what is done, what is left, what it cost. One SQLite file per output folder, one owner at a time.
 
-`tables` what it holds · `schema` the states · `lock` one run per folder · `scan` takes a manifest in ·
-`plan` compares it with what is known · `events` what happens to utterances · `replaced` transcripts that no row has ·
-`rewriting` rows that are written anew ·
-`known_failures` what was paid for in vain · `store` reads and writes · `journal` groups writes into durable commits ·
-`patience` waits until they can be made.
+`schema` the states and the tables · `lock` one run per folder · `store` what a run asks and tells, asynchronously ·
+`checkpoint` the same for who may block, in parts: `scan` takes a manifest in · `plan` compares it with what is known ·
+`merge` makes it the truth · `selection` hands work out · `lookup` finds what was done before · `events` what happens to
+utterances · `failing` when they are tried again · `publishing`, `replaced` what goes into parts, and what
+leaves them · `figures`, `facts` how the output stands · `rebuilding` makes a new one of what `salvage` can still read.
 """
 
-from pipeline.checkpoint.events import ClipAnswered, Gone, Moved, Noted, Reused, Sent, Started
-from pipeline.checkpoint.failed import Failed
+from pipeline.checkpoint.checkpoint import Checkpoint
+from pipeline.checkpoint.events import ClipAnswered, Finished, Missing, Moved, Noted, Partly, Reused, Sent, Started
+from pipeline.checkpoint.failing import Failed
 from pipeline.checkpoint.identity import Identity
-from pipeline.checkpoint.journal import Journal
 from pipeline.checkpoint.lock import OutputLock, Owner, at_work, hold_output
+from pipeline.checkpoint.lookup import Placed
 from pipeline.checkpoint.patience import Patience
-from pipeline.checkpoint.plan import Plan, plan_counts
+from pipeline.checkpoint.plan import Plan
 from pipeline.checkpoint.replaced import Stored
-from pipeline.checkpoint.results import Finished, Partly
-from pipeline.checkpoint.scan import UNREADABLE, Place, Repeated, ScannedRow, Scope, scan_manifest
-from pipeline.checkpoint.schema import State
-from pipeline.checkpoint.store import Checkpoint, Placed, Selected
+from pipeline.checkpoint.scan import Place, Repeated, ScannedRow, Scope
+from pipeline.checkpoint.schema import UNREADABLE, State
+from pipeline.checkpoint.selection import Selected
+from pipeline.checkpoint.store import Store
 
 __all__ = [
     "UNREADABLE",
@@ -26,9 +27,8 @@ __all__ = [
     "ClipAnswered",
     "Failed",
     "Finished",
-    "Gone",
     "Identity",
-    "Journal",
+    "Missing",
     "Moved",
     "Noted",
     "OutputLock",
@@ -46,9 +46,8 @@ __all__ = [
     "Sent",
     "Started",
     "State",
+    "Store",
     "Stored",
     "at_work",
     "hold_output",
-    "plan_counts",
-    "scan_manifest",
 ]

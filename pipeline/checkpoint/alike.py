@@ -1,25 +1,27 @@
 """What a run would do, with which of it only the content of the files decides: those may be what has a transcript.
 
-Works beside a scan, or in the run that made one, in tables of its own; the checkpoint stays as it is. SQLite groups, so
-memory does not grow with rows.
+Works beside a scan, or beside the run that made one, in tables of its own; the checkpoint stays as it is. SQLite
+groups, so memory does not grow with rows.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.connection import Database, translated
+from pipeline.checkpoint.failing import known_failure
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
-from pipeline.checkpoint.known_failures import find
+from pipeline.checkpoint.plan import ALL_SELECTED, where_selected
 from pipeline.checkpoint.replaced import find_replaced
+from pipeline.checkpoint.scan import attach_scan
 from pipeline.checkpoint.schema import State
 from pipeline.model import Failure, Utterance
 
 # A row that is done and is selected is to be sent again, whatever has a transcript by now.
-_OPEN = f"state <> {State.DONE:d} AND size IS NOT NULL"
+_OPEN = f"state <> {State.DONE:d} AND version IS NOT NULL"
 _TABLES = f"""
 CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
 CREATE TABLE manifest.known AS SELECT DISTINCT size, done_config FROM (
@@ -32,7 +34,7 @@ CREATE INDEX manifest.known_size ON known (size, done_config);
 _ALIKE = f"""{_OPEN} AND (done_audio IS NOT NULL AND done_config = config_hash
     OR EXISTS (SELECT 1 FROM manifest.known k
                WHERE k.size = todo.size AND k.done_config IN (todo.config_hash, todo.written))
-    OR EXISTS (SELECT 1 FROM manifest.todo o WHERE o.state <> {State.DONE:d} AND o.size IS NOT NULL
+    OR EXISTS (SELECT 1 FROM manifest.todo o WHERE o.state <> {State.DONE:d} AND o.version IS NOT NULL
                AND o.size = todo.size AND o.config_hash = todo.config_hash AND o.rowid <> todo.rowid))"""  # noqa: S608 fixed texts
 
 
@@ -60,61 +62,75 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     """It may be known, where its recording is mono: it is as long as one that is done with other `audio.channels`."""
 
 
-def rows_to_do(
-    connection: sqlite3.Connection,
-    selected: str,
-    at_most: int | None,
-    run: int,
-    length_of: Callable[[bytes], int],
-    names_of: Callable[[Utterance], Sequence[str]],
-) -> Iterator[Todo]:
-    """The utterances that the run of the number `run` does, `at_most` so many of those of the query `selected`: first
-    those that no other can be like, then the others, those that may be alike behind each other.
+class TodoList:
+    """What a run would do, or does: iterate over it once."""
 
-    `length_of` tells a content's bytes by its marks, `names_of` the config_hashes of the transcripts that answer to a
-    row where its recording is mono.
-    """
-    decode = msgspec.msgpack.Decoder(Utterance).decode
-    connection.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
-    connection.create_function("names_of", 1, lambda row: json.dumps(names_of(decode(row))), deterministic=True)
-    connection.execute(  # in their order, so that a rowid is a place in it
-        f"""CREATE TABLE manifest.todo AS
-            SELECT row, state, size, config_hash, written, done_audio, done_config, marks
-            FROM ({selected} LIMIT {-1 if at_most is None else at_most:d})"""  # noqa: S608 fixed texts
-    )
-    connection.executescript(_TABLES.format(run=run))
-    for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
-        found = connection.execute(
-            f"""SELECT rowid, row, size, config_hash, done_audio, done_config, marks, NOT ?1 AND {_KNOWN_BY_NAME}
-                FROM manifest.todo WHERE ({_ALIKE}) IS ?1 ORDER BY {order}""",  # noqa: S608 fixed texts
-            (may_be_known,),
-        )
-        for place, row, size, config_hash, audio, config, marks, is_known_if_one_channel in found:
-            yield Todo(
-                place=place,
-                utterance=decode(row),
-                config_hash=config_hash,
-                done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
-                size=size,
-                marks=marks,
-                may_be_known=may_be_known,
-                is_known_if_one_channel=bool(is_known_if_one_channel),
+    def __init__(
+        self,
+        checkpoint: Database,
+        only: Sequence[str] | None,
+        at_most: int | None,
+        length_of: Callable[[bytes], int],
+        names_of: Callable[[Utterance], Sequence[str]],
+    ) -> None:
+        """What a run of these `only` would do after a scan; None: what the run that is going on has selected. No more
+        than the first `at_most`.
+
+        `length_of` tells a content's bytes by its marks, `names_of` the config_hashes of the transcripts that answer to
+        a row where its recording is mono.
+        """
+        self._path = path = checkpoint.path
+        self._db = db = checkpoint._db
+        decode = msgspec.msgpack.Decoder(Utterance).decode
+        db.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
+        db.create_function("names_of", 1, lambda row: json.dumps(names_of(decode(row))), deterministic=True)
+        with translated(path):
+            [runs] = db.execute("SELECT count(*) FROM runs").fetchone()
+            if only is None:
+                attach_scan(db)
+                self._run, selected = runs, ALL_SELECTED
+            else:
+                self._run, selected = runs + 1, where_selected(only)
+            db.execute(  # in their order, so that a rowid is a place in it
+                f"""CREATE TABLE manifest.todo AS
+                    SELECT row, state, size, version, config_hash, written, done_audio, done_config, marks
+                    FROM ({selected} LIMIT {-1 if at_most is None else at_most:d})"""  # noqa: S608 fixed texts
             )
+            db.executescript(_TABLES.format(run=self._run))
 
+    def __iter__(self) -> Iterator[Todo]:
+        """First those that no other can be like, then the others, those that may be alike behind each other."""
+        decode = msgspec.msgpack.Decoder(Utterance).decode
+        with translated(self._path):
+            for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
+                found = self._db.execute(
+                    f"""SELECT rowid, row, size, config_hash, done_audio, done_config, marks,
+                               NOT ?1 AND {_KNOWN_BY_NAME}
+                        FROM manifest.todo WHERE ({_ALIKE}) IS ?1 ORDER BY {order}""",  # noqa: S608 fixed texts
+                    (may_be_known,),
+                )
+                for place, row, size, config_hash, audio, config, marks, is_known_if_one_channel in found:
+                    yield Todo(
+                        place=place,
+                        utterance=decode(row),
+                        config_hash=config_hash,
+                        done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
+                        size=size,
+                        marks=marks,
+                        may_be_known=may_be_known,
+                        is_known_if_one_channel=bool(is_known_if_one_channel),
+                    )
 
-def has_transcript(connection: sqlite3.Connection, identity: Identity) -> bool:
-    """Whether a transcript answers to this audio and these settings: any utterance's, or one that was replaced."""
-    found = connection.execute(
-        f"SELECT 1 FROM {TRANSCRIBED}",  # noqa: S608 fixed texts
-        (identity.audio_hash, identity.config_hash),
-    ).fetchone()
-    return found is not None or find_replaced(connection, identity) is not None
+    def has_transcript(self, identity: Identity) -> bool:
+        """Whether a transcript answers to this audio and these settings: any utterance's, or one that was replaced."""
+        with translated(self._path):
+            found = self._db.execute(f"SELECT 1 FROM {TRANSCRIBED}", identity.hashes).fetchone()  # noqa: S608
+            return found is not None or find_replaced(self._db, identity) is not None
 
-
-def known_failure(
-    connection: sqlite3.Connection, identities: Sequence[Identity], run: int
-) -> tuple[Failure, int] | None:
-    """How the run of this number has the audio of these identities fail without sending it, and how many runs do so
-    with it; None where it is sent."""
-    found = (find(connection, identity) for identity in identities)
-    return next(((one.failure, one.due - run) for one in found if one is not None and one.holds(run)), None)
+    def known_failure(self, identities: Sequence[Identity]) -> tuple[Failure, int] | None:
+        """How the run has the audio of these identities fail without sending it, and how many runs do so with it; None
+        where it is sent."""
+        with translated(self._path):
+            found = (known_failure(self._db, identity) for identity in identities)
+            holding = (one for one in found if one is not None and one.holds(self._run))
+            return next(((one.failure, one.due - self._run) for one in holding), None)

@@ -1,6 +1,6 @@
-"""What happens to utterances, and what each event changes in the checkpoint; the transitions of `schema.py`'s picture.
+"""What happens to utterances, and what each event changes in the checkpoint: the transitions of `schema.py`'s picture.
 
-Runs inside a transaction that the store opened; reads and writes nothing else.
+Functions run inside a transaction that the checkpoint opened; they read and write nothing else.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import sqlite3
 
 import msgspec
 
-from pipeline.checkpoint import clips, spending
-from pipeline.checkpoint.failed import Failed, apply_failed
-from pipeline.checkpoint.identity import Identity
-from pipeline.checkpoint.results import Finished, Partly, apply_finished, apply_partly, forget_failure, store_result
+from pipeline.checkpoint.facts import add_cost
+from pipeline.checkpoint.failing import Failed, apply_failed, forget_known
+from pipeline.checkpoint.identity import PARTIAL, Identity
+from pipeline.checkpoint.lookup import clips_changed, drop_needless
+from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Transcript
 
@@ -42,6 +43,31 @@ class ClipAnswered(msgspec.Struct, frozen=True, kw_only=True):
     result: ClipResult
 
 
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance has its transcript."""
+
+    n: int
+    transcript: Transcript
+    marks: bytes | None = None
+    """By which a beginning of its audio is known; see `audio.look`."""
+    ref_words: int = 0
+    ref_errors: int = 0
+    failed_as: Identity | None = None
+    """What its failure is remembered by, where it had one before."""
+
+
+class Partly(msgspec.Struct, frozen=True, kw_only=True):
+    """Some clips of an utterance that has failed were answered: the transcript of those, with its gaps flagged."""
+
+    n: int
+    transcript: Transcript
+    answered_s: float
+    """How much of its audio is in the transcript."""
+    is_news: bool = True
+    """One of its clips was answered in this run."""
+    marks: bytes | None = None
+
+
 class TakenUp(msgspec.Struct, frozen=True, kw_only=True):
     """A run has taken an utterance up, and has no outcome to tell: that counts as a try, so that others come first."""
 
@@ -49,7 +75,7 @@ class TakenUp(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
 
 
-class Gone(msgspec.Struct, frozen=True, kw_only=True):
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
     """An utterance with a transcript whose recording is not there: there is nothing to be done for it."""
 
     n: int
@@ -81,7 +107,12 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     fact: str
 
 
-Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | TakenUp | Gone | Reused | Moved | Noted
+Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | TakenUp | Missing | Reused | Moved | Noted
+
+
+_SET_DONE = f"""state = {State.DONE:d}, selected = 0, gone = 0, other_path = 0, tries = 0, sent = '', setbacks = 0,
+    due = 0"""
+"""What a row becomes whose transcript answers to it."""
 
 
 def key_of(attempt: Attempt) -> tuple[str, int, int]:
@@ -107,23 +138,22 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
                 "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?)",
                 (event.key, result.key, event.n, row, result.credits, event.config_hash),
             )
-            clips.changed(db)
+            clips_changed(db)
         case Finished():
-            apply_finished(db, event)
+            _apply_finished(db, event)
         case Failed():
             apply_failed(db, event)
         case TakenUp():
             db.execute("UPDATE utterances SET sent = ? WHERE n = ?", (event.run_id, event.n))
         case Partly():
-            apply_partly(db, event)
-        case Gone():
+            _apply_partly(db, event)
+        case Missing():
             db.execute("UPDATE utterances SET gone = 1, selected = 0 WHERE n = ?", (event.n,))
         case Reused():
-            forget_failure(db, event.n)
+            db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
             db.execute(
-                """UPDATE utterances SET state = ?, selected = 0, gone = 0, other_path = 0, marks = coalesce(?, marks),
-                       tries = 0, sent = '', setbacks = 0, due = 0 WHERE n = ?""",
-                (State.DONE, event.marks, event.n),
+                f"UPDATE utterances SET {_SET_DONE}, marks = coalesce(?, marks) WHERE n = ?",  # noqa: S608 fixed texts
+                (event.marks, event.n),
             )
         case Moved():
             _apply_moved(db, event)
@@ -134,23 +164,22 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
 def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
     db.execute("INSERT INTO attempts (row) VALUES (?)", (msgspec.msgpack.encode(attempt),))
     db.execute("UPDATE utterances SET attempts = attempts + 1, sent = ? WHERE id = ?", (attempt.run_id, attempt.id))
-    spending.add(db, attempt)
+    add_cost(db, attempt)
 
 
 def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
-    columns = "id, row, expected_s, size, mtime_ns, config_hash, manifest"
+    columns = "id, row, expected_s, size, version, config_hash, manifest"
     new = db.execute(f"SELECT {columns} FROM utterances WHERE n = ?", (event.n,)).fetchone()  # noqa: S608 fixed texts
     [was, part] = db.execute("SELECT id, part FROM utterances WHERE n = ?", (event.old,)).fetchone()
     db.execute("UPDATE clips SET n = ? WHERE n = ?", (event.old, event.n))
-    clips.drop_needless(db, Identity.of(event.transcript))
+    drop_needless(db, Identity.of(event.transcript))
     for table in ("failures", "utterances"):
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
-    forget_failure(db, event.old)
+    db.execute("DELETE FROM failures WHERE n = ?", (event.old,))
     db.execute(
-        f"""UPDATE utterances SET ({columns}) = (?, ?, ?, ?, ?, ?, ?), state = ?, vanished = 0, gone = 0,
-            other_path = 0, selected = 0, refresh = 0, ref_words = ?, ref_errors = ?, tries = 0,
-            sent = '', setbacks = 0, due = 0 WHERE n = ?""",  # noqa: S608 fixed texts
-        (*new, State.DONE, event.ref_words, event.ref_errors, event.old),
+        f"""UPDATE utterances SET {_SET_DONE}, ({columns}) = (?, ?, ?, ?, ?, ?, ?), vanished = 0, refresh = 0,
+            ref_words = ?, ref_errors = ? WHERE n = ?""",  # noqa: S608 fixed texts
+        (*new, event.ref_words, event.ref_errors, event.old),
     )
     db.execute(  # by itself: its index is written only where it is another value
         "UPDATE utterances SET done_config = ?1 WHERE n = ?2 AND done_config IS NOT ?1",
@@ -159,3 +188,52 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
     store_result(db, event.old, event.transcript)
     if part is not None:  # of several moves before the next publishing the first one names what the part holds
         db.execute("UPDATE results SET was = coalesce(was, ?) WHERE n = ?", (was, event.old))
+
+
+def store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None:
+    """Has a transcript wait until it is published."""
+    db.execute("INSERT OR IGNORE INTO temp.unpublished SELECT n FROM utterances WHERE n = ? AND part IS NULL", (n,))
+    db.execute(
+        "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
+        (n, msgspec.msgpack.encode(transcript)),
+    )
+
+
+def _apply_finished(db: sqlite3.Connection, event: Finished) -> None:
+    row = event.transcript
+    keep_replaced(db, event.n, Identity.of(row), is_copy=not row.attempts)
+    store_result(db, event.n, row)
+    db.execute("DELETE FROM failures WHERE n = ?", (event.n,))
+    drop_needless(db, Identity.of(row))
+    forget_known(db, Identity.of(row))
+    if event.failed_as is not None:
+        forget_known(db, event.failed_as)
+    db.execute(
+        f"""UPDATE utterances SET {_SET_DONE}, attempts = 0, refresh = 0, done_audio = ?, done_config = ?,
+               duration_s = ?, suspect = ?, ref_words = ?, ref_errors = ?, marks = ?, tried = ?
+            WHERE n = ?""",  # noqa: S608 fixed texts
+        (
+            *(row.audio_hash, row.config_hash, row.duration_s, row.status == "suspect"),
+            *(event.ref_words, event.ref_errors, event.marks, row.run_id, event.n),
+        ),
+    )
+
+
+def _apply_partly(db: sqlite3.Connection, event: Partly) -> None:
+    """Nothing is written that says no more than what is there. For as long as a row has a transcript with gaps, its
+    `duration_s` is how much of the audio is in that."""
+    row = event.transcript
+    state, audio, config, answered_s = db.execute(
+        "SELECT state, done_audio, done_config, duration_s FROM utterances WHERE n = ?", (event.n,)
+    ).fetchone()
+    same_audio, has_more = audio == row.audio_hash, config != PARTIAL or answered_s > event.answered_s
+    if state == State.DONE or (same_audio and (has_more or (answered_s == event.answered_s and not event.is_news))):
+        return
+    keep_replaced(db, event.n, Identity.of(row), is_copy=False)
+    store_result(db, event.n, row)
+    db.execute(
+        """UPDATE utterances SET refresh = 0, other_path = 0, done_audio = ?, done_config = ?, duration_s = ?,
+               suspect = 0, marks = ?
+           WHERE n = ?""",
+        (row.audio_hash, PARTIAL, event.answered_s, event.marks, event.n),
+    )

@@ -37,6 +37,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, config_hash=config_hash)
 
     @property
+    def hashes(self) -> tuple[str, str]:
+        """Both, for a query."""
+        return self.audio_hash, self.config_hash
+
+    @property
     def key(self) -> str:
         """As one text, which begins with the audio."""
         return f"{self.audio_hash}:{self.config_hash}"

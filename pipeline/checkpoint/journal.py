@@ -1,7 +1,7 @@
 """Groups what happens into durable commits: at most one transaction per commit window, all in one thread.
 
-The event loop adds events and never waits for the disk, except when the disk falls behind by `MAX_PENDING` events, or
-by `MAX_PENDING_BYTES`. While the checkpoint cannot be written (`patience` says for how long) what was added stays in
+Whoever adds events never waits for the disk, except when it falls behind by `MAX_PENDING` events, or by
+`MAX_PENDING_BYTES`. While the checkpoint cannot be written (`patience` says for how long) what was added stays in
 memory.
 """
 
@@ -13,13 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
-from pipeline.checkpoint.events import ClipAnswered, Event, Moved, Sent, Started, key_of
-from pipeline.checkpoint.failed import Failed
+from pipeline.checkpoint.checkpoint import Checkpoint
+from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Moved, Partly, Sent, Started, key_of
+from pipeline.checkpoint.failing import Failed, KnownFailure
 from pipeline.checkpoint.identity import Identity
-from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.checkpoint.patience import Patience
-from pipeline.checkpoint.results import Finished, Partly
-from pipeline.checkpoint.store import Checkpoint
 from pipeline.errors import CheckpointError
 from pipeline.model import Transcript
 
@@ -35,7 +33,10 @@ T = TypeVar("T")
 
 
 class Journal:
-    """The one writer of a checkpoint while a run is going on. `keep` must be running for `add` to become durable."""
+    """The one writer of a checkpoint while a run goes on. `keep` must be running for what is added to become durable.
+
+    Everything raises CheckpointError where the checkpoint cannot be worked with for good.
+    """
 
     def __init__(
         self, checkpoint: Checkpoint, patience: Patience | None = None, check: Callable[[], None] = lambda: None
@@ -56,6 +57,8 @@ class Journal:
         self._closing = False
         self._committed: list[asyncio.Future[None]] = []
         """Who waits for what is pending now."""
+        self.results_added = (0, 0)
+        """Transcripts that were added so far, and their words."""
 
     def add(self, *events: Event) -> None:
         """Takes events in; they are durable one commit window later."""
@@ -69,7 +72,7 @@ class Journal:
         if len(self._pending) >= MAX_PENDING or self._pending_bytes >= MAX_PENDING_BYTES:
             self._room.clear()
 
-    def finished(self, identities: Collection[Identity]) -> dict[Identity, Transcript]:
+    def pending_transcripts(self, identities: Collection[Identity]) -> dict[Identity, Transcript]:
         """Transcripts of these very audios and settings that are still on their way into the checkpoint."""
         found: dict[Identity, Transcript] = {}
         for event in (*self._committing, *self._pending):
@@ -79,7 +82,7 @@ class Journal:
                     found[identity] = event.transcript
         return found
 
-    def failed(self, identities: Collection[Identity]) -> dict[Identity, KnownFailure]:
+    def pending_failures(self, identities: Collection[Identity]) -> dict[Identity, KnownFailure]:
         """How these very audios failed with these settings, as far as that is still on its way into the checkpoint."""
         return {
             event.identity: KnownFailure(identity=event.identity, failure=event.failure)
@@ -94,9 +97,10 @@ class Journal:
         """Waits until everything that was added is durable."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._committed.append(waiting)
+        self._something.set()  # it may be so already
         await waiting
 
-    async def room(self) -> None:
+    async def has_room(self) -> None:
         """Waits while the disk is far behind."""
         await self._room.wait()
 
@@ -186,18 +190,13 @@ def _without_short_notes(events: list[Event]) -> list[Event]:
     """Leaves the notes of requests out that ended before they were written: a fast request costs one row, as ever."""
     noted = {key_of(event.attempt) for event in events if isinstance(event, Started)}
     short = {key_of(event.attempt) for event in events if isinstance(event, Sent)} & noted
-    if not short:
-        return events
-    left: list[Event] = []
-    for event in events:
-        match event:
-            case Started() if key_of(event.attempt) in short:
-                pass
-            case Sent() if key_of(event.attempt) in short:
-                left.append(Sent(attempt=event.attempt, is_noted=False))
-            case _:
-                left.append(event)
-    return left
+    return [
+        Sent(attempt=event.attempt, is_noted=False)
+        if isinstance(event, Sent) and key_of(event.attempt) in short
+        else event
+        for event in events
+        if not (isinstance(event, Started) and key_of(event.attempt) in short)
+    ]
 
 
 def _bytes(event: Event) -> int:

@@ -49,7 +49,7 @@ def reason_of(error: CheckpointError) -> str | None:
 
 
 class Patience:
-    """Of one run. `on_wait` is told when the waiting begins and when it ends."""
+    """Of one run. `on_wait` is called when the waiting begins and when it ends."""
 
     def __init__(self, limit_s: float = LIMIT_S, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """`is_stopped`: by somebody who waits for this process to end."""
@@ -65,7 +65,7 @@ class Patience:
     def trying(self) -> Iterator[Callable[[CheckpointError], float]]:
         """Yields what says how long to wait after a try that failed; it raises the error where that is no use."""
         since, pauses_s, waits, hurries_since = time.monotonic(), FIRST_PAUSE_S, False, None
-        told = "the checkpoint was waited for in vain: %.1f s"
+        message = "the checkpoint was waited for in vain: %.1f s"
 
         def pause_s(error: CheckpointError) -> float:
             nonlocal pauses_s, waits, hurries_since
@@ -88,10 +88,10 @@ class Patience:
 
         try:
             yield pause_s
-            told = "the checkpoint was waited for: %.1f s"
+            message = "the checkpoint was waited for: %.1f s"
         finally:
             if waits:
-                self._end(told, time.monotonic() - since)
+                self._end(message, time.monotonic() - since)
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a blocking function until it can write the checkpoint, in this thread."""
@@ -111,10 +111,10 @@ class Patience:
             )  # fmt: skip
         self._hold(True)
 
-    def _end(self, told: str, waited_s: float) -> None:
+    def _end(self, message: str, waited_s: float) -> None:
         self._waiting -= 1
         if not self._waiting:
-            log.info(told, waited_s)
+            log.info(message, waited_s)
         self._hold(False)
 
     @contextmanager

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.connection import Database
+from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
-from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.checkpoint.migrations import VERSION_UNTIL_6
 from pipeline.checkpoint.replaced import unpacked
 from pipeline.checkpoint.schema import State
 from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
@@ -41,7 +43,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     vanished: int
     expected_s: float
     size: int | None
-    mtime_ns: int | None
+    version: str | None
     config_hash: str
     attempts: int
     tries: int = 0
@@ -51,7 +53,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     manifest: int | None = None
 
 
-class Old:
+class Old(Database):
     """A checkpoint that may be damaged; without a path one in which there is nothing."""
 
     def __init__(self, path: Path | None) -> None:
@@ -59,14 +61,6 @@ class Old:
         """Rows so far that are there and cannot be read."""
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
 
     def results(self) -> Iterator[Transcript]:
         """Transcripts that are in no output file yet, or not in the one that says so."""
@@ -96,15 +90,13 @@ class Old:
 
     def known_failures(self) -> Iterator[tuple[KnownFailure, bytes | None]]:
         """How audio failed that was sent, with its marks; the oldest first."""
-        for *told, row in self._rows("known_failures", "audio, config, marks, setbacks, due, row"):
+        for *known, row in self._rows("known_failures", "audio, config, marks, setbacks, due, row"):
             if (failure := self._decoded(row, _failure)) is not None:
-                try:
-                    audio, config, marks, *counts = msgspec.convert(told, tuple[str, str, bytes | None, int, int])
-                except msgspec.ValidationError:
-                    self.skipped += 1
-                    continue
-                identity = Identity(audio_hash=audio, config_hash=config)
-                yield KnownFailure(identity=identity, failure=failure, setbacks=counts[0], due=counts[1]), marks
+                for audio, config, marks, setbacks, due in self._converted(
+                    known, tuple[str, str, bytes | None, int, int]
+                ):
+                    identity = Identity(audio_hash=audio, config_hash=config)
+                    yield KnownFailure(identity=identity, failure=failure, setbacks=setbacks, due=due), marks
 
     def clips(self) -> Iterator[KeptClip]:
         """Answered clips, most of them of utterances that have no transcript yet."""
@@ -114,11 +106,8 @@ class Old:
             known = None if owner is None else self._decoded(owner[0], _utterance)
             result = self._decoded(row, _clip)
             if known is not None and result is not None:
-                try:
-                    told = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
-                    yield msgspec.convert({**told, "result": result}, KeptClip)
-                except msgspec.ValidationError:
-                    self.skipped += 1
+                owned = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
+                yield from self._converted({**owned, "result": result}, KeptClip)
 
     def replaced(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Replaced transcripts in no output file any more, as they are stored, with the marks of their audio."""
@@ -128,24 +117,21 @@ class Old:
 
     def utterances(self) -> Iterator[Known]:
         """Every utterance, in the order in which they first came."""
-        columns = "row, state, vanished, expected_s, size, mtime_ns, config_hash, attempts"
+        names = ["state", "vanished", "expected_s", "size", "version", "config_hash", "attempts"]
         if self._has_column("utterances", "due"):
-            columns += ", tries, tried, setbacks, due, manifest"
+            names += ["tries", "tried", "setbacks", "due", "manifest"]
+        columns = ", ".join(("row", *names))
+        if not self._has_column("utterances", "version"):
+            columns = columns.replace("size, version", f"nullif(size, -1), {VERSION_UNTIL_6}")
         for row, *rest in self._rows("utterances", columns):
             if (utterance := self._decoded(row, _utterance)) is not None:
-                names = (name.strip() for name in columns.split(",")[1:])
-                try:
-                    yield msgspec.convert({"utterance": utterance, **dict(zip(names, rest, strict=True))}, Known)
-                except msgspec.ValidationError:
-                    self.skipped += 1
+                known = {"utterance": utterance, **dict(zip(names, rest, strict=True))}
+                yield from self._converted(known, Known)
 
     def manifests(self) -> Iterator[tuple[int, str, bool]]:
         """The manifests that utterances came from: (number, name, whether their ids are paths)."""
         for row in self._rows("manifests", "n, name, by_path"):
-            try:
-                yield msgspec.convert(row, tuple[int, str, bool], strict=False)
-            except msgspec.ValidationError:
-                self.skipped += 1
+            yield from self._converted(row, tuple[int, str, bool], strict=False)
 
     def runs(self) -> Iterator[tuple[str, str, bytes | None]]:
         """The runs, as (run_id, when it started, its figures as JSON)."""
@@ -157,18 +143,9 @@ class Old:
 
     def read_through(self) -> None:
         """Reads every row there is, for `skipped`."""
-        for rows in (
-            self.results(),
-            self.attempts(),
-            self.failures(),
-            self.known_failures(),
-            self.clips(),
-            self.replaced(),
-            self.utterances(),
-            self.manifests(),
-        ):
-            for _ in rows:
-                pass
+        read = (self.results, self.attempts, self.failures, self.known_failures, self.clips, self.replaced)
+        for rows in (*read, self.utterances, self.manifests):
+            deque(rows(), maxlen=0)
 
     def _decoded(self, row: Any, decode: Callable[[Any], T]) -> T | None:
         try:
@@ -176,6 +153,12 @@ class Old:
         except (msgspec.DecodeError, TypeError, UnicodeDecodeError, zlib.error):  # a TypeError: not even bytes
             self.skipped += 1
             return None
+
+    def _converted(self, row: Any, kind: type[T], *, strict: bool = True) -> Iterator[T]:
+        try:
+            yield msgspec.convert(row, kind, strict=strict)
+        except msgspec.ValidationError:
+            self.skipped += 1
 
     def _has_column(self, table: str, column: str) -> bool:
         try:

@@ -1,6 +1,6 @@
-"""The manifest taken in: what of it is not plainly as it was goes into the scan's own tables.
+"""The manifest taken in: what of it is not unchanged goes into the scan's own tables.
 
-Rows that are as they were are told by `walk` and cost no more than that; the others stream into a temporary table, so
+Rows that are unchanged are found by `walk` and cost no more than that; the others stream into a temporary table, so
 that memory does not grow with rows. The checkpoint itself stays as it is.
 """
 
@@ -13,19 +13,40 @@ from contextlib import closing
 import msgspec
 
 from pipeline.built import built
-from pipeline.checkpoint.schema import transaction
-from pipeline.checkpoint.tables import DROP_SCAN, SCAN_TABLES
+from pipeline.checkpoint.connection import Database, reads, transaction
 from pipeline.checkpoint.walk import Compared, Walk
 from pipeline.model import Failure, NamedByPath, Utterance
 
-UNREADABLE = -1
-"""The size of a file that the system does not tell."""
 UNSEEN = -1
 """The number of a manifest that was never taken in: no row has it, and those of an older version have none at all."""
 THIS = "FROM manifests JOIN manifest.name USING (name)"
 """The manifests of the scan, where they are known, also under other names."""
-NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.rest)"
-"""Known rows that the scan did not find as they were."""
+NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.missed)"
+"""Known rows that the scan did not find unchanged."""
+# What of the manifests is not plainly as it was, their names and others that they went by (`source` counts the
+# manifests), the numbers of known rows that no such row was found for, and the ids that the user asks for. They live in
+# a database of their own: a read-only checkpoint can be planned against, and nothing is spent on emptying tables.
+_TABLES = """
+CREATE TABLE manifest.scan (
+    id          TEXT    NOT NULL,
+    row         BLOB    NOT NULL,
+    line        INTEGER,
+    expected_s  REAL    NOT NULL,
+    size        INTEGER,
+    version     TEXT,
+    config_hash TEXT    NOT NULL,
+    written     TEXT,
+    by_path     INTEGER NOT NULL,
+    failure     BLOB,
+    error       TEXT,
+    first_seen  REAL,
+    source      INTEGER NOT NULL
+);
+CREATE TABLE manifest.missed (n INTEGER PRIMARY KEY);
+CREATE TABLE manifest.named (id TEXT NOT NULL UNIQUE);
+CREATE TABLE manifest.name (name TEXT NOT NULL, source INTEGER NOT NULL, is_its_own INTEGER NOT NULL);
+"""
+DROP_SCAN = "DETACH manifest"
 
 
 @built
@@ -66,9 +87,10 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str
     expected_s: float
     """Expected seconds of audio: for the order of work and the progress bar only."""
+    version: str | None
+    """Another text once the content may be another: None where there is none, UNREADABLE where nobody can say."""
     size: int | None
-    """Bytes; None where there is no file, UNREADABLE where the system does not say."""
-    mtime_ns: int | None
+    """Bytes, where they are known: recordings are compared by them."""
     written_hash: str | None = None
     """The config_hash that versions before the canonical form gave the same settings, where it is another."""
     failure: Failure | None = None
@@ -108,71 +130,65 @@ class Scope:
 WHOLE = Scope()
 
 
-def scan_manifest(
-    connection: sqlite3.Connection,
-    rows: Iterable[ScannedRow],
-    *manifests: str,
-    scope: Scope = WHOLE,
-) -> list[Repeated]:
-    """Fills the scan tables and returns ids that several rows claim (at most 100).
+class Scanning(Database):
+    """The part of a checkpoint that takes manifests in."""
 
-    `manifests` are their names: a row remembers which one saw it last.
-    """
-    connection.create_function("audio_of", 1, _audio_of, deterministic=True)
-    connection.create_function("asks_for", 2, scope.asks_for)
-    connection.create_function("is_folder", 1, scope.is_folder)
-    if any(name == "manifest" for _, name, _ in connection.execute("PRAGMA database_list").fetchall()):
-        connection.execute(DROP_SCAN)
-    connection.executescript(SCAN_TABLES)
-    connection.executemany(
-        "INSERT INTO manifest.name VALUES (?, ?, 1)", ((name, n) for n, name in enumerate(manifests))
-    )
-    numbers = {
-        (source, bool(by_path)): n for source, by_path, n in connection.execute(f"SELECT source, by_path, n {THIS}")
-    }
-    with (
-        transaction(connection, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on
-        closing(Walk(connection)) as walk,
-    ):
-        connection.executemany(
-            "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", _not_as_it_was(rows, walk, numbers)
-        )
-        walk.note_missed()
-    connection.execute("CREATE INDEX manifest.scan_id ON scan (id)")
-    if len(manifests) > 1:
-        _drop_the_same(connection)
-    return _repeated(connection, walk)
+    @reads
+    def scan(self, rows: Iterable[ScannedRow], *manifests: str, scope: Scope = WHOLE) -> list[Repeated]:
+        """Takes manifests in, beside the checkpoint's own tables; returns ids that several rows claim (at most 100).
+
+        `manifests` are their names: a row remembers which one saw it last.
+        """
+        db = self._db
+        db.create_function("audio_of", 1, _audio_of, deterministic=True)
+        db.create_function("asks_for", 2, scope.asks_for)
+        db.create_function("is_folder", 1, scope.is_folder)
+        attach_scan(db)
+        db.executescript(_TABLES)
+        db.executemany("INSERT INTO manifest.name VALUES (?, ?, 1)", ((name, n) for n, name in enumerate(manifests)))
+        numbers = {(source, bool(by_path)): n for source, by_path, n in db.execute(f"SELECT source, by_path, n {THIS}")}
+        with (
+            transaction(db, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on
+            closing(Walk(db)) as walk,
+        ):
+            db.executemany(
+                "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", _changed(rows, walk, numbers)
+            )
+            walk.note_missed()
+        db.execute("CREATE INDEX manifest.scan_id ON scan (id)")
+        if len(manifests) > 1:
+            _drop_the_same(db)
+        return _repeated(db, walk)
 
 
-def _not_as_it_was(
+def attach_scan(db: sqlite3.Connection) -> None:
+    """Makes room beside the checkpoint: a database of its own, which SQLite takes away when it is let go."""
+    if any(name == "manifest" for _, name, _ in db.execute("PRAGMA database_list").fetchall()):
+        db.execute(DROP_SCAN)
+    db.execute("ATTACH '' AS manifest")
+
+
+def _changed(
     rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[tuple[int, bool], int]
 ) -> Iterator[tuple[object, ...]]:
-    """The values of the rows that `walk` does not know. `manifests` are the numbers of those that are read."""
-    encode, replace, knows = msgspec.msgpack.encode, msgspec.structs.replace, walk.knows
-    told: tuple[bytes | None, str | None, float | None]
+    """The values of the rows that are not unchanged. `manifests` are the numbers of those that are read."""
+    encode, replace, is_unchanged = msgspec.msgpack.encode, msgspec.structs.replace, walk.is_unchanged
+    failed: tuple[bytes | None, str | None, float | None]
     for row in rows:
         utterance, failure, source = row.utterance, row.failure, row.source
         # without its line: a row that only moved within the manifest is the row it was
         encoded = encode(replace(utterance, line=None))
         by_path = isinstance(utterance, NamedByPath)
-        number = manifests.get((source, by_path), UNSEEN)
-        seen: Compared = (encoded, row.size, row.mtime_ns, row.config_hash, number)
+        seen: Compared = (encoded, row.version, row.config_hash, manifests.get((source, by_path), UNSEEN))
         if failure is None:
-            if knows(utterance.id, seen, utterance.line):
+            if is_unchanged(utterance.id, seen, utterance.line):
                 continue
-            told = None, None, None
+            failed = None, None, None
         else:
-            told = encode(failure), failure.error, failure.first_seen.timestamp()
+            failed = encode(failure), failure.error, failure.first_seen.timestamp()
         yield (
-            utterance.id,
-            encoded,
-            utterance.line,
-            row.expected_s,
-            *seen[1:4],
-            row.written_hash,
-            by_path,
-            *told,
-            source,
+            *(utterance.id, encoded, utterance.line, row.expected_s, row.size, row.version, row.config_hash),
+            *(row.written_hash, by_path, *failed, source),
         )
 
 

@@ -1,63 +1,45 @@
-"""An utterance's states, and how a checkpoint is opened; docs/checkpoint.md draws the same picture.
+"""An utterance's states, and the tables of a checkpoint; docs/checkpoint.md draws the same picture.
 
     NEW ──────────────┬──> DONE             a transcript that answers to the row as it is now
     CHANGED ──────────┤
-    FAILED_PASSING ───┼──> FAILED_PASSING   worth another try on the next run
+    FAILED_PASSING ───┼──> FAILED_PASSING   worth another try on the next run, or some runs later
     FAILED_ITEM ──────┘    FAILED_ITEM      its own fault: left alone until it changes or is asked for
-    DONE ──(file, settings or span differ)──> CHANGED
+    DONE ──(recording, settings or span differ)──> CHANGED
 
-A transcript stays in whatever state its utterance is: `done_audio` and `done_config` say what it answers to, until a
-new transcript takes its place. `gone` marks an utterance with a transcript whose recording is not there: it counts as
-done, and its other columns stay as they were, so that a recording that comes back is the one it was.
+**Transcript.** It stays in whatever state its utterance is: `done_audio` and `done_config` say what it answers to,
+until a new one takes its place; `marks` tell a beginning of that audio (audio/look.py), and `other_path` that it is of
+a recording under another path than the row has now, which nobody has looked at yet. A new one waits in `results` until
+a part that holds it is published; then `part` names that (0: the JSONL). Where the row has moved to another id since,
+`results.was` is the id under which the part holds it. `refresh`: reference or metadata of the row have changed, and its
+transcript is to be written anew with them.
 
-`refresh` marks a transcript that stands while its row's reference or metadata have changed: it is written anew.
-A finished row waits in `results` until a part that holds it is published; then `utterances.part` names the part.
-`results.was` is the id under which the part holds the row, where the row has moved to another id since.
-A long recording is sent as several clips: each answer waits in `clips` until all are there and the transcript is made.
-It answers to its samples, so that it is found again after other cuts, and by other rows of the recording.
-A request is noted in `open_attempts` while it is in flight; its end makes a row of `attempts` of it.
+**Removed and missing.** A row is removed (`vanished` = 1) when its own manifest no longer has it. A recording is
+missing where the row is there and its file is not; with a transcript (`gone`) the utterance counts as done, and its
+other columns stay as they were, so that a recording that comes back is the one it was.
+
+**Recording.** `version` is whatever text its place describes the content by (size and time, an ETag): NULL where there
+is none, `UNREADABLE` where nobody can say. `size` is its bytes, for comparison with others.
+
+**Tries.** `selected` rows are what this run is to do, until each has its outcome. `attempts` counts requests, `tries`
+runs that tried the row, since it last got a transcript; `tried` is the last of them, or the run that transcribed it.
+`sent` is a run that took the row up, mostly by a request, and has told no outcome so far: the next plan counts it as a
+try. `setbacks` counts runs in a row in which requests were sent in vain; the row is tried again by the run number `due`
+(see `failing`).
+
+**Clips.** A long recording is sent as several: each answer waits in `clips` until all are there. It answers to its
+samples, so that it is found again after other cuts, and by other rows of the recording: `key` is what it answers to,
+`span` which samples of which track, `config` the settings of the row that it was sent for (before version 6 they were
+part of the key).
+
+**Requests** are in `open_attempts` while they are in flight; their end makes rows of `attempts` of them.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from enum import IntEnum
-from pathlib import Path
-from typing import Literal
+from itertools import product
 
-import msgspec
-
-from pipeline.checkpoint.tables import MIGRATIONS, TABLES, VERSION
-from pipeline.errors import CheckpointError, DamagedCheckpoint
-from pipeline.model import ClipResult, Failure
-
-ERRORS_STALE = "errors_stale"
-"""The fact that is 1 while errors.* may differ from what the checkpoint says; a crash leaves it so."""
-CLIPS_STALE = "clips_stale"
-"""The same for clips.jsonl."""
-
-
-BUSY_S = 1.0
-"""How long SQLite itself waits for somebody else's lock; `patience` says what comes then."""
-
-_WITHOUT_LOCKS = frozenset(
-    {
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOLFS,
-        sqlite3.SQLITE_IOERR_LOCK,
-        sqlite3.SQLITE_IOERR_UNLOCK,
-        sqlite3.SQLITE_IOERR_RDLOCK,
-        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
-        sqlite3.SQLITE_IOERR_SHMLOCK,
-        sqlite3.SQLITE_IOERR_SHMMAP,
-        sqlite3.SQLITE_IOERR_SHMOPEN,
-    }
-)
-"""What SQLite says where it is the file system that is wanting."""
+VERSION = 7
 
 
 class State(IntEnum):
@@ -72,179 +54,189 @@ class Seen(IntEnum):
     """Where the manifest of the last run stands to a row: the column `vanished`."""
 
     THERE = 0
-    VANISHED = 1
+    REMOVED = 1
     """Its own manifest no longer has it."""
     ELSEWHERE = 2
     """It is a row of another manifest that shares the output."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """The checkpoint at `path`, made where there is none, migrated where it is older. Raises CheckpointError."""
-    try:
-        _make(path)
-        connection = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        version = _checked_version(connection, path)
-        if not version:
-            connection.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
-        _migrate(connection, version or VERSION)
-    except BaseException as error:
-        connection.close()  # it may be opened again
-        if isinstance(error, sqlite3.Error):
-            raise unusable(path, error) from error
-        raise
-    return connection
+FAILED = (State.FAILED_PASSING, State.FAILED_ITEM)
+IS_FAILED = f"state IN ({State.FAILED_PASSING:d}, {State.FAILED_ITEM:d})"
+IS_LEFT = f"state IN ({State.NEW:d}, {State.CHANGED:d})"
+IS_DONE = f"state = {State.DONE:d}"
+BAD_ROW = ""
+"""The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
+UNREADABLE = "?"
+"""The version of a recording that is there, and whose place does not describe it now."""
+
+JSONL_BYTES = "jsonl_bytes"
+"""The fact that says how far transcripts.jsonl is committed."""
+CLOSED_JSONL = -1
+"""Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
+ERRORS_STALE = "errors_stale"
+"""The fact that is 1 while errors.* may differ from what the checkpoint says; a crash leaves it so."""
+CLIPS_STALE = "clips_stale"
+"""The same for clips.jsonl."""
+CREDITS = "credits"
+"""The fact that holds what was spent in all runs, counting what may have been billed."""
+LEARNED = "concurrency"
+"""The fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
+FORMATS = "formats"
+"""The fact that says in which formats the output was begun."""
+MANIFEST = "manifest"
+"""The fact that says which manifest a default output serves."""
+PLACES = "places"
+"""The fact that says where the output has been: the paths of its folder, a line each, the newest last."""
+
+CLIPS = """CREATE TABLE clips (key TEXT NOT NULL, span TEXT NOT NULL, n INTEGER NOT NULL, row BLOB NOT NULL,
+    credits REAL NOT NULL, config TEXT NOT NULL, PRIMARY KEY (key, span));
+CREATE INDEX clips_n ON clips (n);
+"""
+# Transcripts that no row has any more, found by what they answer to: `row` holds one, or a part does under an id.
+REPLACED = """
+CREATE TABLE replaced (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    audio  TEXT NOT NULL,
+    config TEXT NOT NULL,
+    marks  BLOB,
+    same_settings INTEGER NOT NULL,
+    id     TEXT NOT NULL,
+    part   INTEGER,
+    row    BLOB,
+    UNIQUE (audio, config)
+);
+CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
+CREATE INDEX replaced_other ON replaced (number) WHERE row IS NOT NULL AND NOT same_settings;
+"""
+
+# Failures that were paid for, by what was sent; `setbacks` and `due` as in utterances, `marks` of the audio.
+KNOWN_FAILURES = """
+CREATE TABLE known_failures (
+    number   INTEGER PRIMARY KEY AUTOINCREMENT,
+    audio    TEXT    NOT NULL,
+    config   TEXT    NOT NULL,
+    marks    BLOB,
+    setbacks INTEGER NOT NULL,
+    due      INTEGER NOT NULL,
+    row      BLOB    NOT NULL,
+    UNIQUE (audio, config)
+);
+"""
+
+# Requests in flight: each row is the attempt that the request becomes where its end is never seen.
+OPEN_ATTEMPTS = """
+CREATE TABLE open_attempts (
+    id      TEXT    NOT NULL,
+    clip    INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    credits REAL    NOT NULL,
+    row     BLOB    NOT NULL,
+    PRIMARY KEY (id, clip, attempt)
+);
+"""
+
+# Each manifest that rows came from: twice where some of its ids are given and others are paths.
+MANIFESTS = """CREATE TABLE manifests (n INTEGER PRIMARY KEY, name TEXT NOT NULL, by_path INTEGER NOT NULL,
+    UNIQUE (name, by_path));
+CREATE INDEX elsewhere ON utterances (n) WHERE vanished = 2;
+"""
+
+ORDER = "tries, turn, longest, n"
+"""What the work is handed out by: never tried first, then fewest and oldest tries, then longest first. Spans of one
+recording, whose rows stand together, also come out together, so that it is decoded once: `longest` counts in 15 s,
+which make no difference to when the last slot is done."""
+SELECTED_INDEX = f"CREATE INDEX selected ON utterances ({ORDER}) WHERE selected;"
+TURN = f"TEXT GENERATED ALWAYS AS (iif(tries = 0 AND state <> {State.DONE:d}, '', tried)) VIRTUAL"
+LONGEST = "INTEGER GENERATED ALWAYS AS (-CAST(expected_s / 15 AS INTEGER)) VIRTUAL"
+
+TO_REFRESH = f"refresh AND NOT vanished AND NOT other_path AND (gone OR state <> {State.CHANGED:d})"
+"""Rows whose transcript is to be written anew, with what is said of its recording by now."""
+REFRESH_INDEX = f"CREATE INDEX refresh ON utterances (part) WHERE {TO_REFRESH};"
+
+# Many rows may share one audio, as spans of a recording do: their settings tell them apart.
+DONE_INDEX = "CREATE INDEX done ON utterances (done_audio, done_config) WHERE done_audio IS NOT NULL;"
 
 
-def _make(path: Path) -> None:
-    """Makes an empty one with the rights that the umask leaves, also to a group: SQLite gives them to the owner only,
-    and to its other files what this one has."""
-    # never one that is there: to close it would end the locks that this process may have on it
-    with suppress(OSError):  # what is wrong, SQLite says as well
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+# Utterances counted by state: triggers keep the counts in the very transaction that changes a row, whoever changes it,
+# so that they are right after any crash, and `status` reads a few rows whatever the size of the checkpoint.
+def micros(row: str) -> str:
+    """A row's audio in whole microseconds: adding and taking away leaves nothing behind, as fractions would."""
+    return f"CAST(round(coalesce({row}.duration_s, 0) * 1e6) AS INTEGER)"
 
 
-def connect_to_read(path: Path) -> sqlite3.Connection:
-    """The checkpoint at `path` for reading, or an empty one where there is none. Raises CheckpointError."""
-    try:
-        if not holds_something(path):
-            return _empty()
-        connection = _opened_to_read(path)
-        version = _checked_version(connection, path)
-        if not version:  # of a run that was killed, or is just beginning, before it made its tables
-            connection.close()
-            return _empty()
-        if version < VERSION:  # a copy is migrated: who only reads changes nothing
-            migrated = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # may be larger than memory
-            connection.backup(migrated)
-            connection.close()
-            connection = migrated
-            _migrate(connection, version)
-    except sqlite3.Error as error:
-        raise unusable(path, error) from error
-    return connection
+def _tally(row: str, sign: str) -> str:
+    """Adds a row to its group, or takes it away."""
+    return f"""UPDATE tally SET rows = rows {sign} 1, audio_us = audio_us {sign} {micros(row)},
+        ref_words = ref_words {sign} {row}.ref_words, ref_errors = ref_errors {sign} {row}.ref_errors
+        WHERE state = {row}.state AND vanished = {row}.vanished AND suspect = {row}.suspect AND gone = {row}.gone;"""  # noqa: S608 fixed texts
 
 
-def holds_something(path: Path) -> bool:
-    """Whether a checkpoint was begun at `path`. Raises CheckpointError where the system does not say."""
-    try:
-        return path.stat().st_size > 0
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be read: {error.strerror}; mend its rights first"
-        ) from error
+_GROUPS = ", ".join(str(group) for group in product(range(5), (0, 1, 2), (0, 1), (0, 1)))
 
+# Every group is there from the start: a trigger's own ON CONFLICT gives way to that of the statement that fires it.
+COUNTED = f"""
+CREATE TABLE tally (
+    state      INTEGER NOT NULL,
+    vanished   INTEGER NOT NULL,
+    suspect    INTEGER NOT NULL,
+    gone       INTEGER NOT NULL,
+    rows       INTEGER NOT NULL DEFAULT 0,
+    audio_us   INTEGER NOT NULL DEFAULT 0,
+    ref_words  INTEGER NOT NULL DEFAULT 0,
+    ref_errors INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (state, vanished, suspect, gone)
+) WITHOUT ROWID;
+INSERT INTO tally (state, vanished, suspect, gone) VALUES {_GROUPS};
+CREATE TRIGGER counted_insert AFTER INSERT ON utterances BEGIN {_tally("new", "+")} END;
+CREATE TRIGGER counted_delete AFTER DELETE ON utterances BEGIN {_tally("old", "-")} END;
+CREATE TRIGGER counted_update
+    AFTER UPDATE OF state, vanished, suspect, gone, duration_s, ref_words, ref_errors ON utterances
+    BEGIN {_tally("old", "-")} {_tally("new", "+")} END;
+"""  # noqa: S608 fixed texts
 
-def _opened_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that sees all that was committed, the log beside the file included, whatever rights there are."""
-    log = beside(path, "-wal")
-    for file in (path, log):
-        # more than once, because the log comes and goes with those who write
-        if not any(os.access(file, os.R_OK) or not file.exists() for _ in range(3)):
-            raise CheckpointError(f"{file} may not be read by this user; ask its owner for the right to read it")
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
-        how = "mode=rw"
-    elif not holds_something(log):
-        how = "mode=ro&immutable=1"  # all is in the one file
-    elif os.access(beside(path, "-shm"), os.R_OK):
-        how = "mode=ro"
-    else:  # nobody works on it, and the index of the log, which SQLite keeps in -shm, can only be made in memory
-        how = "mode=ro&vfs=unix-none"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
-    if "unix-none" in how:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    return connection
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """A file that SQLite keeps beside a database."""
-    return path.with_name(path.name + suffix)
-
-
-def _empty() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    connection.executescript(TABLES)
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    decode = msgspec.msgpack.Decoder(Failure).decode
-    connection.create_function("failure_error", 1, lambda row: decode(row).error, deterministic=True)
-    connection.create_function("failure_first_seen", 1, lambda row: decode(row).first_seen.timestamp())
-    span_of = msgspec.msgpack.Decoder(ClipResult).decode
-    connection.create_function("clip_span", 1, lambda row: span_of(row).key, deterministic=True)
-    for older in range(version, VERSION):
-        connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
-    """All or nothing. A full disk ends a transaction by itself, and must not be hidden by our wish to roll it back."""
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise CheckpointError(
-            f"{path} was written by a newer gradium-batch (schema {version}, this one knows {VERSION}); "
-            "update gradium-batch"
-        )
-    return version
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Raises CheckpointError where the checkpoint at `path` cannot be worked with, or a row of it cannot be read."""
-    try:
-        yield
-    except (sqlite3.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise unusable(path, error) from error
-    except TypeError as error:
-        if not str(error).startswith("a bytes-like object is required"):  # by a decoder
-            raise
-        raise unusable(path, error) from error
-
-
-def unusable(path: Path, error: Exception) -> CheckpointError:
-    """What to say of a checkpoint that SQLite cannot work with: a full disk is mended otherwise than a damaged file."""
-    whole_code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    code = whole_code & 0xFF
-    if whole_code in _WITHOUT_LOCKS:
-        return CheckpointError(
-            f"the file system of the checkpoint {path} gives SQLite no locks or no shared memory ({error}), as those "
-            "of the network often do not; choose an --out on a local disk"
-        )
-    if code == sqlite3.SQLITE_READONLY and whole_code != sqlite3.SQLITE_READONLY_DBMOVED:
-        return CheckpointError(
-            f"you may not write the checkpoint {path}, or what SQLite keeps beside it ({error}): mend their rights, or "
-            "have its owner mend them (chmod g+w)"
-        )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return DamagedCheckpoint(
-            f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "
-            f"run gradium-batch rebuild {path.parent}, which makes a new one from them"
-        )
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return CheckpointError(
-            f"the checkpoint {path} is locked by another program ({error}); what was committed is kept, so end the "
-            "program that holds it and run the same command again"
-        )
-    return CheckpointError(
-        f"the checkpoint {path} cannot be written or read ({error}); what was committed is kept, "
-        "so make room or mend the disk and run the same command again"
-    )
+TABLES = f"""
+CREATE TABLE utterances (
+    n             INTEGER PRIMARY KEY,
+    id            TEXT    NOT NULL UNIQUE,
+    row           BLOB    NOT NULL,
+    vanished      INTEGER NOT NULL DEFAULT 0,
+    state         INTEGER NOT NULL,
+    selected      INTEGER NOT NULL DEFAULT 0,
+    expected_s    REAL    NOT NULL,
+    size          INTEGER,
+    version       TEXT,
+    config_hash   TEXT    NOT NULL,
+    done_audio    TEXT,
+    done_config   TEXT,
+    duration_s    REAL,
+    suspect       INTEGER NOT NULL DEFAULT 0,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    ref_words     INTEGER NOT NULL DEFAULT 0,
+    ref_errors    INTEGER NOT NULL DEFAULT 0,
+    part          INTEGER,
+    refresh       INTEGER NOT NULL DEFAULT 0,
+    gone          INTEGER NOT NULL DEFAULT 0,
+    manifest      INTEGER,
+    marks         BLOB,
+    tries         INTEGER NOT NULL DEFAULT 0,
+    tried         TEXT    NOT NULL DEFAULT '',
+    sent          TEXT    NOT NULL DEFAULT '',
+    setbacks      INTEGER NOT NULL DEFAULT 0,
+    due           INTEGER NOT NULL DEFAULT 0,
+    other_path    INTEGER NOT NULL DEFAULT 0,
+    turn          {TURN},
+    longest       {LONGEST}
+);
+{MANIFESTS}{SELECTED_INDEX}
+{DONE_INDEX}
+{REFRESH_INDEX}
+CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
+CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
+CREATE INDEX oldest ON failures (error, first_seen);
+{CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
+{REPLACED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}
+CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
+CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
+CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
+{COUNTED}
+"""

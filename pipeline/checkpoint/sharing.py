@@ -1,24 +1,18 @@
-"""Rows of a scan whose ids another manifest had last: which manifest, and whether the audio is the same.
-
-Reads beside a scan; `take_over` writes into the scan's own tables only.
-"""
+"""Rows of a scan whose ids another manifest had last: which manifest, and whether the audio is the same."""
 
 from __future__ import annotations
 
 import math
 import os
-import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from pipeline.checkpoint.schema import Seen
-from pipeline.checkpoint.tables import BAD_ROW
+from pipeline.checkpoint.connection import Database, reads, translated
+from pipeline.checkpoint.schema import BAD_ROW, Seen
 from pipeline.model import Utterance
 
-PLACES = "places"
-"""The fact that says where the output has been: the paths of its folder, a line each, the newest last."""
 SAMPLES = 16
 """Rows of another manifest that are looked for, and …"""
 LOOKED_AT = 4
@@ -53,97 +47,95 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Of the audio that its transcript answers to."""
 
 
-def manifests(connection: sqlite3.Connection) -> list[str]:
-    """The names of all manifests that rows came from."""
-    return [name for (name,) in connection.execute("SELECT DISTINCT name FROM manifests")]
+class Sharing(Database):
+    """The part of a checkpoint that knows the manifests that share it. All but `manifests` is beside a scan."""
 
+    @reads
+    def manifests(self) -> list[str]:
+        """The names of all manifests that rows came from."""
+        return [name for (name,) in self._db.execute("SELECT DISTINCT name FROM manifests")]
 
-def places(connection: sqlite3.Connection) -> list[str]:
-    """The folders that the output has been in, as far as it is known; the newest last."""
-    found = connection.execute("SELECT value FROM facts WHERE key = ?", (PLACES,)).fetchone()
-    return str(found[0]).splitlines() if found else []
+    @reads
+    def manifests_sharing_ids(self) -> list[str]:
+        """The other manifests that had ids of the scan last."""
+        return [name for (name,) in self._db.execute(f"SELECT DISTINCT m.name {_SHARED}").fetchall()]
 
-
-def shared(connection: sqlite3.Connection) -> list[str]:
-    """The other manifests that had ids of the scan last."""
-    return [name for (name,) in connection.execute(f"SELECT DISTINCT m.name {_SHARED}").fetchall()]
-
-
-def sample(connection: sqlite3.Connection, name: str) -> list[Sample]:
-    """Some transcribed rows of another manifest, from all over it."""
-    rows = f"""FROM utterances WHERE manifest IN (SELECT n FROM manifests WHERE name = ?)
-        AND vanished <> {Seen.VANISHED:d} AND done_audio IS NOT NULL"""  # noqa: S608 fixed texts
-    [count] = connection.execute(f"SELECT count(*) {rows}", (name,)).fetchone()
-    found = connection.execute(
-        f"""SELECT id, row, size, done_audio FROM (SELECT *, row_number() OVER (ORDER BY n) AS k {rows})
-            WHERE k % ? = 0 LIMIT ?""",  # noqa: S608 fixed texts
-        (name, max(1, math.ceil(count / SAMPLES)), SAMPLES),
-    ).fetchall()
-    like_it: dict[int, list[str]] = defaultdict(list)
-    by_name: dict[tuple[int, str], str] = {}
-    sizes = {size for _, _, size, _ in found}
-    for size, audio in connection.execute(
-        f"SELECT size, audio_of(row) FROM manifest.scan WHERE size IN ({', '.join('?' * len(sizes))})",  # noqa: S608 fixed texts
-        (*sizes,),
-    ):
-        by_name[size, os.path.basename(audio)] = audio  # noqa: PTH119 a Path object per row would cost more
-        if len(like_it[size]) < LOOKED_AT:
-            like_it[size].append(audio)
-    samples = []
-    for id_, row, size, audio_hash in found:
-        same_id, same_size = connection.execute(
-            "SELECT audio_of(row), size FROM manifest.scan WHERE id = ?", (id_,)
-        ).fetchone() or (None, None)
-        name = os.path.basename(_decode(row).audio)  # noqa: PTH119
-        same_name = by_name.get((size, name))
-        # of what a rebuild has taken in the size is not known
-        likely = [same_id if size in (None, same_size) else None, same_name, *like_it[size]]
-        samples.append(
-            Sample(
-                audio_hash=audio_hash,
-                audio=list(dict.fromkeys(audio for audio in likely if audio is not None)),
-                here=same_id,
-                is_missing=same_id is not None and same_size is None and os.path.basename(same_id) == name,  # noqa: PTH119
+    @reads
+    def samples_of(self, name: str) -> list[Sample]:
+        """Some transcribed rows of another manifest, from all over it."""
+        rows = f"""FROM utterances WHERE manifest IN (SELECT n FROM manifests WHERE name = ?)
+            AND vanished <> {Seen.REMOVED:d} AND done_audio IS NOT NULL"""  # noqa: S608 fixed texts
+        [count] = self._db.execute(f"SELECT count(*) {rows}", (name,)).fetchone()
+        found = self._db.execute(
+            f"""SELECT id, row, size, done_audio FROM (SELECT *, row_number() OVER (ORDER BY n) AS k {rows})
+                WHERE k % ? = 0 LIMIT ?""",  # noqa: S608 fixed texts
+            (name, max(1, math.ceil(count / SAMPLES)), SAMPLES),
+        ).fetchall()
+        like_it: dict[int, list[str]] = defaultdict(list)
+        by_name: dict[tuple[int, str], str] = {}
+        sizes = {size for _, _, size, _ in found}
+        for size, audio in self._db.execute(
+            f"SELECT size, audio_of(row) FROM manifest.scan WHERE size IN ({', '.join('?' * len(sizes))})",  # noqa: S608 fixed texts
+            (*sizes,),
+        ):
+            by_name[size, os.path.basename(audio)] = audio  # noqa: PTH119 a Path object per row would cost more
+            if len(like_it[size]) < LOOKED_AT:
+                like_it[size].append(audio)
+        samples = []
+        for id_, row, size, audio_hash in found:
+            same_id, same_size, version = self._db.execute(
+                "SELECT audio_of(row), size, version FROM manifest.scan WHERE id = ?", (id_,)
+            ).fetchone() or (None, None, None)
+            name = os.path.basename(_decode(row).audio)  # noqa: PTH119
+            same_name = by_name.get((size, name))
+            # of what a rebuild has taken in the size is not known
+            likely = [same_id if size in (None, same_size) else None, same_name, *like_it[size]]
+            samples.append(
+                Sample(
+                    audio_hash=audio_hash,
+                    audio=list(dict.fromkeys(audio for audio in likely if audio is not None)),
+                    here=same_id,
+                    is_missing=same_id is not None and version is None and os.path.basename(same_id) == name,  # noqa: PTH119
+                )
             )
-        )
-    return samples
+        return samples
 
+    @reads
+    def share_of_ids(self, name: str) -> float:
+        """How many of the rows of another manifest are rows of the scan by their ids, from 0 to 1."""
+        [share] = self._db.execute(
+            f"""SELECT avg(id IN (SELECT id FROM manifest.scan)) FROM utterances
+                WHERE manifest IN (SELECT n FROM manifests WHERE name = ?) AND vanished <> {Seen.REMOVED:d}""",  # noqa: S608 fixed texts
+            (name,),
+        ).fetchone()
+        return share or 0.0
 
-def share_of_ids(connection: sqlite3.Connection, name: str) -> float:
-    """How many of the rows of another manifest are rows of the scan by their ids, from 0 to 1."""
-    [share] = connection.execute(
-        f"""SELECT avg(id IN (SELECT id FROM manifest.scan)) FROM utterances
-            WHERE manifest IN (SELECT n FROM manifests WHERE name = ?) AND vanished <> {Seen.VANISHED:d}""",  # noqa: S608 fixed texts
-        (name,),
-    ).fetchone()
-    return share or 0.0
+    def claimed(self) -> Iterator[Claimed]:
+        """Rows of other manifests that something was paid for, and that are of another path or span in the scan."""
+        with translated(self.path):
+            found = self._db.execute(
+                f"""SELECT m.name, s.source, u.row, s.row, u.size IS s.size, u.done_audio {_SHARED}
+                    AND u.row <> s.row AND u.vanished <> {Seen.REMOVED:d} AND (u.done_audio IS NOT NULL OR u.attempts)
+                    ORDER BY s.rowid"""
+            )
+            for manifest, source, before, now, same_size, audio_hash in found:
+                one = Claimed(
+                    manifest=manifest,
+                    source=source,
+                    before=_decode(before),
+                    now=_decode(now),
+                    same_size=bool(same_size),
+                    audio_hash=audio_hash,
+                )
+                if one.before.audio != one.now.audio or span_of(one.before) != span_of(one.now):
+                    yield one
 
-
-def claimed(connection: sqlite3.Connection) -> Iterator[Claimed]:
-    """Rows of other manifests that something was paid for, and that are of another path or span in the scan."""
-    found = connection.execute(
-        f"""SELECT m.name, s.source, u.row, s.row, u.size IS s.size, u.done_audio {_SHARED}
-            AND u.row <> s.row AND u.vanished <> {Seen.VANISHED:d} AND (u.done_audio IS NOT NULL OR u.attempts)
-            ORDER BY s.rowid"""
-    )
-    for manifest, source, before, now, same_size, audio_hash in found:
-        one = Claimed(
-            manifest=manifest,
-            source=source,
-            before=_decode(before),
-            now=_decode(now),
-            same_size=bool(same_size),
-            audio_hash=audio_hash,
-        )
-        if one.before.audio != one.now.audio or span_of(one.before) != span_of(one.now):
-            yield one
+    @reads
+    def also_named(self, names: Iterable[tuple[str, int]]) -> None:
+        """These are other names of manifests of the scan, which are given by number: their rows are its own."""
+        self._db.executemany("INSERT INTO manifest.name VALUES (?, ?, 0)", names)
 
 
 def span_of(utterance: Utterance) -> tuple[float, float | None, int | None]:
     """What of its recording a row wants."""
     return utterance.offset_s, utterance.duration_s, utterance.channel
-
-
-def take_over(connection: sqlite3.Connection, names: Iterable[tuple[str, int]]) -> None:
-    """These are other names of manifests of the scan, which are given by number: their rows are its own."""
-    connection.executemany("INSERT INTO manifest.name VALUES (?, ?, 0)", names)

@@ -1,4 +1,4 @@
-"""The manifest beside the known rows, both in their order: tells which rows are plainly as they were.
+"""The manifest beside the known rows, both in their order: tells which rows are unchanged.
 
 Numbers follow the order in which rows came, and most manifests keep theirs or grow, so that a row's counterpart is
 found among the next few known ones without asking the index. One that is not found there may still be known: SQL
@@ -13,16 +13,16 @@ from bisect import bisect_right
 from hashlib import sha256
 from itertools import islice
 
-from pipeline.checkpoint.tables import BAD_ROW
+from pipeline.checkpoint.schema import BAD_ROW
 
 AHEAD = 4_096
-"""Known rows looked at past the latest one that was found: more rows than this may vanish in a row."""
+"""Known rows looked at past the latest one that was found: more rows than this may be removed in a row."""
 MOST = 16_384
 """Known rows in memory, some 8 MB: more rows than the difference may come in between."""
 PULLED = 256
 
-Compared = tuple[bytes, int | None, int | None, str, int | None]
-"""All that a row is compared by: the encoded row, the size and mtime_ns of its file, config_hash, manifest."""
+Compared = tuple[bytes, str | None, str, int | None]
+"""All that a row is compared by: the encoded row, the version of its recording, config_hash, manifest."""
 
 LONG = 1_024
 
@@ -33,12 +33,12 @@ def _known_by(row: bytes) -> bytes:
 
 
 class Walk:
-    """One pass over a manifest: `knows` for each row, then `note_missed` for the known rows that no row is."""
+    """One pass over a manifest: `is_unchanged` for each row, then `note_missed` for the known rows not found."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._known = connection.execute(
-            """SELECT n, id, row, iif(gone, NULL, size), iif(gone, NULL, mtime_ns), config_hash, manifest
+            """SELECT n, id, row, iif(gone, NULL, version), config_hash, manifest
                FROM utterances WHERE NOT vanished ORDER BY n"""
         )
         self._window: dict[str, tuple[int, Compared]] = {}
@@ -51,8 +51,8 @@ class Walk:
         self._next_n = self._next_line = -1
         self._pull()
 
-    def knows(self, id_: str, seen: Compared, line: int | None) -> bool:
-        """Whether the row is known and as it was; each known row answers once."""
+    def is_unchanged(self, id_: str, seen: Compared, line: int | None) -> bool:
+        """Whether the row is known and as it was; true only once for each known row."""
         found = self._window.get(id_)
         if found is None:
             self._misses += 1
@@ -63,7 +63,7 @@ class Walk:
         seen = (_known_by(seen[0]), *seen[1:])
         if self._last - n < AHEAD and not self._is_over:
             self._pull()
-        if before != seen or before[3] == BAD_ROW:
+        if before != seen or before[2] == BAD_ROW:
             return False
         del self._window[id_]
         if line is not None:
@@ -74,17 +74,17 @@ class Walk:
         return True
 
     def line_of(self, n: int) -> int | None:
-        """Where a row stands that was known; None for manifests without lines."""
+        """Where an unchanged row stands; None for manifests without lines."""
         at = bisect_right(self._starts, n) - 1
         return None if at < 0 else self._lines[at] + n - self._starts[at]
 
     def note_missed(self) -> None:
-        """Notes the known rows that were not found in manifest.rest."""
+        """Notes the known rows that were not found in manifest.missed."""
         self._note(list(self._window.values()))
         self._window.clear()
         if not self._is_over:
             self._db.execute(
-                "INSERT INTO manifest.rest SELECT n FROM utterances WHERE NOT vanished AND n > ?", (self._last,)
+                "INSERT INTO manifest.missed SELECT n FROM utterances WHERE NOT vanished AND n > ?", (self._last,)
             )
 
     def close(self) -> None:
@@ -105,4 +105,4 @@ class Walk:
             self._note([self._window.pop(id_) for id_ in oldest])
 
     def _note(self, found: list[tuple[int, Compared]]) -> None:
-        self._db.executemany("INSERT INTO manifest.rest VALUES (?)", [(n,) for n, _ in found])
+        self._db.executemany("INSERT INTO manifest.missed VALUES (?)", [(n,) for n, _ in found])

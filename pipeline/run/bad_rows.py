@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.checkpoint import Place, Repeated, ScannedRow
-from pipeline.checkpoint.tables import BAD_ROW
+from pipeline.checkpoint.schema import BAD_ROW
 from pipeline.errors import BadManifestRow, ManifestError
 from pipeline.gradium.request import check_keywords, check_language
 from pipeline.model import KEYWORDS, BadRow, Failure, Utterance
@@ -96,8 +96,8 @@ class BadRows:
             utterance=utterance,
             config_hash=BAD_ROW,
             expected_s=0.0,
+            version=None,
             size=None,
-            mtime_ns=None,
             failure=failure,
             source=source,
         )

@@ -6,12 +6,9 @@ import asyncio
 import logging
 import threading
 import time
-from contextlib import closing
 
-from pipeline.checkpoint import Journal
-from pipeline.checkpoint.plan import ALL_SELECTED
-from pipeline.checkpoint.schema import connect_to_read, translated
-from pipeline.checkpoint.store import CREDITS
+from pipeline.checkpoint import Checkpoint, Store
+from pipeline.checkpoint.schema import CREDITS
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
 from pipeline.gradium.service import Service, why_unknown
 from pipeline.gradium.wire import Credits
@@ -33,10 +30,10 @@ log = logging.getLogger(__name__)
 class Balance:
     """Learns and compares the balance for one run."""
 
-    def __init__(self, context: RunContext, journal: Journal, budget: Budget, control: Control) -> None:
+    def __init__(self, context: RunContext, store: Store, budget: Budget, control: Control) -> None:
         self._context = context
         self._settings = context.settings
-        self._journal = journal
+        self._store = store
         self._budget = budget
         self._control = control
 
@@ -51,7 +48,7 @@ class Balance:
             try:
                 return await self._control.unless_stopped(service.balance())
             except EndpointUnreachable as error:
-                if not await self._journal.call(self._journal.checkpoint.fact, CREDITS, float):
+                if not await self._store.fact(CREDITS, float):
                     raise
                 if since is None:
                     since = time.monotonic()
@@ -87,23 +84,20 @@ class Balance:
     async def _needed(self, held: float, rows: int, at_most: int | None) -> float:
         """Credits that the run takes. For a mere warning a rough figure is enough, unless it is near what is held."""
         if not self._settings.service.require_credits:
-            roughly_s = await self._journal.call(self._journal.checkpoint.expected_s, at_most, surely=True)
+            roughly_s = await self._store.expected_s(at_most, surely=True)
             if held >= ROUGHLY * roughly_s * GRADIUM.credits_per_s or min(rows, at_most or rows) > MOST_TO_WARN:
                 return roughly_s * GRADIUM.credits_per_s
         stopped = self._control.stopped
         return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))
 
     def _priced(self, at_most: int | None, stopped: threading.Event) -> float:
-        path, budget = self._journal.checkpoint.path, self._budget
-        with translated(path), closing(connect_to_read(path)) as connection:
-            connection.execute("ATTACH '' AS manifest")
-            [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
+        budget = self._budget
+        with Checkpoint(self._store.checkpoint.path, only_read=True) as checkpoint:
             costs = costs_of(
-                connection,
-                ALL_SELECTED,
+                checkpoint,
+                None,
                 self._settings,
                 self._context.hashes,
-                run=runs,
                 bounds=Bounds(limit=at_most, budget=budget.left if budget.is_limited else None),
                 asked=resends_failed(self._context.only),
                 stopped=stopped,

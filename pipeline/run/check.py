@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from datetime import UTC, datetime
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint, plan_counts, scan_manifest
-from pipeline.checkpoint.named import name_ids
-from pipeline.checkpoint.plan import knows_rows, where_selected
-from pipeline.checkpoint.schema import connect_to_read, translated
+from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
 from pipeline.run.context import resends_failed
@@ -34,43 +30,36 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
     request = request_settings(settings.service)
     if settings.service.url != "local":
         check_url(settings.service.url)
-    hashes = SettingsHash(settings, request)
+    hashes, path = SettingsHash(settings, request), out / CHECKPOINT
     rows = ManifestRows(options, hashes, run_id="check", skip_bad_rows=True)
-    path = out / CHECKPOINT
-    with (
-        known_transcripts(out),
-        translated(path),
-        closing(connect_to_read(path)) as connection,
-        Checkpoint(path, only_read=True) as checkpoint,
-    ):
+    with known_transcripts(out), Checkpoint(path, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
             refuse_another(recorded_owner(checkpoint, out), out, owner)
         refuse_other_formats(checkpoint, settings.sink.formats)
         if not options.shared_out:
             refuse_another_manifest(checkpoint, rows.manifests.place, out)
-        repeated = scan_manifest(connection, rows.read(checkpoint.path_of), *rows.manifests.names, scope=rows.manifests)
+        scanned = rows.read(checkpoint.path_of)
+        repeated = checkpoint.scan(scanned, *rows.manifests.names, scope=rows.manifests)
         rows.bad.note_repeated(repeated)
         if not rows.count:
-            rows.refuse_empty(knows_rows=knows_rows(connection))
+            rows.refuse_empty(knows_rows=checkpoint.knows_rows())
         if options.ids:
-            name_ids(connection, options.ids, rows.manifests.title)
-        names = settle_names(connection, rows.manifests.names, out)
+            checkpoint.name_ids(options.ids, rows.manifests.title)
+        names = settle_names(checkpoint, rows.manifests.names, out)
         if not options.shared_out:
             refuse_unlike_manifest(checkpoint, rows.manifests.place, out, names)
         month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
-        plan = plan_counts(connection, only)
-        [runs] = connection.execute("SELECT count(*) FROM runs").fetchone()
+        plan = checkpoint.plan(only)
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
         costs, stopped = Costs(fitting=Fitting() if limits else None), threading.Event()
         try:
             if plan.selected:
                 costs = costs_of(
-                    connection,
-                    where_selected(only),
+                    checkpoint,
+                    only,
                     settings,
                     hashes,
-                    run=runs + 1,
                     bounds=bounds,
                     asked=resends_failed(only),
                     stopped=stopped,

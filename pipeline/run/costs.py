@@ -1,7 +1,7 @@
 """What priced utterances cost together, and what of them is within a run's limit and budget, in the order in which it
 does them.
 
-Works in tables beside a scan, so that memory does not grow with rows.
+Works in a temporary database, so that memory does not grow with rows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import sqlite3
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Self
 
 import msgspec
 
@@ -125,21 +126,108 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
         return round(self.credits, 6) if self.fitting is None else self.fitting.credits
 
 
-def make_tables(connection: sqlite3.Connection) -> None:
-    """Makes the tables for `keep` and `sum_up`."""
-    connection.executescript(
-        """CREATE TABLE manifest.priced (place INTEGER PRIMARY KEY, id TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT,
-            runs INTEGER NOT NULL, error TEXT NOT NULL, message TEXT NOT NULL, requests INTEGER, answered INTEGER,
-            audio_s REAL, sent_s REAL, guessed_s REAL, pieces BLOB);
-        CREATE INDEX manifest.priced_keys ON priced (key) WHERE key IS NOT NULL;
-        CREATE TABLE manifest.passed_over (place INTEGER PRIMARY KEY, id TEXT NOT NULL, key TEXT, needs REAL NOT NULL);
-        CREATE INDEX manifest.passed_over_keys ON passed_over (key) WHERE key IS NOT NULL;"""
-    )
+_TABLES = """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+CREATE TABLE priced (place INTEGER PRIMARY KEY, id TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT,
+    runs INTEGER NOT NULL, error TEXT NOT NULL, message TEXT NOT NULL, requests INTEGER, answered INTEGER,
+    audio_s REAL, sent_s REAL, guessed_s REAL, pieces BLOB);
+CREATE INDEX priced_keys ON priced (key) WHERE key IS NOT NULL;
+CREATE TABLE passed_over (place INTEGER PRIMARY KEY, id TEXT NOT NULL, key TEXT, needs REAL NOT NULL);
+CREATE INDEX passed_over_keys ON passed_over (key) WHERE key IS NOT NULL;"""
 
 
-def keep(connection: sqlite3.Connection, priced: Iterable[Priced]) -> None:
-    """Takes priced utterances in, in any order."""
-    connection.executemany("INSERT INTO manifest.priced VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", map(_row, priced))
+class CostTable:
+    """Takes priced utterances in, in any order, and sums them up in theirs; in a database that goes with it."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(_TABLES)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._db.close()
+
+    def keep(self, priced: Iterable[Priced]) -> None:
+        """Takes them in, in any order."""
+        self._db.executemany("INSERT INTO priced VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", map(_row, priced))
+
+    def sum_up(self, bounds: Bounds) -> Costs:
+        """Sums up what was kept, in the order of its places, as far as a run within `bounds` comes."""
+        ask = self._db.execute
+        ask(
+            """UPDATE priced AS p
+               SET kind = ?, requests = NULL, answered = NULL, audio_s = NULL, sent_s = NULL, guessed_s = NULL
+               WHERE key IS NOT NULL AND place > (SELECT min(place) FROM priced WHERE key = p.key)""",
+            (Kind.COPY,),
+        )
+        fitting = None if bounds.budget is None else self._spend(bounds.budget, bounds.limit)
+        kinds = dict(ask("SELECT kind, count(*) FROM priced GROUP BY kind"))
+        requests, answered, audio_s, sent_s, guessed_s = ask(
+            "SELECT total(requests), total(answered), total(audio_s), total(sent_s), total(guessed_s) FROM priced"
+        ).fetchone()
+        [runs] = ask("SELECT coalesce(min(runs), 0) FROM priced WHERE kind = ?", (Kind.WAITS,)).fetchone()
+        most = math.inf if bounds.most is None else bounds.most + ROUNDING
+        above, least, dearest = ask(
+            "SELECT count(*), min(needs), max(needs) FROM passed_over WHERE needs > ?", (most,)
+        ).fetchone()
+        above_ids = ask("SELECT id FROM passed_over WHERE needs > ? ORDER BY place LIMIT ?", (most, NAMED))
+        unsendable = "SELECT error, count(*) FROM priced WHERE kind = ? GROUP BY error ORDER BY min(place)"
+        problems = "SELECT id, error, message FROM priced WHERE kind = ? ORDER BY place LIMIT ?"
+        return Costs(
+            within_limit=sum(kinds.values()),
+            postponed=kinds.get(Kind.WAITS, 0),
+            postponed_runs=runs,
+            unsendable=dict(ask(unsendable, (Kind.FAILS,))),
+            problems=[Problem(*one) for one in ask(problems, (Kind.FAILS, PROBLEMS_NAMED))],
+            unchanged=kinds.get(Kind.UNCHANGED, 0),
+            copies=kinds.get(Kind.COPY, 0),
+            answered_clips=int(answered),
+            requests=int(requests),
+            audio_s=round(audio_s, 6),
+            sent_s=round(sent_s, 6),
+            credits=sent_s * GRADIUM.credits_per_s,
+            estimated_credits=round(guessed_s * GRADIUM.credits_per_s, 6),
+            estimated_share=round(guessed_s / sent_s, 4) if sent_s else 0.0,
+            fitting=fitting,
+            above_budget=above,
+            above_credits=(least, dearest) if above else None,
+            above_ids=[id_ for (id_,) in above_ids],
+        )
+
+    def _spend(self, budget: float, limit: int | None) -> Fitting:
+        """Goes through what was kept as a run with this budget does, notes what is passed over, and drops what is
+        beyond the limit."""
+        last, within_limit = -1, 0
+        utterances = requests = passed_over = 0
+        sent_s = 0.0
+        pieces_in = msgspec.msgpack.Decoder(tuple[tuple[int, float], ...]).decode
+        for place, id_, kind, key, pieces in self._db.execute(
+            "SELECT place, id, kind, key, pieces FROM priced ORDER BY place"
+        ):
+            if limit is not None and within_limit >= limit:
+                break
+            last, needs, fitting = place, 0.0, 0
+            if kind == Kind.COPY and key is not None:
+                found = self._db.execute("SELECT needs FROM passed_over WHERE key = ?", (key,)).fetchone()
+                needs = found[0] if found else 0.0
+            elif kind == Kind.SENT:
+                for count, seconds in pieces_in(pieces):
+                    left = budget - sent_s * GRADIUM.credits_per_s + ROUNDING
+                    fit = max(0, min(count, math.floor(left / max(seconds * GRADIUM.credits_per_s, ROUNDING))))
+                    sent_s += fit * seconds
+                    fitting += fit
+                    if fit < count:
+                        needs = max(needs, round(seconds * GRADIUM.credits_per_s, 6))
+            requests += fitting
+            passed_over += needs > 0
+            utterances += not needs and kind <= Kind.COPY
+            if needs:
+                self._db.execute("INSERT INTO passed_over VALUES (?, ?, ?, ?)", (place, id_, key, needs))
+            within_limit += not needs or fitting > 0  # what is passed over as a whole takes no place of the limit
+        self._db.execute("DELETE FROM priced WHERE place > ?", (last,))
+        credits_ = round(sent_s * GRADIUM.credits_per_s, 6)
+        return Fitting(utterances=utterances, requests=requests, credits=credits_, passed_over=passed_over)
 
 
 def _row(one: Priced) -> tuple[object, ...]:
@@ -149,82 +237,3 @@ def _row(one: Priced) -> tuple[object, ...]:
     guessed_s = takes.sent_s if takes.is_guess else 0.0
     pieces = msgspec.msgpack.encode(takes.pieces)
     return (*about, takes.requests, takes.answered, takes.audio_s, takes.sent_s, guessed_s, pieces)
-
-
-def sum_up(connection: sqlite3.Connection, bounds: Bounds) -> Costs:
-    """Sums up what was kept, in the order of its places, as far as a run within `bounds` comes."""
-    ask = connection.execute
-    ask(
-        """UPDATE manifest.priced AS p
-           SET kind = ?, requests = NULL, answered = NULL, audio_s = NULL, sent_s = NULL, guessed_s = NULL
-           WHERE key IS NOT NULL AND place > (SELECT min(place) FROM manifest.priced WHERE key = p.key)""",
-        (Kind.COPY,),
-    )
-    fitting = None if bounds.budget is None else _spend(connection, bounds.budget, bounds.limit)
-    kinds = dict(ask("SELECT kind, count(*) FROM manifest.priced GROUP BY kind"))
-    requests, answered, audio_s, sent_s, guessed_s = ask(
-        "SELECT total(requests), total(answered), total(audio_s), total(sent_s), total(guessed_s) FROM manifest.priced"
-    ).fetchone()
-    [runs] = ask("SELECT coalesce(min(runs), 0) FROM manifest.priced WHERE kind = ?", (Kind.WAITS,)).fetchone()
-    most = math.inf if bounds.most is None else bounds.most + ROUNDING
-    above, least, dearest = ask(
-        "SELECT count(*), min(needs), max(needs) FROM manifest.passed_over WHERE needs > ?", (most,)
-    ).fetchone()
-    above_ids = ask("SELECT id FROM manifest.passed_over WHERE needs > ? ORDER BY place LIMIT ?", (most, NAMED))
-    unsendable = "SELECT error, count(*) FROM manifest.priced WHERE kind = ? GROUP BY error ORDER BY min(place)"
-    problems = "SELECT id, error, message FROM manifest.priced WHERE kind = ? ORDER BY place LIMIT ?"
-    return Costs(
-        within_limit=sum(kinds.values()),
-        postponed=kinds.get(Kind.WAITS, 0),
-        postponed_runs=runs,
-        unsendable=dict(ask(unsendable, (Kind.FAILS,))),
-        problems=[Problem(*one) for one in ask(problems, (Kind.FAILS, PROBLEMS_NAMED))],
-        unchanged=kinds.get(Kind.UNCHANGED, 0),
-        copies=kinds.get(Kind.COPY, 0),
-        answered_clips=int(answered),
-        requests=int(requests),
-        audio_s=round(audio_s, 6),
-        sent_s=round(sent_s, 6),
-        credits=sent_s * GRADIUM.credits_per_s,
-        estimated_credits=round(guessed_s * GRADIUM.credits_per_s, 6),
-        estimated_share=round(guessed_s / sent_s, 4) if sent_s else 0.0,
-        fitting=fitting,
-        above_budget=above,
-        above_credits=(least, dearest) if above else None,
-        above_ids=[id_ for (id_,) in above_ids],
-    )
-
-
-def _spend(connection: sqlite3.Connection, budget: float, limit: int | None) -> Fitting:
-    """Goes through what was kept as a run with this budget does, notes what is passed over, and drops what is beyond
-    the limit."""
-    last, within_limit = -1, 0
-    utterances = requests = passed_over = 0
-    sent_s = 0.0
-    pieces_in = msgspec.msgpack.Decoder(tuple[tuple[int, float], ...]).decode
-    for place, id_, kind, key, pieces in connection.execute(
-        "SELECT place, id, kind, key, pieces FROM manifest.priced ORDER BY place"
-    ):
-        if limit is not None and within_limit >= limit:
-            break
-        last, needs, fitting = place, 0.0, 0
-        if kind == Kind.COPY and key is not None:
-            found = connection.execute("SELECT needs FROM manifest.passed_over WHERE key = ?", (key,)).fetchone()
-            needs = found[0] if found else 0.0
-        elif kind == Kind.SENT:
-            for count, seconds in pieces_in(pieces):
-                left = budget - sent_s * GRADIUM.credits_per_s + ROUNDING
-                fit = max(0, min(count, math.floor(left / max(seconds * GRADIUM.credits_per_s, ROUNDING))))
-                sent_s += fit * seconds
-                fitting += fit
-                if fit < count:
-                    needs = max(needs, round(seconds * GRADIUM.credits_per_s, 6))
-        requests += fitting
-        passed_over += needs > 0
-        utterances += not needs and kind <= Kind.COPY
-        if needs:
-            connection.execute("INSERT INTO manifest.passed_over VALUES (?, ?, ?, ?)", (place, id_, key, needs))
-        within_limit += not needs or fitting > 0  # what is passed over as a whole takes no place of the limit
-    connection.execute("DELETE FROM manifest.priced WHERE place > ?", (last,))
-    credits_ = round(sent_s * GRADIUM.credits_per_s, 6)
-    return Fitting(utterances=utterances, requests=requests, credits=credits_, passed_over=passed_over)

@@ -14,7 +14,7 @@ import msgspec
 from pipeline.audio.look import length_of
 from pipeline.audio.prepare import Prepared
 from pipeline.checkpoint import Identity, Selected
-from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip
 from pipeline.failures import consequence_of

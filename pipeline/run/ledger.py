@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from pipeline.checkpoint import Journal, Sent, Started
+from pipeline.checkpoint import Sent, Started, Store
 from pipeline.errors import AttemptError, CutOff, UnknownFault
 from pipeline.exchange import Request
 from pipeline.failures import consequence_of
@@ -28,21 +28,21 @@ def price(request: Request) -> float:
 
 
 class Ledger:
-    """Hands each request to the journal as it starts and as it ends, and counts them."""
+    """Hands each request to the store as it starts and as it ends, and counts them."""
 
-    def __init__(self, journal: Journal, run_id: str, budget: RunBudget) -> None:
+    def __init__(self, store: Store, run_id: str, budget: RunBudget) -> None:
         self.requests = self.retries = self.refusals = 0
         self.credits = self.credits_maybe = 0.0
         """All that was spent, and what of it only may have been billed."""
         self.unknown: Counter[str] = Counter()
         """Refusals that no rule knows, and how often they came."""
-        self._journal = journal
+        self._store = store
         self._run_id = run_id
         self._budget = budget
 
     async def end_open_attempts(self) -> None:
         """Requests that were in flight when the last run was ended go into the ledger as what they are: cut off."""
-        cut = await self._journal.call(self._journal.checkpoint.end_open_attempts)
+        cut = await self._store.end_open_attempts()
         if cut:
             were, they = ("was", "it") if len(cut) == 1 else ("were", "they")
             spent = sum(attempt.credits for attempt in cut)
@@ -62,9 +62,9 @@ class Ledger:
             credits=price(job.request),
             bytes_sent=0,
         )
-        self._journal.add(Started(attempt=attempt))
+        self._store.add(Started(attempt=attempt))
         if self._budget.credits.is_limited:  # what a kill would hide, the next run would have to spend once more
-            await self._journal.committed()
+            await self._store.committed()
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         answered = isinstance(ended, Answer)
@@ -89,7 +89,7 @@ class Ledger:
             code=None if isinstance(ended, Answer) else ended.code,
             request_id=ended.request_id,
         )
-        self._journal.add(Sent(attempt=attempt))
+        self._store.add(Sent(attempt=attempt))
 
     def _attempt(self, job: Job, started_at: datetime, **ended: Any) -> Attempt:
         """A line of the ledger; `ended` are the fields that its end decides."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pipeline.audio.look import Look, broken_off, look, refuse_beginning
-from pipeline.checkpoint import Identity, Journal, Selected, State
+from pipeline.checkpoint import Identity, Selected, State, Store
 from pipeline.errors import AttemptError
 from pipeline.model import Transcript
 from pipeline.run.context import RunContext, resends_failed
@@ -49,17 +49,17 @@ class Lookup:
     def __init__(
         self,
         context: RunContext,
-        journal: Journal,
+        store: Store,
         transcripts: StoredTranscripts,
         outcomes: Outcomes,
         settlement: Settlement,
     ) -> None:
         self._context = context
-        self._journal = journal
+        self._store = store
         self._stored = transcripts
         self._outcomes = outcomes
         self._settlement = settlement
-        self._renames = Renames(journal, transcripts, outcomes)
+        self._renames = Renames(store, transcripts, outcomes)
 
     async def sendable(self, batch: Sequence[Selected], stopped: threading.Event) -> list[Sendable]:
         """Those that need a request; the others have their outcome. Raises Stopped."""
@@ -124,18 +124,16 @@ class Lookup:
 
     async def _transcripts(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
         """Transcripts that answer to these very audios and settings, of whichever utterance."""
-        transcripts = self._journal.finished(identities)
+        transcripts: dict[Identity, Transcript] = {}
         for _ in range(2):  # what is written to another place meanwhile is found there
             unknown = [identity for identity in identities if identity not in transcripts]
-            if not unknown:
-                return transcripts
-            stored = await self._journal.call(self._journal.checkpoint.twins, unknown)
+            pending, stored = await self._store.transcripts_of(unknown)
             known = await self._stored.read_of(stored)
-            transcripts |= known
+            transcripts |= pending | known
             if len(known) == len(stored):
                 return transcripts
         if left := [one.part for identity, one in stored.items() if identity not in transcripts and one.part]:
-            rows = await self._journal.call(self._journal.checkpoint.parts, "transcripts")
+            rows = await self._store.parts("transcripts")
             await self._stored.check(left, rows)  # what a damaged part lacks would be paid again
         return transcripts
 
@@ -144,15 +142,12 @@ class Lookup:
         if not left:
             return
         identities = [identity for _, one in left for identity in one.identities]
-        just_now = self._journal.failed(identities)  # and not in the checkpoint yet
-        known, run = await self._journal.call(self._journal.checkpoint.known_failures, identities)
+        known = await self._store.failures_of(identities)
         for in_flight, one in left:
             found = [known[identity] for identity in one.identities if identity in known]
-            pending = [just_now[identity] for identity in one.identities if identity in just_now]
-            holding = [*pending, *(failure for failure in found if failure.holds(run))]
-            if before := next(iter((*holding, *found)), None):
-                is_postponed = bool(holding) and not resends_failed(self._context.only)
-                in_flight.has_failed_before(before, is_postponed=is_postponed)
+            if found:
+                failure, holds = next((one for one in found if one[1]), found[0])
+                in_flight.has_failed_before(failure, is_postponed=holds and not resends_failed(self._context.only))
 
 
 def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:

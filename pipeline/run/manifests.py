@@ -8,24 +8,13 @@ a manifest that is gone.
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.audio.look import NEVER, look
-from pipeline.checkpoint import Scope
-from pipeline.checkpoint.sharing import (
-    Claimed,
-    claimed,
-    manifests,
-    places,
-    sample,
-    share_of_ids,
-    shared,
-    span_of,
-    take_over,
-)
+from pipeline.checkpoint import Checkpoint, Scope
+from pipeline.checkpoint.sharing import Claimed, span_of
 from pipeline.errors import AttemptError, ManifestError
 from pipeline.manifest import STDIN, Part, common_place, without_overlaps
 from pipeline.manifest.directory import Folder
@@ -57,13 +46,13 @@ def may_be(noted: str, name: str, copied: Collection[str]) -> bool:
     return name in (noted, name_of(noted)) or not is_there(noted) or noted in copied
 
 
-def copies(connection: sqlite3.Connection, name: str, out: Path) -> list[str]:
+def copies(checkpoint: Checkpoint, name: str, out: Path) -> list[str]:
     """What the manifest's name was where it was copied, or moved, together with its output, which is in `out` now."""
     if name == STDIN:
         return []
     here = os.path.realpath(out)
     way = os.path.relpath(name, here)
-    return [os.path.normpath(Path(place) / way) for place in places(connection) if place != here]
+    return [os.path.normpath(Path(place) / way) for place in checkpoint.places() if place != here]
 
 
 class Manifests(Scope):
@@ -103,28 +92,28 @@ class Manifests(Scope):
 
 
 def settle_names(
-    connection: sqlite3.Connection, names: Sequence[str], out: Path, stopped: threading.Event = NEVER
+    checkpoint: Checkpoint, names: Sequence[str], out: Path, stopped: threading.Event = NEVER
 ) -> list[str]:
     """Finds the names that the scanned manifests went by before, which become their own; returns them.
 
     Raises ManifestError where an id of one was sent for another manifest with other audio, or Stopped.
     """
     number = {name: at for at, name in enumerate(names)}
-    others = [known for known in manifests(connection) if known not in number]
+    others = [known for known in checkpoint.manifests() if known not in number]
     if not others:
         return []  # nearly always: no row of the scan need be looked up
     before = [(known, number[name]) for known in others if (name := name_of(known)) in number]
-    take_over(connection, before)
-    copied = {other: at for at, name in enumerate(names) for other in copies(connection, name, out)}
+    checkpoint.also_named(before)
+    copied = {other: at for at, name in enumerate(names) for other in copies(checkpoint, name, out)}
     gone = [
         other
-        for other in shared(connection)
-        if (other in copied or not is_there(other)) and _has_moved(connection, other, stopped)
+        for other in checkpoint.manifests_sharing_ids()
+        if (other in copied or not is_there(other)) and _has_moved(checkpoint, other, stopped)
     ]
     of_file = {Path(name).name: at for at, name in reversed([*enumerate(names)])}
     moved = [(other, copied.get(other, of_file.get(Path(other).name, 0))) for other in gone]
-    take_over(connection, moved)
-    _refuse_clashes(connection, names, stopped)
+    checkpoint.also_named(moved)
+    _refuse_clashes(checkpoint, names, stopped)
     return [known for known, _ in (*before, *moved)]
 
 
@@ -138,12 +127,12 @@ def is_there(name: str) -> bool:
         return True
 
 
-def _has_moved(connection: sqlite3.Connection, other: str, stopped: threading.Event) -> bool:
+def _has_moved(checkpoint: Checkpoint, other: str, stopped: threading.Event) -> bool:
     """Whether what was transcribed for a manifest that is gone is in the one of the scan now; where nothing was, or the
     recordings are gone as well, whether its rows are."""
-    samples = sample(connection, other)
+    samples = checkpoint.samples_of(other)
     if not samples:
-        return share_of_ids(connection, other) >= MOVED_SHARE
+        return checkpoint.share_of_ids(other) >= MOVED_SHARE
     found = missing = others = 0
     for one in samples:
         if any(_hash_of(audio, stopped) == one.audio_hash for audio in one.audio):
@@ -156,9 +145,9 @@ def _has_moved(connection: sqlite3.Connection, other: str, stopped: threading.Ev
     return found >= least or (not others and found + missing >= least)
 
 
-def _refuse_clashes(connection: sqlite3.Connection, names: Sequence[str], stopped: threading.Event) -> None:
+def _refuse_clashes(checkpoint: Checkpoint, names: Sequence[str], stopped: threading.Event) -> None:
     count, first = 0, None
-    for one in claimed(connection):
+    for one in checkpoint.claimed():
         if not _may_be_taken(one) and not _is_same_audio(one, stopped):
             count, first = count + 1, first or one
     if first is None:

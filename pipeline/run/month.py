@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.checkpoint.spending import month_of
+from pipeline.checkpoint.facts import month_of
 from pipeline.sink import FolderStore
 from pipeline.sink.attempts import AttemptParts
 

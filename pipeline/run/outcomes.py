@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from pipeline.checkpoint import Journal, Selected, State
-from pipeline.checkpoint.events import ClipAnswered, Event, Gone, Moved, Reused, TakenUp
-from pipeline.checkpoint.failed import Failed
-from pipeline.checkpoint.results import Finished
+from pipeline.checkpoint import Selected, State, Store
+from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Missing, Moved, Reused, TakenUp
+from pipeline.checkpoint.failing import Failed
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip, Request
 from pipeline.failures import consequence_of
@@ -27,22 +26,22 @@ log = logging.getLogger(__name__)
 class Outcomes:
     """Those of one run."""
 
-    def __init__(self, journal: Journal, progress: Progress, run_id: str) -> None:
+    def __init__(self, store: Store, progress: Progress, run_id: str) -> None:
         self.transcribed = self.failed = self.reused_count = self.moved_count = self.redo_failed = 0
         self.audio_s = 0.0
         """Audio that was answered in this run."""
-        self._journal = journal
+        self._store = store
         self._progress = progress
         self._run_id = run_id
 
     def note(self, *events: Event) -> None:
         """Something else happened."""
-        self._journal.add(*events)
+        self._store.add(*events)
 
     def reused(self, selected: Selected, marks: bytes) -> None:
         """The transcript it has still answers to it."""
         self.reused_count += 1
-        self._journal.add(Reused(n=selected.n, marks=marks))
+        self._store.add(Reused(n=selected.n, marks=marks))
         self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
 
     def moved(self, selected: Selected, old: int, original: Transcript) -> None:
@@ -50,7 +49,7 @@ class Outcomes:
         self.reused_count += 1
         self.moved_count += 1
         transcript = for_row(original, selected.utterance, config_hash=selected.config_hash)
-        self._journal.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
+        self._store.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
     def copied(self, selected: Selected, original: Transcript, in_flight: InFlight) -> None:
@@ -88,7 +87,7 @@ class Outcomes:
         """The utterance has failed: as the one `in_flight`, or for the reason of another one."""
         excused = why.error is not None and consequence_of(why.error).excused_by_transcript
         if excused and selected.done is not None and not selected.other_path:
-            self._journal.add(Gone(n=selected.n))
+            self._store.add(Missing(n=selected.n))
             self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
             return
         failure = why.failure(selected, requests=in_flight.requests if in_flight else 0, run_id=self._run_id)
@@ -107,13 +106,13 @@ class Outcomes:
         if (partial := why.partial) is not None:
             row = for_row(partial, selected.utterance) if in_flight else self._copy(partial, selected)
             events.append(why.partly(selected.n, row))
-        self._journal.add(*events)
+        self._store.add(*events)
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
         log.warning("failed %s: %s: %s", selected.utterance.id, failure.error, failure.message)
 
     def taken_up(self, selected: Selected) -> None:
         """The utterance stays as it was, after others in the order of the next run."""
-        self._journal.add(TakenUp(n=selected.n, run_id=self._run_id))
+        self._store.add(TakenUp(n=selected.n, run_id=self._run_id))
 
     def _finish(self, selected: Selected, transcript: Transcript, in_flight: InFlight, *events: Event) -> None:
         before = in_flight.failed_before
@@ -124,7 +123,7 @@ class Outcomes:
             failed_as=None if before is None else before.identity,
             **word_errors(transcript),
         )
-        self._journal.add(*events, finished)
+        self._store.add(*events, finished)
 
     def _copy(self, original: Transcript, selected: Selected) -> Transcript:
         about = {"run_id": self._run_id, "finished_at": datetime.now(UTC), "config_hash": selected.config_hash}

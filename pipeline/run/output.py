@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
-from pipeline.checkpoint.sharing import PLACES, manifests, places
-from pipeline.checkpoint.store import FORMATS, MANIFEST
+from pipeline.checkpoint.schema import FORMATS, MANIFEST, PLACES
 from pipeline.errors import ConfigError, OutputError, UsageError
 from pipeline.manifest import STDIN, place_of
 from pipeline.manifest.tables import READERS
@@ -80,7 +79,7 @@ def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) ->
     """Before the manifest is read: raises ConfigError where a default output serves another one, which is still there.
     One that is gone may have become this one, and so may one that was copied together with the output."""
     noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
-    if noted is not None and not may_be(noted, name, checkpoint.beside_scan(copies, name, out)):
+    if noted is not None and not may_be(noted, name, copies(checkpoint, name, out)):
         _refuse(noted, manifest, out)
 
 
@@ -92,7 +91,7 @@ def keep_manifest(checkpoint: Checkpoint, manifest: str | None, out: Path, names
         noted, name = refuse_unlike_manifest(checkpoint, manifest, out, names_before), name_of(manifest)
         if noted != name:
             checkpoint.set_fact(MANIFEST, name)
-    before, here = checkpoint.beside_scan(places), os.path.realpath(out)
+    before, here = checkpoint.places(), os.path.realpath(out)
     if before[-1:] != [here]:
         now = [*(place for place in before if place != here), here]
         checkpoint.set_fact(PLACES, "\n".join(now[-PLACES_KEPT:]))
@@ -134,6 +133,6 @@ def _is_of(out: Path, name: str) -> bool:
         return False
     with Checkpoint(out / CHECKPOINT, only_read=True) as checkpoint:
         noted = checkpoint.fact(MANIFEST, str)
-        names = checkpoint.beside_scan(manifests) if noted is None else [noted]
-        copied = checkpoint.beside_scan(copies, name, out)
+        names = checkpoint.manifests() if noted is None else [noted]
+        copied = copies(checkpoint, name, out)
     return any(Path(known).name == Path(name).name and may_be(known, name, copied) for known in names)

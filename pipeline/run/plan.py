@@ -9,8 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from pipeline.checkpoint import UNREADABLE, Journal, Plan, ScannedRow
-from pipeline.checkpoint.named import name_ids
+from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Store
 from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestError, Stopped
 from pipeline.manifest import Ignored, parts_of
 from pipeline.model import BadRow, Utterance
@@ -25,36 +24,34 @@ from pipeline.source import source_of
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
 """So many recordings, and so large a part of them, are not deleted in one night."""
-MIN_INT64 = -(1 << 63)
 FILES_REMEMBERED = 4_096
 """Rows that name the same recording mostly stand together: it is asked for its version once."""
 
 
-async def make_plan(rows: ManifestRows, options: RunOptions, journal: Journal, stopped: threading.Event) -> Plan:
+async def make_plan(rows: ManifestRows, options: RunOptions, store: Store, stopped: threading.Event) -> Plan:
     """Takes the manifests into the checkpoint and selects what this run does; nothing where it was stopped meanwhile.
 
     Raises ManifestError for bad rows, ids that nobody has or that clash, and with --strict for warnings; ConfigError
     where the output serves another manifest.
     """
-    call, checkpoint = journal.call, journal.checkpoint
     try:
-        scanned = rows.read(checkpoint.path_of)
-        repeated = await journal.call_once(checkpoint.scan, scanned, *rows.manifests.names, scope=rows.manifests)
+        scanned = rows.read(store.checkpoint.path_of)
+        repeated = await store.scan(scanned, *rows.manifests.names, scope=rows.manifests)
         rows.bad.note_repeated(repeated)
         if ignored := str(rows.ignored):
             say(ignored)
         if not rows.count:
-            rows.refuse_empty(knows_rows=await call(checkpoint.knows_rows))
+            rows.refuse_empty(knows_rows=await store.knows_rows())
         if not options.skip_bad_rows or repeated:
             rows.bad.refuse(skippable=not repeated)
         if options.strict:
             rows.warnings.refuse()
         if options.ids:
-            await call(checkpoint.beside_scan, name_ids, options.ids, rows.manifests.title)
-        names = await call(checkpoint.beside_scan, settle_names, rows.manifests.names, options.out, stopped)
+            await store.name_ids(options.ids, rows.manifests.title)
+        names = await store.blocking(settle_names, rows.manifests.names, options.out, stopped)
         manifest = None if options.shared_out else rows.manifests.place
-        await call(keep_manifest, checkpoint, manifest, options.out, names)
-        return await call(checkpoint.merge, options.only)
+        await store.blocking(keep_manifest, manifest, options.out, names)
+        return await store.merge(options.only)
     except Stopped:
         return Plan()
 
@@ -108,16 +105,16 @@ class ManifestRows:
                     if self._skip_bad_rows:
                         yield self.bad.as_failure(row, number)
                     continue
-                size, mtime_ns, about_s = found_at(row.audio)
-                if size is None and (other := spellings.of(row)) is not None:
-                    row, (size, mtime_ns, about_s) = other, found_at(other.audio)
+                version, size, about_s = found_at(row.audio)
+                if version is None and (other := spellings.of(row)) is not None:
+                    row, (version, size, about_s) = other, found_at(other.audio)
                 yield ScannedRow(
                     utterance=row,
                     config_hash=self._hashes.of(row),
                     written_hash=self._hashes.of_written(row),
                     expected_s=about_s if row.duration_s is None else row.duration_s,
+                    version=version,
                     size=size,
-                    mtime_ns=mtime_ns,
                     source=number,
                 )
         spellings.warn()
@@ -148,21 +145,19 @@ class ManifestRows:
 def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
     """What to say where so many recordings are missing since the last run that a disk is more likely not mounted; those
     that have `moved` to another name are not missing."""
-    removed = max(0, plan.lost_rows - moved)
+    removed = max(0, plan.newly_removed - moved)
     enough = max(MANY_MISSING, MANY_MISSING_SHARE * plan.rows), max(MANY_MISSING, MANY_MISSING_SHARE * plan.known)
-    files, rows = plan.lost_files >= enough[0], is_folder and removed >= enough[1]
+    files, rows = plan.newly_missing >= enough[0], is_folder and removed >= enough[1]
     if not files and not rows:
         return None
-    missing = plan.lost_files * files + removed * rows
+    missing = plan.newly_missing * files + removed * rows
     return f"{missing:,} of {plan.known:,} recordings of the last run are missing: is the disk mounted?"
 
 
-def _found_at(audio: str) -> tuple[int | None, int | None, float]:
-    """A recording's size, its time, and about how many seconds it has; None where it is missing."""
+def _found_at(audio: str) -> tuple[str | None, int | None, float]:
+    """A recording's version, its size, and about how many seconds it has; None where it is missing."""
     try:
         found = source_of(audio).stat(audio)
     except AttemptError as error:
         return None if isinstance(error, AudioMissing) else UNREADABLE, None, 0.0
-    # a clock may be set to 1601, or to the year 2400: in 64 bits such times are others, but still differ
-    mtime_ns = (int(found.version.partition(":")[2]) - MIN_INT64) % (1 << 64) + MIN_INT64
-    return found.size_bytes, mtime_ns, found.about_s
+    return found.version, found.size_bytes, found.about_s

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 from pipeline.audio.prepare import Preparation
-from pipeline.checkpoint import Journal, State
+from pipeline.checkpoint import State, Store
 from pipeline.errors import AttemptError, Stopped
 from pipeline.exchange import Clip
 from pipeline.model import ClipResult
@@ -29,13 +29,13 @@ class Preparer:
         preparation: Preparation,
         settlement: Settlement,
         recorder: Recorder,
-        journal: Journal,
+        store: Store,
     ) -> None:
         self._lookup = lookup
         self._preparation = preparation
         self._settlement = settlement
         self._recorder = recorder
-        self._journal = journal
+        self._store = store
 
     async def fill(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
         """Puts the requests for what is selected, longest utterances first; nothing more is looked at once `stopped` is
@@ -52,13 +52,13 @@ class Preparer:
 
     async def _fill_in_turn(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
         while batch := await selection.next():
-            await self._journal.room()
+            await self._store.has_room()
             try:
                 sendable = await self._lookup.sendable(batch, stopped)
             except Stopped:
                 return
             keys = [key for one in sendable for key in one.answer_keys]
-            answered = await self._journal.call(self._journal.checkpoint.answered_keys, keys) if keys else set()
+            answered = await self._store.answered_keys(keys) if keys else set()
             for one in sendable:
                 for clip in await self._clips_of(one, answered):
                     await put(clip.request)
@@ -74,7 +74,7 @@ class Preparer:
         if keys:
             # of a done one, which is to be sent again, only what this was begun with
             only = in_flight.identity.config_hash if selected.state == State.DONE else None
-            answered = await self._journal.call(self._journal.checkpoint.answered_clips, keys, only)
+            answered = await self._store.answered_clips(keys, only)
         try:
             known = {result.key for result in answered}
             prepared = await self._preparation.prepare(selected.utterance, one.look, known)

@@ -7,7 +7,6 @@ as it was when it was transcribed. Works in tables beside a scan, so that memory
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,38 +17,37 @@ from pipeline.audio.estimate import Estimate, estimate
 from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
 from pipeline.audio.probe import probe
 from pipeline.audio.wanted import is_one_channel
-from pipeline.checkpoint import Identity
-from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_to_do
+from pipeline.checkpoint import Checkpoint, Identity
+from pipeline.checkpoint.alike import Todo, TodoList
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
 from pipeline.run.answers import Answers
-from pipeline.run.costs import Bounds, Costs, Kind, Priced, keep, make_tables, sum_up
+from pipeline.run.costs import Bounds, Costs, CostTable, Kind, Priced
 from pipeline.run.settings_hash import SettingsHash
 
 AT_ONCE = 100
 
 
 def costs_of(
-    connection: sqlite3.Connection,
-    selected: str,
+    checkpoint: Checkpoint,
+    only: Sequence[str] | None,
     settings: Settings,
     hashed: SettingsHash,
     *,
-    run: int,
     bounds: Bounds,
     asked: bool,
     stopped: threading.Event,
 ) -> Costs:
-    """Prices what the query `selected` of the plan names, as far as the run of the number `run` does it within
-    `bounds`; `asked`: what failed before is sent at once. Raises Stopped, and what SQLite raises."""
+    """Prices what a run of these `only` does after a scan (None: what the run that is going on has selected), within
+    `bounds`; `asked`: what failed before is sent at once. Raises Stopped and CheckpointError."""
     # what is passed over takes no place of the limit, so with a budget it is not known before which rows have one
     at_most = None if bounds.budget is not None else bounds.limit
-    rows = rows_to_do(connection, selected, at_most, run, length_of, partial(hashed.names, one_channel=True))
-    answers = Answers(connection, hashed)
-    measured = _measured(rows, partial(_measure, settings, hashed, answers, stopped), stopped)
-    make_tables(connection)
-    keep(connection, (_priced(connection, *one, run=run, asked=asked) for one in measured))
-    return sum_up(connection, bounds)
+    rows = TodoList(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
+    answers = Answers(checkpoint.answer_index(), hashed)
+    measured = _measured(iter(rows), partial(_measure, settings, hashed, answers, stopped), stopped)
+    with CostTable() as table:
+        table.keep(_priced(rows, *one, asked=asked) for one in measured)
+        return table.sum_up(bounds)
 
 
 Measured = tuple[Todo, Sequence[Identity], Estimate | AttemptError | None]
@@ -58,23 +56,22 @@ take, or why it cannot be sent; None where it is unchanged."""
 
 
 def _priced(
-    connection: sqlite3.Connection,
+    rows: TodoList,
     todo: Todo,
     identities: Sequence[Identity],
     takes: Estimate | AttemptError | None,
     *,
-    run: int,
     asked: bool,
 ) -> Priced:
     """What a run does with a measured utterance."""
     priced = partial(Priced, place=todo.place, id=todo.utterance.id)
     if todo.done in identities:
         return priced(kind=Kind.UNCHANGED)
-    if any(has_transcript(connection, identity) for identity in identities):
+    if any(rows.has_transcript(identity) for identity in identities):
         return priced(kind=Kind.COPY)
     all_answered = isinstance(takes, Estimate) and not takes.requests
     if identities and not asked and not all_answered:
-        failure, runs = known_failure(connection, identities, run) or (None, 0)
+        failure, runs = rows.known_failure(identities) or (None, 0)
         if failure is not None and failure.retryable:
             return priced(kind=Kind.WAITS, runs=runs)
         if failure is not None:

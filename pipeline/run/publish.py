@@ -8,16 +8,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
-import msgspec
-
-from pipeline.checkpoint import Journal
-from pipeline.checkpoint.schema import CLIPS_STALE, ERRORS_STALE, unusable
-from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES, Unpublished
+from pipeline.checkpoint import Checkpoint, Store
+from pipeline.checkpoint.schema import CLIPS_STALE, CLOSED_JSONL, ERRORS_STALE, JSONL_BYTES
 from pipeline.errors import OutputError
-from pipeline.model import Transcript
 from pipeline.run.rewrite import Rewriter
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
@@ -29,16 +25,14 @@ PART_WORDS = 400_000
 """So many words come to about as many bytes."""
 LOOK_S = 0.2
 """How often it is looked whether a part is full."""
-_decode = msgspec.msgpack.Decoder(Transcript).decode
 log = logging.getLogger(__name__)
 
 
 class Publisher:
     """Publishes for one run: `keep` beside the pool, `finish` after it."""
 
-    def __init__(self, journal: Journal, sink: Sink, rows_per_part: int) -> None:
-        self._journal = journal
-        self._checkpoint = journal.checkpoint
+    def __init__(self, store: Store, sink: Sink, rows_per_part: int) -> None:
+        self._store = store
         self._sink = sink
         self._rows_per_part = rows_per_part
         self._closing = asyncio.Event()
@@ -46,8 +40,8 @@ class Publisher:
     async def tidy(self) -> None:
         """Brings the folder back to what the checkpoint knows, after whatever ended the last run. What has to be
         written anew waits for the end of the run, so that it is written once."""
-        await self._journal.call(self._tidy)
-        if await self._journal.call(self._checkpoint.has_moved):  # else a row of this run may get the id it leaves
+        await self._store.blocking(self._tidy)
+        if await self._store.has_moved():  # else a row of this run may get the id it leaves
             await self.finish()
 
     async def keep(self) -> None:
@@ -60,20 +54,20 @@ class Publisher:
             log.warning("the disk of the output folder is full: what is answered is published at the end of the run")
 
     async def _keep(self) -> None:
-        call, seen_rows, seen_words = self._journal.call, 0, 0
+        store, seen_rows, seen_words = self._store, 0, 0
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), LOOK_S)
                 return
-            rows, words = self._journal.results_added
+            rows, words = store.results_added
             is_long = words - seen_words >= PART_WORDS
             if is_long or rows - seen_rows >= self._rows_per_part:
                 seen_rows, seen_words = rows, words
                 # what was added may not be committed yet: then the part waits for more, unless its rows are long
-                while is_long or await call(self._checkpoint.pending_results) >= self._rows_per_part:
+                while is_long or await store.pending_results() >= self._rows_per_part:
                     await self._publish_new()
                     is_long = False
-                while await call(self._checkpoint.pending_attempts) >= self._rows_per_part:
+                while await store.pending_attempts() >= self._rows_per_part:
                     await self._publish_attempts()
 
     def close(self) -> None:
@@ -87,30 +81,32 @@ class Publisher:
         whose settings have another hash in their canonical form. Once it `is_stopped` that is left to the next run,
         but for parts that are written anyway.
         """
-        call = self._journal.call
         while await self._publish_new():
             pass
-        rewriter = Rewriter(self._checkpoint, self._sink, hashed)
-        for part, has_results in (await call(rewriter.list_parts)).items():
+        store = self._store
+        rewriter = await store.blocking(Rewriter, self._sink, hashed)
+        for part, has_results in (await store.call(rewriter.list_parts)).items():
             if has_results or (hashed is not None and not is_stopped()):
-                await call(rewriter.rewrite, part)
-        await call(rewriter.finish)
+                await store.call(rewriter.rewrite, part)
+        await store.call(rewriter.finish)
         while await self._publish_attempts():
             pass
 
     async def write_errors_and_clips(self) -> None:
         """Rewrites errors.* and clips.jsonl where they may differ from what the checkpoint holds."""
-        call, checkpoint = self._journal.call, self._checkpoint
-        await call(checkpoint.trim_clips)
-        if await call(checkpoint.fact, ERRORS_STALE, int) != 0:
-            await call(self._sink.write_errors, checkpoint.failures)
-            await call(checkpoint.set_fact, ERRORS_STALE, 0)
-        if await call(checkpoint.fact, CLIPS_STALE, int) != 0:
-            await call(self._sink.write_clips, checkpoint.kept_clips)
-            await call(checkpoint.set_fact, CLIPS_STALE, 0)
+        await self._store.trim_clips()
+        await self._store.blocking(self._write_stale)
 
-    def _tidy(self) -> None:
-        checkpoint, sink = self._checkpoint, self._sink
+    def _write_stale(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.fact(ERRORS_STALE, int) != 0:
+            self._sink.write_errors(checkpoint.failures)
+            checkpoint.set_fact(ERRORS_STALE, 0)
+        if checkpoint.fact(CLIPS_STALE, int) != 0:
+            self._sink.write_clips(checkpoint.kept_clips)
+            checkpoint.set_fact(CLIPS_STALE, 0)
+
+    def _tidy(self, checkpoint: Checkpoint) -> None:
+        sink = self._sink
         committed = checkpoint.fact(JSONL_BYTES, int) or 0
         if not sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"), committed):
             log.warning("transcripts.jsonl is gone or cut short; the end of the run writes it anew from the parts")
@@ -121,28 +117,22 @@ class Publisher:
 
     async def _publish_new(self) -> int:
         """Publishes transcripts that no part holds as the next part; returns how many."""
-        call, checkpoint = self._journal.call, self._checkpoint
-        found = await call(checkpoint.new_results, self._rows_per_part, PART_BYTES)
+        store = self._store
+        found = await store.new_results(self._rows_per_part, PART_BYTES)
         if found:
-            next_part = max(await call(checkpoint.parts, "transcripts"), default=0) + 1
-            jsonl = await call(checkpoint.fact, JSONL_BYTES, int) or 0
-            part, size = await asyncio.to_thread(self._publish, found, next_part, jsonl)
-            placed, rows = [(n, part) for n, _ in found], {part: len(found)} if part else {}
-            await call(checkpoint.results_published, placed, rows, CLOSED_JSONL if size is None else size)
+            next_part = max(await store.parts("transcripts"), default=0) + 1
+            jsonl = await store.fact(JSONL_BYTES, int) or 0
+            rows, append_at = [row for _, row in found], None if jsonl == CLOSED_JSONL else jsonl
+            part, size = await asyncio.to_thread(self._sink.publish, rows, next_part, append_at)
+            placed, counts = [(n, part) for n, _ in found], {part: len(found)} if part else {}
+            await store.results_published(placed, counts, CLOSED_JSONL if size is None else size)
         return len(found)
 
-    def _publish(self, found: Sequence[Unpublished], next_part: int, jsonl: int) -> tuple[int, int | None]:
-        try:
-            rows = [_decode(row) for _, row in found]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise unusable(self._checkpoint.path, error) from error
-        return self._sink.publish(rows, next_part, None if jsonl == CLOSED_JSONL else jsonl)
-
     async def _publish_attempts(self) -> int:
-        call = self._journal.call
-        found = await call(self._checkpoint.attempts, self._rows_per_part)
+        store = self._store
+        found = await store.attempts(self._rows_per_part)
         if found:
-            part = max(await call(self._checkpoint.parts, "attempts"), default=0) + 1
+            part = max(await store.parts("attempts"), default=0) + 1
             await asyncio.to_thread(self._sink.attempts.publish, [attempt for _, attempt in found], part)
-            await call(self._checkpoint.attempts_published, found[-1][0], part, len(found))
+            await store.attempts_published(found[-1][0], part, len(found))
         return len(found)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.store import JSONL_BYTES
+from pipeline.checkpoint.schema import JSONL_BYTES
 from pipeline.errors import OutputError, UsageError
 from pipeline.report.figures import credits_told
 from pipeline.run.recovery import Recovery

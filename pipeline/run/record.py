@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pipeline.checkpoint import Journal
+from pipeline.checkpoint import Store
 from pipeline.checkpoint.events import Event, Noted
 from pipeline.errors import AttemptError
 from pipeline.model import Answer
@@ -26,14 +26,14 @@ class Recorder:
         settlement: Settlement,
         outcomes: Outcomes,
         ledger: Ledger,
-        journal: Journal,
+        store: Store,
         answered_fact: str,
     ) -> None:
         """`answered_fact` is noted with the first answer."""
         self._settlement = settlement
         self._outcomes = outcomes
         self._ledger = ledger
-        self._journal = journal
+        self._store = store
         self._answered_fact: str | None = answered_fact
         self._in_flight: dict[str, InFlight] = {}
         """Utterances whose clips are with the pool, by id."""
@@ -43,7 +43,7 @@ class Recorder:
         self._in_flight[in_flight.selected.utterance.id] = in_flight
 
     async def wait_for_room(self) -> None:
-        await self._journal.room()
+        await self._store.has_room()
 
     async def sending(self, job: Job, started_at: datetime) -> None:
         await self._ledger.sending(job, started_at)

@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
-from pipeline.checkpoint.adopting import unknown
 from pipeline.checkpoint.identity import is_partial
+from pipeline.checkpoint.rebuilding import unknown
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.sharing import PLACES
-from pipeline.checkpoint.store import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST
+from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, PLACES
 from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.join import word_errors
@@ -161,7 +160,7 @@ class Recovery:
     def _has_transcript(self, clip: KeptClip) -> bool:
         """Whether there is one of the same audio under the same settings."""
         identity = Identity(audio_hash=clip.key.partition(":")[0], config_hash=clip.config_hash)
-        return bool(self._checkpoint.twins([identity]))
+        return bool(self._checkpoint.stored_transcripts([identity]))
 
     def _take_runs(self) -> int:
         """Takes in the runs of the old checkpoint, and those that left a record in OUT/runs; returns how many."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 
-from pipeline.checkpoint import Identity, Journal, Placed, Selected
+from pipeline.checkpoint import Identity, Placed, Selected, Store
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.stored import StoredTranscripts
 from pipeline.source import is_missing
@@ -15,38 +15,29 @@ from pipeline.source import is_missing
 class Renames:
     """Those of one run."""
 
-    def __init__(self, journal: Journal, transcripts: StoredTranscripts, outcomes: Outcomes) -> None:
-        self._journal = journal
+    def __init__(self, store: Store, transcripts: StoredTranscripts, outcomes: Outcomes) -> None:
+        self._store = store
         self._stored = transcripts
         self._outcomes = outcomes
         self._taken: set[int] = set()
-        """Rows left from names that are gone, which renamed recordings have taken over in this run."""
-        self._settings: Collection[str] | None = None
-        """Of transcripts that vanished rows have: to ask for all settings that give the same would take long."""
+        """Rows of names that are missing now, which renamed recordings have taken over in this run."""
         self._passed: dict[Identity, int] = {}
         """Of contents that several such rows have, the row up to which they are taken, or of no use."""
 
     async def move(self, new: Mapping[int, tuple[Selected, Sequence[Identity]]]) -> set[int]:
-        """Lets rows of new paths, given with what transcripts of them answer to, take over the rows of their names
-        before, which are gone. Returns who did."""
+        """Lets rows of new paths, given with what transcripts of them answer to, take over the rows of their former
+        names, whose files are missing. Returns the numbers of those that did."""
         if not new:
             return set()
-        call, checkpoint = self._journal.call, self._journal.checkpoint
-        if self._settings is None:
-            self._settings = await call(checkpoint.settings_of_vanished)
-        names = {
-            n: [identity for identity in identities if identity.config_hash in self._settings]
-            for n, (_, identities) in new.items()
-        }
-        if not any(names.values()):  # as on every first night
+        before = await self._store.renamed({n: identities for n, (_, identities) in new.items()}, self._passed)
+        if not any(before.values()):  # as on every first night
             return set()
-        before = await call(checkpoint.renamed, names, self._passed)
         rows = {row.n: row for found in before.values() for _, row in found if row.n not in self._taken}
-        if not any(before.values()):
-            return set()
-        gone = await asyncio.to_thread(_without_file, [*rows.values()])
-        read = await self._stored.read(gone)
-        transcripts = {row.n: transcript for row, transcript in zip(gone, read, strict=True) if transcript is not None}
+        missing = await asyncio.to_thread(_missing, [*rows.values()])
+        read = await self._stored.read(missing)
+        transcripts = {
+            row.n: transcript for row, transcript in zip(missing, read, strict=True) if transcript is not None
+        }
         moved = set()
         for n, (selected, _) in new.items():
             for _, row in before.get(n, ()):
@@ -55,8 +46,8 @@ class Renames:
                     moved.add(n)
                     self._outcomes.moved(selected, row.n, transcripts[row.n])
                     break
-        for found in before.values():
-            self._pass_over(found, transcripts.keys() - self._taken)
+        for several in before.values():
+            self._pass_over(several, transcripts.keys() - self._taken)
         return moved
 
     def _pass_over(self, found: Sequence[tuple[Identity, Placed]], usable: Collection[int]) -> None:
@@ -69,6 +60,6 @@ class Renames:
                     self._passed[identity] = row.n
 
 
-def _without_file(rows: Sequence[Placed]) -> list[Placed]:
+def _missing(rows: Sequence[Placed]) -> list[Placed]:
     """Rows whose recording is not there."""
     return [row for row in rows if is_missing(row.utterance.audio)]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint, Journal, Plan
-from pipeline.checkpoint.store import LEARNED
+from pipeline.checkpoint import Checkpoint, Plan, Store
+from pipeline.checkpoint.schema import LEARNED
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
 from pipeline.report.figures import FailureClass, Figures, Untried
 from pipeline.sink import FolderStore
@@ -98,7 +98,7 @@ def figures_of(
 
 
 async def put_down(
-    journal: Journal, out: Path, figures: Figures, ended_by: Callable[[GradiumBatchError, Figures], Figures]
+    store: Store, out: Path, figures: Figures, ended_by: Callable[[GradiumBatchError, Figures], Figures]
 ) -> Figures:
     """Leaves the figures in the files and in the checkpoint: where only one of them can be written, that one tells how
     the run ended. `ended_by` says what the figures are where one cannot be; returns the last of them."""
@@ -108,7 +108,7 @@ async def put_down(
         figures = ended_by(error, figures)
     try:
         started_at = figures.started_at.isoformat()
-        await journal.call(journal.checkpoint.save_run, figures.run_id, started_at, _encoded(figures))
+        await store.save_run(figures.run_id, started_at, _encoded(figures))
     except GradiumBatchError as error:
         figures = ended_by(error, figures)
         if not isinstance(error, OutputGone):

@@ -12,8 +12,8 @@ from functools import partial
 from itertools import chain
 
 from pipeline.checkpoint import Checkpoint, Identity
-from pipeline.checkpoint.rewriting import Retold
-from pipeline.checkpoint.store import CLOSED_JSONL, JSONL_BYTES
+from pipeline.checkpoint.publishing import Refreshed
+from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES
 from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
 from pipeline.run.join import for_row, word_errors
@@ -47,9 +47,9 @@ class Rewriter:
         checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
         had = self._had.get(part, 0)
         self._copy_replaced(part, had)
-        checkpoint.forget_retold()
-        leaving = partial(checkpoint.leaving, part, refresh=self._hashed is not None)
-        written = self._sink.replace(part, leaving, chain(self._new(part), self._refreshed(part)), had)
+        checkpoint.begin_rewriting()
+        superseded = partial(checkpoint.superseded, part, refresh=self._hashed is not None)
+        written = self._sink.replace(part, superseded, chain(self._new(part), self._refreshed(part)), had)
         checkpoint.rewritten(part, written if part else 0, CLOSED_JSONL if part else written)
 
     def finish(self) -> None:
@@ -80,7 +80,7 @@ class Rewriter:
         done = 0
         while batch := self._checkpoint.replacing(part, done, ROWS_AT_ONCE, AT_ONCE_BYTES):
             done = batch[-1].number
-            changed = [(one.n, one.transcript, one.told) for one in batch if one.told is not None]
+            changed = [(one.n, one.transcript, one.row) for one in batch if one.row is not None]
             refreshed = {} if self._hashed is None else self._refresh(self._hashed, changed)
             yield from (refreshed.get(one.n, one.transcript) for one in batch)
 
@@ -93,12 +93,12 @@ class Rewriter:
             rows = meant([transcript.id for transcript in batch])
             changed = [(rows[transcript.id][0], transcript, rows[transcript.id][1]) for transcript in batch]
             yield from self._refresh(self._hashed, changed).values()
-        if (missing := self._checkpoint.unretold(part)) is not None:
+        if (missing := self._checkpoint.not_refreshed(part)) is not None:
             raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
 
     def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
         anew = {n: for_row(old, row, config_hash=hashed.canonical(row, old.config_hash)) for n, old, row in changed}
-        self._checkpoint.note_retold(
-            [Retold(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in anew.items()]
+        self._checkpoint.note_refreshed(
+            [Refreshed(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in anew.items()]
         )
         return anew

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipeline.audio.prepare import Preparation
-from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan
+from pipeline.checkpoint import Checkpoint, Patience, Plan, Store
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus
@@ -71,26 +71,23 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
     """
     context = _context(options, settings)
     patience = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled)
+    path = options.out / CHECKPOINT
     with (
         output_folder(options.out) as held,
         known_transcripts(options.out),
-        patience.call(Checkpoint, options.out / CHECKPOINT) as checkpoint,
+        Store.open(path, patience, held.check) as store,
     ):
-        held.watch(options.out / CHECKPOINT)
-        journal = Journal(checkpoint, patience, held.check)
-        try:
-            owner = owner_of(settings)
-            if owner is None and checkpoint.holds_answers():
-                async with endpoint(settings) as target:
-                    owner = await asyncio.to_thread(owner_at, target)
-            if owner is not None:
-                await journal.call(claim, checkpoint, options.out, owner)
-            await journal.call(keep_formats, checkpoint, settings.sink.formats)
-            if not options.shared_out:
-                refuse_another_manifest(checkpoint, place_of(options.manifests), options.out)
-            return await _Run(options, context, control, journal).whole(endpoint)
-        finally:
-            journal.release()
+        held.watch(path)
+        owner = owner_of(settings)
+        if owner is None and await store.holds_answers():
+            async with endpoint(settings) as target:
+                owner = await asyncio.to_thread(owner_at, target)
+        if owner is not None:
+            await store.blocking(claim, options.out, owner)
+        await store.blocking(keep_formats, settings.sink.formats)
+        if not options.shared_out:
+            await store.blocking(refuse_another_manifest, place_of(options.manifests), options.out)
+        return await _Run(options, context, control, store).whole(endpoint)
 
 
 def _context(options: RunOptions, settings: Settings) -> RunContext:
@@ -111,13 +108,12 @@ def _context(options: RunOptions, settings: Settings) -> RunContext:
 class _Run:
     """One run, from its plan to its figures."""
 
-    def __init__(self, options: RunOptions, context: RunContext, control: Control, journal: Journal) -> None:
+    def __init__(self, options: RunOptions, context: RunContext, control: Control, store: Store) -> None:
         settings = context.settings
         self.options = options
         self.context = context
         self.control = control
-        self.journal = journal
-        self.checkpoint = journal.checkpoint
+        self.store = store
         self._started = time.monotonic()
         self.error: GradiumBatchError | None = None
         self.many_gone: str | None = None
@@ -130,28 +126,28 @@ class _Run:
         )
         self.progress = progress(options.progress)
         self.budget = RunBudget(settings)
-        self.outcomes = Outcomes(journal, self.progress, context.run_id)
-        self.ledger = Ledger(journal, context.run_id, self.budget)
+        self.outcomes = Outcomes(store, self.progress, context.run_id)
+        self.ledger = Ledger(store, context.run_id, self.budget)
         self.duplicates = Duplicates()
         sink = Sink(FolderStore(options.out), settings.sink.formats)
         self.transcripts = StoredTranscripts(sink)
-        self.publisher = Publisher(journal, sink, settings.sink.rows_per_part)
+        self.publisher = Publisher(store, sink, settings.sink.rows_per_part)
         self.preparation = Preparation(settings.audio, options.out / SPOOL)
         self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
         fact = context.request.answered_fact
-        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, journal, fact)
-        self.sending = Sending(context, journal, self.publisher, self.recorder, control)
+        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, store, fact)
+        self.sending = Sending(context, store, self.publisher, self.recorder, control)
 
     async def whole(self, endpoint: EndpointFactory) -> RunResult:
-        plan = await make_plan(self.rows, self.options, self.journal, self.control.stopped)
+        plan = await make_plan(self.rows, self.options, self.store, self.control.stopped)
         if warning := many_missing(plan, is_folder=self.rows.manifests.has_folder):
             log.warning("%s", warning)
         started_at = self.context.started_at.isoformat()
-        await self.journal.call(self.checkpoint.save_run, self.context.run_id, started_at, None)
+        await self.store.save_run(self.context.run_id, started_at, None)
         try:
             await self.ledger.end_open_attempts()
             await self.publisher.tidy()
-            await self.journal.call(self._keep_to_month)
+            await self.store.blocking(self._keep_to_month)
             await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
             if plan.selected:
                 await self._send(endpoint, plan.selected)
@@ -160,7 +156,7 @@ class _Run:
         except GradiumBatchError as error:
             self.error = with_place(error, self.context.settings.service)
         self.control.work_is_over()
-        self.control.stands = last_line(await self.journal.call_unchecked(self._figures, plan))
+        self.control.stands = last_line(await self.store.blocking_unchecked(self._figures, plan))
         try:
             if not isinstance(self.error, OutputGone):
                 await self._publish()
@@ -173,28 +169,28 @@ class _Run:
             self.duplicates.close()
         return await self._report(plan)
 
-    def _keep_to_month(self) -> None:
+    def _keep_to_month(self, checkpoint: Checkpoint) -> None:
         """Has the run spend no more than the month's budget leaves, and notes that for `status`."""
         out, budget = self.options.out, self.context.settings.budget.month_limit
-        if (self.checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
-            self.checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
+        if (checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
+            checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
         if budget is not None:
-            sum_by_month(self.checkpoint, out)
-            self.budget.keep_to(month_at(self.context.started_at, self.checkpoint, out, budget))
+            sum_by_month(checkpoint, out)
+            self.budget.keep_to(month_at(self.context.started_at, checkpoint, out, budget))
 
     async def _send(self, endpoint: EndpointFactory, selected: int) -> None:
         """Sends what is selected, as far as --limit and the budget go."""
         limit, settings = self.options.limit, self.context.settings
-        expected_s, rows = await self.journal.call(self.checkpoint.expected_s, limit), min(selected, limit or selected)
+        expected_s, rows = await self.store.expected_s(limit), min(selected, limit or selected)
         spool_bytes = settings.audio.spool_mb << 20
         warning = await asyncio.to_thread(
             disk_too_small, self.options.out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
         )
         if warning is not None:
             log.warning("%s", warning)
-        selection = Selection(self.journal, self.duplicates, self.budget, limit)
-        lookup = Lookup(self.context, self.journal, self.transcripts, self.outcomes, self.settlement)
-        preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.journal)
+        selection = Selection(self.store, self.duplicates, self.budget, limit)
+        lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement)
+        preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store)
         self.progress.start(expected_s)
         try:
             await self.sending.send(endpoint, preparer, selection, self.budget.credits, rows=rows)
@@ -208,23 +204,23 @@ class _Run:
     async def _publish(self) -> None:
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
         await self.publisher.write_errors_and_clips()
-        await self.journal.call(self.checkpoint.trim_replaced)
+        await self.store.trim_replaced()
 
     async def _report(self, plan: Plan) -> RunResult:
         self.many_gone = many_missing(plan, is_folder=self.rows.manifests.has_folder, moved=self.outcomes.moved_count)
-        ask = self.journal.call_unchecked
-        if plan.rows and not await ask(self.checkpoint.has_selected):
+        unchecked = self.store.blocking_unchecked
+        if plan.rows and not await unchecked(Checkpoint.has_selected):
             self.control.forget_limit()
-        figures = await ask(self._figures, plan)
+        figures = await unchecked(self._figures, plan)
         if not isinstance(self.error, OutputGone):
-            figures = await put_down(self.journal, self.options.out, figures, self._ended_by)
+            figures = await put_down(self.store, self.options.out, figures, self._ended_by)
         return RunResult(figures=figures, error=self.error)
 
     def _ended_by(self, error: GradiumBatchError, figures: Figures) -> Figures:
         self.error = self.error or error
         return msgspec.structs.replace(figures, exit=int(self._status()), stopped_by=str(self.error))
 
-    def _figures(self, plan: Plan) -> Figures:
+    def _figures(self, checkpoint: Checkpoint, plan: Plan) -> Figures:
         ending = Ending(
             run_id=self.context.run_id,
             out=self.options.out,
@@ -238,7 +234,7 @@ class _Run:
             local=self.context.settings.service.url == "local",
             many_gone=self.many_gone,
         )
-        return figures_of(self.checkpoint, plan, self.rows, self.outcomes, self.ledger, ending)
+        return figures_of(checkpoint, plan, self.rows, self.outcomes, self.ledger, ending)
 
     def _status(self) -> ExitStatus:
         if self.error is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from pipeline.checkpoint import Journal, Selected
-from pipeline.checkpoint.store import Place
+from pipeline.checkpoint import Selected, Store
+from pipeline.checkpoint.selection import Turn
 from pipeline.run.budget import RunBudget
 from pipeline.run.duplicates import Duplicates
 
@@ -19,18 +19,18 @@ LOOKED_AT_S = 120.0
 class Selection:
     """Hands out what one run has selected, to whoever asks."""
 
-    def __init__(self, journal: Journal, duplicates: Duplicates, budget: RunBudget, limit: int | None) -> None:
+    def __init__(self, store: Store, duplicates: Duplicates, budget: RunBudget, limit: int | None) -> None:
         self.limit = limit
         self.limit_reached = False
         """More is selected than the limit lets through."""
-        self._journal = journal
+        self._store = store
         self._duplicates = duplicates
         self._budget = budget
         self._handed_out = 0
         self._batch: deque[Selected] = deque()
         self._none_within_s = -1.0
         """Nothing is left that is no longer than that."""
-        self._after: Place | None = None
+        self._after: Turn | None = None
         self._reading = asyncio.Lock()
 
     async def next(self) -> list[Selected]:
@@ -67,14 +67,13 @@ class Selection:
     async def _later(self) -> list[Selected]:
         """Duplicates whose first one has its outcome."""
         numbers = self._duplicates.later()
-        return await self._journal.call(self._journal.checkpoint.selected_of, numbers) if numbers else []
+        return await self._store.rows_left(numbers) if numbers else []
 
     async def _read(self) -> bool:
         """Reads the next ones that may fit the budget; says whether there are any."""
         longest_s = self._budget.longest_s
         if longest_s > self._none_within_s:
-            call, checkpoint = self._journal.call, self._journal.checkpoint
-            self._batch.extend(await call(checkpoint.selected, self._after, BATCH, longest_s=longest_s))
+            self._batch.extend(await self._store.next_rows(self._after, BATCH, longest_s=longest_s))
             if not self._batch:
                 self._none_within_s = longest_s
         return bool(self._batch)

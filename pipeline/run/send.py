@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
-from pipeline.checkpoint import Journal
-from pipeline.checkpoint.store import LEARNED
+from pipeline.checkpoint import Store
+from pipeline.checkpoint.schema import LEARNED
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
 from pipeline.gradium.service import connect
@@ -39,11 +39,11 @@ class Sending:
     """Sends for one run."""
 
     def __init__(
-        self, context: RunContext, journal: Journal, publisher: Publisher, recorder: Recorder, control: Control
+        self, context: RunContext, store: Store, publisher: Publisher, recorder: Recorder, control: Control
     ) -> None:
         self.outages, self.outage_lasts = 0, False
         self._context = context
-        self._journal = journal
+        self._store = store
         self._publisher = publisher
         self._recorder = recorder
         self._control = control
@@ -59,7 +59,7 @@ class Sending:
         """
         settings = self._context.settings
         async with endpoint(settings) as target, connect(target, self._context.request, settings) as service:
-            account = Balance(self._context, self._journal, budget, self._control)
+            account = Balance(self._context, self._store, budget, self._control)
             balance = await account.learn(service)
             await self._claim(balance)
             await account.compare(balance, rows=rows, at_most=selection.limit)
@@ -82,18 +82,17 @@ class Sending:
                         await pool.run(source)
             finally:
                 self.outages, self.outage_lasts = limits.breaker.outages, limits.breaker.is_open
-            await self._journal.call(self._journal.checkpoint.set_fact, LEARNED, limits.limiter.learned or 0)
+            await self._store.set_fact(LEARNED, limits.limiter.learned or 0)
 
     async def _claim(self, balance: Credits | str) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
         if owner_of(self._context.settings) is None:
             owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)
-            await self._journal.call(claim, self._journal.checkpoint, self._context.out, owner)
+            await self._store.blocking(claim, self._context.out, owner)
 
     async def _limits(self, budget: Budget) -> Limits:
         settings, clock = self._context.settings, asyncio.get_running_loop().time
-        call, checkpoint = self._journal.call, self._journal.checkpoint
-        learned = await call(checkpoint.fact, LEARNED, int) or None
+        learned = await self._store.fact(LEARNED, int) or None
         return Limits(
             retry=RetryPolicy(settings.retry),
             limiter=AdaptiveLimiter(
@@ -103,7 +102,7 @@ class Sending:
             budget=budget,
             price=price,
             outage_max_s=settings.retry.outage_max_s,
-            settings_answered=bool(await call(checkpoint.fact, self._context.request.answered_fact, int)),
+            settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),
             doubts_refusals=self._context.doubts_refusals,
         )
 
@@ -117,23 +116,23 @@ class Sending:
                 if isinstance(error, CheckpointError | OutputGone):
                     pool.cut()  # an answer that cannot be stored is not worth waiting for
 
-        journal = self._journal
-        keeping, publishing = asyncio.create_task(journal.keep()), asyncio.create_task(self._publisher.keep())
+        store = self._store
+        keeping, publishing = asyncio.create_task(store.keep()), asyncio.create_task(self._publisher.keep())
         watching = asyncio.create_task(self._watch())
         for task in (keeping, publishing, watching):
             task.add_done_callback(end_pool)
-        journal.patience.on_wait = pool.hold
+        store.patience.on_wait = pool.hold
         try:
             yield
         finally:
             self._control.work_is_over()
-            journal.close()
+            store.close()
             self._publisher.close()
             watching.cancel()
             await asyncio.wait((keeping, publishing, watching))
-            journal.patience.on_wait = lambda waits: None
+            store.patience.on_wait = lambda waits: None
             if isinstance(error := keeping.exception(), CheckpointError):  # only now it is known what that costs
-                raise CheckpointError(f"{error}; {await journal.last_try()}") from error
+                raise CheckpointError(f"{error}; {await store.last_try()}") from error
         for task in (keeping, publishing):
             task.result()
 
@@ -141,4 +140,4 @@ class Sending:
         """Raises OutputGone soon after the output folder has gone, also while no answer comes."""
         while True:
             await asyncio.sleep(WATCH_S)
-            await self._journal.call_once(lambda: None)
+            await self._store.check_output()

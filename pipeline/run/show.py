@@ -8,8 +8,8 @@ from textwrap import shorten
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, State
-from pipeline.checkpoint.one import One
-from pipeline.checkpoint.schema import holds_something
+from pipeline.checkpoint.connection import holds_something
+from pipeline.checkpoint.figures import One
 from pipeline.errors import UsageError
 from pipeline.model import Attempt, Failure, Transcript, Utterance
 from pipeline.report.figures import credits_told, length

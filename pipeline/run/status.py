@@ -11,8 +11,8 @@ from textwrap import shorten
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Owner, at_work
-from pipeline.checkpoint.schema import holds_something
-from pipeline.checkpoint.store import LEARNED
+from pipeline.checkpoint.connection import holds_something
+from pipeline.checkpoint.schema import LEARNED
 from pipeline.errors import GradiumBatchError, UsageError
 from pipeline.report.figures import Standing, Untried, credits_told, length, readable, rounded
 from pipeline.report.hints import DEFAULT, HINTS

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.schema import holds_something
-from pipeline.checkpoint.store import FORMATS, JSONL_BYTES
+from pipeline.checkpoint.schema import FORMATS, JSONL_BYTES
 from pipeline.errors import DamagedCheckpoint, OutputError
 from pipeline.sink import FolderStore, Sink
 

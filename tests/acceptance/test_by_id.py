@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from pipeline.checkpoint.named import name_ids
-from pipeline.checkpoint.plan import merge_scan, plan_counts
-from pipeline.checkpoint.scan import ScannedRow, scan_manifest
-from pipeline.checkpoint.schema import connect
+from pipeline.checkpoint import Checkpoint, ScannedRow
 from pipeline.model import Utterance
 from tests.batch import Corpus, batch, errors_of, rows_of, write_wav
 from tests.servers import RunningServer, start_server
@@ -144,7 +140,7 @@ def scanned(count: int) -> list[ScannedRow]:
             config_hash="c",
             expected_s=1.0,
             size=1,
-            mtime_ns=1,
+            version="1:1",
         )
         for number in range(count)
     ]
@@ -152,14 +148,14 @@ def scanned(count: int) -> list[ScannedRow]:
 
 def planned_s(path: Path, count: int) -> float:
     """Seconds of processor that it takes to select every second of so many rows."""
-    with closing(connect(path)) as db:
-        scan_manifest(db, scanned(count), "m")
+    with Checkpoint(path) as checkpoint:
+        checkpoint.scan(scanned(count), "m")
         started = time.process_time()
-        name_ids(db, (f"{number:06}" for number in range(0, count, 2)), "m")
-        assert plan_counts(db, ("new",)).selected == count // 2
-        merge_scan(db, ("new",))
+        checkpoint.name_ids((f"{number:06}" for number in range(0, count, 2)), "m")
+        assert checkpoint.plan(("new",)).selected == count // 2
+        checkpoint.merge(("new",))
         took = time.process_time() - started
-        assert db.execute("SELECT count(*) FROM utterances WHERE selected").fetchone() == (count // 2,)
+        assert checkpoint._db.execute("SELECT count(*) FROM utterances WHERE selected").fetchone() == (count // 2,)
     return took
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.checkpoint.tables import VERSION
+from pipeline.checkpoint.schema import VERSION
 from tests.batch import Corpus, Finished, batch, environment, finish, jsonl_of, jsonl_rows_of, rows_of, table_of
 from tests.checkpoint.test_migration import make, told
 from tests.forked import Started
@@ -27,9 +27,9 @@ PUBLISHING_S = 20.0
 """What a run that has sent something may take to write down what came."""
 AT_STEP = """
 import pathlib, sys, time
-import pipeline.cli, pipeline.checkpoint.store, pipeline.checkpoint.plan, pipeline.checkpoint.schema
+import pipeline.cli, pipeline.checkpoint.connection, pipeline.checkpoint.merge
 import pipeline.run.recovery, pipeline.run.rebuild, pipeline.sink.salvage
-from pipeline.checkpoint.store import Checkpoint
+from pipeline.checkpoint import Checkpoint
 from pipeline.sink.lines import Lines
 from pipeline.sink.parquet import Table
 from pipeline.sink.sink import Sink
@@ -60,10 +60,10 @@ def with_stay(connection, version):
     connection.create_function("stay", 0, stay)
     real(connection, version)
 
-pipeline.checkpoint.schema._migrate = with_stay
-scripts = dict(pipeline.checkpoint.schema.MIGRATIONS)
+pipeline.checkpoint.connection.migrate = with_stay
+scripts = dict(pipeline.checkpoint.migrations.MIGRATIONS)
 scripts[{at}] += "; SELECT stay();"
-pipeline.checkpoint.schema.MIGRATIONS = scripts
+pipeline.checkpoint.migrations.MIGRATIONS = scripts
 """
 Step = tuple[str, str, str, int]
 """(whose, the function, before or after it, the time it is reached)."""
@@ -114,8 +114,8 @@ def slow(*values: Any) -> Any:
 PLANNING = [
     (("Checkpoint", "merge", "before", 1), signal.SIGTERM),
     slow(("Checkpoint", "scan", "after", 1), signal.SIGINT),
-    slow(("pipeline.checkpoint.plan", "_rename_settings", "after", 1), signal.SIGTERM),
-    slow(("pipeline.checkpoint.plan", "_rename_settings", "after", 1), signal.SIGKILL),
+    slow(("pipeline.checkpoint.merge", "_rename_settings", "after", 1), signal.SIGTERM),
+    slow(("pipeline.checkpoint.merge", "_rename_settings", "after", 1), signal.SIGKILL),
     slow(("Checkpoint", "merge", "after", 1), signal.SIGKILL),
 ]
 
@@ -221,7 +221,7 @@ def test_while_it_migrates_an_older_checkpoint(
     corpus = Corpus(tmp_path / "audio", count=1)
     out.mkdir()
     make(path := out / "checkpoint.sqlite", version)
-    step = ("pipeline.checkpoint.schema", "_migrate", "after", 9)
+    step = ("pipeline.checkpoint.connection", "migrate", "after", 9)
     end_at(step, number, "run", corpus.folder, "--out", out, server=server, more=IN_MIGRATION.format(at=at))
     with Checkpoint(path) as checkpoint:
         totals = checkpoint.totals()

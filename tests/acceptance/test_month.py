@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.checkpoint.spending import month_of
+from pipeline.checkpoint.facts import month_of
 from pipeline.model import Attempt
 from pipeline.sink import FolderStore
 from pipeline.sink.attempts import AttemptParts

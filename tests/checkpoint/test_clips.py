@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Moved, clips
+from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Moved, lookup
+from pipeline.checkpoint.migrations import MIGRATIONS
 from pipeline.checkpoint.schema import CLIPS_STALE
-from pipeline.checkpoint.tables import MIGRATIONS
 from pipeline.model import ClipResult, Word
 from tests.checkpoint.test_migration import make
 from tests.records import failure, scanned, transcript
@@ -38,7 +38,7 @@ def answered(n: int, span: str, *, audio: str = "a1", config: str = "c1") -> Cli
 def planned(checkpoint: Checkpoint, *rows: tuple[str, str]) -> dict[str, int]:
     checkpoint.scan([scanned(id_, config=config) for id_, config in rows], "m.csv")
     checkpoint.merge(())
-    return {one.utterance.id: one.n for one in checkpoint.selected(None, 100)}
+    return {one.utterance.id: one.n for one in checkpoint.next_rows(None, 100)}
 
 
 def left(checkpoint: Checkpoint) -> list[str]:
@@ -94,7 +94,7 @@ def test_what_is_left_over_is_bounded_and_what_waits_is_not(tmp_path: Path, monk
         checkpoint.apply([answered(n["a"], f"mix:{number}+1", config="before") for number in range(9)])
         checkpoint.apply([Finished(n=n["a"], transcript=transcript("a"))])
         size = len(msgspec.msgpack.encode(result("mix:0+1")))
-        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 4 * size)
+        monkeypatch.setattr(lookup, "LEFT_OVER_BYTES", 4 * size)
         checkpoint.trim_clips()
         assert left(checkpoint) == [*(f"ch0:{number}+1" for number in range(9)), *(f"mix:{n}+1" for n in range(5, 9))]
 
@@ -109,7 +109,7 @@ def test_answers_to_earlier_contents_of_a_failing_recording_are_left_over_and_st
             checkpoint.apply([Failed(n=n["a"], failure=failure("a", retryable=True, error="ServerFault"))])
         checkpoint.apply([answered(n["b"], "mix:0+1", audio="b")])
         assert checkpoint.waiting_clips() == (4, 120.0)
-        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 3 * len(msgspec.msgpack.encode(result("mix:0+1"))))
+        monkeypatch.setattr(lookup, "LEFT_OVER_BYTES", 3 * len(msgspec.msgpack.encode(result("mix:0+1"))))
         checkpoint.trim_clips()
         keys = [f"night{night}:answers" for night in range(9)]
         assert checkpoint.answered_keys(keys) == set(keys[-2:])
@@ -132,7 +132,7 @@ def test_answers_to_other_settings_of_a_failing_recording_are_left_over_unless_t
         assert planned(checkpoint, ("a", "split")) == {"a": n}
         checkpoint.apply([split])
         assert checkpoint.waiting_clips() == (1, 30.0)
-        monkeypatch.setattr(clips, "LEFT_OVER_BYTES", 0)
+        monkeypatch.setattr(lookup, "LEFT_OVER_BYTES", 0)
         checkpoint.trim_clips()
         assert left(checkpoint) == ["ch0:1+1", "ch1:0+1"]
 

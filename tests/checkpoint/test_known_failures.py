@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, known_failures
-from pipeline.checkpoint.known_failures import KnownFailure
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, failing
+from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.salvage import Old
 from tests.records import failure, scanned, transcript
 
@@ -90,7 +90,7 @@ def test_what_cost_nothing_is_not_kept(checkpoint: Checkpoint) -> None:
 
 
 def test_the_oldest_are_forgotten(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_failures, "MOST", 2)
+    monkeypatch.setattr(failing, "MOST_KNOWN", 2)
     begin(checkpoint, 1)
     others = [Identity(audio_hash=f"a{number}", config_hash="c1") for number in range(3)]
     checkpoint.adopt_known_failures(
@@ -102,8 +102,7 @@ def test_the_oldest_are_forgotten(checkpoint: Checkpoint, monkeypatch: pytest.Mo
 def test_a_damaged_one_is_left_out_by_a_rebuild(checkpoint: Checkpoint) -> None:
     begin(checkpoint, 1)
     checkpoint.apply([failed(1)])
-    with checkpoint._transaction():
-        checkpoint._db.execute("INSERT INTO known_failures VALUES (NULL, 'a2', 'c1', NULL, 1, 2, ?)", (b"\xc1",))
+    checkpoint._db.execute("INSERT INTO known_failures VALUES (NULL, 'a2', 'c1', NULL, 1, 2, ?)", (b"\xc1",))
     with Old(checkpoint.path) as old:
         assert [(one.identity, one.due, marks) for one, marks in old.known_failures()] == [(SENT, 2, MARKS)]
         assert old.skipped == 1

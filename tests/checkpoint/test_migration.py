@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, Started
-from pipeline.checkpoint.tables import MIGRATIONS, VERSION
+from pipeline.checkpoint import UNREADABLE, Checkpoint, Failed, Finished, Identity, Started
+from pipeline.checkpoint.migrations import MIGRATIONS
+from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.schema import VERSION
 from pipeline.model import ClipResult, Failure, Utterance
 from tests.records import attempt, failure, scanned, transcript
 
@@ -76,6 +78,13 @@ CLIP = ClipResult(clip=1, key="0:10+5", words=(), flags=(), request_id=None, mod
 
 
 def make(path: Path, version: int) -> None:
+    if version > 5:
+        make(path, 5)
+        with sqlite3.connect(path) as db:
+            db.create_function("clip_span", 1, lambda row: msgspec.msgpack.decode(row, type=ClipResult).key)
+            db.executescript(MIGRATIONS[5])
+            db.execute(f"PRAGMA user_version = {version}")
+        return
     if version > 4:  # clips had the number of their utterance and one of their own
         make(path, 4)
         with sqlite3.connect(path) as db:
@@ -128,7 +137,7 @@ def told(checkpoint: Checkpoint) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("only_read", [False, True])
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, only_read: bool) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path, only_read=only_read) as checkpoint:
@@ -145,7 +154,7 @@ def test_an_older_checkpoint_says_what_it_said(tmp_path: Path, version: int, onl
         assert db.execute("PRAGMA user_version").fetchone() == (version if only_read else VERSION,)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5, 6])
 def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) -> None:
     make(path := tmp_path / "checkpoint.sqlite", version)
     with Checkpoint(path) as checkpoint:
@@ -153,7 +162,7 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         assert checkpoint.scan(rows, "m.csv") == []
         plan = checkpoint.merge(())
         assert (plan.rows, plan.new, plan.changed, plan.done, plan.failed, plan.vanished) == (8, 1, 1, 2, 4, 1)
-        n = {one.utterance.id: one.n for one in checkpoint.selected(None, 100)}
+        n = {one.utterance.id: one.n for one in checkpoint.next_rows(None, 100)}
         # what the older version could not send may be sendable now
         assert set(n) == {"new", "mended", "passing", "unsent"}
         checkpoint.apply(
@@ -169,8 +178,40 @@ def test_a_run_goes_on_from_an_older_checkpoint(tmp_path: Path, version: int) ->
         totals = checkpoint.totals()
         assert (totals.done, totals.failed, totals.left, totals.vanished) == (4, 4, 0, 1)
         identity = Identity(audio_hash="a1", config_hash="c1")
-        twin = checkpoint.twins([identity]).get(identity)
+        twin = checkpoint.stored_transcripts([identity]).get(identity)
         assert twin is not None
         assert twin.part == 1
         checkpoint.apply([Started(attempt=attempt("item"))])
         assert checkpoint.end_open_attempts() == [attempt("item")]
+
+
+@pytest.mark.parametrize("version", [1, 5, 6])
+def test_recordings_of_an_older_checkpoint_are_unchanged_as_long_as_size_and_time_are(
+    tmp_path: Path, version: int
+) -> None:
+    make(path := tmp_path / "checkpoint.sqlite", version)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE utterances SET size = -1, mtime_ns = NULL WHERE id = 'item'")
+        db.execute("UPDATE utterances SET size = NULL, mtime_ns = NULL WHERE id = 'mended'")
+    names = [name for name, _, vanished, _ in ROWS if not vanished]
+    rows = {name: scanned(name) for name in names}
+    rows["item"] = msgspec.structs.replace(rows["item"], version=UNREADABLE, size=None)
+    rows["mended"] = msgspec.structs.replace(rows["mended"], version=None, size=None)
+    rows["odd"] = msgspec.structs.replace(rows["odd"], version="100:2")
+    with Checkpoint(path) as checkpoint:
+        checkpoint.scan(rows.values(), "m.csv")
+        checkpoint.merge(())
+        found = dict(checkpoint._db.execute("SELECT id, state FROM utterances WHERE NOT vanished"))
+    states = {name: state for name, state, vanished, _ in ROWS if not vanished} | {"odd": 1}
+    assert found == {**states, "unsent": 3 if version == 1 else found["unsent"]}
+
+
+@pytest.mark.parametrize("version", [1, 5, 6])
+def test_a_rebuild_knows_the_recordings_of_an_older_checkpoint(tmp_path: Path, version: int) -> None:
+    make(path := tmp_path / "checkpoint.sqlite", version)
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE utterances SET size = -1, mtime_ns = NULL WHERE id = 'item'")
+    with Old(path) as old:
+        known = {one.utterance.id: (one.version, one.size) for one in old.utterances()}
+        assert old.skipped == 0
+    assert known == {name: ("100:1", 100) for name, *_ in ROWS} | {"item": (UNREADABLE, None)}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import msgspec
 
-from pipeline.checkpoint.one import FEW, find, ids_near
-from pipeline.checkpoint.schema import connect
+from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.figures import FEW
 from pipeline.model import Utterance
 
 
-def steps(db: sqlite3.Connection, id_: str) -> int:
+def steps(checkpoint: Checkpoint, id_: str) -> int:
     counted = 0
 
     def step() -> int:
@@ -20,23 +19,23 @@ def steps(db: sqlite3.Connection, id_: str) -> int:
         counted += 1
         return 0
 
-    db.set_progress_handler(step, 1)
-    one = find(db, id_)
-    db.set_progress_handler(None, 1)
+    checkpoint._db.set_progress_handler(step, 1)
+    one = checkpoint.find(id_)
+    checkpoint._db.set_progress_handler(None, 1)
     assert one is not None
     return counted
 
 
-def filled(path: Path, count: int) -> sqlite3.Connection:
-    db = connect(path)
+def filled(path: Path, count: int) -> Checkpoint:
+    checkpoint = Checkpoint(path)
     row = msgspec.msgpack.encode(Utterance(id="any", audio="/a.wav"))
-    db.execute(
+    checkpoint._db.execute(
         """INSERT INTO utterances (id, row, state, expected_s, config_hash)
            WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?)
            SELECT printf('id %06d', i), ?, 0, 1, '' FROM c""",
         (count, row),
     )
-    return db
+    return checkpoint
 
 
 def test_one_of_many_takes_no_more_steps_than_one_of_few(tmp_path: Path) -> None:
@@ -45,6 +44,6 @@ def test_one_of_many_takes_no_more_steps_than_one_of_few(tmp_path: Path) -> None
 
 
 def test_of_many_ids_only_neighbours_are_compared(tmp_path: Path) -> None:
-    near = ids_near(filled(tmp_path / "many", FEW + 1), "folder/id 005000x")
+    near = filled(tmp_path / "many", FEW + 1).ids_near("folder/id 005000x")
     assert "id 005000" in near
     assert len(near) < 1_000

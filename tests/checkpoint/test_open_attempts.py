@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Journal, Sent, Started
+from pipeline.checkpoint import Checkpoint, Sent, Started, Store
 from pipeline.checkpoint.events import Event
 from pipeline.model import Attempt
 from tests.forked import run_forked
@@ -54,7 +54,7 @@ def ledger(checkpoint: Checkpoint) -> list[tuple[str, int, str]]:
 
 
 def requests(checkpoint: Checkpoint) -> dict[str, int]:
-    return {found.utterance.id: found.attempts for found in checkpoint.selected(None, 100)}
+    return {found.utterance.id: found.attempts for found in checkpoint.next_rows(None, 100)}
 
 
 def test_a_request_whose_end_is_never_seen_becomes_an_attempt_once(checkpoint: Checkpoint, path: Path) -> None:
@@ -74,7 +74,7 @@ def commit(checkpoint: Checkpoint, *events: Event) -> None:
     """Has the journal write them in one window."""
 
     async def run() -> None:
-        journal = Journal(checkpoint)
+        journal = Store(checkpoint)
         try:
             journal.add(*events)
             journal.close()

@@ -47,7 +47,7 @@ def test_it_counts_as_failed_and_is_nobodys_twin(checkpoint: Checkpoint) -> None
     totals = checkpoint.totals()
     assert (totals.done, totals.failed, totals.kept, totals.partial, totals.suspect) == (0, 1, 1, 1, 0)
     assert [told.kept for told in checkpoint.failures()] == [True]
-    assert checkpoint.twins([Identity(audio_hash="a1", config_hash="c1")]) == {}
+    assert checkpoint.stored_transcripts([Identity(audio_hash="a1", config_hash="c1")]) == {}
     assert publish(checkpoint) == ["hello"]
     checkpoint.scan([scanned("a"), scanned("b")], "m.csv")
     assert checkpoint.merge(("suspect",)).selected == 0
@@ -71,7 +71,7 @@ def test_the_whole_transcript_takes_its_place_and_it_is_not_kept(checkpoint: Che
     assert publish(checkpoint) == ["hello world"]
     totals = checkpoint.totals()
     assert (totals.done, totals.failed, totals.partial) == (1, 0, 0)
-    assert checkpoint.twins([Identity.of(with_gap())]) == {}
+    assert checkpoint.stored_transcripts([Identity.of(with_gap())]) == {}
 
 
 def test_it_takes_the_place_of_an_earlier_content_which_stays_findable(checkpoint: Checkpoint) -> None:
@@ -81,7 +81,7 @@ def test_it_takes_the_place_of_an_earlier_content_which_stays_findable(checkpoin
     checkpoint.merge(())
     apply(checkpoint, with_gap())
     assert publish(checkpoint) == ["hello"]
-    assert len(checkpoint.twins([Identity(audio_hash="a0", config_hash="c1")])) == 1
+    assert len(checkpoint.stored_transcripts([Identity(audio_hash="a0", config_hash="c1")])) == 1
 
 
 @pytest.mark.parametrize("settings", ["c1", "c2"])
@@ -100,5 +100,5 @@ def test_a_recording_that_goes_is_no_done_one(checkpoint: Checkpoint) -> None:
     checkpoint.scan([scanned("a", size=None), scanned("b")], "m.csv")
     found = checkpoint.merge(())
     assert (found.gone, found.done, found.selected) == (0, 0, 2)
-    [selected] = [one for one in checkpoint.selected(None, 9) if one.utterance.id == "a"]
+    [selected] = [one for one in checkpoint.next_rows(None, 9) if one.utterance.id == "a"]
     assert selected.done is None

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Finished, Journal, Patience, Sent
+from pipeline.checkpoint import Checkpoint, Finished, Patience, Sent, Store
+from pipeline.checkpoint.connection import unusable
 from pipeline.checkpoint.patience import reason_of
-from pipeline.checkpoint.schema import unusable
 from pipeline.errors import CheckpointError
 from tests.records import attempt, scanned, transcript
 
@@ -38,7 +38,7 @@ def full_disk(checkpoint: Checkpoint, *, pages: int) -> None:
     checkpoint._db.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def add_answer(journal: Journal) -> None:
+def add_answer(journal: Store) -> None:
     journal.add(Sent(attempt=attempt("a")), Finished(n=1, transcript=transcript("a")))
 
 
@@ -46,7 +46,7 @@ def test_a_full_disk_is_waited_for_and_told_when_it_begins_and_ends(checkpoint: 
     told: list[bool] = []
 
     async def run() -> None:
-        journal = Journal(checkpoint)
+        journal = Store(checkpoint)
 
         def on_wait(waits: bool) -> None:
             told.append(waits)
@@ -67,7 +67,7 @@ def test_a_full_disk_is_waited_for_and_told_when_it_begins_and_ends(checkpoint: 
 
 def test_what_could_be_written_at_the_last_moment_is_not_told_as_lost(checkpoint: Checkpoint) -> None:
     async def run() -> str:
-        journal = Journal(checkpoint, Patience(0.1))
+        journal = Store(checkpoint, Patience(0.1))
         with locked(checkpoint):
             add_answer(journal)
             with pytest.raises(CheckpointError, match="end the program that holds it"):
@@ -84,7 +84,7 @@ def test_what_could_be_written_at_the_last_moment_is_not_told_as_lost(checkpoint
 
 def test_what_could_not_be_written_at_all_is_told_with_its_price(checkpoint: Checkpoint) -> None:
     async def run() -> str:
-        journal = Journal(checkpoint, Patience(0.1))
+        journal = Store(checkpoint, Patience(0.1))
         with locked(checkpoint):
             add_answer(journal)
             with pytest.raises(CheckpointError):

@@ -24,11 +24,11 @@ def plan(checkpoint: Checkpoint, rows: Iterable[ScannedRow], *only: str) -> Plan
 
 
 def ids(checkpoint: Checkpoint) -> list[str]:
-    return [selected.utterance.id for selected in checkpoint.selected(None, 100)]
+    return [selected.utterance.id for selected in checkpoint.next_rows(None, 100)]
 
 
 def n_of(checkpoint: Checkpoint) -> dict[str, int]:
-    return {selected.utterance.id: selected.n for selected in checkpoint.selected(None, 100)}
+    return {selected.utterance.id: selected.n for selected in checkpoint.next_rows(None, 100)}
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_a_vanished_row_is_not_done_again_and_comes_back_as_it_was(mixed: Checkp
 
 def test_longest_first_and_in_batches(checkpoint: Checkpoint) -> None:
     plan(checkpoint, [scanned(f"{n}", expected_s=20.0 * (n % 4)) for n in range(12)])
-    everything = checkpoint.selected(None, 100)
+    everything = checkpoint.next_rows(None, 100)
     assert [found.expected_s for found in everything] == sorted((20.0 * (n % 4) for n in range(12)), reverse=True)
     seen, after = [], None
-    while batch := checkpoint.selected(after, 5):
+    while batch := checkpoint.next_rows(after, 5):
         seen += batch
         after = batch[-1].place
     assert seen == everything
@@ -110,11 +110,11 @@ def test_longest_first_and_in_batches(checkpoint: Checkpoint) -> None:
 
 def test_what_is_longer_than_asked_for_is_left_out(checkpoint: Checkpoint) -> None:
     plan(checkpoint, [scanned(f"{n}", expected_s=20.0 * (n % 4)) for n in range(12)])
-    everything = checkpoint.selected(None, 100)
+    everything = checkpoint.next_rows(None, 100)
     short = [selected for selected in everything if selected.expected_s <= 20.0]
     assert len(short) == 6
-    assert checkpoint.selected(None, 100, longest_s=20.0) == short
-    assert checkpoint.selected(short[0].place, 100, longest_s=20.0) == short[1:]
+    assert checkpoint.next_rows(None, 100, longest_s=20.0) == short
+    assert checkpoint.next_rows(short[0].place, 100, longest_s=20.0) == short[1:]
 
 
 def test_ids_that_two_rows_claim_are_told_with_their_lines(checkpoint: Checkpoint) -> None:

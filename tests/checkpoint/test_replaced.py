@@ -25,20 +25,22 @@ def night(checkpoint: Checkpoint, config: str, audio: str, *, size: int, left: i
     """All rows but the last `left` get a transcript; it stays unpublished."""
     checkpoint.scan([scanned(f"{n}", size=size, config=config) for n in range(COUNT)], "m.csv")
     checkpoint.merge(())
-    for one in checkpoint.selected(None, COUNT)[: COUNT - left]:
+    for one in checkpoint.next_rows(None, COUNT)[: COUNT - left]:
         made = transcript(one.utterance.id, audio_hash=f"{audio}{one.utterance.id}", config=config)
         checkpoint.apply([Finished(n=one.n, transcript=made)])
 
 
 def findable(checkpoint: Checkpoint, config: str, audio: str) -> int:
-    return len(checkpoint.twins([Identity(audio_hash=f"{audio}{n}", config_hash=config) for n in range(COUNT)]))
+    return len(
+        checkpoint.stored_transcripts([Identity(audio_hash=f"{audio}{n}", config_hash=config) for n in range(COUNT)])
+    )
 
 
 def test_what_was_replaced_is_found_until_a_row_has_it_again(checkpoint: Checkpoint) -> None:
     night(checkpoint, "c1", "a", size=100)
     night(checkpoint, "c2", "a", size=100)
     assert (findable(checkpoint, "c1", "a"), findable(checkpoint, "c2", "a")) == (COUNT, COUNT)
-    stored = checkpoint.twins([Identity(audio_hash="a3", config_hash="c1")])
+    stored = checkpoint.stored_transcripts([Identity(audio_hash="a3", config_hash="c1")])
     assert [one.transcript for one in stored.values()] == [transcript("3", audio_hash="a3")]
     night(checkpoint, "c1", "a", size=100)
     assert (findable(checkpoint, "c1", "a"), findable(checkpoint, "c2", "a")) == (COUNT, COUNT)
@@ -47,14 +49,14 @@ def test_what_was_replaced_is_found_until_a_row_has_it_again(checkpoint: Checkpo
 def test_a_transcript_that_another_row_has_too_is_not_kept_twice(checkpoint: Checkpoint) -> None:
     checkpoint.scan([scanned("a"), scanned("b")], "m.csv")
     checkpoint.merge(())
-    first, second = checkpoint.selected(None, 2)
+    first, second = checkpoint.next_rows(None, 2)
     same = Identity(audio_hash="same", config_hash="c1")
     for one, audio, held in ((first, "same", 0), (second, "same", 0), (first, "x", 0), (second, "y", 1)):
         made = transcript(one.utterance.id, audio_hash=audio)
         checkpoint.apply([Finished(n=one.n, transcript=made)])
         [count] = checkpoint._db.execute("SELECT count(*) FROM replaced").fetchone()
         assert count == held
-    assert [*checkpoint.twins([same])] == [same]
+    assert [*checkpoint.stored_transcripts([same])] == [same]
 
 
 def keep_five(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +84,7 @@ def test_a_row_that_every_run_takes_up_in_vain_keeps_no_more_than_that(
 ) -> None:
     night(checkpoint, "c1", "a", size=100)
     night(checkpoint, "c1", "b", size=101, left=1)
-    [above_budget] = checkpoint.selected(None, COUNT)
+    [above_budget] = checkpoint.next_rows(None, COUNT)
     checkpoint.apply([TakenUp(n=above_budget.n, run_id="r2")])
     keep_five(checkpoint, monkeypatch)
     checkpoint.trim_replaced()
@@ -91,7 +93,7 @@ def test_a_row_that_every_run_takes_up_in_vain_keeps_no_more_than_that(
 
 def test_a_row_that_failed_before_may_still_want_one(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     night(checkpoint, "c1", "a", size=100, left=1)
-    [left] = checkpoint.selected(None, COUNT)
+    [left] = checkpoint.next_rows(None, COUNT)
     checkpoint.apply([Failed(n=left.n, failure=failure(left.utterance.id, retryable=True))])
     night(checkpoint, "c1", "b", size=101, left=1)
     keep_five(checkpoint, monkeypatch)
@@ -105,7 +107,7 @@ def test_rows_that_change_places_keep_theirs_whatever_their_settings_are_called(
     night(checkpoint, "c1", "a", size=100)
     checkpoint.scan([scanned(f"{n}", size=101, config="c2") for n in range(COUNT)], "m.csv")
     checkpoint.merge(())
-    for one in checkpoint.selected(None, COUNT)[:-1]:
+    for one in checkpoint.next_rows(None, COUNT)[:-1]:
         copied = transcript(one.utterance.id, audio_hash=f"b{one.utterance.id}", config="c2")
         checkpoint.apply([Finished(n=one.n, transcript=msgspec.structs.replace(copied, attempts=0))])
     keep_five(checkpoint, monkeypatch)

@@ -18,7 +18,7 @@ def test_rows_before_and_behind_a_lost_page_are_read(tmp_path: Path) -> None:
     with Checkpoint(path) as checkpoint:
         checkpoint.scan([scanned(name) for name in (*names, "failed")], "m.csv")
         checkpoint.merge(())
-        found = checkpoint.selected(None, COUNT + 1)
+        found = checkpoint.next_rows(None, COUNT + 1)
         checkpoint.apply(
             [
                 Finished(n=one.n, transcript=transcript(one.utterance.id, f"said in {one.utterance.id}"))

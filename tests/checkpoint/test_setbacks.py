@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Failed, Finished, plan_counts, scan_manifest
-from pipeline.checkpoint.schema import connect_to_read
+from pipeline.checkpoint import Checkpoint, Failed, Finished
 from tests.records import failure, scanned, transcript
 
 
@@ -32,7 +31,7 @@ class Nights:
         self.checkpoint.scan([scanned("a", **row)], "m.csv")
         left_out = self.checkpoint.merge(only).postponed
         self.checkpoint.save_run(f"run-{self.count:03d}", f"2026-11-22T03:00:00.{self.count:06d}", None)
-        taken = bool(self.checkpoint.selected(None, 1))
+        taken = bool(self.checkpoint.next_rows(None, 1))
         assert left_out == (not only and not taken)
         return taken
 
@@ -67,10 +66,9 @@ def test_check_leaves_out_what_the_run_will_leave_out(checkpoint: Checkpoint) ->
     nights = Nights(checkpoint)
     nights.run()
     nights.run()
-    connection = connect_to_read(checkpoint.path)
-    scan_manifest(connection, [scanned("a")], "m.csv")
-    by_itself, asked_for = plan_counts(connection, ()), plan_counts(connection, ("failed",))
-    connection.close()
+    with Checkpoint(checkpoint.path, only_read=True) as reader:
+        reader.scan([scanned("a")], "m.csv")
+        by_itself, asked_for = reader.plan(()), reader.plan(("failed",))
     assert (by_itself.selected, by_itself.postponed, by_itself.postponed_runs) == (0, 1, 1)
     assert (asked_for.selected, asked_for.postponed) == (1, 0)
 

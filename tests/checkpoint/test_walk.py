@@ -59,7 +59,7 @@ def test_nights_are_planned_as_by_comparing_every_row(tmp_path: Path, seed: int)
             assert (plan.rows, plan.new, plan.changed) == (len(rows), len(new), len(changed))
             assert plan.done == plan.rows - plan.new - plan.changed
             assert plan.vanished == checkpoint.totals().vanished == len(known.keys() - rows.keys())
-            selected = checkpoint.selected(None, 10_000)
+            selected = checkpoint.next_rows(None, 10_000)
             assert sorted(one.utterance.id for one in selected) == sorted(new + changed)
             # some stay undone, so that new rows are met that are known
             finished = [one for one in selected if one.state == State.CHANGED or rng.random() < 0.8]
@@ -93,8 +93,8 @@ def test_a_night_with_nothing_new_scans_nothing(tmp_path: Path) -> None:
         checkpoint.scan(rows, "m.csv")
         checkpoint.merge(())
         checkpoint.scan(rows, "m.csv")
-        left = [checkpoint._db.execute(f"SELECT count(*) FROM manifest.{name}").fetchone() for name in ("scan", "rest")]  # noqa: S608
-        assert left == [(0,), (0,)]
+        for name in ("scan", "missed"):
+            assert checkpoint._db.execute(f"SELECT count(*) FROM manifest.{name}").fetchone() == (0,)  # noqa: S608
 
 
 def test_a_scan_beside_a_run_keeps_it_from_nothing(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_the_counts_are_what_counting_says(tmp_path: Path) -> None:
         for version in range(1, 12):
             checkpoint.scan(as_rows(rows), "m.csv")
             checkpoint.merge(rng.choice(((), ("failed",), ("all",))))
-            for one in checkpoint.selected(None, 1_000):
+            for one in checkpoint.next_rows(None, 1_000):
                 name = one.utterance.id
                 error = rng.choice(("AudioRefused", "ServerFault", "DecodeFailed"))
                 event = rng.choice(
@@ -157,7 +157,7 @@ def test_spans_of_one_recording_come_together(tmp_path: Path) -> None:
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
         checkpoint.scan(rows, "m.csv")
         checkpoint.merge(())
-        order = [one.utterance.id for one in checkpoint.selected(None, 100)]
+        order = [one.utterance.id for one in checkpoint.next_rows(None, 100)]
     assert order == ["a#3", "b#3", "a#0", "a#1", "a#2", "b#0", "b#1", "b#2"]
 
 
@@ -165,7 +165,7 @@ def test_the_next_to_do_are_found_by_their_index(tmp_path: Path) -> None:
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
         asked: list[str] = []
         checkpoint._db.set_trace_callback(asked.append)
-        checkpoint.selected((0, "", -2, 5), 10)
+        checkpoint.next_rows((0, "", -2, 5), 10)
         checkpoint._db.set_trace_callback(None)
         plans = [checkpoint._db.execute(f"EXPLAIN QUERY PLAN {one}").fetchall() for one in asked[:2]]
     assert [told for [(*_, told)] in plans] == [
@@ -178,7 +178,7 @@ def test_a_transcript_is_found_by_its_audio_and_its_settings_however_many_rows_s
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
         asked: list[str] = []
         checkpoint._db.set_trace_callback(asked.append)
-        checkpoint.twins([Identity(audio_hash="a1", config_hash="c1")])
+        checkpoint.stored_transcripts([Identity(audio_hash="a1", config_hash="c1")])
         checkpoint._db.set_trace_callback(None)
         (_, _, _, told), *_ = checkpoint._db.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
     assert told == "SEARCH u USING INDEX done (done_audio=? AND done_config=?)"

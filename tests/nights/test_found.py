@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Finished, Journal
+from pipeline.checkpoint import Checkpoint, Finished, Store
 from pipeline.run.publish import Publisher
 from pipeline.sink import FolderStore, Sink
 from tests.nights.life import Life
@@ -93,7 +93,7 @@ def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answer
     async def publish(*ids: str, config: str = "c1") -> None:
         answers = [Finished(n=numbers[id_], transcript=transcript(id_, config=config)) for id_ in ids]
         checkpoint.apply(answers)
-        journal = Journal(checkpoint)
+        journal = Store(checkpoint)
         try:
             sink = Sink(FolderStore(tmp_path), ("parquet", "jsonl"))
             publisher = Publisher(journal, sink, rows_per_part=2)
@@ -105,7 +105,7 @@ def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answer
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
         checkpoint.scan([scanned(id_) for id_ in "abc"], "m.csv")
         checkpoint.merge(())
-        numbers = {selected.utterance.id: selected.n for selected in checkpoint.selected(None, 10)}
+        numbers = {selected.utterance.id: selected.n for selected in checkpoint.next_rows(None, 10)}
         asyncio.run(publish("a"))
         with monkeypatch.context() as patched:
             patched.setattr(Checkpoint, "results_published", _killed)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.audio.prepare import Preparation
-from pipeline.checkpoint import Checkpoint, Journal
+from pipeline.checkpoint import Checkpoint, Store
 from pipeline.config import Settings
 from pipeline.exchange import Request
 from pipeline.gradium.request import request_settings
@@ -37,9 +37,9 @@ from pipeline.sink import FolderStore, Sink
 class Stations:
     """Those of one run; each is as in a real one."""
 
-    def __init__(self, manifest: Path, out: Path, journal: Journal, settings: Settings, only: tuple[str, ...]) -> None:
+    def __init__(self, manifest: Path, out: Path, store: Store, settings: Settings, only: tuple[str, ...]) -> None:
         request, now = request_settings(settings.service), datetime.now(UTC)
-        self.journal, self.checkpoint = journal, journal.checkpoint
+        self.store, self.checkpoint = store, store.checkpoint
         self.context = RunContext(
             run_id=f"{now:%H%M%S%f}", started_at=now, out=out, settings=settings, request=request,
             hashes=SettingsHash(settings, request), only=only,
@@ -49,18 +49,18 @@ class Stations:
         self.rows = ManifestRows(self.options, self.context.hashes, run_id=run_id, skip_bad_rows=False)
         self.progress = progress("off")
         self.budget = RunBudget(settings)
-        self.outcomes = Outcomes(journal, self.progress, run_id)
-        self.ledger = Ledger(journal, run_id, self.budget)
+        self.outcomes = Outcomes(store, self.progress, run_id)
+        self.ledger = Ledger(store, run_id, self.budget)
         self.duplicates = Duplicates()
         self.preparation = Preparation(settings.audio, out / ".spool")
         self.settlement = Settlement(self.context, self.outcomes, self.duplicates, self.budget, self.preparation)
-        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, journal, request.answered_fact)
+        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, store, request.answered_fact)
         self.transcripts = StoredTranscripts(Sink(FolderStore(out), ("parquet", "jsonl")))
-        self.lookup = Lookup(self.context, journal, self.transcripts, self.outcomes, self.settlement)
-        self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, journal)
+        self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement)
+        self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, store)
 
     def selection(self, limit: int | None = None) -> Selection:
-        return Selection(self.journal, self.duplicates, self.budget, limit)
+        return Selection(self.store, self.duplicates, self.budget, limit)
 
     async def requests(self) -> list[Request]:
         """What a pool would be given to send of what is selected."""
@@ -75,16 +75,18 @@ class Stations:
     async def stored(self) -> tuple[int, int, int]:
         """Utterances that are done, failed and left, once everything that happened is committed."""
         await self._committed()
-        totals = await self.journal.call(self.checkpoint.totals)
+        totals = await self.store.blocking(Checkpoint.totals)
         return totals.done, totals.failed, totals.left
 
     async def _committed(self) -> None:
-        self.journal.add()  # where nothing is pending this is what wakes it
-        await self.journal.committed()
+        self.store.add()  # where nothing is pending this is what wakes it
+        await self.store.committed()
 
     async def failures(self) -> dict[str, Failure]:
         await self._committed()
-        return {failure.id: failure for failure in await self.journal.call(lambda: [*self.checkpoint.failures()])}
+        return {
+            failure.id: failure for failure in await self.store.blocking(lambda checkpoint: [*checkpoint.failures()])
+        }
 
 
 @asynccontextmanager
@@ -94,18 +96,18 @@ async def stations(
     """A run that has planned; `settings` are sections of the configuration."""
     out.mkdir(exist_ok=True)
     with Checkpoint(out / "checkpoint.sqlite") as checkpoint:
-        journal = Journal(checkpoint)
-        made = Stations(manifest, out, journal, Settings.model_validate(settings), only)
-        await make_plan(made.rows, made.options, journal, threading.Event())
-        await journal.call(checkpoint.save_run, made.context.run_id, made.context.started_at.isoformat(), None)
-        keeping = asyncio.create_task(journal.keep())
+        store = Store(checkpoint)
+        made = Stations(manifest, out, store, Settings.model_validate(settings), only)
+        await make_plan(made.rows, made.options, store, threading.Event())
+        await store.call(checkpoint.save_run, made.context.run_id, made.context.started_at.isoformat(), None)
+        keeping = asyncio.create_task(store.keep())
         try:
             yield made
         finally:
-            journal.add()
-            journal.close()
+            store.add()
+            store.close()
             await keeping
-            journal.release()
+            store.release()
             await made.preparation.close()
             made.transcripts.close()
             made.duplicates.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Journal, Patience, Plan, ScannedRow
+from pipeline.checkpoint import Checkpoint, Patience, Plan, ScannedRow, Store
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, EmptyFolder, ManifestError, Stopped
 from pipeline.gradium.request import request_settings
@@ -55,7 +55,7 @@ def read(asked: RunOptions) -> list[ScannedRow]:
 
 
 def plan(checkpoint: Checkpoint, asked: RunOptions, rows: ManifestRows | None = None) -> Plan:
-    journal = Journal(checkpoint, Patience(1.0, lambda: False), lambda: None)
+    journal = Store(checkpoint, Patience(1.0, lambda: False), lambda: None)
     try:
         return asyncio.run(make_plan(rows or rows_of(asked), asked, journal, threading.Event()))
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.checkpoint import Checkpoint
 from pipeline.errors import AttemptError, AudioUnreadable, ServerFault
 from pipeline.exchange import Request
 from pipeline.pool import Job, OverBudget
@@ -74,7 +75,7 @@ def test_the_settings_are_noted_as_answered_with_the_first_answer(tmp_path: Path
                 if job is not None:
                     answered(run, job)
                 await run.stored()
-                noted.append(await run.journal.call(run.checkpoint.fact, fact, int))
+                noted.append(await run.store.fact(fact, int))
             return noted
 
     assert asyncio.run(night()) == [None, 1]
@@ -137,7 +138,7 @@ def test_requests_that_a_kill_cut_off_may_have_been_billed(tmp_path: Path, caplo
     async def next_run() -> float | None:
         async with stations(corpus.folder, out) as run:
             await run.ledger.end_open_attempts()
-            return (await run.journal.call(run.checkpoint.totals)).credits_maybe
+            return (await run.store.blocking(Checkpoint.totals)).credits_maybe
 
     asyncio.run(killed())
     assert asyncio.run(next_run()) == 6.0
@@ -151,6 +152,6 @@ def test_with_a_budget_a_request_is_in_the_ledger_before_it_is_sent(tmp_path: Pa
         async with stations(corpus.folder, out, budget={"credits": 10}) as run:
             await prepared(run)
             # asked without waiting for anything more to be committed
-            return (await run.journal.call(run.checkpoint.totals)).credits
+            return (await run.store.blocking(Checkpoint.totals)).credits
 
     assert asyncio.run(night()) == 3.0

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Failed, Finished, Journal, Sent
+from pipeline.checkpoint import Checkpoint, Failed, Finished, Sent, Store
 from pipeline.config import Settings
 from pipeline.errors import OutputError
 from pipeline.gradium.request import request_settings
@@ -39,7 +39,7 @@ class Output:
     def step(self, action: Callable[[Checkpoint, Publisher], Awaitable[None]], rows_per_part: int = 3) -> None:
         async def whole() -> None:
             with Checkpoint(self.out / "checkpoint.sqlite") as checkpoint:
-                journal = Journal(checkpoint)
+                journal = Store(checkpoint)
                 try:
                     sink = Sink(FolderStore(self.out), FORMATS)
                     await action(checkpoint, Publisher(journal, sink, rows_per_part))
@@ -55,7 +55,7 @@ class Output:
             checkpoint.scan([scanned(id_, config=str(texts)) for id_ in texts], "m.csv")
             checkpoint.merge(("all",))
             events: list[Any] = []
-            for selected in checkpoint.selected(None, 1000):
+            for selected in checkpoint.next_rows(None, 1000):
                 id_ = selected.utterance.id
                 text = texts[id_]
                 events.append(Sent(attempt=attempt(id_)))
@@ -117,10 +117,10 @@ STEPS = (
     "pipeline.sink.lines.Lines.append",
     "pipeline.sink.parquet.Table.replace",
     "pipeline.sink.lines.Lines.write",
-    "pipeline.checkpoint.store.Checkpoint.results_published",
-    "pipeline.checkpoint.store.Checkpoint.rewritten",
+    "pipeline.checkpoint.checkpoint.Checkpoint.results_published",
+    "pipeline.checkpoint.checkpoint.Checkpoint.rewritten",
     "pipeline.sink.attempts.AttemptParts.publish",
-    "pipeline.checkpoint.store.Checkpoint.attempts_published",
+    "pipeline.checkpoint.checkpoint.Checkpoint.attempts_published",
 )
 
 
@@ -234,7 +234,7 @@ def test_full_parts_are_published_while_the_run_goes_on_and_the_rest_at_its_end(
         journal = publisher._journal
         checkpoint.scan([scanned(id_) for id_ in FIRST], "m.csv")
         checkpoint.merge(("all",))
-        found = checkpoint.selected(None, 100)
+        found = checkpoint.next_rows(None, 100)
         keeping = [asyncio.create_task(journal.keep()), asyncio.create_task(publisher.keep())]
         journal.add(
             *(Sent(attempt=attempt(one.utterance.id)) for one in found),

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import pytest
 
-from pipeline.checkpoint import Checkpoint, Finished, Journal
+from pipeline.checkpoint import Checkpoint, Finished, Store
 from pipeline.errors import OutputError
 from pipeline.model import Transcript
 from pipeline.run.publish import Publisher
@@ -160,10 +160,10 @@ def test_an_output_is_published_into_a_store_that_cannot_append(tmp_path: Path) 
         checkpoint.apply(
             [
                 Finished(n=one.n, transcript=transcript(one.utterance.id, texts[one.utterance.id]))
-                for one in checkpoint.selected(None, 100)
+                for one in checkpoint.next_rows(None, 100)
             ]
         )
-        journal = Journal(checkpoint)
+        journal = Store(checkpoint)
         publisher = Publisher(journal, sink, 2)
         await publisher.tidy()
         await publisher.finish()

@@ -1,0 +1,55 @@
+"""The open checkpoint of an output: blocking, and for one thread at a time, which is the store's while a run goes on.
+
+Each part of it has a module. Events say what happened; `apply` writes any number of them in one durable transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from pipeline.checkpoint.connection import reads, unusable, writes
+from pipeline.checkpoint.events import Event, Sent, apply
+from pipeline.checkpoint.lookup import Lookup
+from pipeline.checkpoint.merge import Planning
+from pipeline.checkpoint.publishing import Publishing
+from pipeline.checkpoint.rebuilding import Rebuilding
+from pipeline.checkpoint.replaced import Replaced
+from pipeline.checkpoint.selection import Selection
+from pipeline.checkpoint.sharing import Sharing
+from pipeline.model import Attempt
+
+
+class Checkpoint(
+    Planning, Sharing, Selection, Lookup, Publishing, Replaced, Rebuilding
+):  # figures and facts come with the planning
+    """All that is known of an output."""
+
+    @writes
+    def apply(self, events: Sequence[Event]) -> None:
+        """Writes the events in one transaction; when this returns they survive a power cut."""
+        for event in events:
+            apply(self._db, event)
+
+    @writes
+    def end_open_attempts(self) -> list[Attempt]:
+        """Makes attempts of the requests whose end no run has seen, all in one transaction; returns them."""
+        found = self._db.execute("SELECT row FROM open_attempts ORDER BY rowid").fetchall()
+        attempts = [msgspec.msgpack.decode(row, type=Attempt) for (row,) in found]
+        for attempt in attempts:
+            apply(self._db, Sent(attempt=attempt))
+        return attempts
+
+    @writes
+    def save_run(self, run_id: str, started_at: str, figures: bytes | None) -> None:
+        """Notes a run, at its start without and at its end with its figures."""
+        self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, started_at, figures))
+
+    @reads
+    def check_integrity(self) -> None:
+        """Raises DamagedCheckpoint where SQLite finds anything wrong with the file."""
+        [found] = self._db.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise unusable(self.path, sqlite3.DatabaseError(found))

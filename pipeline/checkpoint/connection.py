@@ -1,0 +1,246 @@
+"""How a checkpoint is opened, by its one writer or by anybody to read beside it, and what is said where that fails."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+
+import msgspec
+
+from pipeline.checkpoint.migrations import migrate
+from pipeline.checkpoint.schema import TABLES, VERSION
+from pipeline.errors import CheckpointError, DamagedCheckpoint
+
+P = ParamSpec("P")
+T = TypeVar("T")
+BUSY_S = 1.0
+"""How long SQLite itself waits for somebody else's lock; `patience` says what comes then."""
+
+_WITHOUT_LOCKS = frozenset(
+    {
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_IOERR_LOCK,
+        sqlite3.SQLITE_IOERR_UNLOCK,
+        sqlite3.SQLITE_IOERR_RDLOCK,
+        sqlite3.SQLITE_IOERR_CHECKRESERVEDLOCK,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+    }
+)
+"""What SQLite says where it is the file system that is wanting."""
+
+
+class Database:
+    """An open checkpoint, for one thread at a time. Methods raise CheckpointError when SQLite cannot do its work."""
+
+    def __init__(self, path: Path, *, only_read: bool = False) -> None:
+        """Opens it for the one run that owns the folder, or for anybody to read beside a run."""
+        self.path = path
+        self._db = connect_to_read(path) if only_read else connect(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+
+D = TypeVar("D", bound=Database)
+Method = Callable[Concatenate[D, P], T]
+
+
+def reads(method: Method[D, P, T]) -> Method[D, P, T]:
+    """A method that only reads the checkpoint, or writes tables beside it. Not for generators, which go on later."""
+
+    @wraps(method)
+    def reading(database: D, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with translated(database.path):
+            return method(database, *args, **kwargs)
+
+    return reading
+
+
+def writes(method: Method[D, P, T]) -> Method[D, P, T]:
+    """A method that is one durable transaction: when it returns, what it wrote survives a power cut."""
+
+    @wraps(method)
+    def writing(database: D, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with translated(database.path), transaction(database._db):
+            return method(database, *args, **kwargs)
+
+    return writing
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """The checkpoint at `path`, made where there is none, migrated where it is older. Raises CheckpointError."""
+    try:
+        _make(path)
+        connection = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        version = _checked_version(connection, path)
+        if not version:
+            connection.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+        migrate(connection, version or VERSION)
+    except BaseException as error:
+        connection.close()  # it may be opened again
+        if isinstance(error, sqlite3.Error):
+            raise unusable(path, error) from error
+        raise
+    return connection
+
+
+def named(found: sqlite3.Cursor) -> dict[str, Any]:
+    """The one row of a query, by the names of its columns."""
+    return dict(zip((name for name, *_ in found.description), found.fetchone(), strict=True))
+
+
+def _make(path: Path) -> None:
+    """Makes an empty one with the rights that the umask leaves, also to a group: SQLite gives them to the owner only,
+    and to its other files what this one has."""
+    # never one that is there: to close it would end the locks that this process may have on it
+    with suppress(OSError):  # what is wrong, SQLite says as well
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """The checkpoint at `path` for reading, or an empty one where there is none. Raises CheckpointError."""
+    try:
+        if not holds_something(path):
+            return _empty()
+        connection = _opened_to_read(path)
+        version = _checked_version(connection, path)
+        if not version:  # of a run that was killed, or is just beginning, before it made its tables
+            connection.close()
+            return _empty()
+        if version < VERSION:  # a copy is migrated: who only reads changes nothing
+            migrated = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # may be larger than memory
+            connection.backup(migrated)
+            connection.close()
+            connection = migrated
+            migrate(connection, version)
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+    return connection
+
+
+def holds_something(path: Path) -> bool:
+    """Whether a checkpoint was begun at `path`. Raises CheckpointError where the system does not say."""
+    try:
+        return path.stat().st_size > 0
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be read: {error.strerror}; correct its permissions first"
+        ) from error
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that sees all that was committed, the log beside the file included, whatever rights there are."""
+    log = beside(path, "-wal")
+    for file in (path, log):
+        # more than once, because the log comes and goes with those who write
+        if not any(os.access(file, os.R_OK) or not file.exists() for _ in range(3)):
+            raise CheckpointError(f"{file} may not be read by this user; ask its owner for the right to read it")
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
+        how = "mode=rw"
+    elif not holds_something(log):
+        how = "mode=ro&immutable=1"  # all is in the one file
+    elif os.access(beside(path, "-shm"), os.R_OK):
+        how = "mode=ro"
+    else:  # nobody works on it, and the index of the log, which SQLite keeps in -shm, can only be made in memory
+        how = "mode=ro&vfs=unix-none"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+    if "unix-none" in how:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return connection
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """A file that SQLite keeps beside a database."""
+    return path.with_name(path.name + suffix)
+
+
+def _empty() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.executescript(TABLES)
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
+    """All or nothing. A full disk ends a transaction by itself, and must not be hidden by our wish to roll it back."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise CheckpointError(
+            f"{path} was written by a newer gradium-batch (schema {version}, this one knows {VERSION}); "
+            "update gradium-batch"
+        )
+    return version
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raises CheckpointError where the checkpoint at `path` cannot be worked with, or a row of it cannot be read."""
+    try:
+        yield
+    except (sqlite3.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise unusable(path, error) from error
+    except TypeError as error:
+        if not str(error).startswith("a bytes-like object is required"):  # by a decoder
+            raise
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: Exception) -> CheckpointError:
+    """What to say of a checkpoint that SQLite cannot work with: a full disk needs other words than damage."""
+    whole_code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    code = whole_code & 0xFF
+    if whole_code in _WITHOUT_LOCKS:
+        return CheckpointError(
+            f"the file system of the checkpoint {path} gives SQLite no locks or no shared memory ({error}), as those "
+            "of the network often do not; choose an --out on a local disk"
+        )
+    if code == sqlite3.SQLITE_READONLY and whole_code != sqlite3.SQLITE_READONLY_DBMOVED:
+        return CheckpointError(f"you may not write the checkpoint {path}, or what SQLite keeps beside it ({error}): X")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedCheckpoint(
+            f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "
+            f"run gradium-batch rebuild {path.parent}, which makes a new one from them"
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return CheckpointError(
+            f"the checkpoint {path} is locked by another program ({error}); what was committed is kept, so end the "
+            "program that holds it and run the same command again"
+        )
+    return CheckpointError(
+        f"the checkpoint {path} cannot be written or read ({error}); what was committed is kept, "
+        "so make room or repair the disk and run the same command again"
+    )

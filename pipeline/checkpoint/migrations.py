@@ -1,0 +1,105 @@
+"""What brings a checkpoint of each older version to the next one.
+
+Tables that have not changed since are made from their text in `schema`; the others are spelt out as they were then.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from pipeline.checkpoint import schema
+from pipeline.model import ClipResult, Failure
+
+CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
+    credits REAL NOT NULL, PRIMARY KEY (n, clip));
+CREATE INDEX clips_key ON clips (key);
+"""
+VERSION_UNTIL_6 = f"iif(size = -1, '{schema.UNREADABLE}', size || ':' || mtime_ns)"
+"""What is the version of a recording now, as two columns said it: as a local file's is made (source/local.py)."""
+SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
+
+MIGRATIONS = {
+    1: """
+ALTER TABLE utterances ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
+CREATE INDEX refresh  ON utterances (part) WHERE refresh;
+""",
+    # what an older version could not send may be sendable by now, and costs nothing where it is not
+    2: f"""
+{CLIPS_UNTIL_5}
+UPDATE utterances SET state = 3 WHERE state = 4 AND attempts = 0 AND config_hash <> '{schema.BAD_ROW}';
+DROP INDEX selected;
+{SELECTED_UNTIL_5}
+ALTER TABLE utterances ADD COLUMN error TEXT;
+ALTER TABLE failures ADD COLUMN error TEXT NOT NULL DEFAULT '';
+ALTER TABLE failures ADD COLUMN first_seen REAL NOT NULL DEFAULT 0;
+UPDATE failures SET error = failure_error(row), first_seen = failure_first_seen(row);
+UPDATE utterances SET error = (SELECT error FROM failures f WHERE f.n = utterances.n)
+    WHERE n IN (SELECT n FROM failures);
+""",  # noqa: S608 fixed texts
+    3: schema.OPEN_ATTEMPTS,
+    # counts are made anew, because they have more groups; what waits to be taken back stays
+    4: f"""
+DROP TRIGGER IF EXISTS counted_insert; DROP TRIGGER IF EXISTS counted_delete; DROP TRIGGER IF EXISTS counted_update;
+DROP TABLE IF EXISTS tally;
+{schema.MANIFESTS}
+ALTER TABLE utterances ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN manifest INTEGER;
+ALTER TABLE utterances ADD COLUMN marks BLOB;
+ALTER TABLE results RENAME TO results_4;
+CREATE TABLE results (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
+INSERT INTO results SELECT n, row, NULL FROM results_4 WHERE row IS NOT NULL;
+DROP TABLE results_4;
+{schema.COUNTED}
+INSERT OR REPLACE INTO tally SELECT state, vanished, suspect, gone, count(*), sum({schema.micros("utterances")}),
+    sum(ref_words), sum(ref_errors) FROM utterances GROUP BY 1, 2, 3, 4;
+CREATE INDEX IF NOT EXISTS oldest ON failures (error, first_seen);
+""",  # noqa: S608 fixed texts
+    # what the last run left of its selection is selected again by the next one
+    5: f"""
+DROP INDEX selected;
+DROP INDEX done;
+{schema.DONE_INDEX}
+UPDATE utterances SET selected = 0 WHERE selected;
+ALTER TABLE utterances ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN tried TEXT NOT NULL DEFAULT '';
+ALTER TABLE utterances ADD COLUMN sent TEXT NOT NULL DEFAULT '';
+ALTER TABLE utterances ADD COLUMN setbacks INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN other_path INTEGER NOT NULL DEFAULT 0;
+DROP INDEX refresh;
+{schema.REFRESH_INDEX}
+ALTER TABLE utterances ADD COLUMN turn {schema.TURN};
+ALTER TABLE utterances ADD COLUMN longest {schema.LONGEST};
+{schema.SELECTED_INDEX}
+UPDATE utterances SET tries = 1 WHERE attempts OR state IN (3, 4);
+{schema.REPLACED}{schema.KNOWN_FAILURES}
+ALTER TABLE clips RENAME TO clips_5;
+DROP INDEX clips_key;
+{schema.CLIPS}
+INSERT OR IGNORE INTO clips
+    SELECT key, clip_span(row), n, row, credits, substr(key, instr(key, ':') + 1) FROM clips_5;
+DROP TABLE clips_5;
+""",  # noqa: S608 fixed texts
+    # the columns stay, because not every SQLite in use can drop them; failures are counted where they are read
+    6: f"""
+DROP TRIGGER IF EXISTS failing_named; DROP TRIGGER IF EXISTS failing_more; DROP TRIGGER IF EXISTS failing_less;
+DROP TRIGGER IF EXISTS failing_gone;
+DROP TABLE IF EXISTS failing;
+ALTER TABLE utterances ADD COLUMN version TEXT;
+UPDATE utterances SET version = {VERSION_UNTIL_6}, size = nullif(size, -1),
+    mtime_ns = NULL, error = NULL WHERE size IS NOT NULL OR error IS NOT NULL;
+""",  # noqa: S608 fixed texts
+}
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    decode = msgspec.msgpack.Decoder(Failure).decode
+    connection.create_function("failure_error", 1, lambda row: decode(row).error, deterministic=True)
+    connection.create_function("failure_first_seen", 1, lambda row: decode(row).first_seen.timestamp())
+    span_of = msgspec.msgpack.Decoder(ClipResult).decode
+    connection.create_function("clip_span", 1, lambda row: span_of(row).key, deterministic=True)
+    for older in range(version, schema.VERSION):
+        connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")

@@ -1,0 +1,130 @@
+"""What a run is to do: handed out a few at a time, and how much audio it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.checkpoint.connection import Database, reads
+from pipeline.checkpoint.identity import PARTIAL, Identity
+from pipeline.checkpoint.schema import ORDER, State
+from pipeline.model import Utterance
+
+LONGER_THAN_ANY_S = 1e18
+Turn = tuple[int, str, int, int]
+"""Where a row stands in the order of work: its values of `schema.ORDER`."""
+FIRST: Turn = (-1, "", 0, 0)
+SELECTED_BYTES = 4 << 20
+"""Of rows that are handed out at a time; one more may go beyond it."""
+_SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
+        marks, other_path, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ?
+        ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
+
+
+class Selected(msgspec.Struct, frozen=True, kw_only=True):
+    """An utterance this run is to do."""
+
+    n: int
+    place: Turn
+    utterance: Utterance
+    state: State
+    config_hash: str
+    expected_s: float
+    done: Identity | None
+    """What the transcript it already has answers to; None where that has gaps."""
+    attempts: int
+    """Requests sent for it in earlier runs since it last had a transcript."""
+    marks: bytes | None = None
+    """By which a beginning of the audio of its transcript is known."""
+    other_path: bool = False
+    """The transcript that it has is one of a recording under another path."""
+    by_path: bool = False
+    """Its id is the path of its recording."""
+
+    @property
+    def tries(self) -> int:
+        """Runs that have tried it since it last had a transcript."""
+        return self.place[0]
+
+
+class Selection(Database):
+    """The part of a checkpoint that hands out work."""
+
+    @reads
+    def next_rows(self, after: Turn | None, limit: int, *, longest_s: float = LONGER_THAN_ANY_S) -> list[Selected]:
+        """The next utterances to do, in the order of `schema.ORDER`.
+
+        `after` is the place of the last one that was handed out; those that are longer than `longest_s` by their
+        estimate are left out.
+        """
+        *group, n = after or FIRST
+        # in two questions, because SQLite does not look for a rowid behind other columns of an index
+        first = self._db.execute(
+            _SELECTED.format("tries = ? AND turn = ? AND longest = ? AND n > ?"), (*group, n, longest_s, limit)
+        )
+        found = up_to(first, SELECTED_BYTES, 4)
+        if len(found) < limit and sum(len(row[4]) for row in found) < SELECTED_BYTES:
+            more = self._db.execute(
+                _SELECTED.format("(tries, turn, longest) > (?, ?, ?)"), (*group, longest_s, limit - len(found))
+            )
+            found += up_to(more, SELECTED_BYTES, 4)
+        return self._as_selected(found)
+
+    @reads
+    def rows_left(self, numbers: Sequence[int]) -> list[Selected]:
+        """Those of the rows of these numbers that have no outcome in this run yet."""
+        query = _SELECTED.format(f"n IN ({','.join('?' * len(numbers))})")
+        return self._as_selected(self._db.execute(query, (*numbers, LONGER_THAN_ANY_S, len(numbers))).fetchall())
+
+    def _as_selected(self, found: list[tuple[Any, ...]]) -> list[Selected]:
+        by_path = {n for (n,) in self._db.execute("SELECT n FROM manifests WHERE by_path")}
+        return [
+            Selected(
+                n=place[-1],
+                place=(*place,),
+                utterance=msgspec.msgpack.decode(row, type=Utterance),
+                state=State(state),
+                config_hash=config_hash,
+                expected_s=expected_s,
+                done=None if audio is None or config == PARTIAL else Identity(audio_hash=audio, config_hash=config),
+                attempts=attempts,
+                marks=marks,
+                other_path=bool(other),
+                by_path=manifest in by_path,
+            )
+            for *place, row, state, config_hash, expected_s, audio, config, attempts, marks, other, manifest in found
+        ]
+
+    @reads
+    def has_selected(self) -> bool:
+        """Whether something that this run selected has no outcome yet."""
+        return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM utterances WHERE selected)").fetchone()[0])
+
+    @reads
+    def expected_s(self, at_most: int | None, *, surely: bool = False) -> float:
+        """Expected seconds of audio of what is selected, or of the first `at_most` of it.
+
+        `surely` leaves out files that have a transcript under the settings of now: they may only look changed.
+        """
+        first = "" if at_most is None else f"ORDER BY {ORDER} LIMIT {at_most:d}"
+        [total] = self._db.execute(
+            f"""SELECT coalesce(sum(CASE WHEN ?1 AND known THEN 0 ELSE expected_s END), 0) FROM
+                (SELECT expected_s, state = ?2 AND done_config IS config_hash AS known
+                 FROM utterances WHERE selected {first})""",  # noqa: S608 fixed texts
+            (surely, State.CHANGED),
+        ).fetchone()
+        return float(total)
+
+
+def up_to(rows: sqlite3.Cursor, most_bytes: int, *columns: int) -> list[Any]:
+    """The first of the rows, until these columns of them come to so many bytes."""
+    found, size = [], 0
+    for row in rows:
+        found.append(row)
+        size += sum(len(row[column] or b"") for column in columns)
+        if size >= most_bytes:
+            break
+    return found
