@@ -124,7 +124,7 @@ def test_ids_that_two_rows_claim_are_told_with_their_lines(checkpoint: Checkpoin
 
 def test_reused_is_done_again_without_a_result(mixed: Checkpoint) -> None:
     plan(mixed, [scanned("done", size=7)])
-    [selected] = mixed.selected(None, 10)
+    [selected] = mixed.next_rows(None, 10)
     assert selected.state is State.CHANGED
     assert selected.done is not None
     before = mixed.pending_results()

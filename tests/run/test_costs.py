@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from pipeline.audio.estimate import Estimate
-from pipeline.run.costs import Bounds, Costs, Fitting, Kind, Priced, Problem, keep, make_tables, sum_up
+from pipeline.run.costs import Bounds, Costs, CostTable, Fitting, Kind, Priced, Problem
 
 
 def sent(place: int, *pieces: tuple[int, float], key: str | None = None, **more: Any) -> Priced:
@@ -17,11 +16,9 @@ def sent(place: int, *pieces: tuple[int, float], key: str | None = None, **more:
 
 
 def costs(priced: Sequence[Priced], **bounds: Any) -> Costs:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("ATTACH '' AS manifest")
-    make_tables(connection)
-    keep(connection, priced)
-    return sum_up(connection, Bounds(**bounds))
+    with CostTable() as table:
+        table.keep(priced)
+        return table.sum_up(Bounds(**bounds))
 
 
 def test_nothing_costs_nothing() -> None:

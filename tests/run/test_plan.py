@@ -55,11 +55,11 @@ def read(asked: RunOptions) -> list[ScannedRow]:
 
 
 def plan(checkpoint: Checkpoint, asked: RunOptions, rows: ManifestRows | None = None) -> Plan:
-    journal = Store(checkpoint, Patience(1.0, lambda: False), lambda: None)
+    store = Store(checkpoint, Patience(1.0, lambda: False), lambda: None)
     try:
-        return asyncio.run(make_plan(rows or rows_of(asked), asked, journal, threading.Event()))
+        return asyncio.run(make_plan(rows or rows_of(asked), asked, store, threading.Event()))
     finally:
-        journal.release()
+        store.release()
 
 
 def test_rows_are_selected_by_what_is_known_of_their_recordings(folder: Path, checkpoint: Checkpoint) -> None:
@@ -74,8 +74,8 @@ def test_a_row_says_what_its_source_says_of_the_recording(folder: Path) -> None:
     (folder / "m.jsonl").write_text('{"audio": "calls/a.wav"}\n{"audio": "none.wav", "duration": 1, "offset": 2}\n')
     one, other = read(options(folder, "m.jsonl"))
     assert (one.size, one.expected_s, one.utterance.id) == (32_000, 1.0, "calls/a.wav")
-    assert one.mtime_ns == (folder / "calls" / "a.wav").stat().st_mtime_ns
-    assert (other.size, other.mtime_ns, other.expected_s) == (None, None, 1.0)
+    assert one.version == f"32000:{(folder / 'calls' / 'a.wav').stat().st_mtime_ns}"
+    assert (other.size, other.version, other.expected_s) == (None, None, 1.0)
 
 
 def test_bad_rows_are_refused_together_or_come_as_failures(folder: Path, checkpoint: Checkpoint) -> None:
@@ -159,11 +159,11 @@ def test_a_row_in_another_spelling_is_the_one_that_is_known_while_its_file_is_mi
 @pytest.mark.parametrize(
     ("counts", "moved", "is_said"),
     [
-        ({"lost_files": 10}, 0, True),
-        ({"lost_files": 9}, 0, False),
-        ({"lost_rows": 12}, 0, True),
-        ({"lost_rows": 12}, 3, False),
-        ({"lost_files": 10, "rows": 100}, 0, False),
+        ({"newly_missing": 10}, 0, True),
+        ({"newly_missing": 9}, 0, False),
+        ({"newly_removed": 12}, 0, True),
+        ({"newly_removed": 12}, 3, False),
+        ({"newly_missing": 10, "rows": 100}, 0, False),
     ],
 )
 def test_many_missing_recordings_are_said(counts: dict[str, int], moved: int, is_said: bool) -> None:

@@ -231,7 +231,7 @@ def test_long_rows_make_smaller_parts(output: Output, monkeypatch: pytest.Monkey
 
 def test_full_parts_are_published_while_the_run_goes_on_and_the_rest_at_its_end(output: Output) -> None:
     async def action(checkpoint: Checkpoint, publisher: Publisher) -> None:
-        journal = publisher._journal
+        journal = publisher._store
         checkpoint.scan([scanned(id_) for id_ in FIRST], "m.csv")
         checkpoint.merge(("all",))
         found = checkpoint.next_rows(None, 100)
@@ -264,7 +264,7 @@ def test_on_a_full_disk_all_is_left_for_the_end_of_the_run(
         raise OSError(number, os.strerror(number))
 
     async def action(checkpoint: Checkpoint, publisher: Publisher) -> None:
-        publisher._journal.results_added = (3, 6)
+        publisher._store.results_added = (3, 6)
         await asyncio.wait_for(publisher.keep(), 5)
 
     output.finish(FIRST, publish=False)
