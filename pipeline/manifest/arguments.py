@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 from pipeline.errors import ManifestError
-from pipeline.forms import AUDIO_EXTENSIONS
+from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest import directory
 from pipeline.manifest.ignored import Ignored
 from pipeline.manifest.patterns import Glob, Pick, ending, is_glob

@@ -16,10 +16,8 @@ from itertools import islice
 
 import msgspec
 
-from pipeline.audio.estimate import Estimate, estimate
-from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
-from pipeline.audio.probe import probe
-from pipeline.audio.wanted import is_one_channel
+from pipeline.audio.probe import length_of, look, may_be_truncated_copy, probe, refuse_truncated_copy
+from pipeline.audio.wanted import Estimate, estimate, is_one_channel
 from pipeline.checkpoint import Identity
 from pipeline.checkpoint.alike import Todo, has_transcript, known_failure, rows_to_do
 from pipeline.config import Settings
@@ -96,7 +94,7 @@ def _measured(
         names: Sequence[Identity] = ()
         keys: set[str] = set()
         try:
-            shorter = todo.size is not None and todo.marks is not None and may_be_beginning(todo.size, todo.marks)
+            shorter = todo.size is not None and todo.marks is not None and may_be_truncated_copy(todo.size, todo.marks)
             may_be_known = todo.may_be_known or shorter
             if not may_be_known and todo.is_known_if_one_channel:
                 may_be_known = is_one_channel(todo.utterance, probe(todo.utterance.audio))
@@ -106,7 +104,7 @@ def _measured(
                 keys = answers.to(todo, identities)
                 if may_be_known:
                     if not settings.audio.allow_truncated:
-                        refuse_beginning(found, todo.marks)
+                        refuse_truncated_copy(found.marks, todo.marks)
                     names = identities
                     if todo.done in names:
                         return todo, names, None

@@ -10,8 +10,8 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Sequence
 
-from pipeline.audio.look import Look, broken_off, look, refuse_beginning
 from pipeline.audio.prepare import Preparation
+from pipeline.audio.probe import Look, look, refuse_truncated_copy, truncated_copy
 from pipeline.checkpoint import Identity, Journal, Selected, State
 from pipeline.errors import AttemptError, Stopped
 from pipeline.model import Clip, ClipResult, Transcript
@@ -131,7 +131,7 @@ class Feed:
             return None
         if not self._preparation.allows_truncated:
             try:
-                refuse_beginning(found, selected.marks)
+                refuse_truncated_copy(found.marks, selected.marks)
             except AttemptError as error:
                 recorder.unsendable(selected, error)
                 return None
@@ -213,5 +213,5 @@ def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look |
         try:
             looks.append(look(path, stopped))
         except AttemptError as error:
-            looks.append(broken_off(path, selected.marks, stopped) or error)
+            looks.append(truncated_copy(path, selected.marks, stopped) or error)
     return looks

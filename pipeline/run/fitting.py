@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import msgspec
 
-from pipeline.audio.estimate import Estimate
+from pipeline.audio.wanted import Estimate
 from pipeline.built import built
 from pipeline.gradium.wire import CREDITS_PER_S
 from pipeline.pool.budget import ROUNDING

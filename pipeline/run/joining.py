@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from pipeline.audio.decoded import RATE
-from pipeline.audio.look import length_of
-from pipeline.audio.spans import SHORTEST
+from pipeline.audio.probe import length_of
+from pipeline.audio.spans import MIN_SAMPLES
+from pipeline.audio.tracks import SAMPLE_RATE
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.known_failures import KnownFailure
 from pipeline.errors import AttemptError, is_of_the_file
@@ -196,7 +196,7 @@ class Leader:
 
     def _odd(self, results: Sequence[ClipResult]) -> list[str]:
         """Flags of the clips as flags of the whole. A scrap between others that has no words is nothing odd."""
-        least_s = SHORTEST / RATE
+        least_s = MIN_SAMPLES / SAMPLE_RATE
         worth = [one for one in results if NO_WORDS not in one.flags or self._clips[one.clip].duration_s >= least_s]
         results = worth or results
         odd = dict.fromkeys(flag for result in results for flag in result.flags)

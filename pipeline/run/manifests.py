@@ -13,7 +13,7 @@ import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from pipeline.audio.look import NEVER, look
+from pipeline.audio.probe import NEVER, look
 from pipeline.checkpoint.sharing import (
     Claimed,
     claimed,

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.audio.decoded import BYTES, RATE
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 
 BYTES_PER_ROW = 3_000
 """What an utterance takes beside its words, in the checkpoint, a part and the JSONL together."""
@@ -28,7 +28,7 @@ def want_of_room(out: Path, *, rows: int, expected_s: float, spool_bytes: int) -
         )
     except OSError:
         return None
-    spool = min(spool_bytes, expected_s * RATE * BYTES)
+    spool = min(spool_bytes, expected_s * SAMPLE_RATE * SAMPLE_BYTES)
     needed = rows * BYTES_PER_ROW + expected_s * BYTES_PER_S + spool + rewritten
     if needed <= free:
         return None

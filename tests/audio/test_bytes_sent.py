@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.audio.look import look
 from pipeline.audio.prepare import VERSION, Preparation
+from pipeline.audio.probe import look
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Clip, Utterance
 from tests.audio.forms import RATE, chunk, wav

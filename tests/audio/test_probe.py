@@ -87,14 +87,6 @@ def test_an_ogg_file_with_other_positions_is_as_long_as_its_packets(tmp_path: Pa
         assert probe(str(path)).duration_s == pytest.approx(10 * len(sentence()) / 24_000, abs=0.1)
 
 
-def test_form_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(written("WAV", "ALAW")(sentence()))
-    assert probe(str(path)).form == "WAV with A-law samples"
-    path.write_bytes(encoded("aac", "ipod")(sentence()))
-    assert probe(str(path)).form == "mov with aac audio"
-
-
 def test_no_file_is_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(errors.AudioUnreadable, match="no regular file"):
