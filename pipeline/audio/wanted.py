@@ -40,7 +40,7 @@ DEFAULT_BYTES_PER_S = 8_000
 def is_sent_as_is(utterance: Utterance, probe: Probe, settings: AudioSettings, answered: Collection[str] = ()) -> bool:
     """Whether the service gets the file's own bytes. Not where parts of it were `answered` while it was cut.
 
-    Raises RecordingTooLong, or SpanOutside.
+    Raises RecordingTooLong.
     """
     if probe.content_type is None:
         return False
@@ -50,7 +50,7 @@ def is_sent_as_is(utterance: Utterance, probe: Probe, settings: AudioSettings, a
         and probe.duration_s <= settings.max_clip_s
         and not settings.lead_silence_s
         and (settings.upload == "auto" or probe.content_type == OGG_TYPE)
-        and not answered_spans(answered, track_names(utterance, probe, settings)[0])
+        and not (answered and answered_spans(answered, track_names(utterance, probe, settings)[0]))
     )
 
 
