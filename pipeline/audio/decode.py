@@ -107,17 +107,27 @@ def _wav_blocks(file: FileIO, wav: WavFile) -> Iterator[Block]:
         if not found:
             return
         left -= len(found)
-        samples, _ = soundfile.read(
-            io.BytesIO(found),
-            dtype="float32",
-            always_2d=True,
-            format="RAW",
-            subtype=wav.subtype,
-            endian="BIG" if wav.order == ">" else "LITTLE",
-            samplerate=wav.rate,
-            channels=wav.channels,
-        )
-        yield Block(wav.rate, cleaned(samples.T) if wav.tag == FLOAT else samples.T)
+        yield Block(wav.rate, _floats(found, wav).T)
+
+
+def _floats(found: bytes, wav: WavFile) -> Samples:
+    """Shape (samples, channels)."""
+    samples: Samples
+    if wav.subtype == "PCM_16":  # the usual case; libsndfile takes twice as long, because it reads 8 KB at a time
+        numbers = np.frombuffer(found, dtype=wav.order + "i2").reshape(-1, wav.channels)
+        samples = np.multiply(numbers, np.float32(2.0**-15), dtype=np.float32)
+        return samples
+    samples, _ = soundfile.read(
+        io.BytesIO(found),
+        dtype="float32",
+        always_2d=True,
+        format="RAW",
+        subtype=wav.subtype,
+        endian="BIG" if wav.order == ">" else "LITTLE",
+        samplerate=wav.rate,
+        channels=wav.channels,
+    )
+    return cleaned(samples) if wav.tag == FLOAT else samples
 
 
 def _flac_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProgress) -> Iterator[Block]:
