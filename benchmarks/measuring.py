@@ -22,12 +22,12 @@ from statistics import median
 
 import msgspec
 
-from pipeline.audio.decoded import BYTES, RATE
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 
 COMMAND = (sys.executable, "-m", "pipeline")
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 IN_FLIGHT = 32
-BYTES_PER_S = BYTES * RATE
+BYTES_PER_S = SAMPLE_BYTES * SAMPLE_RATE
 CORES = sorted(os.sched_getaffinity(0))
 """Those that this process may use."""
 RESULTS = Path("runs/bench")
@@ -54,7 +54,7 @@ def write_files(folder: Path, size_bytes: int, count: int) -> None:
     folder.mkdir()
     for number in range(count):
         with wave.open(str(folder / f"{number:05d}.wav"), "wb") as file:
-            file.setparams((1, BYTES, RATE, 0, "NONE", ""))
+            file.setparams((1, SAMPLE_BYTES, SAMPLE_RATE, 0, "NONE", ""))
             file.writeframes(os.urandom(size_bytes - 44))
 
 

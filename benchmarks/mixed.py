@@ -29,8 +29,8 @@ from benchmarks.measuring import (
     write_files,
 )  # fmt: skip
 from benchmarks.preparation import make
-from pipeline.audio.look import look
 from pipeline.audio.prepare import Preparation
+from pipeline.audio.probe import look
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Utterance
 

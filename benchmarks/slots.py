@@ -28,8 +28,8 @@ from benchmarks.measuring import (
     write_files,
 )  # fmt: skip
 from benchmarks.peers import peer_command
-from pipeline.audio.decoded import BYTES, RATE
-from pipeline.audio.encode import wav_header
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
+from pipeline.audio.wav import wav_header
 
 MANY = 256
 LATENCY_S = 0.2
@@ -46,11 +46,11 @@ def write_recordings(folder: Path) -> list[int]:
     sizes = []
     for number in range(RECORDINGS):
         length_s = min(P99_S - 1, draw.lognormvariate(math.log(MEDIAN_S), spread))
-        frames = int(length_s * RATE)
+        frames = int(length_s * SAMPLE_RATE)
         path = folder / f"{number:05d}.wav"
         with path.open("wb") as file:
             file.write(wav_header(frames) + os.urandom(256))
-            file.truncate(44 + BYTES * frames)
+            file.truncate(44 + SAMPLE_BYTES * frames)
         sizes.append(path.stat().st_size)
     return sizes
 

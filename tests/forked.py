@@ -171,7 +171,7 @@ def serve(control: socket.socket) -> None:
     import pyarrow.parquet  # noqa: F401
 
     import pipeline.audio.decode
-    import pipeline.audio.encode
+    import pipeline.audio.prepare
     import pipeline.engines.local
     import pipeline.gradium.client
     import pipeline.run.check

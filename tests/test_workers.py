@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline import workers as workers_module
-from pipeline.workers import NotStarted, WorkerDied, Workers
+from pipeline.workers import NotStarted, WorkerCrashed, Workers
 from tests.servers import is_alive
 
 
@@ -35,7 +35,7 @@ def test_a_call_that_ends_badly_costs_itself_only(call: str) -> None:
         workers: Workers[str, int] = Workers(make_tool, 1)
         await workers.start()
         first = await workers.call("pid")
-        with pytest.raises(WorkerDied):
+        with pytest.raises(WorkerCrashed):
             await workers.call(call, at_most_s=0.2 if call == "hang" else None)
         second = await workers.call("pid", at_most_s=60)
         assert first != second
@@ -93,12 +93,12 @@ def test_who_ended_a_worker_is_known() -> None:
         await workers.start()
         ends = []
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT):
-            with pytest.raises(WorkerDied) as raised:
+            with pytest.raises(WorkerCrashed) as raised:
                 await workers.call(f"signal {number:d}")
-            ends.append((raised.value.by_others, str(raised.value)))
+            ends.append((raised.value.was_killed, str(raised.value)))
         await workers.close()
         return ends
 
     ends = asyncio.run(scenario())
-    assert [by_others for by_others, _ in ends] == [True, True, False, False]
+    assert [was_killed for was_killed, _ in ends] == [True, True, False, False]
     assert ends[0][1] == "was ended by signal 9 (Killed)"

@@ -1,5 +1,5 @@
 """What is sent: from a recording on disk to clips the service takes, with their measured length.
 
-`probe` says what a file is, `decode` brings it to tracks of one channel at 24 kHz, `split` finds where long tracks are
-cut, `encode` makes what is sent of them, `prepare` turns an utterance into clips. Recordings are read, never written.
+`probe` says what a file is, `wanted` what a row asks of it, `decode` brings it to tracks of one channel at 24 kHz,
+`spans` finds where long tracks are cut, `prepare` turns an utterance into clips. Recordings are read, never written.
 """

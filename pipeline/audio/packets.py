@@ -1,4 +1,4 @@
-"""Everything that is not plain WAV decoded by PyAV, packet by packet, on past what is damaged where that is allowed."""
+"""Everything that is not plain WAV or FLAC decoded by PyAV, packet by packet; past damage where that is allowed."""
 
 from __future__ import annotations
 
@@ -13,98 +13,101 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
-from pipeline.audio.blocks import Block, Samples, cleaned
-from pipeline.audio.clock import Clock, form, header_end_s
-from pipeline.audio.container import open_container, refuse_locked, translated
-from pipeline.audio.heard import EDGE_S, Heard
-from pipeline.audio.lengths import declared_s
-from pipeline.audio.shapes import check_shape
+from pipeline.audio.channels import Block, Samples, cleaned
+from pipeline.audio.containers import declared_s, open_container, refuse_encrypted, translated
+from pipeline.audio.timestamps import Timestamps, format_name, header_end_s
+from pipeline.audio.tracks import DAMAGED, EDGE_S, DecodeProgress
+from pipeline.audio.wav import check_shape
 
-_GUESSED_PACKET_S = 0.03
-_MOST_PLANES = 7
+_DEFAULT_PACKET_S = 0.03
+_MAX_PLANES = 7
 """Of a frame whose channels lie apart: from 8 on PyAV reads past the end of their list, so they are packed first."""
-_LONGEST_SILENCE_S = 60.0
+_MAX_SILENCE_S = 60.0
 """In place of what is lost."""
 _HOLE_BYTES = 4_096
-"""Passed over between two packets; what stands there in a sound file is smaller."""
-_IN_ORDER = ("flv", "matroska")
-"""Forms in which packet follows packet, and whose damage is passed over without a word."""
+"""Skipped between two packets; what lies there in a sound file is smaller."""
+_CONTIGUOUS = ("flv", "matroska")
+"""Formats in which packet follows packet, and whose damage the library skips without an error."""
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 """Song titles among the packets, where MP3 files were joined end to end: no audio, and nothing lost."""
-_DAMAGED = "its data is damaged"
-_DEMUX_FAILURES = 50
+_MAX_DEMUX_ERRORS = 50
 _SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
-def packet_blocks(path: str, file: FileIO, size_bytes: int, heard: Heard) -> Iterator[Block]:
-    """The samples of an open file of any form that PyAV knows, block by block.
+def packet_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProgress) -> Iterator[Block]:
+    """The samples of an open file of any format that PyAV knows, block by block.
 
-    Raises AudioUnreadable, AudioUnsupported, AudioUnavailable, and what `Heard` raises where the audio breaks.
+    Raises AudioUnreadable, AudioUnsupported, AudioUnavailable, and what `progress` raises where audio is missing.
     """
     with open_container(path, file) as (container, stream), translated(path):
         declared = declared_s(container, stream, file)
         context = stream.codec_context
         context.thread_count = 1
         if context.name == "flac":
-            # FLAC is the one form that can tell a wrong bit from music
+            # FLAC is the one codec that can tell a wrong bit from music
             context.options = {"err_detect": "crccheck+explode"}
-        clock, holes = Clock(container, header_end_s(container, stream)), _Holes(container)
-        queue = _Queue()
-        lost_s, reason = 0.0, ""
-        for packet, frames, fault in _decoded(container, stream):
+        timestamps, holes = Timestamps(container, header_end_s(container, stream)), _HoleDetector(container)
+        queue = _FrameQueue()
+        lost_s, is_damaged = 0.0, False
+        for packet, frames in _decoded(container, stream):
             holes.look(packet)
-            if fault:
-                heard.note(fault)
-                reason = reason or fault
+            if frames is None:
+                progress.is_damaged = is_damaged = True
                 lost_s += _length_s(packet)
                 continue
             for frame in frames:
                 if not frame.samples:
                     continue
-                not_followed_s = clock.disbelieved_s
-                jump_s = clock.jump_s(frame.time, frame.samples / frame.sample_rate)
-                if (jump_s and clock.counts) or (holes.left and (jump_s or clock.disbelieved_s > not_followed_s)):
-                    reason = reason or _DAMAGED
-                if reason and (heard.seconds > EDGE_S or max(lost_s, jump_s) > EDGE_S):
-                    heard.broke(f"{reason}, and {jump_s or lost_s:.2f} s are lost before more follows")
-                    if not jump_s:
-                        clock.add(jump_s := min(lost_s, _LONGEST_SILENCE_S))
-                elif clock.counts:
-                    jump_s = 0.0
-                if jump_s:
-                    heard.has_jumps |= not clock.counts
-                    yield from queue.rest()
-                    for silence in _silence(min(jump_s, _LONGEST_SILENCE_S) if clock.counts else jump_s, frame):
-                        heard.add(silence.samples.shape[1] / silence.rate)
+                ignored_s = timestamps.ignored_s
+                gap_s = timestamps.gap_s(frame.time, frame.samples / frame.sample_rate)
+                if (gap_s and timestamps.count_samples) or (
+                    holes.is_near and (gap_s or timestamps.ignored_s > ignored_s)
+                ):
+                    is_damaged = True
+                if is_damaged and (progress.seconds > EDGE_S or max(lost_s, gap_s) > EDGE_S):
+                    progress.truncate(f"{DAMAGED}, and {gap_s or lost_s:.2f} s are lost before more follows")
+                    if not gap_s:
+                        timestamps.add(gap_s := min(lost_s, _MAX_SILENCE_S))
+                elif timestamps.count_samples:
+                    gap_s = 0.0
+                if gap_s:
+                    progress.has_gaps |= not timestamps.count_samples
+                    yield from queue.flush()
+                    for silence in _silence(min(gap_s, _MAX_SILENCE_S) if timestamps.count_samples else gap_s, frame):
+                        progress.add(silence.duration_s)
                         yield silence
-                lost_s, reason = 0.0, ""
-                heard.add(frame.samples / frame.sample_rate)
+                lost_s, is_damaged = 0.0, False
+                progress.add(frame.samples / frame.sample_rate)
                 yield from queue.add(frame)
-        yield from queue.rest()
+        yield from queue.flush()
         if lost_s > EDGE_S:
-            heard.broke(reason)
-        heard.ended(declared and declared - clock.disbelieved_s, size_bytes)
+            progress.truncate(DAMAGED)
+        progress.finish(declared and declared - timestamps.ignored_s, size_bytes)
 
 
-class _Holes:
-    """Whether bytes were passed over a packet or two ago, where only audio is in the file."""
+class _HoleDetector:
+    """Whether bytes were skipped a packet or two ago, in a file with nothing but audio."""
 
     def __init__(self, container: InputContainer) -> None:
-        self.left = 0
+        self._left = 0
         """Packets for which that still counts: decoders are one behind."""
         self._end: int | None = None
-        self._looks = form(container) in _IN_ORDER and len(container.streams) == 1
+        self._looks = format_name(container) in _CONTIGUOUS and len(container.streams) == 1
+
+    @property
+    def is_near(self) -> bool:
+        return self._left > 0
 
     def look(self, packet: Packet[AudioStream] | None) -> None:
         if not self._looks or packet is None or packet.pos is None:
             return
-        self.left = max(0, self.left - 1)
+        self._left = max(0, self._left - 1)
         if self._end is not None and packet.pos - self._end > _HOLE_BYTES:
-            self.left = 2
+            self._left = 2
         self._end = packet.pos + packet.size
 
 
-class _Queue:
+class _FrameQueue:
     """Collects frames, of some 20 ms each, into blocks of a second."""
 
     def __init__(self) -> None:
@@ -116,16 +119,16 @@ class _Queue:
     def add(self, frame: AudioFrame) -> Iterator[Block]:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape != self._shape:
-            yield from self.rest()
+            yield from self.flush()
             self._begin(shape, frame)
-        frame.pts = None  # the queue counts samples; clocks of broken files go astray
+        frame.pts = None  # the queue counts samples; timestamps of broken files go astray
         for piece in self._packer.resample(frame) if self._packer else (frame,):
             self._fifo.write(piece)
         while self._fifo.samples >= self._rate and (full := self._fifo.read(self._rate)) is not None:
             yield Block(self._rate, _floats(full))
 
-    def rest(self) -> Iterator[Block]:
-        """Ends the run of frames that are alike."""
+    def flush(self) -> Iterator[Block]:
+        """The rest of the frames of one shape."""
         if self._shape is None:
             return
         for piece in self._packer.resample(None) if self._packer else ():
@@ -137,8 +140,8 @@ class _Queue:
     def _begin(self, shape: tuple[str, str, int], frame: AudioFrame) -> None:
         channels = frame.layout.nb_channels
         check_shape(channels, frame.sample_rate)
-        many = frame.format.is_planar and channels > _MOST_PLANES
-        self._packer = av.AudioResampler("flt", frame.layout, frame.sample_rate) if many else None
+        must_pack = frame.format.is_planar and channels > _MAX_PLANES
+        self._packer = av.AudioResampler("flt", frame.layout, frame.sample_rate) if must_pack else None
         self._shape, self._rate, self._fifo = shape, frame.sample_rate, av.AudioFifo()
 
 
@@ -153,10 +156,10 @@ def _silence(seconds: float, like: AudioFrame) -> Iterator[Block]:
 
 def _decoded(
     container: InputContainer, stream: AudioStream
-) -> Iterator[tuple[Packet[AudioStream] | None, list[AudioFrame], str | None]]:
-    """Packets with their frames, or with what is wrong with them."""
-    failures = 0
-    while failures < _DEMUX_FAILURES:
+) -> Iterator[tuple[Packet[AudioStream] | None, list[AudioFrame] | None]]:
+    """Packets with their frames; None of a damaged one."""
+    errors = 0
+    while errors < _MAX_DEMUX_ERRORS:
         try:
             for packet in container.demux(stream):
                 try:
@@ -164,28 +167,27 @@ def _decoded(
                 except av.error.EOFError:
                     return
                 except av.error.FFmpegError:
-                    refuse_locked(packet)
-                    # the library's own words name its parts, not the file's
+                    refuse_encrypted(packet)
                     if not bytes(packet).startswith(_TAGS):
-                        yield packet, [], _DAMAGED
+                        yield packet, None
                     continue
-                failures = 0
-                yield packet, frames, None
+                errors = 0
+                yield packet, frames
             return
         except av.error.EOFError:
             break
         except (av.error.FFmpegError, IndexError):  # the latter for a track that shows up in mid-file
-            failures += 1
-            yield None, [], _DAMAGED
+            errors += 1
+            yield None, None
     try:
-        yield None, stream.codec_context.decode(None), None
+        yield None, stream.codec_context.decode(None)
     except av.error.FFmpegError:
         return
 
 
 def _length_s(packet: Packet[AudioStream] | None) -> float:
     if packet is None or not packet.duration or packet.time_base is None:
-        return _GUESSED_PACKET_S
+        return _DEFAULT_PACKET_S
     return float(packet.duration * packet.time_base)
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.decoded import BYTES, RATE, Bounds, Decoded, Track
-from pipeline.audio.decoders import Decode, Decoders, EncodeOpus
-from pipeline.audio.heard import check_length
-from pipeline.audio.look import Look
-from pipeline.audio.spans import Span, answered_on, chosen, pieces_around
+from pipeline.audio.decoders import Decoders, DecodeTask, EncodeTask
+from pipeline.audio.probe import OGG_TYPE, WAV_TYPE, Look
+from pipeline.audio.spans import Span, answered_spans, best_spans, cuts, pieces_around
 from pipeline.audio.spool import Spool
-from pipeline.audio.wanted import channels_of, is_span, passes_through, span_of
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE, Bounds, Decoded, Track
+from pipeline.audio.wanted import channels_of, is_sent_as_is, is_span, longest_samples, span_of
+from pipeline.audio.wav import wav_header
 from pipeline.config.settings import AudioSettings
 from pipeline.exchange import Clip, Request
 from pipeline.model import Utterance
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised when preparation changes what is sent; part of every transcript's identity."""
-MARGIN_S = 0.5
-"""A cut clip is shorter than one request may carry by this much: nobody knows how exactly the service counts."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +39,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """Measured length of what will be transcribed."""
     flags: tuple[str, ...] = ()
     held: Hashable = None
-    """What it holds of the spool, and `files` that are its own; both go with `Preparation.release`."""
+    """Its recording in the spool, and `files` that are its own; both go with `Preparation.release`."""
     files: tuple[str, ...] = ()
 
 
@@ -67,30 +65,27 @@ class Preparation:
         Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, OutputError, or NoDecoder.
         """
         probe, settings = found.probe, self._settings
-        longest_s = settings.max_recording_h * 3600
-        if probe.content_type is not None:  # its header tells the truth
-            check_length(probe.duration_s, longest_s)
-        if passes_through(utterance, probe, settings, answered):
+        if is_sent_as_is(utterance, probe, settings, answered):
             return untouched(utterance, found)
         which = channels_of(utterance, probe, settings)
         key = (found.path, probe.version, which)
-        tracks = max(1, probe.channels) if which == "split" else 1
 
         async def decode(target: str, most_bytes: int) -> Decoded:
-            job = Decode(
+            task = DecodeTask(
                 path=found.path,
                 target=target,
                 channels=which,
                 allow_truncated=settings.allow_truncated,
                 looked_at=probe.version,
                 expected_s=probe.duration_s,
-                bounds=Bounds(longest_s, most_bytes),
+                bounds=Bounds(settings.max_recording_h * 3600, most_bytes),
             )
-            decoded = await self._decoders.decode(job)
+            decoded = await self._decoders.decode(task)
             log.info("decoded %s: %.1f s, %d tracks", found.path, decoded.duration_s, len(decoded.tracks))
             return decoded
 
-        expected_bytes = int(probe.duration_s * RATE) * BYTES * tracks
+        tracks = max(1, probe.channels) if which == "split" else 1
+        expected_bytes = int(probe.duration_s * SAMPLE_RATE) * SAMPLE_BYTES * tracks
         decoded = await self._spool.hold(key, expected_bytes, decode)
         files: list[str] = []
         try:
@@ -104,7 +99,7 @@ class Preparation:
         except BaseException:
             self._let_go(utterance, key, files)
             raise
-        return Prepared(clips=tuple(clips), duration_s=samples / RATE, flags=flags, held=key, files=tuple(files))
+        return Prepared(clips=tuple(clips), duration_s=samples / SAMPLE_RATE, flags=flags, held=key, files=tuple(files))
 
     def release(self, utterance: Utterance, prepared: Prepared) -> None:
         """Nothing of it will be sent any more."""
@@ -116,7 +111,7 @@ class Preparation:
         await self._decoders.close()
         await self._spool.close()
 
-    def _let_go(self, utterance: Utterance, key: Hashable, files: list[str] | tuple[str, ...]) -> None:
+    def _let_go(self, utterance: Utterance, key: Hashable, files: Collection[str]) -> None:
         # a recording of which one row wants a span is likely to be wanted by others
         self._spool.release(key, keep=is_span(utterance))
         for file in files:
@@ -126,13 +121,9 @@ class Preparation:
         longest, end = longest_samples(self._settings), start + samples
         if samples <= 0:
             return []
-        kept = chosen(answered_on(answered, track.names), start, end)
+        kept = best_spans(answered_spans(answered, track.names), start, end)
 
         def cut(first: int, count: int) -> list[int]:
-            if count <= longest:
-                return []
-            from pipeline.audio.split import cuts
-
             return cuts(track.path, first, count, longest)
 
         if samples <= longest:
@@ -143,23 +134,21 @@ class Preparation:
         self, utterance: Utterance, found: Look, track: Track, span: Span, start: int, number: int, files: list[str]
     ) -> Clip:
         settings, first, samples = self._settings, span.first, span.samples
-        lead = max(round(settings.lead_silence_s * RATE), span.lead)
+        lead = max(round(settings.lead_silence_s * SAMPLE_RATE), span.lead)
+        path, content_type = track.path, WAV_TYPE
+        prefix, span_bytes = b"", None
         if settings.upload == "opus" and not span.is_answered:
             self._encoded += 1
-            path, content_type = str(self._spool.file(f"{self._encoded:07d}.opus")), "audio/ogg"
+            path, content_type = str(self._spool.file(f"{self._encoded:07d}.opus")), OGG_TYPE
             files.append(path)
             await self._decoders.encode(
-                EncodeOpus(
+                EncodeTask(
                     path=found.path, track=track.path, start=first, samples=samples, lead_samples=lead, target=path
                 )
             )
-            prefix, span_bytes = b"", None
         else:
-            from pipeline.audio.encode import wav_header
-
-            path, content_type = track.path, "audio/wav"
-            prefix = wav_header(lead + samples) + bytes(lead * BYTES)
-            span_bytes = (first * BYTES, samples * BYTES)
+            prefix = wav_header(lead + samples) + bytes(lead * SAMPLE_BYTES)
+            span_bytes = (first * SAMPLE_BYTES, samples * SAMPLE_BYTES)
         request = Request(
             id=utterance.id,
             clip=number,
@@ -168,13 +157,13 @@ class Preparation:
             path=path,
             content_type=content_type,
             version=file_version_at(path),  # it was written a moment ago
-            duration_s=samples / RATE,
+            duration_s=samples / SAMPLE_RATE,
             prefix=prefix,
             span_bytes=span_bytes,
-            lead_s=lead / RATE,
+            lead_s=lead / SAMPLE_RATE,
             channel=track.channel,
         )
-        return Clip(request=request, start_s=(first - start) / RATE, key=span.key)
+        return Clip(request=request, start_s=(first - start) / SAMPLE_RATE, key=span.key)
 
 
 def untouched(utterance: Utterance, found: Look) -> Prepared:
@@ -191,9 +180,3 @@ def untouched(utterance: Utterance, found: Look) -> Prepared:
         duration_s=probe.duration_s,
     )
     return Prepared(clips=(Clip(request=request, start_s=0.0),), duration_s=probe.duration_s)
-
-
-def longest_samples(settings: AudioSettings) -> int:
-    """The most samples of a recording that one cut clip carries."""
-    margin_s = min(MARGIN_S, settings.max_clip_s / 100)
-    return int((settings.max_clip_s - settings.lead_silence_s - margin_s) * RATE)

@@ -1,25 +1,48 @@
-"""Which samples of which track a clip carries, and the clips of a track of which some spans were answered before.
+"""Which samples of a track each clip carries: spans that were answered before, and what they leave, cut in pauses.
 
-Pure. Positions and lengths are samples of the track; a stretch or a span reaches from its first sample to before its
-last one.
+Positions and lengths are samples of the track; a span reaches from its first sample to before its last one. Only `cuts`
+reads audio, and only around the cuts.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
 from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.audio.decoded import RATE
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 
-SHORTEST = RATE // 2
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MIN_SAMPLES = SAMPLE_RATE // 2
 """What answered spans leave between them may be a single sample: a shorter piece goes out behind silence that makes it
 so long, because nobody knows how little audio the service takes."""
 _KEY = re.compile(r"(\w+):(\d{1,15})\+(\d{1,15})")
+
+_REACH = 30 * SAMPLE_RATE
+"""How far from an even length a cut may lie: half a minute, …"""
+_REACH_SHARE = 0.25
+"""… or this much of the longest piece, where that is short."""
+_HOP = SAMPLE_RATE // 100
+_SMOOTH = SAMPLE_RATE // 2
+"""A pause between words is longer than the closure of a stop inside one: half a second tells them apart."""
+_FINE = SAMPLE_RATE // 10
+_AS_QUIET = 1.5
+"""Within this ratio of the lowest energy all is the same pause (1.8 dB),"""
+_CONTRAST = 0.1
+"""unless it is nearer to what is loud around it: a pause shorter than the smoothing is but a dent."""
+_LOUD_PERCENTILE = 90
+_FLOOR = 4.0
+"""Mean square, of 32,768 squared, that counts as silence."""
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +51,10 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     last: int
     key: str
-    """The name that an answer to it is kept under."""
+    """Under which an answer to it is kept."""
     is_answered: bool = False
     lead: int = 0
-    """So many samples of silence go out before it at least."""
+    """So many samples of silence are sent before it at least."""
 
     @property
     def samples(self) -> int:
@@ -39,24 +62,24 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key_of(track: str, first: int, samples: int) -> str:
-    """The name of a span."""
+    """The key of a span."""
     return f"{track}:{first}+{samples}"
 
 
-def answered_on(keys: Iterable[str], tracks: Collection[str]) -> list[Span]:
-    """The answered spans of a track that is known by any of the names `tracks`, by their ends."""
+def answered_spans(keys: Iterable[str], tracks: Collection[str]) -> list[Span]:
+    """The spans of these keys on a track that has any of the names `tracks`, by their ends."""
     found = []
     for key in set(keys):
-        named = _KEY.fullmatch(key)
-        if named is not None and named[1] in tracks and (samples := int(named[3])):
-            first = int(named[2])
+        match = _KEY.fullmatch(key)
+        if match is not None and match[1] in tracks and (samples := int(match[3])):
+            first = int(match[2])
             found.append(Span(first=first, last=first + samples, key=key, is_answered=True))
     return sorted(found, key=attrgetter("last", "first", "key"))
 
 
-def chosen(answered: Sequence[Span], first: int, last: int) -> list[Span]:
-    """Those of the spans, sorted by their ends, that are used for a stretch: they lie inside, do not overlap, and carry
-    as many of its samples as can be in as few pieces."""
+def best_spans(answered: Sequence[Span], first: int, last: int) -> list[Span]:
+    """Those of the spans, sorted by their ends, that are used between two positions: they lie inside, do not overlap,
+    and carry as many samples as can be in as few pieces."""
     inside = [span for span in answered if first <= span.first and span.last <= last]
     ends = [span.last for span in inside]
     best = [(0, 0)]
@@ -77,25 +100,112 @@ def chosen(answered: Sequence[Span], first: int, last: int) -> list[Span]:
     return taken[::-1]
 
 
-def between(spans: Sequence[Span], first: int, last: int) -> list[tuple[int, int]]:
-    """What of the stretch the spans leave, as (first, last)."""
+def left_by(spans: Sequence[Span], first: int, last: int) -> list[tuple[int, int]]:
+    """What the spans leave between two positions, as (first, last)."""
     edges = [first, *(edge for span in spans for edge in (span.first, span.last)), last]
     return [(begin, end) for begin, end in zip(edges[::2], edges[1::2], strict=True) if begin < end]
 
 
 def lead_of(samples: int) -> int:
     """The silence before what is sent beside an answered span."""
-    return max(0, SHORTEST - samples)
+    return max(0, MIN_SAMPLES - samples)
 
 
 def pieces_around(
     spans: Sequence[Span], track: str, first: int, last: int, cut: Callable[[int, int], Iterable[int]]
 ) -> list[Span]:
-    """All of a stretch, in order: the answered `spans` as they are, and what they leave as `cut` cuts (first, samples)
-    of it."""
+    """All between two positions, in order: the answered `spans`, and what they leave, cut where `cut`(first, samples)
+    says."""
     pieces = list(spans)
-    for begin, end in between(spans, first, last):
+    for begin, end in left_by(spans, first, last):
         for one, other in pairwise((begin, *cut(begin, end - begin), end)):
             lead = lead_of(other - one) if spans else 0
             pieces.append(Span(first=one, last=other, key=key_of(track, one, other - one), lead=lead))
     return sorted(pieces, key=attrgetter("first"))
+
+
+def cuts(path: str, start: int, samples: int, longest: int) -> list[int]:
+    """Positions that split `samples` from `start` of the track in `path` into pieces of at most `longest`: in the
+    quietest pauses near even lengths. Empty where all fits into one piece. Raises OSError, ValueError for a `longest`
+    below 1."""
+    if longest < 1:
+        raise ValueError("a piece holds at least one sample")
+    count, reach = count_pieces(samples, longest), _reach(longest)
+    end = start + samples
+    found: list[int] = []
+    for number in range(1, count):
+        even = start + number * samples // count
+        before = found[-1] if found else start
+        low = max(even - reach, before + 1, end - (count - number) * longest)
+        high = min(even + reach, before + longest, end - 1)
+        found.append(_quietest(path, (start, end), low, high, even))
+    return found
+
+
+def count_pieces(samples: int, longest: int) -> int:
+    """How many pieces `cuts` makes."""
+    # with this many the even length is `reach` below the limit: however early a cut lies, the next has room
+    return 1 if samples <= longest else math.ceil(samples / (longest - _reach(longest)))
+
+
+def _reach(longest: int) -> int:
+    return min(_REACH, int(longest * _REACH_SHARE))
+
+
+def _quietest(path: str, span: tuple[int, int], low: int, high: int, wanted: int) -> int:
+    """The middle of the quietest pause between two positions, both allowed."""
+    if low >= high:
+        return high
+    hop = max(1, min(_HOP, (high - low) // 50))
+    begin = max(span[0], low - _SMOOTH)
+    levels = _levels(path, begin, min(span[1], high + _SMOOTH), hop)
+    inside = slice((low - begin) // hop, (high - begin) // hop + 1)
+    smooth = _smoothed(levels, _SMOOTH // hop)[inside]
+    first, last = _pause(smooth, (wanted - low) / hop)
+    if (last - first) * hop >= _SMOOTH:
+        chosen = (first + last) // 2
+    else:
+        # a short pause: half a second around it reaches into the words, so look again, closer
+        edge = _SMOOTH // 2 // hop
+        near = slice(max(0, first - edge), last + edge + 1)
+        fine = _smoothed(levels, _FINE // hop)[inside][near]
+        begun, ended = _pause(fine, (first + last) / 2 - near.start)
+        chosen = near.start + (begun + ended) // 2
+    return min(max(begin + (inside.start + chosen) * hop + hop // 2, low), high)
+
+
+def _levels(path: str, begin: int, end: int, hop: int) -> npt.NDArray[np.float64]:
+    """Mean square of each hop."""
+    import numpy as np  # here and below: most recordings are not cut
+
+    with Path(path).open("rb") as file:
+        samples = np.fromfile(file, dtype="<i2", count=end - begin, offset=begin * SAMPLE_BYTES).astype(np.float32)
+    samples *= samples
+    whole = samples[: samples.size - samples.size % hop].reshape(-1, hop).mean(axis=1, dtype=np.float64)
+    rest = samples[whole.size * hop :]
+    return np.append(whole, rest.mean(dtype=np.float64)) if rest.size else whole
+
+
+def _smoothed(levels: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
+    """Running mean over `width` values around each; over fewer at the ends."""
+    import numpy as np
+
+    sums = np.concatenate(([0.0], np.cumsum(levels)))
+    places = np.arange(levels.size)
+    first = np.maximum(places - width // 2, 0)
+    last = np.minimum(places + width // 2 + 1, levels.size)
+    means: npt.NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
+    return means
+
+
+def _pause(levels: npt.NDArray[np.float64], wanted: float) -> tuple[int, int]:
+    """The longest stretch that is about as quiet as the quietest value; of equals the one nearest to `wanted`."""
+    import numpy as np
+
+    lowest, loud = levels.min(), np.percentile(levels, _LOUD_PERCENTILE)
+    quiet = levels <= min(lowest * _AS_QUIET, lowest + _CONTRAST * (loud - lowest)) + _FLOOR
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], quiet, [False])).astype(np.int8)))
+    firsts, lasts = edges[::2], edges[1::2] - 1
+    distances = np.abs((firsts + lasts) / 2 - wanted)
+    best = min(range(firsts.size), key=lambda run: (firsts[run] - lasts[run], distances[run]))
+    return int(firsts[best]), int(lasts[best])

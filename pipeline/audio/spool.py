@@ -7,23 +7,20 @@ nothing to anybody else: after a crash the next run removes it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from copy import copy
 from pathlib import Path
 
-from pipeline.audio.decoded import BYTES, Decoded, OutOfRoom
+from pipeline.audio.tracks import SAMPLE_BYTES, Decoded, OutOfRoom
 from pipeline.errors import AttemptError, AudioUnavailable, OutputError, RecordingTooLong
 
 FAILURES_KEPT = 1_000
 """Recordings that do not decode are remembered, for the other rows that are spans of them."""
-
-
-LEAST_BYTES = 16 << 20
-"""What a recording is given at first however short it is by its header, which may lie; half as much again as that says
-where it is longer."""
-
+MIN_BYTES = 16 << 20
+"""What a recording is given at first however short it is by its header, which may be wrong; half as much again as that
+says where it is longer."""
 
 Decode = Callable[[str, int], Awaitable[Decoded]]
 """Given the stem of the files and the most bytes that they may take; raises OutOfRoom where that is not enough."""
@@ -37,6 +34,11 @@ class _Entry:
         self.holders = 0
         self.decoding: asyncio.Task[Decoded] | None = None
 
+    @property
+    def has_failed(self) -> bool:
+        task = self.decoding
+        return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+
 
 class Spool:
     """The folder of decoded recordings of one run."""
@@ -45,7 +47,7 @@ class Spool:
         self._folder = folder
         self._most_bytes = most_bytes
         self._entries: dict[Hashable, _Entry] = {}
-        """In the order in which they were last let go."""
+        """In the order in which they were last released."""
         self._changed = asyncio.Event()
         self._made = 0
 
@@ -67,7 +69,7 @@ class Spool:
             self.release(key)
             if isinstance(error, AudioUnavailable):
                 self._entries.pop(key, None)  # it may be there for the next one
-            if isinstance(error, AttemptError):  # what is remembered keeps no frames of those who were told
+            if isinstance(error, AttemptError):  # what is remembered keeps no frames of the callers
                 raise copy(error.bare()) from None
             raise
 
@@ -78,16 +80,21 @@ class Spool:
             return
         entry.holders -= 1
         if not entry.holders:
-            if keep or _failed(entry):
+            if keep or entry.has_failed:
                 self._entries[key] = self._entries.pop(key)  # the last one to be dropped
-                self._drop_failures()
+                failed = [key for key, entry in self._entries.items() if not entry.holders and entry.has_failed]
+                for oldest in failed[:-FAILURES_KEPT]:
+                    del self._entries[oldest]
             else:
                 self._drop(key)
         self._changed.set()
 
     def file(self, name: str) -> Path:
-        """The path of another temporary file of the run; whoever asks for it removes it."""
-        self._make_folder()
+        """The path of another temporary file of the run; whoever asks for it removes it. Raises OutputError."""
+        try:
+            self._folder.mkdir(exist_ok=True)  # never the output folder, which may have been removed meanwhile
+        except OSError as error:
+            raise OutputError(f"the folder {self._folder} cannot be made: {error.strerror}") from error
         return self._folder / name
 
     async def close(self) -> None:
@@ -100,12 +107,11 @@ class Spool:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _decoded(self, entry: _Entry, expected_bytes: int, decode: Decode) -> Decoded:
-        """With room for what its header says, and where that was not true once more, with all the room there is."""
-        least = min(LEAST_BYTES, self._most_bytes // 8)
-        at_first = max(least, expected_bytes + expected_bytes // 2)
+        """With room for what its header says, and where that was too little once more, with all the room there is."""
+        at_first = max(min(MIN_BYTES, self._most_bytes // 8), expected_bytes + expected_bytes // 2)
         try:
             if at_first < self._most_bytes:
-                with contextlib.suppress(OutOfRoom):
+                with suppress(OutOfRoom):
                     return await self._decoded_within(entry, at_first, decode)
             return await self._decoded_within(entry, self._most_bytes, decode)
         except OutOfRoom:
@@ -115,58 +121,33 @@ class Spool:
             ) from None
 
     async def _decoded_within(self, entry: _Entry, most_bytes: int, decode: Decode) -> Decoded:
-        await self._room_for(entry, most_bytes)
+        await self._wait_for_room(most_bytes)
+        entry.bytes = most_bytes
         self._made += 1
+        taken = 0
         try:
             done = await decode(str(self.file(f"{self._made:07d}")), most_bytes)
-        except BaseException:
-            self._now_takes(entry, 0)
-            raise
-        self._now_takes(entry, sum(track.samples for track in done.tracks) * BYTES)
-        return done
+            taken = sum(track.samples for track in done.tracks) * SAMPLE_BYTES
+            return done
+        finally:
+            entry.bytes = taken
+            self._changed.set()
 
-    def _now_takes(self, entry: _Entry, count: int) -> None:
-        entry.bytes = count
-        self._changed.set()
-
-    async def _room_for(self, entry: _Entry, wanted: int) -> None:
-        """Waits until the bytes fit."""
-        while self._used + wanted > self._most_bytes:
+    async def _wait_for_room(self, wanted: int) -> None:
+        while sum(entry.bytes for entry in self._entries.values()) + wanted > self._most_bytes:
             idle = next((key for key, other in self._entries.items() if not other.holders and other.bytes), None)
             if idle is not None:
                 self._drop(idle)
             else:
                 self._changed.clear()
                 await self._changed.wait()
-        entry.bytes = wanted
-
-    @property
-    def _used(self) -> int:
-        return sum(entry.bytes for entry in self._entries.values())
 
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
-        if entry.decoding is None or _failed(entry):
+        if entry.decoding is None or entry.has_failed:
             return
         if not entry.decoding.done():
             entry.decoding.cancel()  # whoever wanted it has gone
             return
         for track in entry.decoding.result().tracks:
-            with contextlib.suppress(FileNotFoundError):
-                Path(track.path).unlink()
-
-    def _drop_failures(self) -> None:
-        failed = [key for key, entry in self._entries.items() if not entry.holders and _failed(entry)]
-        for key in failed[:-FAILURES_KEPT]:
-            del self._entries[key]
-
-    def _make_folder(self) -> None:
-        try:
-            self._folder.mkdir(exist_ok=True)  # never the output folder, which may have been removed meanwhile
-        except OSError as error:
-            raise OutputError(f"the folder {self._folder} cannot be made: {error.strerror}") from error
-
-
-def _failed(entry: _Entry) -> bool:
-    task = entry.decoding
-    return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+            Path(track.path).unlink(missing_ok=True)

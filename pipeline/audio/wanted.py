@@ -1,37 +1,61 @@
-"""What of its recording a row wants, and in which form it goes out. Pure."""
+"""What of its recording a row wants, whether that is sent as it is or decoded, and how many requests that takes.
+
+Decided by the recording's header. Only `estimate` reads it; blocking: call that in a thread.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from pipeline.audio.decoded import MIX, ON_CLOCK, RATE, Channels, Decoded, channel_name
-from pipeline.audio.probe import Probe
-from pipeline.audio.spans import answered_on
+import msgspec
+
+from pipeline.audio.probe import OGG_TYPE, Probe, probe
+from pipeline.audio.spans import MIN_SAMPLES, answered_spans, best_spans, count_pieces, lead_of, left_by
+from pipeline.audio.tracks import (
+    EDGE_S,
+    MIX,
+    ON_CLOCK,
+    SAMPLE_RATE,
+    Channels,
+    Decoded,
+    channel_name,
+    check_declared,
+    check_length,
+)
+from pipeline.built import built
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import SpanOutside
 from pipeline.model import Utterance
-from pipeline.profile import GRADIUM
 
+MARGIN_S = 0.5
+"""A cut clip is shorter than one request may carry by this much: nobody knows how exactly the service counts."""
 ROW_TOLERANCE_S = 1.0
 """A row may end so much after its recording: others round, and count from headers."""
 SHORTER_S = 0.02
 """A row that ends so little before its recording means all of it."""
+DEFAULT_BYTES_PER_S = 8_000
+"""What a second takes, roughly, where a header does not tell the length."""
 
 
-def passes_through(utterance: Utterance, probe: Probe, settings: AudioSettings, answered: Collection[str] = ()) -> bool:
-    """Whether the service gets the file's own bytes. Not where parts of it were `answered` while it was cut."""
+def is_sent_as_is(utterance: Utterance, probe: Probe, settings: AudioSettings, answered: Collection[str] = ()) -> bool:
+    """Whether the service gets the file's own bytes. Not where parts of it were `answered` while it was cut.
+
+    Raises RecordingTooLong.
+    """
+    if probe.content_type is None:
+        return False
+    check_length(probe.duration_s, settings.max_recording_h * 3600)
     return (
-        probe.content_type in GRADIUM.content_types
-        and (not is_span(utterance) or _covers(utterance, probe))
+        (not is_span(utterance) or _covers(utterance, probe))
         and probe.duration_s <= settings.max_clip_s
         and not settings.lead_silence_s
-        and (settings.upload == "auto" or probe.content_type == "audio/ogg")
-        and not answered_on(answered, track_names(utterance, probe, settings)[0])
+        and (settings.upload == "auto" or probe.content_type == OGG_TYPE)
+        and not (answered and answered_spans(answered, track_names(utterance, probe, settings)[0]))
     )
 
 
 def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> Channels:
-    """What is decoded of the recording's channels."""
+    """What is decoded of the recording's channels. Raises SpanOutside."""
     channels = probe.channels
     if utterance.channel is not None:
         if utterance.channel >= channels > 0:
@@ -43,7 +67,7 @@ def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> 
 
 
 def is_one_channel(utterance: Utterance, probe: Probe) -> bool:
-    """Whether the same samples go out, of the same channel, whatever `audio.channels` is."""
+    """Whether the same samples are sent, of the same channel, whatever `audio.channels` is."""
     return utterance.channel is not None or probe.is_mono
 
 
@@ -59,43 +83,121 @@ def track_names(utterance: Utterance, probe: Probe, settings: AudioSettings) -> 
 
 
 def is_span(utterance: Utterance) -> bool:
+    """Whether the row names a part of its recording."""
     return bool(utterance.offset_s or utterance.duration_s is not None or utterance.channel)
 
 
 def _covers(utterance: Utterance, probe: Probe) -> bool:
     """Whether the row's span is the whole recording, as manifests have it that give each row its length."""
-    length_s = utterance.duration_s or 0.0
-    over_s = length_s - probe.duration_s
+    over_s = (utterance.duration_s or 0.0) - probe.duration_s
     return not utterance.offset_s and not utterance.channel and -SHORTER_S <= over_s <= ROW_TOLERANCE_S
 
 
 def span_of(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tuple[int, int, tuple[str, ...]]:
     """(first sample, number of samples, flags) of the utterance in its recording. Raises SpanOutside."""
-    whole = max(track.samples for track in decoded.tracks)
-    start, samples, is_truncated = span_within(utterance, whole, settings)
+    recorded = max(track.samples for track in decoded.tracks)
+    start, samples, is_truncated = _span_within(utterance, recorded, settings)
     return start, samples, tuple(dict.fromkeys((*decoded.flags, "truncated"))) if is_truncated else decoded.flags
 
 
-def span_within(utterance: Utterance, whole: int, settings: AudioSettings) -> tuple[int, int, bool]:
+def _span_within(utterance: Utterance, recorded: int, settings: AudioSettings) -> tuple[int, int, bool]:
     """(first sample, number of samples, whether some are missing) of the utterance in a recording of so many samples.
 
     Raises SpanOutside.
     """
-    start = round(utterance.offset_s * RATE)
-    if start >= whole:
-        raise SpanOutside(_outside("begins", start, whole))
+    start = round(utterance.offset_s * SAMPLE_RATE)
+    if start >= recorded:
+        raise SpanOutside(_outside("begins", start, recorded))
     if utterance.duration_s is None:
-        return start, whole - start, False
-    wanted = round(utterance.duration_s * RATE)
+        return start, recorded - start, False
+    wanted = round(utterance.duration_s * SAMPLE_RATE)
     if not wanted:
         raise SpanOutside(f"the row's span of {utterance.duration_s:g} s is shorter than a sample")
-    is_truncated = start + wanted > whole + round(ROW_TOLERANCE_S * RATE)
+    is_truncated = start + wanted > recorded + round(ROW_TOLERANCE_S * SAMPLE_RATE)
     if is_truncated and not settings.allow_truncated:
-        raise SpanOutside(
-            f"{_outside('ends', start + wanted, whole)}; audio.allow_truncated = true transcribes what is there"
-        )
-    return start, min(wanted, whole - start), is_truncated
+        outside = _outside("ends", start + wanted, recorded)
+        raise SpanOutside(f"{outside}; audio.allow_truncated = true transcribes what is there")
+    return start, min(wanted, recorded - start), is_truncated
 
 
-def _outside(what: str, sample: int, whole: int) -> str:
-    return f"the row {what} at {sample / RATE:.2f} s, the recording ends at {whole / RATE:.2f} s"
+def _outside(what: str, sample: int, recorded: int) -> str:
+    return f"the row {what} at {sample / SAMPLE_RATE:.2f} s, the recording ends at {recorded / SAMPLE_RATE:.2f} s"
+
+
+def longest_samples(settings: AudioSettings) -> int:
+    """The most samples of a recording that one cut clip carries."""
+    margin_s = min(MARGIN_S, settings.max_clip_s / 100)
+    return int((settings.max_clip_s - settings.lead_silence_s - margin_s) * SAMPLE_RATE)
+
+
+@built
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be sent for an utterance."""
+
+    pieces: tuple[tuple[int, float], ...]
+    """(how many requests, seconds that each of them carries, with the silence before it), by what is left of each
+    track between what was answered."""
+    audio_s: float
+    """Seconds of the utterance that they are for; channels that are sent by themselves count once."""
+    answered: int = 0
+    """Clips that were answered before, and are used."""
+    is_guess: bool = False
+    """Only decoding tells how long the recording is, or which of its channels are sent."""
+
+    @property
+    def requests(self) -> int:
+        return sum(count for count, _ in self.pieces)
+
+    @property
+    def sent_s(self) -> float:
+        """Seconds that are paid for."""
+        return sum(count * seconds for count, seconds in self.pieces)
+
+
+def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection[str] = ()) -> Estimate:
+    """`answered` are the keys of clips of this audio that have an answer under these settings.
+
+    Raises a subclass of ItemError where the run would refuse the recording or the row, as far as its header tells.
+    """
+    found = probe(utterance.audio)
+    if is_sent_as_is(utterance, found, settings, answered):
+        return Estimate(pieces=((1, found.duration_s),), audio_s=found.duration_s)
+    tracks = track_names(utterance, found, settings)
+    if found.declared_s is not None and not settings.allow_truncated:
+        check_declared(found.duration_s, found.declared_s, found.version.size_bytes)
+    start, samples = _expected_span(utterance, found, settings)
+    longest, lead = longest_samples(settings), round(settings.lead_silence_s * SAMPLE_RATE)
+    pieces: list[tuple[int, float]] = []
+    used, most_left = 0, 0
+    for names in tracks:
+        spans = answered_spans(answered, names)
+        end = start + samples
+        if spans and utterance.duration_s is None and spans[-1].last > end - MIN_SAMPLES:
+            end = spans[-1].last  # headers are not exact, what was answered is
+        kept = best_spans(spans, start, end)
+        left = [last - first for first, last in left_by(kept, start, end)]
+        for one in left:
+            count = count_pieces(one, longest)
+            silence = max(lead, lead_of(one) if kept and count == 1 else 0)
+            pieces.append((count, (one / count + silence) / SAMPLE_RATE))
+        used += len(kept)
+        most_left = max(most_left, sum(left))
+    return Estimate(
+        pieces=tuple(pieces),
+        audio_s=most_left / SAMPLE_RATE,
+        answered=used,
+        is_guess=not found.is_counted or len(tracks) > 1,
+    )
+
+
+def _expected_span(utterance: Utterance, found: Probe, settings: AudioSettings) -> tuple[int, int]:
+    """(first sample, samples) of what the row wants. Raises RecordingTooLong or SpanOutside."""
+    longest_s, seconds = settings.max_recording_h * 3600, found.duration_s
+    if found.is_counted:
+        check_length(seconds, longest_s)
+    else:
+        seconds = seconds or found.version.size_bytes / DEFAULT_BYTES_PER_S
+        if is_span(utterance):  # who wrote the manifest knows the recording better than an estimate does
+            seconds = max(seconds, utterance.offset_s + (utterance.duration_s or EDGE_S))
+        seconds = min(seconds, longest_s)
+    return _span_within(utterance, round(seconds * SAMPLE_RATE), settings)[:2]

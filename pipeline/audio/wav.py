@@ -1,6 +1,6 @@
-"""The RIFF family read by its chunks: what the samples are, where they lie, and whether the header tells the truth.
+"""The RIFF family read by its chunks: how samples are encoded, where they lie, and whether the header tells the truth.
 
-RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes). Nothing is decoded here; only headers are read.
+RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes). Only headers are read, and written; loads nothing heavy.
 """
 
 from __future__ import annotations
@@ -11,52 +11,66 @@ from io import FileIO
 
 import msgspec
 
-from pipeline.errors import AudioEmpty, AudioUnreadable
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
+from pipeline.errors import AudioEmpty, AudioUnreadable, AudioUnsupported
 
-PCM, ADPCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 0x0001, 0x0002, 0x0003, 0x0006, 0x0007, 0xFFFE
-_FIXED = (PCM, FLOAT, ALAW, MULAW)
-_NAMES = {PCM: "PCM", ADPCM: "ADPCM", FLOAT: "float", ALAW: "A-law", MULAW: "mu-law", 0x11: "IMA ADPCM", 0x31: "GSM"}
+PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE
+_UNCOMPRESSED = {PCM: "PCM", FLOAT: "float", ALAW: "A-law", MULAW: "mu-law"}
 _ORDERS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
-_STREAMED = 0x7FFF0000
-"""Sizes from here on, where the file is shorter, are what a writer puts that does not know how much will follow."""
+_SUBTYPES = {
+    (PCM, 8): "PCM_U8",
+    (PCM, 16): "PCM_16",
+    (PCM, 24): "PCM_24",
+    (PCM, 32): "PCM_32",
+    (FLOAT, 32): "FLOAT",
+    (FLOAT, 64): "DOUBLE",
+    (ALAW, 8): "ALAW",
+    (MULAW, 8): "ULAW",
+}
+STREAMED = 0x7FFF0000
+"""Sizes from here on are what a writer puts that does not know how much will follow."""
 _SLACK_S = 0.5
 _USUAL_RATES = (8_000, 192_000)
 """Hz; whatever another rate means to the service, only decoding tells what the file holds."""
+_MAX_CHANNELS = 64
+_RATES = (1_000, 768_000)
+_MAX_SAMPLES_PER_S = 8 * 768_000
+"""Of all channels, because a second is in memory: 64 channels at 96 kHz."""
 
 
 class WavFile(msgspec.Struct, frozen=True, kw_only=True):
-    """The shape of a WAV file."""
+    """The header of a WAV file."""
 
     order: str
     """`<` or `>`, as in `struct`."""
     tag: int
-    """The sample format: PCM, FLOAT … ; of an extensible header the one inside."""
-    extensible: bool
+    """The encoding: PCM, FLOAT …; of an extensible header the one inside."""
+    is_extensible: bool
     channels: int
     rate: int
     bits: int
-    """Of the container that holds one sample."""
+    """Of the bytes that hold one sample."""
     block: int
-    """Bytes of all channels' samples of one moment; of a compressed form those of a packet."""
+    """Bytes of one sample of all channels; of a compressed encoding those of a packet."""
     start: int
     """Where the samples begin, in bytes from the start of the file."""
     size: int
     """Bytes of samples that are there."""
     declared: int | None
-    """Bytes of samples the header promises; None where it promises nothing."""
-    truthful: bool
-    """All sizes are what is there, every chunk is where a plain reader looks for it, there is one word on the form and
-    one chunk of samples, and the form's numbers agree: whoever reads it finds the same length."""
+    """Bytes of samples by the header; None where it does not tell."""
+    is_truthful: bool
+    """Any reader finds the same length: all sizes are what is there, every chunk is where a plain reader looks for it,
+    there is one fmt and one data chunk, and the numbers of the fmt chunk agree."""
 
     @property
-    def form(self) -> str:
-        name = _NAMES.get(self.tag, f"format 0x{self.tag:04x}")
-        return f"WAV with {self.bits} bit {name} samples" if self.tag in (PCM, FLOAT) else f"WAV with {name} samples"
+    def subtype(self) -> str:
+        """libsndfile's name of the encoding; empty for one that is not decoded here."""
+        return _SUBTYPES.get((self.tag, self.bits), "")
 
     @property
-    def plain(self) -> bool:
-        """Made of numbers of one size, so that length and place follow from each other."""
-        return self.tag in _FIXED
+    def is_plain(self) -> bool:
+        """Samples of one size, so that length and position follow from each other."""
+        return self.tag in _UNCOMPRESSED
 
     @property
     def duration_s(self) -> float:
@@ -74,99 +88,128 @@ class _Chunk(msgspec.Struct, frozen=True):
     size: int
 
 
+def check_shape(channels: int, rate: int) -> None:
+    """Raises AudioUnreadable for a shape that only a damaged header has; it would take the memory of a whole run."""
+    is_sane = 1 <= channels <= _MAX_CHANNELS and _RATES[0] <= rate <= _RATES[1]
+    if not is_sane or channels * rate > _MAX_SAMPLES_PER_S:
+        raise _damaged(f"{channels} channels at {rate} Hz", "file")
+
+
+def check_samples(wav: WavFile) -> None:
+    """Raises as `check_shape`, and AudioUnsupported for plain WAV with samples of a size that nothing decodes here."""
+    check_shape(wav.channels, wav.rate)
+    if not wav.subtype:
+        name = _UNCOMPRESSED[wav.tag]
+        raise AudioUnsupported(f"the file is WAV with {wav.bits} bit {name} samples: no decoder here knows that size")
+
+
+def wav_header(samples: int) -> bytes:
+    """The 44 bytes that make a WAV file of so many samples of a track."""
+    size = samples * SAMPLE_BYTES
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", 36 + size, b"WAVE"),
+        *(b"fmt ", 16, PCM, 1, SAMPLE_RATE, SAMPLE_RATE * SAMPLE_BYTES, SAMPLE_BYTES, SAMPLE_BYTES * 8),
+        *(b"data", size),
+    )
+
+
 def is_wav(head: bytes) -> bool:
     """Whether the first 12 bytes of a file are those of a WAV file."""
     return head[:4] in _ORDERS and head[8:12] == b"WAVE"
 
 
 def read_wav(file: FileIO, length: int) -> WavFile:
-    """The shape of an open WAV file of `length` bytes.
+    """The header of an open WAV file of `length` bytes.
 
-    Raises AudioUnreadable (broken off or damaged in the header), AudioEmpty or OSError.
+    Raises AudioUnreadable (truncated or damaged in the header), AudioEmpty or OSError.
     """
     head = _at(file, 0, 12)
     order = _ORDERS[head[:4]]
     (riff_size,) = struct.unpack(order + "I", head[4:8])
-    form: _Chunk | None = None
+    fmt: _Chunk | None = None
     end = 12
-    wide: tuple[int, int] | None = None
-    honest = head[:4] in (b"RIFF", b"RIFX") and riff_size + 8 == length
-    for chunk, padded in _chunks(file, order, length):
-        honest = honest and padded
+    sizes64: tuple[int, int] | None = None
+    is_honest = head[:4] in (b"RIFF", b"RIFX") and riff_size + 8 == length
+    for chunk, is_padded in _chunks(file, order, length):
+        is_honest = is_honest and is_padded
         end = chunk.start + chunk.size
         if chunk.name == b"ds64":
-            wide = struct.unpack("<QQ", _at(file, chunk.start, 16).ljust(16, b"\0"))
+            sizes64 = struct.unpack("<QQ", _at(file, chunk.start, 16).ljust(16, b"\0"))
         elif chunk.name == b"fmt ":
-            honest = honest and form is None
-            form = form or chunk
+            is_honest = is_honest and fmt is None
+            fmt = fmt or chunk
         elif chunk.name == b"data":
-            if form is None:
-                raise AudioUnreadable("the WAV file's samples come without a word on their form (no fmt chunk)")
-            declared = wide[1] if wide and chunk.size == 0xFFFFFFFF else chunk.size
-            return _wav(file, length, order, form, _Chunk(b"data", chunk.start, declared), honest)
-    if form is None or end != length:
-        raise AudioUnreadable("the WAV file breaks off, or is damaged, in its header")
+            if fmt is None:
+                raise AudioUnreadable("the WAV file has samples but does not say how they are encoded (no fmt chunk)")
+            declared = sizes64[1] if sizes64 and chunk.size == 0xFFFFFFFF else chunk.size
+            return _wav(file, length, order, fmt, _Chunk(b"data", chunk.start, declared), is_honest)
+    if fmt is None or end != length:
+        raise AudioUnreadable("the WAV file is truncated or damaged in its header")
     raise AudioEmpty("the WAV file holds no samples: it has no data chunk")
 
 
-def _wav(file: FileIO, length: int, order: str, form: _Chunk, data: _Chunk, honest: bool) -> WavFile:
-    fmt = _at(file, form.start, min(form.size, 40))
+def _wav(file: FileIO, length: int, order: str, fmt_chunk: _Chunk, data: _Chunk, is_honest: bool) -> WavFile:
+    fmt = _at(file, fmt_chunk.start, min(fmt_chunk.size, 40))
     if len(fmt) < 16:
-        raise AudioUnreadable("the WAV file is damaged in its header: the fmt chunk is too short")
+        raise _damaged("the fmt chunk is too short")
     tag, channels, rate, bytes_per_s, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
-    honest = honest and (block * 8, bytes_per_s) == (channels * bits, rate * block)
-    honest = honest and _USUAL_RATES[0] <= rate <= _USUAL_RATES[1]
-    extensible = tag == EXTENSIBLE
-    if extensible and len(fmt) >= 26:
+    is_honest = is_honest and (block * 8, bytes_per_s) == (channels * bits, rate * block)
+    is_honest = is_honest and _USUAL_RATES[0] <= rate <= _USUAL_RATES[1]
+    is_extensible = tag == EXTENSIBLE
+    if is_extensible and len(fmt) >= 26:
         (tag,) = struct.unpack(order + "H", fmt[24:26])
     if not channels or not rate:
-        raise AudioUnreadable(f"the WAV file is damaged in its header: {channels} channels at {rate} Hz")
-    if tag in _FIXED:
+        raise _damaged(f"{channels} channels at {rate} Hz")
+    if tag in _UNCOMPRESSED:
         # 20 bits live in 3 bytes, and 24 sometimes in 4: it is the block that says where the next sample is
         width = block // channels if block % channels == 0 and block // channels * 8 >= bits else (bits + 7) // 8
         bits, block = width * 8, width * channels
-    if not block or (not bits and tag in _FIXED):
-        raise AudioUnreadable("the WAV file is damaged in its header: its samples have no size")
-    there, declared = length - data.start, data.size
-    promised: int | None = declared
-    if declared > there and declared >= _STREAMED:
-        promised = None
-    elif not _goes_on_after(file, data, order, length, int(_SLACK_S * rate * block)):
-        # size 0 of a stream, or a size that was never brought up to date: what follows is no chunk but more samples
-        promised = None
-    size = there if promised is None else min(promised, there)
+    if not block or (not bits and tag in _UNCOMPRESSED):
+        raise _damaged("its samples have no size")
+    there = length - data.start
+    declared: int | None = data.size
+    # size 0 of a stream, or a size that was never brought up to date: what follows is no chunk but more samples
+    if there < data.size >= STREAMED or not _is_end(file, data, order, length, int(_SLACK_S * rate * block)):
+        declared = None
+    size = there if declared is None else min(declared, there)
+    is_honest = is_honest and order == "<" and declared == size and size % block == 0
     return WavFile(
         order=order,
         tag=tag,
-        extensible=extensible,
+        is_extensible=is_extensible,
         channels=channels,
         rate=rate,
         bits=bits,
         block=block,
         start=data.start,
         size=size,
-        declared=promised,
-        truthful=honest and promised == size and size % block == 0 and order == "<" and _ends_well(file, data, length),
+        declared=declared,
+        is_truthful=is_honest and _ends_well(file, data, length),
     )
+
+
+def _damaged(what: str, file: str = "WAV file") -> AudioUnreadable:
+    return AudioUnreadable(f"the {file} is damaged in its header: {what}")
 
 
 def _chunks(file: FileIO, order: str, length: int) -> Iterator[tuple[_Chunk, bool]]:
     """The chunks in turn, each with whether all before it were padded to even places, as the format wants."""
-    place, padded = 12, True
+    place, is_padded = 12, True
     while place + 8 <= length:
         name, size = struct.unpack(order + "4sI", _at(file, place, 8))
-        yield _Chunk(name, place + 8, size), padded
+        yield _Chunk(name, place + 8, size), is_padded
         place += 8 + size
         # writers forget the pad byte; whoever does shows the next name one byte early
         if size % 2:
             if place + 1 + 8 <= length and not _is_name(_at(file, place, 4)):
                 place += 1
             else:
-                padded = False
+                is_padded = False
 
 
-def _goes_on_after(file: FileIO, data: _Chunk, order: str, length: int, slack: int) -> bool:
-    """Whether the end of the data chunk is one: of the file, of what matters, or the start of another chunk."""
+def _is_end(file: FileIO, data: _Chunk, order: str, length: int, slack: int) -> bool:
+    """Whether the end of the data chunk is one: of the file but for `slack` bytes, or the start of a chunk."""
     end = data.start + data.size
     left = length - end
     if left <= 1 or (data.size and left <= slack):
@@ -180,7 +223,7 @@ def _goes_on_after(file: FileIO, data: _Chunk, order: str, length: int, slack: i
 
 
 def _ends_well(file: FileIO, data: _Chunk, length: int) -> bool:
-    """Whether the chunks after the samples fill the file to its last byte, and hold nothing that is heard."""
+    """Whether the chunks after the samples fill the file to its last byte, and hold no audio."""
     place = data.start + data.size + data.size % 2
     while place + 8 <= length:
         name, size = struct.unpack("<4sI", _at(file, place, 8))

@@ -18,7 +18,7 @@ from pipeline.engines.stops import Stops
 from pipeline.exits import ExitStatus
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import check_url
-from pipeline.memory import keep_little
+from pipeline.machine import limit_arenas
 from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
@@ -36,7 +36,7 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
 
     Threads may be stuck afterwards: end the process without waiting for them.
     """
-    keep_little()
+    limit_arenas()
     if settings.service.url != "local":
         # a missing key, or a proxy or certificate that cannot work, is reported before a long manifest is read
         _remote_endpoint(settings)

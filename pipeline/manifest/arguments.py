@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from pipeline.errors import ManifestError
-from pipeline.forms import AUDIO_EXTENSIONS
+from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.directory import Folder, Recordings
 from pipeline.manifest.rows import Warn, log, printable
 from pipeline.manifest.search import Ignored, Search, ending, is_glob

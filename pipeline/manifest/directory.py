@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pipeline.errors import AttemptError, EmptyFolder, ManifestError
-from pipeline.forms import AUDIO_EXTENSIONS
+from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
 from pipeline.manifest.search import EXCLUDED, HIDDEN, Search
 from pipeline.model import BadRow, NamedByPath, Utterance

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pipeline.errors import ManifestError
-from pipeline.forms import AUDIO_EXTENSIONS
+from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.texts import plural
 
 MOST, SHOWN = 1_000, 8

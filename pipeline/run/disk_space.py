@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipeline.audio.decoded import BYTES, RATE
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 
 BYTES_PER_ROW = 3_000
 """What an utterance takes beside its words, in the checkpoint, a part and the JSONL together."""
@@ -26,7 +26,7 @@ def disk_too_small(out: Path, *, rows: int, expected_s: float, spool_bytes: int)
         largest_part = max((path.stat().st_size for path in out.glob("transcripts/*.parquet")), default=0)
     except OSError:
         return None
-    spool = min(spool_bytes, expected_s * RATE * BYTES)
+    spool = min(spool_bytes, expected_s * SAMPLE_RATE * SAMPLE_BYTES)
     needed = rows * BYTES_PER_ROW + expected_s * BYTES_PER_S + spool + lines + largest_part
     if needed <= free:
         return None

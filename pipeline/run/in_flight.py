@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from pipeline.audio.look import length_of
 from pipeline.audio.prepare import Prepared
+from pipeline.audio.probe import length_of
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline.audio.decoded import RATE
-from pipeline.audio.spans import SHORTEST
+from pipeline.audio.spans import MIN_SAMPLES
+from pipeline.audio.tracks import SAMPLE_RATE
 from pipeline.checkpoint.identity import GAP
 from pipeline.exchange import Clip
 from pipeline.model import Answer, ClipResult, Transcript, Utterance, Word
@@ -109,7 +109,7 @@ def word_errors(transcript: Transcript) -> dict[str, int]:
 
 def _odd(results: Sequence[ClipResult], clips: Mapping[int, Clip], *, several_channels: bool) -> list[str]:
     """Flags of the clips as flags of the whole. A very short clip between others that has no words is nothing odd."""
-    least_s = SHORTEST / RATE
+    least_s = MIN_SAMPLES / SAMPLE_RATE
     worth = [one for one in results if NO_WORDS not in one.flags or clips[one.clip].duration_s >= least_s]
     results = worth or results
     odd = dict.fromkeys(flag for result in results for flag in result.flags)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipeline.audio.look import Look, broken_off, look, refuse_beginning
+from pipeline.audio.probe import Look, look, refuse_truncated_copy, truncated_copy
 from pipeline.checkpoint import Identity, Selected, State, Store
 from pipeline.errors import AttemptError
 from pipeline.model import Transcript
@@ -106,7 +106,7 @@ class Lookup:
             return None
         if not self._context.settings.audio.allow_truncated:
             try:
-                refuse_beginning(one.look, selected.marks)
+                refuse_truncated_copy(one.look.marks, selected.marks)
             except AttemptError as error:
                 self._outcomes.given_up(selected, GivenUp(error=error))
                 return None
@@ -159,5 +159,5 @@ def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look |
         try:
             looks.append(look(path, stopped))
         except AttemptError as error:
-            looks.append(broken_off(path, selected.marks, stopped) or error)
+            looks.append(truncated_copy(path, selected.marks, stopped) or error)
     return looks

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.audio.look import NEVER, look
+from pipeline.audio.probe import NEVER, look
 from pipeline.checkpoint import Checkpoint, Scope
 from pipeline.checkpoint.sharing import Claimed, span_of
 from pipeline.errors import AttemptError, ManifestError

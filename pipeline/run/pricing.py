@@ -13,10 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
-from pipeline.audio.estimate import Estimate, estimate
-from pipeline.audio.look import length_of, look, may_be_beginning, refuse_beginning
-from pipeline.audio.probe import probe
-from pipeline.audio.wanted import is_one_channel
+from pipeline.audio.probe import length_of, look, may_be_truncated_copy, probe, refuse_truncated_copy
+from pipeline.audio.wanted import Estimate, estimate, is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.alike import Todo, TodoList
 from pipeline.config import Settings
@@ -101,7 +99,7 @@ def _measure(
     identities: Sequence[Identity] = ()
     keys: set[str] = set()
     try:
-        shorter = todo.size is not None and todo.marks is not None and may_be_beginning(todo.size, todo.marks)
+        shorter = todo.size is not None and todo.marks is not None and may_be_truncated_copy(todo.size, todo.marks)
         may_be_known = todo.may_be_known or shorter
         if not may_be_known and todo.is_known_if_one_channel:
             may_be_known = is_one_channel(todo.utterance, probe(todo.utterance.audio))
@@ -111,7 +109,7 @@ def _measure(
             keys = answers.to(todo, all_identities)
             if may_be_known:
                 if not settings.audio.allow_truncated:
-                    refuse_beginning(found, todo.marks)
+                    refuse_truncated_copy(found.marks, todo.marks)
                 identities = all_identities
                 if todo.done in identities:
                     return todo, identities, None

@@ -8,8 +8,8 @@ from typing import get_args
 
 import msgspec
 
-from pipeline.audio.look import Look
 from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
+from pipeline.audio.probe import Look
 from pipeline.audio.wanted import is_one_channel
 from pipeline.checkpoint import Identity
 from pipeline.config import Settings

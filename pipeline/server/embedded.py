@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from pipeline.built import built
-from pipeline.children import python
 from pipeline.errors import ConfigError, LocalServerError
 from pipeline.server.options import KEY_ENV, ServerOptions
+from pipeline.workers import python_command
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
@@ -85,7 +85,7 @@ async def embedded_server(
 
 def command(options: ServerOptions) -> list[str]:
     """Returns the command that serves with these options; the key is not among its words."""
-    return python("pipeline.server.serve", msgspec.json.encode(options).decode())
+    return python_command("pipeline.server.serve", msgspec.json.encode(options).decode())
 
 
 def environment(key: str | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.forms import AUDIO_EXTENSIONS
+from pipeline.formats import AUDIO_EXTENSIONS
 from tests.batch import Corpus, Finished, batch, errors_of, jsonl_rows_of, rows_of, write_wav
 from tests.servers import RunningServer
 

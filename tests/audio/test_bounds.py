@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from pipeline.audio.decode import decode
-from pipeline.audio.decoded import Bounds, OutOfRoom
-from pipeline.audio.shapes import check_shape
+from pipeline.audio.tracks import Bounds, OutOfRoom
+from pipeline.audio.wav import check_shape
 from pipeline.errors import AudioUnreadable, RecordingTooLong
 from tests.batch import Corpus, batch, errors_of, jsonl_of
 from tests.servers import RunningServer

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.audio.decode import decode
-from pipeline.audio.decoded import Channels
+from pipeline.audio.tracks import Channels
 from tests.audio.forms import RATE, Speech, encoded, numbers, sentence, wav
 
 SECONDS = 12

@@ -14,9 +14,10 @@ import soundfile
 
 from pipeline import errors
 from pipeline.audio.decode import decode
-from pipeline.audio.encode import encode_opus, wav_header
+from pipeline.audio.ogg import encode_opus
 from pipeline.audio.probe import probe
 from pipeline.audio.tracks import discard
+from pipeline.audio.wav import wav_header
 from tests.audio.forms import RATE, sentence
 
 

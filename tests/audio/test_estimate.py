@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.estimate import estimate
 from pipeline.audio.probe import probe
+from pipeline.audio.wanted import estimate
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import AudioTruncated
 from pipeline.model import Utterance

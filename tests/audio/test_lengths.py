@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.audio.decode import decode
-from pipeline.audio.decoded import Decoded
+from pipeline.audio.tracks import Decoded
 from pipeline.source.local import file_version
 from tests.audio.forms import RATE, Maker, Speech, chunk, encoded, numbers, plain, sentence, wav, written
 from tests.beeps import beeps, talk, write

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.look import CHUNK_BYTES, look
+from pipeline.audio.probe import CHUNK_BYTES, look
 from pipeline.errors import Stopped
 from tests.batch import write_wav
 

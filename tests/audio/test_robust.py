@@ -17,8 +17,8 @@ import soundfile
 
 from pipeline import errors
 from pipeline.audio.decode import decode
-from pipeline.audio.decoded import Channels
 from pipeline.audio.probe import probe
+from pipeline.audio.tracks import Channels
 from tests.audio.forms import RATE, Maker, encoded, plain, sentence, written
 
 FORMS: dict[str, Maker] = {
@@ -134,7 +134,7 @@ def test_errors_come_out_of_a_worker_process(tmp_path: Path) -> None:
 
 LONG = """
 import resource, sys
-from pipeline.audio import packets, pcm, writers
+from pipeline.audio import packets
 from pipeline.audio.decode import decode
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 decode(sys.argv[1], sys.argv[2], sys.argv[3], allow_truncated=False)

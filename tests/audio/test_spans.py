@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.spans import SHORTEST, answered_on, chosen, key_of, pieces_around
+from pipeline.audio.spans import MIN_SAMPLES, answered_spans, best_spans, key_of, pieces_around
 
 HOUR = 3_600 * 24_000
 
@@ -21,12 +21,12 @@ def spans(*bounds: tuple[int, int]) -> list[str]:
 
 
 def used(keys: list[str], first: int, last: int) -> list[tuple[int, int]]:
-    return [(span.first, span.last) for span in chosen(answered_on(keys, ("mix",)), first, last)]
+    return [(span.first, span.last) for span in best_spans(answered_spans(keys, ("mix",)), first, last)]
 
 
 def sent(keys: list[str], first: int, last: int) -> list[tuple[int, int, int]]:
     """What of the stretch goes out, as (first, last, silence before it)."""
-    pieces = pieces_around(chosen(answered_on(keys, ("mix",)), first, last), "mix", first, last, lambda *_: [])
+    pieces = pieces_around(best_spans(answered_spans(keys, ("mix",)), first, last), "mix", first, last, lambda *_: [])
     return [(piece.first, piece.last, piece.lead) for piece in pieces if not piece.is_answered]
 
 
@@ -38,14 +38,14 @@ some_spans = st.lists(
 
 @given(
     st.lists(st.tuples(st.integers(0, HOUR), st.integers(0, HOUR // 4)), max_size=30),
-    st.integers(0, HOUR // 2), st.integers(1, HOUR), st.integers(SHORTEST, HOUR // 2), st.randoms(),
+    st.integers(0, HOUR // 2), st.integers(1, HOUR), st.integers(MIN_SAMPLES, HOUR // 2), st.randoms(),
 )  # fmt: skip
 def test_a_stretch_is_covered_once_and_answers_keep_their_edges(
     drawn: list[tuple[int, int]], start: int, samples: int, longest: int, order: st.DataObject
 ) -> None:
     keys = [key_of("mix", first, count) for first, count in drawn]
     end = start + samples
-    kept = chosen(answered_on(keys, ("mix", "0")), start, end)
+    kept = best_spans(answered_spans(keys, ("mix", "0")), start, end)
     pieces = pieces_around(kept, "mix", start, end, lambda first, count: cut(longest, first, count))
     assert [pieces[0].first, *(piece.last for piece in pieces)] == [*(piece.first for piece in pieces), end]
     assert pieces[0].first == start
@@ -55,10 +55,10 @@ def test_a_stretch_is_covered_once_and_answers_keep_their_edges(
         assert piece.is_answered == (piece in kept)
         assert piece.is_answered or piece.samples <= longest
         assert not piece.is_answered or piece.key in keys
-        assert not kept or piece.is_answered or piece.lead + piece.samples >= SHORTEST
-        assert piece.lead < SHORTEST
+        assert not kept or piece.is_answered or piece.lead + piece.samples >= MIN_SAMPLES
+        assert piece.lead < MIN_SAMPLES
     order.shuffle(keys)  # type: ignore[attr-defined]
-    assert chosen(answered_on(keys, ("mix", "0")), start, end) == kept
+    assert best_spans(answered_spans(keys, ("mix", "0")), start, end) == kept
 
 
 @given(some_spans, st.integers(0, 30), st.integers(31, 60))
@@ -77,17 +77,17 @@ def test_as_much_is_used_as_can_be(bounds: list[tuple[int, int]], first: int, la
 
 def test_only_names_of_the_track_count() -> None:
     keys = ["mix:0+10", "0:10+10", "ch0:20+10", "ch1:30+10", "mix:x+1", "mix:1+0", "mix:-1+5", ""]
-    assert [span.key for span in answered_on(keys, ("mix", "0"))] == ["mix:0+10", "0:10+10"]
+    assert [span.key for span in answered_spans(keys, ("mix", "0"))] == ["mix:0+10", "0:10+10"]
 
 
 def test_a_scrap_between_answered_spans_is_sent_by_itself_and_behind_silence() -> None:
     second = 24_000
     keys = spans((0, 10 * second), (10 * second + 100, 15 * second), (15 * second, 30 * second))
-    assert sent(keys, 0, 30 * second) == [(10 * second, 10 * second + 100, SHORTEST - 100)]
+    assert sent(keys, 0, 30 * second) == [(10 * second, 10 * second + 100, MIN_SAMPLES - 100)]
     assert sent(keys, 10 * second + 50, 30 * second + 1) == [
-        (10 * second + 50, 10 * second + 100, SHORTEST - 50),
-        (30 * second, 30 * second + 1, SHORTEST - 1),
+        (10 * second + 50, 10 * second + 100, MIN_SAMPLES - 50),
+        (30 * second, 30 * second + 1, MIN_SAMPLES - 1),
     ]
     # what is no scrap, or has no answered neighbour, goes out as ever
-    assert sent(spans((SHORTEST, 2 * SHORTEST)), 0, 2 * SHORTEST) == [(0, SHORTEST, 0)]
+    assert sent(spans((MIN_SAMPLES, 2 * MIN_SAMPLES)), 0, 2 * MIN_SAMPLES) == [(0, MIN_SAMPLES, 0)]
     assert sent([], 0, 300) == [(0, 300, 0)]

@@ -13,7 +13,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.audio.split import cuts
+from pipeline.audio.spans import cuts
 from tests.audio.forms import RATE, SAMPLE
 
 Track = npt.NDArray[np.int16]

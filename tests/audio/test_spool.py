@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.decoded import Decoded, OutOfRoom, Track
-from pipeline.audio.spool import LEAST_BYTES, Spool
+from pipeline.audio.spool import MIN_BYTES, Spool
+from pipeline.audio.tracks import Decoded, OutOfRoom, Track
 from pipeline.errors import AudioUnavailable, AudioUnreadable, RecordingTooLong
 
 BYTES = 1_000
@@ -104,9 +104,9 @@ def test_a_recording_larger_than_the_bound_is_refused_whatever_its_header_says(t
 
 def test_a_recording_longer_than_its_header_says_is_decoded_again_when_there_is_room_for_it(tmp_path: Path) -> None:
     async def scenario() -> None:
-        spool, decoder = Spool(tmp_path / "spool", 2 * LEAST_BYTES), Decoder()
-        decoder.sizes = {"lies": LEAST_BYTES + 2, "true": LEAST_BYTES}
-        await spool.hold("true", LEAST_BYTES, decoder.of("true"))
+        spool, decoder = Spool(tmp_path / "spool", 2 * MIN_BYTES), Decoder()
+        decoder.sizes = {"lies": MIN_BYTES + 2, "true": MIN_BYTES}
+        await spool.hold("true", MIN_BYTES, decoder.of("true"))
         waiting = asyncio.create_task(spool.hold("lies", 0, decoder.of("lies")))
         done, _ = await asyncio.wait([waiting], timeout=0.05)
         assert not done

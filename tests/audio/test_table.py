@@ -206,7 +206,7 @@ REFUSED: dict[str, tuple[Maker, type[errors.ItemError], str]] = {
     "zeros": (lambda _: bytes(20_000), errors.AudioUnreadable, "no audio"),
     "wav without samples": (lambda _: wav(b""), errors.AudioEmpty, "no samples"),
     "wav without data": (lambda s: plain()(s)[:36], errors.AudioEmpty, "no data chunk"),
-    "wav broken off in the header": (lambda s: plain()(s)[:30], errors.AudioUnreadable, "breaks off"),
+    "wav broken off in the header": (lambda s: plain()(s)[:30], errors.AudioUnreadable, "truncated or damaged"),
     "wav without channels": (no_channels, errors.AudioUnreadable, "0 channels"),
     "film without sound": (silent_film, errors.AudioUnsupported, "no audio track"),
     "encrypted": (encrypted, errors.AudioUnsupported, "encrypted"),

@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 from pipeline.audio import decoders
-from pipeline.audio.decoders import Decoders, Job, perform
+from pipeline.audio.decoders import Decoders, DecoderTask, perform
 from pipeline.errors import AttemptError, OutputError
 from pipeline.run import prepare, select
 from tests.nights.world import World
@@ -33,8 +33,8 @@ def in_batches(world: World) -> Iterator[None]:
 def decoded_here() -> Iterator[None]:
     """Decoders are processes, which take longer to start than such a night lasts."""
 
-    async def perform_here(_: Decoders, job: Job, at_most_s: float) -> decoders.Ended:
-        ended = await asyncio.to_thread(perform, job)
+    async def perform_here(_: Decoders, task: DecoderTask, at_most_s: float) -> decoders.DecoderResult:
+        ended = await asyncio.to_thread(perform, task)
         if isinstance(ended, AttemptError | OutputError):
             raise ended
         return ended

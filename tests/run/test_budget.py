@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.look import Look, look
+from pipeline.audio.probe import Look, look
 from pipeline.config import Settings
 from pipeline.model import Endpoint
 from pipeline.run import budget as run_budget

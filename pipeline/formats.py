@@ -1,5 +1,4 @@
-"""The forms of audio that are read, and the endings that their files have. One table: what decodes a form and what
-looks for its files go by it."""
+"""The container formats that are read, with their file extensions: one table, for decoding and for finding files."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ _MP4 = ("mp4", "m4a", "m4b", "m4r", "m4v", "mov", "qt", "f4a", "f4b", "f4v", "is
 _3GP = ("3gp", "3gpp", "3g2", "3gp2", "3gpp2")
 _MATROSKA = ("mka", "mkv", "mk3d")
 
-FORMS: dict[str, tuple[str, ...]] = {
+FORMATS: dict[str, tuple[str, ...]] = {
     "3g2": _3GP,
     "3gp": _3GP,
     "aac": ("aac", "adts"),
@@ -50,11 +49,11 @@ FORMS: dict[str, tuple[str, ...]] = {
     "wsd": ("wsd",),
     "wv": ("wv",),
 }
-"""By the decoding library's name of the form; by name, so that no text, picture or playlist is taken for audio, and
-nothing in a file makes us fetch an address."""
+"""By FFmpeg's name of the demuxer. Only these may open a file: no text, picture or playlist is taken for audio, and
+nothing in a file makes us fetch a URL."""
 
-AUDIO_EXTENSIONS = tuple(sorted({f".{ending}" for endings in FORMS.values() for ending in endings}))
-"""What the names of recordings end in, in any case."""
+AUDIO_EXTENSIONS = tuple(sorted({f".{one}" for extensions in FORMATS.values() for one in extensions}))
+"""Of recordings, lower case; file names may have them in any case."""
 
 HEADERLESS = (".raw", ".pcm", ".sln", ".ul", ".ulaw", ".al", ".alaw", ".vox", ".s16", ".s16le")
-"""Endings of bare samples, which say neither their rate nor their form."""
+"""Extensions of raw samples, which tell neither sample rate nor encoding."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cpus import usable_cpus
+from pipeline.machine import usable_cpus
 
 COUNTS = """
 import asyncio, os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from pipeline.cpus import usable_cpus
+from pipeline.machine import usable_cpus
 from pipeline.workers import Workers
 from tests.test_workers import make_tool
 async def started():

@@ -13,8 +13,8 @@ import pytest
 
 from pipeline import errors
 from pipeline.audio.decode import decode
-from pipeline.audio.decoded import Decoded
 from pipeline.audio.probe import probe
+from pipeline.audio.tracks import Decoded
 from tests.audio.forms import RATE
 from tests.batch import batch, jsonl_of
 from tests.servers import RunningServer, start_server

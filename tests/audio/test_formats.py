@@ -8,7 +8,7 @@ import av
 import pytest
 
 from pipeline.audio.probe import probe
-from pipeline.forms import AUDIO_EXTENSIONS, FORMS
+from pipeline.formats import AUDIO_EXTENSIONS, FORMATS
 from tests.audio.forms import Maker, encoded, plain, sentence, written
 
 NOT_AUDIO = {"avif", "heic", "heif", "ism", "apl", "mks"}
@@ -48,7 +48,7 @@ MADE: dict[str, Maker] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_each_form_is_known_to_the_library_and_the_table_has_its_endings(form: str) -> None:
     known = set(av.format.ContainerFormat(form, "r").extensions)
     assert known - NOT_AUDIO <= {ending.removeprefix(".") for ending in AUDIO_EXTENSIONS}
@@ -56,9 +56,9 @@ def test_each_form_is_known_to_the_library_and_the_table_has_its_endings(form: s
 
 @pytest.mark.parametrize("form", MADE)
 def test_a_file_of_each_form_opens_under_each_of_its_endings(form: str, tmp_path: Path) -> None:
-    assert FORMS[form]
+    assert FORMATS[form]
     made = MADE[form](sentence())
-    for ending in FORMS[form]:
+    for ending in FORMATS[form]:
         path = tmp_path / f"recording.{ending}"
         path.write_bytes(made)
         assert probe(str(path)).channels == 1

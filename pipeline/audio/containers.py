@@ -1,0 +1,239 @@
+"""Every format that is not plain WAV, opened by PyAV: its audio stream, its length by the header, its faults.
+
+Loads PyAV and numpy: import this module only where a file needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from typing import NamedTuple
+
+import av
+import av.error
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from pipeline.audio.timestamps import format_name, has_timestamps, header_end_s, played_s
+from pipeline.audio.tracks import is_implausible
+from pipeline.audio.wav import STREAMED, read_wav
+from pipeline.errors import AttemptError, AudioUnreadable, AudioUnsupported
+from pipeline.formats import FORMATS, HEADERLESS
+from pipeline.source.local import fault
+
+_DRM_TAGS = ("drms", "aavd")
+"""How MP4 names audio that only its seller's programs decode: FairPlay, Audible."""
+_DRM = "the audio is encrypted (DRM): it cannot be decoded without its key"
+_DRM_ASF = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")
+"""Marks the Content Encryption Object of WMA."""
+_TRUNCATED_MP4 = "the MP4 file has no readable index: it was cut off before it was finished, or is damaged"
+_NO_HEADER = (
+    "raw samples tell neither their sample rate nor their encoding: give the file a header, such as by "
+    "ffmpeg -f s16le -ar 8000 -ac 1 -i IN.raw OUT.wav, with its own rate"
+)
+_HEAD_BYTES = 64 * 1024
+_BUFFER_BYTES = 256 * 1024
+
+_COUNTING = ("aiff", "ape", "asf", "au", "flac", "mov", "nistsphere", "tta", "w64", "wav", "wv")
+"""Formats whose headers count samples; of all others the length is by bit rate or by the last page."""
+_COUNTED_BY_PAGES = ("ogg",)
+"""Formats whose last page counts the samples up to it."""
+_MIN_BITS_PER_S = 500
+"""A counted length of fewer may be wrong: digital silence in FLAC takes about that."""
+_UNCOMPRESSED = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|alaw|mulaw)")
+"""Codecs whose samples are of one size, with their bits."""
+_FIXED_PACKETS = re.compile(r"pcm_|adpcm_|gsm|ilbc|mace")
+"""Codecs whose packets are of one size."""
+_MPEG_FRAME = re.compile(rb"\xff(?=([\xe2\xe3\xf2\xf3\xfa\xfb])(.))", re.DOTALL)
+"""The start of an audio frame, with the bytes that hold the version of MPEG and the sample rate."""
+_MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+"""Hz by the version in the frame's header: MPEG 1, 2, 2.5."""
+
+
+@contextmanager
+def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """The container and its main audio stream.
+
+    Raises AudioUnreadable, AudioUnsupported or AudioUnavailable.
+    """
+    file.seek(0)
+    head = file.read(_HEAD_BYTES) or b""
+    file.seek(0)
+    if _DRM_ASF in head:
+        raise AudioUnsupported("the audio is encrypted (WMA with DRM): it cannot be decoded without its key")
+    reader = _Reader(file)
+    problem = _TRUNCATED_MP4 if head[4:8] == b"ftyp" else "the file is no audio that can be read"
+    if os.path.splitext(path)[1].lower() in HEADERLESS:  # noqa: PTH122
+        problem = _NO_HEADER
+    try:
+        with translated(path, problem):
+            # through the file and not its name: names with colons are addresses to the library
+            container = av.open(
+                reader,
+                "r",
+                options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
+                metadata_errors="replace",
+                buffer_size=_BUFFER_BYTES,
+            )
+        with container:
+            yield container, _main_audio(container)
+    except AttemptError:
+        if reader.error is None:
+            raise
+    if reader.error is not None:
+        # to the library this was the end of the file; what it made of that is not the file's fault
+        raise fault(path, reader.error)
+
+
+class _Reader:
+    """The file as the library gets to see it: calls that fail would print a traceback of its own."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size) or b""
+        except OSError as error:
+            self.error = self.error or error
+            return b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError:
+            return -1  # damaged files point before their start
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+@contextmanager
+def translated(path: str, problem: str = "the file does not decode") -> Iterator[None]:
+    """Turns what the library raises into AudioUnreadable, and what reading raises into its meaning."""
+    try:
+        yield
+    except AttemptError:
+        raise
+    except av.error.FFmpegError as error:
+        # the library's own words, without its number and the place in its code
+        raise AudioUnreadable(f"{problem} ({(error.strerror or str(error)).lower()})") from None
+    except OSError as error:
+        raise fault(path, error) from None
+    except (ValueError, OverflowError, RuntimeError, MemoryError) as error:
+        raise AudioUnreadable(f"{problem} ({error})") from None
+
+
+def _main_audio(container: InputContainer) -> AudioStream:
+    if not container.streams.audio:
+        kinds = sorted({stream.type for stream in container.streams})
+        raise AudioUnsupported(f"the file has no audio track, only {' and '.join(kinds) or 'nothing'}")
+    best = container.streams.best("audio")
+    stream = best if isinstance(best, AudioStream) else container.streams.audio[0]
+    try:
+        context = stream.codec_context
+    except AttributeError:
+        context = None
+    if context is None:
+        raise AudioUnsupported(f"no decoder here knows the codec of the file's audio ({container.format.name})")
+    if _tag(context) in _DRM_TAGS:
+        raise AudioUnsupported(_DRM)
+    return stream
+
+
+def refuse_encrypted(packet: Packet[AudioStream]) -> None:
+    """Raises AudioUnsupported for a packet under MP4's common encryption."""
+    if packet.has_sidedata("encryption_info"):
+        raise AudioUnsupported(_DRM)
+
+
+def _tag(context: AudioCodecContext) -> str:
+    try:
+        return context.codec_tag
+    except UnicodeDecodeError:
+        return ""  # a number, in formats that know no four letters
+
+
+class HeaderLength(NamedTuple):
+    """The length of a recording by its header, as far as the file's size bears it out."""
+
+    seconds: float
+    """0 where it does not say."""
+    is_counted: bool
+    declared_s: float | None = None
+    """What it counts, where the file holds uncompressed samples and so many of them may be missing."""
+
+
+def header_length(container: InputContainer, stream: AudioStream, file: FileIO) -> HeaderLength:
+    """The length of a file of any format that PyAV knows; never more than its bytes can hold."""
+    declared = declared_s(container, stream, file)
+    size_bytes = os.fstat(file.fileno()).st_size
+    length_s = played_s(container, stream, size_bytes)
+    if length_s is None:
+        length_s = declared or 0.0
+    context = stream.codec_context
+    if (codec := _UNCOMPRESSED.fullmatch(context.name)) and not has_timestamps(container):
+        bytes_per_s = context.rate * context.channels * int(codec[1] or 8) / 8
+        if bytes_per_s:
+            there_s = min(length_s, size_bytes / bytes_per_s)
+            return HeaderLength(there_s, there_s == length_s, declared)
+    if is_implausible(length_s, size_bytes):
+        return HeaderLength(0.0, is_counted=False)
+    is_counted = declared is not None or format_name(container) in _COUNTED_BY_PAGES
+    return HeaderLength(length_s, is_counted and size_bytes * 8 >= length_s * _MIN_BITS_PER_S)
+
+
+def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> float | None:
+    """Seconds of audio that the header declares; None where it does not count: what is missing of them was cut off."""
+    name, context = format_name(container), stream.codec_context
+    place = file.tell()
+    try:
+        if name == "mp3":
+            return _xing_s(file)
+        if name == "wav" and read_wav(file, os.fstat(file.fileno()).st_size).declared is None:
+            return None
+    finally:
+        file.seek(place)
+    if name == "caf":
+        return stream.frames / context.rate if stream.frames and _FIXED_PACKETS.match(context.name) else None
+    if name in ("matroska", "flv"):
+        # the length of all tracks: of the audio only where nothing else runs on
+        return header_end_s(container, stream) if len(container.streams) == 1 else None
+    if name not in _COUNTING or stream.duration is None or (found := header_end_s(container, stream)) is None:
+        return None
+    is_pcm = context.name.startswith("pcm_") and context.format is not None
+    if is_pcm and found * context.rate * context.channels * context.format.bytes >= STREAMED:
+        return None
+    return found
+
+
+def _xing_s(file: FileIO) -> float | None:
+    """Seconds by the frame count in an MP3's first frame (Xing, Info, VBRI); None where there is none."""
+    file.seek(0)
+    head = file.read(10) or b""
+    start = 0
+    if head[:3] == b"ID3" and len(head) == 10:
+        start = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
+    file.seek(start)
+    found = file.read(_HEAD_BYTES) or b""
+    for match in _MPEG_FRAME.finditer(found):
+        version, rate = match[1][0] >> 3 & 3, match[2][0] >> 2 & 3
+        if rate < 3 and match.start() < len(found) - 4:
+            frames = _frame_count(found[match.start() : match.start() + 200])
+            return frames * (1152 if version == 3 else 576) / _MPEG_RATES[version][rate] if frames else None
+    return None
+
+
+def _frame_count(frame: bytes) -> int:
+    for name in (b"Xing", b"Info"):
+        place = frame.find(name)
+        if place > 0 and len(frame) >= place + 12 and frame[place + 7] & 1:
+            return int.from_bytes(frame[place + 8 : place + 12], "big")
+    place = frame.find(b"VBRI")
+    return int.from_bytes(frame[place + 14 : place + 18], "big") if place > 0 else 0
