@@ -17,7 +17,8 @@ import pytest
 from pipeline.audio.prepare import VERSION, Preparation
 from pipeline.audio.probe import look
 from pipeline.config.settings import AudioSettings
-from pipeline.model import Clip, Utterance
+from pipeline.exchange import Clip
+from pipeline.model import Utterance
 from tests.audio.forms import RATE, chunk, wav
 
 SECONDS = 12
@@ -35,9 +36,10 @@ def samples(channels: int, bits: int) -> bytes:
 
 
 def body(clip: Clip) -> bytes:
-    data = Path(clip.path).read_bytes()
-    first, length = clip.span_bytes or (0, len(data))
-    return clip.prefix + data[first : first + length]
+    request = clip.request
+    data = Path(request.path).read_bytes()
+    first, length = request.span_bytes or (0, len(data))
+    return request.prefix + data[first : first + length]
 
 
 class Case(NamedTuple):
@@ -112,7 +114,7 @@ def test_the_bytes_sent_are_those_of_all_versions_before(name: str, tmp_path: Pa
         try:
             prepared = await preparation.prepare(utterance, look(str(path)), case.answered)
             return [
-                f"{clip.content_type} {clip.key} {hashlib.sha256(body(clip)).hexdigest()[:16]}"
+                f"{clip.request.content_type} {clip.key} {hashlib.sha256(body(clip)).hexdigest()[:16]}"
                 for clip in prepared.clips
             ]
         finally:
