@@ -1,7 +1,4 @@
-"""Every error the pipeline raises, as one tree: what ends the command, and what ends one attempt to transcribe a clip.
-
-What is done about an error follows from its class, see `failures`. The names stand in users' outputs: they stay.
-"""
+"""Every error, as one tree. What follows from one is in `failures`; the names stand in users' outputs, and stay."""
 
 from __future__ import annotations
 
@@ -46,6 +43,15 @@ class OutputError(RunError):
 
 class OutputGone(OutputError):
     """The output folder was removed while the run worked on it: nothing may be written to where it was."""
+
+
+class DamagedFile(OutputError):
+    """A file of the output does not hold what was written: (reason, the file, the output)."""
+
+    def __str__(self) -> str:
+        reason, file, out = self.args
+        again = f"run gradium-batch rebuild {out}, which goes on with what the other files hold"
+        return f"{file} is damaged: {reason}; restore it, or {again}"
 
 
 class CheckpointError(RunError):

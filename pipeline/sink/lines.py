@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from pipeline.built import built
+from pipeline.errors import DamagedFile
 from pipeline.model import Failure, KeptClip, Transcript
-from pipeline.sink.rows import DamagedFile, Which, decoding
+from pipeline.sink.rows import Which, decoding
 from pipeline.sink.store import Store
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -85,7 +86,7 @@ class Lines(Generic[T]):
                 if damaged is not None:
                     damaged(line)
                 elif line.endswith(b"\n"):
-                    raise DamagedFile(self._store, self.name, f"line {number}: {error.reason}") from error
+                    raise damaged(self._store, self.name, f"line {number}: {error.args[0]}") from error
             else:
                 yield row
 

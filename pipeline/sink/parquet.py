@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types
 
+from pipeline.errors import DamagedFile
 from pipeline.model import Attempt, Failure, Transcript
-from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, DamagedFile, Which, decoding, in_batches
+from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, Which, damaged, decoding, in_batches
 from pipeline.sink.schema import SCHEMAS, as_table
 from pipeline.sink.store import Store
 
@@ -109,14 +110,14 @@ class Table(Generic[T]):
                 for field in schema:
                     found = rows.schema.field(field.name).type
                     if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
-                        raise DamagedFile(self._store, self._name, f"its column {field.name} is of the type {found}")
+                        raise damaged(self._store, self._name, f"its column {field.name} is of the type {found}")
                 rows = rows.cast(schema)  # which finds nulls where none may be
                 rows.validate(full=True)  # and this finds text that is no UTF-8
                 yield rows
 
     def _refuse_other(self, found: int, had: int) -> None:
         if found != had:
-            raise DamagedFile(self._store, self._name, f"it has {found:,} rows and had {had:,}")
+            raise damaged(self._store, self._name, f"it has {found:,} rows and had {had:,}")
 
     def _record(self, row: dict[str, object]) -> T:
         if "metadata" in row:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import msgspec
 
 from pipeline.errors import OutputError
-from pipeline.sink.rows import DamagedFile
+from pipeline.sink.rows import damaged
 from pipeline.sink.store import Store
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Parts(Generic[T]):
             raise self._refused("a published part is gone", part)
         for part in known:
             if not self.is_whole(part):
-                raise DamagedFile(self._store, self.name(part), "it does not begin or end as it did")
+                raise damaged(self._store, self.name(part), "it does not begin or end as it did")
         for part in sorted(set(there) - {*known, next_part}):
             raise self._refused("a part is not in the checkpoint", part)
         return next_part if next_part in there else None

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from pipeline.errors import OutputError
+from pipeline.errors import DamagedFile, OutputError
 from pipeline.sink.store import Store
 
 AT_ONCE_BYTES = 4 << 20
@@ -39,17 +39,11 @@ def in_batches(rows: Iterable[T], most: int = ROWS_AT_ONCE, most_bytes: int = AT
         yield batch
 
 
-class DamagedFile(OutputError):
-    """A file of the output cannot be read for what is in it."""
-
-    def __init__(self, store: Store, name: str, reason: object) -> None:
-        text = " ".join(str(reason).split()) or type(reason).__name__
-        self.reason = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
-        """On one line."""
-        super().__init__(
-            f"{store.location(name)} is damaged: {self.reason}; restore it, or run gradium-batch rebuild "
-            f"{store.location()}, which goes on with what the other files hold"
-        )
+def damaged(store: Store, name: str, why: object) -> DamagedFile:
+    """The error of a file that cannot be read for what is in it; its reason is one line."""
+    text = " ".join(str(why).split()) or type(why).__name__
+    reason = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
+    return DamagedFile(reason, store.location(name), store.location())
 
 
 @contextmanager
@@ -62,4 +56,4 @@ def decoding(store: Store, name: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # the libraries' own complaints have no number
             raise
-        raise DamagedFile(store, name, error) from error
+        raise damaged(store, name, error) from error

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import msgspec
 
+from pipeline.errors import DamagedFile
 from pipeline.model import Attempt, Failure, KeptClip, Transcript
 from pipeline.sink.lines import Lines
 from pipeline.sink.parts import Parts
-from pipeline.sink.rows import DamagedFile
 from pipeline.sink.sink import CLIPS, ERRORS_JSONL, ERRORS_TABLE, JSONL, Sink
 from pipeline.sink.store import FolderStore, keep_copy
 

@@ -15,12 +15,11 @@ from typing import BinaryIO
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Store
-from pipeline.errors import OutputError
+from pipeline.errors import DamagedFile, OutputError
 from pipeline.model import Transcript
 from pipeline.run.publish import Publisher
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.lines import Lines
-from pipeline.sink.rows import DamagedFile
 from tests.records import failure, scanned, transcript
 
 
