@@ -11,7 +11,7 @@ class GradiumBatchError(Exception):
 
 
 class Stopped(Exception):
-    """No error, and outside of the tree: the run was asked to stop before this was done."""
+    """No error: the run was asked to stop before this was done."""
 
 
 class UsageError(GradiumBatchError):
@@ -46,12 +46,7 @@ class OutputGone(OutputError):
 
 
 class DamagedFile(OutputError):
-    """A file of the output does not hold what was written: (reason, the file, the output)."""
-
-    def __str__(self) -> str:
-        reason, file, out = self.args
-        again = f"run gradium-batch rebuild {out}, which goes on with what the other files hold"
-        return f"{file} is damaged: {reason}; restore it, or {again}"
+    """A file of the output does not hold what was written."""
 
 
 class CheckpointError(RunError):
@@ -96,10 +91,9 @@ class OutputHeld(GradiumBatchError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class AttemptError(GradiumBatchError):
-    """One clip got no answer that counts."""
+    """One clip got no answer that counts; `message` has the service's own words where it said any."""
 
     message: str = field(kw_only=False)
-    """The service's own words where it said any."""
     http_status: int | None = None
     code: int | None = None
     retry_after_s: float | None = None
@@ -249,7 +243,7 @@ class CreditsSpent(AccountError):
 
 
 class CutOff(AttemptError):
-    """The user stopped the run and did not wait for the answer: nothing is known about it."""
+    """Cut off while it was in flight, by a stop or a kill: nothing is known about it."""
 
 
 class SettingsRefused(AttemptError):

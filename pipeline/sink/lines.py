@@ -10,7 +10,7 @@ import msgspec
 from pipeline.built import built
 from pipeline.errors import DamagedFile
 from pipeline.model import Failure, KeptClip, Transcript
-from pipeline.sink.rows import Which, decoding
+from pipeline.sink.rows import Which, damaged, decoding
 from pipeline.sink.store import Store
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -70,11 +70,11 @@ class Lines(Generic[T]):
             file.seek(end - 1)
             return file.read(1) == b"\n"
 
-    def rows(self, upto: int | None = None, damaged: Callable[[bytes], None] | None = None) -> Iterator[T]:
+    def rows(self, upto: int | None = None, on_damage: Callable[[bytes], None] | None = None) -> Iterator[T]:
         """All rows, or those of the first `upto` bytes. Raises DamagedFile for a line that cannot be decoded, or hands
-        it to `damaged`.
+        it to `on_damage`.
 
-        A last line that has no newline is being written, or was torn by a crash: only `damaged` gets it.
+        A last line that has no newline is being written, or was torn by a crash: only `on_damage` gets it.
         """
         for number, (end, line) in enumerate(self._numbered(), 1):
             if upto is not None and end > upto:
@@ -83,10 +83,10 @@ class Lines(Generic[T]):
                 with decoding(self._store, self.name):
                     row = self._decode(line)
             except DamagedFile as error:
-                if damaged is not None:
-                    damaged(line)
+                if on_damage is not None:
+                    on_damage(line)
                 elif line.endswith(b"\n"):
-                    raise damaged(self._store, self.name, f"line {number}: {error.args[0]}") from error
+                    raise damaged(self._store, self.name, f"line {number}: {error.__cause__}") from error
             else:
                 yield row
 

@@ -43,7 +43,10 @@ def damaged(store: Store, name: str, why: object) -> DamagedFile:
     """The error of a file that cannot be read for what is in it; its reason is one line."""
     text = " ".join(str(why).split()) or type(why).__name__
     reason = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
-    return DamagedFile(reason, store.location(name), store.location())
+    return DamagedFile(
+        f"{store.location(name)} is damaged: {reason}; restore it, or run gradium-batch rebuild {store.location()}, "
+        "which goes on with what the other files hold"
+    )
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Salvage(Sink):
         """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a last
         line that a crash tore, the file is kept as it was."""
         damaged = set[bytes]()
-        deque(self.lines.rows(damaged=damaged.add), 0)
+        deque(self.lines.rows(on_damage=damaged.add), 0)
         if any(line.endswith(b"\n") for line in damaged):
             self._keep(JSONL)
         with self._store.read(JSONL) as old, self._store.put(JSONL) as new:
@@ -88,7 +88,7 @@ class Salvage(Sink):
             if line.endswith(b"\n") or not may_be_torn:
                 damaged.append(line)
 
-        yield from lines.rows(damaged=note)
+        yield from lines.rows(on_damage=note)
         if damaged:
             self._keep(lines.name)
 

@@ -145,7 +145,7 @@ def test_a_damaged_line_is_told_with_its_number_and_a_torn_one_is_not(tmp_path: 
     with pytest.raises(DamagedFile, match=r"lines is damaged: line 3: .*; restore it, or run gradium-batch rebuild"):
         list(lines.rows())
     damaged: list[bytes] = []
-    assert [row.id for row in lines.rows(damaged=damaged.append)] == ["a", "b"]
+    assert [row.id for row in lines.rows(on_damage=damaged.append)] == ["a", "b"]
     assert damaged == [b'{"id": "half\n']
 
 
