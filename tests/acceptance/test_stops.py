@@ -284,7 +284,7 @@ def test_max_duration_counts_from_the_start_whatever_the_run_is_at(
     else:
         os.mkfifo(manifest)
     begun = time.monotonic()
-    result = batch("run", manifest, "--out", out, "--max-duration", "1s", server=server)
+    result = batch("run", manifest, "--out", out, "--max-duration", "1s", server=server, own_process=True)
     starting_s = 2.0
     assert time.monotonic() - begun < 1 + PROMISED_S + starting_s
     assert result.exit == 4
