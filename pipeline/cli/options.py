@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.config import Settings
-    from pipeline.run.options import RunOptions
+    from pipeline.run.context import RunOptions
 
 KEY_ENV = "GRADIUM_API_KEY"
 """Unless service.api_key_env names another variable."""
@@ -135,10 +135,10 @@ def run_options(
     utterances are asked for by id, they are selected, and of them by default all but what is done.
 
     Raises UsageError for a file of ids that cannot be read."""
-    from pipeline.run.options import RunOptions
+    from pipeline.run.context import RunOptions
 
     if ids or id_files:
-        from pipeline.run.named import ids_of
+        from pipeline.cli.ids import ids_of
 
         ids, only = ids_of(ids, id_files, asked["manifests"]), only or ONLY_BY_ID
     return RunOptions(out=out, ids=ids, only=only, **asked)

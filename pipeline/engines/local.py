@@ -22,9 +22,10 @@ from pipeline.machine import limit_arenas
 from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
+from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
-from pipeline.run.options import RunOptions
-from pipeline.run.run import RunResult, run
+from pipeline.run.reporting import RunResult
+from pipeline.run.run import run
 
 LAST_LINE_S = 0.25
 THREADS = 32

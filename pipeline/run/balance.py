@@ -14,7 +14,7 @@ from pipeline.gradium.service import Service, why_unknown
 from pipeline.gradium.wire import Credits
 from pipeline.pool import Budget, outage_sentence
 from pipeline.profile import GRADIUM
-from pipeline.run.context import RunContext, resends_failed
+from pipeline.run.context import RunContext
 from pipeline.run.control import Control
 from pipeline.run.costs import Bounds
 from pipeline.run.owner import owner_of
@@ -99,7 +99,7 @@ class Balance:
                 self._settings,
                 self._context.hashes,
                 bounds=Bounds(limit=at_most, budget=budget.left if budget.is_limited else None),
-                asked=resends_failed(self._context.only),
+                asked=self._context.options.resends_failed,
                 stopped=stopped,
             )
         return costs.fitting_credits

@@ -7,20 +7,68 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime
 
 import msgspec
 
 from pipeline.audio.prepare import Prepared
 from pipeline.audio.probe import length_of
-from pipeline.checkpoint import Identity, Selected
+from pipeline.checkpoint import Identity, Partly, Selected
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
-from pipeline.model import Answer, ClipResult, Transcript
-from pipeline.run.given_up import GivenUp, of_clip
+from pipeline.model import Answer, ClipResult, Failure, Transcript
 from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
+from pipeline.texts import MAX_MESSAGE
+
+
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an utterance has no transcript in this run; it holds for its duplicates as well."""
+
+    error: AttemptError | None
+    """None where it was …"""
+    known: Failure | None = None
+    """… known before, and nothing was sent."""
+    identity: Identity | None = None
+    """What was to be sent, where that could be looked at."""
+    clip: int | None = None
+    was_sent: bool = False
+    """Requests were sent for it in vain."""
+    partial: Transcript | None = None
+    """What was answered, where that is wanted."""
+    answered_s: float = 0.0
+    answered_now: bool = False
+    """Some of that was answered in this run."""
+    marks: bytes | None = None
+
+    def partly(self, n: int, row: Transcript) -> Partly:
+        """The event that the utterance has what was answered, as its `row`."""
+        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.answered_now, marks=self.marks)
+
+    def failure(self, selected: Selected, *, requests: int, run_id: str) -> Failure:
+        """The row of errors.* for this utterance, for which so many `requests` were sent in this run."""
+        utterance, error, now = selected.utterance, self.error, datetime.now(UTC)
+        if self.known is not None:
+            own = {"id": utterance.id, "audio": utterance.audio, "metadata": utterance.metadata, "run_id": run_id}
+            return msgspec.structs.replace(self.known, **own)
+        assert error is not None  # noqa: S101 for the type checker
+        return Failure(
+            id=utterance.id,
+            audio=utterance.audio,
+            error=type(error).__name__,
+            message=error.message,
+            http_status=error.http_status,
+            code=error.code,
+            retryable=not consequence_of(error).is_final,
+            clip=self.clip,
+            attempts=selected.attempts + requests,
+            first_seen=now,
+            last_seen=now,
+            run_id=run_id,
+            metadata=utterance.metadata,
+        )
 
 
 class InFlight:
@@ -161,3 +209,18 @@ class InFlight:
             run_id=run_id,
             finished_at=datetime.now(UTC),
         )
+
+
+def of_clip(error: AttemptError, clip: Clip, *, clips: int, missing: int, several_channels: bool) -> AttemptError:
+    """The error of one of several clips; its message says which one, counted from 1, and where it lies."""
+    channel = f"channel {clip.channel}, " if several_channels else ""
+    more = f" and {missing - 1} more" if missing > 1 else ""
+    where = f"{channel}{_clock(clip.start_s)} to {_clock(clip.start_s + clip.duration_s)}"
+    named = copy(error)
+    named.message = f"clip {clip.number + 1} of {clips} ({where}){more}: {error.message}"[:MAX_MESSAGE]
+    return named
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -16,9 +16,8 @@ from pipeline.audio.probe import Look, look, refuse_truncated_copy, truncated_co
 from pipeline.checkpoint import Identity, Selected, State, Store
 from pipeline.errors import AttemptError
 from pipeline.model import Transcript
-from pipeline.run.context import RunContext, resends_failed
-from pipeline.run.given_up import GivenUp
-from pipeline.run.in_flight import InFlight
+from pipeline.run.context import RunContext
+from pipeline.run.in_flight import GivenUp, InFlight
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.renames import Renames
 from pipeline.run.settlement import Settlement
@@ -102,7 +101,7 @@ class Lookup:
         """The utterance, where it is the one to find out what its audio and settings give."""
         selected = one.selected
         if selected.state != State.DONE and selected.done in one.identities:
-            self._outcomes.reused(selected, one.look.marks)
+            self._outcomes.keeps_transcript(selected, one.look.marks)
             return None
         if not self._context.settings.audio.allow_truncated:
             try:
@@ -147,7 +146,7 @@ class Lookup:
             found = [known[identity] for identity in one.identities if identity in known]
             if found:
                 failure, holds = next((one for one in found if one[1]), found[0])
-                in_flight.has_failed_before(failure, is_postponed=holds and not resends_failed(self._context.only))
+                in_flight.has_failed_before(failure, is_postponed=holds and not self._context.options.resends_failed)
 
 
 def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:

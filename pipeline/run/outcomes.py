@@ -16,8 +16,7 @@ from pipeline.exchange import Clip, Request
 from pipeline.failures import consequence_of
 from pipeline.model import ClipResult, Transcript
 from pipeline.report.progress import Progress
-from pipeline.run.given_up import GivenUp
-from pipeline.run.in_flight import InFlight
+from pipeline.run.in_flight import GivenUp, InFlight
 from pipeline.run.join import for_row, word_errors
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ class Outcomes:
     """Those of one run."""
 
     def __init__(self, store: Store, progress: Progress, run_id: str) -> None:
-        self.transcribed = self.failed = self.reused_count = self.moved_count = self.redo_failed = 0
+        self.transcribed = self.failed = self.reused = self.moved = self.redo_failed = 0
         self.audio_s = 0.0
         """Audio that was answered in this run."""
         self._store = store
@@ -38,23 +37,23 @@ class Outcomes:
         """Something else happened."""
         self._store.add(*events)
 
-    def reused(self, selected: Selected, marks: bytes) -> None:
+    def keeps_transcript(self, selected: Selected, marks: bytes) -> None:
         """The transcript it has still answers to it."""
-        self.reused_count += 1
+        self.reused += 1
         self._store.add(Reused(n=selected.n, marks=marks))
         self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
 
-    def moved(self, selected: Selected, old: int, original: Transcript) -> None:
+    def takes_over_row(self, selected: Selected, old: int, original: Transcript) -> None:
         """The utterance is the one that had the row `old` before its recording was renamed: it takes that row over."""
-        self.reused_count += 1
-        self.moved_count += 1
+        self.reused += 1
+        self.moved += 1
         transcript = for_row(original, selected.utterance, config_hash=selected.config_hash)
         self._store.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
     def copied(self, selected: Selected, original: Transcript, in_flight: InFlight) -> None:
         """The utterance gets another one's transcript, which costs it nothing."""
-        self.reused_count += 1
+        self.reused += 1
         copy = self._copy(original, selected)
         self._finish(selected, copy, in_flight)
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)

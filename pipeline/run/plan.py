@@ -14,12 +14,11 @@ from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestErr
 from pipeline.manifest import Ignored, parts_of
 from pipeline.model import BadRow, Utterance
 from pipeline.report.logs import say
-from pipeline.run.bad_rows import BadRows, problem_of
+from pipeline.run.context import RunOptions
 from pipeline.run.manifests import Manifests, settle_names
-from pipeline.run.options import RunOptions
 from pipeline.run.output import keep_manifest
+from pipeline.run.problems import BadRows, PathOf, Spellings, Warnings, problem_of
 from pipeline.run.settings_hash import SettingsHash
-from pipeline.run.warnings import PathOf, Spellings, Warnings
 from pipeline.source import source_of
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2

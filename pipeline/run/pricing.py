@@ -17,9 +17,9 @@ from pipeline.audio.probe import length_of, look, may_be_truncated_copy, probe, 
 from pipeline.audio.wanted import Estimate, estimate, is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.alike import Todo, TodoList
+from pipeline.checkpoint.lookup import AnswerIndex
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
-from pipeline.run.answers import Answers
 from pipeline.run.costs import Bounds, Costs, CostTable, Kind, Priced
 from pipeline.run.settings_hash import SettingsHash
 
@@ -41,7 +41,7 @@ def costs_of(
     # what is passed over takes no place of the limit, so with a budget it is not known before which rows have one
     at_most = None if bounds.budget is not None else bounds.limit
     rows = TodoList(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
-    answers = Answers(checkpoint.answer_index(), hashed)
+    answers = _Answers(checkpoint.answer_index(), hashed)
     measured = _measured(iter(rows), partial(_measure, settings, hashed, answers, stopped), stopped)
     with CostTable() as table:
         table.keep(_priced(rows, *one, asked=asked) for one in measured)
@@ -94,7 +94,7 @@ def _measured(
 
 
 def _measure(
-    settings: Settings, hashed: SettingsHash, answers: Answers, stopped: threading.Event, todo: Todo
+    settings: Settings, hashed: SettingsHash, answers: _Answers, stopped: threading.Event, todo: Todo
 ) -> Measured:
     identities: Sequence[Identity] = ()
     keys: set[str] = set()
@@ -116,3 +116,23 @@ def _measure(
         return todo, identities, estimate(todo.utterance, settings.audio, keys)
     except AttemptError as error:
         return todo, identities, error
+
+
+class _Answers:
+    """The answered clips of a checkpoint, by what they answer to."""
+
+    def __init__(self, index: AnswerIndex, settings: SettingsHash) -> None:
+        self._index = index
+        self._settings = settings
+
+    def may_be_of(self, todo: Todo) -> bool:
+        """Whether some of them may be of this very recording, which only its content tells."""
+        return todo.utterance.id in self._index.ids or todo.size in self._index.sizes
+
+    def to(self, todo: Todo, names: Sequence[Identity]) -> set[str]:
+        """The keys of those that are of the recording, which is known by these names, under settings that give the same
+        answers."""
+        by_samples = names[0].with_settings(self._settings.of_answers(todo.utterance))
+        found = [one for name in (by_samples, *names) for one in self._index.spans.get(name.key, ())]
+        # what is done and is sent again uses only what that was begun with
+        return {span for span, config_hash in found if todo.done not in names or config_hash == names[0].config_hash}

@@ -44,7 +44,7 @@ class Renames:
                 if row.n in transcripts and row.n not in self._taken:
                     self._taken.add(row.n)
                     moved.add(n)
-                    self._outcomes.moved(selected, row.n, transcripts[row.n])
+                    self._outcomes.takes_over_row(selected, row.n, transcripts[row.n])
                     break
         for several in before.values():
             self._pass_over(several, transcripts.keys() - self._taken)

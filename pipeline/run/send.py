@@ -88,7 +88,7 @@ class Sending:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
         if owner_of(self._context.settings) is None:
             owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)
-            await self._store.blocking(claim, self._context.out, owner)
+            await self._store.blocking(claim, self._context.options.out, owner)
 
     async def _limits(self, budget: Budget) -> Limits:
         settings, clock = self._context.settings, asyncio.get_running_loop().time
@@ -103,7 +103,8 @@ class Sending:
             price=price,
             outage_max_s=settings.retry.outage_max_s,
             settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),
-            doubts_refusals=self._context.doubts_refusals,
+            # whoever asks for failed recordings may have nothing but some that are refused
+            doubts_refusals="failed" not in self._context.options.only,
         )
 
     @asynccontextmanager

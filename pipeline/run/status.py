@@ -12,7 +12,6 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.connection import holds_something
-from pipeline.checkpoint.schema import LEARNED
 from pipeline.errors import GradiumBatchError, UsageError
 from pipeline.report.figures import Standing, Untried, credits_told, length, readable, rounded
 from pipeline.report.hints import DEFAULT, HINTS
@@ -26,13 +25,11 @@ from pipeline.report.table import (
     waiting_rows,
 )
 from pipeline.run.month import MONTH_BUDGET, month_at
-from pipeline.run.reporting import failure_classes
+from pipeline.run.reporting import standing
 from pipeline.texts import plural
 
-OF_TOTALS = ("done", "failed", "left", "suspect", "vanished", "gone", "kept", "partial", "postponed", "postponed_runs")
-"""Figures that a status has as they are, …"""
 OF_FIGURES = ("exit", "stopped_by", "transcribed", "requests", "credits")
-"""… and one of its runs."""
+"""Figures of a run that its line has under the same names."""
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
 
@@ -94,7 +91,7 @@ def status(out: Path) -> Status:
         waiting_clips, waiting_credits = checkpoint.waiting_clips()
         return Status(
             out=str(out),
-            **{name: getattr(totals, name) for name in OF_TOTALS},
+            **standing(checkpoint, totals, whole=True),
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
             credits_maybe_billed=None if totals.credits_maybe is None else round(totals.credits_maybe, 3),
@@ -104,11 +101,8 @@ def status(out: Path) -> Status:
             month_left=None if month.left is None else round(month.left, 3),
             waiting_clips=waiting_clips,
             waiting_credits=round(waiting_credits, 3),
-            wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
-            learned_concurrency=checkpoint.fact(LEARNED, int) or None,
             untried=Untried(**checkpoint.untried(whole=True)),
             at_work=owner,
-            failures=failure_classes(checkpoint, whole=True),
             runs=[_run_line(out, *run) for run in checkpoint.last_runs(RUNS_SHOWN)],
         )
 

@@ -17,9 +17,10 @@ from pipeline.model import Endpoint
 from pipeline.run import budget as run_budget
 from pipeline.run import lookup
 from pipeline.run.budget import RunBudget
+from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
-from pipeline.run.options import RunOptions
-from pipeline.run.run import RunResult, run
+from pipeline.run.reporting import RunResult
+from pipeline.run.run import run
 from tests.batch import Corpus
 from tests.servers import RunningServer
 
