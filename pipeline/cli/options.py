@@ -28,10 +28,10 @@ ONLY_BY_ID = ("new", "changed", "failed")
 
 def duration(text: str) -> float:
     """The seconds of `90`, `90s`, `30m`, `6h` or `1d`."""
-    said = text.strip().lower()
-    unit_s = UNITS_S.get(said[-1:])
+    value = text.strip().lower()
+    unit_s = UNITS_S.get(value[-1:])
     try:
-        seconds = float(said[:-1]) * unit_s if unit_s else float(said)
+        seconds = float(value[:-1]) * unit_s if unit_s else float(value)
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= LONGEST_S:
@@ -41,11 +41,11 @@ def duration(text: str) -> float:
 
 def credits_or_none(text: str) -> float | str:
     """A number of credits above 0, or `none`."""
-    if (said := text.strip().lower()) == "none":
-        return said
+    if (value := text.strip().lower()) == "none":
+        return value
     with suppress(ValueError):
-        if 0 < float(said) < inf:
-            return float(said)
+        if 0 < float(value) < inf:
+            return float(value)
     raise click.BadParameter(f"{text!r} is no budget; give a number of credits above 0, or none for no limit")
 
 

@@ -31,7 +31,7 @@ class Stops:
     """Passes signals and the time limit on to the control of one run, for as long as the block lasts."""
 
     def __init__(self, control: Control, max_duration_s: float | None, exit_now: Callable[[ExitStatus], None]) -> None:
-        """`exit_now` ends the process, from whichever thread."""
+        """`exit_now` ends the process, from any thread."""
         self._control = control
         self._exit_now = exit_now
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What a run would do and cost, without sending anything or writing into the output folder."""
+"""Forecasts what a run would do and cost, without sending anything or writing into the output folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
 from pipeline.profile import GRADIUM
-from pipeline.report.figures import above_budget, credits_told, length, rounded
+from pipeline.report.figures import above_budget, format_credits, length, rounded
 from pipeline.report.table import aligned, waiting_rows
 from pipeline.run.context import RunOptions
 from pipeline.run.costs import Bounds, Costs, Fitting
@@ -22,7 +22,7 @@ from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.plan import ManifestRows, many_missing
 from pipeline.run.pricing import costs_of
 from pipeline.run.settings_hash import SettingsHash
-from pipeline.run.verify import known_transcripts
+from pipeline.run.verify import require_checkpoint
 from pipeline.texts import plural
 
 PROBLEMS_SHOWN = 10
@@ -31,10 +31,10 @@ OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "g
 
 
 class Forecast(Costs, frozen=True, kw_only=True):
-    """What `run` would meet, as far as headers and the content of files tell; `postponed`: with those of the plan."""
+    """What a run would do, as far as headers and the content of files show; `postponed` includes those of the plan."""
 
     out: str
-    """The output folder whose state was looked at, …"""
+    """The output folder, …"""
     out_exists: bool
     """… and whether something was run into it before."""
     rows: int
@@ -70,7 +70,7 @@ class Forecast(Costs, frozen=True, kw_only=True):
     bad: list[str]
     """What is wrong with the first bad rows."""
     warnings: list[str]
-    """What is odd about the manifests and no fault of a row: the first of …"""
+    """Warnings about the manifests that make no row bad, the first of …"""
     warning_count: int
     ignored: dict[str, int]
     """Files that were left out of folders, by what their names end in, or `hidden` or `excluded`, and …"""
@@ -86,7 +86,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         check_url(settings.service.url)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
     rows = ManifestRows(options, hashes, run_id="check", skip_bad_rows=True)
-    with known_transcripts(out), Checkpoint(path, only_read=True) as checkpoint:
+    require_checkpoint(out)
+    with Checkpoint(path, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
             refuse_another(recorded_owner(checkpoint, out), out, owner)
         refuse_other_formats(checkpoint, settings.sink.formats)
@@ -115,7 +116,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
                     settings,
                     hashes,
                     bounds=bounds,
-                    asked=options.resends_failed,
+                    resends_failed=options.resends_failed,
                     stopped=stopped,
                 )
         finally:  # threads that read a huge file end soon after a Ctrl-C
@@ -187,9 +188,9 @@ def as_table(forecast: Forecast) -> str:
         lines.append(("estimated", f"{part}: {why}"))
     budgets = []
     if forecast.budget is not None:
-        budgets.append(("budget", credits_told(forecast.budget)))
+        budgets.append(("budget", format_credits(forecast.budget)))
     if forecast.month_budget is not None:
-        left = f"{rounded(forecast.month_left or 0)} of {credits_told(forecast.month_budget)} left"
+        left = f"{rounded(forecast.month_left or 0)} of {format_credits(forecast.month_budget)} left"
         budgets.append(("this month", f"{left} in {forecast.month} (UTC)"))
     if budgets and (above := forecast.above_credits) is not None:
         named = above_budget(forecast.above_budget, *above, forecast.above_ids)
@@ -207,6 +208,6 @@ def _fits(forecast: Forecast, fitting: Fitting) -> str:
     if not fitting.requests:
         return f"nothing; {passed}"
     return (
-        f"{fitting.requests:,} of {plural(forecast.requests, 'request')}, {credits_told(fitting.credits)}; "
+        f"{fitting.requests:,} of {plural(forecast.requests, 'request')}, {format_credits(fitting.credits)}; "
         f"{plural(fitting.utterances, 'utterance')} done, {passed}"
     )

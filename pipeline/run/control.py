@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by a signal, a limit or an error. The one place that knows whether it was."""
+"""How a run is asked to stop: by a signal, a limit or an error. Keeps whether it was, and why."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Control:
         """What the stop means for the exit status; None while nobody asked."""
         self.reason: str | None = None
         self.stopped = threading.Event()
-        """Set once a stop was asked for: whatever works in a thread looks at it now and then."""
+        """Set once a stop was asked for; work in threads checks it."""
         self.counts_time = True
-        """Whether the time limit still means anything; not once the work is over and is only put down."""
+        """Whether the time limit still applies: not once everything is sent."""
         self.over_at: float | None = None
         """When that was, on the clock `time.monotonic`."""
-        self.stands: LastLine | None = None
-        """How the output stands, for a run that is ended before it could say so itself; None before it knows."""
+        self.standing: LastLine | None = None
+        """How the output stands, for a process that is ended before its last line; None before the plan."""
         self._pool: Stoppable | None = None
         self._asked = asyncio.Event()
         self.signalled = False

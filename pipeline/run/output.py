@@ -34,16 +34,16 @@ MB = 1_000_000
 
 @contextmanager
 def output_folder(out: Path) -> Iterator[OutputLock]:
-    """Makes the folder where there is none, and holds it. Where the run is refused before it began, what it made is
-    taken away again, while the folder is held, and nothing else. Raises OutputHeld or OutputError."""
+    """Makes the folder where there is none, and holds it. Where the run is refused before it began, removes what
+    it made, and nothing else, while the folder is held. Raises OutputHeld or OutputError."""
     try:
         made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out) as file:
-            os.fsync(file.fileno())  # what cannot be done here, is told before anything is paid for
+            os.fsync(file.fileno())  # fails before anything is paid for
     except OSError as error:
         raise OutputError(
-            f"the output folder {out} cannot be written: {error.strerror}; choose another --out or mend its rights"
+            f"the output folder {out} cannot be written: {error.strerror}; choose another --out or fix its permissions"
         ) from None
     with hold_output(out) as held:
         is_first = not (out / CHECKPOINT).exists()
@@ -51,7 +51,7 @@ def output_folder(out: Path) -> Iterator[OutputLock]:
             yield held
         except UsageError:
             if is_first:
-                with suppress(OSError):  # a folder that is not empty has something of somebody else's
+                with suppress(OSError):  # a folder that is not empty holds other files
                     _remove_own(out, held, made)
             raise
 
@@ -74,10 +74,10 @@ def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:
 
 def refuse_other_formats(checkpoint: Checkpoint, formats: Collection[str]) -> str | None:
     """The formats that an output was begun with. Raises ConfigError where those are others."""
-    told, before = ",".join(sorted(formats)), checkpoint.fact(FORMATS, str)
-    if before not in (None, told):
+    formats_, before = ",".join(sorted(formats)), checkpoint.fact(FORMATS, str)
+    if before not in (None, formats_):
         raise ConfigError(
-            f"sink.formats: this output was begun with {before}, not {told}; keep that, or choose another --out"
+            f"sink.formats: this output was begun with {before}, not {formats_}; keep that, or choose another --out"
         )
     return before
 

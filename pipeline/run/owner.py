@@ -45,7 +45,7 @@ def owner_by_recognizer(recognizer: str | None) -> str:
 
 
 def owner_at(endpoint: Endpoint) -> str | None:
-    """Who answers at an address on this machine; None where nobody does now. Blocks, for PATIENCE_S at most.
+    """Who answers at an address on this machine; None where nothing answers. Blocks, for PATIENCE_S at most.
 
     Asked before the manifest is compared with the output, and with the standard library's client, because most runs
     have nothing to send and load no other.
@@ -73,7 +73,7 @@ def claim(checkpoint: Checkpoint, out: Path, owner: str) -> None:
 
 
 def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
-    """The owner of an output; None while it holds nothing of anybody. Raises OutputError where nobody can say."""
+    """The owner of an output; None while it holds no answers. Raises OutputError where its transcript is missing."""
     noted = checkpoint.fact(OWNER, str)
     if noted is not None:
         return str(noted)
@@ -94,10 +94,10 @@ def refuse_another(before: str | None, out: Path, owner: str) -> None:
     """Raises ConfigError where the output is not `owner`'s."""
     if before not in (None, owner):
         raise ConfigError(
-            f"{out} belongs to {_told(str(before))}, and {_told(owner)} would mix its own transcripts into it: "
+            f"{out} belongs to {_named(str(before))}, and {_named(owner)} would mix its own transcripts into it: "
             "choose another folder with --out, or the configuration that this output was made with"
         )
 
 
-def _told(owner: str) -> str:
+def _named(owner: str) -> str:
     return "the Gradium service" if owner == SERVICE else f"the local recognizer {owner.removeprefix(LOCAL)!r}"

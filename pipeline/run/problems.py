@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def problem_of(row: Utterance) -> str | None:
-    """What the service would not take of a row's settings."""
+    """Why the service would not take a row's settings; None where it would."""
     problem = None if row.language is None else check_language(row.language)
     if problem is not None or row.metadata.get(KEYWORDS, "").strip() in ("", "[]"):
         return problem
@@ -35,7 +35,7 @@ def problem_of(row: Utterance) -> str | None:
 
 
 class BadRows:
-    """Those of one scan."""
+    """The problems of one scan."""
 
     def __init__(self, sources: Sequence[str], run_id: str) -> None:
         """`sources` is what the user calls the manifests, in the order of the scan."""
@@ -51,17 +51,17 @@ class BadRows:
             self.first.append(bad)
 
     def note_repeated(self, repeated: Iterable[Repeated]) -> None:
-        """Counts the rows whose id another row has, which are never skipped: nobody can say which one is meant."""
+        """Counts the rows whose id another row has, which are never skipped: either may be the right one."""
         for one in repeated:
             first, second = (*one.places, one.places[0])[:2]
-            taken_by = first.audio
+            other = first.audio
             if first.line is not None:
                 file = "line " if first.source == second.source else f"{self._name(first)}:"
-                taken_by = f"{file}{first.line}"
+                other = f"{file}{first.line}"
             advice = "give each row an id of its own"
             if second.line is None:
                 advice = "name a folder above both, whose ids tell them apart, or give each its own --out"
-            message = f"id {one.id!r} is taken by {taken_by}; {advice}"
+            message = f"id {one.id!r} is taken by {other}; {advice}"
             self.note(BadRow(manifest=self._name(second), line=second.line, message=message, id=one.id))
 
     def _name(self, place: Place) -> str:
@@ -112,7 +112,7 @@ class BadRows:
 
 
 class Warnings:
-    """Those of one scan."""
+    """The problems of one scan."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -142,7 +142,7 @@ class Spellings:
         self._first = ""
 
     def of(self, row: Utterance) -> Utterance | None:
-        """The row with the path that its file has, where exactly one file goes by another spelling; or the one by which
+        """The row with the path that its file has, where exactly one file is spelled otherwise; or the one by which
         an earlier run found it, so that it stays the same row while its file is missing."""
         if is_plain(row.audio):
             return None  # nearly always, and a million may be missing

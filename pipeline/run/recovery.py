@@ -28,7 +28,7 @@ BATCH = 10_000
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuilt checkpoint knows."""
+    """What a rebuilt checkpoint holds."""
 
     transcripts: int
     """Utterances that are done."""
@@ -41,22 +41,20 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     credits: float
     damaged: list[Path]
     """Output files that could not be read, or not to their end, as they are called now."""
-    old: Path | None
-    """Where the old checkpoint lies now."""
 
 
 class Recovery:
-    """That of one rebuild."""
+    """The recovery of one rebuild."""
 
     def __init__(self, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
         self.lines_are_stale = False
-        """transcripts.jsonl is to be written anew from the parts, once the new checkpoint holds what only it has."""
+        """transcripts.jsonl is to be rewritten from the parts, once the new checkpoint holds what only it has."""
         self._sink = sink
         self._old = old
         self._checkpoint = checkpoint
 
-    def take_all(self, old_path: Path | None) -> Rebuilt:
-        """Of what several sources tell, the one that says more comes first, and counts."""
+    def take_all(self) -> Rebuilt:
+        """Where sources differ, the more complete one is read first and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
         texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER))
         for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
@@ -69,7 +67,7 @@ class Recovery:
         parts = sink.parts.numbers()
         published = sum(self._take_transcripts(sink.rows(part), part) for part in parts)
         published += self._take_lines(bool(parts))
-        # a transcript that was made anew stands in a part as it was, and only here as it is
+        # a replaced transcript is in a part as it was, and only here as it is now
         salvaged = self._take_transcripts(old.results(), None, instead=True)
         for was, now in old.moved():
             checkpoint.adopt_move(was, now)
@@ -91,7 +89,6 @@ class Recovery:
             runs=runs,
             credits=checkpoint.fact(CREDITS, float) or 0.0,
             damaged=sink.damaged,
-            old=old_path,
         )
 
     def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:

@@ -43,7 +43,7 @@ from pipeline.run.send import EndpointFactory, Sending
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.settlement import Settlement
 from pipeline.run.stored import StoredTranscripts
-from pipeline.run.verify import known_transcripts
+from pipeline.run.verify import require_checkpoint
 from pipeline.sink import FolderStore, Sink
 
 log = logging.getLogger(__name__)
@@ -61,18 +61,16 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
     context = _context(options, settings)
     patience = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled)
     path = options.out / CHECKPOINT
-    with (
-        output_folder(options.out) as held,
-        known_transcripts(options.out),
-        Store.open(path, patience, held.check) as store,
-    ):
-        held.watch(path)
-        owner = owner_of(settings)
-        if owner is None and await store.holds_answers():
-            async with endpoint(settings) as target:
-                owner = await asyncio.to_thread(owner_at, target)
-        await store.blocking(_claim_output, context, owner)
-        return await _Run(context, control, store).result(endpoint)
+    with output_folder(options.out) as held:
+        require_checkpoint(options.out)
+        with Store.open(path, patience, held.check) as store:
+            held.watch(path)
+            owner = owner_of(settings)
+            if owner is None and await store.holds_answers():
+                async with endpoint(settings) as target:
+                    owner = await asyncio.to_thread(owner_at, target)
+            await store.blocking(_claim_output, context, owner)
+            return await _Run(context, control, store).result(endpoint)
 
 
 def _context(options: RunOptions, settings: Settings) -> RunContext:
@@ -143,7 +141,7 @@ class _Run:
         except GradiumBatchError as error:
             self.error = with_place(error, self.context.settings.service)
         self.control.work_is_over()
-        self.control.stands = last_line(await self.store.blocking_unchecked(self._figures, plan))
+        self.control.standing = last_line(await self.store.blocking_unchecked(self._figures, plan))
         try:
             if not isinstance(self.error, OutputGone):
                 await self._publish()
