@@ -70,7 +70,7 @@ def set_up_process() -> None:
 
     May start this process anew, which is then the same process with the same arguments.
     """
-    # whoever has these secrets reads the API key, and where the file cannot be written the HTTP library does not load
+    # these secrets reveal the API key, and where the file cannot be written the HTTP library does not load
     os.environ.pop("SSLKEYLOGFILE", None)
     if sys.getfilesystemencoding() != UTF8 and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
         # paths and arguments were decoded already; those who start other processes hand the variable on

@@ -23,7 +23,7 @@ LONGEST_S = 1e9
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 ONLY = ("new", "changed", "failed", "suspect", "all")
 ONLY_BY_ID = ("new", "changed", "failed")
-"""What is done of the utterances that are asked for by id, unless --only says it."""
+"""Default of --only where --id or --ids is given."""
 
 
 def duration(text: str) -> float:

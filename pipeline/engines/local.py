@@ -65,7 +65,7 @@ class _Threads(ThreadPoolExecutor):
 
 def _exit_now(control: Control, status: ExitStatus) -> NoReturn:
     """Ends the process at once, because what still runs may never end; the next run resumes from the checkpoint."""
-    # in a thread: a stderr that nobody reads any more would block the process for ever
+    # in a thread: a stderr that is no longer read would block the process for ever
     line = msgspec.structs.replace(control.standing or LastLine(exit=status), exit=int(status))
     printing = threading.Thread(target=say_last, args=(line,), daemon=True)
     printing.start()

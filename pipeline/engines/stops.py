@@ -88,7 +88,7 @@ class Stops:
                     self._exit()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        # closing a terminal may send two hangups, by the kernel and by the shell, and nobody asked twice
+        # closing a terminal may send two hangups, by the kernel and by the shell, for one request to stop
         if number not in self._statuses or (number == signal.SIGHUP and signal.SIGHUP in self._received):
             return
         self._received_at = time.monotonic()

@@ -39,7 +39,7 @@ class RunBudget:
         self._max_clip_s = settings.audio.max_clip_s
         self._read_unsent, self._read_unsent_s = 0, 0.0
         self._ratios: deque[float] = deque(maxlen=RATIOS_KEPT)
-        """What requests cost, for each credit that their recordings' estimates said."""
+        """What requests cost, per credit of their recordings' estimates."""
         self._above = 0
         self._above_ids: list[str] = []
         self._least, self._most = math.inf, 0.0

@@ -53,7 +53,7 @@ class Forecast(Costs, frozen=True, kw_only=True):
     gone: int
     """Done ones whose recording is not there."""
     many_gone: str | None
-    """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
+    """A sentence, where so many recordings are missing since the last run that a disk may not be mounted."""
     selected: int
     limit: int | None
     """--limit, and …"""

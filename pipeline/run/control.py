@@ -33,7 +33,7 @@ class Control:
 
     def __init__(self) -> None:
         self.status: ExitStatus | None = None
-        """What the stop means for the exit status; None while nobody asked."""
+        """The exit status of the stop; None while none was asked for."""
         self.reason: str | None = None
         self.stopped = threading.Event()
         """Set once a stop was asked for; work in threads checks it."""

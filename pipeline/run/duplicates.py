@@ -69,7 +69,7 @@ class Duplicates:
         return in_flight.duplicates
 
     def look_again(self, duplicates: list[Selected]) -> None:
-        """The file of the first one failed, which says nothing about theirs."""
+        """Has them looked up again: the first one's own file failed, theirs may not."""
         self._again.extend(duplicates)
 
     def again(self) -> list[Selected]:
@@ -124,7 +124,7 @@ _decode = msgspec.msgpack.Decoder(_Row).decode
 
 
 class Refusals:
-    """Why recordings were given up in this run, by identity; in a database that goes with this process."""
+    """Why audio was refused in this run, by identity; in a temporary database."""
 
     def __init__(self) -> None:
         self._db: sqlite3.Connection | None = None

@@ -212,7 +212,7 @@ class InFlight:
 
 
 def of_clip(error: AttemptError, clip: Clip, *, clips: int, missing: int, several_channels: bool) -> AttemptError:
-    """The error of one of several clips; its message says which one, counted from 1, and where it lies."""
+    """The error of one of several clips; its message says which one, counted from 1, and its span."""
     channel = f"channel {clip.channel}, " if several_channels else ""
     more = f" and {missing - 1} more" if missing > 1 else ""
     where = f"{channel}{_clock(clip.start_s)} to {_clock(clip.start_s + clip.duration_s)}"

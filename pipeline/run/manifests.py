@@ -47,12 +47,12 @@ def may_be(noted: str, name: str, copied: Collection[str]) -> bool:
 
 
 def copies(checkpoint: Checkpoint, name: str, out: Path) -> list[str]:
-    """What the manifest's name was where it was copied, or moved, together with its output, which is in `out` now."""
+    """Former names of the manifest, where it was copied or moved together with its output, which is in `out` now."""
     if name == STDIN:
         return []
     here = os.path.realpath(out)
-    way = os.path.relpath(name, here)
-    return [os.path.normpath(Path(place) / way) for place in checkpoint.places() if place != here]
+    relative = os.path.relpath(name, here)
+    return [os.path.normpath(Path(place) / relative) for place in checkpoint.places() if place != here]
 
 
 class Manifests(Scope):
@@ -71,7 +71,7 @@ class Manifests(Scope):
         self.sources = [parts[0].source for parts in self._by_name.values()]
         """What the user calls them."""
         self.place = common_place(part.place for part in parts)
-        """What tells them from others as a whole: see `place_of`."""
+        """Their common name: see `place_of`."""
         self.has_folder = any(part.is_folder for part in parts)
 
     def rows(self) -> Iterator[tuple[Part, Iterator[Utterance | BadRow], int]]:
@@ -105,13 +105,13 @@ def settle_names(
     before = [(known, number[name]) for known in others if (name := name_of(known)) in number]
     checkpoint.also_named(before)
     copied = {other: at for at, name in enumerate(names) for other in copies(checkpoint, name, out)}
-    gone = [
+    missing = [
         other
         for other in checkpoint.manifests_sharing_ids()
         if (other in copied or not is_there(other)) and _has_moved(checkpoint, other, stopped)
     ]
     of_file = {Path(name).name: at for at, name in reversed([*enumerate(names)])}
-    moved = [(other, copied.get(other, of_file.get(Path(other).name, 0))) for other in gone]
+    moved = [(other, copied.get(other, of_file.get(Path(other).name, 0))) for other in missing]
     checkpoint.also_named(moved)
     _refuse_clashes(checkpoint, names, stopped)
     return [known for known, _ in (*before, *moved)]

@@ -1,5 +1,4 @@
-"""An output folder as a run finds it: writable, begun with these formats, and, where nobody chose it, for one manifest,
-by whose name it is called.
+"""Checks and names the output folder of a run: it is writable, keeps its formats, and a default one its manifest.
 
 Writes three facts of the checkpoint, and makes the folder.
 """
@@ -84,7 +83,7 @@ def refuse_other_formats(checkpoint: Checkpoint, formats: Collection[str]) -> st
 
 def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) -> None:
     """Before the manifest is read: raises ConfigError where a default output serves another one, which is still there.
-    One that is gone may have become this one, and so may one that was copied together with the output."""
+    A missing one may have become this one, and so may one that was copied together with the output."""
     noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
     if noted is not None and not may_be(noted, name, copies(checkpoint, name, out)):
         _refuse(noted, manifest, out)
@@ -146,8 +145,8 @@ def _is_of(out: Path, name: str) -> bool:
 
 
 def disk_too_small(out: Path, *, rows: int, expected_s: float, spool_bytes: int) -> str | None:
-    """What to say where less is free than `rows` utterances of so much audio may take; None where all is well, or the
-    system does not tell.
+    """A warning where less is free than `rows` utterances of so much audio may take; None where it is enough, or
+    unknown.
 
     Beside the rows there is decoded audio, `spool_bytes` at most, and a second copy of what is rewritten as a whole.
     """

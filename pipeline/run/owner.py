@@ -1,7 +1,7 @@
 """Whose transcripts an output holds: the service's, or those of one local recognizer. Another one's never go into it.
 
-Reads and writes one fact of the checkpoint, and may ask an address on this machine. Of an output of an older version it
-looks at one transcript.
+Reads and writes one fact of the checkpoint, and may ask an address on this machine. Reads one transcript of an output
+of an older version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.texts import presentable
 PATIENCE_S = 2.0
 MAX_BODY_BYTES = 64 << 10
 MAX_NAME = 200
-"""More of the name of a recognizer is not kept."""
+"""Longest name of a recognizer that is kept."""
 OWNER = "owner"
 SERVICE = GRADIUM.name
 LOCAL = "local:"
@@ -40,7 +40,7 @@ def owner_of(settings: Settings) -> str | None:
 
 
 def owner_by_recognizer(recognizer: str | None) -> str:
-    """Who answers at an address on this machine, by what its account page says."""
+    """Who answers at an address on this machine, by its account page."""
     return SERVICE if recognizer is None else f"{LOCAL}{presentable(recognizer, limit=MAX_NAME)}"
 
 

@@ -1,8 +1,8 @@
 """Makes a new checkpoint from the output files, where the old one is damaged or missing: nothing is sent again.
 
 Reads OUT/transcripts, transcripts.jsonl, errors, attempts and runs, and what can still be read of the old checkpoint;
-writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it: the name under which
-a new one is made tells which, so that a rebuild that was interrupted can be done again.
+writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it: the name of the
+unfinished new one says which, so that a rebuild that was interrupted can be done again.
 """
 
 from __future__ import annotations

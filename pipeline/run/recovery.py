@@ -107,7 +107,7 @@ class Recovery:
         return count
 
     def _take_lines(self, has_parts: bool) -> int:
-        """Takes in the JSONL, and says how it goes on; returns how many utterances got a transcript from it.
+        """Takes in the JSONL, and notes how it is continued; returns how many utterances got a transcript from it.
 
         What is in no part is published again, unless the output never had parts.
         """
@@ -171,12 +171,12 @@ class Recovery:
 
 
 def _key(attempt: Attempt) -> tuple[object, ...]:
-    """What tells an attempt from all others."""
+    """Identifies an attempt."""
     return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at
 
 
 def _event_of(n: int, row: Transcript) -> Finished | Partly:
-    if is_partial(row):  # with 0 s the next failure finds that it says more, and tells it anew
+    if is_partial(row):  # with 0 s the next failure replaces it
         return Partly(n=n, transcript=row, answered_s=0.0)
     return Finished(n=n, transcript=row, marks=None, failed_as=None, **word_errors(row))
 

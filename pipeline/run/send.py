@@ -103,7 +103,7 @@ class Sending:
             price=price,
             outage_max_s=settings.retry.outage_max_s,
             settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),
-            # whoever asks for failed recordings may have nothing but some that are refused
+            # of failed recordings, which were asked for, all may be refused
             doubts_refusals="failed" not in self._context.options.only,
         )
 

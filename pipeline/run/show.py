@@ -29,7 +29,7 @@ STATES = {
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance. `row` is what the manifest says, `error` why it has no transcript, or none for its newest content;
+    """An utterance. `row` is its manifest row, `error` why it has no transcript, or none of its newest content;
     `attempts` are in the order in which they were sent."""
 
     id: str

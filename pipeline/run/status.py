@@ -48,8 +48,8 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(Standing, frozen=True, kw_only=True):
-    """An output folder, over the rows that each of its manifests had at its last run; `untried` says why the next run
-    will not try some of the failed."""
+    """An output folder, over the rows that each of its manifests had at its last run; `untried` counts the failed
+    that the next run will not try."""
 
     out: str
     audio_s: float
