@@ -72,22 +72,19 @@ class Control:
         self._asked.set()
         if by_signal or self.status is None:
             self.status, self.reason = status, reason
-        if not (by_signal and signalled_before):
-            self._say_and_stop(reason, by_signal)
-        elif self._pool is not None:
-            self._pool.cut()
-
-    def _say_and_stop(self, reason: str, by_signal: bool) -> None:
         if self._pool is None:
             return
-        self._pool.stop()
-        more = "; once more cuts them off" if by_signal else ""
-        log.warning("stopping at %s: %d answers in flight are waited for%s", reason, self._pool.in_flight, more)
+        if by_signal and signalled_before:
+            self._pool.cut()
+        else:
+            self._pool.stop()
+            more = "; once more cuts them off" if by_signal else ""
+            log.warning("stopping at %s: %d answers in flight are waited for%s", reason, self._pool.in_flight, more)
 
-    def note_limit(self, status: ExitStatus, reason: str) -> None:
-        """The work was cut short by a limit, with nothing to stop: what is in the pool is finished."""
+    def note_limit(self, reason: str) -> None:
+        """Notes that a limit left some of the work undone; nothing is in flight any more."""
         if self.status is None:
-            self.status, self.reason = status, reason
+            self.status, self.reason = ExitStatus.LIMIT_REACHED, reason
 
     def forget_limit(self) -> None:
         """Everything was done before the limit could cut it short."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # `status` imports this module, and these take long to load
     from pipeline.run.outcomes import Outcomes
     from pipeline.run.plan import ManifestRows
 
-
 OF_TOTALS = ("done", "failed", "left", "suspect", "vanished", "gone", "kept", "partial", "postponed", "postponed_runs")
 """Totals of the checkpoint that a Standing has under the same names."""
 
@@ -72,7 +71,16 @@ def figures_of(
 def standing(checkpoint: Checkpoint, totals: Totals, *, whole: bool = False) -> dict[str, Any]:
     """The fields of a Standing but `untried`: over the last run's manifest, or the `whole` output."""
     return {name: getattr(totals, name) for name in OF_TOTALS} | {
-        "failures": failure_classes(checkpoint, whole=whole),
+        "failures": [
+            FailureClass(
+                error=example.error,
+                count=count,
+                example_id=example.id,
+                example_message=example.message,
+                runs=checkpoint.runs_since(example.first_seen) + 1,
+            )
+            for example, count in checkpoint.failing(whole=whole)
+        ],
         "wer": round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
         "learned_concurrency": checkpoint.fact(LEARNED, int) or None,
     }
@@ -106,18 +114,3 @@ def _write_summary(out: Path, figures: Figures) -> None:
     for name in (f"runs/{figures.run_id}.json", "summary.json"):
         with store.put(name) as file:
             file.write(content)
-
-
-def failure_classes(checkpoint: Checkpoint, *, whole: bool) -> list[FailureClass]:
-    """The failures by class, the largest first, each with the one that has failed for longest as an example; of the
-    last run's manifest, or of the `whole` output."""
-    return [
-        FailureClass(
-            error=example.error,
-            count=count,
-            example_id=example.id,
-            example_message=example.message,
-            runs=checkpoint.runs_since(example.first_seen) + 1,
-        )
-        for example, count in checkpoint.failing(whole=whole)
-    ]

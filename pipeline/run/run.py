@@ -197,7 +197,7 @@ class _Run:
             await self.preparation.close()
         reasons = self.budget.reasons([f"--limit {limit}"] if selection.limit_reached else [])
         if reasons:
-            self.control.note_limit(ExitStatus.LIMIT_REACHED, "; ".join(reasons))
+            self.control.note_limit("; ".join(reasons))
 
     async def _publish(self) -> None:
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
