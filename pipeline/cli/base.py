@@ -1,5 +1,5 @@
-"""What all commands have in common: the process is set up, usage errors are shown as all else is on stderr, errors of
-ours become a sentence and an exit status, and the process ends without waiting for anything stuck."""
+"""What all commands share: sets the process up, shows errors as a sentence with an exit status, and ends the process
+without waiting for stuck threads."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def set_up_process() -> None:
 
     May start this process anew, which is then the same process with the same arguments.
     """
-    # whoever has these secrets reads the API key, and where the file cannot be written the HTTP library does not load
+    # these secrets reveal the API key, and where the file cannot be written the HTTP library does not load
     os.environ.pop("SSLKEYLOGFILE", None)
     if sys.getfilesystemencoding() != UTF8 and os.environ.get("PYTHONUTF8") != "1" and sys.executable:
         # paths and arguments were decoded already; those who start other processes hand the variable on
@@ -96,7 +96,7 @@ def errors_as_sentences() -> Iterator[None]:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        if error.errno != errno.EPIPE:  # where nobody reads stdout any more, nobody need be told
+        if error.errno != errno.EPIPE:  # stdout was closed by its reader
             from pipeline.report.logs import say
 
             say(f"gradium-batch: {error.filename or 'stdout'} cannot be written: {error.strerror}", level="error")
@@ -124,7 +124,7 @@ def end(status: ExitStatus) -> NoReturn:
 
 
 def counts_of(out: Path | None) -> Mapping[str, int]:
-    """How many are done, failed and left in an output, for the last line of a run that never came to do something."""
+    """How many are done, failed and left in an output, for the last line of a run that could not begin."""
     from pipeline.run.status import counts
 
     return {} if out is None else counts(out)
@@ -137,7 +137,7 @@ def _show_usage(error: click.UsageError, args: Sequence[str] = ()) -> None:
 
     set_up_logs("json" if _value_of(LOG_FORMAT, args) == "json" else "text")
     text = io.StringIO()
-    # escaped before it is shown: it may repeat the name of a file, and what looks like the end of a line in it is none
+    # escaped: it may repeat the name of a file, and line ends in it are none
     click.UsageError(visible(error.format_message()), error.ctx).show(text)
     say(*text.getvalue().splitlines(), level="error")
     if error.ctx is not None and isinstance(error.ctx.command, RunCommand):
@@ -146,6 +146,6 @@ def _show_usage(error: click.UsageError, args: Sequence[str] = ()) -> None:
 
 
 def _value_of(option: str, args: Sequence[str]) -> str | None:
-    """What an option says in a command line that cannot be read; of several times the last one."""
-    said = [part for arg in args for part in (arg.split("=", 1) if arg.startswith(f"{option}=") else [arg])]
-    return next((value for name, value in reversed(list(pairwise(said))) if name == option), None)
+    """The value of an option in a command line that cannot be parsed; the last one counts."""
+    parts = [part for arg in args for part in (arg.split("=", 1) if arg.startswith(f"{option}=") else [arg])]
+    return next((value for name, value in reversed(list(pairwise(parts))) if name == option), None)

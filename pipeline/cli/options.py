@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipeline.config import Settings
-    from pipeline.run.options import RunOptions
+    from pipeline.run.context import RunOptions
 
 KEY_ENV = "GRADIUM_API_KEY"
 """Unless service.api_key_env names another variable."""
@@ -23,15 +23,15 @@ LONGEST_S = 1e9
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 ONLY = ("new", "changed", "failed", "suspect", "all")
 ONLY_BY_ID = ("new", "changed", "failed")
-"""What is done of the utterances that are asked for by id, unless --only says it."""
+"""Default of --only where --id or --ids is given."""
 
 
 def duration(text: str) -> float:
     """The seconds of `90`, `90s`, `30m`, `6h` or `1d`."""
-    said = text.strip().lower()
-    unit_s = UNITS_S.get(said[-1:])
+    value = text.strip().lower()
+    unit_s = UNITS_S.get(value[-1:])
     try:
-        seconds = float(said[:-1]) * unit_s if unit_s else float(said)
+        seconds = float(value[:-1]) * unit_s if unit_s else float(value)
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= LONGEST_S:
@@ -41,11 +41,11 @@ def duration(text: str) -> float:
 
 def credits_or_none(text: str) -> float | str:
     """A number of credits above 0, or `none`."""
-    if (said := text.strip().lower()) == "none":
-        return said
+    if (value := text.strip().lower()) == "none":
+        return value
     with suppress(ValueError):
-        if 0 < float(said) < inf:
-            return float(said)
+        if 0 < float(value) < inf:
+            return float(value)
     raise click.BadParameter(f"{text!r} is no budget; give a number of credits above 0, or none for no limit")
 
 
@@ -135,10 +135,10 @@ def run_options(
     utterances are asked for by id, they are selected, and of them by default all but what is done.
 
     Raises UsageError for a file of ids that cannot be read."""
-    from pipeline.run.options import RunOptions
+    from pipeline.run.context import RunOptions
 
     if ids or id_files:
-        from pipeline.run.named import ids_of
+        from pipeline.cli.ids import ids_of
 
         ids, only = ids_of(ids, id_files, asked["manifests"]), only or ONLY_BY_ID
     return RunOptions(out=out, ids=ids, only=only, **asked)

@@ -31,6 +31,6 @@ def command(out: Path, force: bool) -> None:
 
 
 def _on_signal(number: int, frame: object) -> NoReturn:
-    """At any moment: whatever was done stays, and the next rebuild goes on from it."""
+    """Ends the process; safe at any moment, and the next rebuild goes on from what was done."""
     os.write(2, b"gradium-batch: stopped; run the same command again to finish the rebuild\n")
     os._exit(signals_to_hear()[signal.Signals(number)])

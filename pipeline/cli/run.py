@@ -94,7 +94,7 @@ def command(
 
 
 def _on_early_signal(number: int, frame: object, *, as_json: bool) -> NoReturn:
-    """Before the run has its own way to hear signals: nothing was sent."""
+    """Ends the process before the run handles signals itself: nothing was sent."""
     status = signals_to_hear()[signal.Signals(number)]
     line = f"done=0 failed=0 left=0 audio_s=0.0 credits=0.0 rtfx=0.00 wall_s=0.0 exit={status:d}"
     if as_json:  # written here: nothing is loaded yet

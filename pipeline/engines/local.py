@@ -22,9 +22,10 @@ from pipeline.machine import limit_arenas
 from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
+from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
-from pipeline.run.options import RunOptions
-from pipeline.run.run import RunResult, run
+from pipeline.run.reporting import RunResult
+from pipeline.run.run import run
 
 LAST_LINE_S = 0.25
 THREADS = 32
@@ -64,8 +65,8 @@ class _Threads(ThreadPoolExecutor):
 
 def _exit_now(control: Control, status: ExitStatus) -> NoReturn:
     """Ends the process at once, because what still runs may never end; the next run resumes from the checkpoint."""
-    # in a thread: a stderr that nobody reads any more would block the process for ever
-    line = msgspec.structs.replace(control.stands or LastLine(exit=status), exit=int(status))
+    # in a thread: a stderr that is no longer read would block the process for ever
+    line = msgspec.structs.replace(control.standing or LastLine(exit=status), exit=int(status))
     printing = threading.Thread(target=say_last, args=(line,), daemon=True)
     printing.start()
     printing.join(LAST_LINE_S)

@@ -31,7 +31,7 @@ class Stops:
     """Passes signals and the time limit on to the control of one run, for as long as the block lasts."""
 
     def __init__(self, control: Control, max_duration_s: float | None, exit_now: Callable[[ExitStatus], None]) -> None:
-        """`exit_now` ends the process, from whichever thread."""
+        """`exit_now` ends the process, from any thread."""
         self._control = control
         self._exit_now = exit_now
         self._loop = asyncio.get_running_loop()
@@ -88,7 +88,7 @@ class Stops:
                     self._exit()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        # closing a terminal may send two hangups, by the kernel and by the shell, and nobody asked twice
+        # closing a terminal may send two hangups, by the kernel and by the shell, for one request to stop
         if number not in self._statuses or (number == signal.SIGHUP and signal.SIGHUP in self._received):
             return
         self._received_at = time.monotonic()

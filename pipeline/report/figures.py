@@ -1,4 +1,4 @@
-"""A run in figures: the record that becomes summary.json, the one line a script greps, and how figures are said.
+"""A run in figures: the record that becomes summary.json, the last line for scripts, and how figures are formatted.
 
 Pure: text in and out, no I/O.
 """
@@ -118,13 +118,13 @@ class Figures(Standing, frozen=True, kw_only=True):
     rtfx: float
     """Audio seconds per wall second."""
     unknown_refusals: dict[str, int]
-    """Refusals that no rule knows, and how often they came: worth a report to the maintainers."""
+    """Refusals that no rule matches, and how often they came: please report them."""
     left_out: int = 0
     """Failed utterances that this run left out, because they failed run after run."""
     redo_failed: int = 0
     """Done utterances that were asked for again and failed: their transcripts stay, and they are no errors."""
     many_gone: str | None = None
-    """A sentence, where so many recordings are gone since the last run that a disk may not be mounted."""
+    """A sentence, where so many recordings are missing since the last run that a disk may not be mounted."""
 
 
 def readable(encoded: bytes) -> Figures | None:
@@ -158,12 +158,12 @@ def last_line(figures: Figures) -> LastLine:
     return LastLine(**{name: getattr(figures, name) for name in LastLine.__struct_fields__})
 
 
-def credits_told(credits_: float, maybe: float | None = None) -> str:
-    """`1,234.5 credits`, and what of them only may have been billed: one rounding for all who tell them."""
-    told = f"{rounded(credits_)} credit{'' if rounded(credits_) == '1' else 's'}"
+def format_credits(credits_: float, maybe: float | None = None) -> str:
+    """`1,234.5 credits`, and what of them only may have been billed: rounded the same everywhere."""
+    text = f"{rounded(credits_)} credit{'' if rounded(credits_) == '1' else 's'}"
     if not maybe:
-        return told
-    return f"{told} ({rounded(credits_ - maybe)} billed, {rounded(maybe)} maybe billed)"
+        return text
+    return f"{text} ({rounded(credits_ - maybe)} billed, {rounded(maybe)} maybe billed)"
 
 
 def rounded(credits_: float) -> str:
@@ -179,9 +179,11 @@ def above_budget(
     `ids` are the first of them; `at_least`: there may be more; `month`: it is the month's budget.
     """
     budget = "the budget of the month (budget.credits_per_month)" if month else "the budget"
-    # rounded up: what is just above the budget shall not look like it
-    told = dict.fromkeys(f"{math.ceil(needs * 100 - 1e-4) / 100:,.2f}".removesuffix(".00") for needs in (least, most))
-    names, needs = [shown_id(id_) for id_ in ids[:NAMED]], f"{' to '.join(told)} credits"
+    # rounded up, so that what is just above the budget does not look equal to it
+    amounts = dict.fromkeys(
+        f"{math.ceil(needs * 100 - 1e-4) / 100:,.2f}".removesuffix(".00") for needs in (least, most)
+    )
+    names, needs = [shown_id(id_) for id_ in ids[:NAMED]], f"{' to '.join(amounts)} credits"
     if count == 1 and not at_least:
         return f"{names[0]} needs {needs}: more than {budget}"
     more = f" and {count - len(names):,} more" if count > len(names) else ""
@@ -190,7 +192,7 @@ def above_budget(
 
 
 def length(seconds: float) -> str:
-    """Audio time as a person says it: `44.0 s`, `3.2 min`, `15.1 h`."""
+    """A length of audio for people: `44.0 s`, `3.2 min`, `15.1 h`."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -1,4 +1,4 @@
-"""What to do about each class of error, in a sentence. Pure."""
+"""Advice for each class of error, in a sentence. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a command writes on stderr: as text for people, or as one JSON object a line for a collector.
 
-The one way to stderr: whatever comes here is without secrets, and without characters that a terminal would act on.
+All output on stderr comes through here: without secrets, and without characters that a terminal would act on.
 Configures the loggers, and what Python does with uncaught errors.
 """
 
@@ -36,7 +36,7 @@ def is_json() -> bool:
 
 
 def say(*lines: str, level: str = "info") -> None:
-    """Writes lines around the progress bar; what looks like the end of a line within one of them is none."""
+    """Writes lines around the progress bar; line ends within one of them are escaped."""
     _write(_line(level, __name__, "\n".join(lines)) if is_json() else _for_people(lines))
 
 
@@ -58,14 +58,14 @@ def say_figures(figures: Figures) -> None:
 
 def say_bug(error: BaseException | None) -> None:
     """An unexpected error, with its traceback."""
-    if isinstance(error, Exception):  # else it is how a thread or the command ends
+    if isinstance(error, Exception):  # else a thread or the command ends by it
         log.critical(BUG, exc_info=error)
 
 
 def _say_unraisable(error: BaseException | None) -> None:
     """Of an error that came where nothing can be raised, in a callback of the garbage collector for instance."""
     if isinstance(error, KeyboardInterrupt):
-        # Ctrl-C has chanced upon such a moment, and would be lost; once more, when that is over
+        # Ctrl-C came at such a moment and would be lost: sent once more when it is over
         again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGINT))
         again.daemon = True
         again.start()
@@ -94,7 +94,7 @@ def set_up_logs(form: Form = "text") -> None:
     global _form
     _form = form
     root, ours, handler = logging.getLogger(), logging.getLogger(OURS), Lines()
-    # the libraries speak through the same handler: what they warn of may hold what the service sent
+    # libraries log through the same handler: their warnings may hold what the service sent
     root.handlers = [*(other for other in root.handlers if not isinstance(other, Lines)), handler]
     ours.handlers = [handler]
     ours.propagate = False

@@ -25,7 +25,7 @@ def progress(mode: Mode) -> Progress:
 
 
 class Progress:
-    """Counts, and shows nothing; told about each utterance as it ends."""
+    """Counts, and shows nothing; called for each utterance as it ends."""
 
     def __init__(self) -> None:
         self.audio_s = 0.0
@@ -48,7 +48,7 @@ class Progress:
         self.answered(expected_s=expected_s, audio_s=audio_s)
 
     def answered(self, *, expected_s: float, audio_s: float) -> None:
-        """A part of an utterance that is sent in several was answered; what `ended` tells later comes on top."""
+        """A part of an utterance that is sent in several was answered; `ended` adds the rest."""
         self._expected_ended_s += expected_s
         self.audio_s += audio_s
         self._show(audio_s)
@@ -62,7 +62,7 @@ class Progress:
 
     @property
     def total_s(self) -> float:
-        """Audio in all: what is still to come was guessed as wrongly as what has come."""
+        """Audio in all: the rest is taken to be guessed as wrongly as what is done."""
         left_s = max(0.0, self._expected_s - self._expected_ended_s)
         return self.audio_s + left_s * (self.audio_s / self._expected_ended_s if self._expected_ended_s else 1.0)
 

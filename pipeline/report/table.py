@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.report.figures import Figures, Standing, Untried, credits_told, length
+from pipeline.report.figures import Figures, Standing, Untried, format_credits, length
 from pipeline.texts import plural, visible
 
 Row = tuple[str, str]
@@ -61,9 +61,9 @@ def suspect(found: Standing) -> str:
 def failed_row(found: Standing) -> Row:
     """How many failed, and how many of them have a transcript all the same."""
     kept = found.kept - found.partial
-    told = [f"{kept:,} of them keep the transcript they had"] if kept else []
-    told += [f"{found.partial:,} of them have a transcript with gaps"] if found.partial else []
-    return "failed", f"{found.failed:,}" + (f" ({', '.join(told)})" if told else "")
+    parts = [f"{kept:,} of them keep the transcript they had"] if kept else []
+    parts += [f"{found.partial:,} of them have a transcript with gaps"] if found.partial else []
+    return "failed", f"{found.failed:,}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def waiting_rows(count: int, runs: int) -> list[Row]:
@@ -77,12 +77,12 @@ def waiting_rows(count: int, runs: int) -> list[Row]:
 
 
 def kept_rows(found: Standing) -> list[Row]:
-    """What is kept though its recording, or its row, is not there."""
-    told = [
+    """Done rows whose recording is missing, and rows that are no longer in the manifest."""
+    parts = [
         (found.gone, "gone", "of the done: their recordings are not there; what they have is kept"),
         (found.vanished, "vanished", "no longer in the manifest; what they have is kept"),
     ]
-    return [(name, f"{count:,} {text}") for count, name, text in told if count]
+    return [(name, f"{count:,} {text}") for count, name, text in parts if count]
 
 
 def measured_rows(found: Standing) -> list[Row]:
@@ -100,14 +100,14 @@ def untried_rows(untried: Untried) -> list[Row]:
         missing = "waits for its file; not tried"
     if untried.own_fault == 1:
         own_fault = "failed for its own fault; not tried until it changes"
-    told = [
+    parts = [
         (untried.missing, "waiting", missing),
         (untried.own_fault, "left alone", f"{own_fault}, or is asked for by --only failed"),
         (untried.postponed, "left out", "of the failed, after failing run after run; not tried"),
         (untried.unreached, "not reached", "of the failed; not tried"),
         (untried.unasked, "not asked for", "of the failed; not tried"),
     ]
-    return [(name, f"{count:,} {text}") for count, name, text in told if count]
+    return [(name, f"{count:,} {text}") for count, name, text in parts if count]
 
 
 def _reused(figures: Figures) -> str:
@@ -122,11 +122,11 @@ def _sent(figures: Figures) -> str:
     if not figures.requests:
         return "nothing"
     again = f" ({figures.retries:,} of them again)" if figures.retries else ""
-    heard = f"{length(figures.audio_s)} of audio" if figures.audio_s else "nothing transcribed"
+    audio = f"{length(figures.audio_s)} of audio" if figures.audio_s else "nothing transcribed"
     pace = f" (RTFx {figures.rtfx:.1f})" if figures.audio_s else ""
     return (
-        f"{plural(figures.requests, 'request')}{again}: {heard} in {figures.wall_s:.1f} s{pace}, "
-        f"{credits_told(figures.credits, figures.credits_maybe_billed)}{' of the local server' * figures.local}"
+        f"{plural(figures.requests, 'request')}{again}: {audio} in {figures.wall_s:.1f} s{pace}, "
+        f"{format_credits(figures.credits, figures.credits_maybe_billed)}{' of the local server' * figures.local}"
     )
 
 

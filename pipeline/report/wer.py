@@ -31,10 +31,10 @@ def compare(reference: str, hypothesis: str) -> WordErrors:
     """Aligns two texts word by word."""
     import jiwer  # only where there are references
 
-    said, heard = normalized(reference), normalized(hypothesis)
-    if not said or not heard:
-        return WordErrors(errors=len(said.split()) + len(heard.split()), words=len(said.split()))
-    found = jiwer.process_words(said, heard)
+    expected, actual = normalized(reference), normalized(hypothesis)
+    if not expected or not actual:
+        return WordErrors(errors=len(expected.split()) + len(actual.split()), words=len(expected.split()))
+    found = jiwer.process_words(expected, actual)
     return WordErrors(
         errors=found.substitutions + found.deletions + found.insertions,
         words=found.hits + found.substitutions + found.deletions,

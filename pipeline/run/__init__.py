@@ -1,5 +1,7 @@
-"""Wires the stations together: a manifest and settings in, an output folder and figures out.
+"""The stations of a run, and the commands that read an output.
 
-`planning` what there is to do · `feed` recordings to clips · `recorder` and `outcomes` what became of them to records ·
-`publisher` records to files · `control` how a run is stopped · `run` and `check` the two commands made of them.
+`run` wires the stations: `plan` reads manifests · `select` hands out rows · `prepare` makes clips of what `lookup` does
+not find answered · `send` runs the pool · `record` takes its results, `join` and `settlement` make outcomes of them ·
+`outcomes` stores these · `publish` writes the files, `reporting` the figures. `control` stops a run. `check` forecasts
+one, `status` and `show` read an output, `rebuild` makes a new checkpoint.
 """

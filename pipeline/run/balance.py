@@ -1,4 +1,4 @@
-"""The account's balance before anything is sent: learned, and compared with what the run costs by `check`'s account."""
+"""Fetches the account's balance before anything is sent, and compares it with the forecast cost of the run."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pipeline.gradium.service import Service, why_unknown
 from pipeline.gradium.wire import Credits
 from pipeline.pool import Budget, outage_sentence
 from pipeline.profile import GRADIUM
-from pipeline.run.context import RunContext, resends_failed
+from pipeline.run.context import RunContext
 from pipeline.run.control import Control
 from pipeline.run.costs import Bounds
 from pipeline.run.owner import owner_of
 from pipeline.run.pricing import costs_of
 
 ROUGHLY = 8.0
-"""What is guessed from the sizes of files is wrong by no more than this."""
+"""Lengths estimated from file sizes are wrong by at most this factor."""
 MOST_TO_WARN = 10_000
-"""Of more recordings no headers are read for a mere warning."""
+"""For a mere warning the headers of no more recordings are read."""
 log = logging.getLogger(__name__)
 
 
 class Balance:
-    """Learns and compares the balance for one run."""
+    """The balance for one run."""
 
     def __init__(self, context: RunContext, store: Store, budget: Budget, control: Control) -> None:
         self._context = context
@@ -37,11 +37,11 @@ class Balance:
         self._budget = budget
         self._control = control
 
-    async def learn(self, service: Service) -> Credits | str:
+    async def fetch(self, service: Service) -> Credits | str:
         """The balance, or why it cannot be known.
 
-        An address where nothing answers stops the first run into a folder: it is more likely wrong than out. Where it
-        has answered on an earlier night this is an outage, which the pool waits out.
+        An address where nothing answers stops the first run into a folder: the address is more likely wrong than the
+        service out. Where it has answered an earlier run this is an outage, which the pool waits out.
         """
         since: float | None = None
         while True:
@@ -55,15 +55,14 @@ class Balance:
                     log.warning("%s; it did answer before, so this is waited out", str(error).partition(";")[0])
                 if owner_of(self._settings) is not None and not self._settings.service.require_credits:
                     return "nothing answers"
-                # who answers on this machine is not known before the answer, nor what the account holds: nothing may
-                # be sent
+                # nothing may be sent before the owner, or the balance that is required, is known
                 if (waited_s := time.monotonic() - since) > self._settings.retry.outage_max_s:
                     raise ServiceOut(outage_sentence("failed for everybody", waited_s)) from None
                 await self._control.unless_stopped(asyncio.sleep(self._settings.retry.probe_s))
 
     async def compare(self, balance: Credits | str, *, rows: int, at_most: int | None) -> None:
         """Warns when the account holds less than the `at_most` of the `rows` that are selected take. With
-        `service.require_credits` raises BalanceTooLow, or BalanceUnknown where nobody can say what it holds."""
+        `service.require_credits` raises BalanceTooLow, or BalanceUnknown where the balance cannot be fetched."""
         unknown, is_required = why_unknown(balance), self._settings.service.require_credits
         if unknown is not None and is_required:
             raise BalanceUnknown(
@@ -81,11 +80,11 @@ class Balance:
             raise BalanceTooLow(f"{sentence}; nothing was sent, because service.require_credits is set")
         log.warning("%s; the run goes on until they are spent", sentence)
 
-    async def _needed(self, held: float, rows: int, at_most: int | None) -> float:
-        """Credits that the run takes. For a mere warning a rough figure is enough, unless it is near what is held."""
+    async def _needed(self, balance: float, rows: int, at_most: int | None) -> float:
+        """Credits that the run takes. For a mere warning an estimate is enough, unless it is near the balance."""
         if not self._settings.service.require_credits:
             roughly_s = await self._store.expected_s(at_most, surely=True)
-            if held >= ROUGHLY * roughly_s * GRADIUM.credits_per_s or min(rows, at_most or rows) > MOST_TO_WARN:
+            if balance >= ROUGHLY * roughly_s * GRADIUM.credits_per_s or min(rows, at_most or rows) > MOST_TO_WARN:
                 return roughly_s * GRADIUM.credits_per_s
         stopped = self._control.stopped
         return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))
@@ -99,7 +98,7 @@ class Balance:
                 self._settings,
                 self._context.hashes,
                 bounds=Bounds(limit=at_most, budget=budget.left if budget.is_limited else None),
-                asked=resends_failed(self._context.only),
+                resends_failed=self._context.options.resends_failed,
                 stopped=stopped,
             )
         return costs.fitting_credits

@@ -1,5 +1,4 @@
-"""The budget of one run, and what does not fit it: what is said of that at the end, and which recordings need not be
-looked at any more.
+"""The budget of one run: counts recordings that do not fit it, and bounds the length of those that are still read.
 
 Pure arithmetic: no I/O.
 """
@@ -17,10 +16,10 @@ from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED, above_budget
 from pipeline.run.month import Month
 
-READ_IN_VAIN = 100
-READ_IN_VAIN_S = 3600.0
-"""So many recordings, or so much audio, are read for nothing; from then on only those that may fit by their estimate
-are looked at, so that a budget that is used up ends a run soon however much is left to do."""
+READ_UNSENT = 100
+READ_UNSENT_S = 3600.0
+"""Recordings, or seconds of audio, that are read and do not fit; from then on only those that may fit by their estimate
+are read, so that a run with a used-up budget ends soon however much is left."""
 RATIOS_KEPT = 1_000
 log = logging.getLogger(__name__)
 
@@ -38,9 +37,9 @@ class RunBudget:
         self.any_would_fit = False
         """Whether some would have fit the whole budget, and not what was left of it."""
         self._max_clip_s = settings.audio.max_clip_s
-        self._read_in_vain, self._read_in_vain_s = 0, 0.0
+        self._read_unsent, self._read_unsent_s = 0, 0.0
         self._ratios: deque[float] = deque(maxlen=RATIOS_KEPT)
-        """What requests cost, for each credit that their recordings' estimates said."""
+        """What requests cost, per credit of their recordings' estimates."""
         self._above = 0
         self._above_ids: list[str] = []
         self._least, self._most = math.inf, 0.0
@@ -68,8 +67,8 @@ class RunBudget:
         credits. `was_sent`: for the first of the rows other requests were sent."""
         self.unsent += len(ids) - was_sent
         if not was_sent:
-            self._read_in_vain += 1
-            self._read_in_vain_s += audio_s
+            self._read_unsent += 1
+            self._read_unsent_s += audio_s
         if not self.credits.is_above(needs):
             self.any_would_fit = True
             return
@@ -80,7 +79,7 @@ class RunBudget:
     @property
     def longest_s(self) -> float:
         """How long a recording may be by its estimate for one of its requests to fit perhaps."""
-        if not self._ratios or (self._read_in_vain < READ_IN_VAIN and self._read_in_vain_s < READ_IN_VAIN_S):
+        if not self._ratios or (self._read_unsent < READ_UNSENT and self._read_unsent_s < READ_UNSENT_S):
             return math.inf
         longest_s = self.credits.left / (GRADIUM.credits_per_s * min(self._ratios))
         return math.inf if longest_s >= self._max_clip_s else longest_s

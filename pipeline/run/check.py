@@ -1,4 +1,4 @@
-"""What a run would do and cost, without sending anything or writing into the output folder."""
+"""Forecasts what a run would do and cost, without sending anything or writing into the output folder."""
 
 from __future__ import annotations
 
@@ -10,18 +10,72 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
-from pipeline.run.context import resends_failed
+from pipeline.profile import GRADIUM
+from pipeline.report.figures import above_budget, format_credits, length, rounded
+from pipeline.report.table import aligned, waiting_rows
+from pipeline.run.context import RunOptions
 from pipeline.run.costs import Bounds, Costs, Fitting
-from pipeline.run.forecast import OF_PLAN, Forecast
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
-from pipeline.run.options import RunOptions
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.plan import ManifestRows, many_missing
 from pipeline.run.pricing import costs_of
 from pipeline.run.settings_hash import SettingsHash
-from pipeline.run.verify import known_transcripts
+from pipeline.run.verify import require_checkpoint
+from pipeline.texts import plural
+
+PROBLEMS_SHOWN = 10
+OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "gone", "selected")
+"""Figures that a forecast has as they are."""
+
+
+class Forecast(Costs, frozen=True, kw_only=True):
+    """What a run would do, as far as headers and the content of files show; `postponed` includes those of the plan."""
+
+    out: str
+    """The output folder, …"""
+    out_exists: bool
+    """… and whether something was run into it before."""
+    rows: int
+    """All of the manifest's, bad ones included."""
+    bad_rows: int
+    """None of which counts as new or failed."""
+    skips_bad_rows: bool
+    """A run of these options goes on without them; where it does not, it refuses the manifest."""
+    missing: int
+    """Files that are not there, over all rows."""
+    new: int
+    changed: int
+    done: int
+    failed: int
+    vanished: int
+    gone: int
+    """Done ones whose recording is not there."""
+    many_gone: str | None
+    """A sentence, where so many recordings are missing since the last run that a disk may not be mounted."""
+    selected: int
+    limit: int | None
+    """--limit, and …"""
+    beyond_limit: int
+    """… how many of the selected it leaves for another run."""
+    budget: float | None
+    month: str
+    """The calendar month (UTC), as `2026-11`, and …"""
+    month_spent: float | None
+    """… what was spent in it into the output folder, counting what may have been billed; None where an older version
+    has not summed that and there is no budget for the month."""
+    month_budget: float | None
+    month_left: float | None
+    bad: list[str]
+    """What is wrong with the first bad rows."""
+    warnings: list[str]
+    """Warnings about the manifests that make no row bad, the first of …"""
+    warning_count: int
+    ignored: dict[str, int]
+    """Files that were left out of folders, by what their names end in, or `hidden` or `excluded`, and …"""
+    ignored_told: str
+    """… in a sentence, with the folders that were not searched."""
 
 
 def check(options: RunOptions, settings: Settings) -> Forecast:
@@ -32,7 +86,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         check_url(settings.service.url)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
     rows = ManifestRows(options, hashes, run_id="check", skip_bad_rows=True)
-    with known_transcripts(out), Checkpoint(path, only_read=True) as checkpoint:
+    require_checkpoint(out)
+    with Checkpoint(path, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
             refuse_another(recorded_owner(checkpoint, out), out, owner)
         refuse_other_formats(checkpoint, settings.sink.formats)
@@ -61,7 +116,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
                     settings,
                     hashes,
                     bounds=bounds,
-                    asked=resends_failed(only),
+                    resends_failed=options.resends_failed,
                     stopped=stopped,
                 )
         finally:  # threads that read a huge file end soon after a Ctrl-C
@@ -91,4 +146,68 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         ignored_told=str(rows.ignored),
         **about_plan,
         **(msgspec.structs.asdict(costs) | about_postponed),
+    )
+
+
+def as_table(forecast: Forecast) -> str:
+    """The forecast for a person."""
+    states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
+    refused, limited = "", ""
+    if forecast.bad_rows:
+        skipped = ": skipped, and listed in errors.*"
+        refused = skipped if forecast.skips_bad_rows else ": a run refuses the manifest and sends nothing"
+    if forecast.beyond_limit:
+        limited = f"; --limit {forecast.limit:,} leaves {forecast.beyond_limit:,} of them for another run"
+    lines = [
+        ("output", forecast.out + ("" if forecast.out_exists else " (not there yet)")),
+        ("rows", f"{forecast.rows:,} ({', '.join(f'{count:,} {name}' for name, count in states.items())})"),
+        ("bad rows", f"{forecast.bad_rows:,}{refused}"),
+        *([("ignored", forecast.ignored_told.removeprefix("ignored "))] if forecast.ignored_told else []),
+        ("missing files", f"{forecast.missing:,}"),
+        ("gone", f"{forecast.gone:,} of the done: their recordings are not there"),
+        ("vanished", f"{forecast.vanished:,} no longer in the manifest"),
+        *([("warning", forecast.many_gone)] if forecast.many_gone else []),
+        ("to do", f"{plural(forecast.selected, 'utterance')}{limited}"),
+        *waiting_rows(forecast.postponed, forecast.postponed_runs),
+        (
+            "not sent",
+            f"{forecast.unchanged:,} unchanged by content, {forecast.copies:,} copies of what is sent or done, "
+            f"{forecast.answered_clips:,} answered clips",
+        ),
+        ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
+        *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
+        ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
+        (
+            "credits",
+            f"{rounded(forecast.credits)} ({GRADIUM.credits_per_s:g} per second that is sent, without retries)",
+        ),
+    ]
+    if forecast.estimated_credits:
+        part = f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%})"
+        why = "no header counts the length, or channels may turn out alike or silent"
+        lines.append(("estimated", f"{part}: {why}"))
+    budgets = []
+    if forecast.budget is not None:
+        budgets.append(("budget", format_credits(forecast.budget)))
+    if forecast.month_budget is not None:
+        left = f"{rounded(forecast.month_left or 0)} of {format_credits(forecast.month_budget)} left"
+        budgets.append(("this month", f"{left} in {forecast.month} (UTC)"))
+    if budgets and (above := forecast.above_credits) is not None:
+        named = above_budget(forecast.above_budget, *above, forecast.above_ids)
+        budgets[0] = budgets[0][0], f"{budgets[0][1]}; {named}"
+    lines += budgets
+    if forecast.fitting is not None:
+        lines.append(("fits", _fits(forecast, forecast.fitting)))
+    return "\n".join(aligned(lines))
+
+
+def _fits(forecast: Forecast, fitting: Fitting) -> str:
+    if not fitting.passed_over:
+        return "all of it"
+    passed = f"{plural(fitting.passed_over, 'utterance')} passed over"
+    if not fitting.requests:
+        return f"nothing; {passed}"
+    return (
+        f"{fitting.requests:,} of {plural(forecast.requests, 'request')}, {format_credits(fitting.credits)}; "
+        f"{plural(fitting.utterances, 'utterance')} done, {passed}"
     )

@@ -1,8 +1,7 @@
-"""What the stations of one run share: its name, its settings, and what is asked of it. Frozen; decides nothing."""
+"""The options of one run, and what its stations share. Frozen; decides nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,30 +9,44 @@ import msgspec
 
 from pipeline.config import Settings
 from pipeline.gradium.request import RequestSettings
+from pipeline.report.progress import Mode
 from pipeline.run.settings_hash import SettingsHash
 
-RESENDS = {"failed", "suspect", "all"}
-"""Values of --only that ask for what has failed, or was answered, to be sent again."""
 
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one run, beside its settings."""
 
-def resends_failed(only: Sequence[str]) -> bool:
-    """Whether audio that has failed before is sent again at once, also where it is not due yet."""
-    return not RESENDS.isdisjoint(only)
+    manifests: tuple[str, ...]
+    """Folders, recordings, globs, files of rows, `-`."""
+    out: Path
+    shared_out: bool = False
+    """The user chose `out`, so that it may serve several manifests."""
+    only: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    """Only these rows, of those that `only` selects; none: all of them."""
+    limit: int | None = None
+    max_duration_s: float | None = None
+    """From the start; the engine watches the clock and stops the run."""
+    skip_bad_rows: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """Patterns for the files of folders and globs."""
+    strict: bool = False
+    """Warnings of the manifests are errors."""
+    progress: Mode = "auto"
+
+    @property
+    def resends_failed(self) -> bool:
+        """Whether audio that failed before is sent again at once, also where its next try is not due yet."""
+        return not {"failed", "suspect", "all"}.isdisjoint(self.only)
 
 
 class RunContext(msgspec.Struct, frozen=True, kw_only=True):
-    """One run."""
+    """One run: its name, its options and settings, and what follows from them."""
 
     run_id: str
     started_at: datetime
-    out: Path
+    options: RunOptions
     settings: Settings
     request: RequestSettings
     hashes: SettingsHash
-    only: tuple[str, ...] = ()
-
-    @property
-    def doubts_refusals(self) -> bool:
-        """Whether it is doubted that a run's first recordings are all at fault themselves: whoever asks for failed ones
-        may have nothing but recordings that are refused."""
-        return "failed" not in self.only

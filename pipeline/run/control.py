@@ -1,4 +1,4 @@
-"""How a run is asked to stop: by a signal, a limit or an error. The one place that knows whether it was."""
+"""How a run is asked to stop: by a signal, a limit or an error. Keeps whether it was, and why."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Control:
 
     def __init__(self) -> None:
         self.status: ExitStatus | None = None
-        """What the stop means for the exit status; None while nobody asked."""
+        """The exit status of the stop; None while none was asked for."""
         self.reason: str | None = None
         self.stopped = threading.Event()
-        """Set once a stop was asked for: whatever works in a thread looks at it now and then."""
+        """Set once a stop was asked for; work in threads checks it."""
         self.counts_time = True
-        """Whether the time limit still means anything; not once the work is over and is only put down."""
+        """Whether the time limit still applies: not once everything is sent."""
         self.over_at: float | None = None
         """When that was, on the clock `time.monotonic`."""
-        self.stands: LastLine | None = None
-        """How the output stands, for a run that is ended before it could say so itself; None before it knows."""
+        self.standing: LastLine | None = None
+        """How the output stands, for a process that is ended before its last line; None before the plan."""
         self._pool: Stoppable | None = None
         self._asked = asyncio.Event()
         self.signalled = False
@@ -72,22 +72,19 @@ class Control:
         self._asked.set()
         if by_signal or self.status is None:
             self.status, self.reason = status, reason
-        if not (by_signal and signalled_before):
-            self._say_and_stop(reason, by_signal)
-        elif self._pool is not None:
-            self._pool.cut()
-
-    def _say_and_stop(self, reason: str, by_signal: bool) -> None:
         if self._pool is None:
             return
-        self._pool.stop()
-        more = "; once more cuts them off" if by_signal else ""
-        log.warning("stopping at %s: %d answers in flight are waited for%s", reason, self._pool.in_flight, more)
+        if by_signal and signalled_before:
+            self._pool.cut()
+        else:
+            self._pool.stop()
+            more = "; once more cuts them off" if by_signal else ""
+            log.warning("stopping at %s: %d answers in flight are waited for%s", reason, self._pool.in_flight, more)
 
-    def note_limit(self, status: ExitStatus, reason: str) -> None:
-        """The work was cut short by a limit, with nothing to stop: what is in the pool is finished."""
+    def note_limit(self, reason: str) -> None:
+        """Notes that a limit left some of the work undone; nothing is in flight any more."""
         if self.status is None:
-            self.status, self.reason = status, reason
+            self.status, self.reason = ExitStatus.LIMIT_REACHED, reason
 
     def forget_limit(self) -> None:
         """Everything was done before the limit could cut it short."""

@@ -1,5 +1,4 @@
-"""What priced utterances cost together, and what of them is within a run's limit and budget, in the order in which it
-does them.
+"""What priced utterances cost together, and what of them fits a run's limit and budget, in the order of the run.
 
 Works in a temporary database, so that memory does not grow with rows.
 """
@@ -43,9 +42,9 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     kind: Kind
     key: str | None = None
-    """What it is, where others that are sent may be the same."""
+    """Its identity, where others that are sent may have the same."""
     runs: int = 0
-    """That leave it out."""
+    """Runs that still leave it out."""
     error: str = ""
     message: str = ""
     takes: Estimate | None = None
@@ -81,7 +80,7 @@ class Fitting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """What the selected utterances cost that a run comes to."""
+    """The costs of the selected utterances within the limit."""
 
     within_limit: int = 0
     """Utterances that the limit lets through, with those that are passed over; what follows is of them."""
@@ -101,9 +100,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
     requests: int = 0
     audio_s: float = 0.0
-    """Seconds of recordings that they carry, however many channels are sent by themselves."""
+    """Seconds of recordings that they carry, however many channels are sent separately."""
     sent_s: float = 0.0
-    """Seconds that they carry: of each channel that is sent by itself what has no answer yet, and the lead silence."""
+    """Seconds that they carry: of each separately sent channel what has no answer yet, and the lead silence."""
     credits: float = 0.0
     """What they cost, whatever the budget."""
     estimated_credits: float = 0.0
@@ -114,7 +113,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     fitting: Fitting | None = None
     """What the budget lets through; None where there is none."""
     above_budget: int = 0
-    """Utterances that have a request which costs more than the whole budget, as far as headers tell."""
+    """Utterances that have a request which costs more than the whole budget, as far as headers show."""
     above_credits: tuple[float, float] | None = None
     """What those requests cost, the least and the most."""
     above_ids: list[str] = []
@@ -136,7 +135,7 @@ CREATE INDEX passed_over_keys ON passed_over (key) WHERE key IS NOT NULL;"""
 
 
 class CostTable:
-    """Takes priced utterances in, in any order, and sums them up in theirs; in a database that goes with it."""
+    """Sums up priced utterances in their order, whichever order they come in; a temporary database."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -149,7 +148,7 @@ class CostTable:
         self._db.close()
 
     def keep(self, priced: Iterable[Priced]) -> None:
-        """Takes them in, in any order."""
+        """Adds utterances, in any order."""
         self._db.executemany("INSERT INTO priced VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", map(_row, priced))
 
     def sum_up(self, bounds: Bounds) -> Costs:

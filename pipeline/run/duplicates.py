@@ -1,7 +1,7 @@
 """Utterances of the same audio and settings in one run: the first is sent, its duplicates wait for the outcome.
 
 They share what the service says about the audio, a transcript or a refusal. Where the first one's own file fails, the
-next of them takes its place. Of very many only the row numbers are kept, and they are looked at again once the outcome
+next of them takes its place. Of very many only the row numbers are kept, and they are looked up again once the outcome
 is known; refusals are kept in a temporary database, so that a night of them is not held in memory.
 """
 
@@ -19,15 +19,14 @@ from pipeline.built import built
 from pipeline.checkpoint import Identity, Selected
 from pipeline.failures import consequence_of
 from pipeline.model import Failure, Transcript
-from pipeline.run.given_up import GivenUp
-from pipeline.run.in_flight import InFlight
+from pipeline.run.in_flight import GivenUp, InFlight
 
 MOST_WAITING = 100
 """Rows that are kept while they wait for one outcome; of further ones there are only the numbers."""
 
 
 class Duplicates:
-    """Those of one run."""
+    """The duplicates of one run."""
 
     def __init__(self) -> None:
         self._in_flight: dict[Identity, InFlight] = {}
@@ -37,7 +36,7 @@ class Duplicates:
         """What did not fit the budget after requests were sent for it, with the credits it still needs."""
         self._again: list[Selected] = []
         self._later = array("q")
-        """Numbers of rows that are to be looked at again."""
+        """Numbers of rows that are to be looked up again."""
 
     def refusal(self, identity: Identity) -> GivenUp | None:
         """Why this audio gets no transcript in this run, where that is known."""
@@ -60,8 +59,7 @@ class Duplicates:
         return False
 
     def end(self, in_flight: InFlight, given_up: GivenUp | None = None) -> list[Selected]:
-        """Its outcome is known, or for the next one to find out. Returns its duplicates, but for those of which there
-        are only the numbers."""
+        """The utterance is settled. Returns its duplicates, but for those of which only the numbers are kept."""
         del self._in_flight[in_flight.identity]
         if given_up is not None and _is_shared(given_up, in_flight):
             self._refused.keep(in_flight.identity, given_up)
@@ -71,23 +69,23 @@ class Duplicates:
         return in_flight.duplicates
 
     def look_again(self, duplicates: list[Selected]) -> None:
-        """The file of the first one failed, which says nothing about theirs."""
+        """Has them looked up again: the first one's own file failed, theirs may not."""
         self._again.extend(duplicates)
 
     def again(self) -> list[Selected]:
-        """Those that are to be looked at again, each once."""
+        """Those that are to be looked up again, each once."""
         again, self._again = self._again, []
         return again
 
     def later(self) -> list[int]:
-        """Numbers of the next of those that are to be looked at again."""
+        """Numbers of the next rows that are to be looked up again."""
         numbers = self._later[-MOST_WAITING:].tolist()
         del self._later[-MOST_WAITING:]
         return numbers
 
     @property
     def has_more(self) -> bool:
-        """Whether there are some that are to be looked at again."""
+        """Whether some are to be looked up again."""
         return bool(self._again or self._later)
 
     def close(self) -> None:
@@ -99,7 +97,7 @@ def _is_shared(given_up: GivenUp, in_flight: InFlight) -> bool:
     """Whether duplicates that come later fail the same, unsent."""
     error = given_up.error
     if error is None:
-        return False  # it is known, and found again
+        return False  # a later one finds it in the checkpoint
     follows = consequence_of(error)
     return follows.is_of_the_audio or bool(in_flight.more_duplicates and not follows.is_of_the_file)
 
@@ -126,7 +124,7 @@ _decode = msgspec.msgpack.Decoder(_Row).decode
 
 
 class Refusals:
-    """Why recordings were given up in this run, by identity; in a database that goes with this process."""
+    """Why audio was refused in this run, by identity; in a temporary database."""
 
     def __init__(self) -> None:
         self._db: sqlite3.Connection | None = None

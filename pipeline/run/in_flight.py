@@ -1,26 +1,74 @@
-"""An utterance in flight: which of its clips have an answer, which were given up, and who waits for its outcome.
+"""An utterance in flight: its clips, which of them were answered or given up, and its duplicates.
 
-Pure: no I/O. `settlement` decides what follows once all its clips have come to their end.
+Pure: no I/O. `settlement` decides what follows once every clip was answered or given up.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime
 
 import msgspec
 
 from pipeline.audio.prepare import Prepared
 from pipeline.audio.probe import length_of
-from pipeline.checkpoint import Identity, Selected
+from pipeline.checkpoint import Identity, Partly, Selected
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
-from pipeline.model import Answer, ClipResult, Transcript
-from pipeline.run.given_up import GivenUp, of_clip
+from pipeline.model import Answer, ClipResult, Failure, Transcript
 from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
+from pipeline.texts import MAX_MESSAGE
+
+
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an utterance has no transcript in this run; it holds for its duplicates as well."""
+
+    error: AttemptError | None
+    """None where it was …"""
+    known: Failure | None = None
+    """… known before, and nothing was sent."""
+    identity: Identity | None = None
+    """What was to be sent, where it could be read."""
+    clip: int | None = None
+    was_sent: bool = False
+    """Requests were sent for its audio, and failed."""
+    partial: Transcript | None = None
+    """The transcript of the answered clips, where audio.allow_partial is set."""
+    answered_s: float = 0.0
+    answered_now: bool = False
+    """Some of that was answered in this run."""
+    marks: bytes | None = None
+
+    def partly(self, n: int, row: Transcript) -> Partly:
+        """The event that the utterance has what was answered, as its `row`."""
+        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.answered_now, marks=self.marks)
+
+    def failure(self, selected: Selected, *, requests: int, run_id: str) -> Failure:
+        """The row of errors.* for this utterance, for which so many `requests` were sent in this run."""
+        utterance, error, now = selected.utterance, self.error, datetime.now(UTC)
+        if self.known is not None:
+            own = {"id": utterance.id, "audio": utterance.audio, "metadata": utterance.metadata, "run_id": run_id}
+            return msgspec.structs.replace(self.known, **own)
+        assert error is not None  # noqa: S101 for the type checker
+        return Failure(
+            id=utterance.id,
+            audio=utterance.audio,
+            error=type(error).__name__,
+            message=error.message,
+            http_status=error.http_status,
+            code=error.code,
+            retryable=not consequence_of(error).is_final,
+            clip=self.clip,
+            attempts=selected.attempts + requests,
+            first_seen=now,
+            last_seen=now,
+            run_id=run_id,
+            metadata=utterance.metadata,
+        )
 
 
 class InFlight:
@@ -30,7 +78,7 @@ class InFlight:
         self.selected = selected
         self.identity = identity
         self.marks = marks
-        """By which a beginning of its audio is known."""
+        """Prefix hashes of its audio."""
         self.answers_key = answers_key
         """What answers to its clips are kept under, beside the key of the clip."""
         self.duplicates: list[Selected] = []
@@ -57,8 +105,8 @@ class InFlight:
         self._unanswered = 0
         """Clips that were given up or did not fit the budget."""
         self._error_clip: int | None = None
-        self._sent_in_vain = self._answered_now = False
-        self._paid_in_vain: tuple[Clip, AttemptError] | None = None
+        self._sending_failed = self._answered_now = False
+        self._maybe_billed: tuple[Clip, AttemptError] | None = None
         """A request of this run that failed and may have been billed."""
 
     def expect(self, prepared: Prepared, answered: Sequence[ClipResult]) -> list[Clip]:
@@ -72,16 +120,16 @@ class InFlight:
         }
         return [clip for clip in prepared.clips if clip.number not in self.results]
 
-    def has_failed_before(self, known: KnownFailure, *, is_postponed: bool) -> None:
-        """Its audio failed in an earlier run, maybe under another id; `is_postponed`: it fails the same, unsent."""
+    def note_failed_before(self, known: KnownFailure, *, is_postponed: bool) -> None:
+        """Notes that its audio failed in an earlier run, maybe under another id; `is_postponed`: it is not sent now."""
         self.failed_before, self.is_postponed = known, is_postponed
-        # they were all sent for this audio
+        # requests of both were for this audio
         attempts = max(self.selected.attempts, known.failure.attempts)
         self.selected = msgspec.structs.replace(self.selected, attempts=attempts)
 
     @property
     def has_several_clips(self) -> bool:
-        """Whether each answer is kept for itself until all are there."""
+        """Whether each answer is stored at once, until all are there."""
         return len(self.clips) > 1
 
     @property
@@ -90,7 +138,7 @@ class InFlight:
         return len(self.results) + self._unanswered == len(self.clips)
 
     def share(self, clip: Clip) -> float:
-        """What part of the utterance the clip is."""
+        """The clip's share of the utterance, from 0 to 1."""
         return clip.duration_s / max(sum(other.duration_s for other in self.clips.values()), 1e-9)
 
     def answered(self, clip: Clip, answer: Answer, *, latency_s: float, cost: float) -> ClipResult:
@@ -103,25 +151,25 @@ class InFlight:
     def given_up(self, clip: Clip, error: AttemptError, *, requests: int) -> None:
         """A clip gets no answer in this run, for which `requests` were sent; the others go on."""
         self._unanswered += 1
-        # what the file itself is to blame for costs nothing the next time either
-        self._sent_in_vain |= requests > 0 and not consequence_of(error).is_of_the_file
+        # a failure of the file itself is found before anything is sent the next time, too
+        self._sending_failed |= requests > 0 and not consequence_of(error).is_of_the_file
         if self.error is None:
             self.error, self._error_clip = error, clip.number
 
     def retried(self, clip: Clip, error: AttemptError) -> None:
         """A request for a clip failed, and is to be sent again."""
         if error.billed != "no":
-            self._paid_in_vain = clip, error
+            self._maybe_billed = clip, error
 
     def over_budget(self, cost: float) -> None:
         """A clip of this price does not fit the budget; the others go on."""
         self._unanswered += 1
         self.credits_needed = max(self.credits_needed, cost)
         never_answered = self.error is None and not self._answered_now
-        if self.is_settled and never_answered and self._paid_in_vain and self.selected.tries:
+        if self.is_settled and never_answered and self._maybe_billed and self.selected.tries:
             # as in the run before, the budget was spent on requests that failed: that would never end
-            clip, self.error = self._paid_in_vain
-            self._error_clip, self._sent_in_vain = clip.number, True
+            clip, self.error = self._maybe_billed
+            self._error_clip, self._sending_failed = clip.number, True
 
     def why(self, error: AttemptError | None, partial: Transcript | None) -> GivenUp:
         """Why it has no transcript: `error` is its own; without one it is how its audio failed before. Of several clips
@@ -136,8 +184,8 @@ class InFlight:
             known=before.failure if error is None and before is not None else None,
             identity=self.identity if before is None else before.identity,
             clip=self._error_clip,
-            # what the budget kept back of it is no failure: while others are answered the next run goes on with it
-            was_sent=self._sent_in_vain and not (self.credits_needed and self._answered_now),
+            # clips kept back by the budget are no failure: the next run goes on with them
+            was_sent=self._sending_failed and not (self.credits_needed and self._answered_now),
             partial=partial,
             answered_s=round(sum(self.clips[number].duration_s for number in self.results), 3),
             answered_now=self._answered_now,
@@ -161,3 +209,18 @@ class InFlight:
             run_id=run_id,
             finished_at=datetime.now(UTC),
         )
+
+
+def of_clip(error: AttemptError, clip: Clip, *, clips: int, missing: int, several_channels: bool) -> AttemptError:
+    """The error of one of several clips; its message says which one, counted from 1, and its span."""
+    channel = f"channel {clip.channel}, " if several_channels else ""
+    more = f" and {missing - 1} more" if missing > 1 else ""
+    where = f"{channel}{_clock(clip.start_s)} to {_clock(clip.start_s + clip.duration_s)}"
+    named = copy(error)
+    named.message = f"clip {clip.number + 1} of {clips} ({where}){more}: {error.message}"[:MAX_MESSAGE]
+    return named
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

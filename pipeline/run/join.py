@@ -46,14 +46,14 @@ def earlier_result(clip: Clip, result: ClipResult) -> ClipResult:
 
 
 def joined(clips: Mapping[int, Clip], results: Mapping[int, ClipResult], **about: Any) -> Transcript:
-    """The transcript of the clips that have a result, with a flag for each gap. `about` are the fields that no clip
-    knows; its `flags` come first."""
+    """The transcript of the clips that have a result, with a flag for each gap. `about` are the fields that
+    clips do not have; its `flags` come first."""
     in_order = [results[number] for number in sorted(results)]
     words = sorted((word for result in in_order for word in result.words), key=lambda word: word.start_s)
     missing = [clip for number, clip in clips.items() if number not in results]
     several = has_several_channels(clips.values())
-    odd = _odd(in_order, clips, several_channels=several)
-    flags = (*about.pop("flags"), *odd, *gap_flags(missing, several_channels=several))
+    of_clips = _flags_of(in_order, clips, several_channels=several)
+    flags = (*about.pop("flags"), *of_clips, *gap_flags(missing, several_channels=several))
     return Transcript(
         text=" ".join(word.text for word in words),
         words=tuple(words),
@@ -107,19 +107,19 @@ def word_errors(transcript: Transcript) -> dict[str, int]:
     return {"ref_words": compared.words, "ref_errors": compared.errors}
 
 
-def _odd(results: Sequence[ClipResult], clips: Mapping[int, Clip], *, several_channels: bool) -> list[str]:
-    """Flags of the clips as flags of the whole. A very short clip between others that has no words is nothing odd."""
+def _flags_of(results: Sequence[ClipResult], clips: Mapping[int, Clip], *, several_channels: bool) -> list[str]:
+    """Flags of the clips as flags of the whole. A very short clip without words between others adds none."""
     least_s = MIN_SAMPLES / SAMPLE_RATE
-    worth = [one for one in results if NO_WORDS not in one.flags or clips[one.clip].duration_s >= least_s]
-    results = worth or results
-    odd = dict.fromkeys(flag for result in results for flag in result.flags)
+    counted = [one for one in results if NO_WORDS not in one.flags or clips[one.clip].duration_s >= least_s]
+    results = counted or results
+    flags = dict.fromkeys(flag for result in results for flag in result.flags)
     silent = [result for result in results if NO_WORDS in result.flags]
     if silent and len(silent) < len(results):
-        del odd[NO_WORDS]
-        # on one of several channels nobody may speak for minutes; in the whole recording that is rarer
+        del flags[NO_WORDS]
+        # one of several channels is often silent for minutes, a whole recording seldom
         if not several_channels:
-            odd[CLIP_WITHOUT_WORDS] = None
-    return list(odd)
+            flags[CLIP_WITHOUT_WORDS] = None
+    return list(flags)
 
 
 def _shifted(words: tuple[Word, ...], by_s: float) -> tuple[Word, ...]:

@@ -1,4 +1,4 @@
-"""The spend ledger of one run: a line for every request, also for one whose end is never seen; and its sums."""
+"""The spend ledger of one run: a line for every request, also for one that is interrupted; and its sums."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.failures import consequence_of
 from pipeline.model import Answer, Attempt
 from pipeline.pool import Job
 from pipeline.profile import GRADIUM
-from pipeline.report.figures import credits_told
+from pipeline.report.figures import format_credits
 from pipeline.run.budget import RunBudget
 from pipeline.texts import plural
 
@@ -35,20 +35,20 @@ class Ledger:
         self.credits = self.credits_maybe = 0.0
         """All that was spent, and what of it only may have been billed."""
         self.unknown: Counter[str] = Counter()
-        """Refusals that no rule knows, and how often they came."""
+        """Refusals that no rule matches, and how often they came."""
         self._store = store
         self._run_id = run_id
         self._budget = budget
 
     async def end_open_attempts(self) -> None:
-        """Requests that were in flight when the last run was ended go into the ledger as what they are: cut off."""
+        """Notes requests that were in flight when the last run was killed as cut off."""
         cut = await self._store.end_open_attempts()
         if cut:
             were, they = ("was", "it") if len(cut) == 1 else ("were", "they")
             spent = sum(attempt.credits for attempt in cut)
             log.warning(
                 "%s %s in flight when the last run was ended; %s may have been billed (%s)",
-                plural(len(cut), "request"), were, they, credits_told(spent),
+                plural(len(cut), "request"), were, they, format_credits(spent),
             )  # fmt: skip
 
     async def sending(self, job: Job, started_at: datetime) -> None:
@@ -63,7 +63,7 @@ class Ledger:
             bytes_sent=0,
         )
         self._store.add(Started(attempt=attempt))
-        if self._budget.credits.is_limited:  # what a kill would hide, the next run would have to spend once more
+        if self._budget.credits.is_limited:  # else a kill would hide spending from the budget
             await self._store.committed()
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:

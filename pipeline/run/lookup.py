@@ -1,7 +1,7 @@
-"""What of a batch needs a request: not what cannot be read, what has its transcript already, or what has failed before
-and is not due.
+"""Finds which selected utterances need a request: not unreadable ones, those that have a transcript already, or those
+that failed before and are not due.
 
-Reads and hashes the recordings, in a thread, and asks the checkpoint and the output for what is known of their content.
+Reads and hashes recordings in a thread, and looks their content up in the checkpoint and the output.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from pipeline.audio.probe import Look, look, refuse_truncated_copy, truncated_co
 from pipeline.checkpoint import Identity, Selected, State, Store
 from pipeline.errors import AttemptError
 from pipeline.model import Transcript
-from pipeline.run.context import RunContext, resends_failed
-from pipeline.run.given_up import GivenUp
-from pipeline.run.in_flight import InFlight
+from pipeline.run.context import RunContext
+from pipeline.run.in_flight import GivenUp, InFlight
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.renames import Renames
 from pipeline.run.settlement import Settlement
@@ -31,7 +30,7 @@ class Candidate(msgspec.Struct, frozen=True):
     selected: Selected
     look: Look
     identities: list[Identity]
-    """What a transcript may answer to that answers to it, the identity of now first."""
+    """Identities under which it may have a transcript, the one of the current settings first."""
 
 
 class Sendable(msgspec.Struct, frozen=True):
@@ -80,7 +79,7 @@ class Lookup:
         transcripts = await self._transcripts_of(begun)
         for in_flight, _ in begun:
             if (transcript := transcripts.get(in_flight.identity)) is not None:
-                self._settlement.has_transcript(in_flight, transcript)
+                self._settlement.copy_transcript(in_flight, transcript)
         left = [(in_flight, one) for in_flight, one in begun if in_flight.identity not in transcripts]
         await self._note_failures(left)
         return [
@@ -99,10 +98,10 @@ class Lookup:
         return candidates
 
     def _begin(self, one: Candidate) -> InFlight | None:
-        """The utterance, where it is the one to find out what its audio and settings give."""
+        """The utterance in flight, where it is the first of its audio and settings; None where it needs no request."""
         selected = one.selected
         if selected.state != State.DONE and selected.done in one.identities:
-            self._outcomes.reused(selected, one.look.marks)
+            self._outcomes.keeps_transcript(selected, one.look.marks)
             return None
         if not self._context.settings.audio.allow_truncated:
             try:
@@ -113,19 +112,19 @@ class Lookup:
         return self._settlement.begin(selected, one.identities[0], one.look.marks)
 
     async def _transcripts_of(self, begun: Sequence[tuple[InFlight, Candidate]]) -> dict[Identity, Transcript]:
-        """Transcripts that answer to what these are, also under the other identities that outputs have for it; none of
-        those that are done, which were selected to be sent again."""
+        """Transcripts by the current identity, found under any of the identities; none for rows that are done, which
+        were selected to be sent again."""
         identities = [one.identities for _, one in begun if one.selected.state != State.DONE]
-        # in one question: between two a row may have moved from another identity to the one of now
+        # in one query: between two a row may move from another identity to the current one
         found = await self._transcripts([*dict.fromkeys(identity for several in identities for identity in several)])
         return {
             several[0]: found[identity] for several in identities for identity in reversed(several) if identity in found
         }
 
     async def _transcripts(self, identities: Sequence[Identity]) -> dict[Identity, Transcript]:
-        """Transcripts that answer to these very audios and settings, of whichever utterance."""
+        """Transcripts of these audios and settings, of any utterance."""
         transcripts: dict[Identity, Transcript] = {}
-        for _ in range(2):  # what is written to another place meanwhile is found there
+        for _ in range(2):  # a row that is moved meanwhile is found the second time
             unknown = [identity for identity in identities if identity not in transcripts]
             pending, stored = await self._store.transcripts_of(unknown)
             known = await self._stored.read_of(stored)
@@ -134,7 +133,7 @@ class Lookup:
                 return transcripts
         if left := [one.part for identity, one in stored.items() if identity not in transcripts and one.part]:
             rows = await self._store.parts("transcripts")
-            await self._stored.check(left, rows)  # what a damaged part lacks would be paid again
+            await self._stored.check(left, rows)  # raises where a part is damaged: what it lost would be paid again
         return transcripts
 
     async def _note_failures(self, left: Sequence[tuple[InFlight, Candidate]]) -> None:
@@ -147,12 +146,12 @@ class Lookup:
             found = [known[identity] for identity in one.identities if identity in known]
             if found:
                 failure, holds = next((one for one in found if one[1]), found[0])
-                in_flight.has_failed_before(failure, is_postponed=holds and not resends_failed(self._context.only))
+                in_flight.note_failed_before(failure, is_postponed=holds and not self._context.options.resends_failed)
 
 
 def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:
-    """Each recording looked at, or why it cannot be; many in one go, for each hop between threads costs as much as a
-    short file."""
+    """Hashes and probes each recording, or says why it cannot be read; many at a time, because each hop between threads
+    costs as much as a short file."""
     looks: list[Look | AttemptError] = []
     for selected in batch:
         path = selected.utterance.audio

@@ -1,8 +1,8 @@
-"""Which manifest is which: one that is named in another way, or has moved, is the one it was; and two that share an
-output may not mean different audio by one id.
+"""Which manifest is which: one that is spelled otherwise, or has moved, stays the same; and two that share an
+output may not have different audio under one id.
 
 Asks the file system for names; reads recordings only where an id is claimed twice and lengths are equal, and a few of
-a manifest that is gone.
+a manifest that is missing.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def may_be(noted: str, name: str, copied: Collection[str]) -> bool:
 
 
 def copies(checkpoint: Checkpoint, name: str, out: Path) -> list[str]:
-    """What the manifest's name was where it was copied, or moved, together with its output, which is in `out` now."""
+    """Former names of the manifest, where it was copied or moved together with its output, which is in `out` now."""
     if name == STDIN:
         return []
     here = os.path.realpath(out)
-    way = os.path.relpath(name, here)
-    return [os.path.normpath(Path(place) / way) for place in checkpoint.places() if place != here]
+    relative = os.path.relpath(name, here)
+    return [os.path.normpath(Path(place) / relative) for place in checkpoint.places() if place != here]
 
 
 class Manifests(Scope):
@@ -71,7 +71,7 @@ class Manifests(Scope):
         self.sources = [parts[0].source for parts in self._by_name.values()]
         """What the user calls them."""
         self.place = common_place(part.place for part in parts)
-        """What tells them from others as a whole: see `place_of`."""
+        """Their common name: see `place_of`."""
         self.has_folder = any(part.is_folder for part in parts)
 
     def rows(self) -> Iterator[tuple[Part, Iterator[Utterance | BadRow], int]]:
@@ -105,20 +105,20 @@ def settle_names(
     before = [(known, number[name]) for known in others if (name := name_of(known)) in number]
     checkpoint.also_named(before)
     copied = {other: at for at, name in enumerate(names) for other in copies(checkpoint, name, out)}
-    gone = [
+    missing = [
         other
         for other in checkpoint.manifests_sharing_ids()
         if (other in copied or not is_there(other)) and _has_moved(checkpoint, other, stopped)
     ]
     of_file = {Path(name).name: at for at, name in reversed([*enumerate(names)])}
-    moved = [(other, copied.get(other, of_file.get(Path(other).name, 0))) for other in gone]
+    moved = [(other, copied.get(other, of_file.get(Path(other).name, 0))) for other in missing]
     checkpoint.also_named(moved)
     _refuse_clashes(checkpoint, names, stopped)
     return [known for known, _ in (*before, *moved)]
 
 
 def is_there(name: str) -> bool:
-    """Whether there may be a manifest of that name: only where the system says that there is none it is gone."""
+    """Whether there may be a manifest of that name: it is missing only where the system says so."""
     try:
         return name == STDIN or bool(Path(name).stat())
     except (FileNotFoundError, NotADirectoryError):
@@ -128,8 +128,8 @@ def is_there(name: str) -> bool:
 
 
 def _has_moved(checkpoint: Checkpoint, other: str, stopped: threading.Event) -> bool:
-    """Whether what was transcribed for a manifest that is gone is in the one of the scan now; where nothing was, or the
-    recordings are gone as well, whether its rows are."""
+    """Whether what was transcribed for a missing manifest is in the scanned one; where nothing was, or its recordings
+    are missing as well, whether its rows are."""
     samples = checkpoint.samples_of(other)
     if not samples:
         return checkpoint.share_of_ids(other) >= MOVED_SHARE
@@ -163,16 +163,14 @@ def _refuse_clashes(checkpoint: Checkpoint, names: Sequence[str], stopped: threa
 
 
 def _is_same_audio(one: Claimed, stopped: threading.Event) -> bool:
-    if span_of(one.before) != span_of(one.now):
-        return False
-    if not one.same_size:
+    if span_of(one.before) != span_of(one.now) or not one.same_size:
         return False
     known = one.audio_hash or _hash_of(one.before.audio, stopped)
     return known is not None and known == _hash_of(one.now.audio, stopped)
 
 
 def _may_be_taken(one: Claimed) -> bool:
-    """Nothing is lost where there is no transcript, and nobody who will ask for one."""
+    """Whether the id can pass to this manifest: it has no transcript, and its manifest is missing."""
     return one.audio_hash is None and not is_there(one.manifest)
 
 

@@ -44,13 +44,13 @@ def month_at(now: datetime, checkpoint: Checkpoint, out: Path, budget: float | N
 
 
 def sum_by_month(checkpoint: Checkpoint, out: Path) -> None:
-    """Has a checkpoint of an older version sum by month from now on."""
+    """Gives a checkpoint of an older version its sums by month."""
     if checkpoint.credits_of_month("") is None:
         checkpoint.set_credits(*summed(checkpoint, out))
 
 
 def summed(checkpoint: Checkpoint, out: Path) -> tuple[dict[str, float], float]:
-    """What the ledger says was spent, by month, and what of it only may have been billed. Reads all of it."""
+    """The sums of the whole ledger: spent by month, and what of it only may have been billed."""
     unpublished, unpublished_maybe = checkpoint.unpublished_credits()
     _, months, maybe = AttemptParts(FolderStore(out)).sums(checkpoint.parts("attempts"))
     for month, credits_ in unpublished.items():

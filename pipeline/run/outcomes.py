@@ -1,6 +1,6 @@
-"""What becomes of one utterance: it gets a transcript, keeps the one it has, or fails.
+"""Stores the outcome of an utterance: it gets a transcript, keeps the one it has, or fails.
 
-Hands events to the checkpoint, counts for the figures, and moves the progress.
+Hands events to the store, counts for the figures, and moves the progress bar.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from pipeline.exchange import Clip, Request
 from pipeline.failures import consequence_of
 from pipeline.model import ClipResult, Transcript
 from pipeline.report.progress import Progress
-from pipeline.run.given_up import GivenUp
-from pipeline.run.in_flight import InFlight
+from pipeline.run.in_flight import GivenUp, InFlight
 from pipeline.run.join import for_row, word_errors
 
 log = logging.getLogger(__name__)
 
 
 class Outcomes:
-    """Those of one run."""
+    """The outcomes of one run."""
 
     def __init__(self, store: Store, progress: Progress, run_id: str) -> None:
-        self.transcribed = self.failed = self.reused_count = self.moved_count = self.redo_failed = 0
+        self.transcribed = self.failed = self.reused = self.moved = self.redo_failed = 0
         self.audio_s = 0.0
         """Audio that was answered in this run."""
         self._store = store
@@ -35,26 +34,26 @@ class Outcomes:
         self._run_id = run_id
 
     def note(self, *events: Event) -> None:
-        """Something else happened."""
+        """Stores events that are no outcome."""
         self._store.add(*events)
 
-    def reused(self, selected: Selected, marks: bytes) -> None:
-        """The transcript it has still answers to it."""
-        self.reused_count += 1
+    def keeps_transcript(self, selected: Selected, marks: bytes) -> None:
+        """Its file only looked changed: the transcript that it has is still right."""
+        self.reused += 1
         self._store.add(Reused(n=selected.n, marks=marks))
         self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
 
-    def moved(self, selected: Selected, old: int, original: Transcript) -> None:
-        """The utterance is the one that had the row `old` before its recording was renamed: it takes that row over."""
-        self.reused_count += 1
-        self.moved_count += 1
+    def takes_over_row(self, selected: Selected, old: int, original: Transcript) -> None:
+        """Its recording was renamed: the utterance takes over the row `old` of the former name."""
+        self.reused += 1
+        self.moved += 1
         transcript = for_row(original, selected.utterance, config_hash=selected.config_hash)
         self._store.add(Moved(n=selected.n, old=old, transcript=transcript, **word_errors(transcript)))
         self._progress.ended(expected_s=selected.expected_s, audio_s=transcript.duration_s, ok=True)
 
     def copied(self, selected: Selected, original: Transcript, in_flight: InFlight) -> None:
-        """The utterance gets another one's transcript, which costs it nothing."""
-        self.reused_count += 1
+        """The utterance gets a copy of another one's transcript, at no cost."""
+        self.reused += 1
         copy = self._copy(original, selected)
         self._finish(selected, copy, in_flight)
         self._progress.ended(expected_s=selected.expected_s, audio_s=copy.duration_s, ok=True)
@@ -79,7 +78,7 @@ class Outcomes:
         return ClipAnswered(n=in_flight.selected.n, key=in_flight.answers_key, config_hash=config_hash, result=result)
 
     def retried(self, request: Request, error: AttemptError, pause_s: float) -> None:
-        """It failed and is sent again."""
+        """A request failed and is sent again."""
         self._progress.retried()
         log.info("retrying %s in %.1f s: %s: %s", request.id, pause_s, type(error).__name__, error.message)
 

@@ -1,5 +1,4 @@
-"""An output folder as a run finds it: writable, begun with these formats, and, where nobody chose it, for one manifest,
-by whose name it is called.
+"""Checks and names the output folder of a run: it is writable, keeps its formats, and a default one its manifest.
 
 Writes three facts of the checkpoint, and makes the folder.
 """
@@ -7,12 +6,14 @@ Writes three facts of the checkpoint, and makes the folder.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
 from pipeline.checkpoint.schema import FORMATS, MANIFEST, PLACES
 from pipeline.errors import ConfigError, OutputError, UsageError
@@ -23,20 +24,25 @@ from pipeline.run.manifests import copies, is_there, may_be, name_of
 CHECKPOINT = "checkpoint.sqlite"
 RUNS = Path("runs")
 PLACES_KEPT = 16
+BYTES_PER_ROW = 3_000
+"""What an utterance takes beside its words, in the checkpoint, a part and the JSONL together."""
+BYTES_PER_S = 1_500
+"""What the words of a second of audio take there: three, fast speech."""
+MB = 1_000_000
 
 
 @contextmanager
 def output_folder(out: Path) -> Iterator[OutputLock]:
-    """Makes the folder where there is none, and holds it. Where the run is refused before it began, what it made is
-    taken away again, while the folder is held, and nothing else. Raises OutputHeld or OutputError."""
+    """Makes the folder where there is none, and holds it. Where the run is refused before it began, removes what
+    it made, and nothing else, while the folder is held. Raises OutputHeld or OutputError."""
     try:
         made = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out) as file:
-            os.fsync(file.fileno())  # what cannot be done here, is told before anything is paid for
+            os.fsync(file.fileno())  # fails before anything is paid for
     except OSError as error:
         raise OutputError(
-            f"the output folder {out} cannot be written: {error.strerror}; choose another --out or mend its rights"
+            f"the output folder {out} cannot be written: {error.strerror}; choose another --out or fix its permissions"
         ) from None
     with hold_output(out) as held:
         is_first = not (out / CHECKPOINT).exists()
@@ -44,7 +50,7 @@ def output_folder(out: Path) -> Iterator[OutputLock]:
             yield held
         except UsageError:
             if is_first:
-                with suppress(OSError):  # a folder that is not empty has something of somebody else's
+                with suppress(OSError):  # a folder that is not empty holds other files
                     _remove_own(out, held, made)
             raise
 
@@ -67,17 +73,17 @@ def keep_formats(checkpoint: Checkpoint, formats: Collection[str]) -> None:
 
 def refuse_other_formats(checkpoint: Checkpoint, formats: Collection[str]) -> str | None:
     """The formats that an output was begun with. Raises ConfigError where those are others."""
-    told, before = ",".join(sorted(formats)), checkpoint.fact(FORMATS, str)
-    if before not in (None, told):
+    formats_, before = ",".join(sorted(formats)), checkpoint.fact(FORMATS, str)
+    if before not in (None, formats_):
         raise ConfigError(
-            f"sink.formats: this output was begun with {before}, not {told}; keep that, or choose another --out"
+            f"sink.formats: this output was begun with {before}, not {formats_}; keep that, or choose another --out"
         )
     return before
 
 
 def refuse_another_manifest(checkpoint: Checkpoint, manifest: str, out: Path) -> None:
     """Before the manifest is read: raises ConfigError where a default output serves another one, which is still there.
-    One that is gone may have become this one, and so may one that was copied together with the output."""
+    A missing one may have become this one, and so may one that was copied together with the output."""
     noted, name = checkpoint.fact(MANIFEST, str), name_of(manifest)
     if noted is not None and not may_be(noted, name, copies(checkpoint, name, out)):
         _refuse(noted, manifest, out)
@@ -136,3 +142,25 @@ def _is_of(out: Path, name: str) -> bool:
         names = checkpoint.manifests() if noted is None else [noted]
         copied = copies(checkpoint, name, out)
     return any(Path(known).name == Path(name).name and may_be(known, name, copied) for known in names)
+
+
+def disk_too_small(out: Path, *, rows: int, expected_s: float, spool_bytes: int) -> str | None:
+    """A warning where less is free than `rows` utterances of so much audio may take; None where it is enough, or
+    unknown.
+
+    Beside the rows there is decoded audio, `spool_bytes` at most, and a second copy of what is rewritten as a whole.
+    """
+    try:
+        free = shutil.disk_usage(out).free
+        lines = sum(path.stat().st_size for path in out.glob("transcripts.jsonl"))
+        largest_part = max((path.stat().st_size for path in out.glob("transcripts/*.parquet")), default=0)
+    except OSError:
+        return None
+    spool = min(spool_bytes, expected_s * SAMPLE_RATE * SAMPLE_BYTES)
+    needed = rows * BYTES_PER_ROW + expected_s * BYTES_PER_S + spool + lines + largest_part
+    if needed <= free:
+        return None
+    return (
+        f"the disk of {out} has {free / MB:,.0f} MB free, and this run may take up to {needed / MB:,.0f} MB of it "
+        f"({spool / MB:,.0f} MB for decoded audio, see audio.spool_mb): make room"
+    )

@@ -1,7 +1,7 @@
 """Whose transcripts an output holds: the service's, or those of one local recognizer. Another one's never go into it.
 
-Reads and writes one fact of the checkpoint, and may ask an address on this machine. Of an output of an older version it
-looks at one transcript.
+Reads and writes one fact of the checkpoint, and may ask an address on this machine. Reads one transcript of an output
+of an older version.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.texts import presentable
 PATIENCE_S = 2.0
 MAX_BODY_BYTES = 64 << 10
 MAX_NAME = 200
-"""More of the name of a recognizer is not kept."""
+"""Longest name of a recognizer that is kept."""
 OWNER = "owner"
 SERVICE = GRADIUM.name
 LOCAL = "local:"
@@ -40,12 +40,12 @@ def owner_of(settings: Settings) -> str | None:
 
 
 def owner_by_recognizer(recognizer: str | None) -> str:
-    """Who answers at an address on this machine, by what its account page says."""
+    """Who answers at an address on this machine, by its account page."""
     return SERVICE if recognizer is None else f"{LOCAL}{presentable(recognizer, limit=MAX_NAME)}"
 
 
 def owner_at(endpoint: Endpoint) -> str | None:
-    """Who answers at an address on this machine; None where nobody does now. Blocks, for PATIENCE_S at most.
+    """Who answers at an address on this machine; None where nothing answers. Blocks, for PATIENCE_S at most.
 
     Asked before the manifest is compared with the output, and with the standard library's client, because most runs
     have nothing to send and load no other.
@@ -73,7 +73,7 @@ def claim(checkpoint: Checkpoint, out: Path, owner: str) -> None:
 
 
 def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
-    """The owner of an output; None while it holds nothing of anybody. Raises OutputError where nobody can say."""
+    """The owner of an output; None while it holds no answers. Raises OutputError where its transcript is missing."""
     noted = checkpoint.fact(OWNER, str)
     if noted is not None:
         return str(noted)
@@ -94,10 +94,10 @@ def refuse_another(before: str | None, out: Path, owner: str) -> None:
     """Raises ConfigError where the output is not `owner`'s."""
     if before not in (None, owner):
         raise ConfigError(
-            f"{out} belongs to {_told(str(before))}, and {_told(owner)} would mix its own transcripts into it: "
+            f"{out} belongs to {_named(str(before))}, and {_named(owner)} would mix its own transcripts into it: "
             "choose another folder with --out, or the configuration that this output was made with"
         )
 
 
-def _told(owner: str) -> str:
+def _named(owner: str) -> str:
     return "the Gradium service" if owner == SERVICE else f"the local recognizer {owner.removeprefix(LOCAL)!r}"

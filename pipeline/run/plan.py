@@ -1,6 +1,6 @@
-"""The first station of a run: reads the manifests, refuses what is wrong with them, and selects what there is to do.
+"""Reads the manifests into the checkpoint, refuses bad ones, and selects what the run does.
 
-Asks where a recording lies for its version; opens no recording.
+Asks sources for the versions of recordings; opens none.
 """
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestErr
 from pipeline.manifest import Ignored, parts_of
 from pipeline.model import BadRow, Utterance
 from pipeline.report.logs import say
-from pipeline.run.bad_rows import BadRows, problem_of
+from pipeline.run.context import RunOptions
 from pipeline.run.manifests import Manifests, settle_names
-from pipeline.run.options import RunOptions
 from pipeline.run.output import keep_manifest
+from pipeline.run.problems import BadRows, PathOf, Spellings, Warnings, problem_of
 from pipeline.run.settings_hash import SettingsHash
-from pipeline.run.warnings import PathOf, Spellings, Warnings
 from pipeline.source import source_of
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
-"""So many recordings, and so large a part of them, are not deleted in one night."""
+"""From so many missing recordings on, and so large a share, a disk is more likely not mounted."""
 FILES_REMEMBERED = 4_096
-"""Rows that name the same recording mostly stand together: it is asked for its version once."""
+"""Rows that name the same recording mostly stand together: its version is asked for once."""
 
 
 async def make_plan(rows: ManifestRows, options: RunOptions, store: Store, stopped: threading.Event) -> Plan:
     """Takes the manifests into the checkpoint and selects what this run does; nothing where it was stopped meanwhile.
 
-    Raises ManifestError for bad rows, ids that nobody has or that clash, and with --strict for warnings; ConfigError
+    Raises ManifestError for bad rows, ids that are unknown or clash, and with --strict for warnings; ConfigError
     where the output serves another manifest.
     """
     try:
@@ -57,7 +56,7 @@ async def make_plan(rows: ManifestRows, options: RunOptions, store: Store, stopp
 
 
 class ManifestRows:
-    """The rows of a run's manifests on their way into the checkpoint, and what was wrong with some of them."""
+    """Reads the rows of a run's manifests for the checkpoint; counts bad ones and collects warnings."""
 
     def __init__(
         self,
@@ -143,7 +142,7 @@ class ManifestRows:
 
 
 def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
-    """What to say where so many recordings are missing since the last run that a disk is more likely not mounted; those
+    """A warning where so many recordings are missing since the last run that a disk is more likely not mounted; those
     that have `moved` to another name are not missing."""
     removed = max(0, plan.newly_removed - moved)
     enough = max(MANY_MISSING, MANY_MISSING_SHARE * plan.rows), max(MANY_MISSING, MANY_MISSING_SHARE * plan.known)

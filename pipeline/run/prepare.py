@@ -1,4 +1,4 @@
-"""From selected utterances to clips, a few ahead of the pool: several are looked up and prepared side by side."""
+"""Prepares selected utterances, a few ahead of the pool: looks them up and makes the missing clips."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class Preparer:
         self._store = store
 
     async def fill(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
-        """Puts the requests for what is selected, longest utterances first; nothing more is looked at once `stopped` is
+        """Puts the requests for what is selected, longest utterances first; no more are begun once `stopped` is
         set. Raises what ended it early."""
         failed: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(SIDE_BY_SIDE):
-                    group.create_task(self._fill_in_turn(put, selection, stopped))
+                    group.create_task(self._fill_one_by_one(put, selection, stopped))
         except* Exception as errors:
             failed = errors.exceptions[0]
         if failed is not None:
             raise failed
 
-    async def _fill_in_turn(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
+    async def _fill_one_by_one(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
         while batch := await selection.next():
             await self._store.has_room()
             try:
@@ -64,26 +64,26 @@ class Preparer:
                     await put(clip.request)
 
     async def _clips_of(self, one: Sendable, answered_keys: set[str]) -> list[Clip]:
-        """What is to be sent for an utterance: nothing, where it cannot be."""
+        """The clips to send for an utterance; none where it needs or gets no request."""
         in_flight, selected = one.in_flight, one.in_flight.selected
         answered: list[ClipResult] = []
         keys = [key for key in one.answer_keys if key in answered_keys]
         if in_flight.is_postponed and not keys:
-            self._settlement.is_postponed(in_flight)
+            self._settlement.postpone(in_flight)
             return []
         if keys:
-            # of a done one, which is to be sent again, only what this was begun with
+            # a done row is sent again: only answers of the current settings count
             only = in_flight.identity.config_hash if selected.state == State.DONE else None
             answered = await self._store.answered_clips(keys, only)
         try:
             known = {result.key for result in answered}
             prepared = await self._preparation.prepare(selected.utterance, one.look, known)
         except AttemptError as error:
-            self._settlement.cannot_be_prepared(in_flight, error)
+            self._settlement.fail(in_flight, error)
             return []
         missing = in_flight.expect(prepared, answered)
         if in_flight.is_postponed and missing:
-            self._settlement.is_postponed(in_flight)
+            self._settlement.postpone(in_flight)
             return []
         if missing:
             self._recorder.expect(in_flight)

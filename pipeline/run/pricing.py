@@ -1,8 +1,7 @@
-"""What the utterances that a run does would cost: the one forecast of that, for `check` and for the run's own look at
-the balance.
+"""Forecasts what the utterances of a run would cost, for `check` and for comparing with the account's balance.
 
-Reads headers; and whole files where only their content says whether they are sent: a file is as long as another one, or
-as it was when it was transcribed. Works in tables beside a scan, so that memory does not grow with rows.
+Reads headers; and whole files where only their content decides whether they are sent: one is as long as another, or as
+it was when it was transcribed. Works in tables beside a scan, so that memory does not grow with rows.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from pipeline.audio.probe import length_of, look, may_be_truncated_copy, probe, 
 from pipeline.audio.wanted import Estimate, estimate, is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.alike import Todo, TodoList
+from pipeline.checkpoint.lookup import AnswerIndex
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
-from pipeline.run.answers import Answers
 from pipeline.run.costs import Bounds, Costs, CostTable, Kind, Priced
 from pipeline.run.settings_hash import SettingsHash
 
@@ -33,18 +32,18 @@ def costs_of(
     hashed: SettingsHash,
     *,
     bounds: Bounds,
-    asked: bool,
+    resends_failed: bool,
     stopped: threading.Event,
 ) -> Costs:
     """Prices what a run of these `only` does after a scan (None: what the run that is going on has selected), within
-    `bounds`; `asked`: what failed before is sent at once. Raises Stopped and CheckpointError."""
-    # what is passed over takes no place of the limit, so with a budget it is not known before which rows have one
+    `bounds`; `resends_failed`: what failed before is sent at once. Raises Stopped and CheckpointError."""
+    # rows that do not fit a budget do not count for the limit: with one, any row may be reached
     at_most = None if bounds.budget is not None else bounds.limit
     rows = TodoList(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
-    answers = Answers(checkpoint.answer_index(), hashed)
+    answers = _Answers(checkpoint.answer_index(), hashed)
     measured = _measured(iter(rows), partial(_measure, settings, hashed, answers, stopped), stopped)
     with CostTable() as table:
-        table.keep(_priced(rows, *one, asked=asked) for one in measured)
+        table.keep(_priced(rows, *one, resends_failed=resends_failed) for one in measured)
         return table.sum_up(bounds)
 
 
@@ -59,7 +58,7 @@ def _priced(
     identities: Sequence[Identity],
     takes: Estimate | AttemptError | None,
     *,
-    asked: bool,
+    resends_failed: bool,
 ) -> Priced:
     """What a run does with a measured utterance."""
     priced = partial(Priced, place=todo.place, id=todo.utterance.id)
@@ -68,7 +67,7 @@ def _priced(
     if any(rows.has_transcript(identity) for identity in identities):
         return priced(kind=Kind.COPY)
     all_answered = isinstance(takes, Estimate) and not takes.requests
-    if identities and not asked and not all_answered:
+    if identities and not resends_failed and not all_answered:
         failure, runs = rows.known_failure(identities) or (None, 0)
         if failure is not None and failure.retryable:
             return priced(kind=Kind.WAITS, runs=runs)
@@ -94,7 +93,7 @@ def _measured(
 
 
 def _measure(
-    settings: Settings, hashed: SettingsHash, answers: Answers, stopped: threading.Event, todo: Todo
+    settings: Settings, hashed: SettingsHash, answers: _Answers, stopped: threading.Event, todo: Todo
 ) -> Measured:
     identities: Sequence[Identity] = ()
     keys: set[str] = set()
@@ -116,3 +115,22 @@ def _measure(
         return todo, identities, estimate(todo.utterance, settings.audio, keys)
     except AttemptError as error:
         return todo, identities, error
+
+
+class _Answers:
+    """The answered clips of a checkpoint, by recording and settings."""
+
+    def __init__(self, index: AnswerIndex, settings: SettingsHash) -> None:
+        self._index = index
+        self._settings = settings
+
+    def may_be_of(self, todo: Todo) -> bool:
+        """Whether some may be of this recording; only its content decides."""
+        return todo.utterance.id in self._index.ids or todo.size in self._index.sizes
+
+    def to(self, todo: Todo, names: Sequence[Identity]) -> set[str]:
+        """The keys of those of the recording with these names, under settings that give the same answers."""
+        by_samples = names[0].with_settings(self._settings.of_answers(todo.utterance))
+        found = [one for name in (by_samples, *names) for one in self._index.spans.get(name.key, ())]
+        # a done row that is sent again uses only answers of the current settings
+        return {span for span, config_hash in found if todo.done not in names or config_hash == names[0].config_hash}

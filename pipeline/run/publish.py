@@ -23,8 +23,8 @@ PART_BYTES = 16 << 20
 """A part ends before it is full where its rows are this long: all of it is in memory while it is written."""
 PART_WORDS = 400_000
 """So many words come to about as many bytes."""
-LOOK_S = 0.2
-"""How often it is looked whether a part is full."""
+CHECK_INTERVAL_S = 0.2
+"""How often is checked whether a part is full."""
 log = logging.getLogger(__name__)
 
 
@@ -38,14 +38,14 @@ class Publisher:
         self._closing = asyncio.Event()
 
     async def tidy(self) -> None:
-        """Brings the folder back to what the checkpoint knows, after whatever ended the last run. What has to be
-        written anew waits for the end of the run, so that it is written once."""
+        """Brings the folder back to what the checkpoint records, however the last run ended. Files that have to be
+        rewritten wait for the end of the run, so that each is written once."""
         await self._store.blocking(self._tidy)
         if await self._store.has_moved():  # else a row of this run may get the id it leaves
             await self.finish()
 
     async def keep(self) -> None:
-        """Publishes whenever a part is full, until `close`. Where the disk is full all is left for `finish`."""
+        """Publishes whenever a part is full, until `close`. Where the disk is full, `finish` does the rest."""
         try:
             await self._keep()
         except OutputError as error:
@@ -57,7 +57,7 @@ class Publisher:
         store, seen_rows, seen_words = self._store, 0, 0
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), LOOK_S)
+                await asyncio.wait_for(self._closing.wait(), CHECK_INTERVAL_S)
                 return
             rows, words = store.results_added
             is_long = words - seen_words >= PART_WORDS
@@ -71,15 +71,15 @@ class Publisher:
                     await self._publish_attempts()
 
     def close(self) -> None:
-        """Lets `keep` end after what it is publishing: two that publish at once would write the same part."""
+        """Ends `keep` after what it is publishing: two publishers at once would write the same part."""
         self._closing.set()
 
     async def finish(self, hashed: SettingsHash | None = None, is_stopped: Callable[[], bool] = lambda: False) -> None:
         """Publishes everything that is committed and unpublished.
 
-        With `hashed`, transcripts are written anew, too, whose row has another reference or other metadata by now, or
-        whose settings have another hash in their canonical form. Once it `is_stopped` that is left to the next run,
-        but for parts that are written anyway.
+        With `hashed`, transcripts are rewritten, too, whose manifest row has another reference or other metadata
+        now, or whose settings have another hash in their canonical form. Once it `is_stopped` the next run does
+        that, but for parts that are rewritten anyway.
         """
         while await self._publish_new():
             pass
@@ -109,7 +109,7 @@ class Publisher:
         sink = self._sink
         committed = checkpoint.fact(JSONL_BYTES, int) or 0
         if not sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"), committed):
-            log.warning("transcripts.jsonl is gone or cut short; the end of the run writes it anew from the parts")
+            log.warning("transcripts.jsonl is missing or truncated; the end of the run rewrites it from the parts")
             checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
         elif committed == CLOSED_JSONL and not sink.has_parts:
             # the lines may hold rows already that are still to be appended

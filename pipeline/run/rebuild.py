@@ -1,8 +1,8 @@
-"""A new checkpoint from the output files, where the old one is damaged or gone, so that nothing paid for is sent again.
+"""Makes a new checkpoint from the output files, where the old one is damaged or missing: nothing is sent again.
 
 Reads OUT/transcripts, transcripts.jsonl, errors, attempts and runs, and what can still be read of the old checkpoint;
-writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it: the name under which
-a new one is made tells which, so that a rebuild that was interrupted can be done again.
+writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it: the name of the
+unfinished new one says which, so that a rebuild that was interrupted can be done again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.schema import JSONL_BYTES
 from pipeline.errors import OutputError, UsageError
-from pipeline.report.figures import credits_told
+from pipeline.report.figures import format_credits
 from pipeline.run.recovery import Recovery
 from pipeline.run.verify import REBUILT, interrupted_rebuild, what_is_wrong
 from pipeline.sink.salvage import Salvage
@@ -26,8 +26,8 @@ _SUFFIXES = ("-wal", "-shm", "")
 
 
 def rebuild(out: Path, *, force: bool = False) -> list[str]:
-    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is. Returns what a
-    person is told about it, in lines.
+    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is. Returns lines
+    that say what it holds.
 
     Raises UsageError where there is nothing to do or nothing to make it from, OutputHeld, OutputError, and
     CheckpointError where the old one is not damaged and cannot be worked with.
@@ -47,7 +47,7 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
             sink.set_damaged_aside()
             with Checkpoint(new) as checkpoint:
                 recovery = Recovery(sink, old, checkpoint)
-                rebuilt = recovery.take_all(old_path)
+                rebuilt = recovery.take_all()
         put_in_place(new, path)
         if recovery.lines_are_stale:
             with Checkpoint(path) as checkpoint:
@@ -57,7 +57,7 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
     aside = "" if old_path is None else f"; the old checkpoint is {visible(str(old_path))}"
     return [
         f"{plural(count, 'transcript')} {are} known again ({rebuilt.salvaged:,} of them from the old checkpoint), "
-        f"{credits_told(rebuilt.credits)} spent{aside}",
+        f"{format_credits(rebuilt.credits)} spent{aside}",
         f"also kept: {rebuilt.failed:,} failed, {plural(rebuilt.clips, 'answered clip')}, "
         f"{plural(rebuilt.runs, 'earlier run')}",
         *(f"a file that could not be read is kept as {visible(str(path))}" for path in rebuilt.damaged),

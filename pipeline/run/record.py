@@ -1,4 +1,4 @@
-"""Listens to the pool: the ends of requests go into the ledger, and those of clips to their utterances.
+"""The pool's listener: writes requests into the ledger, and passes results of clips on to their utterances.
 
 Called in the event loop; never blocks.
 """
@@ -74,7 +74,7 @@ class Recorder:
             self._outcomes.note(*events)
 
     def _answered(self, job: Job, in_flight: InFlight, answer: Answer) -> list[Event]:
-        """What is to be noted of an answer, in the same commit as what follows from it."""
+        """The events of an answer, which go into one commit with the outcome that follows."""
         clip, events = in_flight.clips[job.request.clip], list[Event]()
         result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=price(job.request))
         if self._answered_fact is not None:

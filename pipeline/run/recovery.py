@@ -28,7 +28,7 @@ BATCH = 10_000
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuilt checkpoint knows."""
+    """What a rebuilt checkpoint holds."""
 
     transcripts: int
     """Utterances that are done."""
@@ -41,22 +41,20 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
     credits: float
     damaged: list[Path]
     """Output files that could not be read, or not to their end, as they are called now."""
-    old: Path | None
-    """Where the old checkpoint lies now."""
 
 
 class Recovery:
-    """That of one rebuild."""
+    """The recovery of one rebuild."""
 
     def __init__(self, sink: Salvage, old: Old, checkpoint: Checkpoint) -> None:
         self.lines_are_stale = False
-        """transcripts.jsonl is to be written anew from the parts, once the new checkpoint holds what only it has."""
+        """transcripts.jsonl is to be rewritten from the parts, once the new checkpoint holds what only it has."""
         self._sink = sink
         self._old = old
         self._checkpoint = checkpoint
 
-    def take_all(self, old_path: Path | None) -> Rebuilt:
-        """Of what several sources tell, the one that says more comes first, and counts."""
+    def take_all(self) -> Rebuilt:
+        """Where sources differ, the more complete one is read first and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
         texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER))
         for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
@@ -69,7 +67,7 @@ class Recovery:
         parts = sink.parts.numbers()
         published = sum(self._take_transcripts(sink.rows(part), part) for part in parts)
         published += self._take_lines(bool(parts))
-        # a transcript that was made anew stands in a part as it was, and only here as it is
+        # a replaced transcript is in a part as it was, and only here as it is now
         salvaged = self._take_transcripts(old.results(), None, instead=True)
         for was, now in old.moved():
             checkpoint.adopt_move(was, now)
@@ -91,7 +89,6 @@ class Recovery:
             runs=runs,
             credits=checkpoint.fact(CREDITS, float) or 0.0,
             damaged=sink.damaged,
-            old=old_path,
         )
 
     def _take_transcripts(self, rows: Iterable[Transcript], part: int | None, *, instead: bool = False) -> int:
@@ -110,7 +107,7 @@ class Recovery:
         return count
 
     def _take_lines(self, has_parts: bool) -> int:
-        """Takes in the JSONL, and says how it goes on; returns how many utterances got a transcript from it.
+        """Takes in the JSONL, and notes how it is continued; returns how many utterances got a transcript from it.
 
         What is in no part is published again, unless the output never had parts.
         """
@@ -174,12 +171,12 @@ class Recovery:
 
 
 def _key(attempt: Attempt) -> tuple[object, ...]:
-    """What tells an attempt from all others."""
+    """Identifies an attempt."""
     return attempt.run_id, attempt.id, attempt.clip, attempt.attempt, attempt.started_at
 
 
 def _event_of(n: int, row: Transcript) -> Finished | Partly:
-    if is_partial(row):  # with 0 s the next failure finds that it says more, and tells it anew
+    if is_partial(row):  # with 0 s the next failure replaces it
         return Partly(n=n, transcript=row, answered_s=0.0)
     return Finished(n=n, transcript=row, marks=None, failed_as=None, **word_errors(row))
 

@@ -13,7 +13,7 @@ from pipeline.source import is_missing
 
 
 class Renames:
-    """Those of one run."""
+    """The renames of one run."""
 
     def __init__(self, store: Store, transcripts: StoredTranscripts, outcomes: Outcomes) -> None:
         self._store = store
@@ -22,10 +22,10 @@ class Renames:
         self._taken: set[int] = set()
         """Rows of names that are missing now, which renamed recordings have taken over in this run."""
         self._passed: dict[Identity, int] = {}
-        """Of contents that several such rows have, the row up to which they are taken, or of no use."""
+        """Of contents that several such rows have, the row up to which they are taken over, or unusable."""
 
     async def move(self, new: Mapping[int, tuple[Selected, Sequence[Identity]]]) -> set[int]:
-        """Lets rows of new paths, given with what transcripts of them answer to, take over the rows of their former
+        """Lets rows of new paths, given with their identities, take over the rows of their former
         names, whose files are missing. Returns the numbers of those that did."""
         if not new:
             return set()
@@ -44,14 +44,14 @@ class Renames:
                 if row.n in transcripts and row.n not in self._taken:
                     self._taken.add(row.n)
                     moved.add(n)
-                    self._outcomes.moved(selected, row.n, transcripts[row.n])
+                    self._outcomes.takes_over_row(selected, row.n, transcripts[row.n])
                     break
         for several in before.values():
             self._pass_over(several, transcripts.keys() - self._taken)
         return moved
 
     def _pass_over(self, found: Sequence[tuple[Identity, Placed]], usable: Collection[int]) -> None:
-        """Of many rows of one content, those that are of no use are not asked for again."""
+        """Of many rows of one content, unusable ones are not asked for again."""
         for identity, several in groupby(found, key=lambda one: one[0]):
             for number, (_, row) in enumerate(several):
                 if row.n in usable:

@@ -1,6 +1,6 @@
 """Rewrites published rows, a part at a time, or the JSONL where it stands alone: new transcripts take the place of old
-rows, and others get what their manifest row says by now. An old transcript that is nowhere else is copied into the
-checkpoint first.
+rows, and others get the fields of their current manifest row. An old transcript that is nowhere else is copied
+into the checkpoint first.
 
 Reads and writes the output folder and the checkpoint, in the checkpoint's thread; in memory is a batch of rows.
 """
@@ -22,7 +22,7 @@ from pipeline.sink import Sink
 from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, in_batches
 
 COPIED_BYTES = 64 << 20
-"""Of what is copied into the checkpoint, after which it is looked whether that is too much."""
+"""Copied bytes after which the copies in the checkpoint are trimmed."""
 
 
 class Rewriter:
@@ -76,7 +76,7 @@ class Rewriter:
             self._copied_bytes = 0
 
     def _new(self, part: int) -> Iterator[Transcript]:
-        """The transcripts that take the place of rows, with what their manifest rows say by now."""
+        """The transcripts that take the place of rows, with the fields of their current manifest rows."""
         done = 0
         while batch := self._checkpoint.replacing(part, done, ROWS_AT_ONCE, AT_ONCE_BYTES):
             done = batch[-1].number
@@ -85,20 +85,20 @@ class Rewriter:
             yield from (refreshed.get(one.n, one.transcript) for one in batch)
 
     def _refreshed(self, part: int) -> Iterator[Transcript]:
-        """The transcripts that stand while their manifest rows say something else by now, with that."""
+        """The transcripts that stay while their manifest rows changed, with the new fields."""
         if self._hashed is None:
             return
-        meant = partial(self._checkpoint.refreshing, part)
-        for batch in in_batches(self._sink.rows(part, meant)):
-            rows = meant([transcript.id for transcript in batch])
+        refreshing = partial(self._checkpoint.refreshing, part)
+        for batch in in_batches(self._sink.rows(part, refreshing)):
+            rows = refreshing([transcript.id for transcript in batch])
             changed = [(rows[transcript.id][0], transcript, rows[transcript.id][1]) for transcript in batch]
             yield from self._refresh(self._hashed, changed).values()
         if (missing := self._checkpoint.not_refreshed(part)) is not None:
             raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
 
     def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
-        anew = {n: for_row(old, row, config_hash=hashed.canonical(row, old.config_hash)) for n, old, row in changed}
+        renewed = {n: for_row(old, row, config_hash=hashed.canonical(row, old.config_hash)) for n, old, row in changed}
         self._checkpoint.note_refreshed(
-            [Refreshed(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in anew.items()]
+            [Refreshed(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in renewed.items()]
         )
-        return anew
+        return renewed

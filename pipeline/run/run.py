@@ -1,6 +1,6 @@
-"""One run: plan, select, prepare, send, join, store, publish, report. The only place that knows all the stations.
+"""One run, from its stations: plan, select, prepare, send, join, store, publish, report.
 
-Everything here is wiring; what a station does is in its module.
+The only module that imports all of them; what a station does is in its own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import secrets
 import shutil
 import time
 from datetime import UTC, datetime
-
-import msgspec
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Checkpoint, Patience, Plan, Store
@@ -26,41 +24,32 @@ from pipeline.manifest import place_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
-from pipeline.run.context import RunContext
+from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.control import Control
-from pipeline.run.disk_space import disk_too_small
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lookup import Lookup
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
-from pipeline.run.options import RunOptions
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.output import CHECKPOINT, keep_formats, output_folder, refuse_another_manifest
+from pipeline.run.output import CHECKPOINT, disk_too_small, keep_formats, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.prepare import Preparer
 from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
-from pipeline.run.reporting import Ending, figures_of, put_down
+from pipeline.run.reporting import RunResult, figures_of, save_result
 from pipeline.run.select import Selection
 from pipeline.run.send import EndpointFactory, Sending
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.settlement import Settlement
 from pipeline.run.stored import StoredTranscripts
-from pipeline.run.verify import known_transcripts
+from pipeline.run.verify import require_checkpoint
 from pipeline.sink import FolderStore, Sink
 
 log = logging.getLogger(__name__)
 
 SPOOL = ".spool"
-"""The folder in OUT for decoded audio; what a killed run left in it is worth nothing."""
-
-
-class RunResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended: its figures, and the error that broke it off."""
-
-    figures: Figures
-    error: GradiumBatchError | None
+"""The folder in OUT for decoded audio; what an interrupted run left in it is removed."""
 
 
 async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory, control: Control) -> RunResult:
@@ -72,22 +61,16 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
     context = _context(options, settings)
     patience = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled)
     path = options.out / CHECKPOINT
-    with (
-        output_folder(options.out) as held,
-        known_transcripts(options.out),
-        Store.open(path, patience, held.check) as store,
-    ):
-        held.watch(path)
-        owner = owner_of(settings)
-        if owner is None and await store.holds_answers():
-            async with endpoint(settings) as target:
-                owner = await asyncio.to_thread(owner_at, target)
-        if owner is not None:
-            await store.blocking(claim, options.out, owner)
-        await store.blocking(keep_formats, settings.sink.formats)
-        if not options.shared_out:
-            await store.blocking(refuse_another_manifest, place_of(options.manifests), options.out)
-        return await _Run(options, context, control, store).whole(endpoint)
+    with output_folder(options.out) as held:
+        require_checkpoint(options.out)
+        with Store.open(path, patience, held.check) as store:
+            held.watch(path)
+            owner = owner_of(settings)
+            if owner is None and await store.holds_answers():
+                async with endpoint(settings) as target:
+                    owner = await asyncio.to_thread(owner_at, target)
+            await store.blocking(_claim_output, context, owner)
+            return await _Run(context, control, store).result(endpoint)
 
 
 def _context(options: RunOptions, settings: Settings) -> RunContext:
@@ -97,20 +80,28 @@ def _context(options: RunOptions, settings: Settings) -> RunContext:
         # in the order of time also within a second, and unlike that of a run into another output
         run_id=f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 256:03x}{secrets.token_hex(2)[:3]}",
         started_at=now,
-        out=options.out,
+        options=options,
         settings=settings,
         request=request,
         hashes=SettingsHash(settings, request),
-        only=options.only,
     )
+
+
+def _claim_output(checkpoint: Checkpoint, context: RunContext, owner: str | None) -> None:
+    """Raises ConfigError where the output has another owner, other formats or another manifest."""
+    options = context.options
+    if owner is not None:
+        claim(checkpoint, options.out, owner)
+    keep_formats(checkpoint, context.settings.sink.formats)
+    if not options.shared_out:
+        refuse_another_manifest(checkpoint, place_of(options.manifests), options.out)
 
 
 class _Run:
     """One run, from its plan to its figures."""
 
-    def __init__(self, options: RunOptions, context: RunContext, control: Control, store: Store) -> None:
-        settings = context.settings
-        self.options = options
+    def __init__(self, context: RunContext, control: Control, store: Store) -> None:
+        settings, options = context.settings, context.options
         self.context = context
         self.control = control
         self.store = store
@@ -138,17 +129,11 @@ class _Run:
         self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, store, fact)
         self.sending = Sending(context, store, self.publisher, self.recorder, control)
 
-    async def whole(self, endpoint: EndpointFactory) -> RunResult:
-        plan = await make_plan(self.rows, self.options, self.store, self.control.stopped)
-        if warning := many_missing(plan, is_folder=self.rows.manifests.has_folder):
-            log.warning("%s", warning)
-        started_at = self.context.started_at.isoformat()
-        await self.store.save_run(self.context.run_id, started_at, None)
+    async def result(self, endpoint: EndpointFactory) -> RunResult:
+        """Plans, sends, publishes and reports; errors after the plan are in the result."""
+        plan = await self._plan()
         try:
-            await self.ledger.end_open_attempts()
-            await self.publisher.tidy()
-            await self.store.blocking(self._keep_to_month)
-            await asyncio.to_thread(shutil.rmtree, self.options.out / SPOOL, ignore_errors=True)
+            await self._begin()
             if plan.selected:
                 await self._send(endpoint, plan.selected)
         except Stopped:
@@ -156,7 +141,7 @@ class _Run:
         except GradiumBatchError as error:
             self.error = with_place(error, self.context.settings.service)
         self.control.work_is_over()
-        self.control.stands = last_line(await self.store.blocking_unchecked(self._figures, plan))
+        self.control.standing = last_line(await self.store.blocking_unchecked(self._figures, plan))
         try:
             if not isinstance(self.error, OutputGone):
                 await self._publish()
@@ -169,9 +154,22 @@ class _Run:
             self.duplicates.close()
         return await self._report(plan)
 
+    async def _plan(self) -> Plan:
+        plan = await make_plan(self.rows, self.context.options, self.store, self.control.stopped)
+        if warning := many_missing(plan, is_folder=self.rows.manifests.has_folder):
+            log.warning("%s", warning)
+        await self.store.save_run(self.context.run_id, self.context.started_at.isoformat(), None)
+        return plan
+
+    async def _begin(self) -> None:
+        """Finishes what an interrupted run left, and bounds the budget by what the month has left."""
+        await self.ledger.end_open_attempts()
+        await self.publisher.tidy()
+        await self.store.blocking(self._keep_to_month)
+        await asyncio.to_thread(shutil.rmtree, self.context.options.out / SPOOL, ignore_errors=True)
+
     def _keep_to_month(self, checkpoint: Checkpoint) -> None:
-        """Has the run spend no more than the month's budget leaves, and notes that for `status`."""
-        out, budget = self.options.out, self.context.settings.budget.month_limit
+        out, budget = self.context.options.out, self.context.settings.budget.month_limit
         if (checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
             checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
         if budget is not None:
@@ -179,12 +177,12 @@ class _Run:
             self.budget.keep_to(month_at(self.context.started_at, checkpoint, out, budget))
 
     async def _send(self, endpoint: EndpointFactory, selected: int) -> None:
-        """Sends what is selected, as far as --limit and the budget go."""
-        limit, settings = self.options.limit, self.context.settings
+        """Sends what is selected, as far as --limit and the budget go; outcomes are stored and published meanwhile."""
+        out, limit = self.context.options.out, self.context.options.limit
         expected_s, rows = await self.store.expected_s(limit), min(selected, limit or selected)
-        spool_bytes = settings.audio.spool_mb << 20
+        spool_bytes = self.context.settings.audio.spool_mb << 20
         warning = await asyncio.to_thread(
-            disk_too_small, self.options.out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
+            disk_too_small, out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
         )
         if warning is not None:
             log.warning("%s", warning)
@@ -199,7 +197,7 @@ class _Run:
             await self.preparation.close()
         reasons = self.budget.reasons([f"--limit {limit}"] if selection.limit_reached else [])
         if reasons:
-            self.control.note_limit(ExitStatus.LIMIT_REACHED, "; ".join(reasons))
+            self.control.note_limit("; ".join(reasons))
 
     async def _publish(self) -> None:
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
@@ -207,23 +205,24 @@ class _Run:
         await self.store.trim_replaced()
 
     async def _report(self, plan: Plan) -> RunResult:
-        self.many_gone = many_missing(plan, is_folder=self.rows.manifests.has_folder, moved=self.outcomes.moved_count)
-        unchecked = self.store.blocking_unchecked
-        if plan.rows and not await unchecked(Checkpoint.has_selected):
+        self.many_gone = many_missing(plan, is_folder=self.rows.manifests.has_folder, moved=self.outcomes.moved)
+        if plan.rows and not await self.store.blocking_unchecked(Checkpoint.has_selected):
             self.control.forget_limit()
-        figures = await unchecked(self._figures, plan)
-        if not isinstance(self.error, OutputGone):
-            figures = await put_down(self.store, self.options.out, figures, self._ended_by)
-        return RunResult(figures=figures, error=self.error)
-
-    def _ended_by(self, error: GradiumBatchError, figures: Figures) -> Figures:
-        self.error = self.error or error
-        return msgspec.structs.replace(figures, exit=int(self._status()), stopped_by=str(self.error))
+        figures = await self.store.blocking_unchecked(self._figures, plan)
+        result = RunResult(figures=figures, error=self.error)
+        if isinstance(self.error, OutputGone):
+            return result
+        return await save_result(self.store, self.context.options.out, result)
 
     def _figures(self, checkpoint: Checkpoint, plan: Plan) -> Figures:
-        ending = Ending(
+        return figures_of(
+            checkpoint,
+            plan,
+            self.rows,
+            self.outcomes,
+            self.ledger,
             run_id=self.context.run_id,
-            out=self.options.out,
+            out=str(self.context.options.out),
             started_at=self.context.started_at,
             finished_at=datetime.now(UTC),
             wall_s=time.monotonic() - self._started,
@@ -234,7 +233,6 @@ class _Run:
             local=self.context.settings.service.url == "local",
             many_gone=self.many_gone,
         )
-        return figures_of(checkpoint, plan, self.rows, self.outcomes, self.ledger, ending)
 
     def _status(self) -> ExitStatus:
         if self.error is not None:
@@ -242,6 +240,6 @@ class _Run:
         if self.control.status is not None:
             return self.control.status
         failed = self.outcomes.failed
-        if not self.options.ids:  # who asks for some hears of all others, and is not told that theirs failed
+        if not self.context.options.ids:  # for named ids only their own outcomes count
             failed = failed or self.rows.bad.count or bool(self.many_gone)
         return ExitStatus.SOME_FAILED if failed else ExitStatus.OK

@@ -60,7 +60,7 @@ class Sending:
         settings = self._context.settings
         async with endpoint(settings) as target, connect(target, self._context.request, settings) as service:
             account = Balance(self._context, self._store, budget, self._control)
-            balance = await account.learn(service)
+            balance = await account.fetch(service)
             await self._claim(balance)
             await account.compare(balance, rows=rows, at_most=selection.limit)
             limits = await self._limits(budget)
@@ -74,10 +74,10 @@ class Sending:
             self._control.attach(pool)
             source = partial(preparer.fill, selection=selection, stopped=self._control.stopped)
             try:
-                async with self._kept(pool):
+                async with self._storing(pool):
                     await pool.run(source)
-                    # duplicates whose first one's file failed, and those that take the places of what did not fit the
-                    # budget; a pool that was stopped takes none
+                    # duplicates whose first one's file failed, and rows in place of those that did not fit the budget;
+                    # a stopped pool takes none
                     while selection.has_more and not pool.is_stopping:
                         await pool.run(source)
             finally:
@@ -88,7 +88,7 @@ class Sending:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
         if owner_of(self._context.settings) is None:
             owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)
-            await self._store.blocking(claim, self._context.out, owner)
+            await self._store.blocking(claim, self._context.options.out, owner)
 
     async def _limits(self, budget: Budget) -> Limits:
         settings, clock = self._context.settings, asyncio.get_running_loop().time
@@ -103,18 +103,19 @@ class Sending:
             price=price,
             outage_max_s=settings.retry.outage_max_s,
             settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),
-            doubts_refusals=self._context.doubts_refusals,
+            # of failed recordings, which were asked for, all may be refused
+            doubts_refusals="failed" not in self._context.options.only,
         )
 
     @asynccontextmanager
-    async def _kept(self, pool: Pool) -> AsyncIterator[None]:
+    async def _storing(self, pool: Pool) -> AsyncIterator[None]:
         """Commits and publishes beside the pool; the failure of one ends it. On the way out all is committed."""
 
         def end_pool(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and isinstance(error := task.exception(), Exception):
                 pool.end_with(error)
                 if isinstance(error, CheckpointError | OutputGone):
-                    pool.cut()  # an answer that cannot be stored is not worth waiting for
+                    pool.cut()  # its answers could not be stored
 
         store = self._store
         keeping, publishing = asyncio.create_task(store.keep()), asyncio.create_task(self._publisher.keep())
@@ -131,13 +132,13 @@ class Sending:
             watching.cancel()
             await asyncio.wait((keeping, publishing, watching))
             store.patience.on_wait = lambda waits: None
-            if isinstance(error := keeping.exception(), CheckpointError):  # only now it is known what that costs
+            if isinstance(error := keeping.exception(), CheckpointError):  # only now is its cost known
                 raise CheckpointError(f"{error}; {await store.last_try()}") from error
         for task in (keeping, publishing):
             task.result()
 
     async def _watch(self) -> None:
-        """Raises OutputGone soon after the output folder has gone, also while no answer comes."""
+        """Raises OutputGone soon after the output folder was removed, also while no answer comes."""
         while True:
             await asyncio.sleep(WATCH_S)
             await self._store.check_output()

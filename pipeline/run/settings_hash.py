@@ -28,7 +28,7 @@ class SettingsHash:
         audio, service = settings.audio, settings.service
         # the toy recognizer's words must not pass for the service's; which of its hosts answered makes no difference
         speaker = f"local:{settings.local.recognizer}" if service.url == "local" else "gradium"
-        # not how long clips are, nor whether broken files are taken: what has a transcript would not get another one
+        # not how long clips are, nor whether truncated files are taken: a transcript that is there stays the same
         silence_s = audio.lead_silence_s + 0.0  # -0.0 is 0.0
 
         @lru_cache(maxsize=256)
@@ -80,7 +80,7 @@ class SettingsHash:
         return [name for name in found if name is not None]
 
     def identities(self, row: Utterance, found: Look) -> list[Identity]:
-        """What a transcript may answer to that answers to the row and its recording, the identity of now first."""
+        """The identities that a transcript of the row and its recording may have, the current one first."""
         names = self.names(row, one_channel=is_one_channel(row, found.probe))
         return [Identity(audio_hash=found.audio_hash, config_hash=name) for name in names]
 

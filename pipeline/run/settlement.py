@@ -1,6 +1,6 @@
-"""What becomes of an utterance in flight, and of its duplicates, once nothing more of it is to be sent.
+"""Settles an utterance in flight and its duplicates, once nothing more of it is to be sent.
 
-Decides who shares an outcome; `outcomes` carries it out for each utterance.
+Decides who shares an outcome; `outcomes` stores it for each utterance.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from pipeline.model import Transcript
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
 from pipeline.run.duplicates import Duplicates
-from pipeline.run.given_up import GivenUp
-from pipeline.run.in_flight import InFlight
+from pipeline.run.in_flight import GivenUp, InFlight
 from pipeline.run.ledger import price
 from pipeline.run.outcomes import Outcomes
 
@@ -34,7 +33,7 @@ class Settlement:
         budget: RunBudget,
         preparation: Preparation,
     ) -> None:
-        """`preparation` holds the audio of what is in flight, and is told to release it."""
+        """`preparation` holds the audio of what is in flight until it is settled."""
         self._context = context
         self._outcomes = outcomes
         self._duplicates = duplicates
@@ -43,7 +42,7 @@ class Settlement:
 
     def begin(self, selected: Selected, identity: Identity, marks: bytes) -> InFlight | None:
         """The utterance as the one that is sent for its identity. None where that is in flight already, was refused, or
-        did not fit the budget: then it shares what comes of it."""
+        did not fit the budget: then it shares the outcome."""
         if (needed := self._duplicates.sent_in_part(identity)) is not None:
             self._budget.did_not_fit(needed, [selected.utterance.id])
             return None
@@ -54,12 +53,12 @@ class Settlement:
         in_flight = InFlight(selected, identity, marks, answers_key)
         return in_flight if self._duplicates.begin(in_flight) else None
 
-    def has_transcript(self, in_flight: InFlight, transcript: Transcript) -> None:
-        """There is a transcript of this very audio and these settings: nothing is sent."""
+    def copy_transcript(self, in_flight: InFlight, transcript: Transcript) -> None:
+        """Copies a transcript of the same audio and settings to it and its duplicates: nothing is sent."""
         for selected in [in_flight.selected, *self._duplicates.end(in_flight)]:
             self._outcomes.copied(selected, transcript, in_flight)
 
-    def is_postponed(self, in_flight: InFlight) -> None:
+    def postpone(self, in_flight: InFlight) -> None:
         """Its audio has failed before, maybe under another id, and is not sent in this run."""
         why = self._why(in_flight, None)
         self._release(in_flight)
@@ -74,15 +73,11 @@ class Settlement:
         if not clips:
             self.settle(in_flight)
 
-    def cannot_be_prepared(self, in_flight: InFlight, error: AttemptError) -> None:
-        """Its audio cannot be made into clips."""
-        self._failed(in_flight, error)
-
     def settle(self, in_flight: InFlight, *events: Event) -> None:
-        """All its clips have come to their end. `events` go into the same commit."""
+        """Every clip of it has its answer, or gets none in this run. `events` go into the same commit."""
         if in_flight.error is not None:
             self._outcomes.note(*events)
-            self._failed(in_flight, in_flight.error)
+            self.fail(in_flight, in_flight.error)
         elif in_flight.credits_needed:
             self._outcomes.note(*events)
             self._over_budget(in_flight)
@@ -94,7 +89,8 @@ class Settlement:
             for selected in duplicates:
                 self._outcomes.copied(selected, transcript, in_flight)
 
-    def _failed(self, in_flight: InFlight, error: AttemptError) -> None:
+    def fail(self, in_flight: InFlight, error: AttemptError) -> None:
+        """Gives it up for this run: its audio cannot be prepared, or a clip was given up."""
         why = self._why(in_flight, error)
         duplicates = self._duplicates.end(in_flight, why)
         self._release(in_flight)

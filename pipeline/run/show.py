@@ -12,7 +12,7 @@ from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.figures import One
 from pipeline.errors import UsageError
 from pipeline.model import Attempt, Failure, Transcript, Utterance
-from pipeline.report.figures import credits_told, length
+from pipeline.report.figures import format_credits, length
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.report.table import aligned
 from pipeline.sink import FolderStore, Sink
@@ -29,7 +29,7 @@ STATES = {
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance. `row` is what the manifest says, `error` why it has no transcript, or none for its newest content;
+    """An utterance. `row` is its manifest row, `error` why it has no transcript, or none of its newest content;
     `attempts` are in the order in which they were sent."""
 
     id: str
@@ -44,7 +44,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """Pieces that have their answers, and wait for those of the others."""
     attempts: list[Attempt]
     in_flight: list[Attempt]
-    """Requests whose end nobody has seen so far."""
+    """Requests that have not ended, or whose run was killed."""
 
 
 def show(out: Path, id_: str) -> Shown:
@@ -55,7 +55,7 @@ def show(out: Path, id_: str) -> Shown:
     with Checkpoint(path, only_read=True) as checkpoint:
         one = checkpoint.find(id_)
         if one is None:
-            raise UsageError(f"{out} has no id {shown_id(id_)}{_meant(id_, checkpoint.ids_near(id_))}")
+            raise UsageError(f"{out} has no id {shown_id(id_)}{_suggestions(id_, checkpoint.ids_near(id_))}")
     sink = Sink(FolderStore(out), ("parquet", "jsonl"))
     published = sink.attempts.of(id_, one.ledger)
     return Shown(
@@ -72,7 +72,7 @@ def show(out: Path, id_: str) -> Shown:
     )
 
 
-def _meant(id_: str, near: list[str]) -> str:
+def _suggestions(id_: str, near: list[str]) -> str:
     found = nearest_few(id_, near)
     return f"; did you mean {' or '.join(map(shown_id, found))}?" if found else ""
 
@@ -91,12 +91,12 @@ def as_table(found: Shown) -> str:
     span = [f"from {row.offset_s:g} s"] if row.offset_s else []
     span += [f"for {row.duration_s:g} s"] if row.duration_s is not None else []
     span += [f"channel {row.channel}"] if row.channel is not None else []
-    marks = ["its recording is not there"] if found.gone else []
-    marks += ["no longer in the manifest"] if found.vanished else []
+    notes = ["its recording is not there"] if found.gone else []
+    notes += ["no longer in the manifest"] if found.vanished else []
     rows = [
         ("id", found.id),
         ("audio", row.audio + (f" ({', '.join(span)})" if span else "")),
-        ("state", ", ".join([found.state, *marks])),
+        ("state", ", ".join([found.state, *notes])),
     ]
     rows += [("metadata", f"{name} = {value}") for name, value in row.metadata.items()]
     if row.reference is not None:
@@ -130,6 +130,6 @@ def _attempt(attempt: Attempt) -> str:
     request = f", request {attempt.request_id}" if attempt.request_id else ""
     return (
         f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  clip {attempt.clip}, attempt {attempt.attempt}: {attempt.outcome}"
-        f"{status}{code}, {attempt.latency_s:.1f} s, {credits_told(attempt.credits)} {billed}, "
+        f"{status}{code}, {attempt.latency_s:.1f} s, {format_credits(attempt.credits)} {billed}, "
         f"run {attempt.run_id}{request}"
     )

@@ -12,9 +12,8 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.connection import holds_something
-from pipeline.checkpoint.schema import LEARNED
 from pipeline.errors import GradiumBatchError, UsageError
-from pipeline.report.figures import Standing, Untried, credits_told, length, readable, rounded
+from pipeline.report.figures import Standing, Untried, format_credits, length, readable, rounded
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.report.table import (
     aligned,
@@ -26,13 +25,11 @@ from pipeline.report.table import (
     waiting_rows,
 )
 from pipeline.run.month import MONTH_BUDGET, month_at
-from pipeline.run.reporting import failure_classes
+from pipeline.run.reporting import standing
 from pipeline.texts import plural
 
-OF_TOTALS = ("done", "failed", "left", "suspect", "vanished", "gone", "kept", "partial", "postponed", "postponed_runs")
-"""Figures that a status has as they are, …"""
 OF_FIGURES = ("exit", "stopped_by", "transcribed", "requests", "credits")
-"""… and one of its runs."""
+"""Figures of a run that its line has under the same names."""
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
 
@@ -51,8 +48,8 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(Standing, frozen=True, kw_only=True):
-    """An output folder, over the rows that each of its manifests had at its last run; `untried` says why the next run
-    will not try some of the failed."""
+    """An output folder, over the rows that each of its manifests had at its last run; `untried` counts the failed
+    that the next run will not try."""
 
     out: str
     audio_s: float
@@ -81,10 +78,9 @@ def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
     path = out / "checkpoint.sqlite"
     if not holds_something(path):
-        from pipeline.run.verify import known_transcripts  # looks into the parts, which takes long to load
+        from pipeline.run.verify import require_checkpoint  # looks into the parts, which takes long to load
 
-        with known_transcripts(out):
-            pass
+        require_checkpoint(out)
     if not path.exists():
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
     owner = at_work(out)  # before the checkpoint is read: a run that ends meanwhile has left its figures then
@@ -94,7 +90,7 @@ def status(out: Path) -> Status:
         waiting_clips, waiting_credits = checkpoint.waiting_clips()
         return Status(
             out=str(out),
-            **{name: getattr(totals, name) for name in OF_TOTALS},
+            **standing(checkpoint, totals, whole=True),
             audio_s=round(totals.audio_s, 3),
             credits=round(totals.credits, 3),
             credits_maybe_billed=None if totals.credits_maybe is None else round(totals.credits_maybe, 3),
@@ -104,11 +100,8 @@ def status(out: Path) -> Status:
             month_left=None if month.left is None else round(month.left, 3),
             waiting_clips=waiting_clips,
             waiting_credits=round(waiting_credits, 3),
-            wer=round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
-            learned_concurrency=checkpoint.fact(LEARNED, int) or None,
             untried=Untried(**checkpoint.untried(whole=True)),
             at_work=owner,
-            failures=failure_classes(checkpoint, whole=True),
             runs=[_run_line(out, *run) for run in checkpoint.last_runs(RUNS_SHOWN)],
         )
 
@@ -149,31 +142,31 @@ def as_table(found: Status) -> str:
             (
                 "in part",
                 f"{plural(found.waiting_clips, 'clip')} of unfinished recordings answered, which are not sent again "
-                f"({credits_told(found.waiting_credits)})",
+                f"({format_credits(found.waiting_credits)})",
             )
         )
     rows += kept_rows(found)
-    rows.append(("spent", f"{credits_told(found.credits, found.credits_maybe_billed)} in all runs"))
+    rows.append(("spent", f"{format_credits(found.credits, found.credits_maybe_billed)} in all runs"))
     if found.month_credits is not None:
         left = ""
         if found.month_left is not None and found.month_budget is not None:
             left = f", {rounded(found.month_left)} of {rounded(found.month_budget)} left"
-        rows.append(("this month", f"{credits_told(found.month_credits)} in {found.month} (UTC){left}"))
+        rows.append(("this month", f"{format_credits(found.month_credits)} in {found.month} (UTC){left}"))
     rows += measured_rows(found)
-    works = found.at_work
-    if works is not None and not any(_is_of(run, works) for run in found.runs):
-        rows.append(("run", str(works)))  # it reads the manifest, or is a rebuild
+    owner = found.at_work
+    if owner is not None and not any(_is_of(run, owner) for run in found.runs):
+        rows.append(("run", str(owner)))  # it reads the manifest, or is a rebuild
     for run in found.runs:
         if run.exit is None:
-            told = str(works) if works is not None and _is_of(run, works) else "did not reach its end"
+            ended = str(owner) if owner is not None and _is_of(run, owner) else "did not reach its end"
         else:
-            told = (
+            ended = (
                 f"exit {run.exit}, {plural(run.transcribed or 0, 'transcript')}, "
-                f"{plural(run.requests or 0, 'request')}, {credits_told(run.credits or 0)}"
+                f"{plural(run.requests or 0, 'request')}, {format_credits(run.credits or 0)}"
             )
             if run.stopped_by is not None:
-                told += f"; stopped by {shorten(run.stopped_by, MESSAGE_SHOWN, placeholder=' …')}"
-        rows.append(("run", f"{run.started_at[:19]}  {told}"))
+                ended += f"; stopped by {shorten(run.stopped_by, MESSAGE_SHOWN, placeholder=' …')}"
+        rows.append(("run", f"{run.started_at[:19]}  {ended}"))
     return "\n".join(aligned(rows))
 
 

@@ -1,7 +1,7 @@
-"""Reads transcripts of earlier runs back, wherever they are: still in the checkpoint, in a part, or in the JSONL.
+"""Reads transcripts of earlier runs: from the checkpoint, a part, or the JSONL.
 
-A part that is asked for again is unpacked into a temporary database, which goes with this process: rows that change
-places ask for a few transcripts of every part, over and over.
+A part that is asked for again is unpacked into a temporary database, so that a run that needs a few
+transcripts of every part again and again reads each part twice at most.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StoredTranscripts:
         return await asyncio.to_thread(self._read, stored)
 
     async def read_of(self, stored: dict[Identity, Stored]) -> dict[Identity, Transcript]:
-        """The transcripts by what they answer to. A row that has got another transcript meanwhile is left out."""
+        """The transcripts by identity. A row whose transcript was replaced meanwhile is left out."""
         found = zip(stored, await self.read([*stored.values()]), strict=True)
         return {identity: row for identity, row in found if row is not None and Identity.of(row) == identity}
 

@@ -1,9 +1,7 @@
-"""Whether an output folder is as its checkpoint says, so that a run would go on from it. Only reads."""
+"""Checks that an output folder is as its checkpoint says, so that a run can go on from it. Only reads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint
@@ -22,10 +20,9 @@ def interrupted_rebuild(out: Path) -> Path | None:
     return max(out.glob(REBUILT.format("*")), default=None)
 
 
-@contextmanager
-def known_transcripts(out: Path) -> Iterator[None]:
-    """Raises DamagedCheckpoint where answers lie without a checkpoint: they are somebody's money, and are taken in
-    or left, never written over."""
+def require_checkpoint(out: Path) -> None:
+    """Raises DamagedCheckpoint where answers are there without a checkpoint: they were paid for, and a run would
+    overwrite them."""
     if not holds_something(out / "checkpoint.sqlite"):
         sink = Sink(FolderStore(out), ("parquet", "jsonl"))
         has_transcripts = sink.holds_transcripts()
@@ -39,7 +36,6 @@ def known_transcripts(out: Path) -> Iterator[None]:
             raise DamagedCheckpoint(
                 f"the last rebuild of {out} did not reach its end: run gradium-batch rebuild {out} again"
             )
-    yield
 
 
 def what_is_wrong(out: Path) -> str | None:
@@ -49,8 +45,7 @@ def what_is_wrong(out: Path) -> str | None:
     be read.
     """
     try:
-        with known_transcripts(out):
-            pass
+        require_checkpoint(out)
         if holds_something(out / "checkpoint.sqlite"):
             _check(out)
     except (DamagedCheckpoint, OutputError) as error:

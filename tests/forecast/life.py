@@ -20,8 +20,8 @@ from pipeline.errors import GradiumBatchError, ManifestError
 from pipeline.model import Endpoint
 from pipeline.run.balance import Balance
 from pipeline.run.check import check
+from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
-from pipeline.run.options import RunOptions
 from pipeline.run.run import run
 from tests.forecast.recordings import FORMS, RATES, Content
 from tests.nights.patched import decoded_here

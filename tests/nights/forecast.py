@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import GradiumBatchError
 from pipeline.run.check import check
-from pipeline.run.options import RunOptions
+from pipeline.run.context import RunOptions
 from tests.nights.case import Case
 from tests.nights.night import Night, settings_for
 from tests.nights.patched import unreadable

@@ -21,8 +21,8 @@ from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError
 from pipeline.failures import status_of
 from pipeline.model import Endpoint
+from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
-from pipeline.run.options import RunOptions
 from pipeline.run.run import run
 from tests.nights.patched import decoded_here, in_batches, unreadable
 from tests.nights.service import Asked, Books, Faults, Service

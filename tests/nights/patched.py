@@ -25,7 +25,7 @@ def in_batches(world: World) -> Iterator[None]:
     if world.kind != "many":
         yield
         return
-    with mock.patch.object(select, "LOOKED_AT", 3), mock.patch.object(prepare, "SIDE_BY_SIDE", 2):
+    with mock.patch.object(select, "HASHED_AT_ONCE", 3), mock.patch.object(prepare, "SIDE_BY_SIDE", 2):
         yield
 
 

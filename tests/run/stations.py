@@ -18,11 +18,10 @@ from pipeline.gradium.request import request_settings
 from pipeline.model import Answer, Failure, Word
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
-from pipeline.run.context import RunContext
+from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lookup import Lookup
-from pipeline.run.options import RunOptions
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.plan import ManifestRows, make_plan
 from pipeline.run.prepare import Preparer
@@ -40,12 +39,12 @@ class Stations:
     def __init__(self, manifest: Path, out: Path, store: Store, settings: Settings, only: tuple[str, ...]) -> None:
         request, now = request_settings(settings.service), datetime.now(UTC)
         self.store, self.checkpoint = store, store.checkpoint
+        self.options = RunOptions(manifests=(str(manifest),), out=out, shared_out=True, only=only)
         self.context = RunContext(
-            run_id=f"{now:%H%M%S%f}", started_at=now, out=out, settings=settings, request=request,
-            hashes=SettingsHash(settings, request), only=only,
+            run_id=f"{now:%H%M%S%f}", started_at=now, options=self.options, settings=settings, request=request,
+            hashes=SettingsHash(settings, request),
         )  # fmt: skip
         run_id = self.context.run_id
-        self.options = RunOptions(manifests=(str(manifest),), out=out, shared_out=True, only=only)
         self.rows = ManifestRows(self.options, self.context.hashes, run_id=run_id, skip_bad_rows=False)
         self.progress = progress("off")
         self.budget = RunBudget(settings)

@@ -17,9 +17,10 @@ from pipeline.model import Endpoint
 from pipeline.run import budget as run_budget
 from pipeline.run import lookup
 from pipeline.run.budget import RunBudget
+from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
-from pipeline.run.options import RunOptions
-from pipeline.run.run import RunResult, run
+from pipeline.run.reporting import RunResult
+from pipeline.run.run import run
 from tests.batch import Corpus
 from tests.servers import RunningServer
 
@@ -103,7 +104,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_budget_that_is_used_up_ends_the_run_without_reading_the_archive(
     tmp_path: Path, out: Path, server: RunningServer, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_budget, "READ_IN_VAIN", 10)
+    monkeypatch.setattr(run_budget, "READ_UNSENT", 10)
     corpus = Corpus(tmp_path / "audio", count=800, seconds=0.4)
     result = night(corpus, out, server, 3.0)
     assert (result.figures.transcribed, result.figures.left, result.figures.exit) == (2, 798, 4)
@@ -114,7 +115,7 @@ def test_a_budget_that_is_used_up_ends_the_run_without_reading_the_archive(
 def test_what_fits_is_found_behind_many_that_do_not(
     tmp_path: Path, out: Path, server: RunningServer, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_budget, "READ_IN_VAIN", 10)
+    monkeypatch.setattr(run_budget, "READ_UNSENT", 10)
     corpus = Corpus(tmp_path / "audio", count=800, seconds=2.0)
     for number in range(900, 905):
         corpus.add(number, seconds=0.2)

@@ -51,7 +51,7 @@ def test_a_file_that_was_only_touched_keeps_its_transcript(tmp_path: Path) -> No
         async with stations(corpus.folder, out) as run:
             ids = await sent(run)
             assert await run.stored() == (1, 0, 0)
-            return ids, run.outcomes.reused_count
+            return ids, run.outcomes.reused
 
     assert asyncio.run(night()) == (["00000.wav"], 0)
     (corpus.folder / "00000.wav").touch()
@@ -67,7 +67,7 @@ def test_a_copy_gets_the_transcript_of_the_same_audio_in_the_same_run_and_in_a_l
             ids = await sent(run)
             done, failed, left = await run.stored()
             assert (failed, left) == (0, 0)
-            assert run.outcomes.transcribed + run.outcomes.reused_count == (2 if ids else 1)
+            assert run.outcomes.transcribed + run.outcomes.reused == (2 if ids else 1)
             assert done == len([*corpus.folder.iterdir()])
             return ids
 
@@ -128,7 +128,7 @@ def test_a_renamed_recording_takes_its_row_over(tmp_path: Path) -> None:
         async with stations(folder, out) as run:
             ids = await sent(run)
             assert await run.stored() == (1, 0, 0)
-            return ids, run.outcomes.moved_count
+            return ids, run.outcomes.moved
 
     assert asyncio.run(night()) == (["old.wav"], 0)
     (folder / "old.wav").rename(folder / "new.wav")

@@ -13,7 +13,7 @@ from pipeline.checkpoint import Checkpoint, Patience, Plan, ScannedRow, Store
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, EmptyFolder, ManifestError, Stopped
 from pipeline.gradium.request import request_settings
-from pipeline.run.options import RunOptions
+from pipeline.run.context import RunOptions
 from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.settings_hash import SettingsHash
 

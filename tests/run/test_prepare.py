@@ -88,7 +88,7 @@ def test_what_ends_the_run_comes_out_as_it_is(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_full_queue_holds_the_preparers_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "LOOKED_AT", 1)
+    monkeypatch.setattr(select, "HASHED_AT_ONCE", 1)
     monkeypatch.setattr(prepare, "SIDE_BY_SIDE", 2)
     corpus = Corpus(tmp_path / "audio", count=12, seconds=0.1)
 

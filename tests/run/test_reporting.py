@@ -7,21 +7,25 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from pipeline.checkpoint import Checkpoint, Plan
-from pipeline.errors import AudioRefused, GradiumBatchError, OutputError, ServerFault
+from pipeline.errors import AudioRefused, OutputError, ServerFault
 from pipeline.pool import Job
 from pipeline.report.figures import Figures
-from pipeline.run.reporting import Ending, figures_of, put_down
+from pipeline.run.reporting import RunResult, figures_of, save_result
 from tests.batch import Corpus
 from tests.run.stations import Stations, answer, stations
 
 
-def figures(run: Stations, checkpoint: Checkpoint) -> Figures:
-    ending = Ending(
+def result(run: Stations, checkpoint: Checkpoint) -> RunResult:
+    plan = Plan(rows=3, new=3, selected=3)
+    figures = figures_of(
+        checkpoint,
+        plan,
+        run.rows,
+        run.outcomes,
+        run.ledger,
         run_id=run.context.run_id,
-        out=run.context.out,
+        out=str(run.options.out),
         started_at=run.context.started_at,
         finished_at=datetime.now(UTC),
         wall_s=2.0,
@@ -32,8 +36,7 @@ def figures(run: Stations, checkpoint: Checkpoint) -> Figures:
         local=False,
         many_gone=None,
     )
-    plan = Plan(rows=3, new=3, selected=3)
-    return figures_of(checkpoint, plan, run.rows, run.outcomes, run.ledger, ending)
+    return RunResult(figures=figures, error=None)
 
 
 async def ended(run: Stations) -> None:
@@ -52,7 +55,7 @@ def test_the_figures_say_what_the_run_did_and_how_the_output_stands(tmp_path: Pa
     async def night() -> Figures:
         async with stations(corpus.folder, tmp_path / "out") as run:
             await ended(run)
-            return await run.store.blocking(lambda checkpoint: figures(run, checkpoint))
+            return (await run.store.blocking(lambda checkpoint: result(run, checkpoint))).figures
 
     found = asyncio.run(night())
     assert (found.done, found.failed, found.left, found.transcribed, found.requests) == (1, 1, 1, 1, 2)
@@ -66,8 +69,8 @@ def test_they_are_left_in_the_summary_in_the_records_of_runs_and_in_the_checkpoi
     async def night() -> str:
         async with stations(corpus.folder, out) as run:
             await ended(run)
-            found = await run.store.blocking(lambda checkpoint: figures(run, checkpoint))
-            await put_down(run.store, out, found, lambda error, figures: figures)
+            found = await run.store.blocking(lambda checkpoint: result(run, checkpoint))
+            assert await save_result(run.store, out, found) == found
             [(run_id, _, stored)] = await run.store.blocking(Checkpoint.last_runs, 1)
             assert stored is not None
             assert json.loads(stored) == json.loads((out / "summary.json").read_text())
@@ -81,24 +84,20 @@ def test_a_summary_that_cannot_be_written_is_said_in_the_checkpoint(tmp_path: Pa
     corpus, out = Corpus(tmp_path / "audio", count=3, seconds=1.0), tmp_path / "out"
     (tmp_path / "out").mkdir()
     (out / "summary.json").mkdir()
-    seen: list[GradiumBatchError] = []
 
-    def ended_by(error: GradiumBatchError, figures: Figures) -> Figures:
-        seen.append(error)
-        return msgspec.structs.replace(figures, exit=1, stopped_by=str(error))
-
-    async def night() -> Figures:
+    async def night() -> RunResult:
         async with stations(corpus.folder, out) as run:
             await ended(run)
-            found = await run.store.blocking(lambda checkpoint: figures(run, checkpoint))
-            last = await put_down(run.store, out, found, ended_by)
+            found = await run.store.blocking(lambda checkpoint: result(run, checkpoint))
+            last = await save_result(run.store, out, found)
             [(_, _, stored)] = await run.store.blocking(Checkpoint.last_runs, 1)
             assert stored is not None
             assert json.loads(stored)["exit"] == 1
             return last
 
-    assert asyncio.run(night()).exit == 1
-    assert [type(error) for error in seen] == [OutputError]
+    last = asyncio.run(night())
+    assert isinstance(last.error, OutputError)
+    assert (last.figures.exit, last.figures.stopped_by) == (1, str(last.error))
 
 
 def test_a_failure_that_passes_is_counted_as_one(tmp_path: Path) -> None:
@@ -112,7 +111,7 @@ def test_a_failure_that_passes_is_counted_as_one(tmp_path: Path) -> None:
             run.recorder.sent(job, datetime.now(UTC), 0.1, ServerFault("broke", billed="maybe"))
             run.recorder.settled(job, ServerFault("broke", billed="maybe"))
             await run.stored()
-            return await run.store.blocking(lambda checkpoint: figures(run, checkpoint))
+            return (await run.store.blocking(lambda checkpoint: result(run, checkpoint))).figures
 
     found = asyncio.run(night())
     assert (found.credits, found.credits_maybe_billed, found.failed) == (3.0, 3.0, 1)

@@ -13,7 +13,7 @@ from tests.run.stations import stations
 
 
 def test_it_hands_out_everything_once_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "LOOKED_AT", 3)
+    monkeypatch.setattr(select, "HASHED_AT_ONCE", 3)
     corpus = Corpus(tmp_path / "audio", count=8, seconds=0.1)
 
     async def batches() -> list[list[str]]:
@@ -30,7 +30,7 @@ def test_it_hands_out_everything_once_in_small_batches(tmp_path: Path, monkeypat
 
 
 def test_a_batch_holds_no_more_audio_than_is_read_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "LOOKED_AT_S", 1.0)
+    monkeypatch.setattr(select, "HASHED_AT_ONCE_S", 1.0)
     corpus = Corpus(tmp_path / "audio", count=4, seconds=1.2)
 
     async def sizes() -> list[int]:

@@ -13,11 +13,12 @@ from pipeline.config import Settings
 from pipeline.exits import ExitStatus
 from pipeline.model import Answer, Endpoint
 from pipeline.pool import Job
+from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
 from pipeline.run.duplicates import Duplicates
-from pipeline.run.options import RunOptions
 from pipeline.run.record import Recorder
-from pipeline.run.run import RunResult, run
+from pipeline.run.reporting import RunResult
+from pipeline.run.run import run
 from tests.batch import Corpus
 from tests.servers import start_server
 
