@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_utterance
 from pipeline.checkpoint.connection import Database, translated
 from pipeline.checkpoint.failing import known_failure
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
@@ -81,9 +82,8 @@ class TodoList:
         """
         self._path = path = checkpoint.path
         self._db = db = checkpoint._db
-        decode = msgspec.msgpack.Decoder(Utterance).decode
         db.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
-        db.create_function("names_of", 1, lambda row: json.dumps(names_of(decode(row))), deterministic=True)
+        db.create_function("names_of", 1, lambda row: json.dumps(names_of(decode_utterance(row))), deterministic=True)
         with translated(path):
             [runs] = db.execute("SELECT count(*) FROM runs").fetchone()
             if only is None:
@@ -100,7 +100,6 @@ class TodoList:
 
     def __iter__(self) -> Iterator[Todo]:
         """First those that no other can be like, then the others, those that may be alike behind each other."""
-        decode = msgspec.msgpack.Decoder(Utterance).decode
         with translated(self._path):
             for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
                 found = self._db.execute(
@@ -112,7 +111,7 @@ class TodoList:
                 for place, row, size, config_hash, audio, config, marks, is_known_if_one_channel in found:
                     yield Todo(
                         place=place,
-                        utterance=decode(row),
+                        utterance=decode_utterance(row),
                         config_hash=config_hash,
                         done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
                         size=size,

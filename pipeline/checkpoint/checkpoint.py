@@ -8,8 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-import msgspec
-
+from pipeline.checkpoint.codec import decode_attempt
 from pipeline.checkpoint.connection import reads, unusable, writes
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.lookup import Lookup
@@ -37,7 +36,7 @@ class Checkpoint(
     def end_open_attempts(self) -> list[Attempt]:
         """Makes attempts of the requests whose end no run has seen, all in one transaction; returns them."""
         found = self._db.execute("SELECT row FROM open_attempts ORDER BY rowid").fetchall()
-        attempts = [msgspec.msgpack.decode(row, type=Attempt) for (row,) in found]
+        attempts = [decode_attempt(row) for (row,) in found]
         for attempt in attempts:
             apply(self._db, Sent(attempt=attempt))
         return attempts

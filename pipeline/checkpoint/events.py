@@ -9,6 +9,7 @@ import sqlite3
 
 import msgspec
 
+from pipeline.checkpoint.codec import encode
 from pipeline.checkpoint.facts import add_cost
 from pipeline.checkpoint.failing import Failed, apply_failed, forget_known
 from pipeline.checkpoint.identity import PARTIAL, Identity
@@ -126,14 +127,14 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Started():
             db.execute(
                 "INSERT INTO open_attempts VALUES (?, ?, ?, ?, ?)",
-                (*key_of(event.attempt), event.attempt.credits, msgspec.msgpack.encode(event.attempt)),
+                (*key_of(event.attempt), event.attempt.credits, encode(event.attempt)),
             )
         case Sent():
             if event.is_noted:
                 db.execute("DELETE FROM open_attempts WHERE id = ? AND clip = ? AND attempt = ?", key_of(event.attempt))
             _apply_sent(db, event.attempt)
         case ClipAnswered():
-            row, result = msgspec.msgpack.encode(event.result), event.result
+            row, result = encode(event.result), event.result
             db.execute(
                 "INSERT OR REPLACE INTO clips VALUES (?, ?, ?, ?, ?, ?)",
                 (event.key, result.key, event.n, row, result.credits, event.config_hash),
@@ -162,7 +163,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
 
 
 def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
-    db.execute("INSERT INTO attempts (row) VALUES (?)", (msgspec.msgpack.encode(attempt),))
+    db.execute("INSERT INTO attempts (row) VALUES (?)", (encode(attempt),))
     db.execute("UPDATE utterances SET attempts = attempts + 1, sent = ? WHERE id = ?", (attempt.run_id, attempt.id))
     add_cost(db, attempt)
 
@@ -195,7 +196,7 @@ def store_result(db: sqlite3.Connection, n: int, transcript: Transcript) -> None
     db.execute("INSERT OR IGNORE INTO temp.unpublished SELECT n FROM utterances WHERE n = ? AND part IS NULL", (n,))
     db.execute(
         "INSERT INTO results (n, row) VALUES (?, ?) ON CONFLICT (n) DO UPDATE SET row = excluded.row",
-        (n, msgspec.msgpack.encode(transcript)),
+        (n, encode(transcript)),
     )
 
 

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import msgspec
-
+from pipeline.checkpoint.codec import decode_attempt
 from pipeline.checkpoint.connection import Database, reads, unusable, writes
 from pipeline.checkpoint.schema import CREDITS, PLACES
 from pipeline.model import Attempt
@@ -26,7 +25,6 @@ _OF_MONTH = "credits of "
 _BILLED = {"yes": "credits billed", "maybe": "credits maybe billed"}
 """The facts that hold what of it was billed, and what may have been; an older version of this program kept none."""
 _NUMBERS = "SELECT key, value FROM facts WHERE typeof(value) IN ('real', 'integer')"
-_attempt = msgspec.msgpack.Decoder(Attempt).decode
 
 
 class Facts(Database):
@@ -63,7 +61,7 @@ class Facts(Database):
     @reads
     def unpublished_credits(self) -> tuple[dict[str, float], float]:
         """What the attempts that are in no part of the ledger cost, by month, and what of it may have been billed."""
-        attempts = (_attempt(row) for (row,) in self._db.execute("SELECT row FROM attempts"))
+        attempts = (decode_attempt(row) for (row,) in self._db.execute("SELECT row FROM attempts"))
         maybe = sum(attempt.credits for attempt in attempts if attempt.billed != "yes")
         return self._by_month("attempts"), maybe
 
@@ -79,7 +77,7 @@ class Facts(Database):
     def _by_month(self, table: str) -> dict[str, float]:
         sums = defaultdict[str, float](float)
         for (row,) in self._db.execute(f"SELECT row FROM {table}"):  # noqa: S608 fixed texts
-            attempt = _attempt(row)
+            attempt = decode_attempt(row)
             sums[month_of(attempt.started_at)] += attempt.credits
         return sums
 

@@ -14,6 +14,7 @@ import sqlite3
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_failure, encode
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.schema import State
 from pipeline.failures import by_name
@@ -29,7 +30,6 @@ POSTPONED_NOW = f"state = {State.FAILED_PASSING:d} AND due > (SELECT count(*) FR
 """Failed rows that the run that is going on has left out, and …"""
 POSTPONED = f"state = {State.FAILED_PASSING:d} AND due > {NEXT_RUN}"
 """… those that the next one leaves out."""
-_decode = msgspec.msgpack.Decoder(Failure).decode
 
 
 def state_after(failure: Failure) -> State:
@@ -85,7 +85,7 @@ def known_failure(db: sqlite3.Connection, identity: Identity) -> KnownFailure | 
     """The failure of this very audio and these settings."""
     found = db.execute("SELECT row, setbacks, due FROM known_failures WHERE audio = ? AND config = ?", identity.hashes)
     for row, setbacks, due in found:
-        return KnownFailure(identity=identity, failure=_decode(row), setbacks=setbacks, due=due)
+        return KnownFailure(identity=identity, failure=decode_failure(row), setbacks=setbacks, due=due)
     return None
 
 
@@ -93,7 +93,7 @@ def remember(db: sqlite3.Connection, known: KnownFailure, marks: bytes | None) -
     """Remembers a failure, and forgets the oldest where there are too many."""
     number = db.execute(
         "INSERT OR REPLACE INTO known_failures (audio, config, marks, setbacks, due, row) VALUES (?, ?, ?, ?, ?, ?)",
-        (*known.identity.hashes, marks, known.setbacks, known.due, msgspec.msgpack.encode(known.failure)),
+        (*known.identity.hashes, marks, known.setbacks, known.due, encode(known.failure)),
     ).lastrowid
     db.execute("DELETE FROM known_failures WHERE number <= ?", ((number or 0) - MOST_KNOWN,))
 
@@ -124,7 +124,7 @@ def apply_failed(db: sqlite3.Connection, event: Failed) -> None:
             remember(db, paid, event.marks)
     db.execute(
         "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
-        (event.n, msgspec.msgpack.encode(failure), failure.error, failure.first_seen.timestamp()),
+        (event.n, encode(failure), failure.error, failure.first_seen.timestamp()),
     )
     db.execute(
         "UPDATE utterances SET state = ?, setbacks = ?, due = ? WHERE n = ?",
@@ -163,7 +163,7 @@ def _with_what_was_known(db: sqlite3.Connection, event: Failed, known: KnownFail
     """The failure of a row, with what it and its audio failed of before."""
     failure = event.failure
     found = db.execute("SELECT row FROM failures WHERE n = ?", (event.n,)).fetchone()
-    of_row = None if found is None else _decode(found[0])
+    of_row = None if found is None else decode_failure(found[0])
     of_audio = None if known is None else known.failure
     if (before := of_audio or of_row) is not None:
         failure = msgspec.structs.replace(failure, first_seen=before.first_seen)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_attempt, decode_failure, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import named, reads, transaction, translated
 from pipeline.checkpoint.facts import Facts, maybe_billed
 from pipeline.checkpoint.failing import NEXT_RUN, POSTPONED, POSTPONED_NOW
@@ -17,12 +18,11 @@ from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.schema import BAD_ROW, CREDITS, IS_DONE, IS_FAILED, IS_LEFT, Seen, State
 from pipeline.errors import AudioMissing
-from pipeline.model import Attempt, Failure, Transcript, Utterance
+from pipeline.model import Attempt, Failure, Utterance
 
 FEW, NEIGHBOURS = 10_000, 100
 """Of so few ids each is compared with one that is not known, of more so many on either side of it."""
 _FAILED_ROWS = f"failures f CROSS JOIN utterances u USING (n) WHERE {IS_FAILED} AND NOT gone AND vanished"
-_failure = msgspec.msgpack.Decoder(Failure).decode
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ class FiguresOf(Facts):
             seen = _seen(whole=True)
             query = f"SELECT f.row, done_audio IS NOT NULL FROM {_FAILED_ROWS} IN {seen} ORDER BY id"  # noqa: S608 fixed texts
             for row, kept in self._db.execute(query):
-                yield msgspec.structs.replace(_failure(row), kept=bool(kept))
+                yield msgspec.structs.replace(decode_failure(row), kept=bool(kept))
 
     @reads
     def failing(self, *, whole: bool = False) -> list[tuple[Failure, int]]:
@@ -124,7 +124,9 @@ class FiguresOf(Facts):
         oldest = f"""SELECT f.row FROM {rows.replace("failures f", "failures f INDEXED BY oldest")} AND f.error = ?
             ORDER BY first_seen LIMIT 1"""  # noqa: S608 fixed texts
         examples = [(self._db.execute(oldest, (error,)).fetchone(), count) for error, count in classes]
-        return [(_failure(row[0]), count) for row, count in examples if row is not None]  # a run may go on meanwhile
+        return [
+            (decode_failure(row[0]), count) for row, count in examples if row is not None
+        ]  # a run may go on meanwhile
 
     @reads
     def untried(self, run_id: str | None = None, *, whole: bool = False) -> dict[str, int]:
@@ -176,26 +178,25 @@ class FiguresOf(Facts):
             if found is None:
                 return None
             n, row, state, gone, vanished, part, result, was, failure = found
-            decode = msgspec.msgpack.Decoder(Attempt).decode
             [clips] = self._db.execute("SELECT count(*) FROM clips WHERE n = ?", (n,)).fetchone()
-            waiting = (decode(row) for (row,) in self._db.execute("SELECT row FROM attempts ORDER BY n"))
+            waiting = (decode_attempt(row) for (row,) in self._db.execute("SELECT row FROM attempts ORDER BY n"))
             attempts = [attempt for attempt in waiting if attempt.id == id_]
             flying = self._db.execute("SELECT row FROM open_attempts WHERE id = ?", (id_,)).fetchall()
             ledger = self._db.execute("SELECT part FROM parts WHERE kind = 'attempts' ORDER BY part").fetchall()
-        transcript = None if result is None else msgspec.msgpack.decode(result, type=Transcript)
+        transcript = None if result is None else decode_transcript(result)
         stored = None
         if transcript is not None or part is not None:
             stored = Stored(id=was or id_, part=part, transcript=transcript)
         return One(
-            utterance=msgspec.msgpack.decode(row, type=Utterance),
+            utterance=decode_utterance(row),
             state=State(state),
             gone=bool(gone),
             vanished=vanished == Seen.REMOVED,
             stored=stored,
-            failure=None if failure is None else _failure(failure),
+            failure=None if failure is None else decode_failure(failure),
             answered_clips=clips,
             attempts=attempts,
-            in_flight=[decode(row) for (row,) in flying],
+            in_flight=[decode_attempt(row) for (row,) in flying],
             ledger=[part for (part,) in ledger],
         )
 
@@ -205,7 +206,7 @@ class FiguresOf(Facts):
         found = self._db.execute(
             "SELECT row, version IS NOT NULL OR done_audio IS NOT NULL FROM utterances WHERE id = ?", (id_,)
         ).fetchone()
-        return None if found is None else (msgspec.msgpack.decode(found[0], type=Utterance).audio, bool(found[1]))
+        return None if found is None else (decode_utterance(found[0]).audio, bool(found[1]))
 
     @reads
     def ids_near(self, id_: str, *tables: str) -> list[str]:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.codec import decode_clip, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database, reads, translated, writes
 from pipeline.checkpoint.failing import KnownFailure, known_failure
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.replaced import Stored, find_replaced
 from pipeline.checkpoint.schema import CLIPS_STALE, Seen, State
-from pipeline.model import ClipResult, KeptClip, Transcript, Utterance
+from pipeline.model import ClipResult, KeptClip, Utterance
 
 _PLACED = "SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)"
 _HAS_ONE = "(u.part IS NOT NULL OR r.row IS NOT NULL)"
@@ -37,8 +38,6 @@ class _Length(msgspec.Struct, frozen=True):
 
 
 _length = msgspec.msgpack.Decoder(_Length).decode
-_clip = msgspec.msgpack.Decoder(ClipResult).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
 _OWNED = """FROM clips c CROSS JOIN utterances u USING (n)
     CROSS JOIN clips newest ON newest.rowid = (SELECT max(own.rowid) FROM clips own WHERE own.n = c.n)"""
 """Clips with the row they were sent for, and the newest of that row's: it tells the content and the settings of now, as
@@ -145,7 +144,7 @@ class Lookup(Database):
         """The answered clips of the keys, whichever utterance they were sent for; with a `config_hash` only what was
         sent for rows of these very settings."""
         query = "SELECT row FROM clips WHERE key = ?1 AND (?2 IS NULL OR config = ?2) ORDER BY span"
-        return [_clip(row) for key in keys for (row,) in self._db.execute(query, (key, config_hash)).fetchall()]
+        return [decode_clip(row) for key in keys for (row,) in self._db.execute(query, (key, config_hash)).fetchall()]
 
     @reads
     def waiting_clips(self) -> tuple[int, float]:
@@ -163,8 +162,10 @@ class Lookup(Database):
             for key, row, config_hash, utterance in self._db.execute(
                 "SELECT c.key, c.row, c.config, u.row FROM clips c CROSS JOIN utterances u USING (n) ORDER BY c.rowid"
             ):
-                known = _utterance(utterance)
-                yield KeptClip(id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=_clip(row))
+                known = decode_utterance(utterance)
+                yield KeptClip(
+                    id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=decode_clip(row)
+                )
 
     @reads
     def answer_index(self) -> AnswerIndex:
@@ -207,12 +208,12 @@ def clips_changed(db: sqlite3.Connection) -> None:
 
 
 def _stored(id_: str, part: int | None, result: bytes | None) -> Stored:
-    transcript = None if result is None else msgspec.msgpack.decode(result, type=Transcript)
+    transcript = None if result is None else decode_transcript(result)
     return Stored(id=id_, part=part, transcript=transcript)
 
 
 def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
     n, id_, row, part, result = found
     transcript = _stored(id_, part, result).transcript
-    utterance = msgspec.msgpack.decode(row, type=Utterance)
+    utterance = decode_utterance(row)
     return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript)

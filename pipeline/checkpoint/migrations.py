@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
-import msgspec
-
 from pipeline.checkpoint import schema
-from pipeline.model import ClipResult, Failure
+from pipeline.checkpoint.codec import decode_clip, decode_failure
 
 CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, PRIMARY KEY (n, clip));
@@ -96,10 +94,8 @@ UPDATE utterances SET version = {VERSION_UNTIL_6}, size = nullif(size, -1),
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    decode = msgspec.msgpack.Decoder(Failure).decode
-    connection.create_function("failure_error", 1, lambda row: decode(row).error, deterministic=True)
-    connection.create_function("failure_first_seen", 1, lambda row: decode(row).first_seen.timestamp())
-    span_of = msgspec.msgpack.Decoder(ClipResult).decode
-    connection.create_function("clip_span", 1, lambda row: span_of(row).key, deterministic=True)
+    connection.create_function("failure_error", 1, lambda row: decode_failure(row).error, deterministic=True)
+    connection.create_function("failure_first_seen", 1, lambda row: decode_failure(row).first_seen.timestamp())
+    connection.create_function("clip_span", 1, lambda row: decode_clip(row).key, deterministic=True)
     for older in range(version, schema.VERSION):
         connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")

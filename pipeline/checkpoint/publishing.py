@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_attempt, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database, reads, transaction, translated, writes
 from pipeline.checkpoint.schema import JSONL_BYTES, TO_REFRESH
 from pipeline.checkpoint.selection import up_to
@@ -18,9 +19,6 @@ from pipeline.model import Attempt, Transcript, Utterance
 
 Unpublished = tuple[int, bytes]
 """(n, the transcript as stored)."""
-_attempt = msgspec.msgpack.Decoder(Attempt).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
-_transcript = msgspec.msgpack.Decoder(Transcript).decode
 _TABLES = """
 DROP TABLE IF EXISTS temp.replacing;
 DROP TABLE IF EXISTS temp.refreshed;
@@ -119,7 +117,7 @@ class Publishing(Database):
     def attempts(self, limit: int) -> list[tuple[int, Attempt]]:
         """Up to `limit` attempts that are in no part yet."""
         found = self._db.execute("SELECT n, row FROM attempts ORDER BY n LIMIT ?", (limit,)).fetchall()
-        return [(n, _attempt(row)) for n, row in found]
+        return [(n, decode_attempt(row)) for n, row in found]
 
     @writes
     def attempts_published(self, last_n: int, part: int, rows: int) -> None:
@@ -159,8 +157,8 @@ class Publishing(Database):
                 WHERE l.part = ? AND l.number > ? ORDER BY l.number LIMIT ?""",  # noqa: S608 fixed texts
             (part, after, limit),
         ):
-            of_now = None if changed is None else _utterance(changed)
-            found.append(Replacement(number=number, n=n, transcript=_transcript(result), row=of_now))
+            of_now = None if changed is None else decode_utterance(changed)
+            found.append(Replacement(number=number, n=n, transcript=decode_transcript(result), row=of_now))
             most_bytes -= len(result) + len(changed or b"")
             if most_bytes <= 0:
                 break
@@ -183,7 +181,7 @@ class Publishing(Database):
         query = f"""SELECT id, n, row FROM utterances WHERE id = ? AND part = ? AND {TO_REFRESH}
                 AND n NOT IN (SELECT n FROM results)"""  # noqa: S608 fixed texts
         rows = (row for id_ in ids for row in self._db.execute(query, (id_, part)).fetchall())
-        return {id_: (n, _utterance(row)) for id_, n, row in rows}
+        return {id_: (n, decode_utterance(row)) for id_, n, row in rows}
 
     @reads
     def begin_rewriting(self) -> None:

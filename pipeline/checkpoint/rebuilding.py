@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
+from pipeline.checkpoint.codec import decode_utterance, encode
 from pipeline.checkpoint.connection import Database, writes
 from pipeline.checkpoint.failing import MOST_LEFT_OUT, NEXT_RUN, KnownFailure, remember, state_after
 from pipeline.checkpoint.identity import is_partial
@@ -56,7 +55,7 @@ class Rebuilding(Database):
                 seen = known.size, known.version, known.config_hash
             else:
                 state, seen = State.NEW if state == State.DONE else state, (None, None, NEVER_SEEN)
-            encoded = msgspec.msgpack.encode(utterance)
+            encoded = encode(utterance)
             tries = known.attempts, known.tries, known.tried, known.setbacks, known.due, known.manifest
             self._db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, *tries))
 
@@ -67,14 +66,14 @@ class Rebuilding(Database):
 
     def _transcribed(self, found: Transcript) -> tuple[int, bool]:
         utterance = Utterance(id=found.id, audio=found.audio, reference=found.reference, metadata=found.metadata)
-        encoded, db = msgspec.msgpack.encode(utterance), self._db
+        encoded, db = encode(utterance), self._db
         added = db.execute(_INSERT, (utterance.id, encoded, State.NEW, 0, 0.0, None, None, NEVER_SEEN, 0, *_NO_TRIES))
         if added.rowcount:
             return int(added.lastrowid or 0), False
         n, row, state, had_one = db.execute(
             "SELECT n, row, state, done_audio IS NOT NULL FROM utterances WHERE id = ?", (utterance.id,)
         ).fetchone()
-        if _about(msgspec.msgpack.decode(row, type=Utterance)) == _about(utterance):
+        if _about(decode_utterance(row)) == _about(utterance):
             encoded = row  # it says more than a transcript does: the row's language, its span
         db.execute("UPDATE utterances SET row = ? WHERE n = ?", (encoded, n))
         if not (is_partial(found) and state in FAILED):  # such a row has failed as before
@@ -109,9 +108,9 @@ class Rebuilding(Database):
                 """UPDATE utterances SET row = ?, state = ?, size = ?, version = ?, config_hash = ?, attempts = ?,
                        tries = ?, tried = ?, setbacks = ?, due = ?, other_path = ? WHERE n = ?""",
                 (
-                    *(msgspec.msgpack.encode(known.utterance), known.state, known.size, known.version),
+                    *(encode(known.utterance), known.state, known.size, known.version),
                     *(known.config_hash, known.attempts, known.tries, known.tried, known.setbacks, known.due),
-                    *(msgspec.msgpack.decode(row, type=Utterance).audio != known.utterance.audio, n),
+                    *(decode_utterance(row).audio != known.utterance.audio, n),
                 ),
             )
 
@@ -121,12 +120,12 @@ class Rebuilding(Database):
         has one."""
         for failure in failures:
             utterance = Utterance(id=failure.id, audio=failure.audio, metadata=failure.metadata)
-            encoded, config_hash = msgspec.msgpack.encode(utterance), NEVER_SEEN if failure.audio else BAD_ROW
+            encoded, config_hash = encode(utterance), NEVER_SEEN if failure.audio else BAD_ROW
             row = (failure.id, encoded, state_after(failure), 0, 0.0, None, None, config_hash)
             self._db.execute(_INSERT, (*row, failure.attempts, *_NO_TRIES))
             self._db.execute(
                 f"INSERT OR IGNORE INTO failures SELECT n, ?, ?, ? FROM utterances WHERE id = ? AND NOT {IS_DONE}",  # noqa: S608 fixed texts
-                (msgspec.msgpack.encode(failure), failure.error, failure.first_seen.timestamp(), failure.id),
+                (encode(failure), failure.error, failure.first_seen.timestamp(), failure.id),
             )
 
     @writes

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_transcript, encode
 from pipeline.checkpoint.connection import Database, reads, writes
 from pipeline.checkpoint.identity import HAS_TRANSCRIPT, TRANSCRIBED, Identity
 from pipeline.model import Transcript
@@ -20,17 +21,16 @@ KEPT_BYTES = 256 << 20
 """So much of it stays once a run has looked at every row; the oldest go first. Until then only those that were made
 with other settings are counted: the others may be what the next row wants."""
 _LEVEL = 1
-_decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
 def packed(transcript: Transcript) -> bytes:
     """A transcript in few bytes, for a table that holds many."""
-    return zlib.compress(msgspec.msgpack.encode(transcript), _LEVEL)
+    return zlib.compress(encode(transcript), _LEVEL)
 
 
 def unpacked(row: bytes) -> Transcript:
     """Raises zlib.error or msgspec.DecodeError where it is damaged."""
-    return _decode(zlib.decompress(row))
+    return decode_transcript(zlib.decompress(row))
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,20 +17,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.codec import decode_attempt, decode_clip, decode_failure, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.migrations import VERSION_UNTIL_6
 from pipeline.checkpoint.replaced import unpacked
 from pipeline.checkpoint.schema import State
-from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
+from pipeline.model import Attempt, Failure, KeptClip, Transcript, Utterance
 
 T = TypeVar("T")
-_attempt = msgspec.msgpack.Decoder(Attempt).decode
-_clip = msgspec.msgpack.Decoder(ClipResult).decode
-_failure = msgspec.msgpack.Decoder(Failure).decode
-_transcript = msgspec.msgpack.Decoder(Transcript).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 
 
@@ -65,7 +61,9 @@ class Old(Database):
     def results(self) -> Iterator[Transcript]:
         """Transcripts that are in no output file yet, or not in the one that says so."""
         for (row,) in self._rows("results", "row"):
-            if row is not None and (result := self._decoded(row, _transcript)) is not None:  # NULL: schema 4 and before
+            if (
+                row is not None and (result := self._decoded(row, decode_transcript)) is not None
+            ):  # NULL: schema 4 and before
                 yield result
 
     def moved(self) -> Iterator[tuple[str, str]]:
@@ -79,19 +77,19 @@ class Old(Database):
         """Requests that are in no part of the ledger yet, those that were in flight included."""
         for table in ("attempts", "open_attempts"):
             for (row,) in self._rows(table, "row"):
-                if (attempt := self._decoded(row, _attempt)) is not None:
+                if (attempt := self._decoded(row, decode_attempt)) is not None:
                     yield attempt
 
     def failures(self) -> Iterator[Failure]:
         """Why utterances have no transcript, or had none before they changed."""
         for (row,) in self._rows("failures", "row"):
-            if (failure := self._decoded(row, _failure)) is not None:
+            if (failure := self._decoded(row, decode_failure)) is not None:
                 yield failure
 
     def known_failures(self) -> Iterator[tuple[KnownFailure, bytes | None]]:
         """How audio failed that was sent, with its marks; the oldest first."""
         for *known, row in self._rows("known_failures", "audio, config, marks, setbacks, due, row"):
-            if (failure := self._decoded(row, _failure)) is not None:
+            if (failure := self._decoded(row, decode_failure)) is not None:
                 for audio, config, marks, setbacks, due in self._converted(
                     known, tuple[str, str, bytes | None, int, int]
                 ):
@@ -103,8 +101,8 @@ class Old(Database):
         config = "config" if self._has_column("clips", "config") else "substr(key, instr(key, ':') + 1)"
         for n, key, row, config_hash in self._rows("clips", f"n, key, row, {config}"):
             owner = self._row("utterances", "row", n)
-            known = None if owner is None else self._decoded(owner[0], _utterance)
-            result = self._decoded(row, _clip)
+            known = None if owner is None else self._decoded(owner[0], decode_utterance)
+            result = self._decoded(row, decode_clip)
             if known is not None and result is not None:
                 owned = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
                 yield from self._converted({**owned, "result": result}, KeptClip)
@@ -124,7 +122,7 @@ class Old(Database):
         if not self._has_column("utterances", "version"):
             columns = columns.replace("size, version", f"nullif(size, -1), {VERSION_UNTIL_6}")
         for row, *rest in self._rows("utterances", columns):
-            if (utterance := self._decoded(row, _utterance)) is not None:
+            if (utterance := self._decoded(row, decode_utterance)) is not None:
                 known = {"utterance": utterance, **dict(zip(names, rest, strict=True))}
                 yield from self._converted(known, Known)
 

@@ -13,6 +13,7 @@ from contextlib import closing
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.codec import decode_utterance, encode
 from pipeline.checkpoint.connection import Database, reads, transaction
 from pipeline.checkpoint.walk import Compared, Walk
 from pipeline.model import Failure, NamedByPath, Utterance
@@ -57,7 +58,6 @@ class _Path(msgspec.Struct, frozen=True):
 
 
 _path = msgspec.msgpack.Decoder(_Path).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
 
 
 def _audio_of(row: bytes | None) -> str | None:
@@ -74,7 +74,7 @@ def _audio_of(row: bytes | None) -> str | None:
 def _span_of(row: bytes) -> str:
     """For SQL: what of its recording a row wants; of one that cannot be read, nothing that another wants."""
     try:
-        utterance = _utterance(row)
+        utterance = decode_utterance(row)
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
         return ""
     return f"{utterance.offset_s} {utterance.duration_s} {utterance.channel}"
@@ -172,7 +172,7 @@ def _changed(
     rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[tuple[int, bool], int]
 ) -> Iterator[tuple[object, ...]]:
     """The values of the rows that are not unchanged. `manifests` are the numbers of those that are read."""
-    encode, replace, is_unchanged = msgspec.msgpack.encode, msgspec.structs.replace, walk.is_unchanged
+    replace, is_unchanged = msgspec.structs.replace, walk.is_unchanged
     failed: tuple[bytes | None, str | None, float | None]
     for row in rows:
         utterance, failure, source = row.utterance, row.failure, row.source

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_utterance
 from pipeline.checkpoint.connection import Database, reads
 from pipeline.checkpoint.identity import PARTIAL, Identity
 from pipeline.checkpoint.schema import ORDER, State
@@ -85,7 +86,7 @@ class Selection(Database):
             Selected(
                 n=place[-1],
                 place=(*place,),
-                utterance=msgspec.msgpack.decode(row, type=Utterance),
+                utterance=decode_utterance(row),
                 state=State(state),
                 config_hash=config_hash,
                 expected_s=expected_s,

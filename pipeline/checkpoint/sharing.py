@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_utterance
 from pipeline.checkpoint.connection import Database, reads, translated
 from pipeline.checkpoint.schema import BAD_ROW, Seen
 from pipeline.model import Utterance
@@ -17,7 +18,6 @@ SAMPLES = 16
 """Rows of another manifest that are looked for, and …"""
 LOOKED_AT = 4
 """… recordings of the same length that are looked at for one."""
-_decode = msgspec.msgpack.Decoder(Utterance).decode
 _SHARED = f"""FROM manifest.scan s JOIN utterances u USING (id) JOIN manifests m ON m.n = u.manifest
     WHERE m.name NOT IN (SELECT name FROM manifest.name) AND s.failure IS NULL AND u.config_hash <> '{BAD_ROW}'"""  # noqa: S608 fixed texts
 
@@ -86,7 +86,7 @@ class Sharing(Database):
             same_id, same_size, version = self._db.execute(
                 "SELECT audio_of(row), size, version FROM manifest.scan WHERE id = ?", (id_,)
             ).fetchone() or (None, None, None)
-            name = os.path.basename(_decode(row).audio)  # noqa: PTH119
+            name = os.path.basename(decode_utterance(row).audio)  # noqa: PTH119
             same_name = by_name.get((size, name))
             # of what a rebuild has taken in the size is not known
             likely = [same_id if size in (None, same_size) else None, same_name, *like_it[size]]
@@ -122,8 +122,8 @@ class Sharing(Database):
                 one = Claimed(
                     manifest=manifest,
                     source=source,
-                    before=_decode(before),
-                    now=_decode(now),
+                    before=decode_utterance(before),
+                    now=decode_utterance(now),
                     same_size=bool(same_size),
                     audio_hash=audio_hash,
                 )

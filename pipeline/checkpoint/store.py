@@ -12,9 +12,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-import msgspec
-
 from pipeline.checkpoint.checkpoint import Checkpoint
+from pipeline.checkpoint.codec import decode_transcript
 from pipeline.checkpoint.connection import translated
 from pipeline.checkpoint.facts import F
 from pipeline.checkpoint.failing import KnownFailure
@@ -28,7 +27,6 @@ from pipeline.model import Transcript
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
 def _verb(method: Callable[Concatenate[Checkpoint, P], T]) -> Callable[Concatenate[Store, P], Awaitable[T]]:
@@ -63,13 +61,11 @@ class Store(Journal):
     merge = _verb(Checkpoint.merge)
     next_rows = _verb(Checkpoint.next_rows)
     rows_left = _verb(Checkpoint.rows_left)
-    has_selected = _verb(Checkpoint.has_selected)
     expected_s = _verb(Checkpoint.expected_s)
     holds_answers = _verb(Checkpoint.holds_answers)
     answered_keys = _verb(Checkpoint.answered_keys)
     answered_clips = _verb(Checkpoint.answered_clips)
     end_open_attempts = _verb(Checkpoint.end_open_attempts)
-    trim_clips = _verb(Checkpoint.trim_clips)
     trim_replaced = _verb(Checkpoint.trim_replaced)
     set_fact = _verb(Checkpoint.set_fact)
     save_run = _verb(Checkpoint.save_run)
@@ -80,7 +76,6 @@ class Store(Journal):
     pending_attempts = _verb(Checkpoint.pending_attempts)
     attempts = _verb(Checkpoint.attempts)
     attempts_published = _verb(Checkpoint.attempts_published)
-    list_replacing = _verb(Checkpoint.list_replacing)
 
     async def fact(self, key: str, kind: type[F]) -> F | None:
         """A fact, which is of this kind."""
@@ -141,6 +136,6 @@ class Store(Journal):
 
         def decoded() -> list[tuple[int, Transcript]]:
             with translated(self.checkpoint.path):
-                return [(n, _decode(row)) for n, row in found]
+                return [(n, decode_transcript(row)) for n, row in found]
 
         return await asyncio.to_thread(decoded)

@@ -1,18 +1,19 @@
-"""The numbered Parquet files of a kind: what they are called, which are there, and what a crash left among them.
+"""Numbered Parquet files of one kind: their names, which exist, and which one a crash left unrecorded.
 
-Loads Parquet's library, which takes long, only for `table`: a run that has nothing to publish does without.
+pyarrow, which takes long to import, is imported only by `table`: a run that publishes nothing does without it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Mapping
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from pipeline.errors import OutputError
-from pipeline.sink.rows import damaged
+from pipeline.model import Attempt
+from pipeline.sink.rows import damaged, decoding
 from pipeline.sink.store import Store
 
 if TYPE_CHECKING:
@@ -88,3 +89,35 @@ class Parts(Generic[T]):
             f"the output folder {out} is not as it was left: {what} ({self._store.location(self.name(part))}); restore "
             f"what was there, or run gradium-batch rebuild {out} to go on with what is there"
         )
+
+
+class AttemptParts(Parts[Attempt]):
+    """The spend ledger: parts with every request that was sent."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, "attempts", Attempt)
+
+    def publish(self, attempts: Sequence[Attempt], part: int) -> None:
+        self.table(part).write([attempts])
+
+    def of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
+        """The attempts of one utterance. Most parts have none: only the ids of those are read."""
+        return [
+            attempt
+            for part in parts
+            if any(id_ in ids["id"].to_pylist() for ids in self.table(part).tables(["id"]))
+            for attempt in self.table(part).rows({id_}.intersection)
+        ]
+
+    def sums(self, parts: Iterable[int]) -> tuple[dict[int, int], dict[str, float], float]:
+        """The rows of these parts, their credits by calendar month (UTC), as `2026-11`, and how many of the credits
+        only may have been billed."""
+        counts, months, maybe = dict.fromkeys(parts, 0), defaultdict[str, float](float), 0.0
+        for part in counts:
+            for table in self.table(part).tables(["started_at", "credits", "billed"]):
+                counts[part] += table.num_rows
+                with decoding(self._store, self.name(part)):
+                    for row in table.to_pylist():
+                        months[f"{row['started_at']:%Y-%m}"] += row["credits"]
+                        maybe += row["credits"] if row["billed"] != "yes" else 0.0
+        return counts, months, maybe

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import OutputError
 from pipeline.model import Failure, KeptClip, Transcript
-from pipeline.sink.attempts import AttemptParts
 from pipeline.sink.lines import Lines
-from pipeline.sink.parts import Parts
+from pipeline.sink.parts import AttemptParts, Parts
 from pipeline.sink.rows import Which, in_batches
 from pipeline.sink.store import Store
 

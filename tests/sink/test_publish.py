@@ -119,7 +119,7 @@ STEPS = (
     "pipeline.sink.lines.Lines.write",
     "pipeline.checkpoint.checkpoint.Checkpoint.results_published",
     "pipeline.checkpoint.checkpoint.Checkpoint.rewritten",
-    "pipeline.sink.attempts.AttemptParts.publish",
+    "pipeline.sink.parts.AttemptParts.publish",
     "pipeline.checkpoint.checkpoint.Checkpoint.attempts_published",
 )
 
