@@ -1,7 +1,7 @@
-"""What a new checkpoint is made of: utterances, transcripts and failures that are known from elsewhere.
+"""Fills a new checkpoint with utterances, transcripts and failures from an old one and from the output files.
 
-Files count as never seen, so that the next run looks at each once; those of failed utterances do not where it is known
-what they were, because a look would have them sent again.
+Recordings count as never seen, so that the next run hashes each once; except those of failed utterances whose version
+is known, because they would be sent again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NO_TRIES = 0, "", 0, 0, None
 
 
 def unknown(utterance: Utterance) -> Known:
-    """An utterance of which no more is known than that there is work for it."""
+    """An utterance that is new, with nothing else known."""
     return Known(
         utterance=utterance,
         state=State.NEW,
@@ -38,17 +38,16 @@ def unknown(utterance: Utterance) -> Known:
 
 
 class Rebuilding(Database):
-    """The part of a checkpoint that takes in what is known from elsewhere."""
+    """Inserts for a rebuild."""
 
     @writes
     def adopt_manifests(self, manifests: Iterable[tuple[int, str, bool]]) -> None:
-        """Takes in the manifests that an old checkpoint knew, before the utterances that came from them."""
+        """Inserts the manifests of an old checkpoint, before the utterances that came from them."""
         self._db.executemany("INSERT OR IGNORE INTO manifests (n, name, by_path) VALUES (?, ?, ?)", manifests)
 
     @writes
     def adopt_known(self, rows: Iterable[Known]) -> None:
-        """Takes in utterances as an old checkpoint knew them, but none as done: that is for who has its transcript to
-        say."""
+        """Inserts utterances of an old checkpoint. None is done: `adopt_transcribed` follows for those."""
         for known in rows:
             utterance, state = known.utterance, known.state
             if state in FAILED:
@@ -61,7 +60,7 @@ class Rebuilding(Database):
 
     @writes
     def adopt_transcribed(self, rows: Sequence[Transcript]) -> list[tuple[int, bool]]:
-        """Takes in utterances that a transcript was found for, as it names them: (n, whether it had one already)."""
+        """Inserts or updates the utterances of found transcripts; returns (n, whether it had one already) of each."""
         return [self._transcribed(row) for row in rows]
 
     def _transcribed(self, found: Transcript) -> tuple[int, bool]:
@@ -74,17 +73,17 @@ class Rebuilding(Database):
             "SELECT n, row, state, done_audio IS NOT NULL FROM utterances WHERE id = ?", (utterance.id,)
         ).fetchone()
         if _about(decode_utterance(row)) == _about(utterance):
-            encoded = row  # it says more than a transcript does: the row's language, its span
+            encoded = row  # it has more than a transcript: the language and the span
         db.execute("UPDATE utterances SET row = ? WHERE n = ?", (encoded, n))
-        if not (is_partial(found) and state in FAILED):  # such a row has failed as before
+        if not (is_partial(found) and state in FAILED):  # such a row stays failed
             query = "UPDATE utterances SET size = NULL, version = NULL, config_hash = ? WHERE n = ?"
             db.execute(query, (NEVER_SEEN, n))
         return n, bool(had_one)
 
     @writes
     def adopt_move(self, was: str, now: str) -> None:
-        """Takes in that the row of the utterance `now` stands under the id `was` in its part, and is still to be
-        published under its own. Where another utterance has that id by now, its own result takes the row's place."""
+        """Records that the part has the transcript of the utterance `now` under the id `was`, to be replaced. Not where
+        an utterance of that id has a result of its own, which replaces the row."""
         found = self._db.execute(
             "SELECT n, part FROM utterances WHERE id = ? AND n NOT IN (SELECT n FROM results)", (was,)
         ).fetchone()
@@ -97,7 +96,7 @@ class Rebuilding(Database):
 
     @writes
     def adopt_failed(self, rows: Iterable[Known]) -> None:
-        """Has utterances fail as before that kept a transcript when they failed, with which they were taken in."""
+        """Sets utterances to failed again that had failed with an earlier transcript, and were inserted as done."""
         for known in rows:
             query = f"SELECT n, row FROM utterances WHERE id = ? AND {IS_DONE}"  # noqa: S608 fixed texts
             found = self._db.execute(query, (known.utterance.id,)).fetchone()
@@ -116,8 +115,7 @@ class Rebuilding(Database):
 
     @writes
     def adopt_failures(self, failures: Iterable[Failure]) -> None:
-        """Takes in why utterances have no transcript; the first one of an utterance stands, and none where it
-        has one."""
+        """Inserts failures: the first one for each utterance, and none for those that are done."""
         for failure in failures:
             utterance = Utterance(id=failure.id, audio=failure.audio, metadata=failure.metadata)
             encoded, config_hash = encode(utterance), NEVER_SEEN if failure.audio else BAD_ROW
@@ -130,20 +128,20 @@ class Rebuilding(Database):
 
     @writes
     def adopt_known_failures(self, rows: Iterable[tuple[KnownFailure, bytes | None]]) -> None:
-        """Takes in how audio failed that was sent, as another checkpoint knew it: with the marks of the audio."""
-        for known, marks in rows:
-            remember(self._db, known, marks)
+        """Inserts known failures of another checkpoint, with their prefix hashes."""
+        for known, prefix_hashes in rows:
+            remember(self._db, known, prefix_hashes)
 
     @writes
     def bound_waits(self) -> None:
-        """The runs may not be counted as they were: nobody is left out of more of them than at most."""
+        """Limits `due`, because the count of runs may have changed."""
         for table in ("utterances", "known_failures"):
             query = f"UPDATE {table} SET due = min(due, {NEXT_RUN} + ?) WHERE due"  # noqa: S608 fixed texts
             self._db.execute(query, (MOST_LEFT_OUT,))
 
     @writes
     def forget_unexplained(self) -> None:
-        """Has utterances done anew that are said to have failed, while nobody can say why."""
+        """Resets failed utterances without a stored failure to new."""
         unexplained = "n NOT IN (SELECT n FROM failures)"
         self._db.execute(f"DELETE FROM utterances WHERE {unexplained} AND config_hash = ?", (BAD_ROW,))  # noqa: S608 fixed texts
         self._db.execute(
@@ -154,5 +152,5 @@ class Rebuilding(Database):
 
 
 def _about(utterance: Utterance) -> tuple[object, ...]:
-    """What a transcript says about its row; where that differs the transcript is written anew by the next run."""
+    """The fields of a row that its transcript repeats; where they differ, the next run refreshes the transcript."""
     return utterance.audio, utterance.reference, utterance.metadata

@@ -36,7 +36,9 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
 
     def partly(self, n: int, row: Transcript) -> Partly:
         """The event that the utterance has what was answered, as its `row`."""
-        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.answered_now, marks=self.marks)
+        return Partly(
+            n=n, transcript=row, answered_s=self.answered_s, answered_now=self.answered_now, prefix_hashes=self.marks
+        )
 
     def failure(self, selected: Selected, *, requests: int, run_id: str) -> Failure:
         """The row of errors.* for this utterance, for which so many `requests` were sent in this run."""

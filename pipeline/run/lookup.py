@@ -106,7 +106,7 @@ class Lookup:
             return None
         if not self._context.settings.audio.allow_truncated:
             try:
-                refuse_truncated_copy(one.look.marks, selected.marks)
+                refuse_truncated_copy(one.look.marks, selected.prefix_hashes)
             except AttemptError as error:
                 self._outcomes.given_up(selected, GivenUp(error=error))
                 return None
@@ -159,5 +159,5 @@ def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look |
         try:
             looks.append(look(path, stopped))
         except AttemptError as error:
-            looks.append(truncated_copy(path, selected.marks, stopped) or error)
+            looks.append(truncated_copy(path, selected.prefix_hashes, stopped) or error)
     return looks

@@ -9,7 +9,7 @@ import logging
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Selected, State, Store
-from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Missing, Moved, Reused, TakenUp
+from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Missing, Moved, Reused, Tried
 from pipeline.checkpoint.failing import Failed
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip, Request
@@ -41,7 +41,7 @@ class Outcomes:
     def reused(self, selected: Selected, marks: bytes) -> None:
         """The transcript it has still answers to it."""
         self.reused_count += 1
-        self._store.add(Reused(n=selected.n, marks=marks))
+        self._store.add(Reused(n=selected.n, prefix_hashes=marks))
         self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
 
     def moved(self, selected: Selected, old: int, original: Transcript) -> None:
@@ -99,7 +99,7 @@ class Outcomes:
                 failure=failure,
                 was_sent=why.was_sent,
                 identity=why.identity,
-                marks=why.marks,
+                prefix_hashes=why.marks,
                 is_known=why.known is not None,
             )
         ]
@@ -112,14 +112,14 @@ class Outcomes:
 
     def taken_up(self, selected: Selected) -> None:
         """The utterance stays as it was, after others in the order of the next run."""
-        self._store.add(TakenUp(n=selected.n, run_id=self._run_id))
+        self._store.add(Tried(n=selected.n, run_id=self._run_id))
 
     def _finish(self, selected: Selected, transcript: Transcript, in_flight: InFlight, *events: Event) -> None:
         before = in_flight.failed_before
         finished = Finished(
             n=selected.n,
             transcript=transcript,
-            marks=in_flight.marks,
+            prefix_hashes=in_flight.marks,
             failed_as=None if before is None else before.identity,
             **word_errors(transcript),
         )

@@ -181,7 +181,7 @@ def _key(attempt: Attempt) -> tuple[object, ...]:
 def _event_of(n: int, row: Transcript) -> Finished | Partly:
     if is_partial(row):  # with 0 s the next failure finds that it says more, and tells it anew
         return Partly(n=n, transcript=row, answered_s=0.0)
-    return Finished(n=n, transcript=row, marks=None, failed_as=None, **word_errors(row))
+    return Finished(n=n, transcript=row, prefix_hashes=None, failed_as=None, **word_errors(row))
 
 
 def _readable(figures: bytes | None) -> bytes | None:

@@ -40,13 +40,13 @@ class Parts(Generic[T]):
         return Table(self._store, self.name(part), self._kind)
 
     def numbers(self) -> list[int]:
-        """Numbers of the parts that are there."""
+        """Numbers of the parts that exist."""
         start, end = f"{self._folder}/part-", ".parquet"
         names = (name[len(start) : -len(end)] for name in self._store.names(f"{start}*{end}"))
         return sorted(int(name) for name in names if name.isdigit())
 
     def is_whole(self, part: int) -> bool:
-        """Whether a part begins and ends like a Parquet file, and has room for the footer that its end announces."""
+        """Whether a part has the magic bytes of Parquet at both ends, and is as long as its footer length needs."""
         with self._store.read(self.name(part)) as file:
             begins = file.read(len(MAGIC)) == MAGIC
             size = file.seek(0, 2)
@@ -55,30 +55,30 @@ class Parts(Generic[T]):
         return begins and end == MAGIC and int.from_bytes(footer, "little") + 12 <= size
 
     def unrecorded(self, known: Collection[int]) -> int | None:
-        """The one part that a crash may have left written and not recorded in the checkpoint.
+        """The part, if any, that a crash left written and not recorded in the checkpoint.
 
-        Raises OutputError where a recorded part is gone, DamagedFile where one is no whole file, and OutputError for
-        any other part that the checkpoint does not know: that is somebody's data.
+        Raises OutputError where a recorded part is missing, DamagedFile where one is incomplete, and OutputError for
+        any other part that the checkpoint does not know, which may be somebody's data.
         """
-        there, next_part = self.numbers(), max(known, default=0) + 1
-        for part in sorted(set(known) - set(there)):
-            raise self._refused("a published part is gone", part)
+        existing, next_part = self.numbers(), max(known, default=0) + 1
+        for part in sorted(set(known) - set(existing)):
+            raise self._refused("a published part is missing", part)
         for part in known:
             if not self.is_whole(part):
                 raise damaged(self._store, self.name(part), "it does not begin or end as it did")
-        for part in sorted(set(there) - {*known, next_part}):
+        for part in sorted(set(existing) - {*known, next_part}):
             raise self._refused("a part is not in the checkpoint", part)
-        return next_part if next_part in there else None
+        return next_part if next_part in existing else None
 
     def check(self, known: Mapping[int, int]) -> None:
-        """Reads the recorded parts. Raises as `unrecorded` does, and where one has other rows than were recorded."""
+        """Reads the recorded parts. Raises as `unrecorded` does, and where one does not have its recorded rows."""
         self.unrecorded(known)
         for part, had in known.items():
             deque(self.table(part).rows(had=had), 0)
 
     def remove_unrecorded(self, known: Collection[int]) -> None:
-        """Removes what a crash left: the part that was not recorded, whose rows are still to be published, and
-        temporary files. Raises as `unrecorded` does, with nothing removed."""
+        """Removes what a crash left: the part that was not recorded, whose rows are published again, and temporary
+        files. Raises as `unrecorded` does, before anything is removed."""
         if (part := self.unrecorded(known)) is not None:
             self._store.remove(self.name(part))
         self._store.remove_unfinished(f"{self._folder}/part-*")
@@ -101,7 +101,7 @@ class AttemptParts(Parts[Attempt]):
         self.table(part).write([attempts])
 
     def of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
-        """The attempts of one utterance. Most parts have none: only the ids of those are read."""
+        """The attempts of one utterance. Of parts without one only the ids are read."""
         return [
             attempt
             for part in parts
@@ -110,8 +110,8 @@ class AttemptParts(Parts[Attempt]):
         ]
 
     def sums(self, parts: Iterable[int]) -> tuple[dict[int, int], dict[str, float], float]:
-        """The rows of these parts, their credits by calendar month (UTC), as `2026-11`, and how many of the credits
-        only may have been billed."""
+        """The number of rows of each part, their credits by calendar month (UTC, `2026-11`), and how many of the
+        credits only may have been billed."""
         counts, months, maybe = dict.fromkeys(parts, 0), defaultdict[str, float](float), 0.0
         for part in counts:
             for table in self.table(part).tables(["started_at", "credits", "billed"]):
