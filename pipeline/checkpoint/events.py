@@ -132,7 +132,10 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Sent():
             if event.is_noted:
                 db.execute("DELETE FROM open_attempts WHERE id = ? AND clip = ? AND attempt = ?", key_of(event.attempt))
-            _apply_sent(db, event.attempt)
+            run_id, id_ = event.attempt.run_id, event.attempt.id
+            db.execute("INSERT INTO attempts (row) VALUES (?)", (encode(event.attempt),))
+            db.execute("UPDATE utterances SET attempts = attempts + 1, sent = ? WHERE id = ?", (run_id, id_))
+            add_cost(db, event.attempt)
         case ClipAnswered():
             row, result = encode(event.result), event.result
             db.execute(
@@ -160,12 +163,6 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             _apply_moved(db, event)
         case Noted():
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (event.fact,))
-
-
-def _apply_sent(db: sqlite3.Connection, attempt: Attempt) -> None:
-    db.execute("INSERT INTO attempts (row) VALUES (?)", (encode(attempt),))
-    db.execute("UPDATE utterances SET attempts = attempts + 1, sent = ? WHERE id = ?", (attempt.run_id, attempt.id))
-    add_cost(db, attempt)
 
 
 def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:

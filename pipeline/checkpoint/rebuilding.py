@@ -23,20 +23,6 @@ _INSERT = """INSERT OR IGNORE INTO utterances
 _NO_TRIES = 0, "", 0, 0, None
 
 
-def unknown(utterance: Utterance) -> Known:
-    """An utterance that is new, with nothing else known."""
-    return Known(
-        utterance=utterance,
-        state=State.NEW,
-        vanished=0,
-        expected_s=0.0,
-        size=None,
-        version=None,
-        config_hash=NEVER_SEEN,
-        attempts=0,
-    )
-
-
 class Rebuilding(Database):
     """Inserts for a rebuild."""
 

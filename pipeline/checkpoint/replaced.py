@@ -48,12 +48,11 @@ def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: boo
     """Keeps the transcript of a row that is about to get the one of `now`, unless another row has it too. With
     `is_copy`, files may be swapping names, and it counts as of the same settings."""
     db.execute("DELETE FROM replaced WHERE audio = ? AND config = ?", now.hashes)
-    audio, config, *rest = db.execute(
+    audio, config, prefix_hashes, same_settings, id_, part, row = db.execute(
         """SELECT u.done_audio, u.done_config, u.marks, u.config_hash = u.done_config OR ?, coalesce(r.was, u.id),
                u.part, r.row FROM utterances u LEFT JOIN results r USING (n) WHERE u.n = ?""",
         (is_copy, n),
     ).fetchone()
-    prefix_hashes, same_settings, id_, part, row = rest
     if not audio or not config or (audio, config) == now.hashes or (part is None and row is None):
         return
     held = f"SELECT 1 FROM utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT} AND u.n <> ?"  # noqa: S608 fixed texts

@@ -34,13 +34,13 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """The columns of an utterance in the old checkpoint."""
 
     utterance: Utterance
-    state: State
-    vanished: int
-    expected_s: float
-    size: int | None
-    version: str | None
-    config_hash: str
-    attempts: int
+    state: State = State.NEW
+    vanished: int = 0
+    expected_s: float = 0.0
+    size: int | None = None
+    version: str | None = None
+    config_hash: str = ""
+    attempts: int = 0
     tries: int = 0
     tried: str = ""
     setbacks: int = 0

@@ -15,7 +15,6 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 from pipeline.checkpoint.checkpoint import Checkpoint
 from pipeline.checkpoint.codec import decode_transcript
 from pipeline.checkpoint.connection import translated
-from pipeline.checkpoint.facts import F
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
@@ -67,6 +66,7 @@ class Store(Journal):
     answered_clips = _verb(Checkpoint.answered_clips)
     end_open_attempts = _verb(Checkpoint.end_open_attempts)
     trim_replaced = _verb(Checkpoint.trim_replaced)
+    fact = _verb(Checkpoint.fact)
     set_fact = _verb(Checkpoint.set_fact)
     save_run = _verb(Checkpoint.save_run)
     parts = _verb(Checkpoint.parts)
@@ -76,10 +76,6 @@ class Store(Journal):
     pending_attempts = _verb(Checkpoint.pending_attempts)
     attempts = _verb(Checkpoint.attempts)
     attempts_published = _verb(Checkpoint.attempts_published)
-
-    async def fact(self, key: str, kind: type[F]) -> F | None:
-        """See `Facts.fact`."""
-        return await self.call(self.checkpoint.fact, key, kind)
 
     async def scan(self, rows: Iterable[ScannedRow], *manifests: str, scope: Scope) -> list[Repeated]:
         """See `Checkpoint.scan`; not repeated, because manifests are read once."""

@@ -13,8 +13,7 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.identity import is_partial
-from pipeline.checkpoint.rebuilding import unknown
-from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.salvage import Known, Old
 from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, PLACES
 from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
@@ -146,7 +145,7 @@ class Recovery:
         taken: set[tuple[str, str]] = set()
         for clips in in_batches(chain(written, self._old.clips()), BATCH):
             # of an utterance that did not fail they may be all that is left
-            checkpoint.adopt_known([unknown(Utterance(id=clip.id, audio=clip.audio)) for clip in clips])
+            checkpoint.adopt_known([Known(utterance=Utterance(id=clip.id, audio=clip.audio)) for clip in clips])
             checkpoint.apply(
                 [
                     ClipAnswered(n=n, key=clip.key, config_hash=clip.config_hash, result=clip.result)

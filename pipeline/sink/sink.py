@@ -94,8 +94,8 @@ class Sink:
         return self.lines.replace(which, ()) if self._jsonl and self.lines.size() is not None else 0
 
     def publish(self, rows: Sequence[Transcript], next_part: int, jsonl_bytes: int | None) -> tuple[int, int | None]:
-        """Writes new rows as the part `next_part`, and after the first `jsonl_bytes` of the JSONL (None: rewritten later).
-        Returns the part (0 without parts) and the bytes of the JSONL, None where it has to be rewritten."""
+        """Writes new rows as the part `next_part`, and after the first `jsonl_bytes` of the JSONL (None: rewritten
+        later). Returns the part (0 without parts) and the bytes of the JSONL, None where it has to be rewritten."""
         if self.has_parts:
             self.parts.table(next_part).write([rows])
         part = next_part if self.has_parts else 0
