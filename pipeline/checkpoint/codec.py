@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from msgspec.msgpack import Decoder, Encoder
+import msgspec
 
 from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
 
-encode = Encoder().encode
-decode_attempt = Decoder(Attempt).decode
-decode_clip = Decoder(ClipResult).decode
-decode_failure = Decoder(Failure).decode
-decode_transcript = Decoder(Transcript).decode
-decode_utterance = Decoder(Utterance).decode
+encode = msgspec.msgpack.Encoder().encode
+decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
+decode_clip = msgspec.msgpack.Decoder(ClipResult).decode
+decode_failure = msgspec.msgpack.Decoder(Failure).decode
+decode_transcript = msgspec.msgpack.Decoder(Transcript).decode
+decode_utterance = msgspec.msgpack.Decoder(Utterance).decode
