@@ -1,10 +1,11 @@
-"""The run's memory: what is done, what is left, what it cost. One SQLite file per output folder, one owner at a time.
+"""What is done, what is left and what it cost: one SQLite file per output folder, with one writer at a time.
 
-`schema` the states and the tables · `lock` one run per folder · `store` what a run asks and tells, asynchronously ·
-`checkpoint` the same for who may block, in parts: `scan` takes a manifest in · `plan` compares it with what is known ·
-`merge` makes it the truth · `selection` hands work out · `lookup` finds what was done before · `events` what happens to
-utterances · `failing` when they are tried again · `publishing`, `replaced` what goes into parts, and what
-leaves them · `figures`, `facts` how the output stands · `rebuilding` makes a new one of what `salvage` can still read.
+`schema` states and tables · `lock` one run per folder · `store` the asynchronous interface of a run, over `journal`,
+which groups commits · `checkpoint` the blocking interface, composed of: `scan` reads a manifest · `plan` compares it
+with the known rows · `merge` updates them · `selection` hands out work · `lookup` finds earlier results · `events`
+state transitions · `failing` when failed rows are tried again · `publishing`, `replaced` rows for the output files, and
+transcripts that left them · `figures`, `facts` totals and single values · `sharing` manifests with one output ·
+`rebuilding` a new checkpoint from what `salvage` reads of a damaged one.
 """
 
 from pipeline.checkpoint.checkpoint import Checkpoint

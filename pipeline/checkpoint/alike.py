@@ -1,7 +1,7 @@
-"""What a run would do, with which of it only the content of the files decides: those may be what has a transcript.
+"""The rows that a run would send, and which of them may be copies of transcribed audio, which only their content shows.
 
-Works beside a scan, or beside the run that made one, in tables of its own; the checkpoint stays as it is. SQLite
-groups, so memory does not grow with rows.
+Works after a scan, in temporary tables; the checkpoint stays unchanged. SQLite groups, so memory does not grow with
+rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_utterance
 from pipeline.checkpoint.connection import Database, translated
 from pipeline.checkpoint.failing import known_failure
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
@@ -20,7 +21,7 @@ from pipeline.checkpoint.scan import attach_scan
 from pipeline.checkpoint.schema import State
 from pipeline.model import Failure, Utterance
 
-# A row that is done and is selected is to be sent again, whatever has a transcript by now.
+# A row that is done and selected is sent again, even where its audio has a transcript.
 _OPEN = f"state <> {State.DONE:d} AND version IS NOT NULL"
 _TABLES = f"""
 CREATE INDEX manifest.todo_open ON todo (size, config_hash) WHERE {_OPEN};
@@ -45,25 +46,25 @@ _KNOWN_BY_NAME = f"""{_OPEN} AND (done_audio IS NOT NULL OR size IN (SELECT size
 
 
 class Todo(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance that a run would do."""
+    """An utterance that a run would process."""
 
     place: int
-    """When its turn is, from 1."""
+    """Its place in the order of work, from 1."""
     utterance: Utterance
     config_hash: str
     done: Identity | None
-    """What the transcript it has answers to."""
+    """The identity of its transcript."""
     size: int | None
-    marks: bytes | None
-    """By which a beginning of the transcribed audio is known."""
+    prefix_hashes: bytes | None
+    """Of the transcribed content."""
     may_be_known: bool
-    """Its file is as long as another's that is to be done or is done with these settings, or as long as it was."""
+    """A file of the same size was or will be sent with these settings, or its own size is unchanged."""
     is_known_if_one_channel: bool
-    """It may be known, where its recording is mono: it is as long as one that is done with other `audio.channels`."""
+    """It may be known if it is mono: a file of the same size was sent with other `audio.channels`."""
 
 
 class TodoList:
-    """What a run would do, or does: iterate over it once."""
+    """The rows that a run would process, or is processing. Iterate over it once."""
 
     def __init__(
         self,
@@ -73,17 +74,15 @@ class TodoList:
         length_of: Callable[[bytes], int],
         names_of: Callable[[Utterance], Sequence[str]],
     ) -> None:
-        """What a run of these `only` would do after a scan; None: what the run that is going on has selected. No more
-        than the first `at_most`.
+        """`only`: of a run with these options, after its scan; None: of the current run. At most the first `at_most`.
 
-        `length_of` tells a content's bytes by its marks, `names_of` the config_hashes of the transcripts that answer to
-        a row where its recording is mono.
+        `length_of` returns the bytes of a content by its prefix hashes, `names_of` the config_hashes of the transcripts
+        that answer to a row if its recording is mono.
         """
         self._path = path = checkpoint.path
         self._db = db = checkpoint._db
-        decode = msgspec.msgpack.Decoder(Utterance).decode
-        db.create_function("content_bytes", 1, lambda marks: None if marks is None else length_of(marks))
-        db.create_function("names_of", 1, lambda row: json.dumps(names_of(decode(row))), deterministic=True)
+        db.create_function("content_bytes", 1, lambda hashes: None if hashes is None else length_of(hashes))
+        db.create_function("names_of", 1, lambda row: json.dumps(names_of(decode_utterance(row))), deterministic=True)
         with translated(path):
             [runs] = db.execute("SELECT count(*) FROM runs").fetchone()
             if only is None:
@@ -91,7 +90,7 @@ class TodoList:
                 self._run, selected = runs, ALL_SELECTED
             else:
                 self._run, selected = runs + 1, where_selected(only)
-            db.execute(  # in their order, so that a rowid is a place in it
+            db.execute(  # in the order of work, so that a rowid is the place in it
                 f"""CREATE TABLE manifest.todo AS
                     SELECT row, state, size, version, config_hash, written, done_audio, done_config, marks
                     FROM ({selected} LIMIT {-1 if at_most is None else at_most:d})"""  # noqa: S608 fixed texts
@@ -99,8 +98,7 @@ class TodoList:
             db.executescript(_TABLES.format(run=self._run))
 
     def __iter__(self) -> Iterator[Todo]:
-        """First those that no other can be like, then the others, those that may be alike behind each other."""
-        decode = msgspec.msgpack.Decoder(Utterance).decode
+        """First the rows that cannot be copies, then the others, possible copies of each other in a row."""
         with translated(self._path):
             for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
                 found = self._db.execute(
@@ -109,28 +107,28 @@ class TodoList:
                         FROM manifest.todo WHERE ({_ALIKE}) IS ?1 ORDER BY {order}""",  # noqa: S608 fixed texts
                     (may_be_known,),
                 )
-                for place, row, size, config_hash, audio, config, marks, is_known_if_one_channel in found:
+                for place, row, size, config_hash, audio, config, prefix_hashes, is_known_if_one_channel in found:
                     yield Todo(
                         place=place,
-                        utterance=decode(row),
+                        utterance=decode_utterance(row),
                         config_hash=config_hash,
                         done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
                         size=size,
-                        marks=marks,
+                        prefix_hashes=prefix_hashes,
                         may_be_known=may_be_known,
                         is_known_if_one_channel=bool(is_known_if_one_channel),
                     )
 
     def has_transcript(self, identity: Identity) -> bool:
-        """Whether a transcript answers to this audio and these settings: any utterance's, or one that was replaced."""
+        """Whether this audio has a transcript under these settings, of any utterance or a replaced one."""
         with translated(self._path):
             found = self._db.execute(f"SELECT 1 FROM {TRANSCRIBED}", identity.hashes).fetchone()  # noqa: S608
             return found is not None or find_replaced(self._db, identity) is not None
 
     def known_failure(self, identities: Sequence[Identity]) -> tuple[Failure, int] | None:
-        """How the run has the audio of these identities fail without sending it, and how many runs do so with it; None
-        where it is sent."""
+        """The known failure for which the run does not send the audio of these identities, and the number of runs that
+        will not; None where it is sent."""
         with translated(self._path):
             found = (known_failure(self._db, identity) for identity in identities)
-            holding = (one for one in found if one is not None and one.holds(self._run))
+            holding = (one for one in found if one is not None and one.prevents(self._run))
             return next(((one.failure, one.due - self._run) for one in holding), None)

@@ -1,6 +1,6 @@
-"""The open checkpoint of an output: blocking, and for one thread at a time, which is the store's while a run goes on.
+"""The open checkpoint of an output: blocking, for one thread at a time, which during a run is the store's.
 
-Each part of it has a module. Events say what happened; `apply` writes any number of them in one durable transaction.
+Each of its parts has a module. `apply` writes events in one durable transaction.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-import msgspec
-
+from pipeline.checkpoint.codec import decode_attempt
 from pipeline.checkpoint.connection import reads, unusable, writes
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.lookup import Lookup
@@ -22,10 +21,8 @@ from pipeline.checkpoint.sharing import Sharing
 from pipeline.model import Attempt
 
 
-class Checkpoint(
-    Planning, Sharing, Selection, Lookup, Publishing, Replaced, Rebuilding
-):  # figures and facts come with the planning
-    """All that is known of an output."""
+class Checkpoint(Planning, Sharing, Selection, Lookup, Publishing, Replaced, Rebuilding):
+    """All methods on the checkpoint of an output; those of `scan`, `figures` and `facts` come with `Planning`."""
 
     @writes
     def apply(self, events: Sequence[Event]) -> None:
@@ -35,21 +32,21 @@ class Checkpoint(
 
     @writes
     def end_open_attempts(self) -> list[Attempt]:
-        """Makes attempts of the requests whose end no run has seen, all in one transaction; returns them."""
+        """Records an attempt for each request whose end no run has seen, in one transaction; returns the attempts."""
         found = self._db.execute("SELECT row FROM open_attempts ORDER BY rowid").fetchall()
-        attempts = [msgspec.msgpack.decode(row, type=Attempt) for (row,) in found]
+        attempts = [decode_attempt(row) for (row,) in found]
         for attempt in attempts:
             apply(self._db, Sent(attempt=attempt))
         return attempts
 
     @writes
     def save_run(self, run_id: str, started_at: str, figures: bytes | None) -> None:
-        """Notes a run, at its start without and at its end with its figures."""
+        """Records a run: at its start without its figures, at its end with them."""
         self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, started_at, figures))
 
     @reads
     def check_integrity(self) -> None:
-        """Raises DamagedCheckpoint where SQLite finds anything wrong with the file."""
+        """Raises DamagedCheckpoint where SQLite finds damage in the file."""
         [found] = self._db.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise unusable(self.path, sqlite3.DatabaseError(found))

@@ -1,4 +1,4 @@
-"""How a checkpoint is opened, by its one writer or by anybody to read beside it, and what is said where that fails."""
+"""Opens a checkpoint, for its one writer or for any reader, and turns errors of SQLite into CheckpointError."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.errors import CheckpointError, DamagedCheckpoint
 P = ParamSpec("P")
 T = TypeVar("T")
 BUSY_S = 1.0
-"""How long SQLite itself waits for somebody else's lock; `patience` says what comes then."""
+"""How long SQLite itself waits for another program's lock; then `patience` decides."""
 
 _WITHOUT_LOCKS = frozenset(
     {
@@ -36,14 +36,14 @@ _WITHOUT_LOCKS = frozenset(
         sqlite3.SQLITE_IOERR_SHMOPEN,
     }
 )
-"""What SQLite says where it is the file system that is wanting."""
+"""The errors of SQLite on a file system without locks or shared memory."""
 
 
 class Database:
-    """An open checkpoint, for one thread at a time. Methods raise CheckpointError when SQLite cannot do its work."""
+    """An open checkpoint, for one thread at a time. Methods raise CheckpointError."""
 
     def __init__(self, path: Path, *, only_read: bool = False) -> None:
-        """Opens it for the one run that owns the folder, or for anybody to read beside a run."""
+        """Opens it for the run that owns the folder, or with `only_read` beside one."""
         self.path = path
         self._db = connect_to_read(path) if only_read else connect(path)
 
@@ -61,7 +61,7 @@ Method = Callable[Concatenate[D, P], T]
 
 
 def reads(method: Method[D, P, T]) -> Method[D, P, T]:
-    """A method that only reads the checkpoint, or writes tables beside it. Not for generators, which go on later."""
+    """Decorates a method that only reads the checkpoint, or writes temporary tables. Not for generators."""
 
     @wraps(method)
     def reading(database: D, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,7 +72,7 @@ def reads(method: Method[D, P, T]) -> Method[D, P, T]:
 
 
 def writes(method: Method[D, P, T]) -> Method[D, P, T]:
-    """A method that is one durable transaction: when it returns, what it wrote survives a power cut."""
+    """Decorates a method that is one durable transaction: when it returns, what it wrote survives a power cut."""
 
     @wraps(method)
     def writing(database: D, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -83,7 +83,7 @@ def writes(method: Method[D, P, T]) -> Method[D, P, T]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The checkpoint at `path`, made where there is none, migrated where it is older. Raises CheckpointError."""
+    """Opens the checkpoint at `path` to write; creates or migrates it where needed. Raises CheckpointError."""
     try:
         _make(path)
         connection = sqlite3.connect(path, BUSY_S, isolation_level=None, check_same_thread=False)
@@ -97,7 +97,7 @@ def connect(path: Path) -> sqlite3.Connection:
             connection.executescript(f"BEGIN IMMEDIATE;{TABLES}PRAGMA user_version = {VERSION};COMMIT;")
         migrate(connection, version or VERSION)
     except BaseException as error:
-        connection.close()  # it may be opened again
+        connection.close()  # the caller may try again
         if isinstance(error, sqlite3.Error):
             raise unusable(path, error) from error
         raise
@@ -105,29 +105,29 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def named(found: sqlite3.Cursor) -> dict[str, Any]:
-    """The one row of a query, by the names of its columns."""
+    """The one row of a query as a dict of its columns."""
     return dict(zip((name for name, *_ in found.description), found.fetchone(), strict=True))
 
 
 def _make(path: Path) -> None:
-    """Makes an empty one with the rights that the umask leaves, also to a group: SQLite gives them to the owner only,
-    and to its other files what this one has."""
-    # never one that is there: to close it would end the locks that this process may have on it
-    with suppress(OSError):  # what is wrong, SQLite says as well
+    """Creates an empty file with the rights of the umask, for a group too: SQLite's own would be the owner's only, and
+    its other files get the rights of this one."""
+    # never an existing file: closing it would end the locks that this process may have on it
+    with suppress(OSError):  # SQLite reports the same fault
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """The checkpoint at `path` for reading, or an empty one where there is none. Raises CheckpointError."""
+    """Opens the checkpoint at `path` to read, or an empty one where there is none. Raises CheckpointError."""
     try:
         if not holds_something(path):
             return _empty()
         connection = _opened_to_read(path)
         version = _checked_version(connection, path)
-        if not version:  # of a run that was killed, or is just beginning, before it made its tables
+        if not version:  # a run was killed, or is just starting, before it created the tables
             connection.close()
             return _empty()
-        if version < VERSION:  # a copy is migrated: who only reads changes nothing
+        if version < VERSION:  # a copy is migrated: a reader changes nothing
             migrated = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # may be larger than memory
             connection.backup(migrated)
             connection.close()
@@ -139,7 +139,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def holds_something(path: Path) -> bool:
-    """Whether a checkpoint was begun at `path`. Raises CheckpointError where the system does not say."""
+    """Whether a file at `path` exists and is not empty. Raises CheckpointError where that cannot be found out."""
     try:
         return path.stat().st_size > 0
     except (FileNotFoundError, NotADirectoryError):
@@ -151,20 +151,20 @@ def holds_something(path: Path) -> bool:
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that sees all that was committed, the log beside the file included, whatever rights there are."""
+    """A connection that sees all that was committed, also what is in the log, with whatever rights this user has."""
     log = beside(path, "-wal")
     for file in (path, log):
-        # more than once, because the log comes and goes with those who write
+        # more than once, because the log comes and goes with writers
         if not any(os.access(file, os.R_OK) or not file.exists() for _ in range(3)):
             raise CheckpointError(f"{file} may not be read by this user; ask its owner for the right to read it")
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        # a writing connection removes its -wal and -shm files when it goes, a reading one would leave them behind
+        # a writing connection removes its -wal and -shm files when it closes, a reading one would leave them
         how = "mode=rw"
     elif not holds_something(log):
-        how = "mode=ro&immutable=1"  # all is in the one file
+        how = "mode=ro&immutable=1"  # everything is in the one file
     elif os.access(beside(path, "-shm"), os.R_OK):
         how = "mode=ro"
-    else:  # nobody works on it, and the index of the log, which SQLite keeps in -shm, can only be made in memory
+    else:  # no process has it open, and the index of the log, which SQLite keeps in -shm, can only be made in memory
         how = "mode=ro&vfs=unix-none"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
     if "unix-none" in how:
@@ -185,7 +185,7 @@ def _empty() -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
-    """All or nothing. A full disk ends a transaction by itself, and must not be hidden by our wish to roll it back."""
+    """A transaction. SQLite itself rolls back on a full disk; a second ROLLBACK would hide that error."""
     connection.execute(f"BEGIN {kind}")
     try:
         yield
@@ -208,7 +208,7 @@ def _checked_version(connection: sqlite3.Connection, path: Path) -> int:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raises CheckpointError where the checkpoint at `path` cannot be worked with, or a row of it cannot be read."""
+    """Raises CheckpointError where the checkpoint at `path` cannot be used, or a row of it cannot be decoded."""
     try:
         yield
     except (sqlite3.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -220,7 +220,7 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def unusable(path: Path, error: Exception) -> CheckpointError:
-    """What to say of a checkpoint that SQLite cannot work with: a full disk needs other words than damage."""
+    """The CheckpointError for an error of SQLite, with what to do about it."""
     whole_code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     code = whole_code & 0xFF
     if whole_code in _WITHOUT_LOCKS:
@@ -229,7 +229,10 @@ def unusable(path: Path, error: Exception) -> CheckpointError:
             "of the network often do not; choose an --out on a local disk"
         )
     if code == sqlite3.SQLITE_READONLY and whole_code != sqlite3.SQLITE_READONLY_DBMOVED:
-        return CheckpointError(f"you may not write the checkpoint {path}, or what SQLite keeps beside it ({error}): X")
+        return CheckpointError(
+            f"you may not write the checkpoint {path}, or what SQLite keeps beside it ({error}): correct their "
+            "permissions, or have their owner do it (chmod g+w)"
+        )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedCheckpoint(
             f"the checkpoint {path} is damaged ({error}); the transcripts beside it are untouched: "

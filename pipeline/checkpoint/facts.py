@@ -1,9 +1,9 @@
-"""Single values: what a run or its output is known by, and what was spent, in all, in each calendar month (UTC), and by
-how sure that is.
+"""Single values of an output, among them the credits spent: in total, by calendar month (UTC), and by whether they
+were billed or only may have been.
 
-What was spent changes in the very transaction of each attempt, so that it is right after any crash, and is read at
-once however many attempts there are. The ledger's parts say the same, and the months are summed from them again where
-they do not come to what was spent in all: an older version of this program kept only that.
+The sums change in the transaction of each attempt, so that they are right after any crash and are read without going
+through the attempts. Where the months do not add up to the total, which is all that older versions kept, they are
+summed again from the ledger's parts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import msgspec
-
+from pipeline.checkpoint.codec import decode_attempt
 from pipeline.checkpoint.connection import Database, reads, unusable, writes
 from pipeline.checkpoint.schema import CREDITS, PLACES
 from pipeline.model import Attempt
@@ -24,17 +23,16 @@ from pipeline.model import Attempt
 F = TypeVar("F", str, int, float)
 _OF_MONTH = "credits of "
 _BILLED = {"yes": "credits billed", "maybe": "credits maybe billed"}
-"""The facts that hold what of it was billed, and what may have been; an older version of this program kept none."""
+"""The facts with the credits billed, and maybe billed; older versions kept none."""
 _NUMBERS = "SELECT key, value FROM facts WHERE typeof(value) IN ('real', 'integer')"
-_attempt = msgspec.msgpack.Decoder(Attempt).decode
 
 
 class Facts(Database):
-    """The part of a checkpoint that keeps single values."""
+    """Single values."""
 
     @reads
     def fact(self, key: str, kind: type[F]) -> F | None:
-        """A fact, which is of this kind."""
+        """The value of a fact, of type `kind`; None where it is not set."""
         found = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
         if found is None:
             return None
@@ -48,12 +46,12 @@ class Facts(Database):
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 
     def places(self) -> list[str]:
-        """The folders that the output has been in, as far as it is known; the newest last."""
+        """The paths that the output folder has had, as far as known, the newest last."""
         return (self.fact(PLACES, str) or "").splitlines()
 
     @reads
     def credits_of_month(self, month: str) -> float | None:
-        """What was spent in a month (`2026-11`, UTC), requests in flight included; None where that was not summed."""
+        """The credits of a month (`2026-11`, UTC), requests in flight included; None where they were not summed."""
         numbers: dict[str, float] = dict(self._db.execute(_NUMBERS).fetchall())
         months = sum(value for key, value in numbers.items() if key.startswith(_OF_MONTH))
         if not _is_all(months, numbers):
@@ -62,14 +60,14 @@ class Facts(Database):
 
     @reads
     def unpublished_credits(self) -> tuple[dict[str, float], float]:
-        """What the attempts that are in no part of the ledger cost, by month, and what of it may have been billed."""
-        attempts = (_attempt(row) for (row,) in self._db.execute("SELECT row FROM attempts"))
+        """The credits of the unpublished attempts, by month, and how many of them only may have been billed."""
+        attempts = (decode_attempt(row) for (row,) in self._db.execute("SELECT row FROM attempts"))
         maybe = sum(attempt.credits for attempt in attempts if attempt.billed != "yes")
         return self._by_month("attempts"), maybe
 
     @writes
     def set_credits(self, months: Mapping[str, float], maybe: float) -> None:
-        """Has these be what was spent, by month and in all; `maybe` of it only may have been billed."""
+        """Sets the credits spent, by month and in total; `maybe` of them only may have been billed."""
         self._db.execute("DELETE FROM facts WHERE key GLOB ?", (f"{_OF_MONTH}*",))
         in_all = sum(months.values())
         sums = {CREDITS: in_all, _BILLED["yes"]: in_all - maybe, _BILLED["maybe"]: maybe}
@@ -79,7 +77,7 @@ class Facts(Database):
     def _by_month(self, table: str) -> dict[str, float]:
         sums = defaultdict[str, float](float)
         for (row,) in self._db.execute(f"SELECT row FROM {table}"):  # noqa: S608 fixed texts
-            attempt = _attempt(row)
+            attempt = decode_attempt(row)
             sums[month_of(attempt.started_at)] += attempt.credits
         return sums
 
@@ -90,7 +88,7 @@ def month_of(moment: datetime) -> str:
 
 
 def add_cost(db: sqlite3.Connection, attempt: Attempt) -> None:
-    """Adds what an attempt cost, or may have cost; within the transaction of its event."""
+    """Adds what an attempt cost, or may have cost, within the transaction of its event."""
     if attempt.credits:
         billed = _BILLED["yes" if attempt.billed == "yes" else "maybe"]
         add = "INSERT INTO facts VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value"
@@ -99,8 +97,7 @@ def add_cost(db: sqlite3.Connection, attempt: Attempt) -> None:
 
 
 def maybe_billed(db: sqlite3.Connection) -> float | None:
-    """What of all that was spent only may have been billed, requests in flight included; None where that was not
-    summed for all of it."""
+    """The credits that only may have been billed, requests in flight included; None where not all were summed."""
     numbers: dict[str, float] = dict(db.execute(_NUMBERS).fetchall())
     sure, maybe = (numbers.get(key, 0.0) for key in _BILLED.values())
     if not _is_all(sure + maybe, numbers):

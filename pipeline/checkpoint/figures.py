@@ -1,6 +1,6 @@
-"""The output in figures: what is done, what failed and why, what is not tried, and all that is known of one utterance.
+"""Totals of the output, failures by class, rows that were not tried, and the details of one utterance. Only reads.
 
-Only reads. `whole`: over the rows of all manifests that share the output, not of the last run's only.
+`whole`: over the rows of all manifests that share the output, not only of the last run's.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_attempt, decode_failure, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import named, reads, transaction, translated
 from pipeline.checkpoint.facts import Facts, maybe_billed
 from pipeline.checkpoint.failing import NEXT_RUN, POSTPONED, POSTPONED_NOW
@@ -17,16 +18,15 @@ from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.schema import BAD_ROW, CREDITS, IS_DONE, IS_FAILED, IS_LEFT, Seen, State
 from pipeline.errors import AudioMissing
-from pipeline.model import Attempt, Failure, Transcript, Utterance
+from pipeline.model import Attempt, Failure, Utterance
 
 FEW, NEIGHBOURS = 10_000, 100
-"""Of so few ids each is compared with one that is not known, of more so many on either side of it."""
+"""Up to so many ids, all are compared with an unknown one; of more, so many neighbours on either side."""
 _FAILED_ROWS = f"failures f CROSS JOIN utterances u USING (n) WHERE {IS_FAILED} AND NOT gone AND vanished"
-_failure = msgspec.msgpack.Decoder(Failure).decode
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """The output folder in figures, over the rows that the manifest of the last run, or each manifest, still has."""
+    """Totals over the rows that the manifest of the last run, or each manifest, still has."""
 
     done: int
     failed: int
@@ -37,24 +37,24 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     gone: int
     """Done ones whose recording is missing."""
     kept: int
-    """Failed ones that have a transcript of an earlier content, or of earlier settings."""
+    """Failed ones with a transcript of earlier content or settings."""
     partial: int
     """Those of them whose transcript has gaps."""
     postponed: int
-    """Failed ones that the next run leaves out, because they failed run after run, and …"""
+    """Failed ones that the next run postpones (see `failing`), and …"""
     postponed_runs: int
-    """… how many runs leave out the first of them."""
+    """… for how many runs the first of them is postponed."""
     audio_s: float
     ref_words: int
     ref_errors: int
     credits: float
-    """Spent in all runs, counting what may have been billed."""
+    """Spent in all runs, including what may have been billed."""
     credits_maybe: float | None
-    """What of it only may have been; None where an older version has not summed that."""
+    """Those that only may have been billed; None where an older version did not sum them."""
 
 
 class One(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance with what is known of it."""
+    """An utterance in detail."""
 
     utterance: Utterance
     state: State
@@ -67,19 +67,19 @@ class One(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
     answered_clips: int
     attempts: list[Attempt]
-    """Those that are in no part of the ledger yet."""
+    """Those not in the ledger's parts yet."""
     in_flight: list[Attempt]
-    """What becomes of the requests whose end nobody has seen so far."""
+    """What the ledger gets for requests whose end is never seen."""
     ledger: list[int]
-    """The parts of the ledger."""
+    """The numbers of the ledger's parts."""
 
 
 class FiguresOf(Facts):
-    """The part of a checkpoint that counts."""
+    """Queries for reports."""
 
     @reads
     def totals(self, *, whole: bool = False) -> Totals:
-        """How the output stands."""
+        """The totals of the output."""
         seen = _seen(whole=whole)
         counts = named(
             self._db.execute(
@@ -105,18 +105,16 @@ class FiguresOf(Facts):
         return Totals(**counts, vanished=removed, credits=credits_, credits_maybe=maybe_billed(self._db))
 
     def failures(self) -> Iterator[Failure]:
-        """Why utterances that a manifest still has get no transcript, or none for their newest content, in the order of
-        ids."""
+        """The failures of utterances that a manifest still has, ordered by id."""
         with translated(self.path):
             seen = _seen(whole=True)
             query = f"SELECT f.row, done_audio IS NOT NULL FROM {_FAILED_ROWS} IN {seen} ORDER BY id"  # noqa: S608 fixed texts
             for row, kept in self._db.execute(query):
-                yield msgspec.structs.replace(_failure(row), kept=bool(kept))
+                yield msgspec.structs.replace(decode_failure(row), kept=bool(kept))
 
     @reads
     def failing(self, *, whole: bool = False) -> list[tuple[Failure, int]]:
-        """Each class of failure with the number of utterances that it keeps from a transcript, the most first; as an
-        example the one that has failed for longest."""
+        """Each class of failure by its oldest example, with its number of utterances, the most frequent first."""
         rows = f"{_FAILED_ROWS} IN {_seen(whole=whole)}"
         classes = self._db.execute(
             f"SELECT f.error, count(*) AS rows FROM {rows} GROUP BY f.error ORDER BY rows DESC, f.error"  # noqa: S608 fixed texts
@@ -124,15 +122,17 @@ class FiguresOf(Facts):
         oldest = f"""SELECT f.row FROM {rows.replace("failures f", "failures f INDEXED BY oldest")} AND f.error = ?
             ORDER BY first_seen LIMIT 1"""  # noqa: S608 fixed texts
         examples = [(self._db.execute(oldest, (error,)).fetchone(), count) for error, count in classes]
-        return [(_failure(row[0]), count) for row, count in examples if row is not None]  # a run may go on meanwhile
+        return [
+            (decode_failure(row[0]), count) for row, count in examples if row is not None
+        ]  # a run may go on meanwhile
 
     @reads
     def untried(self, run_id: str | None = None, *, whole: bool = False) -> dict[str, int]:
-        """Counts of the failed by why they were not tried by a run that is at its end; without a `run_id` by why the
-        next one will not try them.
+        """Counts of failed utterances that a run, at its end, did not try, by reason; without a `run_id`, of those that
+        the next one will not try.
 
-        `missing`: their files are not there; `own_fault`: until they change; `postponed`: they failed run after run;
-        and of a run `unreached`, which it had selected, and `unasked`. `left_unasked` are those of what is left.
+        `missing`: without a file; `own_fault`: final until they change; `postponed`: after several failed runs; and of
+        a run `unreached`: selected, and `unasked`: not selected. `left_unasked`: new or changed and not selected.
         """
         seen, final = _seen(whole=whole), f"NOT selected AND state = {State.FAILED_ITEM:d}"
         missing = f"f.error = '{AudioMissing.__name__}'"
@@ -154,19 +154,19 @@ class FiguresOf(Facts):
 
     @reads
     def last_runs(self, limit: int) -> list[tuple[str, str, bytes | None]]:
-        """The latest runs: (run_id, when it started, its figures as JSON; None for one that did not reach its end)."""
+        """The latest runs: (run_id, started_at, its figures as JSON or None if it did not finish)."""
         query = "SELECT run_id, started_at, figures FROM runs ORDER BY started_at DESC LIMIT ?"
         return self._db.execute(query, (limit,)).fetchall()
 
     @reads
     def runs_since(self, first: datetime) -> int:
-        """Runs that began since then."""
+        """The number of runs that began since then."""
         found = self._db.execute("SELECT count(*) FROM runs WHERE started_at >= ?", (first.isoformat(),))
         return int(found.fetchone()[0])
 
     @reads
     def find(self, id_: str) -> One | None:
-        """All that is known of one utterance, as it is at one moment."""
+        """One utterance in detail, read in one transaction."""
         with transaction(self._db, "DEFERRED"):
             found = self._db.execute(
                 """SELECT u.n, u.row, u.state, u.gone, u.vanished, u.part, r.row, r.was, f.row FROM utterances u
@@ -176,41 +176,39 @@ class FiguresOf(Facts):
             if found is None:
                 return None
             n, row, state, gone, vanished, part, result, was, failure = found
-            decode = msgspec.msgpack.Decoder(Attempt).decode
             [clips] = self._db.execute("SELECT count(*) FROM clips WHERE n = ?", (n,)).fetchone()
-            waiting = (decode(row) for (row,) in self._db.execute("SELECT row FROM attempts ORDER BY n"))
+            waiting = (decode_attempt(row) for (row,) in self._db.execute("SELECT row FROM attempts ORDER BY n"))
             attempts = [attempt for attempt in waiting if attempt.id == id_]
             flying = self._db.execute("SELECT row FROM open_attempts WHERE id = ?", (id_,)).fetchall()
             ledger = self._db.execute("SELECT part FROM parts WHERE kind = 'attempts' ORDER BY part").fetchall()
-        transcript = None if result is None else msgspec.msgpack.decode(result, type=Transcript)
+        transcript = None if result is None else decode_transcript(result)
         stored = None
         if transcript is not None or part is not None:
             stored = Stored(id=was or id_, part=part, transcript=transcript)
         return One(
-            utterance=msgspec.msgpack.decode(row, type=Utterance),
+            utterance=decode_utterance(row),
             state=State(state),
             gone=bool(gone),
             vanished=vanished == Seen.REMOVED,
             stored=stored,
-            failure=None if failure is None else _failure(failure),
+            failure=None if failure is None else decode_failure(failure),
             answered_clips=clips,
             attempts=attempts,
-            in_flight=[decode(row) for (row,) in flying],
+            in_flight=[decode_attempt(row) for (row,) in flying],
             ledger=[part for (part,) in ledger],
         )
 
     @reads
     def path_of(self, id_: str) -> tuple[str, bool] | None:
-        """The path that the row of an id has, and whether a run has ever found a recording there."""
+        """The path in the row of an id, and whether a run has ever found a recording there."""
         found = self._db.execute(
             "SELECT row, version IS NOT NULL OR done_audio IS NOT NULL FROM utterances WHERE id = ?", (id_,)
         ).fetchone()
-        return None if found is None else (msgspec.msgpack.decode(found[0], type=Utterance).audio, bool(found[1]))
+        return None if found is None else (decode_utterance(found[0]).audio, bool(found[1]))
 
     @reads
     def ids_near(self, id_: str, *tables: str) -> list[str]:
-        """Ids among which one may be that was meant by one that is not known: all of few, else its neighbours in their
-        order."""
+        """Candidates for a mistyped id: all ids where they are few, else its neighbours in sorted order."""
         near: dict[str, None] = {}
         for table in tables or ("utterances",):
             found = self._db.execute(f"SELECT id FROM {table} LIMIT ?", (FEW + 1,)).fetchall()  # noqa: S608
@@ -229,5 +227,5 @@ class FiguresOf(Facts):
 
 
 def _seen(*, whole: bool) -> str:
-    """Which rows count, by their column `vanished`: those of the last run's manifest, or of the `whole` output."""
+    """The values of `vanished` of the rows to count: of the last run's manifest, or of the `whole` output."""
     return f"({Seen.THERE:d}, {Seen.ELSEWHERE:d})" if whole else f"({Seen.THERE:d})"

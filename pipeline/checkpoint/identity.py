@@ -1,4 +1,4 @@
-"""What a transcript answers to: by it the checkpoint knows what is done, whichever utterance it was done for. Pure."""
+"""The identity of a transcript: hashes of the audio and the settings, by which any utterance finds it. Pure."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from pipeline.built import built
 from pipeline.model import Transcript
 
 PARTIAL = ""
-"""The config_hash that a transcript with gaps counts with: it answers to nothing, and stays until the whole comes."""
+"""The config_hash stored for a transcript with gaps: no row matches it, and a whole transcript replaces it."""
 GAP = "gap "
-"""What a flag begins with that says which part of the audio has no answer."""
+"""The prefix of a flag that names a part of the audio without an answer."""
 HAS_TRANSCRIPT = "u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)"
-"""For a WHERE: rows `u`, with their result `r`, that have the transcript of an identity: (audio_hash, config_hash)."""
+"""For a WHERE: rows `u` with their result `r` that have the transcript of an identity, given its `hashes`."""
 TRANSCRIBED = f"utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT} LIMIT 1"
-"""For a FROM: one of them."""
+"""For a FROM: one such row."""
 
 
 @built
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """The audio and everything else that shapes its transcript, as hashes."""
+    """Hashes of the audio, and of everything else that determines its transcript."""
 
     audio_hash: str
     config_hash: str
 
     @classmethod
     def of(cls, transcript: Transcript) -> Self:
-        """With PARTIAL for a transcript that has gaps."""
+        """Of a transcript; with PARTIAL as config_hash where it has gaps."""
         config_hash = PARTIAL if is_partial(transcript) else transcript.config_hash
         return cls(audio_hash=transcript.audio_hash, config_hash=config_hash)
 
     def with_settings(self, config_hash: str) -> Self:
-        """The same audio and something else that shapes what is made of it."""
+        """The same audio under another config_hash."""
         return msgspec.structs.replace(self, config_hash=config_hash)
 
     @property
     def hashes(self) -> tuple[str, str]:
-        """Both, for a query."""
+        """Both, as parameters of a query."""
         return self.audio_hash, self.config_hash
 
     @property
     def key(self) -> str:
-        """As one text, which begins with the audio."""
+        """Both in one string, `audio_hash:config_hash`."""
         return f"{self.audio_hash}:{self.config_hash}"
 
 
 def is_partial(transcript: Transcript) -> bool:
-    """Whether parts of its audio have no answer."""
+    """Whether a transcript has gaps."""
     return any(flag.startswith(GAP) for flag in transcript.flags)

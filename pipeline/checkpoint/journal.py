@@ -1,8 +1,7 @@
-"""Groups what happens into durable commits: at most one transaction per commit window, all in one thread.
+"""Group commit of events: at most one transaction per commit window, in the checkpoint's one thread.
 
-Whoever adds events never waits for the disk, except when it falls behind by `MAX_PENDING` events, or by
-`MAX_PENDING_BYTES`. While the checkpoint cannot be written (`patience` says for how long) what was added stays in
-memory.
+`add` never waits for the disk; `has_room` does while `MAX_PENDING` events or `MAX_PENDING_BYTES` are pending. While the
+checkpoint cannot be written (`patience` limits how long) events stay in memory.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ from pipeline.model import Transcript
 WINDOW_S = 0.05
 MAX_PENDING = 5_000
 MAX_PENDING_BYTES = 8 << 20
-"""Of metadata and words, which may be large: …"""
+"""Of the metadata and words of pending events."""
 WORD_BYTES = 300
-"""… what a word takes in memory."""
+"""What a word takes in memory."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Journal:
-    """The one writer of a checkpoint while a run goes on. `keep` must be running for what is added to become durable.
+    """The one writer of a checkpoint during a run. Events become durable while `keep` is running.
 
-    Everything raises CheckpointError where the checkpoint cannot be worked with for good.
+    Methods raise CheckpointError where the checkpoint cannot be used and waiting does not help.
     """
 
     def __init__(
         self, checkpoint: Checkpoint, patience: Patience | None = None, check: Callable[[], None] = lambda: None
     ) -> None:
-        """`check` is called before everything else that is called; it may raise to keep that from being done."""
+        """`check` runs before each call on the checkpoint; it may raise to prevent that."""
         self.checkpoint = checkpoint
         self.patience = patience or Patience()
         self._check = check
@@ -49,19 +48,17 @@ class Journal:
         self._pending: list[Event] = []
         self._pending_bytes = 0
         self._committing: list[Event] = []
-        self.results_added = (0, 0)
-        """Transcripts that were added so far, and their words."""
         self._something = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
         self._committed: list[asyncio.Future[None]] = []
-        """Who waits for what is pending now."""
+        """Callers of `committed` that wait for the pending events."""
         self.results_added = (0, 0)
-        """Transcripts that were added so far, and their words."""
+        """The numbers of transcripts added so far, and of their words."""
 
     def add(self, *events: Event) -> None:
-        """Takes events in; they are durable one commit window later."""
+        """Adds events, which become durable one commit window later."""
         self._pending.extend(events)
         self._pending_bytes += sum(map(_bytes, events))
         for event in events:
@@ -73,7 +70,7 @@ class Journal:
             self._room.clear()
 
     def pending_transcripts(self, identities: Collection[Identity]) -> dict[Identity, Transcript]:
-        """Transcripts of these very audios and settings that are still on their way into the checkpoint."""
+        """The transcripts of these identities that are not committed yet."""
         found: dict[Identity, Transcript] = {}
         for event in (*self._committing, *self._pending):
             if isinstance(event, Finished | Moved):
@@ -83,29 +80,29 @@ class Journal:
         return found
 
     def pending_failures(self, identities: Collection[Identity]) -> dict[Identity, KnownFailure]:
-        """How these very audios failed with these settings, as far as that is still on its way into the checkpoint."""
+        """The failures of these identities that are not committed yet."""
         return {
             event.identity: KnownFailure(identity=event.identity, failure=event.failure)
             for event in (*self._committing, *self._pending)
             if isinstance(event, Failed)
-            and event.is_paid
+            and event.is_remembered
             and event.identity is not None
             and event.identity in identities
         }
 
     async def committed(self) -> None:
-        """Waits until everything that was added is durable."""
+        """Waits until all events added so far are durable."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._committed.append(waiting)
         self._something.set()  # it may be so already
         await waiting
 
     async def has_room(self) -> None:
-        """Waits while the disk is far behind."""
+        """Waits while too many events are pending."""
         await self._room.wait()
 
     async def keep(self) -> None:
-        """Commits until `close`. Raises CheckpointError when a commit fails for good: the run must end then."""
+        """Commits until `close`. Raises CheckpointError when a commit fails for good: then the run must end."""
         loop = asyncio.get_running_loop()
         while not (self._closing and not self._pending):
             await self._something.wait()
@@ -116,27 +113,27 @@ class Journal:
                 await asyncio.sleep(max(0.0, next_window - loop.time()))
 
     async def last_try(self) -> str:
-        """After `keep` has failed: commits what is left, if that can be done by now; says what is lost."""
+        """After `keep` has failed: tries to commit the rest once more. Returns a sentence about what is lost."""
         with suppress(CheckpointError):
             await self._commit()
             await self._commit()
         lost = [event.attempt for event in (*self._committing, *self._pending) if isinstance(event, Sent)]
         answers = [attempt.credits for attempt in lost if attempt.outcome == "ok"]
         others = [attempt.credits for attempt in lost if attempt.outcome != "ok" and attempt.credits]
-        told = "no answer that came is lost"
+        message = "no answer that came is lost"
         if answers:
-            told = f"answers that are lost and will be paid again: {len(answers):,} ({sum(answers):,.0f} credits)"
+            message = f"answers that are lost and will be paid again: {len(answers):,} ({sum(answers):,.0f} credits)"
         if others:
-            told += f"; unanswered, and perhaps billed: {len(others):,} ({sum(others):,.0f} credits)"
-        return told
+            message += f"; unanswered, and perhaps billed: {len(others):,} ({sum(others):,.0f} credits)"
+        return message
 
     async def _commit(self) -> None:
         waiting: list[asyncio.Future[None]] = []
-        if not self._committing:  # else a commit has failed, and its events come first
-            self._committing, self._pending, self._pending_bytes = _without_short_notes(self._pending), [], 0
+        if not self._committing:  # else a commit failed, and its events come first
+            self._committing, self._pending, self._pending_bytes = _without_ended(self._pending), [], 0
             waiting, self._committed = self._committed, []
         if self._committing:
-            # unchecked: into the file that is open, wherever its folder is by now
+            # unchecked: written to the open file even where its folder was moved or removed
             with self.patience.watching():
                 await self._repeated(self.call_unchecked, self.checkpoint.apply, self._committing)
         self._committing = []
@@ -147,8 +144,8 @@ class Journal:
             self._room.set()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Runs a blocking call on the checkpoint in the checkpoint's thread; again, where it could not be written for
-        now: so it has to be one that can be repeated."""
+        """Runs a blocking call in the checkpoint's thread, and again while the checkpoint cannot be written: it has to
+        be one that can be repeated."""
         return await self._repeated(self.call_once, lambda: function(*args, **kwargs))
 
     async def _repeated(self, call: Callable[..., Awaitable[T]], *args: object) -> T:
@@ -159,11 +156,11 @@ class Journal:
                 except CheckpointError as error:
                     pause = pause_s(error)
                 if self.patience.is_stopped():
-                    self._room.set()  # what comes by now is not much, and nobody who is stopping should wait for it
+                    self._room.set()  # few events come now, and a stopping run should not wait to add them
                 await asyncio.sleep(pause)
 
     async def call_once(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, without a second try."""
+        """`call` without a second try."""
         loop = asyncio.get_running_loop()
 
         def checked() -> T:
@@ -173,34 +170,34 @@ class Journal:
         return await loop.run_in_executor(self._thread, checked)
 
     async def call_unchecked(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same, also where `check` would keep it from being done."""
+        """`call_once` without `check`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args, **kwargs))
 
     def close(self) -> None:
-        """Lets `keep` end once everything added is committed."""
+        """Ends `keep` once everything added is committed."""
         self._closing = self.patience.hurries = True
         self._something.set()
 
     def release(self) -> None:
-        """Gives the thread back; nothing may be called afterwards."""
+        """Ends the thread; nothing may be called afterwards."""
         self._thread.shutdown()
 
 
-def _without_short_notes(events: list[Event]) -> list[Event]:
-    """Leaves the notes of requests out that ended before they were written: a fast request costs one row, as ever."""
-    noted = {key_of(event.attempt) for event in events if isinstance(event, Started)}
-    short = {key_of(event.attempt) for event in events if isinstance(event, Sent)} & noted
+def _without_ended(events: list[Event]) -> list[Event]:
+    """Drops the start of requests that ended before it was written, so that a fast request costs one row."""
+    started = {key_of(event.attempt) for event in events if isinstance(event, Started)}
+    ended = {key_of(event.attempt) for event in events if isinstance(event, Sent)} & started
     return [
         Sent(attempt=event.attempt, is_noted=False)
-        if isinstance(event, Sent) and key_of(event.attempt) in short
+        if isinstance(event, Sent) and key_of(event.attempt) in ended
         else event
         for event in events
-        if not (isinstance(event, Started) and key_of(event.attempt) in short)
+        if not (isinstance(event, Started) and key_of(event.attempt) in ended)
     ]
 
 
 def _bytes(event: Event) -> int:
-    """What of an event may be large."""
+    """The bytes of what may be large in an event."""
     match event:
         case Finished(transcript=row) | Partly(transcript=row) | Moved(transcript=row):
             return WORD_BYTES * len(row.words) + sum(map(len, row.metadata.values()))

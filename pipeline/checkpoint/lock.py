@@ -1,6 +1,6 @@
-"""One run per output folder, held by a file lock that the kernel gives back when its owner dies.
+"""One run per output folder: an flock on OUT/run.lock, which the kernel releases when its owner dies.
 
-Writes OUT/run.lock, whose text only informs people; the lock is the truth.
+The text in the file only informs people.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import msgspec
 from pipeline.errors import OutputError, OutputGone, OutputHeld
 
 LOOKS, LOOK_S = 5, 0.02
-"""So often, with so much time in between, a lock is tried: whoever only looks at it has it for a moment."""
+"""How often, and how far apart, the lock is tried: `at_work` takes it for a moment."""
 _OWNER = re.compile(r"pid (\d{1,10}), started (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC)")
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who works on an output now, as far as the lock's file says."""
+    """The run that works on an output, as its lock file names it."""
 
     pid: int | None
     since: str | None
@@ -35,36 +35,35 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputLock:
-    """A folder that is held, and what it looked like when it was taken."""
+    """The lock on a folder, and which files it had when it was locked."""
 
     def __init__(self, out: Path, descriptor: int) -> None:
         self.is_new = os.fstat(descriptor).st_size == 0
-        """Nobody has held it before."""
+        """No run has locked it before."""
         self._out = out
         self._descriptor = descriptor
         self._watched: dict[Path, os.stat_result] = {}
-        """Other files of the folder that may not be replaced, and what they are."""
+        """Other files of the folder that may not be replaced."""
 
     @property
     def is_there(self) -> bool:
-        """Whether the lock still has its name: another run would take another file for the lock otherwise."""
+        """Whether run.lock is still the locked file: otherwise another run could lock another one."""
         return _is_still(_path(self._out), os.fstat(self._descriptor))
 
     def watch(self, path: Path) -> None:
-        """From now on this file is looked after as well."""
+        """Has `check` also compare this file."""
         self._watched[path] = path.stat()
 
     def check(self) -> None:
-        """Raises OutputGone where the folder is not the one any more that was taken."""
+        """Raises OutputGone where the folder was removed or replaced since it was locked."""
         if not (self.is_there and all(_is_still(path, known) for path, known in self._watched.items())):
             raise OutputGone(
                 f"the output folder {self._out}, or its run.lock or checkpoint, was removed or replaced while this run "
-                "worked on it; "
-                "nothing more is sent, and what was answered is in that folder, if there still is one"
+                "worked on it; nothing more is sent, and what was answered is in that folder, if there still is one"
             )
 
     def remove_lock(self) -> None:
-        """Takes the lock's file away. Whoever has opened it meanwhile sees that and makes another."""
+        """Deletes the lock file. A run that has opened it meanwhile notices and creates another."""
         if self.is_there:
             _path(self._out).unlink()
 
@@ -80,18 +79,18 @@ def hold_output(out: Path) -> Iterator[OutputLock]:
                 _sign(out, descriptor)
                 yield held
                 return
-        finally:  # else whoever had it took it away
+        finally:  # where it is not there, its last owner deleted it: try again
             os.close(descriptor)
 
 
 def at_work(out: Path) -> Owner | None:
-    """Who holds `out`; None where nobody does, or nobody can say."""
+    """The run that holds `out`; None where there is none, or it cannot be found out."""
     try:
         descriptor = os.open(_path(out), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go with the descriptor
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # released with the descriptor
     except BlockingIOError:
         found = _OWNER.fullmatch(_signed(descriptor))
         return Owner(pid=int(found[1]) if found else None, since=found[2] if found else None)
@@ -103,12 +102,12 @@ def at_work(out: Path) -> Owner | None:
 
 
 def _is_still(path: Path, known: os.stat_result) -> bool:
-    """Whether a path leads to the file that it led to."""
+    """Whether a path still leads to this file."""
     try:
         found = os.stat(path)  # noqa: PTH116 asked before each call on the checkpoint
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # a mount that hangs is no sign of it
+    except OSError:  # a mount that fails does not show that it was replaced
         return True
     return os.path.samestat(found, known)
 
@@ -147,7 +146,7 @@ def _take(out: Path, descriptor: int) -> OutputLock:
                     f"another run works on {out} ({owner}); wait for it, or choose another --out"
                 ) from None
             time.sleep(LOOK_S)
-        except OSError as error:  # of a network file system, mostly
+        except OSError as error:  # mostly of a network file system
             raise OutputError(
                 f"the output folder {out} cannot be locked: {error.strerror}; its file system has no locks, so nothing "
                 "was sent: choose an --out on a local disk"

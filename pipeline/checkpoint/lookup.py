@@ -1,5 +1,4 @@
-"""What was done before, of whichever row, by what it answers to: transcripts, failures, and answered clips of
-recordings that are sent as several."""
+"""Finds earlier results of any row by identity: transcripts, failures, and answered clips of long recordings."""
 
 from __future__ import annotations
 
@@ -10,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.codec import decode_clip, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database, reads, translated, writes
 from pipeline.checkpoint.failing import KnownFailure, known_failure
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.replaced import Stored, find_replaced
 from pipeline.checkpoint.schema import CLIPS_STALE, Seen, State
-from pipeline.model import ClipResult, KeptClip, Transcript, Utterance
+from pipeline.model import ClipResult, KeptClip, Utterance
 
 _PLACED = "SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)"
 _HAS_ONE = "(u.part IS NOT NULL OR r.row IS NOT NULL)"
@@ -25,54 +25,51 @@ _RENAMED = f"""{_PLACED} WHERE u.done_audio = ? AND u.done_config = ? AND u.vani
 
 
 LEFT_OVER_BYTES = 64 << 20
-"""So much is kept of answers that no utterance waits for, the newest of them: some 1,500 of 300 s. They are of use
-where settings or rows are changed back."""
+"""How much is kept of answered clips that no utterance needs, the newest: some 1,500 of 300 s. They are used where
+settings or rows are changed back."""
 
 
 @built
 class _Length(msgspec.Struct, frozen=True):
-    """Of an answered clip nothing but how long its recording is."""
+    """The size of the recording of an answered clip, which is all that is decoded of it."""
 
     audio_bytes: int | None = None
 
 
 _length = msgspec.msgpack.Decoder(_Length).decode
-_clip = msgspec.msgpack.Decoder(ClipResult).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
 _OWNED = """FROM clips c CROSS JOIN utterances u USING (n)
     CROSS JOIN clips newest ON newest.rowid = (SELECT max(own.rowid) FROM clips own WHERE own.n = c.n)"""
-"""Clips with the row they were sent for, and the newest of that row's: it tells the content and the settings of now, as
-far as the checkpoint knows them."""
+"""Clips `c` with the row `u` that they were sent for, and the `newest` clip of that row, which has the row's current
+content and settings as far as the checkpoint knows them."""
 _OF_NOW = """(c.key = newest.key OR c.config = u.config_hash
     AND substr(c.key, 1, instr(c.key, ':')) = substr(newest.key, 1, instr(newest.key, ':')))"""
-"""Those that answer to the same as the newest, or to the same audio under the row's own settings."""
+"""Those of the same key as the newest, or of the same audio under the row's settings."""
 
 
 class AnswerIndex(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells which recordings have answered clips, and which of their samples those are of."""
+    """Which recordings have answered clips, and of which of their samples."""
 
     spans: dict[str, list[tuple[str, str]]]
-    """By what they answer to: (span, config_hash) of each."""
+    """(span, config_hash) of each clip, by key."""
     ids: set[str]
-    """Of the utterances that they were sent for."""
+    """Of the utterances that the clips were sent for."""
     sizes: set[int | None]
-    """Of the recordings that they are of, as far as that was noted, and of those that the utterances have by now."""
+    """Bytes of the recordings of the clips, where stored, and of the recordings that the utterances have now."""
 
 
 class Placed(Stored, frozen=True, kw_only=True):
-    """An utterance that has a transcript, and where that is."""
+    """An utterance with a transcript, and where that is stored."""
 
     n: int
     utterance: Utterance
 
 
 class Lookup(Database):
-    """The part of a checkpoint that finds what was done before."""
+    """Queries for earlier results."""
 
     @reads
     def stored_transcripts(self, identities: Iterable[Identity]) -> dict[Identity, Stored]:
-        """For those identities that have one, where a transcript is that answers to this very audio and these settings:
-        that of any utterance, or one that was replaced."""
+        """Where the transcripts of these identities are, for those that have one: of any utterance, or replaced."""
         found: dict[Identity, Stored] = {}
         for identity in identities:
             row = self._db.execute(
@@ -86,14 +83,14 @@ class Lookup(Database):
 
     @reads
     def known_failures(self, identities: Iterable[Identity]) -> tuple[dict[Identity, KnownFailure], int]:
-        """How those of the identities failed that did, and the number of the run that is going on."""
+        """The known failures of these identities, and the number of the current run."""
         found = (known_failure(self._db, identity) for identity in identities)
         [run] = self._db.execute("SELECT count(*) FROM runs").fetchone()
         return {known.identity: known for known in found if known is not None}, int(run)
 
     @reads
     def settings_of_removed(self) -> frozenset[str]:
-        """The config_hash of each transcript of a row that its manifest no longer has."""
+        """The config_hashes of the transcripts of removed rows."""
         query = "SELECT DISTINCT done_config FROM utterances WHERE vanished = ? AND done_config IS NOT NULL"
         return frozenset(config_hash for (config_hash,) in self._db.execute(query, (Seen.REMOVED,)))
 
@@ -101,9 +98,9 @@ class Lookup(Database):
     def renamed(
         self, new: Mapping[int, Sequence[Identity]], after: Mapping[Identity, int]
     ) -> dict[int, list[tuple[Identity, Placed]]]:
-        """For rows whose id is their path, with what transcripts of them answer to: the first rows that their
-        recordings may have had under another name, which have such a transcript and were seen last by the same
-        manifest, which no longer has them. `after`: those up to this number are known to be none."""
+        """For new rows whose ids are paths, with their identities: removed rows of the same manifest that have such a
+        transcript, so that the recording may have been renamed; the first of them. `after`: rows up to this number are
+        known not to be."""
         return {
             n: [
                 (identity, _placed(row))
@@ -115,20 +112,20 @@ class Lookup(Database):
 
     @reads
     def holds_answers(self) -> bool:
-        """Whether there is a transcript, or an answered clip of one."""
+        """Whether there is any transcript or answered clip."""
         query = """SELECT EXISTS (SELECT 1 FROM utterances WHERE done_audio IS NOT NULL)
                        OR EXISTS (SELECT 1 FROM clips)"""
         return bool(self._db.execute(query).fetchone()[0])
 
     @reads
     def any_transcript(self) -> Placed | None:
-        """One utterance that has a transcript, where there is any."""
+        """Some utterance with a transcript; None where there is none."""
         found = self._db.execute(f"{_PLACED} WHERE u.done_audio IS NOT NULL AND {_HAS_ONE} LIMIT 1").fetchone()
         return None if found is None else _placed(found)
 
     @reads
     def number_of(self, id_: str) -> int | None:
-        """The number of an utterance that is known."""
+        """The number of an utterance; None for an unknown id."""
         found = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
         return None if found is None else int(found[0])
 
@@ -136,20 +133,19 @@ class Lookup(Database):
 
     @reads
     def answered_keys(self, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that have an answered clip."""
+        """The keys that have an answered clip."""
         query = "SELECT 1 FROM clips WHERE key = ? LIMIT 1"
         return {key for key in keys if self._db.execute(query, (key,)).fetchone()}
 
     @reads
     def answered_clips(self, keys: Iterable[str], config_hash: str | None) -> list[ClipResult]:
-        """The answered clips of the keys, whichever utterance they were sent for; with a `config_hash` only what was
-        sent for rows of these very settings."""
+        """The answered clips of the keys, sent for any utterance; with a `config_hash` only those sent with it."""
         query = "SELECT row FROM clips WHERE key = ?1 AND (?2 IS NULL OR config = ?2) ORDER BY span"
-        return [_clip(row) for key in keys for (row,) in self._db.execute(query, (key, config_hash)).fetchall()]
+        return [decode_clip(row) for key in keys for (row,) in self._db.execute(query, (key, config_hash)).fetchall()]
 
     @reads
     def waiting_clips(self) -> tuple[int, float]:
-        """Answered clips whose recordings have no transcript yet, and what they cost."""
+        """The number of answered clips whose recordings have no transcript yet, and their credits."""
         count, credits_ = self._db.execute(
             f"""SELECT count(*), coalesce(sum(c.credits), 0) {_OWNED}
                 WHERE {_OF_NOW} AND c.config = u.config_hash AND NOT u.vanished AND u.state <> ?""",
@@ -158,17 +154,19 @@ class Lookup(Database):
         return int(count), float(credits_)
 
     def kept_clips(self) -> Iterator[KeptClip]:
-        """Every answered clip there is."""
+        """All answered clips."""
         with translated(self.path):
             for key, row, config_hash, utterance in self._db.execute(
                 "SELECT c.key, c.row, c.config, u.row FROM clips c CROSS JOIN utterances u USING (n) ORDER BY c.rowid"
             ):
-                known = _utterance(utterance)
-                yield KeptClip(id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=_clip(row))
+                known = decode_utterance(utterance)
+                yield KeptClip(
+                    id=known.id, audio=known.audio, key=key, config_hash=config_hash, result=decode_clip(row)
+                )
 
     @reads
     def answer_index(self) -> AnswerIndex:
-        """Which answered clips there are, without their answers."""
+        """An index of the answered clips, without their answers."""
         spans, sizes = defaultdict[str, list[tuple[str, str]]](list), set()
         for key, span, config_hash, row in self._db.execute("SELECT key, span, config, row FROM clips"):
             spans[key].append((span, config_hash))
@@ -179,8 +177,8 @@ class Lookup(Database):
 
     @writes
     def trim_clips(self) -> None:
-        """Bounds what no utterance waits for: answers of earlier contents and settings, and of those that are done, or
-        removed."""
+        """Deletes the oldest clips that no utterance needs, beyond LEFT_OVER_BYTES: of earlier content or settings, and
+        of utterances that are done or removed."""
         dropped = self._db.execute(
             f"""DELETE FROM clips WHERE rowid IN (
                    SELECT number FROM (
@@ -194,25 +192,24 @@ class Lookup(Database):
 
 
 def drop_needless(db: sqlite3.Connection, done: Identity) -> None:
-    """There is a transcript of `done`, which holds the answers to its audio that were given under the same settings.
-    Those to other audio, or under other settings, may be asked for again, and stay."""
+    """Deletes the clips that the transcript of `done` contains. Those of other audio or settings may be used again."""
     query = "DELETE FROM clips WHERE config = ?2 AND key >= ?1 || ':' AND key < ?1 || ';'"
     if db.execute(query, done.hashes).rowcount:
         clips_changed(db)
 
 
 def clips_changed(db: sqlite3.Connection) -> None:
-    """Notes that clips.jsonl is to be written anew."""
+    """Records that clips.jsonl has to be rewritten."""
     db.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (CLIPS_STALE,))
 
 
 def _stored(id_: str, part: int | None, result: bytes | None) -> Stored:
-    transcript = None if result is None else msgspec.msgpack.decode(result, type=Transcript)
+    transcript = None if result is None else decode_transcript(result)
     return Stored(id=id_, part=part, transcript=transcript)
 
 
 def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
     n, id_, row, part, result = found
     transcript = _stored(id_, part, result).transcript
-    utterance = msgspec.msgpack.decode(row, type=Utterance)
+    utterance = decode_utterance(row)
     return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript)

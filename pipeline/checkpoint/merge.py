@@ -1,4 +1,4 @@
-"""The scan made the truth: known rows are brought to what the manifest says now, and what this run does is selected."""
+"""Updates the known rows from the scan, and selects what this run does."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ _UNKNOWN = """FROM manifest.named d WHERE NOT EXISTS (SELECT 1 FROM manifest.sca
 _OTHER_PATH = "row <> excluded.row AND audio_of(row) <> audio_of(excluded.row)"
 _KEEPS = f"""(excluded.version IS NULL AND done_audio IS NOT NULL AND done_config <> '{PARTIAL}'
     AND NOT other_path AND NOT ({_OTHER_PATH}))"""
-"""`_GONE` in an update."""
+"""`plan._GONE` in an update."""
 _REMOVED_BAD = f"n IN (SELECT n FROM manifest.missed) AND config_hash = ? AND {MINE} AND {NOT_SCANNED}"  # noqa: S608 fixed texts
 
 
 class Planning(Scanning, FiguresOf):
-    """The part of a checkpoint that compares a scan with what is known."""
+    """Planning of a run from a scan."""
 
     @reads
     def knows_rows(self) -> bool:
-        """Whether rows of the manifest of the last scan are known."""
+        """Whether the checkpoint has rows of the scanned manifest."""
         query = f"SELECT EXISTS (SELECT 1 FROM utterances WHERE {MINE})"  # noqa: S608 fixed texts
         return bool(self._db.execute(query).fetchone()[0])
 
     @reads
     def plan(self, only: Sequence[str]) -> Plan:
-        """What the scan means, while the checkpoint stays as it is."""
+        """Counts what a run would find; the checkpoint stays unchanged."""
         return plan_of(self._db, only)
 
     @reads
     def merge(self, only: Sequence[str]) -> Plan:
-        """Makes the scan the truth, selects what this run does and says what was found."""
+        """Updates the checkpoint from the scan, selects what this run does, and returns the counts."""
         found = plan_of(self._db, only)
         merge_scan(self._db, only)
         return found
 
     @reads
     def name_ids(self, ids: Iterable[str], manifest: str) -> None:
-        """Has the plan select only rows of these ids. Raises ManifestError where the scanned manifest lacks some."""
+        """Restricts the plan to rows of these ids. Raises ManifestError where the scanned manifest lacks some."""
         with transaction(self._db, "DEFERRED"):
             self._db.executemany("INSERT OR IGNORE INTO manifest.named VALUES (?)", ((id_,) for id_ in ids))
         [count] = self._db.execute(f"SELECT count(*) {_UNKNOWN}").fetchone()
@@ -56,11 +56,11 @@ class Planning(Scanning, FiguresOf):
             return
         unknown = [id_ for (id_,) in self._db.execute(f"SELECT id {_UNKNOWN} ORDER BY rowid LIMIT {SHOWN}")]
         if count == 1:
-            from pipeline.texts import nearest_few  # with the configuration, which not all who plan need
+            from pipeline.texts import nearest_few  # loads the configuration, which not every caller needs
 
             near = nearest_few(unknown[0], self.ids_near(unknown[0], "manifest.scan", "utterances"))
-            meant = f"; did you mean {' or '.join(map(shown_id, near))}?" if near else ""
-            raise ManifestError(f"{manifest}: no row has the id {shown_id(unknown[0])}, nothing was sent{meant}")
+            hint = f"; did you mean {' or '.join(map(shown_id, near))}?" if near else ""
+            raise ManifestError(f"{manifest}: no row has the id {shown_id(unknown[0])}, nothing was sent{hint}")
         more = f" and {count - len(unknown):,} more" if count > len(unknown) else ""
         shown = ", ".join(map(shown_id, unknown))
         raise ManifestError(
@@ -69,13 +69,13 @@ class Planning(Scanning, FiguresOf):
 
 
 def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
-    """Takes the scan over into the checkpoint, in one transaction, and selects what this run does.
+    """Updates the checkpoint from the scan, in one transaction, and selects what this run does.
 
-    Rows that are as they were are not written: a night with nothing new costs a comparison and no more.
+    Unchanged rows are not written, so that a run with nothing new costs only a comparison.
     """
     before = connection.total_changes
     with transaction(connection):
-        # what has no outcome though requests were sent for it was tried by the run that sent them
+        # a row with requests and no outcome was tried by the run that sent them
         connection.execute(
             """UPDATE utterances SET selected = 0, tries = tries + (sent <> ''), tried = iif(sent <> '', sent, tried),
                    sent = '' WHERE selected"""
@@ -86,9 +86,9 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
                 "INSERT OR IGNORE INTO manifests (name, by_path) SELECT name, ? FROM manifest.name WHERE is_its_own",
                 (by_path,),
             )
-        _forget_other_names(connection)
+        _adopt_other_names(connection)
         connection.execute(
-            # a new row is selected as it is written: to write a million of them again costs as much as to write them
+            # a new row is inserted as selected: an update of a million rows would cost as much as the insert
             f"""INSERT INTO utterances (id, row, state, selected, expected_s, size, version, config_hash, manifest)
                 SELECT id, row, state, n IS NULL AND failure IS NULL AND ({where_asked(only)}),
                        expected_s, size, version, config_hash, seen_by
@@ -128,8 +128,8 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
     connection.execute(DROP_SCAN)
 
 
-def _forget_other_names(connection: sqlite3.Connection) -> None:
-    """Rows that the manifest saw under another name are its own."""
+def _adopt_other_names(connection: sqlite3.Connection) -> None:
+    """Gives rows that the manifest had under another name to its current name."""
     others = connection.execute(f"SELECT n, by_path, source {THIS} WHERE NOT is_its_own").fetchall()
     for n, *which in others:
         connection.execute(
@@ -142,8 +142,8 @@ def _forget_other_names(connection: sqlite3.Connection) -> None:
 
 
 def _rename_settings(connection: sqlite3.Connection) -> None:
-    """Gives settings that were hashed as they were written the hash of their canonical form. `done_config` goes on
-    saying what the transcript in the output says, until `refresh` has that written anew."""
+    """Replaces hashes of settings as they were written by those of their canonical form. `done_config` stays as in the
+    published transcript until `refresh` rewrites that."""
     connection.execute(
         """UPDATE OR REPLACE clips SET key = replace(key, s.written, s.canonical),
                config = iif(config = s.written, s.canonical, config)

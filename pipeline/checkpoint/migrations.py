@@ -1,23 +1,21 @@
-"""What brings a checkpoint of each older version to the next one.
+"""Migrations of a checkpoint from each older version to the next.
 
-Tables that have not changed since are made from their text in `schema`; the others are spelt out as they were then.
+Tables unchanged since then are created from `schema`; the others are written here as they were.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-import msgspec
-
 from pipeline.checkpoint import schema
-from pipeline.model import ClipResult, Failure
+from pipeline.checkpoint.codec import decode_clip, decode_failure
 
 CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, PRIMARY KEY (n, clip));
 CREATE INDEX clips_key ON clips (key);
 """
 VERSION_UNTIL_6 = f"iif(size = -1, '{schema.UNREADABLE}', size || ':' || mtime_ns)"
-"""What is the version of a recording now, as two columns said it: as a local file's is made (source/local.py)."""
+"""The version of a recording from the two columns of before, in the form of source/local.py."""
 SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
 
 MIGRATIONS = {
@@ -26,7 +24,7 @@ ALTER TABLE utterances ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
 CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 """,
-    # what an older version could not send may be sendable by now, and costs nothing where it is not
+    # rows that an older version could not send may be sendable now, and cost nothing where they are not
     2: f"""
 {CLIPS_UNTIL_5}
 UPDATE utterances SET state = 3 WHERE state = 4 AND attempts = 0 AND config_hash <> '{schema.BAD_ROW}';
@@ -40,7 +38,7 @@ UPDATE utterances SET error = (SELECT error FROM failures f WHERE f.n = utteranc
     WHERE n IN (SELECT n FROM failures);
 """,  # noqa: S608 fixed texts
     3: schema.OPEN_ATTEMPTS,
-    # counts are made anew, because they have more groups; what waits to be taken back stays
+    # counts are made again, because they have more groups; unpublished results stay
     4: f"""
 DROP TRIGGER IF EXISTS counted_insert; DROP TRIGGER IF EXISTS counted_delete; DROP TRIGGER IF EXISTS counted_update;
 DROP TABLE IF EXISTS tally;
@@ -57,7 +55,7 @@ INSERT OR REPLACE INTO tally SELECT state, vanished, suspect, gone, count(*), su
     sum(ref_words), sum(ref_errors) FROM utterances GROUP BY 1, 2, 3, 4;
 CREATE INDEX IF NOT EXISTS oldest ON failures (error, first_seen);
 """,  # noqa: S608 fixed texts
-    # what the last run left of its selection is selected again by the next one
+    # rows left selected by the last run are selected again by the next one
     5: f"""
 DROP INDEX selected;
 DROP INDEX done;
@@ -83,7 +81,7 @@ INSERT OR IGNORE INTO clips
     SELECT key, clip_span(row), n, row, credits, substr(key, instr(key, ':') + 1) FROM clips_5;
 DROP TABLE clips_5;
 """,  # noqa: S608 fixed texts
-    # the columns stay, because not every SQLite in use can drop them; failures are counted where they are read
+    # unused columns stay, because not every SQLite in use can drop them; failures are counted when they are read
     6: f"""
 DROP TRIGGER IF EXISTS failing_named; DROP TRIGGER IF EXISTS failing_more; DROP TRIGGER IF EXISTS failing_less;
 DROP TRIGGER IF EXISTS failing_gone;
@@ -96,10 +94,8 @@ UPDATE utterances SET version = {VERSION_UNTIL_6}, size = nullif(size, -1),
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    decode = msgspec.msgpack.Decoder(Failure).decode
-    connection.create_function("failure_error", 1, lambda row: decode(row).error, deterministic=True)
-    connection.create_function("failure_first_seen", 1, lambda row: decode(row).first_seen.timestamp())
-    span_of = msgspec.msgpack.Decoder(ClipResult).decode
-    connection.create_function("clip_span", 1, lambda row: span_of(row).key, deterministic=True)
+    connection.create_function("failure_error", 1, lambda row: decode_failure(row).error, deterministic=True)
+    connection.create_function("failure_first_seen", 1, lambda row: decode_failure(row).first_seen.timestamp())
+    connection.create_function("clip_span", 1, lambda row: decode_clip(row).key, deterministic=True)
     for older in range(version, schema.VERSION):
         connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")

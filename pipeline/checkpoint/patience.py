@@ -1,6 +1,6 @@
-"""What is done about a checkpoint that cannot be written for now: another program has it locked, or its disk is full.
+"""Retries for a checkpoint that cannot be written for now: locked by another program, or on a full disk.
 
-It is tried again with growing pauses, for a bounded time and only once in a run. Decided here for all who write it.
+Calls are repeated with growing pauses and a time limit. Once that was reached, nothing in the run is retried again.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pipeline.errors import CheckpointError
 
 LIMIT_S = 120.0
 LAST_S = 5.0
-"""How long it is tried at the end of a run that a signal has stopped."""
+"""The time limit at the end of a run that a signal has stopped."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 1.0
 SLOW_S = 0.05
-"""A commit that takes longer holds the pool up: it takes some milliseconds."""
+"""A commit that takes longer pauses the pool; normally it takes some milliseconds."""
 _PASSING = {
     sqlite3.SQLITE_BUSY: "is locked by another program",
     sqlite3.SQLITE_LOCKED: "is locked by another program",
     sqlite3.SQLITE_FULL: "cannot be written, because its disk is full",
-    # a disk that is full only shows when what was written is to be kept, and so does a quota
+    # a full disk or quota may only show when written data is flushed
     sqlite3.SQLITE_IOERR: "cannot be written",
 }
 _WRITING = (
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 def reason_of(error: CheckpointError) -> str | None:
-    """What keeps the checkpoint from being written for now; None where waiting does not help."""
+    """Why the checkpoint cannot be written for now; None where waiting does not help."""
     code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_OK)
     if code & 0xFF == sqlite3.SQLITE_IOERR and code not in _WRITING:
         return None
@@ -49,13 +49,13 @@ def reason_of(error: CheckpointError) -> str | None:
 
 
 class Patience:
-    """Of one run. `on_wait` is called when the waiting begins and when it ends."""
+    """The retries of one run. `on_wait` is called with True when waiting begins, and with False when it ends."""
 
     def __init__(self, limit_s: float = LIMIT_S, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        """`is_stopped`: by somebody who waits for this process to end."""
+        """`is_stopped`: whether a signal has asked the process to end."""
         self.on_wait: Callable[[bool], None] = lambda waits: None
         self.hurries = False
-        """Nothing is left to be waited for but the checkpoint: from now on such a stop cuts the waiting short."""
+        """Only the checkpoint is left to wait for: from now on a stop shortens the waiting to LAST_S."""
         self.is_stopped = is_stopped
         self._limit_s = limit_s
         self._waiting = self._held = 0
@@ -63,9 +63,9 @@ class Patience:
 
     @contextmanager
     def trying(self) -> Iterator[Callable[[CheckpointError], float]]:
-        """Yields what says how long to wait after a try that failed; it raises the error where that is no use."""
+        """Yields a function from the error of a failed try to the seconds to pause; it raises the error to give up."""
         since, pauses_s, waits, hurries_since = time.monotonic(), FIRST_PAUSE_S, False, None
-        message = "the checkpoint was waited for in vain: %.1f s"
+        message = "gave up waiting for the checkpoint: %.1f s"
 
         def pause_s(error: CheckpointError) -> float:
             nonlocal pauses_s, waits, hurries_since
@@ -88,13 +88,13 @@ class Patience:
 
         try:
             yield pause_s
-            message = "the checkpoint was waited for: %.1f s"
+            message = "the checkpoint can be written again, after %.1f s"
         finally:
             if waits:
                 self._end(message, time.monotonic() - since)
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls a blocking function until it can write the checkpoint, in this thread."""
+        """Calls a blocking function, in this thread, until it can write the checkpoint."""
         with self.trying() as pause_s:
             while True:
                 try:
@@ -106,7 +106,7 @@ class Patience:
         self._waiting += 1
         if self._waiting == 1:
             log.warning(
-                "the checkpoint %s (%s): this is waited for, up to %g s; nothing more is sent meanwhile",
+                "the checkpoint %s (%s): waiting up to %g s; nothing more is sent meanwhile",
                 reason, error.__cause__, self._limit_s,
             )  # fmt: skip
         self._hold(True)
@@ -119,7 +119,7 @@ class Patience:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Tells `on_wait` also where the block merely takes long: SQLite, and a disk, may hang before they give up."""
+        """Calls `on_wait` also where the block takes long: SQLite and disks may hang before they fail."""
         slow = False
 
         def is_slow() -> None:

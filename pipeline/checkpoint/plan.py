@@ -1,7 +1,6 @@
-"""The manifest against what is known: which rows are new, changed, done or failed, and which of them this run does.
+"""Compares the scanned manifest with the known rows: which are new, changed, done or failed, and which a run does.
 
-SQL compares what `scan` took in with the checkpoint. `run` merges the scan into the checkpoint; `check` only counts, so
-both decide by the same expressions.
+The SQL expressions are shared by `run`, which merges the scan into the checkpoint, and `check`, which only counts.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.scan import NOT_KEPT, THIS
 from pipeline.checkpoint.schema import BAD_ROW, IS_DONE, IS_FAILED, ORDER, Seen, State
 
-# A failure is compared with the audio and the settings it happened to, so a repaired file is CHANGED like any other.
-# A version is that of one recording: under another path there may be another one that has the same.
+# A failed row is compared like any other, so that a repaired file is CHANGED. Versions are only compared under the same
+# path: another recording may have the same one.
 _SAME_PATH = "(u.row = s.row OR audio_of(u.row) = audio_of(s.row))"
 SAME = f"""(u.version IS s.version AND u.config_hash IN (s.config_hash, coalesce(s.written, s.config_hash))
     AND {_SAME_PATH})"""
-# An utterance with a transcript whose recording is missing is done, and its row stays as it was seen last.
+# An utterance with a transcript whose recording is missing is done, and keeps its columns.
 _GONE = f"""(s.version IS NULL AND u.done_audio IS NOT NULL AND u.done_config <> '{PARTIAL}'
     AND NOT u.other_path AND {_SAME_PATH})"""
 _STATE = f"""CASE
@@ -34,19 +33,19 @@ _STATE = f"""CASE
 _SELECTED_BY = {
     "new": f"state = {State.NEW:d}",
     "changed": f"state = {State.CHANGED:d}",
-    # a failed file that was repaired is CHANGED, and still what `--only failed` means
+    # a failed file that was repaired is CHANGED, and still part of `--only failed`
     "failed": f"{IS_FAILED} OR (state = {State.CHANGED:d} AND n IN (SELECT n FROM failures))",  # noqa: S608 fixed texts
     "passing": f"state = {State.FAILED_PASSING:d} AND due <= {NEXT_RUN}",
     "suspect": f"{IS_DONE} AND suspect",
     "all": "1",
 }
 IS_NAMED = "(NOT EXISTS (SELECT 1 FROM manifest.named) OR id IN (SELECT id FROM manifest.named))"
-"""Whether a row is asked for by its id, or none is."""
+"""Whether no ids were named, or the row's is one of them."""
 DEFAULT_ONLY = ("new", "changed", "passing")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scan found, in utterances."""
+    """Counts of utterances from a scan."""
 
     rows: int = 0
     new: int = 0
@@ -54,28 +53,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     failed: int = 0
     vanished: int = 0
-    """Known rows that are removed."""
+    """Rows removed from the manifest."""
     selected: int = 0
     postponed: int = 0
-    """Failed ones that this run leaves out, because they failed run after run (see `failing`), and …"""
+    """Failed ones that this run postpones (see `failing`), and …"""
     postponed_runs: int = 0
-    """… how many runs, with this one, leave out the first of them."""
+    """… for how many runs, with this one, the first of them is postponed."""
     missing: int = 0
-    """Rows whose recording is not there."""
+    """Rows whose recording is missing."""
     gone: int = 0
-    """Those of them that have a transcript: they count as done."""
+    """Those of them with a transcript, which count as done."""
     known: int = 0
-    """Rows of this manifest whose recording the last run found; only counted where some of them are …"""
+    """Rows of this manifest whose recording the last run found; only counted where one of the next two is not 0."""
     newly_missing: int = 0
-    """… without it now, or …"""
+    """Those of them whose recording is missing now."""
     newly_removed: int = 0
-    """… removed."""
+    """Those of them, of folders, that were removed."""
 
 
 def plan_of(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
-    """What the scan means for the checkpoint, which stays as it is. Where ids were named, `only` narrows them
-    further."""
-    # whoever does not ask for what failed has it left out for that reason
+    """Counts what a run with `only` would find and select; the checkpoint stays unchanged."""
+    # where `only` excludes failed rows, none is counted as postponed
     waits = f"failure IS NULL AND NOT gone AND {POSTPONED}" if "passing" in (only or DEFAULT_ONLY) else "0"
     counts = named(
         connection.execute(
@@ -106,14 +104,14 @@ def plan_of(connection: sqlite3.Connection, only: Sequence[str]) -> Plan:
 
 
 def where_selected(only: Sequence[str]) -> str:
-    """The query for what a run would do after a scan, in the order in which it would: id, row, size, version,
-    config_hash, written, state, done_audio, done_config, marks."""
+    """The query for the rows that a run would do after a scan, in the order of work, with their columns id, row, size,
+    version, config_hash, written, state, done_audio, done_config, marks."""
     return f"""SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({where_asked(only)})
         ORDER BY tries, iif(tries = 0 AND state <> {State.DONE:d}, '', tried), longest, n"""  # noqa: S608 fixed texts
 
 
 ALL_SELECTED = f"SELECT *, NULL AS written FROM utterances WHERE selected ORDER BY {ORDER}"  # noqa: S608 fixed texts
-"""The same for what the run that is going on has selected."""
+"""The same for the rows that the current run has selected."""
 
 
 JOIN = "FROM manifest.scan s LEFT JOIN utterances u ON u.id = s.id"
@@ -122,11 +120,11 @@ KNOWN = f"""{_STATE} AS state, coalesce(u.suspect, 0) AS suspect, u.done_audio,
     coalesce(u.due, 0) AS due,
     u.n IS NOT NULL AND s.failure IS NULL AND {_GONE} AS gone"""
 MINE = f"(manifest IS NULL OR manifest IN (SELECT n {THIS}))"
-"""Rows that this manifest saw last; those of an older version of this program say nothing about that."""
+"""Rows last seen in this manifest; rows of older versions have no manifest."""
 ASKED = f"({MINE} AND asks_for((SELECT name FROM manifests m WHERE m.n = utterances.manifest), id))"  # noqa: S608 fixed texts
-"""Those that the scan would have found, were they there: it may be of a part of a folder."""
+"""Those that the scan covers: it may be restricted to a part of a folder."""
 NOT_SCANNED = "NOT EXISTS (SELECT 1 FROM manifest.scan s WHERE s.id = utterances.id)"
-# what `schema.ORDER` goes by, as a merge leaves it; new rows come after all known ones
+# the columns of `schema.ORDER` as a merge sets them; new rows come after all known ones
 _IN_TURN = """coalesce(u.tries + (u.selected AND u.sent <> ''), 0) AS tries,
     coalesce(iif(u.selected AND u.sent <> '', u.sent, u.tried), '') AS tried"""
 _SCANNED = f"""SELECT id, row, iif(gone, NULL, size) AS size, iif(gone, NULL, version) AS version, config_hash,
@@ -138,10 +136,11 @@ _SCANNED = f"""SELECT id, row, iif(gone, NULL, size) AS size, iif(gone, NULL, ve
 
 
 def _had_file(row: str) -> str:
-    """Whether the last run over its manifest found a row and its recording."""
+    """SQL: whether the last run over its manifest found the row and its recording."""
     return f"({row}.version IS NOT NULL AND NOT {row}.gone AND {row}.vanished <> {Seen.REMOVED:d})"
 
 
 def where_asked(only: Sequence[str]) -> str:
+    """SQL: whether `--only` and the named ids select a row."""
     kinds = " OR ".join(f"({_SELECTED_BY[kind]})" for kind in only or DEFAULT_ONLY)
     return f"({kinds}) AND {IS_NAMED}"

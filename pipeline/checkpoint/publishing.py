@@ -1,7 +1,7 @@
-"""What is finished and not yet published: results and attempts on their way into parts; and published rows that are to
-be written anew: a result takes their place, or they are refreshed, because their row says something else by now.
+"""Unpublished transcripts and attempts, and published rows to be rewritten: replaced by a newer transcript, or
+refreshed with changed reference or metadata.
 
-What belongs to one rewriting is in temporary tables, so that its memory is flat. Part 0 are rows in the JSONL only.
+Temporary tables hold the state of a rewrite, so that memory stays flat. Part 0 stands for a JSONL without parts.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_attempt, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database, reads, transaction, translated, writes
 from pipeline.checkpoint.schema import JSONL_BYTES, TO_REFRESH
 from pipeline.checkpoint.selection import up_to
 from pipeline.model import Attempt, Transcript, Utterance
 
 Unpublished = tuple[int, bytes]
-"""(n, the transcript as stored)."""
-_attempt = msgspec.msgpack.Decoder(Attempt).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
-_transcript = msgspec.msgpack.Decoder(Transcript).decode
+"""(n, the encoded transcript)."""
 _TABLES = """
 DROP TABLE IF EXISTS temp.replacing;
 DROP TABLE IF EXISTS temp.refreshed;
@@ -34,28 +32,28 @@ CREATE TEMP TABLE refreshed (n INTEGER PRIMARY KEY, config TEXT NOT NULL, ref_wo
 
 
 class Replacement(msgspec.Struct, frozen=True, kw_only=True):
-    """A result that takes the place of a published row."""
+    """A transcript that replaces a published row."""
 
     number: int
-    """In the order in which they are handed out."""
+    """Its place in the order of replacements."""
     n: int
     transcript: Transcript
     row: Utterance | None
-    """Its row, where that says something else by now than the result does."""
+    """Its manifest row, where reference or metadata differ from the transcript's."""
 
 
 class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
-    """A transcript was written anew for its row as that is by now."""
+    """A published transcript was rewritten with current reference and metadata."""
 
     n: int
     config_hash: str
-    """What it answers to from now on."""
+    """Of its identity from now on."""
     ref_words: int = 0
     ref_errors: int = 0
 
 
 class Publishing(Database):
-    """The part of a checkpoint that says what is still to be published, and is told what was."""
+    """What has to be published, and what was."""
 
     def __init__(self, path: Path, *, only_read: bool = False) -> None:
         super().__init__(path, only_read=only_read)
@@ -68,8 +66,8 @@ class Publishing(Database):
                 raise
 
     def _list_first_results(self) -> None:
-        """Lists the results that no part holds a row of, beside which any number may wait to replace one."""
-        # else what is noted beside the checkpoint is written twice
+        """Lists the results without a published row, so that they are found among any number of replacements."""
+        # a journal on disk would write each temporary row twice
         self._db.execute("PRAGMA temp.journal_mode = MEMORY")
         self._db.execute("CREATE TEMP TABLE unpublished (n INTEGER PRIMARY KEY)")
         first = "SELECT n FROM results JOIN utterances USING (n) WHERE part IS NULL"
@@ -77,18 +75,18 @@ class Publishing(Database):
 
     @reads
     def pending_results(self) -> int:
-        """Results that no part holds a row of."""
+        """The number of results without a published row."""
         return int(self._db.execute("SELECT count(*) FROM temp.unpublished").fetchone()[0])
 
     @reads
     def never_published(self, ids: Iterable[str]) -> set[str]:
-        """Those of the ids whose results wait for their first publishing."""
+        """The ids whose result has no published row."""
         query = "SELECT EXISTS (SELECT 1 FROM temp.unpublished JOIN utterances USING (n) WHERE id = ?)"
         return {id_ for id_ in ids if self._db.execute(query, (id_,)).fetchone()[0]}
 
     @reads
     def new_results(self, limit: int, most_bytes: int) -> list[Unpublished]:
-        """Results that no part holds a row of: at most `limit`, and no more once they come to `most_bytes`."""
+        """Results without a published row: at most `limit`, and up to `most_bytes`."""
         found = self._db.execute(
             """SELECT n, r.row FROM temp.unpublished JOIN results r USING (n) JOIN utterances u USING (n)
                ORDER BY n LIMIT ?""",
@@ -98,7 +96,7 @@ class Publishing(Database):
 
     @writes
     def results_published(self, placed: Sequence[tuple[int, int]], parts: Mapping[int, int], jsonl: int) -> None:
-        """Marks results as published: (n, its part), the parts' rows, the JSONL's bytes."""
+        """Records results as published: (n, part) of each, the rows of the parts, and the bytes of the JSONL."""
         self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
         for table in ("results", "temp.unpublished"):
             self._db.executemany(f"DELETE FROM {table} WHERE n = ?", [(n,) for n, _ in placed])  # noqa: S608 fixed texts
@@ -107,40 +105,42 @@ class Publishing(Database):
 
     @reads
     def has_moved(self) -> bool:
-        """Whether a result waits whose old row stands under an id that another row may get."""
+        """Whether an unpublished result has its old row under another id, which another row may get."""
         query = "SELECT EXISTS (SELECT 1 FROM results JOIN utterances USING (n) WHERE was IS NOT NULL)"
         return bool(self._db.execute(query).fetchone()[0])
 
     @reads
     def pending_attempts(self) -> int:
+        """The number of unpublished attempts."""
         return int(self._db.execute("SELECT count(*) FROM attempts").fetchone()[0])
 
     @reads
     def attempts(self, limit: int) -> list[tuple[int, Attempt]]:
-        """Up to `limit` attempts that are in no part yet."""
+        """Up to `limit` unpublished attempts, with their numbers."""
         found = self._db.execute("SELECT n, row FROM attempts ORDER BY n LIMIT ?", (limit,)).fetchall()
-        return [(n, _attempt(row)) for n, row in found]
+        return [(n, decode_attempt(row)) for n, row in found]
 
     @writes
     def attempts_published(self, last_n: int, part: int, rows: int) -> None:
+        """Records the attempts up to `last_n` as published in a part, which has so many `rows`."""
         self._db.execute("DELETE FROM attempts WHERE n <= ?", (last_n,))
         self._save_parts("attempts", {part: rows})
 
     @reads
     def parts(self, kind: str) -> dict[int, int]:
-        """Published parts of a kind ("transcripts", "attempts") and their rows."""
+        """The published parts of a kind ("transcripts", "attempts") and their numbers of rows."""
         return dict(self._db.execute("SELECT part, rows FROM parts WHERE kind = ?", (kind,)).fetchall())
 
     def _save_parts(self, kind: str, parts: Mapping[int, int]) -> None:
         rows = [(kind, part, rows) for part, rows in parts.items()]
         self._db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", rows)
 
-    # -- written anew -----------------------------------------------------------------------------------------------
+    # -- rewriting published rows -----------------------------------------------------------------------------------
 
     @reads
     def list_replacing(self) -> dict[int, bool]:
-        """Lists the results of now that take the place of published rows. Returns the parts whose rows are to be
-        written anew (0: the JSONL), and whether one of them has a listed result."""
+        """Lists the results that replace published rows, up to now. Returns the parts with rows to rewrite (0: the
+        JSONL), and whether a listed result is among them."""
         for statement in _TABLES.split(";"):
             self._db.execute(statement)
         query = f"SELECT DISTINCT part FROM utterances WHERE {TO_REFRESH} AND part IS NOT NULL"  # noqa: S608 fixed texts
@@ -150,8 +150,7 @@ class Publishing(Database):
 
     @reads
     def replacing(self, part: int, after: int, limit: int, most_bytes: int) -> list[Replacement]:
-        """The next of the listed results of a part, behind the one of the number `after`: at most `limit`, and no more
-        once they come to `most_bytes`."""
+        """The listed results of a part after number `after`: at most `limit`, and up to `most_bytes`."""
         found: list[Replacement] = []
         for number, n, result, changed in self._db.execute(
             f"""SELECT l.number, n, r.row, iif({TO_REFRESH}, u.row, NULL)
@@ -159,8 +158,8 @@ class Publishing(Database):
                 WHERE l.part = ? AND l.number > ? ORDER BY l.number LIMIT ?""",  # noqa: S608 fixed texts
             (part, after, limit),
         ):
-            of_now = None if changed is None else _utterance(changed)
-            found.append(Replacement(number=number, n=n, transcript=_transcript(result), row=of_now))
+            changed_row = None if changed is None else decode_utterance(changed)
+            found.append(Replacement(number=number, n=n, transcript=decode_transcript(result), row=changed_row))
             most_bytes -= len(result) + len(changed or b"")
             if most_bytes <= 0:
                 break
@@ -168,8 +167,8 @@ class Publishing(Database):
 
     @reads
     def superseded(self, part: int, ids: Iterable[str], *, refresh: bool) -> set[str]:
-        """Those of the ids whose rows in a part do not stay as they are: they are replaced, or to be refreshed. A
-        result's own id is among them: where it was written and not noted, it is there already."""
+        """The ids whose rows in a part are replaced, or refreshed. They include the new id of a moved result: after a
+        crash it may be in the part already."""
         query = f"""SELECT EXISTS (SELECT 1 FROM utterances u WHERE id = ?1 AND part = ?2
                            AND (n IN (SELECT n FROM results) OR (?3 AND {TO_REFRESH})))
                 OR EXISTS (SELECT 1 FROM temp.replacing WHERE was = ?1 AND part = ?2)"""  # noqa: S608 fixed texts
@@ -177,29 +176,28 @@ class Publishing(Database):
 
     @reads
     def refreshing(self, part: int, ids: Iterable[str]) -> dict[str, tuple[int, Utterance]]:
-        """Those of the ids whose transcript in a part stands while their row has another reference or other metadata
-        by now: their number and their row. Not those that are about to get another one, and not with what is said of a
-        recording under another path."""
+        """The ids whose transcript in a part stays while reference or metadata of their row have changed: number and
+        row. Without those that get another transcript, and those whose row has another path."""
         query = f"""SELECT id, n, row FROM utterances WHERE id = ? AND part = ? AND {TO_REFRESH}
                 AND n NOT IN (SELECT n FROM results)"""  # noqa: S608 fixed texts
         rows = (row for id_ in ids for row in self._db.execute(query, (id_, part)).fetchall())
-        return {id_: (n, _utterance(row)) for id_, n, row in rows}
+        return {id_: (n, decode_utterance(row)) for id_, n, row in rows}
 
     @reads
     def begin_rewriting(self) -> None:
-        """What a rewriting that was not finished noted is void."""
+        """Discards the notes of a rewrite that was not finished."""
         self._db.execute("DELETE FROM temp.refreshed")
 
     @reads
     def note_refreshed(self, rows: Sequence[Refreshed]) -> None:
-        """Notes transcripts that are being written anew, for `rewritten`."""
+        """Notes refreshed transcripts for `rewritten`."""
         values = ((row.n, row.config_hash, row.ref_words, row.ref_errors) for row in rows)
-        with transaction(self._db, "DEFERRED"):  # which writes no table of the checkpoint
+        with transaction(self._db, "DEFERRED"):  # writes only a temporary table
             self._db.executemany("INSERT OR REPLACE INTO temp.refreshed VALUES (?, ?, ?, ?)", values)
 
     @reads
     def not_refreshed(self, part: int) -> str | None:
-        """The id of a row of a part that was to be refreshed, and was not found there."""
+        """The id of a row that should have been refreshed and was not found in the part."""
         found = self._db.execute(
             f"""SELECT id FROM utterances WHERE part = ? AND {TO_REFRESH} AND n NOT IN (SELECT n FROM temp.refreshed)
                 AND n NOT IN (SELECT n FROM results) LIMIT 1""",  # noqa: S608 fixed texts
@@ -209,11 +207,11 @@ class Publishing(Database):
 
     @writes
     def rewritten(self, part: int, rows: int, jsonl: int) -> None:
-        """A part was written anew and has so many rows (0: none but those of the JSONL): its listed results are
-        published, and what was refreshed stands. `jsonl`: the JSONL's bytes."""
+        """Records a part as rewritten, with so many `rows`: its listed results are published, its noted transcripts
+        refreshed. `jsonl`: the bytes of the JSONL."""
         self._db.execute("DELETE FROM results WHERE n IN (SELECT n FROM temp.replacing WHERE part = ?)", (part,))
         self._db.execute("UPDATE utterances SET refresh = 0 FROM temp.refreshed t WHERE t.n = utterances.n")
-        # each by itself: an index, or the counts, are written only where it is another value
+        # in statements of their own: indexes and counts are written only where the value differs
         self._db.execute(
             """UPDATE utterances SET done_config = t.config FROM temp.refreshed t
                WHERE t.n = utterances.n AND t.config IS NOT done_config"""

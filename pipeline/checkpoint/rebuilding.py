@@ -1,15 +1,14 @@
-"""What a new checkpoint is made of: utterances, transcripts and failures that are known from elsewhere.
+"""Fills a new checkpoint with utterances, transcripts and failures from an old one and from the output files.
 
-Files count as never seen, so that the next run looks at each once; those of failed utterances do not where it is known
-what they were, because a look would have them sent again.
+Recordings count as never seen, so that the next run hashes each once; except those of failed utterances whose version
+is known, because they would be sent again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
+from pipeline.checkpoint.codec import decode_utterance, encode
 from pipeline.checkpoint.connection import Database, writes
 from pipeline.checkpoint.failing import MOST_LEFT_OUT, NEXT_RUN, KnownFailure, remember, state_after
 from pipeline.checkpoint.identity import is_partial
@@ -24,68 +23,53 @@ _INSERT = """INSERT OR IGNORE INTO utterances
 _NO_TRIES = 0, "", 0, 0, None
 
 
-def unknown(utterance: Utterance) -> Known:
-    """An utterance of which no more is known than that there is work for it."""
-    return Known(
-        utterance=utterance,
-        state=State.NEW,
-        vanished=0,
-        expected_s=0.0,
-        size=None,
-        version=None,
-        config_hash=NEVER_SEEN,
-        attempts=0,
-    )
-
-
 class Rebuilding(Database):
-    """The part of a checkpoint that takes in what is known from elsewhere."""
+    """Inserts for a rebuild."""
 
     @writes
     def adopt_manifests(self, manifests: Iterable[tuple[int, str, bool]]) -> None:
-        """Takes in the manifests that an old checkpoint knew, before the utterances that came from them."""
+        """Inserts the manifests of an old checkpoint, before the utterances that came from them."""
         self._db.executemany("INSERT OR IGNORE INTO manifests (n, name, by_path) VALUES (?, ?, ?)", manifests)
 
     @writes
     def adopt_known(self, rows: Iterable[Known]) -> None:
-        """Takes in utterances as an old checkpoint knew them, but none as done: that is for who has its transcript to
-        say."""
+        """Inserts utterances of an old checkpoint. None is done: `adopt_transcribed` follows for those."""
         for known in rows:
             utterance, state = known.utterance, known.state
             if state in FAILED:
                 seen = known.size, known.version, known.config_hash
             else:
                 state, seen = State.NEW if state == State.DONE else state, (None, None, NEVER_SEEN)
-            encoded = msgspec.msgpack.encode(utterance)
+            encoded = encode(utterance)
             tries = known.attempts, known.tries, known.tried, known.setbacks, known.due, known.manifest
             self._db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, *tries))
 
     @writes
     def adopt_transcribed(self, rows: Sequence[Transcript]) -> list[tuple[int, bool]]:
-        """Takes in utterances that a transcript was found for, as it names them: (n, whether it had one already)."""
+        """Inserts or updates the utterances of found transcripts; returns (n, whether it had one already) of each."""
         return [self._transcribed(row) for row in rows]
 
     def _transcribed(self, found: Transcript) -> tuple[int, bool]:
         utterance = Utterance(id=found.id, audio=found.audio, reference=found.reference, metadata=found.metadata)
-        encoded, db = msgspec.msgpack.encode(utterance), self._db
+        encoded, db = encode(utterance), self._db
         added = db.execute(_INSERT, (utterance.id, encoded, State.NEW, 0, 0.0, None, None, NEVER_SEEN, 0, *_NO_TRIES))
         if added.rowcount:
             return int(added.lastrowid or 0), False
         n, row, state, had_one = db.execute(
             "SELECT n, row, state, done_audio IS NOT NULL FROM utterances WHERE id = ?", (utterance.id,)
         ).fetchone()
-        if _about(msgspec.msgpack.decode(row, type=Utterance)) == _about(utterance):
-            encoded = row  # it says more than a transcript does: the row's language, its span
+        if _about(decode_utterance(row)) == _about(utterance):
+            encoded = row  # it has more than a transcript: the language and the span
         db.execute("UPDATE utterances SET row = ? WHERE n = ?", (encoded, n))
-        if not (is_partial(found) and state in FAILED):  # such a row has failed as before
+        if not (is_partial(found) and state in FAILED):  # such a row stays failed
             query = "UPDATE utterances SET size = NULL, version = NULL, config_hash = ? WHERE n = ?"
             db.execute(query, (NEVER_SEEN, n))
         return n, bool(had_one)
 
     @writes
     def adopt_move(self, was: str, now: str) -> None:
-        """Takes in that the row of the utterance `now` stands under the id `was` in its part, and is still to be
-        published under its own. Where another utterance has that id by now, its own result takes the row's place."""
+        """Records that the part has the transcript of the utterance `now` under the id `was`, to be replaced. Not where
+        an utterance of that id has a result of its own, which replaces the row."""
         found = self._db.execute(
             "SELECT n, part FROM utterances WHERE id = ? AND n NOT IN (SELECT n FROM results)", (was,)
         ).fetchone()
@@ -98,7 +82,7 @@ class Rebuilding(Database):
 
     @writes
     def adopt_failed(self, rows: Iterable[Known]) -> None:
-        """Has utterances fail as before that kept a transcript when they failed, with which they were taken in."""
+        """Sets utterances to failed again that had failed with an earlier transcript, and were inserted as done."""
         for known in rows:
             query = f"SELECT n, row FROM utterances WHERE id = ? AND {IS_DONE}"  # noqa: S608 fixed texts
             found = self._db.execute(query, (known.utterance.id,)).fetchone()
@@ -109,42 +93,41 @@ class Rebuilding(Database):
                 """UPDATE utterances SET row = ?, state = ?, size = ?, version = ?, config_hash = ?, attempts = ?,
                        tries = ?, tried = ?, setbacks = ?, due = ?, other_path = ? WHERE n = ?""",
                 (
-                    *(msgspec.msgpack.encode(known.utterance), known.state, known.size, known.version),
+                    *(encode(known.utterance), known.state, known.size, known.version),
                     *(known.config_hash, known.attempts, known.tries, known.tried, known.setbacks, known.due),
-                    *(msgspec.msgpack.decode(row, type=Utterance).audio != known.utterance.audio, n),
+                    *(decode_utterance(row).audio != known.utterance.audio, n),
                 ),
             )
 
     @writes
     def adopt_failures(self, failures: Iterable[Failure]) -> None:
-        """Takes in why utterances have no transcript; the first one of an utterance stands, and none where it
-        has one."""
+        """Inserts failures: the first one for each utterance, and none for those that are done."""
         for failure in failures:
             utterance = Utterance(id=failure.id, audio=failure.audio, metadata=failure.metadata)
-            encoded, config_hash = msgspec.msgpack.encode(utterance), NEVER_SEEN if failure.audio else BAD_ROW
+            encoded, config_hash = encode(utterance), NEVER_SEEN if failure.audio else BAD_ROW
             row = (failure.id, encoded, state_after(failure), 0, 0.0, None, None, config_hash)
             self._db.execute(_INSERT, (*row, failure.attempts, *_NO_TRIES))
             self._db.execute(
                 f"INSERT OR IGNORE INTO failures SELECT n, ?, ?, ? FROM utterances WHERE id = ? AND NOT {IS_DONE}",  # noqa: S608 fixed texts
-                (msgspec.msgpack.encode(failure), failure.error, failure.first_seen.timestamp(), failure.id),
+                (encode(failure), failure.error, failure.first_seen.timestamp(), failure.id),
             )
 
     @writes
     def adopt_known_failures(self, rows: Iterable[tuple[KnownFailure, bytes | None]]) -> None:
-        """Takes in how audio failed that was sent, as another checkpoint knew it: with the marks of the audio."""
-        for known, marks in rows:
-            remember(self._db, known, marks)
+        """Inserts known failures of another checkpoint, with their prefix hashes."""
+        for known, prefix_hashes in rows:
+            remember(self._db, known, prefix_hashes)
 
     @writes
     def bound_waits(self) -> None:
-        """The runs may not be counted as they were: nobody is left out of more of them than at most."""
+        """Limits `due`, because the count of runs may have changed."""
         for table in ("utterances", "known_failures"):
             query = f"UPDATE {table} SET due = min(due, {NEXT_RUN} + ?) WHERE due"  # noqa: S608 fixed texts
             self._db.execute(query, (MOST_LEFT_OUT,))
 
     @writes
     def forget_unexplained(self) -> None:
-        """Has utterances done anew that are said to have failed, while nobody can say why."""
+        """Resets failed utterances without a stored failure to new."""
         unexplained = "n NOT IN (SELECT n FROM failures)"
         self._db.execute(f"DELETE FROM utterances WHERE {unexplained} AND config_hash = ?", (BAD_ROW,))  # noqa: S608 fixed texts
         self._db.execute(
@@ -155,5 +138,5 @@ class Rebuilding(Database):
 
 
 def _about(utterance: Utterance) -> tuple[object, ...]:
-    """What a transcript says about its row; where that differs the transcript is written anew by the next run."""
+    """The fields of a row that its transcript repeats; where they differ, the next run refreshes the transcript."""
     return utterance.audio, utterance.reference, utterance.metadata

@@ -1,7 +1,7 @@
-"""Transcripts that no row has any more: they are kept for a row that turns out to want them, so that nothing is paid
-twice when names change places, or when settings are changed and changed back.
+"""Replaced transcripts: kept by identity for a later row, so that nothing is paid twice when files swap names, or when
+settings are changed and changed back.
 
-What lies in a part is copied from there before the part is rewritten.
+Those in a part are copied into the checkpoint before the part is rewritten.
 """
 
 from __future__ import annotations
@@ -12,48 +12,47 @@ from collections.abc import Iterable
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_transcript, encode
 from pipeline.checkpoint.connection import Database, reads, writes
 from pipeline.checkpoint.identity import HAS_TRANSCRIPT, TRANSCRIBED, Identity
 from pipeline.model import Transcript
 
 KEPT_BYTES = 256 << 20
-"""So much of it stays once a run has looked at every row; the oldest go first. Until then only those that were made
-with other settings are counted: the others may be what the next row wants."""
+"""How much of them is kept, the newest. Until a run has hashed every row, the limit applies only to those of other
+settings: the next row may need one of the same settings."""
 _LEVEL = 1
-_decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
 def packed(transcript: Transcript) -> bytes:
-    """A transcript in few bytes, for a table that holds many."""
-    return zlib.compress(msgspec.msgpack.encode(transcript), _LEVEL)
+    """A transcript, encoded and compressed."""
+    return zlib.compress(encode(transcript), _LEVEL)
 
 
 def unpacked(row: bytes) -> Transcript:
-    """Raises zlib.error or msgspec.DecodeError where it is damaged."""
-    return _decode(zlib.decompress(row))
+    """The transcript of `packed` bytes. Raises zlib.error or msgspec.DecodeError where they are damaged."""
+    return decode_transcript(zlib.decompress(row))
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a transcript is."""
+    """Where a transcript is stored."""
 
     id: str
-    """The id under which it stands in its part."""
+    """Its id in the part."""
     part: int | None
-    """The part that holds it (0: the JSONL), where `transcript` does not."""
+    """The part that has it (0: the JSONL), where `transcript` is None."""
     transcript: Transcript | None
-    """The transcript, while it is in the checkpoint."""
+    """The transcript, where it is in the checkpoint."""
 
 
 def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: bool) -> None:
-    """A row is about to get the transcript of `now`: the one it has stays findable, unless another row has it too.
-    Where it gets a copy, rows may be changing places, under whatever name their transcripts have for the settings."""
+    """Keeps the transcript of a row that is about to get the one of `now`, unless another row has it too. With
+    `is_copy`, files may be swapping names, and it counts as of the same settings."""
     db.execute("DELETE FROM replaced WHERE audio = ? AND config = ?", now.hashes)
-    audio, config, *rest = db.execute(
+    audio, config, prefix_hashes, same_settings, id_, part, row = db.execute(
         """SELECT u.done_audio, u.done_config, u.marks, u.config_hash = u.done_config OR ?, coalesce(r.was, u.id),
                u.part, r.row FROM utterances u LEFT JOIN results r USING (n) WHERE u.n = ?""",
         (is_copy, n),
     ).fetchone()
-    marks, same_settings, id_, part, row = rest
     if not audio or not config or (audio, config) == now.hashes or (part is None and row is None):
         return
     held = f"SELECT 1 FROM utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT} AND u.n <> ?"  # noqa: S608 fixed texts
@@ -61,12 +60,12 @@ def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: boo
         db.execute(
             """INSERT OR REPLACE INTO replaced (audio, config, marks, same_settings, id, part, row)
                VALUES (?, ?, ?, ?, ?, ?, ?)""",
-            (audio, config, marks, same_settings, id_, part, None if row is None else zlib.compress(row, _LEVEL)),
+            (audio, config, prefix_hashes, same_settings, id_, part, row and zlib.compress(row, _LEVEL)),
         )
 
 
 def find_replaced(db: sqlite3.Connection, identity: Identity) -> Stored | None:
-    """Where the replaced transcript of an identity is."""
+    """Where the replaced transcript of an identity is stored; None where there is none."""
     found = db.execute("SELECT id, part, row FROM replaced WHERE audio = ? AND config = ?", identity.hashes).fetchone()
     if found is None:
         return None
@@ -75,24 +74,23 @@ def find_replaced(db: sqlite3.Connection, identity: Identity) -> Stored | None:
 
 
 class Replaced(Database):
-    """The part of a checkpoint that keeps replaced transcripts."""
+    """The table of replaced transcripts."""
 
     @reads
     def replaced_in(self, part: int, ids: Iterable[str]) -> set[str]:
-        """Those of the ids under which a part holds transcripts that are nowhere else, and that no row has any more."""
+        """The ids of replaced transcripts that are only in this part."""
         query = "SELECT EXISTS (SELECT 1 FROM replaced WHERE row IS NULL AND part = ? AND id = ?)"
         return {id_ for id_ in ids if self._db.execute(query, (part, id_)).fetchone()[0]}
 
     @reads
     def has_replaced_in(self, part: int) -> bool:
-        """Whether a part holds such transcripts."""
+        """Whether a replaced transcript is only in this part."""
         query = "SELECT EXISTS (SELECT 1 FROM replaced WHERE row IS NULL AND part = ?)"
         return bool(self._db.execute(query, (part,)).fetchone()[0])
 
     @writes
     def take_over(self, part: int, rows: Iterable[Transcript]) -> int:
-        """Stores rows of a part that is about to be rewritten, where they are what is to be kept of it; returns the
-        bytes."""
+        """Copies replaced transcripts from the rows of a part that is about to be rewritten; returns their bytes."""
         size = 0
         for row in rows:
             stored = packed(row)
@@ -106,17 +104,17 @@ class Replaced(Database):
 
     @writes
     def forget_replaced_in(self, part: int) -> None:
-        """Forgets what was to be taken over from a part and was not found there."""
+        """Deletes replaced transcripts that were not found in their part."""
         self._db.execute("DELETE FROM replaced WHERE row IS NULL AND part = ?", (part,))
 
     @writes
     def trim_taken_over(self) -> None:
-        """Keeps only the newest of those that were made with other settings."""
+        """Deletes the oldest of other settings beyond KEPT_BYTES."""
         self._trim("row IS NOT NULL AND NOT same_settings")
 
     @writes
     def trim_replaced(self) -> None:
-        """Keeps only the newest, once no row is left that might want one: none that this run has not looked at."""
+        """Deletes the oldest beyond KEPT_BYTES, once this run has hashed every row that might need one."""
         waits = "SELECT EXISTS (SELECT 1 FROM utterances WHERE selected AND sent = '')"
         if not self._db.execute(waits).fetchone()[0]:
             self._trim("row IS NOT NULL")
@@ -128,14 +126,13 @@ class Replaced(Database):
 
     @writes
     def adopt_replaced(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Takes in replaced transcripts as another checkpoint stored them, with the marks of their audio, unless a row
-        has them."""
-        for row, marks in rows:
+        """Inserts replaced transcripts of another checkpoint, with their prefix hashes, unless a row has them."""
+        for row, prefix_hashes in rows:
             transcript = unpacked(row)
             identity = (transcript.audio_hash, transcript.config_hash)
             if self._db.execute(f"SELECT 1 FROM {TRANSCRIBED}", identity).fetchone() is None:  # noqa: S608 fixed texts
                 self._db.execute(
                     """INSERT OR IGNORE INTO replaced (audio, config, marks, same_settings, id, row)
                        VALUES (?, ?, ?, 0, ?, ?)""",
-                    (*identity, marks, transcript.id, row),
+                    (*identity, prefix_hashes, transcript.id, row),
                 )

@@ -1,7 +1,6 @@
-"""What can still be read of a damaged checkpoint: everything that is in no output file, or tells more than they do.
+"""Reads what it can of a damaged checkpoint: everything that is not, or not as completely, in the output files.
 
-Reads as far as SQLite goes. A row or a page that cannot be read costs what is in it and no more, and never ends the
-program. Old schemas are read too: the columns that are asked for have always been there.
+A row or page that cannot be read loses only its own content, and never ends the program. Older schemas are read too.
 """
 
 from __future__ import annotations
@@ -17,35 +16,31 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.codec import decode_attempt, decode_clip, decode_failure, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.migrations import VERSION_UNTIL_6
 from pipeline.checkpoint.replaced import unpacked
 from pipeline.checkpoint.schema import State
-from pipeline.model import Attempt, ClipResult, Failure, KeptClip, Transcript, Utterance
+from pipeline.model import Attempt, Failure, KeptClip, Transcript, Utterance
 
 T = TypeVar("T")
-_attempt = msgspec.msgpack.Decoder(Attempt).decode
-_clip = msgspec.msgpack.Decoder(ClipResult).decode
-_failure = msgspec.msgpack.Decoder(Failure).decode
-_transcript = msgspec.msgpack.Decoder(Transcript).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
 
 
 @built
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance as a checkpoint knew it."""
+    """The columns of an utterance in the old checkpoint."""
 
     utterance: Utterance
-    state: State
-    vanished: int
-    expected_s: float
-    size: int | None
-    version: str | None
-    config_hash: str
-    attempts: int
+    state: State = State.NEW
+    vanished: int = 0
+    expected_s: float = 0.0
+    size: int | None = None
+    version: str | None = None
+    config_hash: str = ""
+    attempts: int = 0
     tries: int = 0
     tried: str = ""
     setbacks: int = 0
@@ -54,69 +49,71 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Old(Database):
-    """A checkpoint that may be damaged; without a path one in which there is nothing."""
+    """A checkpoint that may be damaged; an empty one without a path."""
 
     def __init__(self, path: Path | None) -> None:
         self.skipped = 0
-        """Rows so far that are there and cannot be read."""
+        """The number of rows so far that could not be read."""
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
 
     def results(self) -> Iterator[Transcript]:
-        """Transcripts that are in no output file yet, or not in the one that says so."""
+        """Unpublished transcripts."""
         for (row,) in self._rows("results", "row"):
-            if row is not None and (result := self._decoded(row, _transcript)) is not None:  # NULL: schema 4 and before
+            if (
+                row is not None and (result := self._decoded(row, decode_transcript)) is not None
+            ):  # NULL: schema 4 and before
                 yield result
 
     def moved(self) -> Iterator[tuple[str, str]]:
-        """Ids of results whose old row stands under another id, where that is known: (that id, theirs)."""
+        """Unpublished transcripts whose published row has another id: (that id, their own)."""
         with suppress(sqlite3.Error):  # before schema 5 rows did not move
             yield from self._db.execute(
                 "SELECT r.was, u.id FROM results r JOIN utterances u USING (n) WHERE r.was IS NOT NULL"
             ).fetchall()
 
     def attempts(self) -> Iterator[Attempt]:
-        """Requests that are in no part of the ledger yet, those that were in flight included."""
+        """Unpublished attempts, including those of requests in flight."""
         for table in ("attempts", "open_attempts"):
             for (row,) in self._rows(table, "row"):
-                if (attempt := self._decoded(row, _attempt)) is not None:
+                if (attempt := self._decoded(row, decode_attempt)) is not None:
                     yield attempt
 
     def failures(self) -> Iterator[Failure]:
-        """Why utterances have no transcript, or had none before they changed."""
+        """The failures of utterances."""
         for (row,) in self._rows("failures", "row"):
-            if (failure := self._decoded(row, _failure)) is not None:
+            if (failure := self._decoded(row, decode_failure)) is not None:
                 yield failure
 
     def known_failures(self) -> Iterator[tuple[KnownFailure, bytes | None]]:
-        """How audio failed that was sent, with its marks; the oldest first."""
+        """Known failures by identity, with the prefix hashes of their content; the oldest first."""
         for *known, row in self._rows("known_failures", "audio, config, marks, setbacks, due, row"):
-            if (failure := self._decoded(row, _failure)) is not None:
-                for audio, config, marks, setbacks, due in self._converted(
+            if (failure := self._decoded(row, decode_failure)) is not None:
+                for audio, config, prefix_hashes, setbacks, due in self._converted(
                     known, tuple[str, str, bytes | None, int, int]
                 ):
                     identity = Identity(audio_hash=audio, config_hash=config)
-                    yield KnownFailure(identity=identity, failure=failure, setbacks=setbacks, due=due), marks
+                    yield KnownFailure(identity=identity, failure=failure, setbacks=setbacks, due=due), prefix_hashes
 
     def clips(self) -> Iterator[KeptClip]:
-        """Answered clips, most of them of utterances that have no transcript yet."""
+        """Answered clips, mostly of utterances without a transcript."""
         config = "config" if self._has_column("clips", "config") else "substr(key, instr(key, ':') + 1)"
         for n, key, row, config_hash in self._rows("clips", f"n, key, row, {config}"):
             owner = self._row("utterances", "row", n)
-            known = None if owner is None else self._decoded(owner[0], _utterance)
-            result = self._decoded(row, _clip)
+            known = None if owner is None else self._decoded(owner[0], decode_utterance)
+            result = self._decoded(row, decode_clip)
             if known is not None and result is not None:
                 owned = {"id": known.id, "audio": known.audio, "key": key, "config_hash": config_hash}
                 yield from self._converted({**owned, "result": result}, KeptClip)
 
     def replaced(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Replaced transcripts in no output file any more, as they are stored, with the marks of their audio."""
-        for row, marks in self._rows("replaced", "row, marks"):
+        """Replaced transcripts that are in no output file, still packed, with the prefix hashes of their content."""
+        for row, prefix_hashes in self._rows("replaced", "row, marks"):
             if row is not None and self._decoded(row, unpacked) is not None:
-                yield row, marks if isinstance(marks, bytes) else None
+                yield row, prefix_hashes if isinstance(prefix_hashes, bytes) else None
 
     def utterances(self) -> Iterator[Known]:
-        """Every utterance, in the order in which they first came."""
+        """All utterances, in the order in which they were first seen."""
         names = ["state", "vanished", "expected_s", "size", "version", "config_hash", "attempts"]
         if self._has_column("utterances", "due"):
             names += ["tries", "tried", "setbacks", "due", "manifest"]
@@ -124,25 +121,25 @@ class Old(Database):
         if not self._has_column("utterances", "version"):
             columns = columns.replace("size, version", f"nullif(size, -1), {VERSION_UNTIL_6}")
         for row, *rest in self._rows("utterances", columns):
-            if (utterance := self._decoded(row, _utterance)) is not None:
+            if (utterance := self._decoded(row, decode_utterance)) is not None:
                 known = {"utterance": utterance, **dict(zip(names, rest, strict=True))}
                 yield from self._converted(known, Known)
 
     def manifests(self) -> Iterator[tuple[int, str, bool]]:
-        """The manifests that utterances came from: (number, name, whether their ids are paths)."""
+        """The manifests of the utterances: (number, name, whether their ids are paths)."""
         for row in self._rows("manifests", "n, name, by_path"):
             yield from self._converted(row, tuple[int, str, bool], strict=False)
 
     def runs(self) -> Iterator[tuple[str, str, bytes | None]]:
-        """The runs, as (run_id, when it started, its figures as JSON)."""
+        """The runs: (run_id, started_at, figures as JSON)."""
         yield from self._rows("runs", "run_id, started_at, figures")
 
     def fact(self, key: str) -> str | int | float | None:
-        """A fact, where it can be read."""
+        """A fact; None where it is missing or cannot be read."""
         return next((value for name, value in self._rows("facts", "key, value") if name == key), None)
 
     def read_through(self) -> None:
-        """Reads every row there is, for `skipped`."""
+        """Reads all rows, to count `skipped`."""
         read = (self.results, self.attempts, self.failures, self.known_failures, self.clips, self.replaced)
         for rows in (*read, self.utterances, self.manifests):
             deque(rows(), maxlen=0)
@@ -167,7 +164,7 @@ class Old(Database):
             return False
 
     def _rows(self, table: str, columns: str) -> Iterator[Any]:
-        """Rows by their number, each by itself: a long one may lie on pages that cannot be read."""
+        """Rows by their number, in a query each: a long one may be on pages that cannot be read."""
         for number in self._numbers(table):
             if (row := self._row(table, columns, number)) is not None:
                 yield row
@@ -181,14 +178,14 @@ class Old(Database):
         return found
 
     def _numbers(self, table: str) -> Iterator[int]:
-        """The numbers of the rows upwards, and where a page between them cannot be read from the other end as well."""
+        """The numbers of the rows upwards, and from a page that cannot be read also downwards from the end."""
         last = LOWEST
         try:
             while (number := self._next(table, "rowid > ?", (last,), "ASC")) is not None:
                 yield (last := number)
         except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
-                return  # there is no such table: nothing was ever in it
+                return  # no such table in this version
             self.skipped += 1
             first = HIGHEST
             with suppress(sqlite3.Error):
@@ -196,7 +193,7 @@ class Old(Database):
                     yield (first := number)
 
     def _next(self, table: str, where: str, bounds: tuple[int, ...], order: str) -> int | None:
-        """One number at a time: a statement that fails at a later row takes those before it along."""
+        """One number per query: one query for all would lose the rows before the failing one."""
         query = f"SELECT rowid FROM {table} NOT INDEXED WHERE {where} ORDER BY rowid {order} LIMIT 1"  # noqa: S608 fixed texts
         found = self._db.execute(query, bounds).fetchone()
         return None if found is None else int(found[0])

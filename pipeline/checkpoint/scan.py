@@ -1,7 +1,7 @@
-"""The manifest taken in: what of it is not unchanged goes into the scan's own tables.
+"""Reads a manifest into temporary tables beside the checkpoint, which stays unchanged.
 
-Rows that are unchanged are found by `walk` and cost no more than that; the others stream into a temporary table, so
-that memory does not grow with rows. The checkpoint itself stays as it is.
+Unchanged rows are recognized by `walk` and not stored; the others stream into a table, so that memory does not grow
+with rows.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from contextlib import closing
 import msgspec
 
 from pipeline.built import built
+from pipeline.checkpoint.codec import decode_utterance, encode
 from pipeline.checkpoint.connection import Database, reads, transaction
 from pipeline.checkpoint.walk import Compared, Walk
 from pipeline.model import Failure, NamedByPath, Utterance
 
 UNSEEN = -1
-"""The number of a manifest that was never taken in: no row has it, and those of an older version have none at all."""
+"""The number of a manifest that was never scanned: no row has it, and rows of older versions have NULL."""
 THIS = "FROM manifests JOIN manifest.name USING (name)"
-"""The manifests of the scan, where they are known, also under other names."""
+"""The manifests of the scan that the checkpoint knows, also under other names."""
 NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.missed)"
 """Known rows that the scan did not find unchanged."""
-# What of the manifests is not plainly as it was, their names and others that they went by (`source` counts the
-# manifests), the numbers of known rows that no such row was found for, and the ids that the user asks for. They live in
-# a database of their own: a read-only checkpoint can be planned against, and nothing is spent on emptying tables.
+# `scan`: rows that are not unchanged; `missed`: known rows that were not found unchanged; `named`: ids that the user
+# asks for; `name`: the current and other names of the scanned manifests, which `source` numbers. They are in a database
+# of their own, so that a read-only checkpoint can be planned against, and dropping them costs nothing.
 _TABLES = """
 CREATE TABLE manifest.scan (
     id          TEXT    NOT NULL,
@@ -51,18 +52,16 @@ DROP_SCAN = "DETACH manifest"
 
 @built
 class _Path(msgspec.Struct, frozen=True):
-    """Of an utterance nothing but where its recording lies."""
+    """The path of an utterance, which is all that is decoded of it."""
 
     audio: str
 
 
 _path = msgspec.msgpack.Decoder(_Path).decode
-_utterance = msgspec.msgpack.Decoder(Utterance).decode
 
 
 def _audio_of(row: bytes | None) -> str | None:
-    """For SQL: the path in an encoded utterance; of one that cannot be read, which whoever decodes it will tell, no
-    path that there is."""
+    """For SQL: the path in an encoded utterance; "" where it is damaged, which is reported when it is decoded."""
     if row is None:
         return None
     try:
@@ -72,58 +71,58 @@ def _audio_of(row: bytes | None) -> str | None:
 
 
 def _span_of(row: bytes) -> str:
-    """For SQL: what of its recording a row wants; of one that cannot be read, nothing that another wants."""
+    """For SQL: the span and channel of an encoded utterance; "" where it is damaged."""
     try:
-        utterance = _utterance(row)
+        utterance = decode_utterance(row)
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
         return ""
     return f"{utterance.offset_s} {utterance.duration_s} {utterance.channel}"
 
 
 class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest row with what the file system and the configuration say about it."""
+    """A manifest row, with its recording's version and its settings."""
 
     utterance: Utterance
     config_hash: str
     expected_s: float
-    """Expected seconds of audio: for the order of work and the progress bar only."""
+    """An estimate of the seconds of audio, for the order of work and the progress bar only."""
     version: str | None
-    """Another text once the content may be another: None where there is none, UNREADABLE where nobody can say."""
+    """Changes with the content; None where there is no recording, UNREADABLE where it cannot be found out."""
     size: int | None
-    """Bytes, where they are known: recordings are compared by them."""
+    """Bytes, where known: recordings are compared by them."""
     written_hash: str | None = None
-    """The config_hash that versions before the canonical form gave the same settings, where it is another."""
+    """The config_hash of the same settings before their canonical form, where it differs."""
     failure: Failure | None = None
-    """Set for a row that was skipped as bad: it is in the errors and is never sent."""
+    """Set for a row that was skipped as invalid: it is in errors.*, and is never sent."""
     source: int = 0
-    """Which of the scan's manifests it is of."""
+    """The number of its manifest in the scan."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a row of the scan stands."""
+    """The place of a row of the scan."""
 
     source: int
-    """The manifest, in the order of the scan."""
+    """The number of its manifest in the scan."""
     line: int | None
     audio: str
 
 
 class Repeated(msgspec.Struct, frozen=True, kw_only=True):
-    """An id that several rows claim."""
+    """An id that several rows have."""
 
     id: str
     places: list[Place]
 
 
 class Scope:
-    """What a scan is of: here of whole manifests, all of them folders."""
+    """What a scan covers: here whole manifests, all of them folders."""
 
     def asks_for(self, manifest: str | None, id_: str) -> bool:
-        """Whether the scan would have the row of a manifest, were it there: of the others it tells nothing."""
+        """Whether the scan covers an id of a manifest."""
         return True
 
     def is_folder(self, manifest: str) -> bool:
-        """Whether the rows of a manifest are files of a folder, which go with the disk and by nobody's pen."""
+        """Whether the rows of a manifest are files of a folder, which may disappear with an unmounted disk."""
         return True
 
 
@@ -131,13 +130,13 @@ WHOLE = Scope()
 
 
 class Scanning(Database):
-    """The part of a checkpoint that takes manifests in."""
+    """Scanning of manifests."""
 
     @reads
     def scan(self, rows: Iterable[ScannedRow], *manifests: str, scope: Scope = WHOLE) -> list[Repeated]:
-        """Takes manifests in, beside the checkpoint's own tables; returns ids that several rows claim (at most 100).
+        """Reads the rows of manifests into the scan's tables; returns ids that several rows have (at most 100).
 
-        `manifests` are their names: a row remembers which one saw it last.
+        `manifests` are their names: each row stores in which one it was last seen.
         """
         db = self._db
         db.create_function("audio_of", 1, _audio_of, deterministic=True)
@@ -148,7 +147,7 @@ class Scanning(Database):
         db.executemany("INSERT INTO manifest.name VALUES (?, ?, 1)", ((name, n) for n, name in enumerate(manifests)))
         numbers = {(source, bool(by_path)): n for source, by_path, n in db.execute(f"SELECT source, by_path, n {THIS}")}
         with (
-            transaction(db, "DEFERRED"),  # it writes no table of the checkpoint, and a run beside a check writes on
+            transaction(db, "DEFERRED"),  # locks nothing in the checkpoint, so that a run beside a check can write
             closing(Walk(db)) as walk,
         ):
             db.executemany(
@@ -157,12 +156,12 @@ class Scanning(Database):
             walk.note_missed()
         db.execute("CREATE INDEX manifest.scan_id ON scan (id)")
         if len(manifests) > 1:
-            _drop_the_same(db)
+            _drop_duplicates(db)
         return _repeated(db, walk)
 
 
 def attach_scan(db: sqlite3.Connection) -> None:
-    """Makes room beside the checkpoint: a database of its own, which SQLite takes away when it is let go."""
+    """Attaches an empty temporary database `manifest`, which SQLite deletes when it is detached."""
     if any(name == "manifest" for _, name, _ in db.execute("PRAGMA database_list").fetchall()):
         db.execute(DROP_SCAN)
     db.execute("ATTACH '' AS manifest")
@@ -171,12 +170,12 @@ def attach_scan(db: sqlite3.Connection) -> None:
 def _changed(
     rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[tuple[int, bool], int]
 ) -> Iterator[tuple[object, ...]]:
-    """The values of the rows that are not unchanged. `manifests` are the numbers of those that are read."""
-    encode, replace, is_unchanged = msgspec.msgpack.encode, msgspec.structs.replace, walk.is_unchanged
+    """The values of the rows that are not unchanged. `manifests`: the known numbers by (source, by_path)."""
+    replace, is_unchanged = msgspec.structs.replace, walk.is_unchanged
     failed: tuple[bytes | None, str | None, float | None]
     for row in rows:
         utterance, failure, source = row.utterance, row.failure, row.source
-        # without its line: a row that only moved within the manifest is the row it was
+        # without its line: a row that only moved within the manifest is unchanged
         encoded = encode(replace(utterance, line=None))
         by_path = isinstance(utterance, NamedByPath)
         seen: Compared = (encoded, row.version, row.config_hash, manifests.get((source, by_path), UNSEEN))
@@ -192,8 +191,8 @@ def _changed(
         )
 
 
-def _drop_the_same(connection: sqlite3.Connection) -> None:
-    """Takes away rows that say of the same recording, under the same id, what a row of another manifest says."""
+def _drop_duplicates(connection: sqlite3.Connection) -> None:
+    """Deletes rows that another manifest has too: the same id, path, span and channel."""
     connection.create_function("span_of", 1, _span_of, deterministic=True)
     same = "audio_of({0}.row) = audio_of(s.row) AND span_of({0}.row) = span_of(s.row)"
     connection.execute(
@@ -206,7 +205,7 @@ def _drop_the_same(connection: sqlite3.Connection) -> None:
 
 
 def _repeated(connection: sqlite3.Connection, walk: Walk) -> list[Repeated]:
-    """Ids that rows of the scan share with each other, or with a row that is as it was."""
+    """Ids of several rows of the scan, or of a row of the scan and an unchanged one."""
     places: dict[str, list[Place]] = {}
     known: dict[str, Place] = {}
     for id_, source, line, audio, n, known_source, known_audio in connection.execute(

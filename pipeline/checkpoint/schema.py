@@ -1,37 +1,36 @@
-"""An utterance's states, and the tables of a checkpoint; docs/checkpoint.md draws the same picture.
+"""The states of an utterance, and the tables of a checkpoint; docs/checkpoint.md has the same diagram.
 
-    NEW ──────────────┬──> DONE             a transcript that answers to the row as it is now
+    NEW ──────────────┬──> DONE             its transcript answers to the row as it is now
     CHANGED ──────────┤
-    FAILED_PASSING ───┼──> FAILED_PASSING   worth another try on the next run, or some runs later
-    FAILED_ITEM ──────┘    FAILED_ITEM      its own fault: left alone until it changes or is asked for
+    FAILED_PASSING ───┼──> FAILED_PASSING   may pass: tried again by the next run, or a later one
+    FAILED_ITEM ──────┘    FAILED_ITEM      final: not tried again until it changes or is asked for
     DONE ──(recording, settings or span differ)──> CHANGED
 
-**Transcript.** It stays in whatever state its utterance is: `done_audio` and `done_config` say what it answers to,
-until a new one takes its place; `marks` tell a beginning of that audio (audio/look.py), and `other_path` that it is of
-a recording under another path than the row has now, which nobody has looked at yet. A new one waits in `results` until
-a part that holds it is published; then `part` names that (0: the JSONL). Where the row has moved to another id since,
-`results.was` is the id under which the part holds it. `refresh`: reference or metadata of the row have changed, and its
-transcript is to be written anew with them.
+Columns of `utterances`:
 
-**Removed and missing.** A row is removed (`vanished` = 1) when its own manifest no longer has it. A recording is
-missing where the row is there and its file is not; with a transcript (`gone`) the utterance counts as done, and its
-other columns stay as they were, so that a recording that comes back is the one it was.
+- `vanished`: whether its manifest still has the row, see `Seen`.
+- `version`, `size`: of its recording. A version is any text that changes with the content (size and time, an ETag):
+  NULL without a recording, `UNREADABLE` where it cannot be found out. `size` is in bytes, to compare recordings.
+- `gone`: it has a transcript and its recording is missing. It counts as done, and its other columns stay as they were,
+  so that a recording that returns unchanged is recognized.
+- `done_audio`, `done_config`: the identity of its transcript, which stays in every state until a new one replaces it.
+- `marks`: hashes of prefixes of the transcribed content (audio/probe.py).
+- `other_path`: its transcript is of a recording under another path than the row has now, not compared so far.
+- `part`: the published part with its transcript (0: the JSONL). A new transcript waits in `results` until published;
+  where its row has moved to another id since, `results.was` is the id that the part has it under.
+- `refresh`: its reference or metadata changed; its published transcript is to be rewritten with them.
+- `selected`: this run is to process it, and has recorded no outcome yet.
+- `attempts`, `tries`: requests sent, and runs that tried it, since it last got a transcript.
+- `tried`: the run_id of the last of these runs, or of the run that transcribed it.
+- `sent`: the run_id of a run that began with it, mostly by a request, and has recorded no outcome yet. The next plan
+  counts that as a try.
+- `setbacks`: runs in a row that sent requests for it and failed; `due`: the number of the run that tries it again. See
+  `failing`.
 
-**Recording.** `version` is whatever text its place describes the content by (size and time, an ETag): NULL where there
-is none, `UNREADABLE` where nobody can say. `size` is its bytes, for comparison with others.
-
-**Tries.** `selected` rows are what this run is to do, until each has its outcome. `attempts` counts requests, `tries`
-runs that tried the row, since it last got a transcript; `tried` is the last of them, or the run that transcribed it.
-`sent` is a run that took the row up, mostly by a request, and has told no outcome so far: the next plan counts it as a
-try. `setbacks` counts runs in a row in which requests were sent in vain; the row is tried again by the run number `due`
-(see `failing`).
-
-**Clips.** A long recording is sent as several: each answer waits in `clips` until all are there. It answers to its
-samples, so that it is found again after other cuts, and by other rows of the recording: `key` is what it answers to,
-`span` which samples of which track, `config` the settings of the row that it was sent for (before version 6 they were
-part of the key).
-
-**Requests** are in `open_attempts` while they are in flight; their end makes rows of `attempts` of them.
+Other tables: `clips` has the answers to clips of a long recording until all are there. They are found by what they
+answer to, so that other cuts and other rows of the recording find them: `key` is the audio and the settings, `span` the
+samples and the channel, `config` the config_hash of the row that was sent (part of the key before version 6).
+`open_attempts` has the requests in flight, which become rows of `attempts` when they end.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ class State(IntEnum):
 
 
 class Seen(IntEnum):
-    """Where the manifest of the last run stands to a row: the column `vanished`."""
+    """Whether the manifest of the last run has a row: the column `vanished`."""
 
     THERE = 0
     REMOVED = 1
     """Its own manifest no longer has it."""
     ELSEWHERE = 2
-    """It is a row of another manifest that shares the output."""
+    """It belongs to another manifest with the same output."""
 
 
 FAILED = (State.FAILED_PASSING, State.FAILED_ITEM)
@@ -65,34 +64,34 @@ IS_FAILED = f"state IN ({State.FAILED_PASSING:d}, {State.FAILED_ITEM:d})"
 IS_LEFT = f"state IN ({State.NEW:d}, {State.CHANGED:d})"
 IS_DONE = f"state = {State.DONE:d}"
 BAD_ROW = ""
-"""The config_hash of a manifest row that was skipped as bad: it is in the errors and is never sent."""
+"""The config_hash of a manifest row that was skipped as invalid: it is in errors.*, and is never sent."""
 UNREADABLE = "?"
-"""The version of a recording that is there, and whose place does not describe it now."""
+"""The version of a recording that exists and whose source cannot describe it now."""
 
 JSONL_BYTES = "jsonl_bytes"
-"""The fact that says how far transcripts.jsonl is committed."""
+"""The fact with the committed bytes of transcripts.jsonl."""
 CLOSED_JSONL = -1
-"""Its value while transcripts.jsonl is being replaced as a whole: then there is no torn tail to cut."""
+"""Its value while transcripts.jsonl is rewritten as a whole: then there is no partial last line to cut."""
 ERRORS_STALE = "errors_stale"
-"""The fact that is 1 while errors.* may differ from what the checkpoint says; a crash leaves it so."""
+"""The fact that is 1 while errors.* may differ from the checkpoint, also after a crash."""
 CLIPS_STALE = "clips_stale"
 """The same for clips.jsonl."""
 CREDITS = "credits"
-"""The fact that holds what was spent in all runs, counting what may have been billed."""
+"""The fact with the credits spent in all runs, including those that may have been billed."""
 LEARNED = "concurrency"
-"""The fact that holds how many requests the plan carried, for the next night; 0 where no limit was met."""
+"""The fact with the concurrency that the service accepted, for the next run; 0 where no limit was met."""
 FORMATS = "formats"
-"""The fact that says in which formats the output was begun."""
+"""The fact with the formats of the output."""
 MANIFEST = "manifest"
-"""The fact that says which manifest a default output serves."""
+"""The fact with the manifest that a default output belongs to."""
 PLACES = "places"
-"""The fact that says where the output has been: the paths of its folder, a line each, the newest last."""
+"""The fact with the paths that the output folder has had, one a line, the newest last."""
 
 CLIPS = """CREATE TABLE clips (key TEXT NOT NULL, span TEXT NOT NULL, n INTEGER NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, config TEXT NOT NULL, PRIMARY KEY (key, span));
 CREATE INDEX clips_n ON clips (n);
 """
-# Transcripts that no row has any more, found by what they answer to: `row` holds one, or a part does under an id.
+# Transcripts that no row has any more, by their identity: in `row`, or in a part under an id.
 REPLACED = """
 CREATE TABLE replaced (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -109,7 +108,7 @@ CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
 CREATE INDEX replaced_other ON replaced (number) WHERE row IS NOT NULL AND NOT same_settings;
 """
 
-# Failures that were paid for, by what was sent; `setbacks` and `due` as in utterances, `marks` of the audio.
+# Failures of audio that was sent, by its identity; `setbacks`, `due` and `marks` as in utterances.
 KNOWN_FAILURES = """
 CREATE TABLE known_failures (
     number   INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -123,7 +122,7 @@ CREATE TABLE known_failures (
 );
 """
 
-# Requests in flight: each row is the attempt that the request becomes where its end is never seen.
+# Requests in flight: `row` is the attempt to record where the end of the request is never seen.
 OPEN_ATTEMPTS = """
 CREATE TABLE open_attempts (
     id      TEXT    NOT NULL,
@@ -135,37 +134,36 @@ CREATE TABLE open_attempts (
 );
 """
 
-# Each manifest that rows came from: twice where some of its ids are given and others are paths.
+# Each manifest that rows came from: two rows where some of its ids are given and others are paths.
 MANIFESTS = """CREATE TABLE manifests (n INTEGER PRIMARY KEY, name TEXT NOT NULL, by_path INTEGER NOT NULL,
     UNIQUE (name, by_path));
 CREATE INDEX elsewhere ON utterances (n) WHERE vanished = 2;
 """
 
 ORDER = "tries, turn, longest, n"
-"""What the work is handed out by: never tried first, then fewest and oldest tries, then longest first. Spans of one
-recording, whose rows stand together, also come out together, so that it is decoded once: `longest` counts in 15 s,
-which make no difference to when the last slot is done."""
+"""The order of work: rows never tried first, then by fewest and oldest tries, then the longest first, in steps of 15 s.
+The steps keep spans of one recording, whose rows are neighbours, together, so that it is decoded once."""
 SELECTED_INDEX = f"CREATE INDEX selected ON utterances ({ORDER}) WHERE selected;"
 TURN = f"TEXT GENERATED ALWAYS AS (iif(tries = 0 AND state <> {State.DONE:d}, '', tried)) VIRTUAL"
 LONGEST = "INTEGER GENERATED ALWAYS AS (-CAST(expected_s / 15 AS INTEGER)) VIRTUAL"
 
 TO_REFRESH = f"refresh AND NOT vanished AND NOT other_path AND (gone OR state <> {State.CHANGED:d})"
-"""Rows whose transcript is to be written anew, with what is said of its recording by now."""
+"""Rows whose published transcript is to be rewritten with their current reference and metadata."""
 REFRESH_INDEX = f"CREATE INDEX refresh ON utterances (part) WHERE {TO_REFRESH};"
 
-# Many rows may share one audio, as spans of a recording do: their settings tell them apart.
+# Many rows may share one audio, as spans of a recording do: then their settings differ.
 DONE_INDEX = "CREATE INDEX done ON utterances (done_audio, done_config) WHERE done_audio IS NOT NULL;"
 
 
-# Utterances counted by state: triggers keep the counts in the very transaction that changes a row, whoever changes it,
-# so that they are right after any crash, and `status` reads a few rows whatever the size of the checkpoint.
+# Utterances counted by state. Triggers update the counts in the transaction that changes a row, so that they are right
+# after any crash, and `status` reads a few rows whatever the size of the checkpoint.
 def micros(row: str) -> str:
-    """A row's audio in whole microseconds: adding and taking away leaves nothing behind, as fractions would."""
+    """SQL for a row's audio in whole microseconds, which add and subtract without rounding errors."""
     return f"CAST(round(coalesce({row}.duration_s, 0) * 1e6) AS INTEGER)"
 
 
 def _tally(row: str, sign: str) -> str:
-    """Adds a row to its group, or takes it away."""
+    """SQL that adds a row to its group (`sign` +) or subtracts it (-)."""
     return f"""UPDATE tally SET rows = rows {sign} 1, audio_us = audio_us {sign} {micros(row)},
         ref_words = ref_words {sign} {row}.ref_words, ref_errors = ref_errors {sign} {row}.ref_errors
         WHERE state = {row}.state AND vanished = {row}.vanished AND suspect = {row}.suspect AND gone = {row}.gone;"""  # noqa: S608 fixed texts
@@ -173,7 +171,7 @@ def _tally(row: str, sign: str) -> str:
 
 _GROUPS = ", ".join(str(group) for group in product(range(5), (0, 1, 2), (0, 1), (0, 1)))
 
-# Every group is there from the start: a trigger's own ON CONFLICT gives way to that of the statement that fires it.
+# Every group exists from the start: the ON CONFLICT of the statement that fires a trigger overrides the trigger's own.
 COUNTED = f"""
 CREATE TABLE tally (
     state      INTEGER NOT NULL,

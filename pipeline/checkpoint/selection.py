@@ -1,4 +1,4 @@
-"""What a run is to do: handed out a few at a time, and how much audio it is."""
+"""The selected rows of a run: hands them out in batches, and sums their audio."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_utterance
 from pipeline.checkpoint.connection import Database, reads
 from pipeline.checkpoint.identity import PARTIAL, Identity
 from pipeline.checkpoint.schema import ORDER, State
@@ -15,17 +16,17 @@ from pipeline.model import Utterance
 
 LONGER_THAN_ANY_S = 1e18
 Turn = tuple[int, str, int, int]
-"""Where a row stands in the order of work: its values of `schema.ORDER`."""
+"""A place in the order of work: the values of `schema.ORDER`."""
 FIRST: Turn = (-1, "", 0, 0)
 SELECTED_BYTES = 4 << 20
-"""Of rows that are handed out at a time; one more may go beyond it."""
+"""The bytes of rows handed out at a time; the last row may exceed it."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
         marks, other_path, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ?
         ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance this run is to do."""
+    """An utterance that this run is to process."""
 
     n: int
     place: Turn
@@ -34,13 +35,13 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str
     expected_s: float
     done: Identity | None
-    """What the transcript it already has answers to; None where that has gaps."""
+    """The identity of its transcript; None without one, or where it has gaps."""
     attempts: int
     """Requests sent for it in earlier runs since it last had a transcript."""
-    marks: bytes | None = None
-    """By which a beginning of the audio of its transcript is known."""
+    prefix_hashes: bytes | None = None
+    """Of the transcribed content."""
     other_path: bool = False
-    """The transcript that it has is one of a recording under another path."""
+    """Its transcript is of a recording under another path."""
     by_path: bool = False
     """Its id is the path of its recording."""
 
@@ -51,17 +52,13 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Selection(Database):
-    """The part of a checkpoint that hands out work."""
+    """The order of work."""
 
     @reads
     def next_rows(self, after: Turn | None, limit: int, *, longest_s: float = LONGER_THAN_ANY_S) -> list[Selected]:
-        """The next utterances to do, in the order of `schema.ORDER`.
-
-        `after` is the place of the last one that was handed out; those that are longer than `longest_s` by their
-        estimate are left out.
-        """
+        """The next selected rows after the place `after`, without those estimated longer than `longest_s`."""
         *group, n = after or FIRST
-        # in two questions, because SQLite does not look for a rowid behind other columns of an index
+        # two queries, because SQLite does not search for a rowid after other columns of an index
         first = self._db.execute(
             _SELECTED.format("tries = ? AND turn = ? AND longest = ? AND n > ?"), (*group, n, longest_s, limit)
         )
@@ -75,7 +72,7 @@ class Selection(Database):
 
     @reads
     def rows_left(self, numbers: Sequence[int]) -> list[Selected]:
-        """Those of the rows of these numbers that have no outcome in this run yet."""
+        """The rows of these numbers that have no outcome in this run yet."""
         query = _SELECTED.format(f"n IN ({','.join('?' * len(numbers))})")
         return self._as_selected(self._db.execute(query, (*numbers, LONGER_THAN_ANY_S, len(numbers))).fetchall())
 
@@ -85,29 +82,29 @@ class Selection(Database):
             Selected(
                 n=place[-1],
                 place=(*place,),
-                utterance=msgspec.msgpack.decode(row, type=Utterance),
+                utterance=decode_utterance(row),
                 state=State(state),
                 config_hash=config_hash,
                 expected_s=expected_s,
                 done=None if audio is None or config == PARTIAL else Identity(audio_hash=audio, config_hash=config),
                 attempts=attempts,
-                marks=marks,
+                prefix_hashes=hashes,
                 other_path=bool(other),
                 by_path=manifest in by_path,
             )
-            for *place, row, state, config_hash, expected_s, audio, config, attempts, marks, other, manifest in found
+            for *place, row, state, config_hash, expected_s, audio, config, attempts, hashes, other, manifest in found
         ]
 
     @reads
     def has_selected(self) -> bool:
-        """Whether something that this run selected has no outcome yet."""
+        """Whether a selected row has no outcome yet."""
         return bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM utterances WHERE selected)").fetchone()[0])
 
     @reads
     def expected_s(self, at_most: int | None, *, surely: bool = False) -> float:
-        """Expected seconds of audio of what is selected, or of the first `at_most` of it.
+        """Estimated seconds of audio of the selected rows, or of the first `at_most`.
 
-        `surely` leaves out files that have a transcript under the settings of now: they may only look changed.
+        `surely` leaves out changed files with a transcript under current settings: their content may be the same.
         """
         first = "" if at_most is None else f"ORDER BY {ORDER} LIMIT {at_most:d}"
         [total] = self._db.execute(
@@ -120,7 +117,7 @@ class Selection(Database):
 
 
 def up_to(rows: sqlite3.Cursor, most_bytes: int, *columns: int) -> list[Any]:
-    """The first of the rows, until these columns of them come to so many bytes."""
+    """The first rows, until these columns add up to so many bytes."""
     found, size = [], 0
     for row in rows:
         found.append(row)

@@ -1,4 +1,4 @@
-"""Rows of a scan whose ids another manifest had last: which manifest, and whether the audio is the same."""
+"""Queries on manifests that share one output: rows of a scan whose ids were last seen in another manifest."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from pipeline.checkpoint.codec import decode_utterance
 from pipeline.checkpoint.connection import Database, reads, translated
 from pipeline.checkpoint.schema import BAD_ROW, Seen
 from pipeline.model import Utterance
 
 SAMPLES = 16
-"""Rows of another manifest that are looked for, and …"""
-LOOKED_AT = 4
-"""… recordings of the same length that are looked at for one."""
-_decode = msgspec.msgpack.Decoder(Utterance).decode
+"""How many rows of another manifest are searched for."""
+CANDIDATES = 4
+"""How many recordings of the same size are compared for each."""
 _SHARED = f"""FROM manifest.scan s JOIN utterances u USING (id) JOIN manifests m ON m.n = u.manifest
     WHERE m.name NOT IN (SELECT name FROM manifest.name) AND s.failure IS NULL AND u.config_hash <> '{BAD_ROW}'"""  # noqa: S608 fixed texts
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A transcribed row of another manifest, and recordings of the scan that may be its own by their length."""
+    """A transcribed row of another manifest, and recordings of the scan that may be the same, by size."""
 
     audio_hash: str
     audio: Sequence[str]
     """Paths, the likeliest first."""
     here: str | None
-    """The path that its id has in the scan, where it is there, and …"""
+    """The path of its id in the scan, if any."""
     is_missing: bool
-    """… whether that is of the name that the recording had, and no file."""
+    """Whether that path has the same file name and no file."""
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that was sent for another manifest, and is of another path or another span in the scan."""
+    """A row that was sent for another manifest, and has another path or span in the scan."""
 
     manifest: str
     source: int
-    """The manifest of the scan that has it now."""
+    """The number of the manifest in the scan that has it now."""
     before: Utterance
     now: Utterance
     same_size: bool
     audio_hash: str | None
-    """Of the audio that its transcript answers to."""
+    """Of its transcript."""
 
 
 class Sharing(Database):
-    """The part of a checkpoint that knows the manifests that share it. All but `manifests` is beside a scan."""
+    """Manifests that share an output. All methods but `manifests` need a scan."""
 
     @reads
     def manifests(self) -> list[str]:
-        """The names of all manifests that rows came from."""
+        """The names of all known manifests."""
         return [name for (name,) in self._db.execute("SELECT DISTINCT name FROM manifests")]
 
     @reads
     def manifests_sharing_ids(self) -> list[str]:
-        """The other manifests that had ids of the scan last."""
+        """The names of other manifests that ids of the scan were last seen in."""
         return [name for (name,) in self._db.execute(f"SELECT DISTINCT m.name {_SHARED}").fetchall()]
 
     @reads
     def samples_of(self, name: str) -> list[Sample]:
-        """Some transcribed rows of another manifest, from all over it."""
+        """Transcribed rows of another manifest, evenly spread."""
         rows = f"""FROM utterances WHERE manifest IN (SELECT n FROM manifests WHERE name = ?)
             AND vanished <> {Seen.REMOVED:d} AND done_audio IS NOT NULL"""  # noqa: S608 fixed texts
         [count] = self._db.execute(f"SELECT count(*) {rows}", (name,)).fetchone()
@@ -71,7 +71,7 @@ class Sharing(Database):
                 WHERE k % ? = 0 LIMIT ?""",  # noqa: S608 fixed texts
             (name, max(1, math.ceil(count / SAMPLES)), SAMPLES),
         ).fetchall()
-        like_it: dict[int, list[str]] = defaultdict(list)
+        same_sizes: dict[int, list[str]] = defaultdict(list)
         by_name: dict[tuple[int, str], str] = {}
         sizes = {size for _, _, size, _ in found}
         for size, audio in self._db.execute(
@@ -79,17 +79,17 @@ class Sharing(Database):
             (*sizes,),
         ):
             by_name[size, os.path.basename(audio)] = audio  # noqa: PTH119 a Path object per row would cost more
-            if len(like_it[size]) < LOOKED_AT:
-                like_it[size].append(audio)
+            if len(same_sizes[size]) < CANDIDATES:
+                same_sizes[size].append(audio)
         samples = []
         for id_, row, size, audio_hash in found:
             same_id, same_size, version = self._db.execute(
                 "SELECT audio_of(row), size, version FROM manifest.scan WHERE id = ?", (id_,)
             ).fetchone() or (None, None, None)
-            name = os.path.basename(_decode(row).audio)  # noqa: PTH119
+            name = os.path.basename(decode_utterance(row).audio)  # noqa: PTH119
             same_name = by_name.get((size, name))
-            # of what a rebuild has taken in the size is not known
-            likely = [same_id if size in (None, same_size) else None, same_name, *like_it[size]]
+            # the size is unknown after a rebuild
+            likely = [same_id if size in (None, same_size) else None, same_name, *same_sizes[size]]
             samples.append(
                 Sample(
                     audio_hash=audio_hash,
@@ -102,7 +102,7 @@ class Sharing(Database):
 
     @reads
     def share_of_ids(self, name: str) -> float:
-        """How many of the rows of another manifest are rows of the scan by their ids, from 0 to 1."""
+        """The share of rows of another manifest whose ids are in the scan, from 0 to 1."""
         [share] = self._db.execute(
             f"""SELECT avg(id IN (SELECT id FROM manifest.scan)) FROM utterances
                 WHERE manifest IN (SELECT n FROM manifests WHERE name = ?) AND vanished <> {Seen.REMOVED:d}""",  # noqa: S608 fixed texts
@@ -111,7 +111,7 @@ class Sharing(Database):
         return share or 0.0
 
     def claimed(self) -> Iterator[Claimed]:
-        """Rows of other manifests that something was paid for, and that are of another path or span in the scan."""
+        """Rows sent for other manifests that have another path or span in the scan."""
         with translated(self.path):
             found = self._db.execute(
                 f"""SELECT m.name, s.source, u.row, s.row, u.size IS s.size, u.done_audio {_SHARED}
@@ -122,8 +122,8 @@ class Sharing(Database):
                 one = Claimed(
                     manifest=manifest,
                     source=source,
-                    before=_decode(before),
-                    now=_decode(now),
+                    before=decode_utterance(before),
+                    now=decode_utterance(now),
                     same_size=bool(same_size),
                     audio_hash=audio_hash,
                 )
@@ -132,10 +132,10 @@ class Sharing(Database):
 
     @reads
     def also_named(self, names: Iterable[tuple[str, int]]) -> None:
-        """These are other names of manifests of the scan, which are given by number: their rows are its own."""
+        """Records other names of manifests of the scan, as (name, number): rows of these names are theirs."""
         self._db.executemany("INSERT INTO manifest.name VALUES (?, ?, 0)", names)
 
 
 def span_of(utterance: Utterance) -> tuple[float, float | None, int | None]:
-    """What of its recording a row wants."""
+    """The span and channel of a row."""
     return utterance.offset_s, utterance.duration_s, utterance.channel

@@ -1,6 +1,6 @@
-"""What a run asks of its checkpoint and tells it, without ever waiting for the disk: see `Journal` for how that works.
+"""The asynchronous interface of a run to its checkpoint.
 
-Each verb runs in the checkpoint's thread, and again where the checkpoint could not be worked with for now.
+Methods run in the checkpoint's thread, and again while the checkpoint cannot be used for now; see `journal`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-import msgspec
-
 from pipeline.checkpoint.checkpoint import Checkpoint
+from pipeline.checkpoint.codec import decode_transcript
 from pipeline.checkpoint.connection import translated
-from pipeline.checkpoint.facts import F
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
@@ -28,15 +26,14 @@ from pipeline.model import Transcript
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_decode = msgspec.msgpack.Decoder(Transcript).decode
 
 
 def _verb(method: Callable[Concatenate[Checkpoint, P], T]) -> Callable[Concatenate[Store, P], Awaitable[T]]:
-    """What the checkpoint does or tells, in its thread."""
+    """A method of the checkpoint as an asynchronous one of the store."""
 
     @wraps(method)
     async def verb(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        # by its name: tests put others in its place
+        # by name, because tests patch the methods
         return await store.call(getattr(store.checkpoint, method.__name__), *args, **kwargs)
 
     return verb
@@ -50,7 +47,7 @@ class Store(Journal):
     @classmethod
     @contextmanager
     def open(cls, path: Path, patience: Patience, check: Callable[[], None] = lambda: None) -> Iterator[Self]:
-        """The store of the run that owns the checkpoint at `path`, which is waited for."""
+        """Opens the checkpoint at `path` for the run that owns it, and waits while it cannot be used for now."""
         with patience.call(Checkpoint, path) as checkpoint:
             store = cls(checkpoint, patience, check)
             try:
@@ -63,14 +60,13 @@ class Store(Journal):
     merge = _verb(Checkpoint.merge)
     next_rows = _verb(Checkpoint.next_rows)
     rows_left = _verb(Checkpoint.rows_left)
-    has_selected = _verb(Checkpoint.has_selected)
     expected_s = _verb(Checkpoint.expected_s)
     holds_answers = _verb(Checkpoint.holds_answers)
     answered_keys = _verb(Checkpoint.answered_keys)
     answered_clips = _verb(Checkpoint.answered_clips)
     end_open_attempts = _verb(Checkpoint.end_open_attempts)
-    trim_clips = _verb(Checkpoint.trim_clips)
     trim_replaced = _verb(Checkpoint.trim_replaced)
+    fact = _verb(Checkpoint.fact)
     set_fact = _verb(Checkpoint.set_fact)
     save_run = _verb(Checkpoint.save_run)
     parts = _verb(Checkpoint.parts)
@@ -80,24 +76,19 @@ class Store(Journal):
     pending_attempts = _verb(Checkpoint.pending_attempts)
     attempts = _verb(Checkpoint.attempts)
     attempts_published = _verb(Checkpoint.attempts_published)
-    list_replacing = _verb(Checkpoint.list_replacing)
-
-    async def fact(self, key: str, kind: type[F]) -> F | None:
-        """A fact, which is of this kind."""
-        return await self.call(self.checkpoint.fact, key, kind)
 
     async def scan(self, rows: Iterable[ScannedRow], *manifests: str, scope: Scope) -> list[Repeated]:
-        """Takes manifests in, which are read once: see `Checkpoint.scan`."""
+        """See `Checkpoint.scan`; not repeated, because manifests are read once."""
         return await self.call_once(self.checkpoint.scan, rows, *manifests, scope=scope)
 
     async def blocking(self, function: Callable[Concatenate[Checkpoint, P], T], *args: P.args, **kw: P.kwargs) -> T:
-        """Runs a blocking function on the checkpoint, in its thread; one that can be repeated."""
+        """Calls a function that can be repeated with the checkpoint, in its thread."""
         return await self.call(function, self.checkpoint, *args, **kw)
 
     async def blocking_unchecked(
         self, function: Callable[Concatenate[Checkpoint, P], T], *args: P.args, **kw: P.kwargs
     ) -> T:
-        """The same, also where the output is gone, and without a second try."""
+        """The same without a second try, also where the output folder was removed."""
         return await self.call_unchecked(function, self.checkpoint, *args, **kw)
 
     async def check_output(self) -> None:
@@ -107,40 +98,39 @@ class Store(Journal):
     async def transcripts_of(
         self, identities: Sequence[Identity]
     ) -> tuple[dict[Identity, Transcript], dict[Identity, Stored]]:
-        """Transcripts that answer to these very audios and settings, of whichever utterance: those that are still on
-        their way into the checkpoint, and where the others are."""
+        """The transcripts of these identities, of any utterance: those not committed yet, and where the others are
+        stored."""
         pending = self.pending_transcripts(identities)
         unknown = [identity for identity in identities if identity not in pending]
         return pending, await self.call(self.checkpoint.stored_transcripts, unknown) if unknown else {}
 
     async def failures_of(self, identities: Sequence[Identity]) -> dict[Identity, tuple[KnownFailure, bool]]:
-        """How those of the identities failed that did, also in this run, and whether this run sends nothing for it
-        unless it is asked for."""
-        pending = self.pending_failures(identities)  # which may not be in the checkpoint yet
+        """The known failures of these identities, also of this run, and whether they prevent this run from sending the
+        audio unless it is asked for."""
+        pending = self.pending_failures(identities)
         known, run = await self.call(self.checkpoint.known_failures, identities)
-        return {identity: (one, one.holds(run)) for identity, one in known.items()} | {
+        return {identity: (one, one.prevents(run)) for identity, one in known.items()} | {
             identity: (one, True) for identity, one in pending.items()
         }
 
     async def renamed(
         self, new: Mapping[int, Sequence[Identity]], after: Mapping[Identity, int]
     ) -> dict[int, list[tuple[Identity, Placed]]]:
-        """Rows that renamed recordings may have had before: see `Checkpoint.renamed`."""
-        if self._removed_settings is None:  # to ask for all settings that give the same would take long
+        """See `Checkpoint.renamed`."""
+        if self._removed_settings is None:  # to query all settings with the same result would take long
             self._removed_settings = await self.call(self.checkpoint.settings_of_removed)
         settings = self._removed_settings
         asked = {n: [one for one in identities if one.config_hash in settings] for n, identities in new.items()}
-        if not any(asked.values()):  # as on every first night
+        if not any(asked.values()):  # as in every first run
             return {}
         return await self.call(self.checkpoint.renamed, asked, after)
 
     async def new_results(self, limit: int, most_bytes: int) -> list[tuple[int, Transcript]]:
-        """Transcripts that no part holds a row of, with their numbers: at most `limit`, and no more once they come to
-        `most_bytes`."""
+        """Transcripts without a published row, with their numbers: at most `limit`, and up to `most_bytes`."""
         found = await self.call(self.checkpoint.new_results, limit, most_bytes)
 
         def decoded() -> list[tuple[int, Transcript]]:
             with translated(self.checkpoint.path):
-                return [(n, _decode(row)) for n, row in found]
+                return [(n, decode_transcript(row)) for n, row in found]
 
         return await asyncio.to_thread(decoded)

@@ -1,8 +1,7 @@
-"""The manifest beside the known rows, both in their order: tells which rows are unchanged.
+"""Merge join of a manifest with the known rows, both in their order: finds the unchanged rows.
 
-Numbers follow the order in which rows came, and most manifests keep theirs or grow, so that a row's counterpart is
-found among the next few known ones without asking the index. One that is not found there may still be known: SQL
-decides.
+Known rows are numbered in the order in which they came, and most manifests keep theirs or grow, so that a row's
+counterpart is among the next few known ones, in a window in memory. SQL handles the rows that are not found there.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from itertools import islice
 from pipeline.checkpoint.schema import BAD_ROW
 
 AHEAD = 4_096
-"""Known rows looked at past the latest one that was found: more rows than this may be removed in a row."""
+"""How far the window reads past the latest match: so many rows may be removed in a row."""
 MOST = 16_384
-"""Known rows in memory, some 8 MB: more rows than the difference may come in between."""
+"""Known rows in the window, some 8 MB: so many rows, less AHEAD, may be inserted in a row."""
 PULLED = 256
 
 Compared = tuple[bytes, str | None, str, int | None]
-"""All that a row is compared by: the encoded row, the version of its recording, config_hash, manifest."""
+"""What rows are compared by: the encoded row, the version of its recording, config_hash, manifest."""
 
 LONG = 1_024
 
 
-def _known_by(row: bytes) -> bytes:
-    """What a row is compared by: itself, or a hash of one that is long. What is no row is found to be damaged later."""
+def _shortened(row: bytes) -> bytes:
+    """An encoded row, or the hash of a long one. Damaged rows pass, and are reported when they are decoded."""
     return sha256(row).digest() if isinstance(row, bytes) and len(row) > LONG else row
 
 
@@ -46,13 +45,13 @@ class Walk:
         """The number of the row pulled last."""
         self._is_over = False
         self._misses = 0
-        # lines by number, as (number, line) wherever a stretch begins in which both count on together
+        # lines by row number: (number, line) of the start of each stretch in which both count up together
         self._starts, self._lines = array("q"), array("q")
         self._next_n = self._next_line = -1
         self._pull()
 
     def is_unchanged(self, id_: str, seen: Compared, line: int | None) -> bool:
-        """Whether the row is known and as it was; true only once for each known row."""
+        """Whether a row is known and unchanged; true only once for each known row."""
         found = self._window.get(id_)
         if found is None:
             self._misses += 1
@@ -60,7 +59,7 @@ class Walk:
                 self._pull()
             return False
         n, before = found
-        seen = (_known_by(seen[0]), *seen[1:])
+        seen = (_shortened(seen[0]), *seen[1:])
         if self._last - n < AHEAD and not self._is_over:
             self._pull()
         if before != seen or before[2] == BAD_ROW:
@@ -74,12 +73,12 @@ class Walk:
         return True
 
     def line_of(self, n: int) -> int | None:
-        """Where an unchanged row stands; None for manifests without lines."""
+        """The line of an unchanged row; None for manifests without lines."""
         at = bisect_right(self._starts, n) - 1
         return None if at < 0 else self._lines[at] + n - self._starts[at]
 
     def note_missed(self) -> None:
-        """Notes the known rows that were not found in manifest.missed."""
+        """Inserts the known rows that were not found into manifest.missed."""
         self._note(list(self._window.values()))
         self._window.clear()
         if not self._is_over:
@@ -88,14 +87,14 @@ class Walk:
             )
 
     def close(self) -> None:
-        """Lets go of the checkpoint: a statement that is still read from keeps SQLite from tidying up."""
+        """Closes the query: an open statement keeps SQLite from checkpointing its log."""
         self._known.close()
 
     def _pull(self) -> None:
         count = n = 0
         for n, id_, *seen in () if self._is_over else islice(self._known, PULLED):
             count += 1
-            self._window[id_] = (n, (_known_by(seen[0]), *seen[1:]))
+            self._window[id_] = (n, (_shortened(seen[0]), *seen[1:]))
         if count < PULLED:
             self._is_over = True
         if count:

@@ -117,7 +117,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
     partial: Transcript | None
     answered_s: float
     answered_now: bool
-    marks: bytes | None
+    prefix_hashes: bytes | None
 
 
 _decode = msgspec.msgpack.Decoder(_Row).decode

@@ -41,11 +41,17 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     answered_s: float = 0.0
     answered_now: bool = False
     """Some of that was answered in this run."""
-    marks: bytes | None = None
+    prefix_hashes: bytes | None = None
 
     def partly(self, n: int, row: Transcript) -> Partly:
         """The event that the utterance has what was answered, as its `row`."""
-        return Partly(n=n, transcript=row, answered_s=self.answered_s, is_news=self.answered_now, marks=self.marks)
+        return Partly(
+            n=n,
+            transcript=row,
+            answered_s=self.answered_s,
+            answered_now=self.answered_now,
+            prefix_hashes=self.prefix_hashes,
+        )
 
     def failure(self, selected: Selected, *, requests: int, run_id: str) -> Failure:
         """The row of errors.* for this utterance, for which so many `requests` were sent in this run."""
@@ -74,10 +80,10 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
 class InFlight:
     """An utterance whose audio is prepared or sent, and its duplicates: others of the same audio and settings."""
 
-    def __init__(self, selected: Selected, identity: Identity, marks: bytes, answers_key: str) -> None:
+    def __init__(self, selected: Selected, identity: Identity, prefix_hashes: bytes, answers_key: str) -> None:
         self.selected = selected
         self.identity = identity
-        self.marks = marks
+        self.prefix_hashes = prefix_hashes
         """Prefix hashes of its audio."""
         self.answers_key = answers_key
         """What answers to its clips are kept under, beside the key of the clip."""
@@ -143,7 +149,7 @@ class InFlight:
 
     def answered(self, clip: Clip, answer: Answer, *, latency_s: float, cost: float) -> ClipResult:
         """A clip has its answer; returns it on the utterance's clock."""
-        result = result_of(clip, answer, latency_s=latency_s, cost=cost, audio_bytes=length_of(self.marks))
+        result = result_of(clip, answer, latency_s=latency_s, cost=cost, audio_bytes=length_of(self.prefix_hashes))
         self.results[clip.number] = result
         self._answered_now = True
         return result
@@ -189,7 +195,7 @@ class InFlight:
             partial=partial,
             answered_s=round(sum(self.clips[number].duration_s for number in self.results), 3),
             answered_now=self._answered_now,
-            marks=self.marks,
+            prefix_hashes=self.prefix_hashes,
         )
 
     def transcript(self, *, run_id: str, language: str) -> Transcript:

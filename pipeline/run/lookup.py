@@ -101,15 +101,15 @@ class Lookup:
         """The utterance in flight, where it is the first of its audio and settings; None where it needs no request."""
         selected = one.selected
         if selected.state != State.DONE and selected.done in one.identities:
-            self._outcomes.keeps_transcript(selected, one.look.marks)
+            self._outcomes.keeps_transcript(selected, one.look.prefix_hashes)
             return None
         if not self._context.settings.audio.allow_truncated:
             try:
-                refuse_truncated_copy(one.look.marks, selected.marks)
+                refuse_truncated_copy(one.look.prefix_hashes, selected.prefix_hashes)
             except AttemptError as error:
                 self._outcomes.given_up(selected, GivenUp(error=error))
                 return None
-        return self._settlement.begin(selected, one.identities[0], one.look.marks)
+        return self._settlement.begin(selected, one.identities[0], one.look.prefix_hashes)
 
     async def _transcripts_of(self, begun: Sequence[tuple[InFlight, Candidate]]) -> dict[Identity, Transcript]:
         """Transcripts by the current identity, found under any of the identities; none for rows that are done, which
@@ -158,5 +158,5 @@ def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look |
         try:
             looks.append(look(path, stopped))
         except AttemptError as error:
-            looks.append(truncated_copy(path, selected.marks, stopped) or error)
+            looks.append(truncated_copy(path, selected.prefix_hashes, stopped) or error)
     return looks

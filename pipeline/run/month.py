@@ -13,7 +13,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.facts import month_of
 from pipeline.sink import FolderStore
-from pipeline.sink.attempts import AttemptParts
+from pipeline.sink.parts import AttemptParts
 
 MONTH_BUDGET = "credits_per_month"
 """The fact that holds budget.credits_per_month of the last run, for `status`; 0 where there was none."""

@@ -9,7 +9,7 @@ import logging
 from datetime import UTC, datetime
 
 from pipeline.checkpoint import Selected, State, Store
-from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Missing, Moved, Reused, TakenUp
+from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Missing, Moved, Reused, Tried
 from pipeline.checkpoint.failing import Failed
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip, Request
@@ -37,10 +37,10 @@ class Outcomes:
         """Stores events that are no outcome."""
         self._store.add(*events)
 
-    def keeps_transcript(self, selected: Selected, marks: bytes) -> None:
+    def keeps_transcript(self, selected: Selected, prefix_hashes: bytes) -> None:
         """Its file only looked changed: the transcript that it has is still right."""
         self.reused += 1
-        self._store.add(Reused(n=selected.n, marks=marks))
+        self._store.add(Reused(n=selected.n, prefix_hashes=prefix_hashes))
         self._progress.ended(expected_s=selected.expected_s, audio_s=selected.expected_s, ok=True)
 
     def takes_over_row(self, selected: Selected, old: int, original: Transcript) -> None:
@@ -98,7 +98,7 @@ class Outcomes:
                 failure=failure,
                 was_sent=why.was_sent,
                 identity=why.identity,
-                marks=why.marks,
+                prefix_hashes=why.prefix_hashes,
                 is_known=why.known is not None,
             )
         ]
@@ -111,14 +111,14 @@ class Outcomes:
 
     def taken_up(self, selected: Selected) -> None:
         """The utterance stays as it was, after others in the order of the next run."""
-        self._store.add(TakenUp(n=selected.n, run_id=self._run_id))
+        self._store.add(Tried(n=selected.n, run_id=self._run_id))
 
     def _finish(self, selected: Selected, transcript: Transcript, in_flight: InFlight, *events: Event) -> None:
         before = in_flight.failed_before
         finished = Finished(
             n=selected.n,
             transcript=transcript,
-            marks=in_flight.marks,
+            prefix_hashes=in_flight.prefix_hashes,
             failed_as=None if before is None else before.identity,
             **word_errors(transcript),
         )

@@ -98,7 +98,11 @@ def _measure(
     identities: Sequence[Identity] = ()
     keys: set[str] = set()
     try:
-        shorter = todo.size is not None and todo.marks is not None and may_be_truncated_copy(todo.size, todo.marks)
+        shorter = (
+            todo.size is not None
+            and todo.prefix_hashes is not None
+            and may_be_truncated_copy(todo.size, todo.prefix_hashes)
+        )
         may_be_known = todo.may_be_known or shorter
         if not may_be_known and todo.is_known_if_one_channel:
             may_be_known = is_one_channel(todo.utterance, probe(todo.utterance.audio))
@@ -108,7 +112,7 @@ def _measure(
             keys = answers.to(todo, all_identities)
             if may_be_known:
                 if not settings.audio.allow_truncated:
-                    refuse_truncated_copy(found.marks, todo.marks)
+                    refuse_truncated_copy(found.prefix_hashes, todo.prefix_hashes)
                 identities = all_identities
                 if todo.done in identities:
                     return todo, identities, None

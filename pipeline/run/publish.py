@@ -94,10 +94,10 @@ class Publisher:
 
     async def write_errors_and_clips(self) -> None:
         """Rewrites errors.* and clips.jsonl where they may differ from what the checkpoint holds."""
-        await self._store.trim_clips()
         await self._store.blocking(self._write_stale)
 
     def _write_stale(self, checkpoint: Checkpoint) -> None:
+        checkpoint.trim_clips()
         if checkpoint.fact(ERRORS_STALE, int) != 0:
             self._sink.write_errors(checkpoint.failures)
             checkpoint.set_fact(ERRORS_STALE, 0)

@@ -13,8 +13,7 @@ import msgspec
 
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.identity import is_partial
-from pipeline.checkpoint.rebuilding import unknown
-from pipeline.checkpoint.salvage import Old
+from pipeline.checkpoint.salvage import Known, Old
 from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, PLACES
 from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
@@ -143,7 +142,7 @@ class Recovery:
         taken: set[tuple[str, str]] = set()
         for clips in in_batches(chain(written, self._old.clips()), BATCH):
             # of an utterance that did not fail they may be all that is left
-            checkpoint.adopt_known([unknown(Utterance(id=clip.id, audio=clip.audio)) for clip in clips])
+            checkpoint.adopt_known([Known(utterance=Utterance(id=clip.id, audio=clip.audio)) for clip in clips])
             checkpoint.apply(
                 [
                     ClipAnswered(n=n, key=clip.key, config_hash=clip.config_hash, result=clip.result)
@@ -178,7 +177,7 @@ def _key(attempt: Attempt) -> tuple[object, ...]:
 def _event_of(n: int, row: Transcript) -> Finished | Partly:
     if is_partial(row):  # with 0 s the next failure replaces it
         return Partly(n=n, transcript=row, answered_s=0.0)
-    return Finished(n=n, transcript=row, marks=None, failed_as=None, **word_errors(row))
+    return Finished(n=n, transcript=row, prefix_hashes=None, failed_as=None, **word_errors(row))
 
 
 def _readable(figures: bytes | None) -> bytes | None:

@@ -40,7 +40,7 @@ class Settlement:
         self._budget = budget
         self._preparation = preparation
 
-    def begin(self, selected: Selected, identity: Identity, marks: bytes) -> InFlight | None:
+    def begin(self, selected: Selected, identity: Identity, prefix_hashes: bytes) -> InFlight | None:
         """The utterance as the one that is sent for its identity. None where that is in flight already, was refused, or
         did not fit the budget: then it shares the outcome."""
         if (needed := self._duplicates.sent_in_part(identity)) is not None:
@@ -50,7 +50,7 @@ class Settlement:
             self._outcomes.given_up(selected, refusal)
             return None
         answers_key = identity.with_settings(self._context.hashes.of_answers(selected.utterance)).key
-        in_flight = InFlight(selected, identity, marks, answers_key)
+        in_flight = InFlight(selected, identity, prefix_hashes, answers_key)
         return in_flight if self._duplicates.begin(in_flight) else None
 
     def copy_transcript(self, in_flight: InFlight, transcript: Transcript) -> None:

@@ -1,7 +1,7 @@
-"""The output files: Parquet parts, transcripts.jsonl, errors. Every one appears whole or not at all.
+"""The output files: Parquet parts, transcripts.jsonl, errors. Each is written atomically.
 
-`store` keeps files, today in a folder · `schema` the columns · `parquet` and `lines` the formats · `rows` what they
-have in common · `parts` and `attempts` numbered files · `sink` writes and reads an output · `salvage` a damaged one.
+`store` files by name, today in a folder · `schema` the columns · `parquet` and `lines` the formats · `rows` what both
+share · `parts` numbered files, and the spend ledger · `sink` writes and reads an output · `salvage` a damaged one.
 """
 
 from pipeline.sink.sink import Sink

@@ -1,4 +1,4 @@
-"""JSON Lines files: rows appended, all written, some replaced, and read back. Methods raise OutputError."""
+"""JSON Lines files: appended to, written whole, rewritten with some rows replaced, and read. Raises OutputError."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _id_of = msgspec.json.Decoder(_Row).decode
 
 
 class Lines(Generic[T]):
-    """One file, whose lines are records of one kind."""
+    """A file whose lines are records of one type."""
 
     def __init__(self, store: Store, name: str, kind: type[T]) -> None:
         self._store = store
@@ -40,12 +40,11 @@ class Lines(Generic[T]):
         self._decode: Callable[[bytes], T] = _DECODE[kind]
 
     def size(self) -> int | None:
-        """Its bytes; None where there is no such file."""
+        """Its bytes; None where it does not exist."""
         return self._store.size(self.name)
 
     def append(self, records: Iterable[T], committed: int) -> int | None:
-        """Appends behind the first `committed` bytes; returns the new number of bytes, or None where the store cannot
-        append."""
+        """Appends after the first `committed` bytes; returns the new size, or None where the store cannot append."""
         return self._store.append(self.name, _lines(records), committed)
 
     def write(self, records: Iterable[T]) -> int:
@@ -55,15 +54,15 @@ class Lines(Generic[T]):
             return file.tell()
 
     def replace(self, which: Which, records: Iterable[T]) -> int:
-        """Writes the file anew, without the rows that are meant and with `records` at its end; returns its bytes."""
+        """Rewrites the file without the rows that `which` selects and with `records` at its end; returns its bytes."""
         with self._store.put(self.name) as file:
             if self.size() is not None:
-                file.writelines(line for is_meant, line in self._marked(which) if not is_meant)
+                file.writelines(line for is_selected, line in self._split(which) if not is_selected)
             file.writelines(_lines(records))
             return file.tell()
 
     def ends_line_at(self, end: int) -> bool:
-        """Whether the file has so many bytes, and a line ends there."""
+        """Whether a line of the file ends at byte `end`."""
         if self.size() is None:
             return False
         with self._store.read(self.name) as file:
@@ -71,10 +70,10 @@ class Lines(Generic[T]):
             return file.read(1) == b"\n"
 
     def rows(self, upto: int | None = None, on_damage: Callable[[bytes], None] | None = None) -> Iterator[T]:
-        """All rows, or those of the first `upto` bytes. Raises DamagedFile for a line that cannot be decoded, or hands
-        it to `on_damage`.
+        """All rows, or those of the first `upto` bytes. Raises DamagedFile for a line that cannot be decoded, or calls
+        `on_damage` with it.
 
-        A last line that has no newline is being written, or was torn by a crash: only `on_damage` gets it.
+        A last line without a newline is being written, or was cut by a crash: it is skipped without `on_damage`.
         """
         for number, (end, line) in enumerate(self._numbered(), 1):
             if upto is not None and end > upto:
@@ -91,8 +90,8 @@ class Lines(Generic[T]):
                 yield row
 
     def rows_behind(self, start: int) -> Iterator[tuple[int, T]]:
-        """Rows behind the first `start` bytes, each with the number of bytes up to its end; not of a last line that is
-        being written."""
+        """Rows after the first `start` bytes, each with the offset of its end; without a last line that is being
+        written."""
         for end, line in self._numbered(start):
             if not line.endswith(b"\n"):
                 return
@@ -101,29 +100,29 @@ class Lines(Generic[T]):
             yield end, row
 
     def rows_of(self, which: Which) -> Iterator[T]:
-        """The rows that are meant; of all others only the id is decoded."""
-        for is_meant, line in self._marked(which):
-            if is_meant:
+        """The rows that `which` selects; of all others only the id is decoded."""
+        for is_selected, line in self._split(which):
+            if is_selected:
                 with decoding(self._store, self.name):
                     row = self._decode(line)
                 yield row
 
     def _numbered(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
-        """The lines behind `start`, each with the number of bytes up to its end."""
+        """The lines after `start`, each with the offset of its end."""
         with self._store.read(self.name) as file:
             file.seek(start)
             for line in file:
                 start += len(line)
                 yield start, line
 
-    def _marked(self, which: Which) -> Iterator[tuple[bool, bytes]]:
-        """The lines, and whether they are meant."""
+    def _split(self, which: Which) -> Iterator[tuple[bool, bytes]]:
+        """All lines, each with whether `which` selects it."""
         with self._store.read(self.name) as file:
             while lines := file.readlines(_BLOCK_BYTES):
                 with decoding(self._store, self.name):
                     ids = [_id_of(line).id for line in lines]
-                meant = frozenset(which(ids))
-                yield from ((id_ in meant, line) for id_, line in zip(ids, lines, strict=True))
+                selected = frozenset(which(ids))
+                yield from ((id_ in selected, line) for id_, line in zip(ids, lines, strict=True))
 
 
 def _lines(records: Iterable[T]) -> Iterator[bytes]:

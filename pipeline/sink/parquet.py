@@ -1,6 +1,6 @@
-"""Parquet files: written whole from records, rewritten with some rows replaced, and read back.
+"""Parquet files: written whole from records, rewritten with some rows replaced, and read.
 
-What holds other bytes than were written raises DamagedFile, other faults raise OutputError.
+Raises DamagedFile for a file with other content than was written, OutputError for other faults.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.sink.schema import SCHEMAS, as_table
 from pipeline.sink.store import Store
 
 GROUP_BYTES = 8 << 20
-"""Of a row group: it is read as a whole."""
+"""The size of a row group, which is read as a whole."""
 T = TypeVar("T", bound=msgspec.Struct)
 _CONVERT: dict[type, Callable[[dict[str, object]], Any]] = {
     Transcript: lambda row: msgspec.convert(row, Transcript),
@@ -32,7 +32,7 @@ _CONVERT: dict[type, Callable[[dict[str, object]], Any]] = {
 
 
 class Table(Generic[T]):
-    """One file, whose rows are records of one kind."""
+    """A file whose rows are records of one type."""
 
     def __init__(self, store: Store, name: str, kind: type[T]) -> None:
         self._store = store
@@ -42,14 +42,14 @@ class Table(Generic[T]):
         self._convert: Callable[[dict[str, object]], T] = _CONVERT[kind]
 
     def write(self, batches: Iterable[Sequence[T]]) -> None:
-        """Writes the whole file, in place of one of the same name."""
+        """Writes the whole file; replaces one of the same name."""
         self._write(as_table(batch, self._kind) for batch in batches)
 
     def replace(self, which: Which, records: Iterable[T], had: int) -> int:
-        """Rewrites the file, which has `had` rows, without those that are meant and with `records`; returns how many
-        rows it has now.
+        """Rewrites the file, which has `had` rows, without those that `which` selects and with `records`; returns its
+        new number of rows.
 
-        Doing it twice gives the same file, so that it can be done again after a crash.
+        Idempotent, so that it can be repeated after a crash.
         """
         found = 0
         nullable = [field.name for field in self._schema if field.nullable]
@@ -60,28 +60,28 @@ class Table(Generic[T]):
                 found += old.num_rows
                 _, kept = _split(old, which)
                 yield pa.concat_tables([self._schema.empty_table(), kept], promote_options="default")
-            self._refuse_other(found, had)  # before it is replaced
+            self._check_count(found, had)  # before the file is replaced
             for batch in in_batches(records):
                 yield as_table(batch, self._kind)
 
         return self._write(_joined(new()))
 
     def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
-        """The rows that are meant, or all. Raises DamagedFile in the end where there are not so many as it `had`."""
+        """The rows that `which` selects, or all. Raises DamagedFile at the end if the file does not have `had` rows."""
         optional = [field.name for field in msgspec.structs.fields(self._kind) if not field.required]
         count = 0
         for table in self.tables(optional=optional):
             count += table.num_rows
-            meant = table if which is None else _split(table, which)[0]
-            for batch in meant.to_batches(ROWS_AT_ONCE):
+            selected = table if which is None else _split(table, which)[0]
+            for batch in selected.to_batches(ROWS_AT_ONCE):
                 with decoding(self._store, self._name):
                     found = [self._record(row) for row in batch.to_pylist()]
                 yield from found
         if had is not None:
-            self._refuse_other(count, had)
+            self._check_count(count, had)
 
     def is_damaged(self) -> bool:
-        """Whether a row of it cannot be read. Raises OutputError where the system does not let it be read."""
+        """Whether a row cannot be decoded. Raises OutputError where the file cannot be read."""
         try:
             deque(self.rows(), 0)
         except DamagedFile:
@@ -89,14 +89,14 @@ class Table(Generic[T]):
         return False
 
     def tables(self, columns: Sequence[str] = (), *, optional: Collection[str] = ()) -> Iterator[pa.Table]:
-        """The rows as tables, a row group at a time.
+        """The rows as tables, one for each row group.
 
-        Other types of the same meaning are taken (tools write `large_string`), and no others. `optional` columns may be
-        missing: older versions did not write them. With `columns` no others are read, nor found to be damaged.
+        Accepts other types of the same meaning (tools write `large_string`). `optional` columns may be missing: older
+        versions did not write them. With `columns` no others are read or checked.
         """
         fields = [self._schema.field(name) for name in columns or self._schema.names]
         with self._store.read(self._name) as source, decoding(self._store, self._name):
-            # not by threads of Arrow, which a damaged file may leave behind
+            # without threads of Arrow, which a damaged file may leave running
             file = pq.ParquetFile(source, pre_buffer=False)
             names = file.schema_arrow.names
             schema = pa.schema([field for field in fields if field.name in names or field.name not in optional])
@@ -111,17 +111,17 @@ class Table(Generic[T]):
                     found = rows.schema.field(field.name).type
                     if _is_text(found) != _is_text(field.type):  # Arrow would write numbers as text
                         raise damaged(self._store, self._name, f"its column {field.name} is of the type {found}")
-                rows = rows.cast(schema)  # which finds nulls where none may be
-                rows.validate(full=True)  # and this finds text that is no UTF-8
+                rows = rows.cast(schema)  # raises where a required column has nulls
+                rows.validate(full=True)  # raises where text is not UTF-8
                 yield rows
 
-    def _refuse_other(self, found: int, had: int) -> None:
+    def _check_count(self, found: int, had: int) -> None:
         if found != had:
             raise damaged(self._store, self._name, f"it has {found:,} rows and had {had:,}")
 
     def _record(self, row: dict[str, object]) -> T:
         if "metadata" in row:
-            row["metadata"] = dict(row["metadata"])  # type: ignore[call-overload]  # a map, which Arrow gives as pairs
+            row["metadata"] = dict(row["metadata"])  # type: ignore[call-overload]  # a map, which Arrow returns as pairs
         return self._convert(row)
 
     def _write(self, tables: Iterable[pa.Table]) -> int:
@@ -135,16 +135,16 @@ class Table(Generic[T]):
 
 
 def _split(rows: pa.Table, which: Which) -> tuple[pa.Table, pa.Table]:
-    """The rows of the ids that are meant, and the others."""
+    """The rows that `which` selects, and the others."""
     found = which(rows["id"].to_pylist())
     if not found:
         return rows.slice(0, 0), rows
-    meant = pc.is_in(rows["id"], pa.array(list(found), pa.string()))
-    return rows.filter(meant), rows.filter(pc.invert(meant))
+    selected = pc.is_in(rows["id"], pa.array(list(found), pa.string()))
+    return rows.filter(selected), rows.filter(pc.invert(selected))
 
 
 def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Few tables of many small ones: each becomes a row group or more."""
+    """Joins small tables, because each table becomes at least one row group."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)

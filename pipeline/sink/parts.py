@@ -1,18 +1,19 @@
-"""The numbered Parquet files of a kind: what they are called, which are there, and what a crash left among them.
+"""Numbered Parquet files of one kind: their names, which exist, and which one a crash left unrecorded.
 
-Loads Parquet's library, which takes long, only for `table`: a run that has nothing to publish does without.
+pyarrow, which takes long to import, is imported only by `table`: a run that publishes nothing does without it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Mapping
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from pipeline.errors import OutputError
-from pipeline.sink.rows import damaged
+from pipeline.model import Attempt
+from pipeline.sink.rows import damaged, decoding
 from pipeline.sink.store import Store
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ class Parts(Generic[T]):
         return Table(self._store, self.name(part), self._kind)
 
     def numbers(self) -> list[int]:
-        """Numbers of the parts that are there."""
+        """Numbers of the parts that exist."""
         start, end = f"{self._folder}/part-", ".parquet"
         names = (name[len(start) : -len(end)] for name in self._store.names(f"{start}*{end}"))
         return sorted(int(name) for name in names if name.isdigit())
 
     def is_whole(self, part: int) -> bool:
-        """Whether a part begins and ends like a Parquet file, and has room for the footer that its end announces."""
+        """Whether a part has the magic bytes of Parquet at both ends, and is as long as its footer length needs."""
         with self._store.read(self.name(part)) as file:
             begins = file.read(len(MAGIC)) == MAGIC
             size = file.seek(0, 2)
@@ -54,30 +55,30 @@ class Parts(Generic[T]):
         return begins and end == MAGIC and int.from_bytes(footer, "little") + 12 <= size
 
     def unrecorded(self, known: Collection[int]) -> int | None:
-        """The one part that a crash may have left written and not recorded in the checkpoint.
+        """The part, if any, that a crash left written and not recorded in the checkpoint.
 
-        Raises OutputError where a recorded part is gone, DamagedFile where one is no whole file, and OutputError for
-        any other part that the checkpoint does not know: that is somebody's data.
+        Raises OutputError where a recorded part is missing, DamagedFile where one is incomplete, and OutputError for
+        any other part that the checkpoint does not know, which may be somebody's data.
         """
-        there, next_part = self.numbers(), max(known, default=0) + 1
-        for part in sorted(set(known) - set(there)):
-            raise self._refused("a published part is gone", part)
+        existing, next_part = self.numbers(), max(known, default=0) + 1
+        for part in sorted(set(known) - set(existing)):
+            raise self._refused("a published part is missing", part)
         for part in known:
             if not self.is_whole(part):
                 raise damaged(self._store, self.name(part), "it does not begin or end as it did")
-        for part in sorted(set(there) - {*known, next_part}):
+        for part in sorted(set(existing) - {*known, next_part}):
             raise self._refused("a part is not in the checkpoint", part)
-        return next_part if next_part in there else None
+        return next_part if next_part in existing else None
 
     def check(self, known: Mapping[int, int]) -> None:
-        """Reads the recorded parts. Raises as `unrecorded` does, and where one has other rows than were recorded."""
+        """Reads the recorded parts. Raises as `unrecorded` does, and where one does not have its recorded rows."""
         self.unrecorded(known)
         for part, had in known.items():
             deque(self.table(part).rows(had=had), 0)
 
     def remove_unrecorded(self, known: Collection[int]) -> None:
-        """Removes what a crash left: the part that was not recorded, whose rows are still to be published, and
-        temporary files. Raises as `unrecorded` does, with nothing removed."""
+        """Removes what a crash left: the part that was not recorded, whose rows are published again, and temporary
+        files. Raises as `unrecorded` does, before anything is removed."""
         if (part := self.unrecorded(known)) is not None:
             self._store.remove(self.name(part))
         self._store.remove_unfinished(f"{self._folder}/part-*")
@@ -88,3 +89,35 @@ class Parts(Generic[T]):
             f"the output folder {out} is not as it was left: {what} ({self._store.location(self.name(part))}); restore "
             f"what was there, or run gradium-batch rebuild {out} to go on with what is there"
         )
+
+
+class AttemptParts(Parts[Attempt]):
+    """The spend ledger: parts with every request that was sent."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store, "attempts", Attempt)
+
+    def publish(self, attempts: Sequence[Attempt], part: int) -> None:
+        self.table(part).write([attempts])
+
+    def of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
+        """The attempts of one utterance. Of parts without one only the ids are read."""
+        return [
+            attempt
+            for part in parts
+            if any(id_ in ids["id"].to_pylist() for ids in self.table(part).tables(["id"]))
+            for attempt in self.table(part).rows({id_}.intersection)
+        ]
+
+    def sums(self, parts: Iterable[int]) -> tuple[dict[int, int], dict[str, float], float]:
+        """The number of rows of each part, their credits by calendar month (UTC, `2026-11`), and how many of the
+        credits only may have been billed."""
+        counts, months, maybe = dict.fromkeys(parts, 0), defaultdict[str, float](float), 0.0
+        for part in counts:
+            for table in self.table(part).tables(["started_at", "credits", "billed"]):
+                counts[part] += table.num_rows
+                with decoding(self._store, self.name(part)):
+                    for row in table.to_pylist():
+                        months[f"{row['started_at']:%Y-%m}"] += row["credits"]
+                        maybe += row["credits"] if row["billed"] != "yes" else 0.0
+        return counts, months, maybe

@@ -1,7 +1,7 @@
-"""What rows of the output are in any format: which ones are meant, a few at a time, and files of them that are damaged.
+"""What both formats share: selecting rows by id, batches of bounded size, and the error of a damaged file.
 
-Whatever goes wrong while a file is read and decoded is damage, unless the system refused to read it, which it says with
-a number. A row that is taken for one that was never there would be paid for again.
+Any error while a file is decoded counts as damage, except an OSError with an errno. A damaged row must never pass for
+a missing one, which would be paid for again.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pipeline.errors import DamagedFile, OutputError
 from pipeline.sink.store import Store
 
 AT_ONCE_BYTES = 4 << 20
-"""Of rows as they are encoded; as records, and then as a table, they take a few times as much."""
+"""Encoded bytes of rows; as records, and then as a table, they take a few times as much memory."""
 ROWS_AT_ONCE = 500
 MAX_REASON = 200
 Which = Callable[[list[str]], Collection[str]]
-"""Says which of some ids are meant: of many rows no list of ids is ever whole in memory."""
+"""Returns the selected ones of some ids: called for a few rows at a time, so that no full list is in memory."""
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def in_batches(rows: Iterable[T], most: int = ROWS_AT_ONCE, most_bytes: int = AT_ONCE_BYTES) -> Iterator[list[T]]:
-    """The rows in lists, each of which ends with the row that reaches a bound: a row's metadata may be large."""
+    """The rows in lists of at most `most` rows, each ending with the row that reaches `most_bytes`."""
     batch: list[T] = []
     size = 0
     for row in rows:
@@ -40,7 +40,7 @@ def in_batches(rows: Iterable[T], most: int = ROWS_AT_ONCE, most_bytes: int = AT
 
 
 def damaged(store: Store, name: str, why: object) -> DamagedFile:
-    """The error of a file that cannot be read for what is in it; its reason is one line."""
+    """The error of a file with damaged content; its reason is one line."""
     text = " ".join(str(why).split()) or type(why).__name__
     reason = text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]} …"
     return DamagedFile(
@@ -51,12 +51,12 @@ def damaged(store: Store, name: str, why: object) -> DamagedFile:
 
 @contextmanager
 def decoding(store: Store, name: str) -> Iterator[None]:
-    """Around what decodes a file. Raises DamagedFile; faults of the system are for the store to tell."""
+    """Turns errors of decoding a file into DamagedFile; the store handles those of the system."""
     try:
         yield
     except (OutputError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the libraries' own complaints have no number
+        if isinstance(error, OSError) and error.errno is not None:  # errors of the libraries themselves have no errno
             raise
         raise damaged(store, name, error) from error

@@ -1,7 +1,4 @@
-"""An output folder read past what is damaged in it: for a new checkpoint.
-
-What cannot be read is kept under another name, and costs what is in it and no more.
-"""
+"""Reads a damaged output folder for a rebuild, past what cannot be read. Damaged files are kept under another name."""
 
 from __future__ import annotations
 
@@ -23,17 +20,17 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Salvage(Sink):
-    """Reads the output folder, in whichever formats it is. Methods block and raise OutputError."""
+    """An output folder in any formats, which may be damaged. Methods block and raise OutputError."""
 
     def __init__(self, out: Path) -> None:
         self._folder = FolderStore(out)
         super().__init__(self._folder, ("parquet", "jsonl"))
         self._out = out
         self.damaged: list[Path] = []
-        """Files that could not be read, or not to their end, as they are called now."""
+        """The new paths of files that could not be read completely."""
 
     def set_damaged_aside(self) -> None:
-        """Renames parts that nobody can read any more, and folders that lie where a file was."""
+        """Renames parts that cannot be read, and folders with the name of an output file."""
         parts: Parts[Transcript] | Parts[Attempt]
         for parts in (self.parts, self.attempts):
             for part in parts.numbers():
@@ -45,12 +42,12 @@ class Salvage(Sink):
                 self._set_aside(self._out / name)
 
     def readable_lines(self) -> Iterator[Transcript]:
-        """All rows of the JSONL that can be read. A last line that a crash tore is no damage."""
-        return self._readable(self.lines, may_be_torn=True)
+        """The readable rows of the JSONL. A last line that a crash cut is no damage."""
+        return self._readable(self.lines, may_be_cut=True)
 
     def drop_damaged_lines(self) -> int:
-        """Takes what cannot be read out of a JSONL that stands alone; returns its bytes. Where that is more than a last
-        line that a crash tore, the file is kept as it was."""
+        """Removes unreadable lines from a JSONL without parts; returns its bytes. The old file is kept, unless only a
+        last line was cut by a crash."""
         damaged = set[bytes]()
         deque(self.lines.rows(on_damage=damaged.add), 0)
         if any(line.endswith(b"\n") for line in damaged):
@@ -60,7 +57,7 @@ class Salvage(Sink):
             return new.tell()
 
     def readable_errors(self) -> Iterator[Failure]:
-        """What errors.jsonl says, and where it is damaged or not there errors.parquet as well."""
+        """The readable failures of errors.jsonl, and where that is damaged or missing of errors.parquet."""
         known, has_lines = len(self.damaged), self.errors.size() is not None
         if has_lines:
             yield from self._readable(self.errors)
@@ -71,21 +68,21 @@ class Salvage(Sink):
                 self._keep(ERRORS_TABLE)
 
     def readable_clips(self) -> Iterator[KeptClip]:
-        """What clips.jsonl says, where it can be read."""
+        """The readable rows of clips.jsonl."""
         return self._readable(self.clips) if self.clips.size() is not None else iter(())
 
     def run_records(self) -> Iterator[bytes]:
-        """The records that runs left of themselves, the oldest first."""
+        """The contents of runs/*.json, the oldest first."""
         for name in sorted(self._store.names("runs/*.json")):
             with self._store.read(name) as file:
                 record = file.read()
             yield record
 
-    def _readable(self, lines: Lines[T], *, may_be_torn: bool = False) -> Iterator[T]:
+    def _readable(self, lines: Lines[T], *, may_be_cut: bool = False) -> Iterator[T]:
         damaged = deque[bytes](maxlen=1)
 
         def note(line: bytes) -> None:
-            if line.endswith(b"\n") or not may_be_torn:
+            if line.endswith(b"\n") or not may_be_cut:
                 damaged.append(line)
 
         yield from lines.rows(on_damage=note)
@@ -93,19 +90,19 @@ class Salvage(Sink):
             self._keep(lines.name)
 
     def _keep(self, name: str) -> None:
-        """It is going to be written anew; as it is now it stays under another name."""
+        """Keeps a copy of a file that is about to be rewritten."""
         with self._folder.as_output_errors(name):
             keep_copy(self._out / name, kept := _free_name(self._out / name))
         self.damaged.append(kept)
 
     def _set_aside(self, path: Path) -> None:
-        """Renames a damaged file, under a name that readers of the folder pass over."""
+        """Renames a damaged file to a name that readers of the folder ignore."""
         with self._folder.as_output_errors():
             self.damaged.append(path.rename(_free_name(path)))
 
 
 def _free_name(path: Path) -> Path:
-    """What a damaged file is kept as, beside those that were kept before."""
+    """An unused name for a damaged file."""
     name = path.name if path.suffix != ".parquet" else f"_{path.name}"
     kept, number = path.with_name(f"{name}.damaged"), 1
     while kept.exists():

@@ -1,4 +1,4 @@
-"""The columns of the output tables, and records turned into them. Pure: no I/O."""
+"""The columns of the output tables, and the conversion of records to them. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ SCHEMAS: dict[type, pa.Schema] = {Transcript: TRANSCRIPTS, Failure: ERRORS, Atte
 
 
 def as_table(records: Sequence[T], kind: type[T]) -> pa.Table:
-    """The records as a table, whose columns are their fields."""
+    """The records as a table with their fields as columns."""
     schema = SCHEMAS[kind]
     batches = in_batches(records, most_bytes=1 << 20)  # as dicts they take many times as much memory
     tables = [pa.Table.from_pylist(_as_dicts(batch), schema=schema) for batch in batches]

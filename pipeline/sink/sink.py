@@ -1,7 +1,7 @@
-"""Writes the output in its formats, and reads it back: transcripts into parts and JSONL, attempts, errors, clips.
+"""Writes and reads the output in its formats: transcripts in parts and JSONL, attempts, errors, clips.
 
-The order is always: files first, durably; then the caller records in the checkpoint that they are there. A crash
-between the two is made good by publishing the same rows again, which replaces them.
+Files are always written first, durably; then the caller records them in the checkpoint. After a crash in between, the
+same rows are published again and replace the earlier ones.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import OutputError
 from pipeline.model import Failure, KeptClip, Transcript
-from pipeline.sink.attempts import AttemptParts
 from pipeline.sink.lines import Lines
-from pipeline.sink.parts import Parts
+from pipeline.sink.parts import AttemptParts, Parts
 from pipeline.sink.rows import Which, in_batches
 from pipeline.sink.store import Store
 
@@ -31,7 +30,7 @@ class Sink:
 
     def __init__(self, store: Store, formats: Collection[str]) -> None:
         self.has_parts = "parquet" in formats
-        """Whether rows go into Parquet parts, from which the JSONL can be written anew."""
+        """Whether there are Parquet parts, from which the JSONL can be rewritten."""
         self.attempts = AttemptParts(store)
         self._jsonl = "jsonl" in formats
         self._store = store
@@ -41,27 +40,27 @@ class Sink:
         self.errors = Lines(store, ERRORS_JSONL, Failure)
 
     def holds_transcripts(self) -> bool:
-        """Whether somebody's transcripts lie here."""
+        """Whether the folder has transcripts."""
         return bool(self.parts.numbers() or self.lines.size())
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def rows(self, part: int, which: Which | None = None, had: int | None = None) -> Iterator[Transcript]:
-        """The rows of a part, or of the JSONL (0): those that are meant, or all. Raises OutputError where it cannot be
-        read, or, in the end, a part does not have so many rows as it `had`: what is made from it would lack them."""
+        """The rows of a part, or of the JSONL (0): those that `which` selects, or all. Raises OutputError where it
+        cannot be read, or at the end where a part does not have `had` rows."""
         if part:
             yield from self.parts.table(part).rows(which, had)
         else:
             yield from self.lines.rows() if which is None else self.lines.rows_of(which)
 
     def check(self, transcripts: Mapping[int, int], attempts: Mapping[int, int], committed: int) -> None:
-        """Reads everything. Raises OutputError where a file is not what was recorded (the parts by their rows, so many
-        bytes of the JSONL, -1: all of it) or cannot be read: a new checkpoint may need errors and clips, too."""
+        """Reads all files. Raises OutputError where one cannot be read or differs from what was recorded: the parts
+        with their rows, and the `committed` bytes of the JSONL (-1: all of it)."""
         self.parts.check(transcripts)
         self.attempts.check(attempts)
         if self._jsonl and committed:
             if not self._lines_are_there(committed):
-                raise OutputError(f"{self._store.location(JSONL)} is gone, or ends before what was written does")
+                raise OutputError(f"{self._store.location(JSONL)} is missing, or shorter than what was written")
             if self.lines.size() is not None:
                 deque(self.lines.rows(None if committed < 0 else committed), 0)
         for lines in (self.errors, self.clips):
@@ -73,10 +72,10 @@ class Sink:
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def tidy(self, transcripts: Collection[int], attempts: Collection[int], committed: int) -> bool:
-        """Removes what a crash left: the part that was not recorded (its rows are still to be published), temp files.
-        Returns whether the JSONL holds so many bytes as were committed; else it is to be written anew from the parts.
+        """Removes what a crash left: the part that was not recorded, and temporary files. Returns whether the JSONL has
+        the `committed` bytes; else it has to be rewritten from the parts.
 
-        Raises OutputError where what was recorded is gone for good, or where there is more than a crash can leave.
+        Raises OutputError where recorded rows are lost, or where there are files that no crash can leave.
         """
         self.parts.remove_unrecorded(transcripts)
         self.attempts.remove_unrecorded(attempts)
@@ -85,18 +84,18 @@ class Sink:
             return True
         if not self.has_parts:
             raise OutputError(
-                f"{self._store.location(JSONL)} is gone, or ends before what was written does; restore it, "
+                f"{self._store.location(JSONL)} is missing, or shorter than what was written; restore it, "
                 f"or run gradium-batch rebuild {self._store.location()} to go on with what is there"
             )
         return False
 
     def drop_lines(self, which: Which) -> int:
-        """Rewrites the JSONL without the rows that are meant; returns its bytes."""
+        """Rewrites the JSONL without the rows that `which` selects; returns its bytes."""
         return self.lines.replace(which, ()) if self._jsonl and self.lines.size() is not None else 0
 
     def publish(self, rows: Sequence[Transcript], next_part: int, jsonl_bytes: int | None) -> tuple[int, int | None]:
-        """Writes rows that no part holds as a new part, and behind the first `jsonl_bytes` of the JSONL (None: it is
-        written anew later). Returns the part (0 where rows go to the JSONL only) and the JSONL's bytes."""
+        """Writes new rows as the part `next_part`, and after the first `jsonl_bytes` of the JSONL (None: rewritten
+        later). Returns the part (0 without parts) and the bytes of the JSONL, None where it has to be rewritten."""
         if self.has_parts:
             self.parts.table(next_part).write([rows])
         part = next_part if self.has_parts else 0
@@ -105,19 +104,18 @@ class Sink:
         return part, None if jsonl_bytes is None else self.lines.append(rows, jsonl_bytes)
 
     def replace(self, part: int, which: Which, rows: Iterable[Transcript], had: int) -> int:
-        """Writes a part anew, which has `had` rows, without those that are meant and with `rows`; returns how many rows
-        it has now. The JSONL is for `rewrite_lines` to follow; as part 0, where it stands alone, it is written anew
-        itself, and its bytes are returned."""
+        """Rewrites a part, which has `had` rows, without those that `which` selects and with `rows`; returns its new
+        number of rows, before `rewrite_lines` for the JSONL. Part 0 is a JSONL without parts: returns its bytes."""
         return self.parts.table(part).replace(which, rows, had) if part else self.lines.replace(which, rows)
 
     def rewrite_lines(self, parts: Mapping[int, int]) -> int:
-        """Writes the JSONL anew from the parts, by their rows; returns its bytes."""
+        """Rewrites the JSONL from the parts, with their numbers of rows; returns its bytes."""
         if not self._jsonl:
             return 0
         return self.lines.write(row for part, had in sorted(parts.items()) for row in self.rows(part, had=had))
 
     def write_clips(self, clips: Callable[[], Iterator[KeptClip]]) -> None:
-        """Rewrites clips.jsonl as a whole; it goes where there are none."""
+        """Rewrites clips.jsonl; removes it where there are no clips."""
         found = clips()
         if (first := next(found, None)) is None:
             self._store.remove(CLIPS)
@@ -125,7 +123,7 @@ class Sink:
             self.clips.write(chain([first], found))
 
     def write_errors(self, failures: Callable[[], Iterator[Failure]]) -> None:
-        """Rewrites errors.parquet and errors.jsonl as a whole; each format goes through `failures()` once."""
+        """Rewrites errors.parquet and errors.jsonl; iterates `failures()` once for each."""
         if self.has_parts:
             self._errors_table().write(in_batches(failures(), ERRORS_AT_ONCE))
         if self._jsonl:

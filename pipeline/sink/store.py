@@ -1,7 +1,7 @@
-"""Where an output is kept: files by name, each of which appears whole or not at all. Today that is a folder.
+"""Storage of an output: files by name, written atomically. Today that is a folder.
 
-`Store` is all that is asked of it, so that an object store is one more class here. One that cannot append to a file, as
-a folder can, says so: transcripts.jsonl is then written anew from the parts when a run ends.
+An object store would be another class with the methods of `Store`. Where it cannot append to a file, transcripts.jsonl
+is rewritten from the parts at the end of a run.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from typing import BinaryIO, Protocol
 from pipeline.errors import OutputError
 
 UNKNOWN_CALL = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What a file system says to a call that it does not know."""
+"""The errors of a call that a file system does not support."""
 
 
 class Store(Protocol):
     """Files by name, as `transcripts/part-000001.parquet`. Methods block, and raise OutputError where they fail."""
 
     def location(self, name: str = "") -> str:
-        """What a message calls a file, or without a name the output itself."""
+        """The path of a file, or of the output itself, for messages."""
 
     def names(self, pattern: str) -> list[str]:
         """Names that match a glob pattern."""
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+        """Bytes of a file; None where it does not exist."""
 
     def read(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Opens a file."""
 
     def put(self, name: str) -> AbstractContextManager[BinaryIO]:
-        """Writes a file: on a clean exit it takes its name durably, after an error what had the name stays."""
+        """Writes a file: after a clean exit it has its name, durably; after an error the old file stays."""
 
     def remove(self, name: str) -> None:
-        """Removes a file, where there is one."""
+        """Removes a file, if it exists."""
 
     def remove_unfinished(self, *patterns: str) -> None:
-        """Removes what `put` left of files of these names, or patterns of names, in a process that was killed."""
+        """Removes temporary files that a killed `put` of these names (or patterns) left."""
 
     def append(self, name: str, lines: Iterable[bytes], committed: int) -> int | None:
-        """Appends durably behind the first `committed` bytes of a file, and drops what a crash left behind them.
-        Returns the new number of bytes, or None where the store cannot append: then nothing was done."""
+        """Appends durably after the first `committed` bytes of a file, and drops what a crash left after them. Returns
+        the new size, or None, with nothing written, where the store cannot append."""
 
 
 class FolderStore:
-    """An output in a folder, which has to exist; folders in it are made as they are needed."""
+    """An output in a folder, which has to exist; subfolders are created as needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -80,7 +80,7 @@ class FolderStore:
         path = self._folder / name
         temp = path.with_name(f".{path.name}.tmp")
         with self.as_output_errors(name):
-            if path.parent != self._folder:  # which was removed where it is not there, and stays so
+            if path.parent != self._folder:  # the output folder itself, where removed, is not created again
                 path.parent.mkdir(exist_ok=True)
             try:
                 with temp.open("wb") as file:
@@ -110,7 +110,7 @@ class FolderStore:
         with self.as_output_errors(name):
             with path.open("ab") as file:
                 try:
-                    file.truncate(committed)  # never longer: the caller has seen that so much is there
+                    file.truncate(committed)  # never longer: the caller has checked the size
                     file.seek(committed)
                     file.writelines(lines)
                     file.flush()
@@ -118,7 +118,7 @@ class FolderStore:
                     size = file.tell()
                 except OSError:
                     with suppress(OSError):
-                        os.ftruncate(file.fileno(), committed)  # half a line is worse than none
+                        os.ftruncate(file.fileno(), committed)  # so that no partial line stays
                     raise
             if created:
                 sync_folder(path.parent)
@@ -126,7 +126,7 @@ class FolderStore:
 
     @contextmanager
     def as_output_errors(self, name: str = "", or_else: str = "") -> Iterator[None]:
-        """Raises faults of the system as OutputError, which names the file and says what to do."""
+        """Turns an OSError into an OutputError with the file and what to do."""
         try:
             yield
         except OSError as error:
@@ -138,18 +138,18 @@ class FolderStore:
 
 
 def keep_copy(path: Path, kept: Path) -> None:
-    """Has the content of a file stay under another name when its own is given to another file. Raises OSError."""
+    """Keeps the content of a file under another name: a hard link or a copy. Raises OSError."""
     try:
         kept.hardlink_to(path)
     except OSError as error:
-        if error.errno not in (*UNKNOWN_CALL, errno.EPERM):  # the last one is what file systems without hard links say
+        if error.errno not in (*UNKNOWN_CALL, errno.EPERM):  # EPERM: no hard links
             raise
         shutil.copy2(path, kept)
         sync_file(kept)
 
 
 def sync_file(path: Path) -> None:
-    """Makes the content of a file survive a power cut. Raises OSError."""
+    """Flushes a file to disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -158,8 +158,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a power cut, where its file system can: many network file systems cannot.
-    Raises OSError."""
+    """Flushes the names in a folder to disk, where its file system supports that. Raises OSError."""
     try:
         sync_file(folder)
     except OSError as error:

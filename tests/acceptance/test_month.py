@@ -16,7 +16,7 @@ import pytest
 from pipeline.checkpoint.facts import month_of
 from pipeline.model import Attempt
 from pipeline.sink import FolderStore
-from pipeline.sink.attempts import AttemptParts
+from pipeline.sink.parts import AttemptParts
 from tests.acceptance.test_budget import corpus_of, figures, stopped_by
 from tests.batch import Corpus, batch, rows_of, start_batch
 from tests.forked import Started

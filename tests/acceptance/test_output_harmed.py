@@ -92,7 +92,7 @@ def test_rebuild_takes_rows_whose_part_is_gone_from_the_jsonl(server: RunningSer
     before = server.stats()["requests"]
     told = batch("run", corpus.folder, "--out", out, *PARTS, server=server)
     assert told.exit == 1
-    assert "a published part is gone" in told.stderr
+    assert "a published part is missing" in told.stderr
     assert batch("rebuild", out).exit == 0
     assert batch("run", corpus.folder, "--out", out, *PARTS, server=server).exit == 0
     assert server.stats()["requests"] == before

@@ -31,7 +31,7 @@ def begin(checkpoint: Checkpoint, run: int) -> None:
 
 def failed(n: int, *, error: str = "ServerFault", retryable: bool = True, **more: Any) -> Failed:
     told = failure("abc"[n - 1], error=error, retryable=retryable)
-    return Failed(n=n, failure=told, was_sent=True, identity=SENT, marks=MARKS, **more)
+    return Failed(n=n, failure=told, was_sent=True, identity=SENT, prefix_hashes=MARKS, **more)
 
 
 def known(checkpoint: Checkpoint, identity: Identity = SENT) -> KnownFailure | None:
@@ -67,7 +67,7 @@ def test_what_is_tried_on_request_and_fails_for_now_stays_refused(checkpoint: Ch
     checkpoint.apply([failed(1, error="AudioRefused", retryable=False)])
     checkpoint.apply([failed(2)])
     assert (found := known(checkpoint)) is not None
-    assert (found.failure.error, found.failure.retryable, found.holds(99)) == ("AudioRefused", False, True)
+    assert (found.failure.error, found.failure.retryable, found.prevents(99)) == ("AudioRefused", False, True)
     assert [(one.id, one.error) for one in checkpoint.failures()] == [("a", "AudioRefused"), ("b", "AudioRefused")]
 
 
@@ -83,7 +83,7 @@ def test_a_transcript_ends_it_by_whichever_name_of_its_settings_it_is_known(
 
 def test_what_cost_nothing_is_not_kept(checkpoint: Checkpoint) -> None:
     begin(checkpoint, 1)
-    unsent = Failed(n=1, failure=failure("a", error="ServerFault", retryable=True), identity=SENT, marks=MARKS)
+    unsent = Failed(n=1, failure=failure("a", error="ServerFault", retryable=True), identity=SENT, prefix_hashes=MARKS)
     of_the_file = failed(2, error="AudioTruncated", retryable=False)
     checkpoint.apply([unsent, of_the_file])
     assert known(checkpoint) is None

@@ -26,9 +26,9 @@ def with_gap(text: str = "hello", *, audio_hash: str = "a1") -> Transcript:
     return msgspec.structs.replace(row, status="suspect", flags=("gap 1.0-2.0",))
 
 
-def apply(checkpoint: Checkpoint, row: Transcript, *, answered_s: float = 1.0, is_news: bool = True) -> None:
+def apply(checkpoint: Checkpoint, row: Transcript, *, answered_s: float = 1.0, answered_now: bool = True) -> None:
     failed = Failed(n=1, failure=failure("a", retryable=True, error="ServerFault"), was_sent=True)
-    checkpoint.apply([failed, Partly(n=1, transcript=row, answered_s=answered_s, is_news=is_news)])
+    checkpoint.apply([failed, Partly(n=1, transcript=row, answered_s=answered_s, answered_now=answered_now)])
 
 
 def publish(checkpoint: Checkpoint) -> list[str]:
@@ -56,12 +56,12 @@ def test_it_counts_as_failed_and_is_nobodys_twin(checkpoint: Checkpoint) -> None
 def test_it_is_written_again_only_when_it_says_more(checkpoint: Checkpoint) -> None:
     apply(checkpoint, with_gap())
     assert publish(checkpoint) == ["hello"]
-    apply(checkpoint, with_gap("hello"), is_news=False)
+    apply(checkpoint, with_gap("hello"), answered_now=False)
     assert publish(checkpoint) == []
     apply(checkpoint, with_gap("hello world"), answered_s=1.5)
     assert publish(checkpoint) == ["hello world"]
     # a run was killed after a clip was answered
-    apply(checkpoint, with_gap("hello wide world"), answered_s=1.75, is_news=False)
+    apply(checkpoint, with_gap("hello wide world"), answered_s=1.75, answered_now=False)
     assert publish(checkpoint) == ["hello wide world"]
 
 

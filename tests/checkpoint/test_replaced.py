@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Failed, Finished, Identity, replaced
-from pipeline.checkpoint.events import TakenUp
+from pipeline.checkpoint.events import Tried
 from tests.records import failure, scanned, transcript
 
 COUNT = 20
@@ -85,7 +85,7 @@ def test_a_row_that_every_run_takes_up_in_vain_keeps_no_more_than_that(
     night(checkpoint, "c1", "a", size=100)
     night(checkpoint, "c1", "b", size=101, left=1)
     [above_budget] = checkpoint.next_rows(None, COUNT)
-    checkpoint.apply([TakenUp(n=above_budget.n, run_id="r2")])
+    checkpoint.apply([Tried(n=above_budget.n, run_id="r2")])
     keep_five(checkpoint, monkeypatch)
     checkpoint.trim_replaced()
     assert 4 <= findable(checkpoint, "c1", "a") <= 7

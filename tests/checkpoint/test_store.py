@@ -46,7 +46,7 @@ def test_rows_are_handed_out_one_after_the_other_until_each_has_its_outcome(tmp_
         store.add(Finished(n=first.n, transcript=transcript("a")))
         await store.committed()
         assert [one.n for one in await store.rows_left([first.n, second.n])] == [second.n]
-        assert await store.has_selected()
+        assert await store.blocking(Checkpoint.has_selected)
 
     with_store(tmp_path, use, "a", "b")
 

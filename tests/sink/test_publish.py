@@ -119,7 +119,7 @@ STEPS = (
     "pipeline.sink.lines.Lines.write",
     "pipeline.checkpoint.checkpoint.Checkpoint.results_published",
     "pipeline.checkpoint.checkpoint.Checkpoint.rewritten",
-    "pipeline.sink.attempts.AttemptParts.publish",
+    "pipeline.sink.parts.AttemptParts.publish",
     "pipeline.checkpoint.checkpoint.Checkpoint.attempts_published",
 )
 
@@ -204,7 +204,7 @@ def test_a_part_that_no_crash_leaves_is_somebodys_and_stops_the_run(output: Outp
 def test_a_part_that_is_gone_is_told_before_anything_is_sent(output: Output) -> None:
     output.finish(FIRST)
     (output.out / "transcripts" / "part-000002.parquet").unlink()
-    with pytest.raises(OutputError, match=r"a published part is gone .*part-000002"):
+    with pytest.raises(OutputError, match=r"a published part is missing .*part-000002"):
         output.recover()
 
 
