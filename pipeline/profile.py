@@ -28,8 +28,12 @@ class ServiceProfile:
     """The model's step."""
     max_request_s: float
     """The most audio that one request may carry."""
-    content_types: tuple[str, ...]
-    """Of files that are sent as they are."""
+    content_types: tuple[str, str]
+    """Of WAV and of Ogg-Opus, the files that are sent as they are."""
+    wav_bits: tuple[int, ...]
+    """Bits of the integer PCM samples that it takes in WAV."""
+    channels: int
+    """Of a file that is sent."""
     languages: tuple[str, ...]
     delays_in_frames: tuple[int, ...]
     default_delay_in_frames: int
@@ -57,6 +61,8 @@ GRADIUM = ServiceProfile(
     frame_s=0.08,
     max_request_s=300.0,
     content_types=("audio/wav", "audio/ogg"),
+    wav_bits=(16, 24, 32),
+    channels=1,
     languages=("en", "fr", "de", "es", "pt", "any"),
     delays_in_frames=(7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48),
     default_delay_in_frames=48,

@@ -5,8 +5,8 @@ Reads the manifest only; whether the audio it names exists and is sound is found
 
 from __future__ import annotations
 
-from pipeline.manifest.arguments import Part, common_place, parts_of, place_of, without_overlaps
+from pipeline.manifest.arguments import Input, common_path, inputs_of, path_of, without_overlaps
 from pipeline.manifest.search import Ignored
 from pipeline.manifest.tables import STDIN
 
-__all__ = ["STDIN", "Ignored", "Part", "common_place", "parts_of", "place_of", "without_overlaps"]
+__all__ = ["STDIN", "Ignored", "Input", "common_path", "inputs_of", "path_of", "without_overlaps"]

@@ -22,10 +22,10 @@ from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
 from pipeline.model import BadRow, Utterance
 from pipeline.source.spelling import plain_path
 
-Part = Table | Folder | Recordings
+Input = Table | Folder | Recordings
 
 
-def parts_of(
+def inputs_of(
     arguments: Sequence[str],
     *,
     include: Sequence[str] = (),
@@ -33,14 +33,14 @@ def parts_of(
     ignored: Ignored | None = None,
     on_step: Callable[[], None] = lambda: None,
     warn: Warn = log.warning,
-) -> list[Part]:
+) -> list[Input]:
     """What is to be read, in the order given, the same manifest once.
 
     `include` and `exclude` are patterns for the files of folders and globs; what is left out there goes to `ignored`.
     Raises ManifestError for what is not there or of no known kind.
     """
     search = partial(Search, include=include, exclude=exclude, on_step=on_step, ignored=ignored)
-    found: list[Part | str] = []
+    found: list[Input | str] = []
     for argument in _manifests_in_globs(arguments):
         source = argument if argument == STDIN else _named(argument)
         if source == STDIN:
@@ -65,16 +65,16 @@ def parts_of(
     return parts
 
 
-def place_of(arguments: Sequence[str]) -> str:
+def path_of(arguments: Sequence[str]) -> str:
     """What tells these arguments from others as a whole: the path of one, of recordings and globs the folder that they
     are part of, of several the folder that all of them are in; - for nothing but stdin."""
     try:
-        return common_place([part.place for part in parts_of(arguments)])
+        return common_path([part.path for part in inputs_of(arguments)])
     except ManifestError:  # raised again when they are read
-        return common_place(arguments)
+        return common_path(arguments)
 
 
-def common_place(found: Iterable[str]) -> str:
+def common_path(found: Iterable[str]) -> str:
     """The same of the places of parts."""
     found = list(dict.fromkeys(found))
     places = [place for place in found if place != STDIN]
@@ -123,14 +123,14 @@ def _manifests_in_globs(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
-def _gathered(found: Sequence[Part | str]) -> list[Part]:
+def _gathered(found: Sequence[Input | str]) -> list[Input]:
     """Recordings of one folder together, where the first of them stands."""
     ids = _ids(dict.fromkeys(one for one in found if isinstance(one, str)))
     root_of = {path: path[: -len(id_)].rstrip("/") or "/" for path, id_ in ids.items()}
     of_root: dict[str, list[str]] = {}
     for path, id_ in ids.items():
         of_root.setdefault(root_of[path], []).append(id_)
-    parts: list[Part] = []
+    parts: list[Input] = []
     for one in found:
         if not isinstance(one, str):
             parts.append(one)
@@ -152,22 +152,22 @@ def _ids(paths: Iterable[str]) -> dict[str, str]:
             length[path] += 1
 
 
-def _without_repeats(parts: Sequence[Part]) -> list[Part]:
+def _without_repeats(parts: Sequence[Input]) -> list[Input]:
     """The same manifest only once."""
     seen: set[str] = set()
     left = []
     for part in parts:
         # a link to a manifest is another one: its paths count from another folder
-        place = os.path.join(os.path.realpath(os.path.dirname(part.place)), os.path.basename(part.place))
+        place = os.path.join(os.path.realpath(os.path.dirname(part.path)), os.path.basename(part.path))
         if part.is_folder or place not in seen:
             left.append(part)
         seen.add(place)
     return left
 
 
-def without_overlaps(parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Utterance | BadRow]]]:
+def without_overlaps(parts: Sequence[Input]) -> Iterator[tuple[Input, Iterator[Utterance | BadRow]]]:
     """The rows of each part, each file once: of two folders it is the outer one's, of one folder the first part's."""
-    roots = [os.path.realpath(part.place) for part in parts]
+    roots = [os.path.realpath(part.path) for part in parts]
     for number, part in enumerate(parts):
         own = roots[number]
         before = [
@@ -178,8 +178,8 @@ def without_overlaps(parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Utt
         yield part, _not_of(before, own, part) if part.is_folder and before else iter(part)
 
 
-def _not_of(before: Sequence[tuple[Part, str]], own: str, part: Part) -> Iterator[Utterance | BadRow]:
+def _not_of(before: Sequence[tuple[Input, str]], own: str, part: Input) -> Iterator[Utterance | BadRow]:
     for row in part:
         path = f"{own}/{row.id}"
-        if row.id is None or not any(path.startswith(root) and one.asks_for(path[len(root) :]) for one, root in before):
+        if row.id is None or not any(path.startswith(root) and one.covers(path[len(root) :]) for one, root in before):
             yield row

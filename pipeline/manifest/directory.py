@@ -40,19 +40,19 @@ class Folder:
     def __init__(self, source: str, root: str, search: Search) -> None:
         """`source` is how the user calls it."""
         self.source = source
-        self.place = os.path.abspath(root)  # not resolved: the symlinks in the user's path stay
-        self._top = os.path.join(self.place, "")
+        self.path = os.path.abspath(root)  # not resolved: the symlinks in the user's path stay
+        self._top = os.path.join(self.path, "")
         self._search = search
-        self._files = source_of(self.place)
+        self._files = source_of(self.path)
 
     @property
     def unmatched(self) -> list[str]:
         """The options --include and --exclude that nothing was named like, once all rows were read."""
         return self._search.unmatched
 
-    def asks_for(self, id_: str) -> bool:
+    def covers(self, id_: str) -> bool:
         """Whether the file of this path below the folder would be a row, were it there."""
-        return self._search.asks_for(id_)
+        return self._search.covers(id_)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         """Raises ManifestError where the folder cannot be listed or a glob names nothing below it, EmptyFolder where
@@ -123,11 +123,11 @@ class Recordings:
     is_folder = True
 
     def __init__(self, root: str, names: Iterable[str]) -> None:
-        self.source = self.place = root
+        self.source = self.path = root
         self._names = dict.fromkeys(names)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
-        top = os.path.join(self.place, "")
+        top = os.path.join(self.path, "")
         for name in self._names:
             try:
                 problem = "" if source_of(top + name).stat(top + name).is_regular else IRREGULAR
@@ -135,7 +135,7 @@ class Recordings:
                 problem = ""  # its utterance says what is wrong
             yield _record(self.source, top, name, problem)
 
-    def asks_for(self, id_: str) -> bool:
+    def covers(self, id_: str) -> bool:
         """Whether the file was named."""
         return id_ in self._names
 

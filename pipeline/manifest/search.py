@@ -107,7 +107,7 @@ class Search:
         for option in [option for option, one in self._unmatched.items() if one.match(path)]:
             del self._unmatched[option]
 
-    def asks_for(self, path: str) -> bool:
+    def covers(self, path: str) -> bool:
         """Whether the file of this path below the folder would be found, were it there."""
         is_hidden = "/." in f"/{path}" and not self.wants_hidden
         return not is_hidden and path.lower().endswith(self.endings) and self.is_named(path) and self.takes(path)

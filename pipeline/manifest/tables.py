@@ -39,7 +39,7 @@ class Table:
         """Raises ManifestError where it is missing or of no known kind. Reading its rows does so for a wrong header, a
         file that breaks off, or one that is not UTF-8."""
         self.source = source
-        self.place = source
+        self.path = source
         """What tells it from others: its path, or - for stdin."""
         if source == STDIN:
             if sys.stdin is None:
@@ -57,7 +57,7 @@ class Table:
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         return self._rows
 
-    def asks_for(self, id_: str) -> bool:
+    def covers(self, id_: str) -> bool:
         """Whether the row of this id would be one of these rows, were it there."""
         return True
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipeline.audio.probe import Look, look, refuse_truncated_copy, truncated_copy
+from pipeline.audio.probe import Recording, read_recording, refuse_truncated_copy, truncated_copy
 from pipeline.checkpoint import Identity, Selected, State, Store
 from pipeline.errors import AttemptError
 from pipeline.model import Transcript
@@ -29,7 +29,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """A selected utterance whose recording was read."""
 
     selected: Selected
-    look: Look
+    look: Recording
     identities: list[Identity]
     """What a transcript may answer to that answers to it, the identity of now first."""
 
@@ -38,7 +38,7 @@ class Sendable(msgspec.Struct, frozen=True):
     """An utterance that needs a request."""
 
     in_flight: InFlight
-    look: Look
+    look: Recording
     answer_keys: list[str]
     """What answers to its clips may be kept under; before version 6 of the checkpoint it was its identity."""
 
@@ -88,7 +88,7 @@ class Lookup:
             for in_flight, one in left
         ]
 
-    def _readable(self, batch: Sequence[Selected], looks: Sequence[Look | AttemptError]) -> list[Candidate]:
+    def _readable(self, batch: Sequence[Selected], looks: Sequence[Recording | AttemptError]) -> list[Candidate]:
         candidates = []
         for selected, found in zip(batch, looks, strict=True):
             if isinstance(found, AttemptError):
@@ -102,15 +102,15 @@ class Lookup:
         """The utterance, where it is the one to find out what its audio and settings give."""
         selected = one.selected
         if selected.state != State.DONE and selected.done in one.identities:
-            self._outcomes.reused(selected, one.look.marks)
+            self._outcomes.reused(selected, one.look.prefix_hashes)
             return None
         if not self._context.settings.audio.allow_truncated:
             try:
-                refuse_truncated_copy(one.look.marks, selected.marks)
+                refuse_truncated_copy(one.look.prefix_hashes, selected.marks)
             except AttemptError as error:
                 self._outcomes.given_up(selected, GivenUp(error=error))
                 return None
-        return self._settlement.begin(selected, one.identities[0], one.look.marks)
+        return self._settlement.begin(selected, one.identities[0], one.look.prefix_hashes)
 
     async def _transcripts_of(self, begun: Sequence[tuple[InFlight, Candidate]]) -> dict[Identity, Transcript]:
         """Transcripts that answer to what these are, also under the other identities that outputs have for it; none of
@@ -150,14 +150,14 @@ class Lookup:
                 in_flight.has_failed_before(failure, is_postponed=holds and not resends_failed(self._context.only))
 
 
-def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:
+def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Recording | AttemptError]:
     """Each recording looked at, or why it cannot be; many in one go, for each hop between threads costs as much as a
     short file."""
-    looks: list[Look | AttemptError] = []
+    looks: list[Recording | AttemptError] = []
     for selected in batch:
         path = selected.utterance.audio
         try:
-            looks.append(look(path, stopped))
+            looks.append(read_recording(path, stopped))
         except AttemptError as error:
             looks.append(truncated_copy(path, selected.marks, stopped) or error)
     return looks

@@ -22,7 +22,7 @@ from pipeline.exits import ExitStatus
 from pipeline.failures import status_of
 from pipeline.gradium.key import with_place
 from pipeline.gradium.request import request_settings
-from pipeline.manifest import place_of
+from pipeline.manifest import path_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
@@ -86,7 +86,7 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
             await store.blocking(claim, options.out, owner)
         await store.blocking(keep_formats, settings.sink.formats)
         if not options.shared_out:
-            await store.blocking(refuse_another_manifest, place_of(options.manifests), options.out)
+            await store.blocking(refuse_another_manifest, path_of(options.manifests), options.out)
         return await _Run(options, context, control, store).whole(endpoint)
 
 
