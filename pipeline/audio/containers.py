@@ -33,7 +33,7 @@ _DRM_ASF = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")
 """The GUID of WMA's Content Encryption Object."""
 _TRUNCATED_MP4 = "the MP4 file has no readable index: it was cut off before it was finished, or is damaged"
 _NO_HEADER = (
-    "a file of raw samples has no sample rate and no encoding: give it a header, for example by "
+    "raw samples have no sample rate and no encoding: give the file a header, for example by "
     "ffmpeg -f s16le -ar 8000 -ac 1 -i IN.raw OUT.wav, with its own rate"
 )
 _HEAD_BYTES = 64 * 1024

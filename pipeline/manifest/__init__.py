@@ -1,6 +1,6 @@
-"""Manifests in, utterances out: folders, recordings, CSV, TSV, JSONL and Parquet files become a stream of records.
+"""Reads manifests as streams of utterances: folders, recordings, CSV, TSV, JSONL and Parquet files.
 
-Reads the manifest only; whether the audio it names exists and is sound is found out later, utterance by utterance.
+The recordings that they name are not opened here.
 """
 
 from __future__ import annotations
