@@ -24,7 +24,7 @@ from pipeline.audio.tracks import is_implausible
 from pipeline.audio.wav import STREAMED, read_wav
 from pipeline.errors import AttemptError, AudioUnreadable, AudioUnsupported
 from pipeline.formats import FORMATS, HEADERLESS
-from pipeline.source.local import fault
+from pipeline.source.local import read_error
 
 _DRM_TAGS = ("drms", "aavd")
 """Codec tags of MP4 audio under FairPlay and Audible encryption."""
@@ -87,7 +87,7 @@ def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, Au
             raise
     if reader.error is not None:
         # FFmpeg took this for the end of the file, so its own error means nothing
-        raise fault(path, reader.error)
+        raise read_error(path, reader.error)
 
 
 class _Reader:
@@ -116,7 +116,7 @@ class _Reader:
 
 @contextmanager
 def translated(path: str, problem: str = "the file does not decode") -> Iterator[None]:
-    """Turns PyAV's errors into AudioUnreadable, and errors of reading into what `fault` makes of them."""
+    """Turns PyAV's errors into AudioUnreadable, and OSErrors into those of `read_error`."""
     try:
         yield
     except AttemptError:
@@ -125,7 +125,7 @@ def translated(path: str, problem: str = "the file does not decode") -> Iterator
         # FFmpeg's text, without its number and the place in its code
         raise AudioUnreadable(f"{problem} ({(error.strerror or str(error)).lower()})") from None
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     except (ValueError, OverflowError, RuntimeError, MemoryError) as error:
         raise AudioUnreadable(f"{problem} ({error})") from None
 
@@ -141,7 +141,7 @@ def _main_audio(container: InputContainer) -> AudioStream:
     except AttributeError:
         context = None
     if context is None:
-        raise AudioUnsupported(f"no decoder here knows the codec of the file's audio ({container.format.name})")
+        raise AudioUnsupported(f"no decoder here supports the codec of the file's audio ({container.format.name})")
     if _tag(context) in _DRM_TAGS:
         raise AudioUnsupported(_DRM)
     return stream

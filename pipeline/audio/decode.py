@@ -20,7 +20,7 @@ from pipeline.audio.tracks import DAMAGED, ON_CLOCK, Channels, Decoded, DecodeLi
 from pipeline.audio.wav import FLOAT, WavFile, check_samples, check_shape, is_wav, read_wav
 from pipeline.errors import AudioEmpty, AudioUnavailable, AudioUnreadable
 from pipeline.model import FileVersion
-from pipeline.source.local import fault, file_version, open_recording, same_file
+from pipeline.source.local import file_version, open_recording, read_error, same_file
 
 FLAC = b"fLaC"
 NO_LIMITS = DecodeLimits()
@@ -86,7 +86,7 @@ def _blocks(path: str, file: FileIO, progress: DecodeProgress) -> Iterator[Block
             progress.finish(wav.declared_s, max(wav.size, 1))
             return
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     if head.startswith(FLAC):
         yield from _flac_blocks(path, file, size, progress)
         return
@@ -148,7 +148,7 @@ def _flac_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProgr
                 declared_s = None
             progress.finish(declared_s, size_bytes)
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     except soundfile.SoundFileError as error:
         problem = getattr(error, "error_string", error)  # libsndfile's text, without our file object
         raise AudioUnreadable(f"the file is no audio that can be read ({problem})") from None

@@ -20,7 +20,7 @@ from pipeline.errors import AttemptError, AudioEmpty, AudioTruncated, AudioUnava
 from pipeline.model import FileVersion
 from pipeline.profile import GRADIUM
 from pipeline.source import source_of
-from pipeline.source.local import fault, file_version, file_version_at, open_recording, same_file
+from pipeline.source.local import file_version, file_version_at, open_recording, read_error, same_file
 
 WAV_TYPE, OGG_TYPE = GRADIUM.content_types
 CHUNK_BYTES = 1 << 18
@@ -80,7 +80,7 @@ def _probe(path: str, file: FileIO) -> Probe:
         wav = read_wav(file, found.st_size) if is_wav(head) else None
         opus = read_ogg_opus(file, found.st_size) if head.startswith(b"OggS") else None
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     if wav and wav.is_plain:
         if wav.size < wav.block:
             raise AudioEmpty("the file holds no samples")
@@ -173,7 +173,7 @@ def truncated_copy(path: str, known: bytes | None, stopped: threading.Event = NE
     except AudioTruncated as error:
         return error
     except AttemptError:
-        pass  # reported already, by whoever read it before
+        pass  # the caller has this error already
     return None
 
 
@@ -200,5 +200,5 @@ def _hash(path: str, file: FileIO, stopped: threading.Event) -> tuple[str, bytes
             if stopped.is_set():
                 raise Stopped
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     return digest.hexdigest()[:32], length.to_bytes(_LENGTH_BYTES, "big") + bytes(hashes)

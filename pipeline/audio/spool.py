@@ -44,7 +44,7 @@ class Spool:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
-        self._most_bytes = max_bytes
+        self._max_bytes = max_bytes
         self._entries: dict[Hashable, _Entry] = {}
         """In the order in which they were last released."""
         self._changed = asyncio.Event()
@@ -107,15 +107,15 @@ class Spool:
 
     async def _decoded(self, entry: _Entry, expected_bytes: int, decode: Decode) -> Decoded:
         """Decodes within the space expected by the header, and where that is not enough again within the whole."""
-        at_first = max(min(MIN_BYTES, self._most_bytes // 8), expected_bytes + expected_bytes // 2)
+        at_first = max(min(MIN_BYTES, self._max_bytes // 8), expected_bytes + expected_bytes // 2)
         try:
-            if at_first < self._most_bytes:
+            if at_first < self._max_bytes:
                 with suppress(OutOfSpace):
                     return await self._decoded_within(entry, at_first, decode)
-            return await self._decoded_within(entry, self._most_bytes, decode)
+            return await self._decoded_within(entry, self._max_bytes, decode)
         except OutOfSpace:
             raise RecordingTooLong(
-                f"the recording takes more disk while it is decoded than the {self._most_bytes >> 20} MiB of "
+                f"the recording takes more disk while it is decoded than the {self._max_bytes >> 20} MiB of "
                 "audio.spool_mb; cut it, or raise that and run with --only failed"
             ) from None
 
@@ -133,7 +133,7 @@ class Spool:
             self._changed.set()
 
     async def _wait_for_space(self, wanted: int) -> None:
-        while sum(entry.bytes for entry in self._entries.values()) + wanted > self._most_bytes:
+        while sum(entry.bytes for entry in self._entries.values()) + wanted > self._max_bytes:
             idle = next((key for key, other in self._entries.items() if not other.holders and other.bytes), None)
             if idle is not None:
                 self._drop(idle)

@@ -82,7 +82,7 @@ class DecodeProgress:
 
     def __init__(self, *, allow_truncated: bool, max_s: float = math.inf) -> None:
         self._allow_truncated = allow_truncated
-        self._longest_s = max_s
+        self._max_s = max_s
         self.seconds = 0.0
         self.is_damaged = False
         """Some of it did not decode."""
@@ -93,7 +93,7 @@ class DecodeProgress:
     def add(self, seconds: float) -> None:
         """Counts more decoded audio. Raises RecordingTooLong."""
         self.seconds += seconds
-        check_length(self.seconds, self._longest_s)
+        check_length(self.seconds, self._max_s)
 
     def truncate(self, reason: str) -> None:
         """Marks that audio is missing here. Raises AudioTruncated unless that is allowed."""

@@ -49,7 +49,7 @@ class Folder:
     @property
     def unmatched(self) -> list[str]:
         """The options --include and --exclude that matched nothing, once all rows were read."""
-        return self._search.unmatched
+        return [*self._search.unmatched]
 
     def covers(self, id_: str) -> bool:
         """Whether a file with this id, if there were one, would be an utterance of this input."""
@@ -114,7 +114,9 @@ class Folder:
                 ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
             else:
                 wanted.append(entry)
-        wanted.sort(key=attrgetter("name"))  # four times as fast as comparing entries, and not interruptible
+        wanted.sort(
+            key=attrgetter("name")
+        )  # sorting whole entries takes four times as long, and a sort cannot be interrupted
         return wanted
 
 

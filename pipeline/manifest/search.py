@@ -84,12 +84,13 @@ class Search:
         self.ignored = Ignored() if ignored is None else ignored
         self._include = compiled(include, hides_dots=True)
         self._exclude = compiled(exclude, hides_dots=False)
-        self._unmatched = {
+        self.unmatched = {
             f"--{option} {pattern!r}": one
             for option, patterns in (("include", include), ("exclude", exclude))
             for pattern in patterns
             if (one := compiled([pattern], hides_dots=option == "include")) is not None
         }
+        """The options that have matched nothing so far, with their patterns."""
         self._glob, self._folders = None, []
         if glob is not None:
             self._glob = compiled([f"/{glob}"], hides_dots=True)
@@ -97,15 +98,10 @@ class Search:
             known = names[: names.index("**")] if "**" in names else names
             self._folders = [compiled([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
 
-    @property
-    def unmatched(self) -> list[str]:
-        """The options --include and --exclude that have matched nothing so far."""
-        return [*self._unmatched]
-
     def note(self, path: str) -> None:
         """Takes the path of each file found, and of each folder, with a slash at its end, for `unmatched`."""
-        for option in [option for option, one in self._unmatched.items() if one.match(path)]:
-            del self._unmatched[option]
+        for option in [option for option, one in self.unmatched.items() if one.match(path)]:
+            del self.unmatched[option]
 
     def covers(self, path: str) -> bool:
         """Whether a file with this path below the folder, if there were one, would be found."""

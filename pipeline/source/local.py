@@ -64,14 +64,14 @@ def open_recording(path: str) -> io.FileIO:
         # opening a pipe would block until it has a writer
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise AudioUnreadable("the path names no regular file")
     return io.FileIO(descriptor, "rb")
 
 
-def fault(path: str, error: OSError | ValueError) -> AttemptError:
+def read_error(path: str, error: OSError | ValueError) -> AttemptError:
     """The AttemptError for a file that could not be opened or read."""
     if isinstance(error, ValueError):
         return AudioUnreadable(f"the path names no file: {error}")
@@ -109,4 +109,4 @@ def _status(path: str) -> os.stat_result:
     try:
         return os.stat(path)
     except (OSError, ValueError) as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
