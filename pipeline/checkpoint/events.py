@@ -49,7 +49,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     transcript: Transcript
     marks: bytes | None = None
-    """By which a beginning of its audio is known; see `audio.look`."""
+    """By which a beginning of its audio is known; see `audio.probe`."""
     ref_words: int = 0
     ref_errors: int = 0
     failed_as: Identity | None = None

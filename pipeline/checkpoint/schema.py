@@ -7,7 +7,7 @@
     DONE ──(recording, settings or span differ)──> CHANGED
 
 **Transcript.** It stays in whatever state its utterance is: `done_audio` and `done_config` say what it answers to,
-until a new one takes its place; `marks` tell a beginning of that audio (audio/look.py), and `other_path` that it is of
+until a new one takes its place; `marks` tell a beginning of that audio (audio/probe.py), and `other_path` that it is of
 a recording under another path than the row has now, which nobody has looked at yet. A new one waits in `results` until
 a part that holds it is published; then `part` names that (0: the JSONL). Where the row has moved to another id since,
 `results.was` is the id under which the part holds it. `refresh`: reference or metadata of the row have changed, and its

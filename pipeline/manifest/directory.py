@@ -114,9 +114,7 @@ class Folder:
                 ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
             else:
                 wanted.append(entry)
-        wanted.sort(
-            key=attrgetter("name")
-        )  # sorting whole entries takes four times as long, and a sort cannot be interrupted
+        wanted.sort(key=attrgetter("name"))  # sorting entries takes four times as long, uninterruptibly
         return wanted
 
 
