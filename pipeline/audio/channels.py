@@ -18,8 +18,7 @@ from pipeline.audio.tracks import MIX, SAMPLE_RATE, Channels, OutOfSpace, Track,
 from pipeline.errors import AudioUnsupported, OutputError
 
 _CANCELLED = 0.05
-"""A mix with less of the channels' mean energy means that they cancel out. Two different voices keep a half of it, one
-voice on one of six channels a sixth."""
+"""Of the channels' mean energy: a mix with less has cancelled out. One voice on one of six channels keeps a sixth."""
 _AS_LOUD = 0.8
 """Of the loudest channel's energy."""
 _FLOOR = 1e-7
@@ -44,8 +43,7 @@ class Block(NamedTuple):
 
     @property
     def duration_s(self) -> float:
-        duration_s: float = self.samples.shape[1] / self.rate
-        return duration_s
+        return float(self.samples.shape[1] / self.rate)
 
 
 def cleaned(samples: Samples) -> Samples:
@@ -179,8 +177,7 @@ class TrackFile:
             raise self._not_written(error) from None
 
     def _not_written(self, error: OSError) -> OutputError:
-        folder = Path(self.path).parent
-        return OutputError(f"decoded audio cannot be written to {folder}: {error.strerror or error}")
+        return OutputError(f"decoded audio cannot be written to {Path(self.path).parent}: {error.strerror or error}")
 
 
 class TrackWriter:

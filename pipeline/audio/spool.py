@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
@@ -28,15 +28,15 @@ Decode = Callable[[str, int], Awaitable[Decoded]]
 class _Entry:
     """A recording that is being decoded, or was."""
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Callable[[_Entry], Coroutine[None, None, Decoded]]) -> None:
         self.bytes = 0
         self.holders = 0
-        self.decoding: asyncio.Task[Decoded] | None = None
+        self.decoding = asyncio.create_task(decode(self))
 
     @property
     def has_failed(self) -> bool:
         task = self.decoding
-        return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+        return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 class Spool:
@@ -58,9 +58,7 @@ class Spool:
         """
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry()
-            entry.decoding = asyncio.create_task(self._decoded(entry, expected_bytes, decode))
-        assert entry.decoding is not None  # noqa: S101 for the type checker
+            entry = self._entries[key] = _Entry(lambda entry: self._decoded(entry, expected_bytes, decode))
         entry.holders += 1
         try:
             return await asyncio.shield(entry.decoding)
@@ -98,7 +96,7 @@ class Spool:
 
     async def close(self) -> None:
         """Cancels the decoding and removes the folder."""
-        tasks = [entry.decoding for entry in self._entries.values() if entry.decoding is not None]
+        tasks = [entry.decoding for entry in self._entries.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -143,7 +141,7 @@ class Spool:
 
     def _drop(self, key: Hashable) -> None:
         entry = self._entries.pop(key)
-        if entry.decoding is None or entry.has_failed:
+        if entry.has_failed:
             return
         if not entry.decoding.done():
             entry.decoding.cancel()
