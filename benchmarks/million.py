@@ -26,8 +26,8 @@ FEW = 1_000
 FILES = 1_000
 READING = """
 import sys
-from pipeline.manifest import parts_of
-print(sum(1 for part in parts_of([sys.argv[1]]) for _ in part))
+from pipeline.manifest import inputs_of
+print(sum(1 for part in inputs_of([sys.argv[1]]) for _ in part))
 """
 # a process counts the memory of the one that forked it as its own, so that one must be small
 LAUNCH = """

@@ -30,7 +30,7 @@ from benchmarks.measuring import (
 )  # fmt: skip
 from benchmarks.preparation import make
 from pipeline.audio.prepare import Preparation
-from pipeline.audio.probe import look
+from pipeline.audio.probe import read_recording
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Utterance
 
@@ -57,7 +57,7 @@ def prepared_alone(folder: Path) -> Figures:
         async def work(some: int | None = None) -> None:
             for number, path in enumerate(paths):
                 utterance = Utterance(id=path, audio=path)
-                found = await asyncio.to_thread(look, path)
+                found = await asyncio.to_thread(read_recording, path)
                 preparation.release(utterance, await preparation.prepare(utterance, found))
                 if some is not None and number >= some:
                     return

@@ -1,4 +1,4 @@
-"""The container formats that are read, with their file extensions: one table, for decoding and for finding files."""
+"""The container formats that are decoded, and the file extensions of recordings."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ FORMATS: dict[str, tuple[str, ...]] = {
     "wsd": ("wsd",),
     "wv": ("wv",),
 }
-"""By FFmpeg's name of the demuxer. Only these may open a file: no text, picture or playlist is taken for audio, and
-nothing in a file makes us fetch a URL."""
+"""Extensions by FFmpeg's name of the demuxer. Only these demuxers are used: none opens text, pictures or playlists, and
+none fetches a URL that a file contains."""
 
-AUDIO_EXTENSIONS = tuple(sorted({f".{one}" for extensions in FORMATS.values() for one in extensions}))
-"""Of recordings, lower case; file names may have them in any case."""
+AUDIO_EXTENSIONS = tuple(sorted({f".{name}" for names in FORMATS.values() for name in names}))
+"""Of recordings, in lower case; file names may have them in any case."""
 
 HEADERLESS = (".raw", ".pcm", ".sln", ".ul", ".ulaw", ".al", ".alaw", ".vox", ".s16", ".s16le")
-"""Extensions of raw samples, which tell neither sample rate nor encoding."""
+"""Extensions of raw samples, without sample rate and encoding."""

@@ -1,7 +1,7 @@
-"""What this process may use of its machine: how many CPUs, and how its allocators give memory back.
+"""Resources of the machine for this process: its number of CPUs, and how its allocators return memory.
 
-CPUs are those of its affinity (taskset, cpusets), and no more than the quota of its cgroups: as many worker processes
-as the host has CPUs would fight for what a container gets.
+The CPUs are those of its affinity (taskset, cpusets), limited by the quota of its cgroups: in a container the host may
+have many more.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _CONTROLLER = "cpu"
 _M_ARENA_MAX = -8
-"""The option of glibc's mallopt."""
+"""An option of glibc's mallopt."""
 
 
 def usable_cpus(cgroups: Path = CGROUPS, own: Path = OWN) -> int:
-    """At least 1. `cgroups` is where cgroups are mounted, `own` says which ones are this process's."""
+    """The number of CPUs, at least 1. `cgroups` is the mount point, and the file `own` lists this process's cgroups."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([count, *map(math.ceil, _quotas(cgroups, own))]))
 
 
 def _quotas(cgroups: Path, own: Path) -> Iterator[float]:
-    """The quota of each cgroup around this process, in CPUs; a cgroup without one gives none."""
+    """The quotas of the cgroups around this process, in CPUs."""
     try:
         lines = own.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -38,12 +38,12 @@ def _quotas(cgroups: Path, own: Path) -> Iterator[float]:
             continue
         names = ("cpu.max",) if is_v2 else ("cpu.cfs_quota_us", "cpu.cfs_period_us")
         mounts = (cgroups,) if is_v2 else (cgroups / controllers, cgroups / _CONTROLLER)
-        # in a container the path may be the host's, of which only the part that is mounted can be read
+        # in a container the path may be the host's, of which only a part is mounted
         group = Path(os.path.normpath("/" + path.lstrip("/")))
         for parent in (group, *group.parents):
             for mount in mounts:
                 text = " ".join(_read(mount / parent.relative_to("/") / name) for name in names)
-                with suppress(ValueError):  # of files that are not there, or say "max": no quota
+                with suppress(ValueError):  # no such file, or "max": no quota
                     quota, period = map(int, text.split())
                     if quota > 0 and period > 0:  # -1 is none
                         yield quota / period
@@ -56,10 +56,10 @@ def _read(path: Path) -> str:
 
 
 def limit_arenas() -> None:
-    """To be called before other threads are started and before Arrow is loaded.
+    """Limits glibc to one heap, and has Arrow use it. Call it before threads start and before Arrow is imported.
 
-    glibc gives each thread a heap of its own, and Arrow has an allocator of its own: each keeps what it once took, so
-    that a long run grew by 0.4 KB with each row.
+    Else each thread has a heap and Arrow an allocator of its own, which return no memory: a long run grew by 0.4 KB
+    with each row.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if sys.platform == "linux":

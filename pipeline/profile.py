@@ -1,4 +1,4 @@
-"""What the client knows of a speech service: limits, formats, settings, price and addresses, in one record.
+"""The client's constants of a speech service: limits, formats, settings, price and addresses, in one record.
 
 The local server does not import this, so that a mistake here shows against its own constants (`gradium/wire.py`). Facts
 are from the service's public documentation (speech-to-text-rest, transcription-settings, limits, credits).
@@ -14,34 +14,38 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceProfile:
-    """A speech service as a client meets it."""
+    """A speech service from the client's point of view."""
 
     name: str
     url: str
     """Where requests go by default."""
     balance_path: str
     plain_hosts: tuple[str, ...]
-    """Hosts that the key may be sent to without TLS: this machine. To all others only https carries it."""
+    """Hosts that the key may be sent to without TLS: this machine."""
     sample_rate: int
-    """Hz that its model works at: what is decoded here is decoded to that."""
+    """Hz of its model, and of decoded audio that is sent."""
     frame_s: float
     """The model's step."""
     max_request_s: float
-    """The most audio that one request may carry."""
-    content_types: tuple[str, ...]
-    """Of files that are sent as they are."""
+    """The most audio of one request."""
+    content_types: tuple[str, str]
+    """Of WAV and of Ogg-Opus, the files that are sent as they are."""
+    wav_bits: tuple[int, ...]
+    """Bits of the integer PCM samples that it takes in WAV."""
+    channels: int
+    """Of a file that is sent."""
     languages: tuple[str, ...]
     delays_in_frames: tuple[int, ...]
     default_delay_in_frames: int
-    """What its REST endpoint takes when none is named."""
+    """Of its REST endpoint, where a request names none."""
     temp: Range
     padding_bonus: Range
     boost: Range
     max_keywords: int
     keywords_bytes: int
-    """Of a request's address, in which keywords travel: many servers take no more than 8 KB of it, and httpx 64."""
+    """The most bytes of keywords, which are part of the URL: many servers limit that to 8 KB, httpx to 64."""
     credits_per_s: float
-    """Price of a second of audio that is sent."""
+    """Price of a second of sent audio."""
 
     def is_this_machine(self, url: str) -> bool:
         """Whether the address is on this machine."""
@@ -57,6 +61,8 @@ GRADIUM = ServiceProfile(
     frame_s=0.08,
     max_request_s=300.0,
     content_types=("audio/wav", "audio/ogg"),
+    wav_bits=(16, 24, 32),
+    channels=1,
     languages=("en", "fr", "de", "es", "pt", "any"),
     delays_in_frames=(7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48),
     default_delay_in_frames=48,

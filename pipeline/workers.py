@@ -1,7 +1,7 @@
 """Worker processes for work that holds the interpreter lock: one per CPU, none of which outlives this process.
 
-A worker makes its tool once by a factory, then answers calls. One that crashes, or is killed because a call takes too
-long, costs that call and is replaced. The decoders and the local server's recognizers run in them.
+A worker makes its tool once by a factory, then answers calls. One that crashes, or is killed at the timeout of a call,
+fails that call and is replaced. The decoders and the local server's recognizers run in them.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ Tool = Callable[[Call], Result]
 PR_SET_PDEATHSIG = 1
 STDIN = 0
 START_S = 60.0
-"""A process that has not made its tool by then is taken for one that never will."""
+"""Timeout for making the tool."""
 END_S = 5.0
+"""Timeout for the end of a process whose pipe is closed."""
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP)
-"""Signals that a process gets for what it does itself; all others are sent to it by somebody."""
+"""Signals that a process causes itself; all others come from outside."""
 _BOOTSTRAP = """\
 import sys
 folder, module, *rest = sys.argv[1:]
@@ -46,29 +47,29 @@ sys.path.append(sys.path.pop(0))
 from importlib import import_module
 sys.exit(import_module(module).main())
 """
-"""The folder of this package comes first for one import, which loads nothing else, and last for all others."""
+"""The folder of this package is first in sys.path for this one import, and then last."""
 
 
 class NotStarted(Exception):
-    """A worker that took no call: its process could not be started, or could not make its tool."""
+    """A worker whose process could not be started, or could not make its tool."""
 
 
 class WorkerCrashed(Exception):
-    """A worker's process ended in the middle of a call, or was ended because that took too long."""
+    """A worker's process ended during a call, or the call timed out."""
 
     def __init__(self, how: str, was_killed: bool = False) -> None:
         super().__init__(how)
         self.was_killed = was_killed
-        """Somebody else killed it: a user, the kernel for want of memory, a machine that shuts down."""
+        """By another process: a user, the kernel out of memory, a shutdown."""
 
 
 def python_command(module: str, *args: str) -> list[str]:
-    """The command that runs `main` of a module of this package, in a Python that was started as this one.
+    """The command that runs `main` of a module of this package, in a Python with the same options as this one.
 
-    It loads this very package and the standard library, whatever the working folder holds: a `signal.py` there must not
-    be taken for Python's own, as it is in a plain `python -c` or `python -m`.
+    It imports this package and the standard library whatever the working folder holds: in a plain `python -c` or
+    `python -m`, a `signal.py` there would be imported in place of Python's own.
     """
-    # multiprocessing starts its own processes with these flags: -X utf8, -W and the like
+    # -X utf8, -W and the like, as multiprocessing passes them to its processes
     flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
     folder = str(Path(pipeline.__file__).parent.parent)
     return [sys.executable, *flags, "-P", "-c", _BOOTSTRAP, folder, module, *args]
@@ -80,14 +81,14 @@ class _Worker(Generic[Call, Result]):
     def __init__(self, make_tool: Callable[[], Tool[Call, Result]]) -> None:
         self._ready = False
         self._pipe, child_end = Pipe()
-        # Ctrl-C reaches the whole group, also while the child still loads: whoever started it ends it
+        # Ctrl-C reaches the whole group, also while the child still loads; its parent ends it
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
         try:
             self._process = subprocess.Popen(  # noqa: S603 our own interpreter
                 python_command("pipeline.workers", str(child_end.fileno()), str(os.getpid())),
-                stdin=subprocess.PIPE,  # which ends when this process does
+                stdin=subprocess.PIPE,  # closed when this process ends
                 stdout=subprocess.DEVNULL,
-                # what the codec libraries write there is no line of ours, and may be text of the recording
+                # codec libraries write there, perhaps text from the recording
                 stderr=subprocess.DEVNULL,
                 pass_fds=[child_end.fileno()],
             )
@@ -97,12 +98,12 @@ class _Worker(Generic[Call, Result]):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             child_end.close()
-        with suppress(OSError):  # of a process that has ended already, which shows when it is called
-            # where this process finds modules, the working folder last
+        with suppress(OSError):  # it has ended already, which the first call reports
+            # this process's path, the working folder last
             self._pipe.send(sorted(sys.path, key=lambda folder: folder == ""))
             self._pipe.send(pickle.dumps(make_tool))
 
-    def call(self, call: Call, at_most_s: float | None = None) -> Result:
+    def call(self, call: Call, timeout_s: float | None = None) -> Result:
         """Blocks for the result. Raises RuntimeError where the tool failed, NotStarted, or WorkerCrashed."""
         try:
             self._wait_until_ready()
@@ -110,14 +111,14 @@ class _Worker(Generic[Call, Result]):
             raise NotStarted(f"its process {self._end()[0]}") from None
         try:
             self._pipe.send(call)
-            if not self._pipe.poll(at_most_s):
-                raise WorkerCrashed(f"did not finish within {at_most_s:.0f} s")
+            if not self._pipe.poll(timeout_s):
+                raise WorkerCrashed(f"did not finish within {timeout_s:.0f} s")
             result, error = self._pipe.recv()
-        except (EOFError, OSError, ValueError):  # the latter of a pipe that was closed meanwhile
+        except (EOFError, OSError, ValueError):  # ValueError: the pipe was closed meanwhile
             raise WorkerCrashed(*self._end()) from None
         if error is not None:
             raise RuntimeError(error)
-        return result  # type: ignore[no-any-return]  # the pipe carries anything; the tool says what
+        return result  # type: ignore[no-any-return]  # the pipe is untyped
 
     def _wait_until_ready(self) -> None:
         if self._ready:
@@ -129,7 +130,7 @@ class _Worker(Generic[Call, Result]):
         self._ready = True
 
     def _end(self) -> tuple[str, bool]:
-        """How the process ended, and whether somebody else ended it."""
+        """How the process ended, and whether it was killed from outside."""
         try:
             status = self._process.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -139,7 +140,7 @@ class _Worker(Generic[Call, Result]):
         return f"was ended by signal {-status} ({signal.strsignal(-status)})", -status not in CRASHES
 
     def kill(self) -> None:
-        """Ends the process at once, also in the middle of a call."""
+        """Ends the process at once, also during a call."""
         self._process.kill()
         self._process.wait()
         if self._process.stdin is not None:
@@ -148,32 +149,32 @@ class _Worker(Generic[Call, Result]):
 
 
 class Workers(Generic[Call, Result]):
-    """Processes that take calls in turn."""
+    """A pool of worker processes."""
 
     def __init__(self, make_tool: Callable[[], Tool[Call, Result]], count: int = 0) -> None:
         self._make_tool = make_tool
         self._count = count or usable_cpus()
         self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="worker-pipe")
         self._idle: asyncio.Queue[_Worker[Call, Result] | None] = asyncio.Queue()
-        """None in the place of one that ended: the next call starts another."""
+        """None stands for one that ended: the next call starts another."""
         self._all: set[_Worker[Call, Result]] = set()
 
     async def start(self) -> None:
-        """Starts the processes, which then make their tools at their own pace."""
+        """Starts the processes, without waiting for their tools."""
         for _ in range(self._count):
-            with suppress(NotStarted):  # the call that takes its place tries again, and raises
+            with suppress(NotStarted):  # the next call tries again, and raises
                 self._idle.put_nowait(self._start_one())
-            await asyncio.sleep(0)  # starting a process takes milliseconds: requests are answered between two
+            await asyncio.sleep(0)  # starting a process takes milliseconds: let other tasks run between two
 
-    async def call(self, call: Call, *, at_most_s: float | None = None) -> Result:
-        """Returns what a worker makes of the call; waits for a free one.
+    async def call(self, call: Call, *, timeout_s: float | None = None) -> Result:
+        """The result of a call by the next idle worker.
 
-        Raises RuntimeError when the tool failed, WorkerCrashed when its process ended, also because the call took
-        longer than `at_most_s`, and NotStarted when no process could begin.
+        Raises RuntimeError when the tool failed, WorkerCrashed when its process ended or the call timed out, and
+        NotStarted.
         """
         worker = await self._idle.get() or self._start_one()
-        running = asyncio.get_running_loop().run_in_executor(self._threads, worker.call, call, at_most_s)
-        # a caller that is cancelled leaves its worker busy: it is free when the call is over, not before
+        running = asyncio.get_running_loop().run_in_executor(self._threads, worker.call, call, timeout_s)
+        # the worker of a cancelled caller stays busy until its call is over
         running.add_done_callback(partial(self._release, worker))
         return await asyncio.shield(running)
 
@@ -195,7 +196,7 @@ class Workers(Generic[Call, Result]):
         return worker
 
     def _release(self, worker: _Worker[Call, Result], done: asyncio.Future[Result]) -> None:
-        # asked for in any case, or asyncio complains of an exception that nobody retrieved
+        # always retrieved, or asyncio logs an unretrieved exception
         has_ended = not done.cancelled() and isinstance(done.exception(), NotStarted | WorkerCrashed)
         if worker not in self._all:
             return  # closed meanwhile
@@ -214,7 +215,7 @@ def main() -> None:
         factory = pipe.recv()
         try:
             tool = pickle.loads(factory)()  # noqa: S301 the parent's own bytes
-        except BaseException as error:  # whatever importing a library does that does not fit this machine
+        except BaseException as error:  # importing a library that does not fit this machine may raise anything
             pipe.send(f"{type(error).__name__}: {error}")
             return
         pipe.send("")
@@ -222,17 +223,17 @@ def main() -> None:
             call, result, failure = pipe.recv(), None, None
             try:
                 result = tool(call)
-            except Exception as error:  # it goes to the caller, in words: not every exception can be pickled
+            except Exception as error:  # sent as text: not every exception can be pickled
                 failure = f"{type(error).__name__}: {error}"
             pipe.send((result, failure))
 
 
 def _end_with_parent(parent: int) -> None:
-    """Ends this process when its parent has ended, however it ended."""
+    """Makes this process end with its parent, also where that is killed."""
     if sys.platform == "linux":
         import ctypes
 
-        # the thread below cannot run while a call holds the interpreter lock, for minutes perhaps; the kernel can
+        # by the kernel, because the thread below cannot run while a call holds the interpreter lock
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)

@@ -15,6 +15,7 @@ def test_the_profile_and_the_local_server_say_the_same() -> None:
     assert GRADIUM.max_request_s == wire.MAX_AUDIO_S
     assert GRADIUM.credits_per_s == wire.CREDITS_PER_S
     assert set(GRADIUM.content_types) <= wire.CONTENT_TYPES.keys()
+    assert GRADIUM.wav_bits == wire.WAV_BITS
     assert GRADIUM.languages == wire.LANGUAGES
     assert GRADIUM.delays_in_frames == wire.DELAYS_IN_FRAMES
     assert GRADIUM.default_delay_in_frames == wire.DEFAULT_DELAY_IN_FRAMES

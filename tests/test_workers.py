@@ -36,8 +36,8 @@ def test_a_call_that_ends_badly_costs_itself_only(call: str) -> None:
         await workers.start()
         first = await workers.call("pid")
         with pytest.raises(WorkerCrashed):
-            await workers.call(call, at_most_s=0.2 if call == "hang" else None)
-        second = await workers.call("pid", at_most_s=60)
+            await workers.call(call, timeout_s=0.2 if call == "hang" else None)
+        second = await workers.call("pid", timeout_s=60)
         assert first != second
         assert not is_alive(first)
         await workers.close()

@@ -1,5 +1,5 @@
-"""What is sent: from a recording on disk to clips the service takes, with their measured length.
+"""From a recording on disk to clips that the service accepts, with their measured length.
 
-`probe` says what a file is, `wanted` what a row asks of it, `decode` brings it to tracks of one channel at 24 kHz,
-`spans` finds where long tracks are cut, `prepare` turns an utterance into clips. Recordings are read, never written.
+`probe` inspects a file, `upload` decides what of it a row sends, `decode` makes tracks of one channel at the service's
+sample rate, `spans` cuts long tracks, `prepare` turns an utterance into clips. Recordings are never written.
 """

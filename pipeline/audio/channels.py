@@ -1,6 +1,6 @@
-"""From blocks of all channels to the tracks that were asked for: mixed, split or picked, resampled to 24 kHz, written.
+"""Turns blocks of all channels into the requested tracks: mixed, split or selected, and resampled.
 
-A track is a file of raw signed 16-bit little-endian samples.
+A track is a file of raw signed 16-bit little-endian samples at SAMPLE_RATE.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from pipeline.audio.tracks import MIX, SAMPLE_RATE, Channels, OutOfRoom, Track, channel_name, discard
+from pipeline.audio.tracks import MIX, SAMPLE_RATE, Channels, OutOfSpace, Track, channel_name, discard
 from pipeline.errors import AudioUnsupported, OutputError
 
 _CANCELLED = 0.05
-"""Of the channels' mean energy. Two voices keep a half of it, one voice on one of six channels a sixth."""
+"""Of the channels' mean energy: a mix with less has cancelled out. One voice on one of six channels keeps a sixth."""
 _AS_LOUD = 0.8
+"""Of the loudest channel's energy."""
 _FLOOR = 1e-7
 """Mean square below which a block counts as silence (-70 dB of full scale)."""
 _RESIDUE = 1e-3
-"""Of a block's energy, what a lossy codec may make of two equal channels (-30 dB)."""
+"""Of a block's energy: the difference of two equal channels after a lossy codec (-30 dB)."""
 _GAIN_SPREAD = 0.05
-"""How far the ratio of two equal channels may wander; two speakers' crosstalk does not keep to one ratio."""
+"""How much the gain between two equal channels may vary; between channels with crosstalk it varies more."""
 _SILENT = 1
-"""Of 32,768: the last bit of an input that nothing is plugged into."""
+"""Of 32,768: the peak of an unconnected input, noise in the last bit."""
 _FULL_SCALE = 32_768.0
 
 Samples = npt.NDArray[np.float32]
@@ -42,12 +43,11 @@ class Block(NamedTuple):
 
     @property
     def duration_s(self) -> float:
-        duration_s: float = self.samples.shape[1] / self.rate
-        return duration_s
+        return float(self.samples.shape[1] / self.rate)
 
 
 def cleaned(samples: Samples) -> Samples:
-    """Floating-point audio without what is no number or beyond full scale: one such value would ring for long."""
+    """Floating-point audio clipped to full scale, with NaN as 0: resampling would spread other values widely."""
     if samples.size and not (samples.min() >= -1.0 and samples.max() <= 1.0):  # NaN is neither
         samples = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
     return samples
@@ -55,14 +55,14 @@ def cleaned(samples: Samples) -> Samples:
 
 def mix(samples: Samples) -> Samples:
     """The mean of the channels; where they cancel out, the first channel that is about as loud as the loudest."""
-    # channel by channel: numpy's sum over the short side of interleaved samples takes thirty times as long
+    # one by one: numpy's sum over the short axis of interleaved samples takes thirty times as long
     mixed: Samples = samples[0].copy()
     for channel in samples[1:]:
         mixed += channel
     mixed *= np.float32(1 / len(samples))
     together = (samples if samples.flags.c_contiguous else samples.T).ravel()
     if _energy(mixed) * len(samples) < _CANCELLED * _energy(together):
-        # not the loudest itself: jumping between two that are alike would click
+        # not the loudest itself: alternating between two similar channels would click
         energies = np.array([_energy(channel) for channel in samples])
         chosen: Samples = samples[int(np.argmax(energies >= _AS_LOUD * energies.max()))]
         return chosen
@@ -74,11 +74,11 @@ def _energy(samples: Samples) -> float:
 
 
 class CopyDetector:
-    """Which channels carry the same signal, be it inverted, louder or lossily coded."""
+    """Finds channels with the same signal, also if inverted, louder or lossily coded."""
 
     def __init__(self) -> None:
         self._gains: dict[tuple[int, int], tuple[float, float]] = {}
-        """The lowest and the highest so far; of pairs that may be equal: one found different is not compared again."""
+        """The lowest and the highest gain so far of each pair of channels that was never found to differ."""
         self._channels = 0
 
     def add(self, samples: Samples) -> None:
@@ -96,7 +96,7 @@ class CopyDetector:
                 self._gains[pair] = compared
 
     def copies(self) -> set[int]:
-        """Channels whose signal a channel before them carries."""
+        """Channels with the signal of an earlier channel."""
         return {copy for (_, copy), (low, high) in self._gains.items() if low <= high}
 
 
@@ -117,10 +117,10 @@ def _compare(first: Samples, second: Samples, gains: tuple[float, float]) -> tup
 
 
 class TrackFile:
-    """A track that is being written. Raises OutputError where the disk takes no more, and what `take_bytes` raises."""
+    """A track that is being written. Methods raise OutputError where that fails, and what `reserve` raises."""
 
-    def __init__(self, path: str, channel: int, take_bytes: Callable[[int], None]) -> None:
-        self._take_bytes = take_bytes
+    def __init__(self, path: str, channel: int, reserve: Callable[[int], None]) -> None:
+        self._reserve = reserve
         self.path = path
         self.channel = channel
         self.name = channel_name(channel)
@@ -134,7 +134,7 @@ class TrackFile:
             raise self._not_written(error) from None
 
     def write(self, rate: int, samples: Samples) -> None:
-        """Adds samples of shape (samples,) and of any rate."""
+        """Appends samples of shape (samples,) at any rate."""
         if rate != self._rate:
             self._flush()
             self._rate = rate
@@ -143,7 +143,7 @@ class TrackFile:
         self._put(self._resampler.resample_chunk(np.ascontiguousarray(samples)) if self._resampler else samples)
 
     def finish(self) -> Track:
-        """Writes what the resampler still holds and closes the file."""
+        """Writes the rest of the resampler's output and closes the file."""
         self._flush()
         try:
             self._file.close()
@@ -153,7 +153,7 @@ class TrackFile:
 
     def remove(self) -> None:
         """Closes and deletes the file, finished or not."""
-        with suppress(OSError):  # of a full disk: what could not be written is not wanted any more
+        with suppress(OSError):  # a full disk, which no longer matters
             self._file.close()
         discard(self.path)
 
@@ -170,32 +170,32 @@ class TrackFile:
         numbers = scaled.astype("<i2")
         self.peak = max(self.peak, int(numbers.max()), -int(numbers.min()))
         self.samples += numbers.size
-        self._take_bytes(numbers.nbytes)
+        self._reserve(numbers.nbytes)
         try:
             self._file.write(numbers.data)
         except OSError as error:
             raise self._not_written(error) from None
 
     def _not_written(self, error: OSError) -> OutputError:
-        folder = Path(self.path).parent
-        return OutputError(f"decoded audio cannot be written to {folder}: {error.strerror or error}")
+        return OutputError(f"decoded audio cannot be written to {Path(self.path).parent}: {error.strerror or error}")
 
 
 class TrackWriter:
-    """Takes blocks, leaves tracks: one for a mix or a picked channel; of a split those that say something of their own.
+    """Writes blocks to tracks: one for a mix or a selected channel, for a split one for each channel that is neither
+    silent nor a copy of another.
 
-    Raises what `TrackFile` raises; OutOfRoom where the tracks together take more than `most_bytes`.
+    Raises what `TrackFile` raises, and OutOfSpace where the tracks together take more than `max_bytes`.
     """
 
-    def __init__(self, target: str, channels: Channels, most_bytes: float) -> None:
+    def __init__(self, target: str, channels: Channels, max_bytes: float) -> None:
         self._target = target
         self._channels = channels
-        self._bytes_left = most_bytes
+        self._bytes_left = max_bytes
         self._files: list[TrackFile] = []
         self._copies = CopyDetector()
 
     def add(self, rate: int, samples: Samples) -> None:
-        """A block of shape (channels, samples). Raises AudioUnsupported where the picked channel is not there."""
+        """Writes a block of shape (channels, samples). Raises AudioUnsupported if the selected channel is missing."""
         if self._channels == "split":
             self._copies.add(samples)
             while len(self._files) < len(samples):
@@ -215,7 +215,7 @@ class TrackWriter:
                 file.name = MIX
             file.write(rate, mix(samples))
             return
-        # a broadcast may fall back to mono for a while: then all channels are that one
+        # a broadcast may fall back to mono for a while, which then stands for all channels
         chosen = wanted if wanted < len(samples) else 0
         if chosen != wanted:
             file.name = f"{channel_name(wanted)}_or_{channel_name(chosen)}"
@@ -237,14 +237,14 @@ class TrackWriter:
             file.remove()
 
     def _open(self, channel: int) -> None:
-        """A channel that begins late is silent until then."""
-        file = TrackFile(f"{self._target}.{channel}.pcm", channel, self._take_bytes)
+        """Adds a track, which is silent up to now."""
+        file = TrackFile(f"{self._target}.{channel}.pcm", channel, self._reserve)
         missing = self._files[0].samples if self._files else 0
         self._files.append(file)
         for place in range(0, missing, SAMPLE_RATE):
             file.write(SAMPLE_RATE, np.zeros(min(SAMPLE_RATE, missing - place), dtype=np.float32))
 
-    def _take_bytes(self, count: int) -> None:
+    def _reserve(self, count: int) -> None:
         self._bytes_left -= count
         if self._bytes_left < 0:
-            raise OutOfRoom("the recording takes more disk than it was given")
+            raise OutOfSpace("the tracks take more bytes than allowed")

@@ -1,4 +1,4 @@
-"""Every format that is not plain WAV, opened by PyAV: its audio stream, its length by the header, its faults.
+"""Opens files of all formats but plain WAV by PyAV: the audio stream, its length by the header, and errors.
 
 Loads PyAV and numpy: import this module only where a file needs it.
 """
@@ -24,35 +24,35 @@ from pipeline.audio.tracks import is_implausible
 from pipeline.audio.wav import STREAMED, read_wav
 from pipeline.errors import AttemptError, AudioUnreadable, AudioUnsupported
 from pipeline.formats import FORMATS, HEADERLESS
-from pipeline.source.local import fault
+from pipeline.source.local import read_error
 
 _DRM_TAGS = ("drms", "aavd")
-"""How MP4 names audio that only its seller's programs decode: FairPlay, Audible."""
+"""Codec tags of MP4 audio under FairPlay and Audible encryption."""
 _DRM = "the audio is encrypted (DRM): it cannot be decoded without its key"
 _DRM_ASF = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")
-"""Marks the Content Encryption Object of WMA."""
+"""The GUID of WMA's Content Encryption Object."""
 _TRUNCATED_MP4 = "the MP4 file has no readable index: it was cut off before it was finished, or is damaged"
 _NO_HEADER = (
-    "raw samples tell neither their sample rate nor their encoding: give the file a header, such as by "
+    "raw samples have no sample rate and no encoding: give the file a header, for example by "
     "ffmpeg -f s16le -ar 8000 -ac 1 -i IN.raw OUT.wav, with its own rate"
 )
 _HEAD_BYTES = 64 * 1024
 _BUFFER_BYTES = 256 * 1024
 
 _COUNTING = ("aiff", "ape", "asf", "au", "flac", "mov", "nistsphere", "tta", "w64", "wav", "wv")
-"""Formats whose headers count samples; of all others the length is by bit rate or by the last page."""
+"""Formats whose headers count samples; the length of the others comes from the bit rate or the last page."""
 _COUNTED_BY_PAGES = ("ogg",)
 """Formats whose last page counts the samples up to it."""
 _MIN_BITS_PER_S = 500
-"""A counted length of fewer may be wrong: digital silence in FLAC takes about that."""
+"""Below this a counted length may be wrong; FLAC needs about this for digital silence."""
 _UNCOMPRESSED = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|alaw|mulaw)")
-"""Codecs whose samples are of one size, with their bits."""
+"""Codecs with samples of constant size, and their bits."""
 _FIXED_PACKETS = re.compile(r"pcm_|adpcm_|gsm|ilbc|mace")
-"""Codecs whose packets are of one size."""
+"""Codecs with packets of constant size."""
 _MPEG_FRAME = re.compile(rb"\xff(?=([\xe2\xe3\xf2\xf3\xfa\xfb])(.))", re.DOTALL)
-"""The start of an audio frame, with the bytes that hold the version of MPEG and the sample rate."""
+"""The start of an audio frame, with the bytes of the MPEG version and the sample rate."""
 _MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
-"""Hz by the version in the frame's header: MPEG 1, 2, 2.5."""
+"""Hz by the version in the frame header: MPEG 1, 2, 2.5."""
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, Au
         problem = _NO_HEADER
     try:
         with translated(path, problem):
-            # through the file and not its name: names with colons are addresses to the library
+            # by the file and not its name: FFmpeg takes names with colons for URLs
             container = av.open(
                 reader,
                 "r",
@@ -86,12 +86,12 @@ def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, Au
         if reader.error is None:
             raise
     if reader.error is not None:
-        # to the library this was the end of the file; what it made of that is not the file's fault
-        raise fault(path, reader.error)
+        # FFmpeg took this for the end of the file, so its own error means nothing
+        raise read_error(path, reader.error)
 
 
 class _Reader:
-    """The file as the library gets to see it: calls that fail would print a traceback of its own."""
+    """The file object given to PyAV, which prints a traceback where a method raises."""
 
     def __init__(self, file: FileIO) -> None:
         self._file = file
@@ -116,16 +116,16 @@ class _Reader:
 
 @contextmanager
 def translated(path: str, problem: str = "the file does not decode") -> Iterator[None]:
-    """Turns what the library raises into AudioUnreadable, and what reading raises into its meaning."""
+    """Turns PyAV's errors into AudioUnreadable, and OSErrors into those of `read_error`."""
     try:
         yield
     except AttemptError:
         raise
     except av.error.FFmpegError as error:
-        # the library's own words, without its number and the place in its code
+        # FFmpeg's text, without its number and the place in its code
         raise AudioUnreadable(f"{problem} ({(error.strerror or str(error)).lower()})") from None
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     except (ValueError, OverflowError, RuntimeError, MemoryError) as error:
         raise AudioUnreadable(f"{problem} ({error})") from None
 
@@ -141,7 +141,7 @@ def _main_audio(container: InputContainer) -> AudioStream:
     except AttributeError:
         context = None
     if context is None:
-        raise AudioUnsupported(f"no decoder here knows the codec of the file's audio ({container.format.name})")
+        raise AudioUnsupported(f"no decoder here supports the codec of the file's audio ({container.format.name})")
     if _tag(context) in _DRM_TAGS:
         raise AudioUnsupported(_DRM)
     return stream
@@ -157,21 +157,21 @@ def _tag(context: AudioCodecContext) -> str:
     try:
         return context.codec_tag
     except UnicodeDecodeError:
-        return ""  # a number, in formats that know no four letters
+        return ""  # a number, in formats without four-letter tags
 
 
 class HeaderLength(NamedTuple):
-    """The length of a recording by its header, as far as the file's size bears it out."""
+    """The length of a recording by its header, as far as the file's size is plausible for it."""
 
     seconds: float
-    """0 where it does not say."""
+    """0 if unknown."""
     is_counted: bool
     declared_s: float | None = None
-    """What it counts, where the file holds uncompressed samples and so many of them may be missing."""
+    """The header's length of uncompressed samples, of which the file may hold fewer."""
 
 
 def header_length(container: InputContainer, stream: AudioStream, file: FileIO) -> HeaderLength:
-    """The length of a file of any format that PyAV knows; never more than its bytes can hold."""
+    """The length of a file of any format that PyAV reads; never more than its bytes can hold."""
     declared = declared_s(container, stream, file)
     size_bytes = os.fstat(file.fileno()).st_size
     length_s = played_s(container, stream, size_bytes)
@@ -190,7 +190,7 @@ def header_length(container: InputContainer, stream: AudioStream, file: FileIO) 
 
 
 def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> float | None:
-    """Seconds of audio that the header declares; None where it does not count: what is missing of them was cut off."""
+    """Seconds of audio by the header's count; None where it has none. If fewer are there, the file is truncated."""
     name, context = format_name(container), stream.codec_context
     place = file.tell()
     try:
@@ -203,7 +203,7 @@ def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> 
     if name == "caf":
         return stream.frames / context.rate if stream.frames and _FIXED_PACKETS.match(context.name) else None
     if name in ("matroska", "flv"):
-        # the length of all tracks: of the audio only where nothing else runs on
+        # the length of all tracks, so that of the audio only where there is no other
         return header_end_s(container, stream) if len(container.streams) == 1 else None
     if name not in _COUNTING or stream.duration is None or (found := header_end_s(container, stream)) is None:
         return None

@@ -1,8 +1,7 @@
-"""A recording of any format decoded to tracks. Blocking, for a worker process; a second of it is in memory.
+"""Decodes a recording of any format to tracks, in a worker process, with one second of it in memory.
 
-decode(path, target, "mix", allow_truncated=False) writes target.0.pcm. libsndfile decodes plain WAV, which is read
-where its chunks say that the samples are, and FLAC: its decoder is the codec's own and checks every frame, while PyAV's
-parser takes the short frames of digital silence apart wrongly and loses some of a sound file. PyAV decodes all else.
+decode(path, target, "mix", allow_truncated=False) writes target.0.pcm. libsndfile decodes plain WAV and FLAC: its FLAC
+decoder checks every frame, while PyAV's parser loses some short frames of digital silence. PyAV decodes all else.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ import numpy as np
 import soundfile
 
 from pipeline.audio.channels import Block, Samples, TrackWriter, cleaned
-from pipeline.audio.tracks import DAMAGED, ON_CLOCK, Bounds, Channels, Decoded, DecodeProgress
+from pipeline.audio.tracks import DAMAGED, ON_CLOCK, Channels, Decoded, DecodeLimits, DecodeProgress
 from pipeline.audio.wav import FLOAT, WavFile, check_samples, check_shape, is_wav, read_wav
 from pipeline.errors import AudioEmpty, AudioUnavailable, AudioUnreadable
 from pipeline.model import FileVersion
-from pipeline.source.local import fault, file_version, open_recording, same_file
+from pipeline.source.local import file_version, open_recording, read_error, same_file
 
 FLAC = b"fLaC"
-UNBOUNDED = Bounds()
+NO_LIMITS = DecodeLimits()
 _UNKNOWN_LENGTH = 1 << 40
-"""Samples from which on a length is that of a writer that did not know it."""
+"""Samples from which on a length is a placeholder."""
 
 
 def decode(
@@ -35,26 +34,25 @@ def decode(
     channels: Channels,
     *,
     allow_truncated: bool,
-    looked_at: FileVersion | None = None,
-    bounds: Bounds = UNBOUNDED,
+    version: FileVersion | None = None,
+    limits: DecodeLimits = NO_LIMITS,
 ) -> Decoded:
-    """Decodes the recording to `{target}.{channel}.pcm`, a file for each track; on an error none is left.
+    """Decodes the recording to `{target}.{channel}.pcm`, a file for each track; none is left after an error.
 
-    `looked_at` is what the file was when it was hashed: a transcript must not answer to other bytes. Raises a subclass
-    of ItemError, AudioUnavailable, or OutputError where the tracks cannot be written. What goes beyond `bounds` ends as
-    soon as it does: RecordingTooLong, or OutOfRoom for bytes.
+    Raises a subclass of ItemError, AudioUnavailable (also where the file is not of this `version` any more, of which
+    it was hashed), OutputError where the tracks cannot be written, and at the `limits` RecordingTooLong or OutOfSpace.
     """
-    progress = DecodeProgress(allow_truncated=allow_truncated, longest_s=bounds.longest_s)
-    writer = TrackWriter(target, channels, bounds.most_bytes)
+    progress = DecodeProgress(allow_truncated=allow_truncated, max_s=limits.max_s)
+    writer = TrackWriter(target, channels, limits.max_bytes)
     try:
         with open_recording(path) as file:
             try:
                 for rate, samples in _blocks(path, file, progress):
                     writer.add(rate, samples)
             finally:
-                # also where it seemed broken: what was read may be half of the old and half of the new
-                if looked_at is not None and not _is_still(path, file, looked_at):
-                    raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
+                # also after an error: what was read may be half of the old file and half of the new one
+                if version is not None and not _is_unchanged(path, file, version):
+                    raise AudioUnavailable("the file changed after it was hashed; the next run tries again")
         tracks = writer.finish()
     except BaseException:
         writer.remove()
@@ -65,13 +63,13 @@ def decode(
     return Decoded(tracks=tracks, duration_s=progress.seconds, flags=flags)
 
 
-def _is_still(path: str, file: FileIO, looked_at: FileVersion) -> bool:
-    """Whether the open file, and what the path names now, are what was looked at."""
+def _is_unchanged(path: str, file: FileIO, version: FileVersion) -> bool:
+    """Whether the open file, and the one that the path names now, are of this version."""
     try:
         now = os.stat(path)  # noqa: PTH116 a Path object buys nothing here
     except OSError:
-        return same_file(file, looked_at)  # taken away, but its bytes were read to the end
-    return same_file(file, looked_at) and file_version(now) == looked_at
+        return same_file(file, version)  # deleted, but its bytes were read to the end
+    return same_file(file, version) and file_version(now) == version
 
 
 def _blocks(path: str, file: FileIO, progress: DecodeProgress) -> Iterator[Block]:
@@ -88,11 +86,11 @@ def _blocks(path: str, file: FileIO, progress: DecodeProgress) -> Iterator[Block
             progress.finish(wav.declared_s, max(wav.size, 1))
             return
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     if head.startswith(FLAC):
         yield from _flac_blocks(path, file, size, progress)
         return
-    from pipeline.audio.packets import packet_blocks  # loads PyAV, which plain WAV and FLAC need not
+    from pipeline.audio.packets import packet_blocks  # PyAV, without which plain WAV and FLAC decode
 
     yield from packet_blocks(path, file, size, progress)
 
@@ -102,23 +100,23 @@ def _wav_blocks(file: FileIO, wav: WavFile) -> Iterator[Block]:
     file.seek(wav.start)
     left = wav.size - wav.size % wav.block
     while left:
-        found = file.read(min(left, wav.rate * wav.block)) or b""
-        found = found[: len(found) - len(found) % wav.block]
-        if not found:
+        data = file.read(min(left, wav.rate * wav.block)) or b""
+        data = data[: len(data) - len(data) % wav.block]
+        if not data:
             return
-        left -= len(found)
-        yield Block(wav.rate, _floats(found, wav).T)
+        left -= len(data)
+        yield Block(wav.rate, _floats(data, wav).T)
 
 
-def _floats(found: bytes, wav: WavFile) -> Samples:
+def _floats(data: bytes, wav: WavFile) -> Samples:
     """Shape (samples, channels)."""
     samples: Samples
     if wav.subtype == "PCM_16":  # the usual case; libsndfile takes twice as long, because it reads 8 KB at a time
-        numbers = np.frombuffer(found, dtype=wav.order + "i2").reshape(-1, wav.channels)
+        numbers = np.frombuffer(data, dtype=wav.order + "i2").reshape(-1, wav.channels)
         samples = np.multiply(numbers, np.float32(2.0**-15), dtype=np.float32)
         return samples
     samples, _ = soundfile.read(
-        io.BytesIO(found),
+        io.BytesIO(data),
         dtype="float32",
         always_2d=True,
         format="RAW",
@@ -142,7 +140,7 @@ def _flac_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProgr
                 progress.add(samples.shape[1] / sound.samplerate)
                 yield Block(sound.samplerate, samples)
                 samples, is_damaged = (samples[:, :0], True) if is_damaged else _second(sound)
-            # a file that ends before its last frame does, or whose length is not told, looks damaged to the library
+            # to libsndfile a file without a length, or one that ends within a frame, is damaged
             if is_damaged and file.tell() < size_bytes:
                 if progress.seconds:
                     progress.truncate(DAMAGED)
@@ -150,15 +148,15 @@ def _flac_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProgr
                 declared_s = None
             progress.finish(declared_s, size_bytes)
     except OSError as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     except soundfile.SoundFileError as error:
-        problem = getattr(error, "error_string", error)  # libsndfile's own words, without our file object's
+        problem = getattr(error, "error_string", error)  # libsndfile's text, without our file object
         raise AudioUnreadable(f"the file is no audio that can be read ({problem})") from None
 
 
 def _second(sound: soundfile.SoundFile) -> tuple[Samples, bool]:
     """The next second, shape (channels, samples), and whether it ends in damage; empty at the end."""
-    # the library says of a read that met damage only that it did: what it wrote before tells how far it came
+    # a read that fails does not return how many samples it wrote: the NaNs that remain show it
     samples = np.full((sound.samplerate, sound.channels), np.nan, np.float32)
     try:
         return sound.read(out=samples).T, False

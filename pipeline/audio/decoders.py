@@ -1,7 +1,7 @@
-"""The processes that decode and encode: their tasks, what follows when one crashes or hangs, and whose fault that is.
+"""The worker processes that decode and encode: their tasks, and which error follows when one crashes or hangs.
 
-Processes, because the codecs hold the interpreter lock. They start when the first recording needs them, and load the
-libraries: the process that asks does without.
+Processes, because the codecs hold the interpreter lock. They start when the first recording needs them, and only they
+load the codec libraries.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.tracks import Bounds, Channels, Decoded, OutOfRoom
+from pipeline.audio.tracks import Channels, Decoded, DecodeLimits, OutOfSpace
 from pipeline.errors import AttemptError, AudioUnavailable, AudioUnreadable, NoDecoder, OutputError, RecordingTooLong
 from pipeline.model import FileVersion
 from pipeline.workers import NotStarted, WorkerCrashed, Workers
 
 MIN_TIMEOUT_S = 120.0
-"""What any recording may take …"""
+"""Of a task; more for large and long recordings:"""
 SECONDS_PER_MB = 2.0
-"""… and for each of its megabytes: a slow network mount reads as slowly as this …"""
+"""a slow network mount,"""
 MIN_SPEED = 20.0
-"""… and for its length: a busy machine decodes so many times faster than real time."""
+"""and decoding on a busy machine, in multiples of real time."""
 PAUSES_S = (0.2, 1.0, 0.0)
-"""After each time that a process could not be started."""
+"""After each failed start of a process."""
 MAX_CRASHES = 2
-"""That a recording may be to blame for; it is tried no more."""
+"""Of decoders on one recording, those that were killed from outside not counted."""
 MAX_TRIES = 3
-"""Also where the processes were killed by somebody else."""
+"""Of one recording, whatever ended its decoders."""
 MAX_ALL_CRASH = 10
-"""Recordings that decoders crash on, where none ever finished: then it is no recording's fault."""
+"""Recordings that decoders may crash on while none decodes; then the installation is broken."""
 CRASHES_KEPT = 1_000
-"""Recordings that are remembered, for the other rows that are spans of them."""
+"""Recordings that are remembered, for other rows that are spans of them."""
 CONTROL_S = 10.0
-"""Of another recording, to see whether that still decodes."""
+"""How much of another recording is decoded to see whether decoding works."""
 
 
 class DecodeTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,18 +45,18 @@ class DecodeTask(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     channels: Channels
     allow_truncated: bool
-    looked_at: FileVersion
-    """What the file was when it was hashed."""
+    version: FileVersion
+    """Of the file when it was hashed."""
     expected_s: float
-    """Its length by its header."""
-    bounds: Bounds
+    """Length by the header."""
+    limits: DecodeLimits
 
 
 class EncodeTask(msgspec.Struct, frozen=True, kw_only=True):
     """Encode samples of a track as Opus into the file `target`, behind `lead_samples` of silence."""
 
     path: str
-    """The recording that they are of."""
+    """The recording."""
     track: str
     start: int
     samples: int
@@ -65,11 +65,11 @@ class EncodeTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DecoderTask = DecodeTask | EncodeTask
-DecoderResult = Decoded | AttemptError | OutputError | OutOfRoom | None
+DecoderResult = Decoded | AttemptError | OutputError | OutOfSpace | None
 
 
 def perform(task: DecoderTask) -> DecoderResult:
-    """One task, in a worker. Errors that mean something travel as values: they are no fault of the worker's."""
+    """Performs one task in a worker. Errors of recordings and the disk are returned: those raised are the worker's."""
     from pipeline.audio.decode import decode
     from pipeline.audio.ogg import encode_opus
 
@@ -80,111 +80,113 @@ def perform(task: DecoderTask) -> DecoderResult:
                 task.target,
                 task.channels,
                 allow_truncated=task.allow_truncated,
-                looked_at=task.looked_at,
-                bounds=task.bounds,
+                version=task.version,
+                limits=task.limits,
             )
         encode_opus(task.track, task.start, task.samples, task.lead_samples, task.target)
         return None
-    except (AttemptError, OutputError, OutOfRoom) as error:
+    except (AttemptError, OutputError, OutOfSpace) as error:
         return error
 
 
 def make_decoder() -> Callable[[DecoderTask], DecoderResult]:
-    """What a worker makes first. Loads all that decoding needs: what is not there is no recording's fault."""
+    """The factory of a worker's tool. Loads all codec libraries, so that a missing one is no recording's error."""
     import pipeline.audio.packets  # noqa: F401
 
     return perform
 
 
 class Decoders:
-    """As many processes as `count`, or one per CPU for 0."""
+    """A pool of `count` processes, or one per CPU for 0."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._workers: Workers[DecoderTask, DecoderResult] | None = None
-        self._at_work: Counter[str] = Counter()
-        """Recordings that a decoder has, or that wait for one."""
+        self._running: Counter[str] = Counter()
+        """Calls by recording, those that wait for a process included."""
         self._finished: set[str] = set()
-        """Two recordings, at most, that a decoder finished with, whatever it found."""
-        self._one_ended = asyncio.Event()
-        """Replaced after each end of a call."""
+        """At most two recordings that a decoder finished, also with an error."""
+        self._call_ended = asyncio.Event()
+        """Replaced whenever a call ends."""
         self._decoded: dict[str, DecodeTask] = {}
         """The last two recordings that were decoded."""
         self._crashed: dict[str, str] = {}
-        """How the last decoder ended of recordings that are not tried again in this run."""
+        """How the last decoder ended, of recordings that are not tried again in this run."""
 
     async def decode(self, task: DecodeTask) -> Decoded:
-        """Raises what `decode.decode` raises, AudioUnreadable for a recording that decoders crash on, AudioUnavailable
-        where that may not be its own fault, and NoDecoder."""
-        most_s = MIN_TIMEOUT_S + task.looked_at.size_bytes / 1e6 * SECONDS_PER_MB + task.expected_s / MIN_SPEED
-        result = await self._perform(task, most_s)
+        """Decodes a recording in a worker.
+
+        Raises what `decode.decode` raises, AudioUnreadable for a recording that decoders crash on, AudioUnavailable
+        where the cause of the crash may be another, and NoDecoder.
+        """
+        timeout_s = MIN_TIMEOUT_S + task.version.size_bytes / 1e6 * SECONDS_PER_MB + task.expected_s / MIN_SPEED
+        result = await self._perform(task, timeout_s)
         assert isinstance(result, Decoded)  # noqa: S101 for the type checker
         return result
 
     async def encode(self, task: EncodeTask) -> None:
-        """Raises what `ogg.encode_opus` raises, and as `decode` does where a process crashes."""
+        """Encodes a span in a worker. Raises what `ogg.encode_opus` raises, and as `decode` does after crashes."""
         await self._perform(task, MIN_TIMEOUT_S)
 
     async def close(self) -> None:
-        """Ends the processes, also in the middle of their work."""
+        """Ends the processes at once."""
         if self._workers is not None:
             await self._workers.close()
 
-    async def _perform(self, task: DecoderTask, at_most_s: float) -> DecoderResult:
+    async def _perform(self, task: DecoderTask, timeout_s: float) -> DecoderResult:
         self._refuse_crashed(task.path)
         crashes: list[WorkerCrashed] = []
         while len(crashes) < MAX_TRIES and sum(not crash.was_killed for crash in crashes) < MAX_CRASHES:
             try:
-                result = await self._call_counted(task, at_most_s)
+                result = await self._call_counted(task, timeout_s)
             except WorkerCrashed as crash:
                 crashes.append(crash)
-                await self._another_finished(task.path)
+                await self._wait_for_another(task.path)
                 continue
-            if isinstance(result, AttemptError | OutputError | OutOfRoom):
+            if isinstance(result, AttemptError | OutputError | OutOfSpace):
                 raise result
             if isinstance(task, DecodeTask):
                 self._decoded[task.path] = task
                 self._decoded = dict([*self._decoded.items()][-2:])
             return result
         _remove(task.target)
-        raise await self._verdict(task, crashes)
+        raise await self._error_of_crashes(task, crashes)
 
-    async def _call_counted(self, task: DecoderTask, at_most_s: float) -> DecoderResult:
-        self._at_work[task.path] += 1
+    async def _call_counted(self, task: DecoderTask, timeout_s: float) -> DecoderResult:
+        self._running[task.path] += 1
         try:
-            result = await self._call(task, at_most_s)
+            result = await self._call(task, timeout_s)
             if len(self._finished) < 2:
                 self._finished.add(task.path)
             return result
         finally:
-            self._at_work[task.path] -= 1
-            self._at_work += Counter()  # without those at 0
-            self._one_ended.set()
-            self._one_ended = asyncio.Event()
+            self._running[task.path] -= 1
+            self._running += Counter()  # drops those at 0
+            self._call_ended.set()
+            self._call_ended = asyncio.Event()
 
-    async def _call(self, task: DecoderTask, at_most_s: float) -> DecoderResult:
-        """Raises what NotStarted means: where a decoder has worked in this run, it may again in the next."""
+    async def _call(self, task: DecoderTask, timeout_s: float) -> DecoderResult:
+        """Calls a worker. Where none starts, raises AudioUnavailable if one did before in this run, else NoDecoder."""
         if self._workers is None:
             self._workers = Workers(make_decoder, self._count)
             await self._workers.start()
         for pause_s in PAUSES_S:
             try:
-                return await self._workers.call(task, at_most_s=at_most_s)
+                return await self._workers.call(task, timeout_s=timeout_s)
             except NotStarted as error:
-                why = error
+                reason = error
             await asyncio.sleep(pause_s)
         if self._finished:
-            raise AudioUnavailable(f"no decoder could be started for it any more: {why}; the next run tries again")
-        raise NoDecoder(f"no decoder starts, so nothing can be decoded: {why}; fix the installation and run again")
+            raise AudioUnavailable(f"no decoder could be started for it any more: {reason}; the next run tries again")
+        raise NoDecoder(f"no decoder starts, so nothing can be decoded: {reason}; fix the installation and run again")
 
-    async def _another_finished(self, path: str) -> None:
-        """Waits until a decoder has finished with another recording, where one is at work: that tells whose fault it
-        was."""
-        while not self._finished - {path} and any(other != path for other in self._at_work):
-            await self._one_ended.wait()
+    async def _wait_for_another(self, path: str) -> None:
+        """Waits until another of the running recordings has finished: only then is a crash known to be this one's."""
+        while not self._finished - {path} and any(other != path for other in self._running):
+            await self._call_ended.wait()
 
     def _refuse_crashed(self, path: str) -> None:
-        """Raises AudioUnavailable for a recording that was tried in this run, and NoDecoder where all crash."""
+        """Raises AudioUnavailable for a recording that crashed decoders before, and NoDecoder where all have."""
         if path in self._crashed:
             raise self._unavailable(path)
         if not self._finished and len(self._crashed) >= MAX_ALL_CRASH:
@@ -193,8 +195,8 @@ class Decoders:
                 f"last one {[*self._crashed.values()][-1]}); fix the installation and run again"
             )
 
-    async def _verdict(self, task: DecoderTask, crashes: Sequence[WorkerCrashed]) -> AudioUnreadable | AudioUnavailable:
-        """Whose fault the crashes were: the recording's only where another one still decodes."""
+    async def _error_of_crashes(self, task: DecoderTask, crashes: Sequence[WorkerCrashed]) -> AttemptError:
+        """AudioUnreadable, the recording's error, only where another one still decodes; else AudioUnavailable."""
         own = [crash for crash in crashes if not crash.was_killed]
         if len(own) > 1 and await self._decodes_another(task):
             return AudioUnreadable(f"its decoder failed twice, while other recordings decode: it {own[-1]}")
@@ -208,14 +210,14 @@ class Decoders:
         return AudioUnavailable(f"its decoder {how}, which may not be the file's fault; the next run tries again")
 
     async def _decodes_another(self, crashing: DecoderTask) -> bool:
-        """Whether another recording, which was decoded in this run, still decodes: its first seconds are enough."""
-        known = next((task for path, task in self._decoded.items() if path != crashing.path), None)
-        if known is None:
+        """Whether the first seconds of another recording, which was decoded in this run, still decode."""
+        control = next((task for path, task in self._decoded.items() if path != crashing.path), None)
+        if control is None:
             return False
         target = f"{crashing.target}.other"
-        bounds = Bounds(CONTROL_S, known.bounds.most_bytes)
+        limits = DecodeLimits(CONTROL_S, control.limits.max_bytes)
         try:
-            result = await self._call(msgspec.structs.replace(known, target=target, bounds=bounds), MIN_TIMEOUT_S)
+            result = await self._call(msgspec.structs.replace(control, target=target, limits=limits), MIN_TIMEOUT_S)
         except (WorkerCrashed, AttemptError, NoDecoder):
             return False
         finally:
@@ -224,6 +226,6 @@ class Decoders:
 
 
 def _remove(target: str) -> None:
-    """What a process that crashed has left of its work."""
-    for left in (Path(target), *Path(target).parent.glob(f"{Path(target).name}.*.pcm")):
-        left.unlink(missing_ok=True)
+    """Deletes the files of a task whose process crashed."""
+    for path in (Path(target), *Path(target).parent.glob(f"{Path(target).name}.*.pcm")):
+        path.unlink(missing_ok=True)

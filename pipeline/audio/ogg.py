@@ -1,6 +1,6 @@
-"""Ogg-Opus, read and written. Read by its pages: whether the service takes the file as it is, and how long it is.
+"""Ogg-Opus, read page by page for its length and consistency, and written.
 
-The length is counted by the packets, whose first bytes tell it: the number in the last page is only the writer's word.
+The length is counted from the first bytes of the packets, because the position in the last page may be wrong.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _BIT_RATE = 32_000
 _PAGE = struct.Struct("<4sBBqIIIB")
 _CONTINUED, _LAST_OF_STREAM = 1, 4
 _MAX_PACKET = 5_760
-"""Samples, 120 ms: a writer takes less than that off the end."""
+"""Samples, 120 ms: less than that is trimmed from the end."""
 _MAX_SKIPPED = 9_600
-"""Samples that an honest file has its reader leave out at the beginning, 200 ms: encoders ask for 80 at most."""
+"""Samples, 200 ms, of the pre-skip of a consistent file; encoders use 80 ms at most."""
 _FRAMES = (*(480, 960, 1_920, 2_880) * 3, *(480, 960) * 2, *(120, 240, 480, 960) * 4)
 """Samples in a frame, by the upper five bits of a packet's first byte (RFC 6716, 3.1)."""
 
 
 class OggOpus(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of an Ogg-Opus file."""
+    """Length and consistency of an Ogg-Opus file."""
 
     channels: int
     duration_s: float
     is_whole: bool
-    """One stream, from its start to its marked end."""
-    is_truthful: bool
-    """`is_whole`, and each page says as many samples as its packets hold: any reader finds the same length."""
+    """One stream, from its start to its end-of-stream page."""
+    is_consistent: bool
+    """`is_whole`, and the position of each page matches its packets: any reader finds the same length."""
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -52,12 +52,12 @@ class _Page(msgspec.Struct, frozen=True):
     sizes: bytes
     """Of the segments of its body."""
     body: int
-    """Where its body begins in the file."""
+    """Offset of its body in the file."""
     end: int
 
 
 def read_ogg_opus(file: FileIO, length: int) -> OggOpus | None:
-    """The facts of an open file of `length` bytes; None where it is no Ogg-Opus, or more than one stream."""
+    """Reads an open file of `length` bytes; None where it is no Ogg-Opus, or has more than one stream."""
     first = _page(file, 0)
     if first is None:
         return None
@@ -70,28 +70,28 @@ def read_ogg_opus(file: FileIO, length: int) -> OggOpus | None:
     last = counter.walk(file, first, length)
     if last is None or not counter.start or counter.position <= skipped:
         return None
-    # a page holds a second or so: a stream whose first page stands later was cut out of a longer one
+    # a page holds about a second: a stream whose first page ends later was cut out of a longer one
     is_from_start = 0 < counter.start <= skipped + 3 * OPUS_RATE
     is_whole = is_from_start and last.end == length and last.flags & _LAST_OF_STREAM > 0
-    is_truthful = is_whole and counter.agrees and not head[8] >> 4 and not head[18] and skipped <= _MAX_SKIPPED
-    samples = counter.position if is_truthful else max(skipped, counter.samples)
+    is_consistent = is_whole and counter.is_consistent and not head[8] >> 4 and not head[18] and skipped <= _MAX_SKIPPED
+    samples = counter.position if is_consistent else max(skipped, counter.samples)
     return OggOpus(
-        channels=head[9], duration_s=(samples - skipped) / OPUS_RATE, is_whole=is_whole, is_truthful=is_truthful
+        channels=head[9], duration_s=(samples - skipped) / OPUS_RATE, is_whole=is_whole, is_consistent=is_consistent
     )
 
 
 class _SampleCounter:
-    """Counts the samples of a stream by its packets. Changes while the stream is walked."""
+    """Counts the samples of a stream by its packets."""
 
     def __init__(self) -> None:
         self.samples = 0
         self.start = self.position = 0
-        """Where the first page that carries audio ends, and the last one so far, by their word."""
-        self.agrees = True
-        """Each page so far says as many samples as were counted; the last one of all may take some off the end."""
+        """The positions of the first page with audio, and of the last one so far."""
+        self.is_consistent = True
+        """The position of each page so far is the number of samples counted; on the last page it may be less."""
         self._packets = 0
         self._begun: bytes | None = None
-        """The first two bytes, as far as they came, of a packet that goes on in the next page."""
+        """At most the first two bytes of a packet that continues on the next page."""
 
     def walk(self, file: FileIO, first: _Page, length: int) -> _Page | None:
         """The last page before the file ends or a page is missing; None where another stream follows."""
@@ -111,7 +111,7 @@ class _SampleCounter:
     def _add(self, page: _Page, file: FileIO) -> None:
         file.seek(page.body)
         body, place, has_end = file.read(page.end - page.body) or b"", 0, False
-        self.agrees &= (self._begun is not None) == bool(page.flags & _CONTINUED)
+        self.is_consistent &= (self._begun is not None) == bool(page.flags & _CONTINUED)
         for size in page.sizes:
             self._begun = ((self._begun or b"") + body[place : place + size])[:2]
             place += size
@@ -121,9 +121,9 @@ class _SampleCounter:
         if self._packets <= 2:  # the headers
             return
         if page.flags & _LAST_OF_STREAM:
-            self.agrees &= self.samples - _MAX_PACKET < page.position <= self.samples
+            self.is_consistent &= self.samples - _MAX_PACKET < page.position <= self.samples
         else:
-            self.agrees &= page.position == (self.samples if has_end else -1)
+            self.is_consistent &= page.position == (self.samples if has_end else -1)
 
     def _end_packet(self, head: bytes) -> None:
         self._packets += 1
@@ -133,7 +133,7 @@ class _SampleCounter:
         if head:
             frames = (1, 2, 2, head[1] & 63 if len(head) > 1 else 0)[head[0] & 3]
             samples = _FRAMES[head[0] >> 3] * frames
-        self.agrees &= 0 < samples <= _MAX_PACKET
+        self.is_consistent &= 0 < samples <= _MAX_PACKET
         self.samples += samples
 
 
@@ -149,11 +149,11 @@ def _page(file: FileIO, place: int) -> _Page | None:
 
 
 def encode_opus(pcm_path: str, start: int, samples: int, lead_samples: int, target: str) -> None:
-    """Writes a span of a track to `target` as Ogg-Opus, mono at 24 kHz, with `lead_samples` of silence in front.
+    """Writes a span of a track to `target` as mono Ogg-Opus, after `lead_samples` of silence.
 
     Decoded it has exactly `lead_samples + samples` samples. The same span gives the same bytes.
-    Raises OutputError where the target cannot be written, AudioUnavailable where the track cannot be read; no target is
-    left then.
+    Raises OutputError where the target cannot be written and AudioUnavailable where the track cannot be read, and then
+    leaves no target.
     """
     try:
         with Path(target).open("wb") as file:
@@ -180,7 +180,7 @@ def _samples(path: str, start: int, samples: int, lead: int) -> Iterator[npt.NDA
                 size = min(SAMPLE_RATE, samples - place) * SAMPLE_BYTES
                 found = file.read(size)
                 if len(found) < size:
-                    raise AudioUnavailable("decoded audio is shorter than it was: it is being written or was cut")
+                    raise AudioUnavailable("decoded audio is shorter than when it was decoded")
                 yield np.frombuffer(found, dtype="<i2")
     except OSError as error:
         raise AudioUnavailable(f"decoded audio cannot be read: {error.strerror or error}") from None
@@ -189,7 +189,7 @@ def _samples(path: str, start: int, samples: int, lead: int) -> Iterator[npt.NDA
 def _encode(blocks: Iterator[npt.NDArray[np.int16]], file: BufferedWriter) -> None:
     import av  # 50 ms to load, and WAV uploads need none of it
 
-    # bitexact: without it each stream gets a number by chance, and the same audio other bytes
+    # bitexact: else each stream gets a random serial number, and the same audio other bytes
     with av.open(file, "w", format="ogg", container_options={"fflags": "bitexact"}) as container:
         stream = container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono", options={"application": "voip"})
         stream.bit_rate = _BIT_RATE

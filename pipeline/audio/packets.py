@@ -1,4 +1,4 @@
-"""Everything that is not plain WAV or FLAC decoded by PyAV, packet by packet; past damage where that is allowed."""
+"""Decodes everything but plain WAV and FLAC by PyAV, packet by packet, and goes on after damage where allowed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from pipeline.audio.wav import check_shape
 
 _DEFAULT_PACKET_S = 0.03
 _MAX_PLANES = 7
-"""Of a frame whose channels lie apart: from 8 on PyAV reads past the end of their list, so they are packed first."""
+"""Of a planar frame: with 8 or more PyAV reads past the end of the list of planes, so they are packed first."""
 _MAX_SILENCE_S = 60.0
-"""In place of what is lost."""
+"""In place of missing audio."""
 _HOLE_BYTES = 4_096
-"""Skipped between two packets; what lies there in a sound file is smaller."""
+"""Bytes skipped between two packets that mean damage; the containers' own headers there are smaller."""
 _CONTIGUOUS = ("flv", "matroska")
-"""Formats in which packet follows packet, and whose damage the library skips without an error."""
+"""Formats whose packets follow each other, and whose damage FFmpeg skips without an error."""
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
-"""Song titles among the packets, where MP3 files were joined end to end: no audio, and nothing lost."""
+"""Metadata between the packets, where MP3 files were concatenated: no audio is missing."""
 _MAX_DEMUX_ERRORS = 50
 _SCALES = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
 def packet_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProgress) -> Iterator[Block]:
-    """The samples of an open file of any format that PyAV knows, block by block.
+    """The samples of an open file of any format that PyAV reads, block by block.
 
     Raises AudioUnreadable, AudioUnsupported, AudioUnavailable, and what `progress` raises where audio is missing.
     """
@@ -44,16 +44,16 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProg
         context = stream.codec_context
         context.thread_count = 1
         if context.name == "flac":
-            # FLAC is the one codec that can tell a wrong bit from music
+            # FLAC's checksums show each wrong bit
             context.options = {"err_detect": "crccheck+explode"}
         timestamps, holes = Timestamps(container, header_end_s(container, stream)), _HoleDetector(container)
         queue = _FrameQueue()
-        lost_s, is_damaged = 0.0, False
+        missing_s, is_damaged = 0.0, False
         for packet, frames in _decoded(container, stream):
-            holes.look(packet)
+            holes.add(packet)
             if frames is None:
                 progress.is_damaged = is_damaged = True
-                lost_s += _length_s(packet)
+                missing_s += _length_s(packet)
                 continue
             for frame in frames:
                 if not frame.samples:
@@ -64,10 +64,10 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProg
                     holes.is_near and (gap_s or timestamps.ignored_s > ignored_s)
                 ):
                     is_damaged = True
-                if is_damaged and (progress.seconds > EDGE_S or max(lost_s, gap_s) > EDGE_S):
-                    progress.truncate(f"{DAMAGED}, and {gap_s or lost_s:.2f} s are lost before more follows")
+                if is_damaged and (progress.seconds > EDGE_S or max(missing_s, gap_s) > EDGE_S):
+                    progress.truncate(f"{DAMAGED}, and {gap_s or missing_s:.2f} s are missing before more follows")
                     if not gap_s:
-                        timestamps.add(gap_s := min(lost_s, _MAX_SILENCE_S))
+                        timestamps.add(gap_s := min(missing_s, _MAX_SILENCE_S))
                 elif timestamps.count_samples:
                     gap_s = 0.0
                 if gap_s:
@@ -76,30 +76,30 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProg
                     for silence in _silence(min(gap_s, _MAX_SILENCE_S) if timestamps.count_samples else gap_s, frame):
                         progress.add(silence.duration_s)
                         yield silence
-                lost_s, is_damaged = 0.0, False
+                missing_s, is_damaged = 0.0, False
                 progress.add(frame.samples / frame.sample_rate)
                 yield from queue.add(frame)
         yield from queue.flush()
-        if lost_s > EDGE_S:
+        if missing_s > EDGE_S:
             progress.truncate(DAMAGED)
         progress.finish(declared and declared - timestamps.ignored_s, size_bytes)
 
 
 class _HoleDetector:
-    """Whether bytes were skipped a packet or two ago, in a file with nothing but audio."""
+    """Whether bytes were skipped within the last two packets, in a file with a single stream."""
 
     def __init__(self, container: InputContainer) -> None:
         self._left = 0
-        """Packets for which that still counts: decoders are one behind."""
+        """Packets after a hole that still count as near it: decoders are one packet behind."""
         self._end: int | None = None
-        self._looks = format_name(container) in _CONTIGUOUS and len(container.streams) == 1
+        self._is_active = format_name(container) in _CONTIGUOUS and len(container.streams) == 1
 
     @property
     def is_near(self) -> bool:
         return self._left > 0
 
-    def look(self, packet: Packet[AudioStream] | None) -> None:
-        if not self._looks or packet is None or packet.pos is None:
+    def add(self, packet: Packet[AudioStream] | None) -> None:
+        if not self._is_active or packet is None or packet.pos is None:
             return
         self._left = max(0, self._left - 1)
         if self._end is not None and packet.pos - self._end > _HOLE_BYTES:
@@ -121,7 +121,7 @@ class _FrameQueue:
         if shape != self._shape:
             yield from self.flush()
             self._begin(shape, frame)
-        frame.pts = None  # the queue counts samples; timestamps of broken files go astray
+        frame.pts = None  # the queue counts samples; timestamps of damaged files would make it fail
         for piece in self._packer.resample(frame) if self._packer else (frame,):
             self._fifo.write(piece)
         while self._fifo.samples >= self._rate and (full := self._fifo.read(self._rate)) is not None:
@@ -146,7 +146,7 @@ class _FrameQueue:
 
 
 def _silence(seconds: float, like: AudioFrame) -> Iterator[Block]:
-    """In place of what was lost, so that all times after it stay right."""
+    """In place of missing audio, so that all later times stay right."""
     left = round(seconds * like.sample_rate)
     while left > 0:
         samples = min(left, like.sample_rate)
@@ -157,7 +157,7 @@ def _silence(seconds: float, like: AudioFrame) -> Iterator[Block]:
 def _decoded(
     container: InputContainer, stream: AudioStream
 ) -> Iterator[tuple[Packet[AudioStream] | None, list[AudioFrame] | None]]:
-    """Packets with their frames; None of a damaged one."""
+    """Packets with their frames; None for the frames of a damaged packet."""
     errors = 0
     while errors < _MAX_DEMUX_ERRORS:
         try:

@@ -1,7 +1,7 @@
-"""From an utterance to the clips its requests carry.
+"""From an utterance to the clips that its requests carry.
 
-A recording that the service takes as it is goes out untouched, from disk. Everything else is decoded into the spool and
-sent as spans of what was decoded: one clip per span and channel, no longer than one request may carry.
+A recording that the service accepts as it is is sent from disk. Everything else is decoded into the spool and sent as
+spans of its tracks: one clip per span and channel, no longer than one request may carry.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 
 from pipeline.audio.decoders import Decoders, DecodeTask, EncodeTask
-from pipeline.audio.probe import OGG_TYPE, WAV_TYPE, Look
+from pipeline.audio.probe import OGG_TYPE, WAV_TYPE, Recording
 from pipeline.audio.spans import Span, answered_spans, best_spans, cuts, pieces_around
 from pipeline.audio.spool import Spool
-from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE, Bounds, Decoded, Track
-from pipeline.audio.wanted import channels_of, is_sent_as_is, is_span, longest_samples, span_of
+from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE, Decoded, DecodeLimits, Track
+from pipeline.audio.upload import channels_of, is_sent_as_is, is_span, max_clip_samples, span_of
 from pipeline.audio.wav import wav_header
 from pipeline.config.settings import AudioSettings
 from pipeline.exchange import Clip, Request
@@ -32,14 +32,14 @@ VERSION = 1
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """An utterance's audio, ready to go."""
+    """An utterance's audio, ready to be sent."""
 
     clips: tuple[Clip, ...]
     duration_s: float
-    """Measured length of what will be transcribed."""
+    """Measured, of what will be transcribed."""
     flags: tuple[str, ...] = ()
-    held: Hashable = None
-    """Its recording in the spool, and `files` that are its own; both go with `Preparation.release`."""
+    spool_key: Hashable = None
+    """Of its decoded recording, which `Preparation.release` releases; that also deletes `files`."""
     files: tuple[str, ...] = ()
 
 
@@ -53,72 +53,69 @@ class Preparation:
         self._spool = Spool(folder, settings.spool_mb << 20)
         self._encoded = 0
 
-    @property
-    def allows_truncated(self) -> bool:
-        """Whether a recording that breaks off is sent as far as it goes."""
-        return self._settings.allow_truncated
+    async def prepare(self, utterance: Utterance, recording: Recording, answered: Collection[str] = ()) -> Prepared:
+        """The clips of an utterance, cut around those whose keys were `answered` before and that fit.
 
-    async def prepare(self, utterance: Utterance, found: Look, answered: Collection[str] = ()) -> Prepared:
-        """The clips of an utterance, cut around those whose keys were `answered` before and that fit; hand the result
-        to `release` when they have been sent.
-
-        Raises a subclass of ItemError where its audio cannot be sent, AudioUnavailable, OutputError, or NoDecoder.
+        The caller passes the result to `release` once they are sent. Raises a subclass of ItemError where the audio
+        cannot be sent, AudioUnavailable, OutputError, or NoDecoder.
         """
-        probe, settings = found.probe, self._settings
+        probe, settings = recording.probe, self._settings
         if is_sent_as_is(utterance, probe, settings, answered):
-            return untouched(utterance, found)
+            return _as_is(utterance, recording)
         which = channels_of(utterance, probe, settings)
-        key = (found.path, probe.version, which)
+        key = (recording.path, probe.version, which)
 
-        async def decode(target: str, most_bytes: int) -> Decoded:
+        async def decode(target: str, max_bytes: int) -> Decoded:
             task = DecodeTask(
-                path=found.path,
+                path=recording.path,
                 target=target,
                 channels=which,
                 allow_truncated=settings.allow_truncated,
-                looked_at=probe.version,
+                version=probe.version,
                 expected_s=probe.duration_s,
-                bounds=Bounds(settings.max_recording_h * 3600, most_bytes),
+                limits=DecodeLimits(settings.max_recording_h * 3600, max_bytes),
             )
             decoded = await self._decoders.decode(task)
-            log.info("decoded %s: %.1f s, %d tracks", found.path, decoded.duration_s, len(decoded.tracks))
+            log.info("decoded %s: %.1f s, %d tracks", recording.path, decoded.duration_s, len(decoded.tracks))
             return decoded
 
         tracks = max(1, probe.channels) if which == "split" else 1
         expected_bytes = int(probe.duration_s * SAMPLE_RATE) * SAMPLE_BYTES * tracks
-        decoded = await self._spool.hold(key, expected_bytes, decode)
+        decoded = await self._spool.acquire(key, expected_bytes, decode)
         files: list[str] = []
         try:
             start, samples, flags = span_of(utterance, decoded, settings)
             clips: list[Clip] = []
             for track in decoded.tracks:
-                # tracks differ in length where a recording changed its channels on the way
+                # tracks differ in length where the number of channels changes within a recording
                 length = min(samples, track.samples - start)
                 for span in await self._pieces(track, start, length, answered):
-                    clips.append(await self._clip(utterance, found, track, span, start, len(clips), files))
+                    clips.append(await self._clip(utterance, recording, track, span, start, len(clips), files))
         except BaseException:
-            self._let_go(utterance, key, files)
+            self._release(utterance, key, files)
             raise
-        return Prepared(clips=tuple(clips), duration_s=samples / SAMPLE_RATE, flags=flags, held=key, files=tuple(files))
+        return Prepared(
+            clips=tuple(clips), duration_s=samples / SAMPLE_RATE, flags=flags, spool_key=key, files=tuple(files)
+        )
 
     def release(self, utterance: Utterance, prepared: Prepared) -> None:
-        """Nothing of it will be sent any more."""
-        if prepared.held is not None:
-            self._let_go(utterance, prepared.held, prepared.files)
+        """Frees what was decoded for an utterance, once all its clips are sent or given up."""
+        if prepared.spool_key is not None:
+            self._release(utterance, prepared.spool_key, prepared.files)
 
     async def close(self) -> None:
-        """Ends the decoders and removes what was decoded."""
+        """Ends the decoders and removes the spool."""
         await self._decoders.close()
         await self._spool.close()
 
-    def _let_go(self, utterance: Utterance, key: Hashable, files: Collection[str]) -> None:
-        # a recording of which one row wants a span is likely to be wanted by others
+    def _release(self, utterance: Utterance, key: Hashable, files: Collection[str]) -> None:
+        # where one row is a span of a recording, others probably are too
         self._spool.release(key, keep=is_span(utterance))
         for file in files:
             Path(file).unlink(missing_ok=True)
 
     async def _pieces(self, track: Track, start: int, samples: int, answered: Collection[str]) -> list[Span]:
-        longest, end = longest_samples(self._settings), start + samples
+        longest, end = max_clip_samples(self._settings), start + samples
         if samples <= 0:
             return []
         kept = best_spans(answered_spans(answered, track.names), start, end)
@@ -131,7 +128,14 @@ class Preparation:
         return await asyncio.to_thread(pieces_around, kept, track.name, start, end, cut)
 
     async def _clip(
-        self, utterance: Utterance, found: Look, track: Track, span: Span, start: int, number: int, files: list[str]
+        self,
+        utterance: Utterance,
+        recording: Recording,
+        track: Track,
+        span: Span,
+        start: int,
+        number: int,
+        files: list[str],
     ) -> Clip:
         settings, first, samples = self._settings, span.first, span.samples
         lead = max(round(settings.lead_silence_s * SAMPLE_RATE), span.lead)
@@ -143,7 +147,7 @@ class Preparation:
             files.append(path)
             await self._decoders.encode(
                 EncodeTask(
-                    path=found.path, track=track.path, start=first, samples=samples, lead_samples=lead, target=path
+                    path=recording.path, track=track.path, start=first, samples=samples, lead_samples=lead, target=path
                 )
             )
         else:
@@ -166,15 +170,15 @@ class Preparation:
         return Clip(request=request, start_s=(first - start) / SAMPLE_RATE, key=span.key)
 
 
-def untouched(utterance: Utterance, found: Look) -> Prepared:
-    """The one clip of a recording that goes out as it is."""
-    probe = found.probe
+def _as_is(utterance: Utterance, recording: Recording) -> Prepared:
+    """The single clip of a recording that is sent as it is."""
+    probe = recording.probe
     request = Request(
         id=utterance.id,
         clip=0,
         language=utterance.language,
         keywords=utterance.keywords,
-        path=found.path,
+        path=recording.path,
         content_type=probe.content_type or "",
         version=probe.version,
         duration_s=probe.duration_s,

@@ -1,7 +1,6 @@
-"""Which samples of a track each clip carries: spans that were answered before, and what they leave, cut in pauses.
+"""Splits a track into the spans of its clips: those answered before, and the gaps between them, cut in pauses.
 
-Positions and lengths are samples of the track; a span reaches from its first sample to before its last one. Only `cuts`
-reads audio, and only around the cuts.
+Positions and lengths are samples of the track; `last` is exclusive. Only `cuts` reads audio, and only around the cuts.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 MIN_SAMPLES = SAMPLE_RATE // 2
-"""What answered spans leave between them may be a single sample: a shorter piece goes out behind silence that makes it
-so long, because nobody knows how little audio the service takes."""
+"""Gaps between answered spans may be as short as one sample: shorter ones are sent after silence that makes them this
+long, because the service's minimum is unknown."""
 _KEY = re.compile(r"(\w+):(\d{1,15})\+(\d{1,15})")
 
 _REACH = 30 * SAMPLE_RATE
-"""How far from an even length a cut may lie: half a minute, …"""
+"""How far a cut may lie from pieces of even length."""
 _REACH_SHARE = 0.25
-"""… or this much of the longest piece, where that is short."""
+"""The same as a share of the longest piece, if that is less."""
 _HOP = SAMPLE_RATE // 100
 _SMOOTH = SAMPLE_RATE // 2
-"""A pause between words is longer than the closure of a stop inside one: half a second tells them apart."""
+"""Half a second: pauses between words are longer than that, stop closures within words are shorter."""
 _FINE = SAMPLE_RATE // 10
 _AS_QUIET = 1.5
-"""Within this ratio of the lowest energy all is the same pause (1.8 dB),"""
+"""Ratio to the lowest energy within which values belong to the same pause (1.8 dB),"""
 _CONTRAST = 0.1
-"""unless it is nearer to what is loud around it: a pause shorter than the smoothing is but a dent."""
+"""unless they exceed this share of the way to the loud values: a pause shorter than the smoothing is only a dip."""
 _LOUD_PERCENTILE = 90
 _FLOOR = 4.0
 """Mean square, of 32,768 squared, that counts as silence."""
@@ -51,10 +50,10 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     last: int
     key: str
-    """Under which an answer to it is kept."""
+    """Of its answer in the checkpoint."""
     is_answered: bool = False
     lead: int = 0
-    """So many samples of silence are sent before it at least."""
+    """The minimum of silence that is sent before it."""
 
     @property
     def samples(self) -> int:
@@ -67,7 +66,7 @@ def key_of(track: str, first: int, samples: int) -> str:
 
 
 def answered_spans(keys: Iterable[str], tracks: Collection[str]) -> list[Span]:
-    """The spans of these keys on a track that has any of the names `tracks`, by their ends."""
+    """The spans with these keys on a track with any of the names `tracks`, sorted by their ends."""
     found = []
     for key in set(keys):
         match = _KEY.fullmatch(key)
@@ -78,56 +77,58 @@ def answered_spans(keys: Iterable[str], tracks: Collection[str]) -> list[Span]:
 
 
 def best_spans(answered: Sequence[Span], first: int, last: int) -> list[Span]:
-    """Those of the spans, sorted by their ends, that are used between two positions: they lie inside, do not overlap,
-    and carry as many samples as can be in as few pieces."""
+    """The spans to use between two positions, of `answered` ones sorted by their ends: they lie inside, do not overlap,
+    and cover the most samples with the fewest spans."""
     inside = [span for span in answered if first <= span.first and span.last <= last]
     ends = [span.last for span in inside]
     best = [(0, 0)]
-    """Of the first so many spans: the most samples, and how few spans carry them, negative."""
+    """For each number of first spans: the most samples covered, and minus the fewest spans that do."""
     before: list[int] = []
     for number, span in enumerate(inside):
         before.append(bisect_right(ends, span.first, 0, number))
         samples, pieces = best[before[-1]]
         best.append(max(best[-1], (samples + span.samples, pieces - 1)))
-    taken: list[Span] = []
+    chosen: list[Span] = []
     number = len(inside)
     while number:
         if best[number] == best[number - 1]:
             number -= 1
         else:
-            taken.append(inside[number - 1])
+            chosen.append(inside[number - 1])
             number = before[number - 1]
-    return taken[::-1]
+    return chosen[::-1]
 
 
-def left_by(spans: Sequence[Span], first: int, last: int) -> list[tuple[int, int]]:
-    """What the spans leave between two positions, as (first, last)."""
+def gaps_between(spans: Sequence[Span], first: int, last: int) -> list[tuple[int, int]]:
+    """The gaps that the spans leave between two positions, as (first, last)."""
     edges = [first, *(edge for span in spans for edge in (span.first, span.last)), last]
     return [(begin, end) for begin, end in zip(edges[::2], edges[1::2], strict=True) if begin < end]
 
 
 def lead_of(samples: int) -> int:
-    """The silence before what is sent beside an answered span."""
+    """The silence to send before a piece between answered spans."""
     return max(0, MIN_SAMPLES - samples)
 
 
 def pieces_around(
     spans: Sequence[Span], track: str, first: int, last: int, cut: Callable[[int, int], Iterable[int]]
 ) -> list[Span]:
-    """All between two positions, in order: the answered `spans`, and what they leave, cut where `cut`(first, samples)
-    says."""
+    """All between two positions, in order: the answered `spans`, and the gaps between them, divided at the positions
+    that `cut`(first, samples) returns."""
     pieces = list(spans)
-    for begin, end in left_by(spans, first, last):
-        for one, other in pairwise((begin, *cut(begin, end - begin), end)):
-            lead = lead_of(other - one) if spans else 0
-            pieces.append(Span(first=one, last=other, key=key_of(track, one, other - one), lead=lead))
+    for begin, end in gaps_between(spans, first, last):
+        for start, stop in pairwise((begin, *cut(begin, end - begin), end)):
+            lead = lead_of(stop - start) if spans else 0
+            pieces.append(Span(first=start, last=stop, key=key_of(track, start, stop - start), lead=lead))
     return sorted(pieces, key=attrgetter("first"))
 
 
 def cuts(path: str, start: int, samples: int, longest: int) -> list[int]:
-    """Positions that split `samples` from `start` of the track in `path` into pieces of at most `longest`: in the
-    quietest pauses near even lengths. Empty where all fits into one piece. Raises OSError, ValueError for a `longest`
-    below 1."""
+    """Positions that split `samples` from `start` of the track in `path` into pieces of at most `longest`, in the
+    quietest pauses near even lengths; none if one piece is enough.
+
+    Raises OSError, and ValueError for a `longest` below 1.
+    """
     if longest < 1:
         raise ValueError("a piece holds at least one sample")
     count, reach = count_pieces(samples, longest), _reach(longest)
@@ -144,7 +145,7 @@ def cuts(path: str, start: int, samples: int, longest: int) -> list[int]:
 
 def count_pieces(samples: int, longest: int) -> int:
     """How many pieces `cuts` makes."""
-    # with this many the even length is `reach` below the limit: however early a cut lies, the next has room
+    # the even length is then `reach` below the limit, so that wherever a cut lies the next one can follow
     return 1 if samples <= longest else math.ceil(samples / (longest - _reach(longest)))
 
 
@@ -153,7 +154,7 @@ def _reach(longest: int) -> int:
 
 
 def _quietest(path: str, span: tuple[int, int], low: int, high: int, wanted: int) -> int:
-    """The middle of the quietest pause between two positions, both allowed."""
+    """The middle of the quietest pause between two positions, both included."""
     if low >= high:
         return high
     hop = max(1, min(_HOP, (high - low) // 50))
@@ -165,7 +166,7 @@ def _quietest(path: str, span: tuple[int, int], low: int, high: int, wanted: int
     if (last - first) * hop >= _SMOOTH:
         chosen = (first + last) // 2
     else:
-        # a short pause: half a second around it reaches into the words, so look again, closer
+        # a short pause, blurred by the words around it: find its middle with less smoothing
         edge = _SMOOTH // 2 // hop
         near = slice(max(0, first - edge), last + edge + 1)
         fine = _smoothed(levels, _FINE // hop)[inside][near]
@@ -176,7 +177,7 @@ def _quietest(path: str, span: tuple[int, int], low: int, high: int, wanted: int
 
 def _levels(path: str, begin: int, end: int, hop: int) -> npt.NDArray[np.float64]:
     """Mean square of each hop."""
-    import numpy as np  # here and below: most recordings are not cut
+    import numpy as np  # here and below: most recordings need no cut
 
     with Path(path).open("rb") as file:
         samples = np.fromfile(file, dtype="<i2", count=end - begin, offset=begin * SAMPLE_BYTES).astype(np.float32)
@@ -187,7 +188,7 @@ def _levels(path: str, begin: int, end: int, hop: int) -> npt.NDArray[np.float64
 
 
 def _smoothed(levels: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
-    """Running mean over `width` values around each; over fewer at the ends."""
+    """Running mean over `width` values, fewer at the ends."""
     import numpy as np
 
     sums = np.concatenate(([0.0], np.cumsum(levels)))
@@ -199,7 +200,7 @@ def _smoothed(levels: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.flo
 
 
 def _pause(levels: npt.NDArray[np.float64], wanted: float) -> tuple[int, int]:
-    """The longest stretch that is about as quiet as the quietest value; of equals the one nearest to `wanted`."""
+    """The longest run that is about as quiet as the quietest value; of equally long ones the nearest to `wanted`."""
     import numpy as np
 
     lowest, loud = levels.min(), np.percentile(levels, _LOUD_PERCENTILE)

@@ -1,7 +1,7 @@
-"""The timestamps of a recording, where its container has them: gaps become silence, so that later times stay right.
+"""Finds gaps between the timestamps of a recording, which become silence, so that later times stay right.
 
-They count from where the file does: from the earliest of all streams where that may be anywhere (MPEG-TS). Where they
-are reset, or jump over more than there can be, they are not followed: what comes then goes on without a gap.
+Timestamps count from the start of the file, which in MPEG-TS and the like is the first timestamp of any stream. Where
+they are reset, or jump further than the recording can be long, they are ignored, and no silence is added.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 _FROM_ZERO = ("asf", "matroska")
-"""Formats whose length counts from timestamp 0, …"""
+"""Formats whose length counts from timestamp 0,"""
 _FROM_START = ("flv", "mov")
-"""… from the first sample, …"""
+"""from the first sample,"""
 _FROM_ANYWHERE = ("mpeg", "mpegts")
-"""… and those whose timestamps begin anywhere."""
+"""and from an arbitrary timestamp."""
 _TIMESTAMPED = (*_FROM_ZERO, *_FROM_START, *_FROM_ANYWHERE)
 _COUNTING = ("flac", "ogg")
-"""Formats whose timestamps count samples: at a gap something was lost. Elsewhere a recorder may have paused."""
+"""Formats whose timestamps count samples: a gap means missing data, elsewhere perhaps a pause of the recorder."""
 _MIN_GAP_S = 0.05
 _LATE_S = 0.15
-"""A start that is later is a gap: codecs take less to get under way."""
+"""A later start counts as a gap; codecs delay the first sample by less."""
 _RESET_S = -0.5
-"""Timestamps that go back by more were reset; by less, rounded."""
+"""Timestamps that go back further were reset; others are only rounded."""
 _TRUSTED_GAP_S = 60.0
-"""No gap so short is doubted: silence may not have been recorded at all."""
+"""Shorter gaps are always followed: the recorder may have left out silence."""
 _SEEN = 100
-"""Packets by which the bytes of a second are estimated …"""
+"""Packets from which the bytes per second are estimated."""
 _PLAUSIBLE = (0.75, 1.5)
-"""… and how far the file's size may differ from what its declared length makes of that."""
+"""Range of the file's size relative to its declared length at that rate."""
 
 
 def format_name(container: InputContainer) -> str:
@@ -41,12 +41,12 @@ def format_name(container: InputContainer) -> str:
 
 
 def has_timestamps(container: InputContainer) -> bool:
-    """Whether packets say when they are to be played, so that silence may stand where nothing is to be."""
+    """Whether packets have timestamps with gaps for silence."""
     return format_name(container) in _TIMESTAMPED
 
 
 def header_end_s(container: InputContainer, stream: AudioStream) -> float | None:
-    """The timestamp at which the audio ends, as the headers have it: an estimate where they count no samples."""
+    """The timestamp of the end of the audio by the headers: an estimate where they count no samples."""
     if stream.duration is not None and stream.time_base is not None:
         length_s = float(stream.duration * stream.time_base)
     elif container.duration is not None:
@@ -60,27 +60,27 @@ def header_end_s(container: InputContainer, stream: AudioStream) -> float | None
 
 
 def _zero_s(container: InputContainer) -> float:
-    """The timestamp at which the recording begins."""
+    """The timestamp of the start of the recording."""
     return (container.start_time or 0) / av.time_base if format_name(container) in _FROM_ANYWHERE else 0.0
 
 
 class Timestamps:
-    """Compares timestamps with the samples that came. Changes while a recording is read."""
+    """Compares timestamps with the samples decoded so far."""
 
     def __init__(self, container: InputContainer, end_s: float | None) -> None:
         self.count_samples = format_name(container) in _COUNTING
         self.ignored_s = 0.0
-        """Of gaps that were not followed."""
+        """Of gaps that were too long to be followed."""
         self._are_followed = has_timestamps(container)
         self._left_s = (end_s or 0.0) / 2
-        """Of the longer gaps that are followed."""
+        """Of gaps longer than _TRUSTED_GAP_S that may still be followed."""
         self._next_s = _zero_s(container) if self._are_followed else None
-        """Where the next sample belongs by those that came."""
+        """The timestamp of the next sample if there is no gap."""
         self._min_gap_s = _LATE_S
 
     def gap_s(self, now_s: float | None, length_s: float) -> float:
-        """The gap before the next `length_s`, whose timestamp is `now_s`; 0 where there is none, it is too short to
-        matter, or not believed. The caller puts as much silence there."""
+        """The silence to insert before a packet of `length_s` with the timestamp `now_s`; 0 for a gap that is too
+        short to matter or too long to be true."""
         if now_s is None or not (self.count_samples or self._are_followed):
             self.add(length_s)
             return 0.0
@@ -100,14 +100,14 @@ class Timestamps:
         return gap_s
 
     def add(self, seconds: float) -> None:
-        """So much came without a timestamp."""
+        """Counts audio without a timestamp."""
         if self._next_s is not None:
             self._next_s += seconds
 
 
 def played_s(container: InputContainer, stream: AudioStream, size_bytes: int) -> float | None:
-    """Seconds that will be decoded, silence in gaps included, as the headers tell; as the packets tell where that
-    cannot be true, because so much would take more or fewer bytes. Reads on in the container."""
+    """Seconds that will be decoded, with the silence in gaps: by the headers, or by the packets where the file's size
+    is implausible for the headers' length. Reads packets from the container."""
     end_s = header_end_s(container, stream)
     if not end_s or not has_timestamps(container) or len(container.streams) > 1:
         return end_s
@@ -124,7 +124,7 @@ def played_s(container: InputContainer, stream: AudioStream, size_bytes: int) ->
 
 
 def _packets(container: InputContainer, stream: AudioStream) -> Iterator[tuple[float | None, float, int]]:
-    """The timestamp of each packet, its length in seconds and in bytes; as far as the file can be read."""
+    """The timestamp of each packet that can be read, and its length in seconds and in bytes."""
     try:
         for packet in container.demux(stream):
             if packet.size:

@@ -1,7 +1,6 @@
-"""What decoding makes of a recording: tracks of one channel, as records that travel between processes; how far it came,
-and whether what is missing at the end is an error.
+"""The result of decoding: tracks of one channel, as records that travel between processes, and its checks of length.
 
-Loads nothing heavy.
+Imports no codec library.
 """
 
 from __future__ import annotations
@@ -14,14 +13,15 @@ from typing import Literal
 import msgspec
 
 from pipeline.errors import AudioEmpty, AudioTruncated, AudioUnreadable, RecordingTooLong
+from pipeline.profile import GRADIUM
 
-SAMPLE_RATE = 24_000
-"""Hz of every track: the service's own, to which it would resample anything else."""
+SAMPLE_RATE = GRADIUM.sample_rate
+"""Hz of every track: the service would resample anything else."""
 SAMPLE_BYTES = 2
 """Signed, 16 bits, little-endian."""
 DAMAGED = "its data is damaged"
 EDGE_S = 0.5
-"""Cutting and tagging files by hand loses up to so much at either end: that is no damage."""
+"""Editing and tagging files may lose this much at either end, which does not count as damage."""
 _TOLERANCE, _MAX_TOLERANCE_S = 0.01, 5.0
 _MIN_BITS_PER_S = 100
 
@@ -30,19 +30,19 @@ Channels = Literal["mix", "split"] | int
 
 MIX = "mix"
 ON_CLOCK = "_on_clock"
-"""Ends the name of a track with silence where the timestamps of its recording jump."""
+"""Suffix of the name of a track with silence in the gaps between its recording's timestamps."""
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class DecodeLimits(msgspec.Struct, frozen=True):
     """Where decoding stops."""
 
-    longest_s: float = math.inf
-    most_bytes: float = math.inf
+    max_s: float = math.inf
+    max_bytes: float = math.inf
     """Of all tracks together."""
 
 
-class OutOfRoom(Exception):
-    """No error yet: the tracks take more bytes than they were given, and the spool may have more."""
+class OutOfSpace(Exception):
+    """The tracks take more bytes than allowed; the spool may then allow more."""
 
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,20 +50,20 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     channel: int
-    """By which its words are told from others'; 0 for a mix."""
+    """Of its words in the output; 0 for a mix."""
     samples: int
     name: str = ""
-    """What the samples are, whatever `audio.channels` was: `ch0` for the first channel, `mix` for several as one."""
+    """`ch0` for the first channel, `mix` for a mix of several: the same whatever `audio.channels` was."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that keys of its spans may have. Older versions named a track by its channel's number, a mix too,
-        under settings that tell which of them it was; they put no silence where timestamps jump."""
+        """The names that keys of its spans may have. Older versions named each track, also a mix, by the number of its
+        channel, and put no silence into gaps between timestamps."""
         return (self.name,) if self.name.endswith(ON_CLOCK) else (self.name, str(self.channel))
 
 
 def channel_name(channel: int) -> str:
-    """The name of a track that is a channel of its recording."""
+    """The name of a track that is one channel of its recording."""
     return f"ch{channel}"
 
 
@@ -74,29 +74,29 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float
     """Counted from the samples."""
     flags: tuple[str, ...] = ()
-    """`truncated` where the recording breaks off or has gaps and that was allowed."""
+    """`truncated` where audio is missing and that was allowed."""
 
 
 class DecodeProgress:
-    """How far a recording was decoded, and what a fault in it means. Changes while it is decoded."""
+    """How far a recording is decoded, and which errors follow from its damage. Mutable."""
 
-    def __init__(self, *, allow_truncated: bool, longest_s: float = math.inf) -> None:
+    def __init__(self, *, allow_truncated: bool, max_s: float = math.inf) -> None:
         self._allow_truncated = allow_truncated
-        self._longest_s = longest_s
+        self._max_s = max_s
         self.seconds = 0.0
         self.is_damaged = False
-        """Something did not decode."""
+        """Some of it did not decode."""
         self.is_truncated = False
         self.has_gaps = False
-        """Silence was put where the recording's timestamps jump."""
+        """Silence was put into gaps between the recording's timestamps."""
 
     def add(self, seconds: float) -> None:
-        """So much more was decoded. Raises RecordingTooLong where that is more than is taken."""
+        """Counts more decoded audio. Raises RecordingTooLong."""
         self.seconds += seconds
-        check_length(self.seconds, self._longest_s)
+        check_length(self.seconds, self._max_s)
 
     def truncate(self, reason: str) -> None:
-        """Audio is missing here: raises AudioTruncated, or sets the flag where that is allowed."""
+        """Marks that audio is missing here. Raises AudioTruncated unless that is allowed."""
         if not self._allow_truncated:
             raise AudioTruncated(
                 f"the file decodes for {self.seconds:.1f} s, then: {reason}; "
@@ -105,9 +105,9 @@ class DecodeProgress:
         self.is_truncated = True
 
     def finish(self, declared_s: float | None, size_bytes: int) -> None:
-        """The last sample was decoded. Raises AudioEmpty, AudioUnreadable or AudioTruncated.
+        """Checks the whole length. Raises AudioEmpty, AudioUnreadable or AudioTruncated.
 
-        `declared_s` is a length that the header counts and does not estimate.
+        `declared_s` is the header's count, never its estimate.
         """
         if not self.seconds:
             if self.is_damaged:
@@ -120,28 +120,21 @@ class DecodeProgress:
 
 
 def is_implausible(length_s: float, size_bytes: int) -> bool:
-    """Whether no codec fits so many seconds into these bytes: the header's length is a placeholder, or wrong."""
+    """Whether no codec could store this length in these bytes, so that the header must be wrong."""
     return size_bytes * 8 < length_s * _MIN_BITS_PER_S
 
 
-def check_declared(seconds: float, declared_s: float, size_bytes: int) -> None:
-    """Raises AudioTruncated for a file that holds fewer `seconds` than its header declares."""
-    progress = DecodeProgress(allow_truncated=False)
-    progress.seconds = seconds
-    progress.finish(declared_s, max(size_bytes, 1))
-
-
-def check_length(seconds: float, longest_s: float) -> None:
-    """Raises RecordingTooLong for more seconds than are taken."""
-    if seconds > longest_s:
+def check_length(seconds: float, max_s: float) -> None:
+    """Raises RecordingTooLong above the limit."""
+    if seconds > max_s:
         raise RecordingTooLong(
-            f"the recording is longer than the {longest_s / 3600:g} h of audio.max_recording_h; cut it, or raise that "
+            f"the recording is longer than the {max_s / 3600:g} h of audio.max_recording_h; cut it, or raise that "
             "and run with --only failed"
         )
 
 
 def discard(path: str) -> None:
-    """Deletes what was written in vain; never a device, to which a path may lead on an odd machine."""
+    """Deletes a file, but never a device, to which a path may lead on an odd machine."""
     with suppress(OSError):
         if Path(path).is_symlink() or Path(path).is_file():
             Path(path).unlink()

@@ -1,6 +1,6 @@
-"""The RIFF family read by its chunks: how samples are encoded, where they lie, and whether the header tells the truth.
+"""Reads and writes WAV headers: the samples' encoding and position, and whether the header is consistent.
 
-RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes). Only headers are read, and written; loads nothing heavy.
+RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes). Imports no codec library.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ _SUBTYPES = {
     (MULAW, 8): "ULAW",
 }
 STREAMED = 0x7FFF0000
-"""Sizes from here on are what a writer puts that does not know how much will follow."""
+"""Sizes from here on are placeholders of writers that did not know the length."""
 _SLACK_S = 0.5
+"""Of trailing bytes that are no samples."""
 _USUAL_RATES = (8_000, 192_000)
-"""Hz; whatever another rate means to the service, only decoding tells what the file holds."""
+"""Hz; files with others are decoded, because it is unknown how the service treats them."""
 _MAX_CHANNELS = 64
 _RATES = (1_000, 768_000)
 _MAX_SAMPLES_PER_S = 8 * 768_000
-"""Of all channels, because a second is in memory: 64 channels at 96 kHz."""
+"""Of all channels: 64 at 96 kHz. One second is in memory."""
 
 
 class WavFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,23 +45,23 @@ class WavFile(msgspec.Struct, frozen=True, kw_only=True):
     order: str
     """`<` or `>`, as in `struct`."""
     tag: int
-    """The encoding: PCM, FLOAT …; of an extensible header the one inside."""
+    """The encoding: PCM, FLOAT …; for an extensible header the one in its extension."""
     is_extensible: bool
     channels: int
     rate: int
     bits: int
-    """Of the bytes that hold one sample."""
+    """Of the bytes of one sample, padding included."""
     block: int
-    """Bytes of one sample of all channels; of a compressed encoding those of a packet."""
+    """Bytes of one sample of all channels; for a compressed encoding those of a packet."""
     start: int
-    """Where the samples begin, in bytes from the start of the file."""
+    """Offset of the samples in the file."""
     size: int
-    """Bytes of samples that are there."""
+    """Bytes of samples in the file."""
     declared: int | None
-    """Bytes of samples by the header; None where it does not tell."""
-    is_truthful: bool
-    """Any reader finds the same length: all sizes are what is there, every chunk is where a plain reader looks for it,
-    there is one fmt and one data chunk, and the numbers of the fmt chunk agree."""
+    """Bytes of samples by the header; None if unknown."""
+    is_consistent: bool
+    """Any reader finds the same length: all sizes match the file, chunks are padded as required, there is one fmt and
+    one data chunk, and the numbers of the fmt chunk match."""
 
     @property
     def subtype(self) -> str:
@@ -69,12 +70,12 @@ class WavFile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_plain(self) -> bool:
-        """Samples of one size, so that length and position follow from each other."""
+        """Whether samples have a constant size."""
         return self.tag in _UNCOMPRESSED
 
     @property
     def duration_s(self) -> float:
-        """Length of what is there; only of a plain file."""
+        """Length of the samples in a plain file."""
         return self.size // self.block / self.rate
 
     @property
@@ -89,7 +90,7 @@ class _Chunk(msgspec.Struct, frozen=True):
 
 
 def check_shape(channels: int, rate: int) -> None:
-    """Raises AudioUnreadable for a shape that only a damaged header has; it would take the memory of a whole run."""
+    """Raises AudioUnreadable for numbers of a damaged header: a second of such audio could fill the memory."""
     is_sane = 1 <= channels <= _MAX_CHANNELS and _RATES[0] <= rate <= _RATES[1]
     if not is_sane or channels * rate > _MAX_SAMPLES_PER_S:
         raise _damaged(f"{channels} channels at {rate} Hz", "file")
@@ -100,11 +101,13 @@ def check_samples(wav: WavFile) -> None:
     check_shape(wav.channels, wav.rate)
     if not wav.subtype:
         name = _UNCOMPRESSED[wav.tag]
-        raise AudioUnsupported(f"the file is WAV with {wav.bits} bit {name} samples: no decoder here knows that size")
+        raise AudioUnsupported(
+            f"the file is WAV with {wav.bits} bit {name} samples: no decoder here supports that size"
+        )
 
 
 def wav_header(samples: int) -> bytes:
-    """The 44 bytes that make a WAV file of so many samples of a track."""
+    """The 44 bytes before the samples of a track in a WAV file."""
     size = samples * SAMPLE_BYTES
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
@@ -130,50 +133,50 @@ def read_wav(file: FileIO, length: int) -> WavFile:
     fmt: _Chunk | None = None
     end = 12
     sizes64: tuple[int, int] | None = None
-    is_honest = head[:4] in (b"RIFF", b"RIFX") and riff_size + 8 == length
+    is_consistent = head[:4] in (b"RIFF", b"RIFX") and riff_size + 8 == length
     for chunk, is_padded in _chunks(file, order, length):
-        is_honest = is_honest and is_padded
+        is_consistent = is_consistent and is_padded
         end = chunk.start + chunk.size
         if chunk.name == b"ds64":
             sizes64 = struct.unpack("<QQ", _at(file, chunk.start, 16).ljust(16, b"\0"))
         elif chunk.name == b"fmt ":
-            is_honest = is_honest and fmt is None
+            is_consistent = is_consistent and fmt is None
             fmt = fmt or chunk
         elif chunk.name == b"data":
             if fmt is None:
                 raise AudioUnreadable("the WAV file has samples but does not say how they are encoded (no fmt chunk)")
             declared = sizes64[1] if sizes64 and chunk.size == 0xFFFFFFFF else chunk.size
-            return _wav(file, length, order, fmt, _Chunk(b"data", chunk.start, declared), is_honest)
+            return _wav(file, length, order, fmt, _Chunk(b"data", chunk.start, declared), is_consistent)
     if fmt is None or end != length:
         raise AudioUnreadable("the WAV file is truncated or damaged in its header")
     raise AudioEmpty("the WAV file holds no samples: it has no data chunk")
 
 
-def _wav(file: FileIO, length: int, order: str, fmt_chunk: _Chunk, data: _Chunk, is_honest: bool) -> WavFile:
+def _wav(file: FileIO, length: int, order: str, fmt_chunk: _Chunk, data: _Chunk, is_consistent: bool) -> WavFile:
     fmt = _at(file, fmt_chunk.start, min(fmt_chunk.size, 40))
     if len(fmt) < 16:
         raise _damaged("the fmt chunk is too short")
     tag, channels, rate, bytes_per_s, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
-    is_honest = is_honest and (block * 8, bytes_per_s) == (channels * bits, rate * block)
-    is_honest = is_honest and _USUAL_RATES[0] <= rate <= _USUAL_RATES[1]
+    is_consistent = is_consistent and (block * 8, bytes_per_s) == (channels * bits, rate * block)
+    is_consistent = is_consistent and _USUAL_RATES[0] <= rate <= _USUAL_RATES[1]
     is_extensible = tag == EXTENSIBLE
     if is_extensible and len(fmt) >= 26:
         (tag,) = struct.unpack(order + "H", fmt[24:26])
     if not channels or not rate:
         raise _damaged(f"{channels} channels at {rate} Hz")
     if tag in _UNCOMPRESSED:
-        # 20 bits live in 3 bytes, and 24 sometimes in 4: it is the block that says where the next sample is
+        # a sample may have padding, such as 20 bits in 3 bytes: its size follows from the block's
         width = block // channels if block % channels == 0 and block // channels * 8 >= bits else (bits + 7) // 8
         bits, block = width * 8, width * channels
     if not block or (not bits and tag in _UNCOMPRESSED):
         raise _damaged("its samples have no size")
-    there = length - data.start
+    available = length - data.start
     declared: int | None = data.size
-    # size 0 of a stream, or a size that was never brought up to date: what follows is no chunk but more samples
-    if there < data.size >= STREAMED or not _is_end(file, data, order, length, int(_SLACK_S * rate * block)):
+    # size 0 of a stream, or a size that was never updated: more samples follow, not a chunk
+    if available < data.size >= STREAMED or not _is_end(file, data, order, length, int(_SLACK_S * rate * block)):
         declared = None
-    size = there if declared is None else min(declared, there)
-    is_honest = is_honest and order == "<" and declared == size and size % block == 0
+    size = available if declared is None else min(declared, available)
+    is_consistent = is_consistent and order == "<" and declared == size and size % block == 0
     return WavFile(
         order=order,
         tag=tag,
@@ -185,7 +188,7 @@ def _wav(file: FileIO, length: int, order: str, fmt_chunk: _Chunk, data: _Chunk,
         start=data.start,
         size=size,
         declared=declared,
-        is_truthful=is_honest and _ends_well(file, data, length),
+        is_consistent=is_consistent and _ends_well(file, data, length),
     )
 
 
@@ -194,13 +197,13 @@ def _damaged(what: str, file: str = "WAV file") -> AudioUnreadable:
 
 
 def _chunks(file: FileIO, order: str, length: int) -> Iterator[tuple[_Chunk, bool]]:
-    """The chunks in turn, each with whether all before it were padded to even places, as the format wants."""
+    """The chunks in order, each with whether all before it were padded to even offsets, as the format requires."""
     place, is_padded = 12, True
     while place + 8 <= length:
         name, size = struct.unpack(order + "4sI", _at(file, place, 8))
         yield _Chunk(name, place + 8, size), is_padded
         place += 8 + size
-        # writers forget the pad byte; whoever does shows the next name one byte early
+        # without the pad byte, which some writers forget, the next name is one byte earlier
         if size % 2:
             if place + 1 + 8 <= length and not _is_name(_at(file, place, 4)):
                 place += 1
@@ -209,7 +212,7 @@ def _chunks(file: FileIO, order: str, length: int) -> Iterator[tuple[_Chunk, boo
 
 
 def _is_end(file: FileIO, data: _Chunk, order: str, length: int, slack: int) -> bool:
-    """Whether the end of the data chunk is one: of the file but for `slack` bytes, or the start of a chunk."""
+    """Whether the data chunk ends at the end of the file, but for `slack` bytes, or at the start of a chunk."""
     end = data.start + data.size
     left = length - end
     if left <= 1 or (data.size and left <= slack):
@@ -223,7 +226,7 @@ def _is_end(file: FileIO, data: _Chunk, order: str, length: int, slack: int) -> 
 
 
 def _ends_well(file: FileIO, data: _Chunk, length: int) -> bool:
-    """Whether the chunks after the samples fill the file to its last byte, and hold no audio."""
+    """Whether the chunks after the samples end exactly with the file, and hold no audio."""
     place = data.start + data.size + data.size % 2
     while place + 8 <= length:
         name, size = struct.unpack("<4sI", _at(file, place, 8))

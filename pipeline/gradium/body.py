@@ -9,7 +9,7 @@ import httpx
 
 from pipeline.errors import AttemptError, AudioUnavailable
 from pipeline.exchange import Request
-from pipeline.source.local import fault, open_recording, same_file
+from pipeline.source.local import open_recording, read_error, same_file
 
 CHUNK_BYTES = 256 << 10
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.001, 0.05
@@ -70,7 +70,7 @@ class RequestBody(httpx.AsyncByteStream):
             self.fault = error
             raise OSError(error.message) from None
         except OSError as error:
-            self.fault = fault(request.path, error)
+            self.fault = read_error(request.path, error)
             raise
         self._is_written = True
         # The HTTP library counts a body as sent with up to 64 KB of it in its buffer, and would lend the connection on.

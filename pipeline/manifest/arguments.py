@@ -1,7 +1,6 @@
-"""What the arguments of a command name: folders, some recordings of a folder, and files and streams of rows.
+"""The inputs that a command's arguments name: folders, recordings, globs, and files and streams of rows.
 
-A recording or a glob is a folder of which only a part is taken: its ids are those that the folder gives. Asks the file
-system what the arguments are; reads no rows.
+Recordings and globs are parts of a folder, with the same ids as from the whole folder. Reads no rows.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from pipeline.errors import ManifestError
 from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.directory import Folder, Recordings
 from pipeline.manifest.rows import Warn, log, printable
-from pipeline.manifest.search import Ignored, Search, ending, is_glob
+from pipeline.manifest.search import Ignored, Search, extension_of, is_glob
 from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
 from pipeline.model import BadRow, Utterance
 from pipeline.source.spelling import plain_path
 
-Part = Table | Folder | Recordings
+Input = Table | Folder | Recordings
 
 
-def parts_of(
+def inputs_of(
     arguments: Sequence[str],
     *,
     include: Sequence[str] = (),
@@ -33,14 +32,14 @@ def parts_of(
     ignored: Ignored | None = None,
     on_step: Callable[[], None] = lambda: None,
     warn: Warn = log.warning,
-) -> list[Part]:
-    """What is to be read, in the order given, the same manifest once.
+) -> list[Input]:
+    """The inputs in the order given, each manifest once.
 
-    `include` and `exclude` are patterns for the files of folders and globs; what is left out there goes to `ignored`.
-    Raises ManifestError for what is not there or of no known kind.
+    `include` and `exclude` are patterns for the files of folders and globs; `ignored` counts what they leave out.
+    Raises ManifestError for an argument that does not exist or is of no known kind.
     """
     search = partial(Search, include=include, exclude=exclude, on_step=on_step, ignored=ignored)
-    found: list[Part | str] = []
+    found: list[Input | str] = []
     for argument in _manifests_in_globs(arguments):
         source = argument if argument == STDIN else _named(argument)
         if source == STDIN:
@@ -48,44 +47,44 @@ def parts_of(
         elif os.path.isdir(source):
             found.append(Folder(source, source, search()))
         elif is_glob(source) and not os.path.lexists(source):
-            root, pattern = parted(source)
+            root, pattern = _split_glob(source)
             if not os.path.isdir(root):
                 raise ManifestError(f"{source}: there is no folder {root}; a manifest is {KINDS}.")
             found.append(Folder(source, root, search(glob=pattern)))
-        elif source.lower().endswith(AUDIO_EXTENSIONS) and os.path.lexists(source):  # also a link that leads nowhere
+        elif source.lower().endswith(AUDIO_EXTENSIONS) and os.path.lexists(source):  # also a broken link
             found.append(os.path.abspath(source))
         else:
             found.append(Table(source, warn))
-    parts = _without_repeats(_gathered(found))
-    if (include or exclude) and not any(isinstance(part, Folder) for part in parts):
+    inputs = _without_repeats(_grouped(found))
+    if (include or exclude) and not any(isinstance(one, Folder) for one in inputs):
         raise ManifestError(
             "--include and --exclude choose among the files of folders and globs; "
-            f"{', '.join(part.source for part in parts[:3])} names what it means itself."
+            f"there is neither, only {', '.join(one.source for one in inputs[:3])}."
         )
-    return parts
+    return inputs
 
 
-def place_of(arguments: Sequence[str]) -> str:
-    """What tells these arguments from others as a whole: the path of one, of recordings and globs the folder that they
-    are part of, of several the folder that all of them are in; - for nothing but stdin."""
+def path_of(arguments: Sequence[str]) -> str:
+    """The path that identifies these arguments together: of a single one its own, for recordings and globs that of
+    their folder; of several their common folder; - for stdin alone."""
     try:
-        return common_place([part.place for part in parts_of(arguments)])
+        return common_path([one.path for one in inputs_of(arguments)])
     except ManifestError:  # raised again when they are read
-        return common_place(arguments)
+        return common_path(arguments)
 
 
-def common_place(found: Iterable[str]) -> str:
-    """The same of the places of parts."""
-    found = list(dict.fromkeys(found))
-    places = [place for place in found if place != STDIN]
-    if places and len(found) > 1:
-        folders = (place if os.path.isdir(place) else os.path.dirname(place) for place in places)
+def common_path(paths: Iterable[str]) -> str:
+    """`path_of` for the paths of inputs."""
+    distinct = list(dict.fromkeys(paths))
+    files = [path for path in distinct if path != STDIN]
+    if files and len(distinct) > 1:
+        folders = (path if os.path.isdir(path) else os.path.dirname(path) for path in files)
         return os.path.commonpath([os.path.abspath(folder) for folder in folders])
-    return places[0] if places else STDIN
+    return files[0] if files else STDIN
 
 
-def parted(pattern: str) -> tuple[str, str]:
-    """The folder before the first part of a glob that is a pattern, and the rest of it."""
+def _split_glob(pattern: str) -> tuple[str, str]:
+    """The folder before the first component of a glob that is a pattern, and the rest."""
     names = pattern.split("/")
     first = next(number for number, name in enumerate(names) if is_glob(name))
     root = "/".join(names[:first])
@@ -111,9 +110,9 @@ def _named(argument: str) -> str:
 
 
 def _manifests_in_globs(arguments: Sequence[str]) -> Iterator[str]:
-    """The arguments, with the files in place of a glob that names the ending of a manifest."""
+    """The arguments, with globs of manifests, such as `*.csv`, replaced by their files."""
     for argument in arguments:
-        if is_glob(argument) and ending(argument) in READERS and not os.path.lexists(argument):
+        if is_glob(argument) and extension_of(argument) in READERS and not os.path.lexists(argument):
             named = _named(argument)
             found = sorted(glob.glob(named, recursive=True))
             if not found:
@@ -123,63 +122,62 @@ def _manifests_in_globs(arguments: Sequence[str]) -> Iterator[str]:
             yield argument
 
 
-def _gathered(found: Sequence[Part | str]) -> list[Part]:
-    """Recordings of one folder together, where the first of them stands."""
+def _grouped(found: Sequence[Input | str]) -> list[Input]:
+    """The inputs, with the recordings of each folder as one, at the place of the first of them."""
     ids = _ids(dict.fromkeys(one for one in found if isinstance(one, str)))
     root_of = {path: path[: -len(id_)].rstrip("/") or "/" for path, id_ in ids.items()}
-    of_root: dict[str, list[str]] = {}
+    names_in: dict[str, list[str]] = {}
     for path, id_ in ids.items():
-        of_root.setdefault(root_of[path], []).append(id_)
-    parts: list[Part] = []
+        names_in.setdefault(root_of[path], []).append(id_)
+    inputs: list[Input] = []
     for one in found:
         if not isinstance(one, str):
-            parts.append(one)
-        elif names := of_root.pop(root_of[one], None):
-            parts.append(Recordings(root_of[one], names))
-    return parts
+            inputs.append(one)
+        elif names := names_in.pop(root_of[one], None):
+            inputs.append(Recordings(root_of[one], names))
+    return inputs
 
 
 def _ids(paths: Iterable[str]) -> dict[str, str]:
-    """The file's name for each path; where two have the same, as many of the folders above as tell them apart."""
+    """The file name for each path; for equal names with as many parent folders as make them unique."""
     length = dict.fromkeys(paths, 1)
     while True:
         ids = {path: "/".join(path.lstrip("/").split("/")[-count:]) for path, count in length.items()}
-        taken = Counter(ids.values())
-        alike = [path for path, id_ in ids.items() if taken[id_] > 1 and len(id_) < len(path.lstrip("/"))]
-        if not alike:
+        uses = Counter(ids.values())
+        ambiguous = [path for path, id_ in ids.items() if uses[id_] > 1 and len(id_) < len(path.lstrip("/"))]
+        if not ambiguous:
             return ids
-        for path in alike:
+        for path in ambiguous:
             length[path] += 1
 
 
-def _without_repeats(parts: Sequence[Part]) -> list[Part]:
-    """The same manifest only once."""
-    seen: set[str] = set()
-    left = []
-    for part in parts:
-        # a link to a manifest is another one: its paths count from another folder
-        place = os.path.join(os.path.realpath(os.path.dirname(part.place)), os.path.basename(part.place))
-        if part.is_folder or place not in seen:
-            left.append(part)
-        seen.add(place)
-    return left
+def _without_repeats(inputs: Sequence[Input]) -> list[Input]:
+    """The inputs, each manifest once."""
+    unique: dict[object, Input] = {}
+    for one in inputs:
+        # the name of a link is not resolved: relative paths in the manifest count from the link's folder
+        path = os.path.join(os.path.realpath(os.path.dirname(one.path)), os.path.basename(one.path))
+        unique.setdefault(one if one.is_folder else path, one)
+    return [*unique.values()]
 
 
-def without_overlaps(parts: Sequence[Part]) -> Iterator[tuple[Part, Iterator[Utterance | BadRow]]]:
-    """The rows of each part, each file once: of two folders it is the outer one's, of one folder the first part's."""
-    roots = [os.path.realpath(part.place) for part in parts]
-    for number, part in enumerate(parts):
+def without_overlaps(inputs: Sequence[Input]) -> Iterator[tuple[Input, Iterator[Utterance | BadRow]]]:
+    """The rows of each input, each file once: the outer of two folders has it, of the same folder the first input."""
+    roots = [os.path.realpath(one.path) for one in inputs]
+    for number, one in enumerate(inputs):
         own = roots[number]
-        before = [
+        preferred = [
             (other, os.path.join(root, ""))
-            for at, (other, root) in enumerate(zip(parts, roots, strict=True))
+            for at, (other, root) in enumerate(zip(inputs, roots, strict=True))
             if other.is_folder and (at < number if own == root else own.startswith(os.path.join(root, "")))
         ]
-        yield part, _not_of(before, own, part) if part.is_folder and before else iter(part)
+        yield one, _without(preferred, own, one) if one.is_folder and preferred else iter(one)
 
 
-def _not_of(before: Sequence[tuple[Part, str]], own: str, part: Part) -> Iterator[Utterance | BadRow]:
-    for row in part:
+def _without(preferred: Sequence[tuple[Input, str]], own: str, rows: Input) -> Iterator[Utterance | BadRow]:
+    for row in rows:
         path = f"{own}/{row.id}"
-        if row.id is None or not any(path.startswith(root) and one.asks_for(path[len(root) :]) for one, root in before):
+        if row.id is None or not any(
+            path.startswith(root) and other.covers(path[len(root) :]) for other, root in preferred
+        ):
             yield row

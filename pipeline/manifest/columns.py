@@ -1,7 +1,6 @@
-"""Which columns a manifest may have: by the header of a table, or by the keys of a row whose values have types.
+"""The columns of manifests: found in the header of a table, or in the keys of a row with typed values.
 
-Wrong types are refused and not converted: a list in `language` is a mistake upstream. What values mean is decided in
-`rows`.
+Wrong types are refused and not converted: a list in `language` is a mistake upstream. `rows` interprets the values.
 """
 
 from __future__ import annotations
@@ -17,46 +16,46 @@ from pipeline.manifest.rows import RowProblem, Rows, Warn, shown
 from pipeline.model import KEYWORDS, BadRow, Utterance
 
 KNOWN = ("audio", "id", "language", "reference", "offset_s", "duration_s", "channel")
-"""In the order in which `Rows.utterance` takes them."""
+"""In the order of the parameters of `Rows.utterance`."""
 NEMO = {"audio": "audio_filepath", "reference": "text", "offset_s": "offset", "duration_s": "duration"}
-"""NeMo's name for a known column; it counts where ours is absent."""
-MEANT_AUDIO = ("path", "file", "filename", "file_name", "filepath", "file_path", "wav", "recording", "url")
-"""What others call the column of audio paths."""
+"""NeMo's names of known columns, used where ours are absent."""
+AUDIO_SYNONYMS = ("path", "file", "filename", "file_name", "filepath", "file_path", "wav", "recording", "url")
+"""Likely other names of the audio column."""
 TYPES = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a table's columns are, worked out once so that no row looks up names."""
+    """The positions of a table's columns, computed once, so that no row looks up names."""
 
     width: int
     """Number of fields in the header."""
     known: Callable[[Sequence[str]], tuple[str, ...]]
-    """Picks the KNOWN fields out of a row to which one "" was appended; absent columns point at that one."""
+    """Selects the KNOWN fields of a row to which one "" was appended, which stands for absent columns."""
     names: tuple[str, ...]
     metadata: Callable[[Sequence[str]], tuple[str, ...]]
-    """Picks the metadata fields, in the order of `names`, and two more."""
+    """Selects the metadata fields, in the order of `names`, and two more."""
     nemo_duration: bool
-    """The duration is NeMo's: the recording's length, and a span's only where the row has an offset."""
+    """The duration is NeMo's: of a span where the row has an offset, else of the whole recording."""
 
 
 def header_of(names: Sequence[str], rows: Rows, line: int) -> Header:
-    """The header of a table by its names. Raises ManifestError where it has no audio column, or one name twice."""
+    """The header of a table with these column names. Raises ManifestError as `check`."""
     check(names, rows, line)
     at = {name: index for index, name in enumerate(names) if name}
     spelt = [name if name in at else NEMO.get(name, name) for name in KNOWN]
-    # a column without a name is what pandas writes for its row numbers
+    # pandas writes its row numbers into a column without a name
     other = [(name, index) for name, index in at.items() if name not in spelt]
     return Header(
         width=len(names),
         known=itemgetter(*[at.get(name, len(names)) for name in spelt]),
         names=tuple(name for name, _ in other),
-        metadata=itemgetter(*[index for _, index in other], 0, 0),  # of fewer than two fields it makes no tuple
+        metadata=itemgetter(*[index for _, index in other], 0, 0),  # itemgetter returns no tuple for a single field
         nemo_duration="duration_s" not in at and "duration" in at,
     )
 
 
 def check(names: Sequence[str], rows: Rows, line: int | None) -> None:
-    """Refuses a header without an audio column or with one name twice; warns of names that look misspelt."""
+    """Warns of names that look misspelt. Raises ManifestError for a duplicate name or a missing audio column."""
     where = rows.manifest if line is None else f"{rows.manifest}:{line}"
     seen: set[str] = set()
     for name in names:
@@ -69,8 +68,8 @@ def check(names: Sequence[str], rows: Rows, line: int | None) -> None:
 
 
 def warn_of_misspelt(names: Sequence[str], warn: Warn, what: str, known: Collection[str] = ()) -> None:
-    """Warns of names that will be metadata and look like known ones that are absent; not of those that are `known`."""
-    from pipeline.texts import nearest  # which loads the library of the settings
+    """Warns of metadata columns with a name like that of an absent known column, except those in `known`."""
+    from pipeline.texts import nearest  # imports the library of the settings
 
     absent = [name for name in (*KNOWN, KEYWORDS) if name not in names and NEMO.get(name) not in names]
     right = [*absent, *(NEMO[name] for name in absent if name in NEMO)]
@@ -78,19 +77,19 @@ def warn_of_misspelt(names: Sequence[str], warn: Warn, what: str, known: Collect
     for name in names:
         if name and name not in ours:
             plain = _plain(name)
-            # `uid` is no slip for `id`
-            meant = plain if plain in right else nearest(plain, [one for one in right if len(one) > 3], cutoff=0.8)
-            if meant:
-                warn(f"{what} `{name[:40]}` is kept as metadata; did you mean `{meant}`?")
+            # `uid` is no misspelt `id`
+            similar = plain if plain in right else nearest(plain, [one for one in right if len(one) > 3], cutoff=0.8)
+            if similar:
+                warn(f"{what} `{name[:40]}` is kept as metadata; did you mean `{similar}`?")
 
 
 def utterance(line: int, row: dict[str, Any], rows: Rows) -> Utterance | BadRow:
-    """The record for a row of JSON or Parquet; takes its known keys out of `row`, what remains is metadata. null counts
+    """The record for a row of JSON or Parquet. Removes the known keys from `row`; the others are metadata. null counts
     as absent."""
     take = row.pop
     name = take("id", None)
     try:
-        if type(name) is int:  # a number is no text, but as an id there is only one way to write it
+        if type(name) is int:  # unambiguous as text
             name = str(name)
         id = text(name, "id")
     except RowProblem as problem:
@@ -105,8 +104,7 @@ def utterance(line: int, row: dict[str, Any], rows: Rows) -> Utterance | BadRow:
         if "duration_s" in row:
             duration_s = number(take("duration_s"), "duration_s")
         else:
-            # NeMo's duration is the recording's length; it means a span only together with an offset
-            length_s = take("duration", None)
+            length_s = take("duration", None)  # NeMo's: see Header.nemo_duration
             duration_s = None if offset_s is None else number(length_s, "duration")
         channel = number(take("channel", None), "channel")
     except RowProblem as problem:
@@ -137,19 +135,19 @@ def as_text(value: object) -> str:
     if type(value) is str:
         return value
     written = msgspec.json.encode(value).decode()
-    # dates, decimals and the like become JSON strings: keep what they say without the quotes
+    # dates, decimals and the like become JSON strings: drop the quotes
     return msgspec.json.decode(written, type=str) if written.startswith('"') else written
 
 
 def kind(value: object) -> str:
-    """What a value is, in JSON's words."""
+    """A value's type, in JSON's terms."""
     return TYPES.get(type(value), type(value).__name__)
 
 
 def _no_audio_column(names: Sequence[str]) -> str:
-    """Says that `audio` is missing and which of the names was probably meant."""
-    if (meant := _meant_as_audio(names)) is not None:
-        return f"there is no column `audio`; rename `{meant}`, which looks like it."
+    """The message for a missing audio column, which suggests a similar one."""
+    if (similar := _similar_to_audio(names)) is not None:
+        return f"there is no column `audio`; rename `{similar}`, which looks like it."
     found = _listed(names) or "nothing"
     if any("." in name for name in names):
         return f"the first line must name the columns, one of them `audio`, but it holds {found}; add such a line."
@@ -158,8 +156,8 @@ def _no_audio_column(names: Sequence[str]) -> str:
 
 def _no_audio_key(row: dict[str, Any]) -> str:
     """The same for the keys of a row."""
-    if (meant := _meant_as_audio(row)) is not None:
-        return f"the row has no `audio`; rename `{meant}`, which looks like it."
+    if (similar := _similar_to_audio(row)) is not None:
+        return f"the row has no `audio`; rename `{similar}`, which looks like it."
     return f"the row has no `audio`, which names its recording; its other keys: {_listed(row) or 'none'}."
 
 
@@ -167,12 +165,12 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name[:40]}`" for name in [*names][:8])
 
 
-def _meant_as_audio(names: Iterable[str]) -> str | None:
-    """The name that was probably meant to be `audio`."""
+def _similar_to_audio(names: Iterable[str]) -> str | None:
+    """The name of what is probably the audio column."""
     from pipeline.texts import nearest  # as above
 
     plain = {_plain(name): name for name in names}
-    for right in ("audio", NEMO["audio"], *MEANT_AUDIO):
+    for right in ("audio", NEMO["audio"], *AUDIO_SYNONYMS):
         if right in plain:
             return plain[right]
     near = nearest("audio", [*plain], cutoff=0.7) or nearest(NEMO["audio"], [*plain], cutoff=0.7)
@@ -180,5 +178,5 @@ def _meant_as_audio(names: Iterable[str]) -> str | None:
 
 
 def _plain(name: str) -> str:
-    """A name without what spelling habits change: case, blanks, hyphens."""
+    """A name in lower case, with underscores for blanks and hyphens."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")

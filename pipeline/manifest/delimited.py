@@ -1,7 +1,4 @@
-"""Reads CSV and TSV manifests: a header line, then one row per recording, quoted as spreadsheets quote.
-
-Reads from the open file it is given; what the fields mean is decided in `columns` and `rows`.
-"""
+"""Reads CSV and TSV manifests: a header line, then rows, with the quotes of spreadsheets."""
 
 from __future__ import annotations
 
@@ -21,16 +18,16 @@ from pipeline.source.spelling import cleaned
 
 DELIMITERS = (",", ";", "\t")
 SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?[,;|\t]*\s*', re.IGNORECASE)
-"""A first line that spreadsheets understand and write."""
+"""A first line of spreadsheets that names the delimiter."""
 DECIMAL_COMMA = re.compile(r"\s*-?\d*,\d+\s*")
 
 
 def read(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...] = DELIMITERS) -> Iterator[Utterance | BadRow]:
-    """The rows of a file with one of these delimiters, as its header shows.
+    """The rows of a file with whichever of these delimiters its header has.
 
     Raises `ManifestError` for a file without a usable header or not in UTF-8.
     """
-    # a reference of a long recording is longer than the csv module's usual 131,072 characters
+    # references of long recordings exceed the csv module's default of 131,072 characters
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
     lines = read_lines(stream, rows.manifest, rows.warn)
     line = 1
@@ -55,10 +52,10 @@ def read(stream: BinaryIO, rows: Rows, delimiters: tuple[str, ...] = DELIMITERS)
 def utterances(
     found: Iterator[tuple[int, list[str] | str]], header: Header, delimiter: str, rows: Rows
 ) -> Iterator[Utterance | BadRow]:
-    """Turns records into utterances. Written for speed: this loop runs once per row of a million."""
+    """Turns records into utterances. Optimized, because it runs for each row of a million."""
     width, known, names, metadata = header.width, header.known, header.names, header.metadata
     nemo_duration, build = header.nemo_duration, rows.utterance
-    has_decimal_commas = delimiter == ";"  # where a comma parts no columns, it parts numbers
+    has_decimal_commas = delimiter == ";"  # as spreadsheets with `;` write numbers
     for line, fields in found:
         if isinstance(fields, str):
             yield rows.bad(line, fields)
@@ -67,8 +64,8 @@ def utterances(
             if fields and any(fields):
                 yield rows.bad(line, wrong_width(fields, width, delimiter))
             continue
-        other = dict(zip(names, metadata(fields)))  # noqa: B905  not strict: two fields are over
-        fields.append("")  # where the header points for columns the file does not have
+        other = dict(zip(names, metadata(fields)))  # noqa: B905  not strict: `metadata` selects two more
+        fields.append("")  # for absent columns
         audio, id, language, reference, offset_s, duration_s, channel = known(fields)
         if nemo_duration and not offset_s:
             duration_s = ""
@@ -80,19 +77,19 @@ def utterances(
 
 
 def with_point(number: str) -> str:
-    """A number with a decimal comma as one with a point; any other text as it is."""
+    """A number with a point in place of a decimal comma; any other text unchanged."""
     return number.replace(",", ".") if "," in number and DECIMAL_COMMA.fullmatch(number) else number
 
 
 def wrong_width(fields: list[str], width: int, delimiter: str) -> str:
-    """Says that a row has too many or too few fields."""
+    """The message for a row with too many or too few fields."""
     name = {"\t": "a tab"}.get(delimiter, f"`{delimiter}`")
     hint = f'put text that holds {name} in "quotes"' if len(fields) > width else "add the missing ones, empty"
     return f"the row has {len(fields)} fields, the header has {width}; {hint}."
 
 
 def sniff(header: bytes, delimiters: tuple[str, ...]) -> str:
-    """The delimiter that yields an audio column, or else the most columns; the first one on a tie."""
+    """The delimiter that yields an audio column, or else the most columns; the first of equals."""
 
     def score(delimiter: str) -> tuple[bool, int]:
         names = [cleaned(name.strip(' \r\n"')) for name in header.decode("utf-8", "replace").split(delimiter)]
@@ -102,13 +99,12 @@ def sniff(header: bytes, delimiters: tuple[str, ...]) -> str:
 
 
 def records(lines: Iterator[bytes], delimiter: str, line: int, manifest: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Pairs of the line a record starts on and its fields, or what is wrong with it.
+    """Pairs of the line on which a record starts, and its fields or an error message.
 
-    After a record that cannot be read, reading goes on at the line after its first: a quote that is never closed
-    costs its own row and swallows no other.
+    After a record with an error, reading resumes at its second line, so that an unclosed quote costs one row only.
     """
-    seen: list[bytes] = []  # the lines of the record being read
-    again: deque[bytes] = deque()  # lines a bad record ran over, to be read once more
+    seen: list[bytes] = []  # the lines of the current record
+    again: deque[bytes] = deque()  # lines of a record with an error, to be read again
 
     def feed() -> Iterator[str]:
         size = 0
@@ -142,13 +138,13 @@ def records(lines: Iterator[bytes], delimiter: str, line: int, manifest: str) ->
 
 
 def explain(problem: Exception, last_line: int) -> str:
-    """The csv module's words as a sentence for the user; `last_line` is where it gave up."""
-    words = str(problem)
-    if "unexpected end of data" in words:
+    """The csv module's error as a message for users; `last_line` is the line of the error."""
+    text = str(problem)
+    if "unexpected end of data" in text:
         return 'a quote opened in this row is never closed; close it, or write "" for a quote inside the text.'
-    if "expected after" in words:
+    if "expected after" in text:
         return (
             f'text goes on after a closing quote (line {last_line}); write "" for a quote inside quoted text, '
             "or close the one opened in this row."
         )
-    return words
+    return text

@@ -1,6 +1,6 @@
-"""Recordings of a folder as a manifest: all that a search finds below it, or those that were named one by one.
+"""Recordings of a folder as a manifest: all that a search finds below it, or those named one by one.
 
-Lists folders and asks what their entries are; opens no file.
+Lists folders; opens no file.
 """
 
 from __future__ import annotations
@@ -21,42 +21,43 @@ ENTRIES_A_STEP = 1_000
 
 
 class Level(NamedTuple):
-    """A folder on the current path: what its files' ids start with, which folder it is, what is left of it."""
+    """A folder on the current path of the walk."""
 
     prefix: str
+    """Of the ids of its files."""
     folder_id: Hashable
     entries: Iterator[Entry]
+    """Those still to be visited."""
 
 
 class Folder:
-    """The audio files below a folder, or those that are picked, in the order of their names; an id is the path below
-    it, with `/`.
+    """The audio files below a folder that match a search, sorted by name; an id is the path below the folder, with `/`.
 
-    Symlinks are followed, a loop once. Only the names of the folders on the current path are in memory.
+    Symlinks are followed, cycles only once. Only the entries of the folders on the current path are in memory.
     """
 
     is_folder = True
 
     def __init__(self, source: str, root: str, search: Search) -> None:
-        """`source` is how the user calls it."""
+        """`source` is the argument that names it."""
         self.source = source
-        self.place = os.path.abspath(root)  # not resolved: the symlinks in the user's path stay
-        self._top = os.path.join(self.place, "")
+        self.path = os.path.abspath(root)  # not resolved: paths keep the symlinks in the user's path
+        self._top = os.path.join(self.path, "")
         self._search = search
-        self._files = source_of(self.place)
+        self._files = source_of(self.path)
 
     @property
     def unmatched(self) -> list[str]:
-        """The options --include and --exclude that nothing was named like, once all rows were read."""
-        return self._search.unmatched
+        """The options --include and --exclude that matched nothing, once all rows were read."""
+        return [*self._search.unmatched]
 
-    def asks_for(self, id_: str) -> bool:
-        """Whether the file of this path below the folder would be a row, were it there."""
-        return self._search.asks_for(id_)
+    def covers(self, id_: str) -> bool:
+        """Whether a file with this id, if there were one, would be an utterance of this input."""
+        return self._search.covers(id_)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
-        """Raises ManifestError where the folder cannot be listed or a glob names nothing below it, EmptyFolder where
-        nothing else there is wanted."""
+        """Raises ManifestError where the folder cannot be listed or a glob matches nothing, EmptyFolder where nothing
+        else matches."""
         try:
             levels = [self._level("", self._files.folder_id(self._top))]
         except OSError as error:
@@ -71,7 +72,7 @@ class Folder:
             if entry.is_folder:
                 try:
                     folder_id = self._files.folder_id(self._top + relative)
-                    if all(folder_id != level.folder_id for level in levels):  # else a link back to one we are in
+                    if all(folder_id != level.folder_id for level in levels):  # else a cycle
                         levels.append(self._level(f"{relative}/", folder_id))
                     continue
                 except OSError as error:
@@ -80,17 +81,17 @@ class Folder:
             yield _record(self.source, self._top, relative, problem)
         if is_empty:
             search = self._search
-            left_out = f" ({search.ignored})" if str(search.ignored) else ""
+            ignored = f" ({search.ignored})" if str(search.ignored) else ""
             if search.has_glob:
-                raise ManifestError(f"{self.source}: no recording is named like that{left_out}.")
-            looked_for = " ".join(AUDIO_EXTENSIONS)
-            raise EmptyFolder(f"{self.source}: no audio below this folder{left_out}; looked for {looked_for}.")
+                raise ManifestError(f"{self.source}: no recording is named like that{ignored}.")
+            extensions = " ".join(AUDIO_EXTENSIONS)
+            raise EmptyFolder(f"{self.source}: no audio below this folder{ignored}; looked for {extensions}.")
 
     def _level(self, prefix: str, folder_id: Hashable) -> Level:
         return Level(prefix, folder_id, iter(self._entries(prefix)))
 
     def _entries(self, prefix: str) -> list[Entry]:
-        """What is wanted of one folder, sorted by name; raises OSError when it cannot be listed."""
+        """The entries of one folder that match the search, sorted by name. Raises OSError."""
         search, ignored, wanted = self._search, self._search.ignored, []
         search.on_step()
         has_glob, is_narrow = search.has_glob, search.is_narrow
@@ -98,50 +99,50 @@ class Folder:
             if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
                 search.on_step()
             name, is_folder, _ = entry
-            if has_glob and not is_folder and not search.is_named(prefix + name):
+            if has_glob and not is_folder and not search.matches_glob(prefix + name):
                 continue
             if search.unmatched:
                 search.note(f"{prefix}{name}{'/' * is_folder}")
-            if name[0] == "." and not search.wants_hidden:
+            if name[0] == "." and not search.finds_hidden:
                 (ignored.folders if is_folder else ignored.files)[HIDDEN] += 1
             elif is_folder:
                 if not (is_narrow and search.skips(prefix + name)):
                     wanted.append(entry)
-            elif not name.lower().endswith(search.endings):
+            elif not name.lower().endswith(search.extensions):
                 ignored.note(name)
-            elif is_narrow and not search.takes(prefix + name):
+            elif is_narrow and not search.is_included(prefix + name):
                 ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
             else:
                 wanted.append(entry)
-        wanted.sort(key=attrgetter("name"))  # whole entries would take four times as long, which nothing can interrupt
+        wanted.sort(key=attrgetter("name"))  # sorting entries takes four times as long, uninterruptibly
         return wanted
 
 
 class Recordings:
-    """Recordings that were named one by one, of one folder."""
+    """Recordings of one folder, named one by one."""
 
     is_folder = True
 
     def __init__(self, root: str, names: Iterable[str]) -> None:
-        self.source = self.place = root
+        self.source = self.path = root
         self._names = dict.fromkeys(names)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
-        top = os.path.join(self.place, "")
+        top = os.path.join(self.path, "")
         for name in self._names:
             try:
                 problem = "" if source_of(top + name).stat(top + name).is_regular else IRREGULAR
             except AttemptError:
-                problem = ""  # its utterance says what is wrong
+                problem = ""  # reported when it is prepared
             yield _record(self.source, top, name, problem)
 
-    def asks_for(self, id_: str) -> bool:
+    def covers(self, id_: str) -> bool:
         """Whether the file was named."""
         return id_ in self._names
 
 
 def _record(source: str, top: str, relative: str, problem: str) -> Utterance | BadRow:
-    """The record of one file, or of a folder that cannot be used."""
+    """The record of one file, or the BadRow of a folder that cannot be listed."""
     name = printable(relative)
     if not problem and any(0xDC80 <= ord(char) <= 0xDCFF for char in relative):
         problem = "the name is not UTF-8, which the output cannot hold; rename it."

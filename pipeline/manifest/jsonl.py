@@ -1,7 +1,4 @@
-"""Reads JSONL manifests, NeMo's among them: one JSON object a line.
-
-Reads from the open stream it is given, a file or stdin; what the values mean is decided in `columns` and `rows`.
-"""
+"""Reads JSONL manifests, such as NeMo's: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -18,13 +15,13 @@ from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
 
 MOST_KEYS = 1_000
-"""So many different keys of rows are looked at for misspelt ones."""
+"""That are checked for misspelt ones."""
 
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
-    """The rows of a JSONL stream; a line that is no JSON object is a BadRow that says where it goes wrong.
+    """The rows of a JSONL stream, with a BadRow for each line that is no JSON object.
 
-    Raises `ManifestError` for bytes that are not UTF-8, and for one JSON document spread over many lines.
+    Raises `ManifestError` for bytes that are not UTF-8, and for a single JSON document of many lines.
     """
     decode = msgspec.json.Decoder().decode
     first = True
@@ -48,33 +45,33 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
         except RowProblem as problem:
             yield rows.bad(line, str(problem))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            decoded(raw, rows.manifest, line)  # which raises for another encoding: it can fail as bad JSON first
+            decoded(raw, rows.manifest, line)  # raises where the cause is another encoding
             yield rows.bad(line, explain(raw, str(error)))
         else:
             yield utterance(line, row, rows)
 
 
 def refuse_document(raw: bytes, manifest: str) -> None:
-    """Raises `ManifestError` when the first line opens a JSON document that goes on below."""
+    """Raises `ManifestError` when the first line starts a JSON document of several lines."""
     if raw.strip() in (b"[", b"{") or raw.lstrip().startswith((b"[{", b"[ {")):
         raise ManifestError(
             f"{manifest}: this is one JSON document, not one object a line; jq -c '.[]' makes lines of a list."
         )
 
 
-def explain(raw: bytes, words: str) -> str:
-    """The decoder's words as a sentence for the user, with the column in characters from 1."""
+def explain(raw: bytes, error: str) -> str:
+    """The decoder's error as a message for users, with the column in characters from 1."""
     if b"\0" in raw:
         return f"the line holds a NUL byte (column {column(raw, raw.index(0))}); is the file damaged?"
-    if found := re.search(r"(.*) \(byte (\d+)\)$", words):
-        at = int(found[2]) - ("trailing" in words)  # of what trails it names the second byte
+    if found := re.search(r"(.*) \(byte (\d+)\)$", error):
+        at = int(found[2]) - ("trailing" in error)  # that error gives the second trailing byte
         hint = "; JSON has no NaN, write null" if raw[at : at + 3] == b"NaN" or raw[at - 1 : at + 2] == b"NaN" else ""
         return f"no JSON: {found[1].removeprefix('JSON is malformed: ')} at column {column(raw, at)}{hint}."
-    if "truncated" in words:
-        return f"no JSON: it breaks off at column {column(raw, len(raw.rstrip()))}; is the line cut?"
-    return f"no JSON that can be read: {words}."
+    if "truncated" in error:
+        return f"no JSON: it ends early at column {column(raw, len(raw.rstrip()))}; is the line cut?"
+    return f"no JSON that can be read: {error}."
 
 
 def column(raw: bytes, at: int) -> int:
-    """The column, in characters from 1, of a byte of the line."""
+    """The column, in characters from 1, of a byte."""
     return len(raw[:at].decode("utf-8", "replace")) + 1

@@ -1,7 +1,4 @@
-"""Splits a byte stream into lines of bounded length, for the readers of line-based manifests.
-
-Reads from the stream it is given, and warns where that ends within a line.
-"""
+"""Splits a byte stream into lines of bounded length, for the readers of line-based manifests."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import BinaryIO
 from pipeline.errors import ManifestError
 
 MAX_ROW_BYTES = 10_000_000
-"""The longest row taken; without a bound one missing line end would pull the whole file into memory."""
+"""Of a row: without a limit, a file without line ends would be read into memory whole."""
 CHUNK_BYTES = 1 << 18
 UNFINISHED = (
     "%s:%d: the last line does not end with a newline: is the manifest still being written? It is read as it stands; "
@@ -23,10 +20,10 @@ UNFINISHED = (
 def read_lines(stream: BinaryIO, manifest: str, warn: Callable[[str], None]) -> Iterator[bytes]:
     r"""Lines with their ends (\n, \r\n or \r), without a UTF-8 byte order mark.
 
-    A line over MAX_ROW_BYTES comes cut to one byte more, so that the caller can tell, and its rest is dropped.
-    Raises `ManifestError` for UTF-16, which would otherwise look like a file full of NUL bytes.
+    A line over MAX_ROW_BYTES is cut to one byte more, which shows the caller that it is too long. Warns of a last line
+    without a line end. Raises `ManifestError` for UTF-16, which would otherwise look like a file full of NUL bytes.
     """
-    # read1 hands over what a pipe has now; read would hold the first row back until a whole chunk is there
+    # read1 returns what a pipe has now; read would wait for a whole chunk
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     rest = first_bytes(read, manifest)
     dropping = False
@@ -34,7 +31,7 @@ def read_lines(stream: BinaryIO, manifest: str, warn: Callable[[str], None]) -> 
     while True:
         chunk = read(CHUNK_BYTES)
         lines = (rest + chunk).splitlines(keepends=True)
-        # the last line may go on in the next chunk; a \r at the end may be the first half of \r\n
+        # the last line may continue in the next chunk; a \r at the end may be the first half of \r\n
         rest = lines.pop() if chunk and lines and not lines[-1].endswith(b"\n") else b""
         count += len(lines)
         for line in lines:
@@ -50,12 +47,12 @@ def read_lines(stream: BinaryIO, manifest: str, warn: Callable[[str], None]) -> 
                 yield rest[: MAX_ROW_BYTES + 1]
             dropping = True
         if dropping:
-            # a \r kept here still ends the dropped line, in case no \n follows it
+            # a \r may still end the dropped line
             rest = rest[-1:]
 
 
 def first_bytes(read: Callable[[int], bytes], manifest: str) -> bytes:
-    """The stream's first bytes, byte order mark taken off."""
+    """The stream's first bytes, without a byte order mark."""
     start = b""
     while len(start) < len(codecs.BOM_UTF8) and (more := read(len(codecs.BOM_UTF8) - len(start))):
         start += more

@@ -1,7 +1,4 @@
-"""Reads Parquet manifests, a batch of rows at a time.
-
-Reads from the open file it is given; pyarrow is loaded only when a manifest is Parquet, for it takes its time.
-"""
+"""Reads Parquet manifests, a batch of rows at a time. Imports pyarrow, which is slow, only when called."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
 
     line = 1
     try:
-        # without these two the columns of a whole row group, often of the whole file, are read before the first row
+        # without pre_buffer and buffer_size, all columns of a row group, often the whole file, would be read at once
         metadata = pq.read_metadata(stream)
         texts = _texts(metadata.schema.to_arrow_schema())
         file = pq.ParquetFile(
@@ -46,21 +43,21 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
                 for row in readable(batch.slice(start, few)).to_pylist():
                     yield utterance(line, row, rows)
                     line += 1
-    # the last four: values that Arrow can hold and Python cannot, or text that is none
+    # the last four: values that Python cannot represent, or text that is not UTF-8
     except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
         where = rows.manifest if line == 1 else f"{rows.manifest}: after row {line - 1}"
         raise ManifestError(f"{where}: not readable as Parquet: {error}; write the file anew.") from error
 
 
 def _texts(schema: Any) -> list[str]:
-    """Columns of text: read as a dictionary, a text that is in many rows is in memory once."""
+    """Columns of text, which are read as dictionaries: a text of many rows is in memory once."""
     from pyarrow import types
 
     return [field.name for field in schema if types.is_string(field.type) or types.is_large_string(field.type)]
 
 
 def _longest(batch: Any) -> int:
-    """Bytes of the longest row of a batch, at most: of its texts, and its share of the rest."""
+    """An upper bound of the bytes of a row: its share of the batch, and the longest text of each column."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -72,7 +69,7 @@ def _longest(batch: Any) -> int:
 
 
 def is_wanted(field: Any, manifest: str) -> bool:
-    """Whether a column is read; raises `ManifestError` for a known column whose type cannot be right."""
+    """Whether a column is read. Raises `ManifestError` for a known column of a wrong type."""
     from pyarrow import types
 
     kind = field.type.value_type if types.is_dictionary(field.type) else field.type
@@ -86,13 +83,13 @@ def is_wanted(field: Any, manifest: str) -> bool:
         raise ManifestError(f"{manifest}: column `{field.name}` is {kind}; it must be numbers.")
     if field.name == "id" and not (text or types.is_integer(kind)):
         raise ManifestError(f"{manifest}: column `id` is {kind}; it must be text or whole numbers.")
-    # metadata is text: raw bytes are none, and pandas' row numbers are nobody's data
+    # metadata is text: not raw bytes, and not pandas' row numbers
     binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
     return not binary and not field.name.startswith("__index_level_")
 
 
 def readable(batch: Any) -> Any:
-    """The batch with times as text: pyarrow makes no Python values of nanoseconds without pandas."""
+    """The batch with times as text, because pyarrow needs pandas for values with nanoseconds."""
     import pyarrow as pa
 
     for index, field in enumerate(batch.schema):

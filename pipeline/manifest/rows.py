@@ -1,6 +1,6 @@
 """Turns the fields of one row into an Utterance, or into a BadRow that says what is wrong with them.
 
-Shared by every kind of manifest that has rows; looks at values only, never at the file system.
+Shared by the readers of all tables; never accesses the file system.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from pipeline.source.spelling import plain_path
 from pipeline.texts import escape
 
 MAX_ID_CHARS = 1_000
-LONGEST_S = 1e9
-"""No recording has so many seconds: 31 years."""
+MAX_TIME_S = 1e9
 MAX_CHANNEL = 32_767
-"""The output keeps channels as 16-bit numbers."""
+"""Of 16-bit integers, which the output has for channels."""
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode categories of what no id may hold: controls, undecodable bytes, and what some readers take as line ends."""
+"""Unicode categories that ids may not contain: controls, undecodable bytes, and line ends of some readers."""
 Warn = Callable[[str], None]
 log = logging.getLogger(__name__)
 
 
 class RowProblem(ValueError):
-    """What is wrong with a row and what to do; becomes the message of its BadRow."""
+    """The message of a BadRow: what is wrong and what to do."""
 
 
 class Rows:
@@ -38,14 +37,14 @@ class Rows:
     """
 
     def __init__(self, manifest: str, folder: str, warn: Warn = log.warning) -> None:
-        """`warn` takes what is odd about the manifest and is no fault of a row."""
+        """`warn` is called for problems of the manifest that are no error of a row."""
         self.manifest = manifest
         self.warn = warn
-        # abspath, not resolve: a symlinked folder stays the path the user knows
+        # abspath, not resolve: paths keep the symlinks in the user's path
         self._prefix = os.path.join(os.path.abspath(folder), "")
 
     def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
-        """The BadRow for a row of this manifest; `id` is kept when it is one the output can hold."""
+        """The BadRow for a row of this manifest, with its `id` if that is a valid one."""
         return BadRow(manifest=self.manifest, line=line, message=message, id=id if id and is_id(id) else None)
 
     def utterance(
@@ -60,9 +59,9 @@ class Rows:
         channel: str | float | None,
         metadata: dict[str, str],
     ) -> Utterance | BadRow:
-        """One row's record; "" and None mean that the row does not say.
+        """The record of one row, in which "" and None stand for absent values.
 
-        Offsets and durations are seconds, as numbers or as text; `line` is where the row starts, from 1.
+        Offsets and durations are seconds, as numbers or as text; the row starts on `line`, from 1.
         """
         try:
             path = self.absolute(audio)
@@ -70,7 +69,7 @@ class Rows:
             duration = None if duration_s is None or duration_s == "" else seconds(duration_s, "duration_s")
             track = None if channel is None or channel == "" else channel_number(channel)
             name = id.strip() or audio + fragment(offset, duration, track)
-            # isprintable refuses more than is_id does, but is all that most ids need
+            # isprintable is stricter than is_id, but fast, and true of most ids
             if (len(name) > MAX_ID_CHARS or not name.isprintable()) and not is_id(name):
                 raise RowProblem(id_problem(name, given=bool(id.strip())))
         except RowProblem as problem:
@@ -89,7 +88,7 @@ class Rows:
         )
 
     def absolute(self, audio: str) -> str:
-        """The audio path as an absolute one, `.` and `..` taken out as text, symlinks left alone."""
+        """The absolute audio path, without `.` and `..`, with symlinks not resolved."""
         if audio[:2] == "./":
             audio = audio[2:]
         if not audio or audio.isspace():
@@ -99,12 +98,12 @@ class Rows:
         if audio[0] == "~" or "://" in audio:
             audio = local_path(audio)
         path = audio if audio[0] == "/" else self._prefix + audio
-        # normpath costs more than the rest of the row, and few paths need it
+        # normpath takes longer than all else here, and few paths need it
         return os.path.normpath(path) if "./" in audio or "//" in audio or audio[-1] == "." else path
 
 
 def local_path(audio: str) -> str:
-    """The path of a file that is written as an address, or from somebody's home."""
+    """The path of a file given as a file:// URL, or relative to a home directory."""
     try:
         path = plain_path(audio)
     except ValueError as error:
@@ -115,21 +114,21 @@ def local_path(audio: str) -> str:
 
 
 def seconds(value: str | float, name: str) -> float:
-    """The time in a field, in seconds; `offset_s` from 0, `duration_s` above 0."""
+    """The seconds in a field: `offset_s` from 0, `duration_s` above 0."""
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     except ValueError:
         raise RowProblem(number_problem(str(value), name)) from None
-    if 0 < number <= LONGEST_S and not (type(value) is str and "_" in value):  # float() takes 1_000
+    if 0 < number <= MAX_TIME_S and not (type(value) is str and "_" in value):  # float() takes 1_000
         return number
     if number == 0 and name == "offset_s":
         return 0.0
     if not math.isfinite(number):
         right = "a finite number of seconds"
-    elif number > LONGEST_S:
-        right = f"at most {LONGEST_S:,.0f} seconds"
+    elif number > MAX_TIME_S:
+        right = f"at most {MAX_TIME_S:,.0f} seconds"
     elif number > 0:
         right = "a number of seconds, such as 12.5"
     else:
@@ -138,7 +137,7 @@ def seconds(value: str | float, name: str) -> float:
 
 
 def number_problem(value: str, name: str) -> str:
-    """Says what is wrong with text that is no number."""
+    """The message for text that is no number."""
     if re.fullmatch(r"\s*-?\d+,\d+\s*", value):
         return f"`{name}` is {shown(value)}, with a decimal comma; write {value.strip().replace(',', '.')}."
     if re.fullmatch(r"\s*\d+(:\d+)+([.,]\d+)?\s*", value):
@@ -171,18 +170,18 @@ def fragment(offset_s: float | None, duration_s: float | None, channel: int | No
 
 
 def plain(time_s: float) -> str:
-    """Seconds in digits, without trailing zeros, the float noise of a sum, or an exponent."""
+    """Seconds in digits, without trailing zeros, rounding errors of a sum, or an exponent."""
     text = f"{time_s:.12g}"
     return f"{time_s:.9f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
 def is_id(text: str) -> bool:
-    """Whether text can be an utterance's id: some characters, not too many, and no control characters."""
+    """Whether text is a valid utterance id: not empty, not too long, and without control characters."""
     return 0 < len(text) <= MAX_ID_CHARS and (text.isprintable() or printable(text) == text)
 
 
 def id_problem(text: str, *, given: bool) -> str:
-    """Says why text can be no id; without an `id` column it is the audio path that serves as one."""
+    """The message for text that is no valid id; without an `id` the audio path is used as one."""
     what = "`id`" if given else "`audio`, which serves as the id because the row has none,"
     if len(text) > MAX_ID_CHARS:
         return f"{what} is {len(text):,} characters long; at most {MAX_ID_CHARS:,} are allowed: give a shorter `id`."
@@ -190,11 +189,11 @@ def id_problem(text: str, *, given: bool) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with control characters and undecodable bytes written out as escapes."""
+    """The text with control characters and undecodable bytes as escapes."""
     return "".join(escape(char) if unicodedata.category(char) in HIDDEN else char for char in text)
 
 
 def shown(value: object) -> str:
-    """A value for a message, quoted when it is text, cut when it is long."""
+    """A value for a message: text in quotes, long values cut."""
     text = repr(value)
     return text if len(text) <= 80 else text[:60] + "…" + text[-1]

@@ -1,7 +1,7 @@
-"""What of a folder is wanted as recordings, and what was left out, counted by what the names end in. Pure.
+"""Decides which files of a folder are recordings, and counts the others by extension. No input or output.
 
-Patterns are globs as they stand in a .gitignore: without a slash one is of names at any depth, with one of paths from
-the folder; what matches a folder matches all below it. `*` and `?` match no slash, `**` any folders.
+Patterns are globs as in a .gitignore: without a slash one matches names at any depth, with one paths from the folder;
+one that matches a folder matches all below it. `*` and `?` match no slash, `**` any folders.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from pipeline.errors import ManifestError
 from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.texts import plural
 
-MOST, SHOWN = 1_000, 8
-"""So many endings are counted by name, and so many are named; the rest is one sum."""
-LONGEST = 16
-HIDDEN, EXCLUDED, NO_ENDING, OTHER = "hidden", "excluded", "without an ending", "other"
+MAX_COUNTED, MAX_SHOWN = 1_000, 8
+"""Extensions that are counted, and that are named in messages; the others are summed up."""
+MAX_EXTENSION_CHARS = 16
+HIDDEN, EXCLUDED, NO_EXTENSION, OTHER = "hidden", "excluded", "without an ending", "other"
 LAST = (OTHER, EXCLUDED, HIDDEN)
 _MAGIC = re.compile(r"[*?[]")
 _TOKENS = re.compile(r"\\(.)|((?:(?<=/)|^)\*\*(?:/|$))|(\*+)|(\?)|\[([!^]?)(\]?[^\]]*)\]|(.)", re.DOTALL)
 
 
 class Ignored:
-    """Files and folders that are no rows."""
+    """Counts the files and folders that are no rows."""
 
     def __init__(self) -> None:
         self.files: Counter[str] = Counter()
-        """By ending, or by why they were left out."""
+        """By extension, or by the reason for which they are ignored."""
         self.folders: Counter[str] = Counter()
 
     def note(self, name: str) -> None:
-        """Counts a file that is no recording by its name."""
+        """Counts a file that is no recording by its extension."""
         kind = os.path.splitext(name)[1].lower()
-        is_odd = not kind.isprintable() or len(kind) > LONGEST or " " in kind
-        is_one_too_many = kind not in self.files and len(self.files) >= MOST
-        self.files[OTHER if is_odd or is_one_too_many else kind or NO_ENDING] += 1
+        is_odd = not kind.isprintable() or len(kind) > MAX_EXTENSION_CHARS or " " in kind
+        is_one_too_many = kind not in self.files and len(self.files) >= MAX_COUNTED
+        self.files[OTHER if is_odd or is_one_too_many else kind or NO_EXTENSION] += 1
 
     def counts(self) -> dict[str, int]:
-        """Files by what they are, the most first."""
+        """Files by extension or reason, the most first."""
         return dict(sorted(self.files.items(), key=lambda one: (one[0] in LAST, -one[1], one[0])))
 
     def __str__(self) -> str:
-        """`ignored 3 files: .txt 2, .mkv~ 1`; empty where nothing was."""
+        """`ignored 3 files: .txt 2, .mkv~ 1`; empty if there are none."""
         groups = []
         if self.files:
             named = [(name, count) for name, count in self.counts().items() if name != OTHER]
-            shown = [one for one in named if one[0] not in LAST][:SHOWN] + [one for one in named if one[0] in LAST]
+            shown = [one for one in named if one[0] not in LAST][:MAX_SHOWN] + [one for one in named if one[0] in LAST]
             parts = [f"{name} {count:,}" for name, count in shown]
             if rest := self.files.total() - sum(count for _, count in shown):
                 parts.append(f"{OTHER} {rest:,}")
@@ -60,7 +60,7 @@ class Ignored:
 
 
 class Search:
-    """What is looked for below a folder, and what of it was left out."""
+    """The files to find below a folder, and counts of those ignored."""
 
     def __init__(
         self,
@@ -71,25 +71,26 @@ class Search:
         on_step: Callable[[], None] = lambda: None,
         ignored: Ignored | None = None,
     ) -> None:
-        """Without patterns everything is wanted that is audio by its name and not hidden. A glob names files as a shell
-        would expand it, and all below the folders that it names. `on_step` is called for each folder and for every
-        thousand entries of one; it may raise to end the search. Raises ManifestError for a pattern that cannot be one.
+        """Without patterns a search finds all files with an audio extension that are not hidden. A glob matches as in a
+        shell, and all below the folders that it matches. `on_step` is called for each folder and each thousand entries;
+        it may raise to end the search. Raises ManifestError for an invalid pattern.
         """
         naming = [*include] if glob is None else [*include, glob]
-        self.endings = AUDIO_EXTENSIONS + tuple({found for one in naming if (found := ending(one))})
-        """A pattern may name others: such files are recordings to it, whatever else has that ending."""
-        self.wants_hidden = any("/." in f"/{one.removeprefix('./')}" for one in naming)
+        self.extensions = AUDIO_EXTENSIONS + tuple({found for one in naming if (found := extension_of(one))})
+        """In lower case; a pattern may add others."""
+        self.finds_hidden = any("/." in f"/{one.removeprefix('./')}" for one in naming)
         self.has_glob, self.is_narrow = glob is not None, bool(glob is not None or include or exclude)
         self.on_step = on_step
         self.ignored = Ignored() if ignored is None else ignored
         self._include = compiled(include, hides_dots=True)
         self._exclude = compiled(exclude, hides_dots=False)
-        self._unmatched = {
+        self.unmatched = {
             f"--{option} {pattern!r}": one
             for option, patterns in (("include", include), ("exclude", exclude))
             for pattern in patterns
             if (one := compiled([pattern], hides_dots=option == "include")) is not None
         }
+        """The options that have matched nothing so far, with their patterns."""
         self._glob, self._folders = None, []
         if glob is not None:
             self._glob = compiled([f"/{glob}"], hides_dots=True)
@@ -97,34 +98,33 @@ class Search:
             known = names[: names.index("**")] if "**" in names else names
             self._folders = [compiled([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
 
-    @property
-    def unmatched(self) -> list[str]:
-        """The options --include and --exclude that nothing was named like so far."""
-        return [*self._unmatched]
-
     def note(self, path: str) -> None:
-        """A file was found, or a folder, whose path ends in a slash."""
-        for option in [option for option, one in self._unmatched.items() if one.match(path)]:
-            del self._unmatched[option]
+        """Takes the path of each file found, and of each folder, with a slash at its end, for `unmatched`."""
+        for option in [option for option, one in self.unmatched.items() if one.match(path)]:
+            del self.unmatched[option]
 
-    def asks_for(self, path: str) -> bool:
-        """Whether the file of this path below the folder would be found, were it there."""
-        is_hidden = "/." in f"/{path}" and not self.wants_hidden
-        return not is_hidden and path.lower().endswith(self.endings) and self.is_named(path) and self.takes(path)
+    def covers(self, path: str) -> bool:
+        """Whether a file with this path below the folder, if there were one, would be found."""
+        is_hidden = "/." in f"/{path}" and not self.finds_hidden
+        return (
+            not is_hidden
+            and path.lower().endswith(self.extensions)
+            and self.matches_glob(path)
+            and self.is_included(path)
+        )
 
-    def is_named(self, path: str) -> bool:
-        """Whether the glob names a file; what it does not name is not left out, but was never meant."""
+    def matches_glob(self, path: str) -> bool:
+        """Whether the glob matches a file; others do not count as ignored."""
         return self._glob is None or bool(self._glob.match(path))
 
-    def takes(self, path: str) -> bool:
+    def is_included(self, path: str) -> bool:
         """Whether a file is included, and not excluded."""
         if self._exclude is not None and self._exclude.match(path):
             return False
         return self._include is None or bool(self._include.match(path))
 
     def skips(self, folder: str) -> bool:
-        """Whether nothing below a folder is wanted; asked of the folders above it before. One that is excluded is left
-        out, one that the glob cannot name was never meant."""
+        """Whether nothing below a folder can match, whose parents were not skipped. Excluded ones count as ignored."""
         depth = folder.count("/")
         if depth < len(self._folders) and (one := self._folders[depth]) and not one.match(folder):
             return True
@@ -135,19 +135,19 @@ class Search:
 
 
 def is_glob(text: str) -> bool:
-    """Whether text has what stands for other characters in a glob."""
+    """Whether text has a wildcard of globs."""
     return bool(_MAGIC.search(text))
 
 
-def ending(pattern: str) -> str:
-    """The ending that a pattern names, such as `.dat` of `*.dat`, in lower case; "" where it leaves that open."""
+def extension_of(pattern: str) -> str:
+    """The extension that a pattern requires, such as `.dat` for `*.dat`, in lower case; "" for none."""
     found = os.path.splitext(pattern)[1]
     return "" if is_glob(found) or "/" in found else found.lower()
 
 
 def compiled(patterns: Sequence[str], *, hides_dots: bool) -> re.Pattern[str] | None:
-    """What matches the paths that one of these patterns names, and with `hides_dots` hidden ones only where it names
-    their dot, as in shells; None for no patterns. Raises ManifestError for a pattern that cannot be one."""
+    """A regular expression for the paths that match one of these patterns; None without patterns. With `hides_dots`
+    wildcards match no dot at the start of a name, as in shells. Raises ManifestError for an invalid pattern."""
     if not patterns:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Manifests that have rows: which reader a file's name stands for, and the rows of a file or of stdin."""
+"""Manifests with rows: chooses the reader by a file's extension, and yields the rows of a file or of stdin."""
 
 from __future__ import annotations
 
@@ -31,16 +31,14 @@ KINDS = "a folder, a recording, a glob, a .csv, .tsv, .jsonl or .parquet file, o
 
 
 class Table:
-    """A manifest file, or JSONL on stdin for `-`; memory does not grow with the number of its rows."""
+    """A manifest file, or JSONL on stdin for `-`, in constant memory."""
 
     is_folder = False
 
     def __init__(self, source: str, warn: Warn) -> None:
-        """Raises ManifestError where it is missing or of no known kind. Reading its rows does so for a wrong header, a
-        file that breaks off, or one that is not UTF-8."""
-        self.source = source
-        self.place = source
-        """What tells it from others: its path, or - for stdin."""
+        """Raises ManifestError where it is missing or of no known kind; reading its rows does for a wrong header, a
+        truncated file, or one that is not UTF-8."""
+        self.source = self.path = source
         if source == STDIN:
             if sys.stdin is None:
                 raise ManifestError("The manifest is - (stdin), but this process has no stdin; name a file instead.")
@@ -57,8 +55,8 @@ class Table:
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         return self._rows
 
-    def asks_for(self, id_: str) -> bool:
-        """Whether the row of this id would be one of these rows, were it there."""
+    def covers(self, id_: str) -> bool:
+        """Whether a row with this id, if there were one, would be an utterance of this input."""
         return True
 
 
@@ -72,13 +70,12 @@ def reader_for(path: Path) -> Reader:
     elif suffix in (".xlsx", ".xls", ".ods"):
         advice = "save the sheet as CSV (UTF-8)"
     else:
-        advice = "the name's ending decides the kind; a recording of another name can be a row of a manifest"
+        advice = "the extension decides the kind; a recording with another can be a row of a manifest"
     raise ManifestError(f"{path}: not a known kind of manifest; {advice}. A manifest is {KINDS}.")
 
 
 def rows_of(path: Path, source: str, read: Reader, warn: Warn) -> Generator[Utterance | BadRow]:
-    """Holds the file open for as long as its rows are wanted. Warns of one that is still being written: the last row
-    may be cut, and others to come."""
+    """The rows of a file. Warns of one that is still being written, whose last row may be cut."""
     try:
         with path.open("rb") as stream:
             before = local_version(os.fstat(stream.fileno()))

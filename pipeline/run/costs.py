@@ -13,7 +13,7 @@ from typing import Self
 
 import msgspec
 
-from pipeline.audio.wanted import Estimate
+from pipeline.audio.upload import Estimate
 from pipeline.pool.budget import ROUNDING
 from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED

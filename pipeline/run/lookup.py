@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipeline.audio.probe import Look, look, refuse_truncated_copy, truncated_copy
+from pipeline.audio.probe import Recording, read_recording, refuse_truncated_copy, truncated_copy
 from pipeline.checkpoint import Identity, Selected, State, Store
 from pipeline.errors import AttemptError
 from pipeline.model import Transcript
@@ -28,7 +28,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """A selected utterance whose recording was read."""
 
     selected: Selected
-    look: Look
+    look: Recording
     identities: list[Identity]
     """Identities under which it may have a transcript, the one of the current settings first."""
 
@@ -37,7 +37,7 @@ class Sendable(msgspec.Struct, frozen=True):
     """An utterance that needs a request."""
 
     in_flight: InFlight
-    look: Look
+    look: Recording
     answer_keys: list[str]
     """What answers to its clips may be kept under; before version 6 of the checkpoint it was its identity."""
 
@@ -87,7 +87,7 @@ class Lookup:
             for in_flight, one in left
         ]
 
-    def _readable(self, batch: Sequence[Selected], looks: Sequence[Look | AttemptError]) -> list[Candidate]:
+    def _readable(self, batch: Sequence[Selected], looks: Sequence[Recording | AttemptError]) -> list[Candidate]:
         candidates = []
         for selected, found in zip(batch, looks, strict=True):
             if isinstance(found, AttemptError):
@@ -149,14 +149,14 @@ class Lookup:
                 in_flight.note_failed_before(failure, is_postponed=holds and not self._context.options.resends_failed)
 
 
-def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Look | AttemptError]:
+def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Recording | AttemptError]:
     """Hashes and probes each recording, or says why it cannot be read; many at a time, because each hop between threads
     costs as much as a short file."""
-    looks: list[Look | AttemptError] = []
+    looks: list[Recording | AttemptError] = []
     for selected in batch:
         path = selected.utterance.audio
         try:
-            looks.append(look(path, stopped))
+            looks.append(read_recording(path, stopped))
         except AttemptError as error:
             looks.append(truncated_copy(path, selected.prefix_hashes, stopped) or error)
     return looks

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.audio.probe import NEVER, look
+from pipeline.audio.probe import NEVER, read_recording
 from pipeline.checkpoint import Checkpoint, Scope
 from pipeline.checkpoint.sharing import Claimed, span_of
 from pipeline.errors import AttemptError, ManifestError
-from pipeline.manifest import STDIN, Part, common_place, without_overlaps
+from pipeline.manifest import STDIN, Input, common_path, without_overlaps
 from pipeline.manifest.directory import Folder
 from pipeline.manifest.rows import fragment
 from pipeline.model import BadRow, Utterance
@@ -58,26 +58,26 @@ def copies(checkpoint: Checkpoint, name: str, out: Path) -> list[str]:
 class Manifests(Scope):
     """The manifests of one run, by their names in the checkpoint; several parts of one folder have one."""
 
-    def __init__(self, arguments: Sequence[str], parts: Sequence[Part]) -> None:
+    def __init__(self, arguments: Sequence[str], parts: Sequence[Input]) -> None:
         self.title = ", ".join(arguments[:TITLED]) + (
             f" and {len(arguments) - TITLED:,} more" if len(arguments) > TITLED else ""
         )
         """The arguments, in few words."""
         self._parts = parts
-        self._by_name: dict[str, list[Part]] = {}
+        self._by_name: dict[str, list[Input]] = {}
         for part in parts:
-            self._by_name.setdefault(name_of(part.place), []).append(part)
+            self._by_name.setdefault(name_of(part.path), []).append(part)
         self.names = [*self._by_name]
         self.sources = [parts[0].source for parts in self._by_name.values()]
         """What the user calls them."""
-        self.place = common_place(part.place for part in parts)
-        """Their common name: see `place_of`."""
+        self.place = common_path(part.path for part in parts)
+        """Their common name: see `path_of`."""
         self.has_folder = any(part.is_folder for part in parts)
 
-    def rows(self) -> Iterator[tuple[Part, Iterator[Utterance | BadRow], int]]:
+    def rows(self) -> Iterator[tuple[Input, Iterator[Utterance | BadRow], int]]:
         """Each part with its rows and the number of its manifest."""
         for part, rows in without_overlaps(self._parts):
-            yield part, rows, self.names.index(name_of(part.place))
+            yield part, rows, self.names.index(name_of(part.path))
 
     def unmatched(self) -> list[str]:
         """The options --include and --exclude that nothing was named like, once all rows were read."""
@@ -88,7 +88,7 @@ class Manifests(Scope):
 
     def asks_for(self, manifest: str | None, id_: str) -> bool:
         """Rows that this run would have, were they there; those of a manifest's other name may be of any part."""
-        return any(part.asks_for(id_) for part in self._by_name.get(manifest or "", self._parts))
+        return any(part.covers(id_) for part in self._by_name.get(manifest or "", self._parts))
 
 
 def settle_names(
@@ -177,7 +177,7 @@ def _may_be_taken(one: Claimed) -> bool:
 def _hash_of(audio: str, stopped: threading.Event) -> str | None:
     """The hash of a recording's content; None where it cannot be read."""
     try:
-        return look(audio, stopped).audio_hash
+        return read_recording(audio, stopped).audio_hash
     except AttemptError:
         return None
 

@@ -17,7 +17,7 @@ from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
 from pipeline.checkpoint.schema import FORMATS, MANIFEST, PLACES
 from pipeline.errors import ConfigError, OutputError, UsageError
-from pipeline.manifest import STDIN, place_of
+from pipeline.manifest import STDIN, path_of
 from pipeline.manifest.tables import READERS
 from pipeline.run.manifests import copies, is_there, may_be, name_of
 
@@ -121,7 +121,7 @@ def default_out(manifests: Sequence[str], url: str) -> Path:
     """The output folder of those who name none: each manifest has one, and another for what the embedded local
     recognizer makes of it; several in one run have one by the folder that they are in. Raises CheckpointError."""
     end = "-local" if url == "local" else ""
-    place = place_of(manifests)
+    place = path_of(manifests)
     path = Path(name_of(place))  # of a link its own name: it may lead to another file each night
     name = path.stem if path.suffix.lower() in READERS else path.name
     out = RUNS / f"{'stdin' if place == STDIN else name or 'root'}{end}"

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Store
 from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestError, Stopped
-from pipeline.manifest import Ignored, parts_of
+from pipeline.manifest import Ignored, inputs_of
 from pipeline.model import BadRow, Utterance
 from pipeline.report.logs import say
 from pipeline.run.context import RunOptions
@@ -74,7 +74,7 @@ class ManifestRows:
         self.count = 0
         self.warnings = Warnings()
         self.ignored = Ignored()
-        parts = parts_of(
+        parts = inputs_of(
             options.manifests,
             include=options.include,
             exclude=options.exclude,
@@ -159,4 +159,4 @@ def _found_at(audio: str) -> tuple[str | None, int | None, float]:
         found = source_of(audio).stat(audio)
     except AttemptError as error:
         return None if isinstance(error, AudioMissing) else UNREADABLE, None, 0.0
-    return found.version, found.size_bytes, found.about_s
+    return found.version, found.size_bytes, found.estimated_s

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
-from pipeline.audio.probe import length_of, look, may_be_truncated_copy, probe, refuse_truncated_copy
-from pipeline.audio.wanted import Estimate, estimate, is_one_channel
+from pipeline.audio.probe import length_of, probe, read_recording, refuse_truncated_copy
+from pipeline.audio.upload import Estimate, estimate, is_one_channel
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.alike import Todo, TodoList
 from pipeline.checkpoint.lookup import AnswerIndex
@@ -98,16 +98,12 @@ def _measure(
     identities: Sequence[Identity] = ()
     keys: set[str] = set()
     try:
-        shorter = (
-            todo.size is not None
-            and todo.prefix_hashes is not None
-            and may_be_truncated_copy(todo.size, todo.prefix_hashes)
-        )
+        shorter = todo.size is not None and todo.prefix_hashes is not None and todo.size < length_of(todo.prefix_hashes)
         may_be_known = todo.may_be_known or shorter
         if not may_be_known and todo.is_known_if_one_channel:
             may_be_known = is_one_channel(todo.utterance, probe(todo.utterance.audio))
         if may_be_known or answers.may_be_of(todo):
-            found = look(todo.utterance.audio, stopped)
+            found = read_recording(todo.utterance.audio, stopped)
             all_identities = hashed.identities(todo.utterance, found)
             keys = answers.to(todo, all_identities)
             if may_be_known:

@@ -20,7 +20,7 @@ from pipeline.exits import ExitStatus
 from pipeline.failures import status_of
 from pipeline.gradium.key import with_place
 from pipeline.gradium.request import request_settings
-from pipeline.manifest import place_of
+from pipeline.manifest import path_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
@@ -94,7 +94,7 @@ def _claim_output(checkpoint: Checkpoint, context: RunContext, owner: str | None
         claim(checkpoint, options.out, owner)
     keep_formats(checkpoint, context.settings.sink.formats)
     if not options.shared_out:
-        refuse_another_manifest(checkpoint, place_of(options.manifests), options.out)
+        refuse_another_manifest(checkpoint, path_of(options.manifests), options.out)
 
 
 class _Run:

@@ -9,8 +9,8 @@ from typing import get_args
 import msgspec
 
 from pipeline.audio.prepare import VERSION as PREPARATION_VERSION
-from pipeline.audio.probe import Look
-from pipeline.audio.wanted import is_one_channel
+from pipeline.audio.probe import Recording
+from pipeline.audio.upload import is_one_channel
 from pipeline.checkpoint import Identity
 from pipeline.config import Settings
 from pipeline.config.settings import AudioSettings
@@ -79,7 +79,7 @@ class SettingsHash:
         found = (self._of(settings, channels, old) for channels in (self._channels, *others) for old in (False, True))
         return [name for name in found if name is not None]
 
-    def identities(self, row: Utterance, found: Look) -> list[Identity]:
+    def identities(self, row: Utterance, found: Recording) -> list[Identity]:
         """The identities that a transcript of the row and its recording may have, the current one first."""
         names = self.names(row, one_channel=is_one_channel(row, found.probe))
         return [Identity(audio_hash=found.audio_hash, config_hash=name) for name in names]

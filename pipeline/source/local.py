@@ -1,7 +1,7 @@
-"""The file systems of this machine as a source: regular files only, never waiting for a writer.
+"""Local files as a source of recordings: regular files only, so that opening one never blocks.
 
-Errors say whose fault it is: the file's own (it is missing, may not be read, is no file at all), or this machine's (no
-descriptors left, a disk or mount that fails), which passes.
+Errors of the file (missing, not readable, no regular file) are told apart from temporary ones of the machine (no
+descriptors left, a failing disk or mount).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import msgspec
 
 from pipeline.errors import AttemptError, AudioMissing, AudioUnavailable, AudioUnreadable
 from pipeline.model import FileVersion
-from pipeline.source.protocol import IRREGULAR, Entry, Found
+from pipeline.source.protocol import IRREGULAR, Entry, FileInfo
 from pipeline.source.spelling import hint
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
-_OWN_FAULT = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL)
+_FILE_ERRORS = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EINVAL)
 _BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
 _COMPRESSED_BYTES_PER_S = 4_000
-"""What a second of audio weighs, roughly."""
+"""Typical bytes of a second of audio."""
 
 
 class LocalFiles:
@@ -36,7 +36,7 @@ class LocalFiles:
                     is_folder, problem = entry.is_dir(), ""
                 except OSError as error:  # a symlink to itself, a disk that fails
                     is_folder, problem = False, f"{error.strerror}; repair or remove it."
-                # a link that leads nowhere is a recording that is missing
+                # a broken link counts as a recording, which is missing
                 if not (is_folder or problem or entry.is_file() or entry.is_symlink()):
                     problem = IRREGULAR
                 yield Entry(entry.name, is_folder, problem)
@@ -45,11 +45,11 @@ class LocalFiles:
         found = os.stat(folder)
         return found.st_dev, found.st_ino
 
-    def stat(self, path: str) -> Found:
+    def stat(self, path: str) -> FileInfo:
         found = _status(path)
         ending = os.path.splitext(path)[1].lower()
-        about_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
-        return Found(local_version(found), found.st_size, about_s, stat.S_ISREG(found.st_mode))
+        estimated_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
+        return FileInfo(local_version(found), found.st_size, estimated_s, stat.S_ISREG(found.st_mode))
 
     def open(self, path: str) -> io.FileIO:
         return open_recording(path)
@@ -61,47 +61,46 @@ class LocalFiles:
 def open_recording(path: str) -> io.FileIO:
     """A local file, unbuffered. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
     try:
-        # a pipe would block until somebody writes into it, and all other requests with it
+        # opening a pipe would block until it has a writer
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise AudioUnreadable("the path names no regular file")
     return io.FileIO(descriptor, "rb")
 
 
-def fault(path: str, error: OSError | ValueError) -> AttemptError:
-    """What it means that the file could not be opened or read."""
+def read_error(path: str, error: OSError | ValueError) -> AttemptError:
+    """The AttemptError for a file that could not be opened or read."""
     if isinstance(error, ValueError):
         return AudioUnreadable(f"the path names no file: {error}")
     if error.errno in _MISSING:
         return AudioMissing(f"there is no file {path}{hint(path)}")
-    kind = AudioUnreadable if error.errno in _OWN_FAULT else AudioUnavailable
+    kind = AudioUnreadable if error.errno in _FILE_ERRORS else AudioUnavailable
     return kind(f"the file cannot be read: {error.strerror or error}")
 
 
 def local_version(found: os.stat_result) -> str:
-    """Size and time of change, which say from one run to the next whether a file may have changed."""
+    """Size and mtime, by which a later run sees whether a file may have changed."""
     return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def file_version(found: os.stat_result) -> FileVersion:
-    """What also tells of a file that was exchanged for another of the same size and time: for the minutes between
-    reading and sending."""
+    """Also detects a replacement of the same size and mtime, between hashing and sending."""
     return FileVersion(found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns)
 
 
 def file_version_at(path: str) -> FileVersion:
-    """The same of what a path names now. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
+    """The current version of the file at a path. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
     return file_version(_status(path))
 
 
 def same_file(opened: io.FileIO, version: FileVersion) -> bool:
-    """Whether the open file is still what was looked at before; its bytes are, where it was only taken away."""
+    """Whether the open file still has this version; one that was only deleted has."""
     now = os.fstat(opened.fileno())
     found = file_version(now)
-    if not now.st_nlink:  # which took its last name, and so changed its ctime
+    if not now.st_nlink:  # deleting it changed its ctime
         found = msgspec.structs.replace(found, ctime_ns=version.ctime_ns)
     return found == version
 
@@ -110,4 +109,4 @@ def _status(path: str) -> os.stat_result:
     try:
         return os.stat(path)
     except (OSError, ValueError) as error:
-        raise fault(path, error) from None
+        raise read_error(path, error) from None

@@ -1,4 +1,4 @@
-"""What a run asks of the place where recordings lie."""
+"""The interface of a storage with recordings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Hashable, Iterator
 from typing import NamedTuple, Protocol
 
 IRREGULAR = "not a regular file; remove or rename it."
-"""What is wrong with a folder, a pipe or a device that is named as a recording."""
+"""The problem of a folder, a pipe or a device that is named as a recording."""
 
 
 class Entry(NamedTuple):
-    """What lies in a folder."""
+    """A file or folder in a folder."""
 
     name: str
     is_folder: bool
@@ -19,32 +19,32 @@ class Entry(NamedTuple):
     """Why it cannot be used, and what to do about it."""
 
 
-class Found(NamedTuple):
-    """A recording as its place describes it, before anybody has read it."""
+class FileInfo(NamedTuple):
+    """What the storage says of a recording without reading it."""
 
     version: str
-    """Another text once the content may be another: size and time, an ETag. As long as it stays the same, the content
-    is not looked at again."""
+    """Changes when the content may have changed: size and time, an ETag. While it is the same, the content is not read
+    again."""
     size_bytes: int
-    about_s: float
-    """Roughly its length: for the order of work and the progress bar only."""
+    estimated_s: float
+    """A rough length, for the order of work and the progress bar only."""
     is_regular: bool = True
-    """False for what cannot be read as a file: a folder, a pipe, a device."""
+    """False for a folder, a pipe or a device."""
 
 
 class Source(Protocol):
-    """A place with recordings. A path names one of them, or a folder, as rows of manifests do."""
+    """A storage with recordings and folders of them, named by paths as in rows of manifests."""
 
     def list(self, folder: str) -> Iterator[Entry]:
-        """What lies in a folder, in any order, without what lies deeper. Raises OSError where it cannot be listed."""
+        """The entries of a folder, in any order, without those of its subfolders. Raises OSError."""
         ...
 
     def folder_id(self, folder: str) -> Hashable:
-        """The same for each path that leads to a folder: a walk ends where links go in circles. Raises OSError."""
+        """The same for all paths of a folder, so that a walk can detect cycles of links. Raises OSError."""
         ...
 
-    def stat(self, path: str) -> Found:
-        """What is known of a recording unread. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
+    def stat(self, path: str) -> FileInfo:
+        """Describes a recording without reading it. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
         ...
 
     def open(self, path: str) -> io.FileIO:
@@ -52,6 +52,5 @@ class Source(Protocol):
         ...
 
     def fetch(self, path: str) -> str:
-        """The path of a local file with the content: what reads all of it and sends it works on local files. Blocking;
-        raises as `open` does."""
+        """The path of a local file with the content, from which it is hashed and sent. Blocking; raises as `open`."""
         ...

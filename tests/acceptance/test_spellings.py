@@ -105,7 +105,7 @@ def test_a_file_whose_name_looks_misspelt_keeps_its_id_while_it_is_missing(
         (f"gone{ZERO_WIDTH}.wav", (), "whose name holds U+200B (zero width space), which cannot be seen: '"),
         (f"gone.wav{NBSP}", (), "gone.wav\\xa0'"),
         ("gone.wav ", (), "whose name ends in a blank"),
-        ("calls\\gone.wav", (), "a backslash parts no folders here: write / instead"),
+        ("calls\\gone.wav", (), "a backslash does not separate folders here: write / instead"),
         # two files may be meant
         (f"a{ZERO_WIDTH}.wav{NBSP}", ("a.wav", f"a{ZERO_WIDTH}.wav"), "whose name holds U+200B"),
     ],

@@ -45,7 +45,7 @@ def look(*args):
     pathlib.Path("{mark}").touch()
     time.sleep(60)
 
-pipeline.run.lookup.look = look
+pipeline.run.lookup.read_recording = look
 from pipeline.cli import main
 main()
 """

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from pipeline.audio.decode import decode
-from pipeline.audio.tracks import Bounds, OutOfRoom
+from pipeline.audio.tracks import DecodeLimits, OutOfSpace
 from pipeline.audio.wav import check_shape
 from pipeline.errors import AudioUnreadable, RecordingTooLong
 from tests.batch import Corpus, batch, errors_of, jsonl_of
@@ -32,9 +32,9 @@ def silence(path: Path, seconds: int = SECONDS, channels: int = 1) -> Path:
 @pytest.mark.parametrize("channels", ["mix", "split", 0])
 def test_decoding_stops_where_it_passes_the_longest_recording(tmp_path: Path, name: str, channels: object) -> None:
     path, target = silence(tmp_path / name), str(tmp_path / "out")
-    bounds = Bounds(longest_s=90.0)
+    limits = DecodeLimits(max_s=90.0)
     with pytest.raises(RecordingTooLong, match=r"than the 0.025 h of audio.max_recording_h"):
-        decode(str(path), target, channels, allow_truncated=True, bounds=bounds)  # type: ignore[arg-type]
+        decode(str(path), target, channels, allow_truncated=True, limits=limits)  # type: ignore[arg-type]
     assert [one.name for one in tmp_path.iterdir()] == [name]
 
 
@@ -45,9 +45,9 @@ def test_decoding_stops_where_it_passes_the_bytes_it_was_given(
 ) -> None:
     path, target = silence(tmp_path / name, channels=2), str(tmp_path / "out")
     whole = SECONDS * 48_000 * tracks
-    decode(str(path), target, channels, allow_truncated=False, bounds=Bounds(most_bytes=whole + 200_000))  # type: ignore[arg-type]
-    with pytest.raises(OutOfRoom):
-        decode(str(path), target, channels, allow_truncated=False, bounds=Bounds(most_bytes=whole - 200_000))  # type: ignore[arg-type]
+    decode(str(path), target, channels, allow_truncated=False, limits=DecodeLimits(max_bytes=whole + 200_000))  # type: ignore[arg-type]
+    with pytest.raises(OutOfSpace):
+        decode(str(path), target, channels, allow_truncated=False, limits=DecodeLimits(max_bytes=whole - 200_000))  # type: ignore[arg-type]
     assert [one.name for one in tmp_path.iterdir()] == [name]
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pipeline.audio.prepare import VERSION, Preparation
-from pipeline.audio.probe import look
+from pipeline.audio.probe import read_recording
 from pipeline.config.settings import AudioSettings
 from pipeline.exchange import Clip
 from pipeline.model import Utterance
@@ -112,7 +112,7 @@ def test_the_bytes_sent_are_those_of_all_versions_before(name: str, tmp_path: Pa
         preparation = Preparation(AudioSettings(decoders=1, **case.settings), tmp_path / "spool")
         utterance = Utterance(id="a", audio=str(path), **case.row)
         try:
-            prepared = await preparation.prepare(utterance, look(str(path)), case.answered)
+            prepared = await preparation.prepare(utterance, read_recording(str(path)), case.answered)
             return [
                 f"{clip.request.content_type} {clip.key} {hashlib.sha256(body(clip)).hexdigest()[:16]}"
                 for clip in prepared.clips
@@ -127,5 +127,5 @@ def test_the_bytes_sent_are_those_of_all_versions_before(name: str, tmp_path: Pa
 def test_the_hash_of_a_recording_is_that_of_all_versions_before(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(struct.pack("<100h", *range(100))))
-    assert look(str(path)).audio_hash == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    assert look(str(path)).marks.hex() == "00000000000000f455ced57c3b8270ab77f25bad14d5c0ed"
+    assert read_recording(str(path)).audio_hash == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    assert read_recording(str(path)).prefix_hashes.hex() == "00000000000000f455ced57c3b8270ab77f25bad14d5c0ed"

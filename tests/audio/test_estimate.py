@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.audio.probe import probe
-from pipeline.audio.wanted import estimate
+from pipeline.audio.upload import estimate
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import AudioTruncated
 from pipeline.model import Utterance

@@ -177,9 +177,9 @@ def test_flac_keeps_the_short_frames_of_digital_silence(tmp_path: Path) -> None:
 def test_a_file_that_was_exchanged_since_it_was_hashed_is_not_decoded(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(plain()(SPEECH))
-    looked_at = file_version(path.stat())
-    decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False, looked_at=looked_at)
+    version = file_version(path.stat())
+    decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False, version=version)
     path.chmod(0o600)  # size and mtime are what they were, as where a copy kept the times; ctime is not
-    with pytest.raises(errors.AudioUnavailable, match="changed after it was looked at"):
-        decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False, looked_at=looked_at)
+    with pytest.raises(errors.AudioUnavailable, match="changed after it was hashed"):
+        decode(str(path), str(tmp_path / "out"), "mix", allow_truncated=False, version=version)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a"]

@@ -16,8 +16,8 @@ def cut(longest: int, first: int, samples: int) -> list[int]:
     return list(range(first + longest, first + samples, longest))
 
 
-def spans(*bounds: tuple[int, int]) -> list[str]:
-    return [key_of("mix", first, last - first) for first, last in bounds]
+def spans(*limits: tuple[int, int]) -> list[str]:
+    return [key_of("mix", first, last - first) for first, last in limits]
 
 
 def used(keys: list[str], first: int, last: int) -> list[tuple[int, int]]:
@@ -62,16 +62,16 @@ def test_a_stretch_is_covered_once_and_answers_keep_their_edges(
 
 
 @given(some_spans, st.integers(0, 30), st.integers(31, 60))
-def test_as_much_is_used_as_can_be(bounds: list[tuple[int, int]], first: int, last: int) -> None:
+def test_as_much_is_used_as_can_be(limits: list[tuple[int, int]], first: int, last: int) -> None:
     begin, end = first * 100, last * 100
-    inside = [one for one in set(bounds) if begin <= one[0] < one[1] <= end]
+    inside = [one for one in set(limits) if begin <= one[0] < one[1] <= end]
     best = max(
         (sum(last - first for first, last in some), -len(some))
         for count in range(len(inside) + 1)
         for some in combinations(sorted(inside), count)
         if all(one[1] <= other[0] for one, other in pairwise(some))
     )
-    found = used(spans(*bounds), begin, end)
+    found = used(spans(*limits), begin, end)
     assert (sum(last - first for first, last in found), -len(found)) == best
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.audio.spool import MIN_BYTES, Spool
-from pipeline.audio.tracks import Decoded, OutOfRoom, Track
+from pipeline.audio.tracks import Decoded, OutOfSpace, Track
 from pipeline.errors import AudioUnavailable, AudioUnreadable, RecordingTooLong
 
 BYTES = 1_000
@@ -24,12 +24,12 @@ class Decoder:
         self.gate.set()
 
     def of(self, name: str):  # type: ignore[no-untyped-def]
-        async def decode(stem: str, most_bytes: int) -> Decoded:
+        async def decode(stem: str, max_bytes: int) -> Decoded:
             self.asked.append(name)
             await self.gate.wait()
             size = self.sizes.get(name, BYTES)
-            if size > most_bytes:
-                raise OutOfRoom("more")
+            if size > max_bytes:
+                raise OutOfSpace("more")
             path = Path(f"{stem}.0.pcm")
             path.write_bytes(bytes(size))
             return Decoded(tracks=(Track(path=str(path), channel=0, samples=size // 2),), duration_s=1.0)
@@ -40,7 +40,7 @@ class Decoder:
 def test_a_recording_is_decoded_once_for_all_who_hold_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         spool, decoder = Spool(tmp_path / "spool", 10 * BYTES), Decoder()
-        held = await asyncio.gather(*(spool.hold("a", BYTES, decoder.of("a")) for _ in range(5)))
+        held = await asyncio.gather(*(spool.acquire("a", BYTES, decoder.of("a")) for _ in range(5)))
         assert decoder.asked == ["a"]
         assert len({one.tracks[0].path for one in held}) == 1
         for _ in range(4):
@@ -58,14 +58,14 @@ def test_what_is_kept_goes_when_its_room_is_needed_and_the_oldest_first(tmp_path
     async def scenario() -> None:
         spool, decoder = Spool(tmp_path / "spool", 3 * BYTES), Decoder()
         for name in ("a", "b"):
-            await spool.hold(name, BYTES, decoder.of(name))
+            await spool.acquire(name, BYTES, decoder.of(name))
             spool.release(name, keep=True)
-        await spool.hold("a", BYTES, decoder.of("a"))
+        await spool.acquire("a", BYTES, decoder.of("a"))
         spool.release("a", keep=True)
-        await spool.hold("c", BYTES, decoder.of("c"))
+        await spool.acquire("c", BYTES, decoder.of("c"))
         assert decoder.asked == ["a", "b", "c"]
         assert len(list((tmp_path / "spool").iterdir())) == 2
-        await spool.hold("a", BYTES, decoder.of("a"))
+        await spool.acquire("a", BYTES, decoder.of("a"))
         assert decoder.asked == ["a", "b", "c"]
         await spool.close()
 
@@ -75,8 +75,8 @@ def test_what_is_kept_goes_when_its_room_is_needed_and_the_oldest_first(tmp_path
 def test_a_recording_waits_for_room(tmp_path: Path) -> None:
     async def scenario() -> None:
         spool, decoder = Spool(tmp_path / "spool", BYTES), Decoder()
-        await spool.hold("a", BYTES, decoder.of("a"))
-        waiting = asyncio.create_task(spool.hold("b", BYTES, decoder.of("b")))
+        await spool.acquire("a", BYTES, decoder.of("a"))
+        waiting = asyncio.create_task(spool.acquire("b", BYTES, decoder.of("b")))
         done, _ = await asyncio.wait([waiting], timeout=0.05)
         assert not done
         assert decoder.asked == ["a"]
@@ -94,9 +94,9 @@ def test_a_recording_larger_than_the_bound_is_refused_whatever_its_header_says(t
         spool, decoder = Spool(tmp_path / "spool", 1 << 20), Decoder()
         decoder.sizes["large"] = (1 << 20) + 2
         with pytest.raises(RecordingTooLong, match=r"than the 1 MiB of audio\.spool_mb") as told:
-            await spool.hold("large", expected, decoder.of("large"))
+            await spool.acquire("large", expected, decoder.of("large"))
         assert type(told.value) is RecordingTooLong
-        await asyncio.wait_for(spool.hold("b", BYTES, decoder.of("b")), 10)
+        await asyncio.wait_for(spool.acquire("b", BYTES, decoder.of("b")), 10)
         await spool.close()
 
     asyncio.run(scenario())
@@ -106,8 +106,8 @@ def test_a_recording_longer_than_its_header_says_is_decoded_again_when_there_is_
     async def scenario() -> None:
         spool, decoder = Spool(tmp_path / "spool", 2 * MIN_BYTES), Decoder()
         decoder.sizes = {"lies": MIN_BYTES + 2, "true": MIN_BYTES}
-        await spool.hold("true", MIN_BYTES, decoder.of("true"))
-        waiting = asyncio.create_task(spool.hold("lies", 0, decoder.of("lies")))
+        await spool.acquire("true", MIN_BYTES, decoder.of("true"))
+        waiting = asyncio.create_task(spool.acquire("lies", 0, decoder.of("lies")))
         done, _ = await asyncio.wait([waiting], timeout=0.05)
         assert not done
         assert decoder.asked == ["true", "lies"]
@@ -126,17 +126,17 @@ def test_a_broken_recording_is_tried_once_and_one_that_may_be_there_later_again(
     async def scenario() -> None:
         spool, count = Spool(tmp_path / "spool", BYTES), 0
 
-        async def decode(stem: str, most_bytes: int) -> Decoded:
+        async def decode(stem: str, max_bytes: int) -> Decoded:
             nonlocal count
             count += 1
             raise error
 
         for _ in range(2):
             with pytest.raises(type(error), match=str(error)):
-                await spool.hold("a", BYTES, decode)
+                await spool.acquire("a", BYTES, decode)
         assert count == asked
         assert error.__traceback__ is None, "what is remembered would keep all that its frames hold"
-        await asyncio.wait_for(spool.hold("b", BYTES, Decoder().of("b")), 10)
+        await asyncio.wait_for(spool.acquire("b", BYTES, Decoder().of("b")), 10)
         await spool.close()
 
     asyncio.run(scenario())

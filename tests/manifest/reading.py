@@ -7,13 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest import parts_of
+from pipeline.manifest import inputs_of
 from pipeline.model import BadRow, Utterance
 
 
 def read_manifest(source: str, **options: Any) -> Iterator[Utterance | BadRow]:
-    """The rows of one argument in their order, with options of `parts_of`."""
-    return chain.from_iterable(parts_of([source], **options))
+    """The rows of one argument in their order, with options of `inputs_of`."""
+    return chain.from_iterable(inputs_of([source], **options))
 
 
 def rows_of(path: Path, content: str | bytes) -> list[Utterance | BadRow]:

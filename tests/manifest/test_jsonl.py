@@ -65,7 +65,7 @@ def test_a_whole_number_serves_as_id(tmp_path: Path) -> None:
     ("row", "words"),
     [
         ('{"audio": "é" oops}', "no JSON: expected ',' or '}' at column 15"),
-        ('{"audio": "x.wav"', "breaks off at column 18"),
+        ('{"audio": "x.wav"', "ends early at column 18"),
         ('{"audio": "x.wav", "n": NaN}', "JSON has no NaN, write null"),
         ('{"audio": "\\ud800"}', "no JSON"),
         ('{"audio": "x.wav"} {"audio": "y.wav"}', "trailing characters at column 20"),

@@ -14,8 +14,8 @@ from tests.manifest.reading import read_manifest
 # a process of its own: the peak of this one was set by other tests
 COUNT = """
 import sys
-from pipeline.manifest import parts_of
-rows = sum(1 for part in parts_of([sys.argv[1]]) for _ in part)
+from pipeline.manifest import inputs_of
+rows = sum(1 for part in inputs_of([sys.argv[1]]) for _ in part)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(rows, status["VmHWM"].split()[0])
 """

@@ -36,7 +36,7 @@ def test_a_pattern_takes_what_it_would_in_a_gitignore_and_hidden_names_only_by_t
     pattern: str, taken: str
 ) -> None:
     search = Search(include=[pattern])
-    assert {path for path in PATHS if search.takes(path)} == set(taken.split())
+    assert {path for path in PATHS if search.is_included(path)} == set(taken.split())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_pattern_takes_what_it_would_in_a_gitignore_and_hidden_names_only_by_t
 )
 def test_an_exclude_is_of_hidden_names_too(pattern: str, left: str) -> None:
     search = Search(exclude=[pattern])
-    assert {path for path in PATHS if search.takes(path)} == set(left.split())
+    assert {path for path in PATHS if search.is_included(path)} == set(left.split())
 
 
 @pytest.mark.parametrize(

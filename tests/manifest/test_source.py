@@ -38,7 +38,7 @@ def test_the_sample_manifests_say_the_same() -> None:
         ("m.txt", "not a known kind"),
         ("m.csv.gz", "unpack it first"),
         ("m.xlsx", "save the sheet as CSV"),
-        ("manifest", "the name's ending decides"),
+        ("manifest", "the extension decides"),
     ],
 )
 def test_a_file_of_no_known_kind_is_an_error(tmp_path: Path, name: str, words: str) -> None:

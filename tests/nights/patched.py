@@ -33,7 +33,7 @@ def in_batches(world: World) -> Iterator[None]:
 def decoded_here() -> Iterator[None]:
     """Decoders are processes, which take longer to start than such a night lasts."""
 
-    async def perform_here(_: Decoders, task: DecoderTask, at_most_s: float) -> decoders.DecoderResult:
+    async def perform_here(_: Decoders, task: DecoderTask, timeout_s: float) -> decoders.DecoderResult:
         ended = await asyncio.to_thread(perform, task)
         if isinstance(ended, AttemptError | OutputError):
             raise ended

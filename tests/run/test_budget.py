@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.probe import Look, look
+from pipeline.audio.probe import Recording, read_recording
 from pipeline.config import Settings
 from pipeline.model import Endpoint
 from pipeline.run import budget as run_budget
@@ -93,11 +93,11 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the recordings that were read."""
     paths: list[str] = []
 
-    def looking(path: str, stopped: threading.Event) -> Look:
+    def looking(path: str, stopped: threading.Event) -> Recording:
         paths.append(path)
-        return look(path, stopped)
+        return read_recording(path, stopped)
 
-    monkeypatch.setattr(lookup, "look", looking)
+    monkeypatch.setattr(lookup, "read_recording", looking)
     return paths
 
 

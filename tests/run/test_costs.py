@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.audio.wanted import Estimate
+from pipeline.audio.upload import Estimate
 from pipeline.run.costs import Bounds, Costs, CostTable, Fitting, Kind, Priced, Problem
 
 

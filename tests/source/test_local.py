@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_file_has_a_version_a_size_and_a_rough_length(file: Path) -> None:
     found = source_of(str(file)).stat(str(file))
-    assert (found.size_bytes, found.about_s, found.is_regular) == (32_000, 1.0, True)
+    assert (found.size_bytes, found.estimated_s, found.is_regular) == (32_000, 1.0, True)
     assert source_of(str(file)).stat(str(file)) == found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audio.probe import CHUNK_BYTES, look
+from pipeline.audio.probe import CHUNK_BYTES, read_recording
 from pipeline.errors import Stopped
 from tests.batch import write_wav
 
@@ -19,7 +19,7 @@ def test_the_hash_is_that_of_the_whole_content(tmp_path: Path) -> None:
         write_wav(path, seed=1)
         with path.open("ab") as file:
             file.write(bytes(size))
-        assert look(str(path)).audio_hash == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+        assert read_recording(str(path)).audio_hash == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
 def test_a_look_ends_when_the_run_is_to_stop_and_is_not_remembered_then(tmp_path: Path) -> None:
@@ -27,8 +27,8 @@ def test_a_look_ends_when_the_run_is_to_stop_and_is_not_remembered_then(tmp_path
     write_wav(path, seed=1)
     stopped.set()
     with pytest.raises(Stopped):
-        look(str(path), stopped)
+        read_recording(str(path), stopped)
     stopped.clear()
-    found = look(str(path), stopped)
+    found = read_recording(str(path), stopped)
     stopped.set()
-    assert look(str(path), stopped) is found
+    assert read_recording(str(path), stopped) is found

@@ -1,6 +1,6 @@
-"""What of its recording a row wants, whether that is sent as it is or decoded, and how many requests that takes.
+"""Decides by a recording's header which span and channels a row sends, as they are or decoded, in how many requests.
 
-Decided by the recording's header. Only `estimate` reads it; blocking: call that in a thread.
+Only `estimate` reads the header; it blocks, so call it in a thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection
 import msgspec
 
 from pipeline.audio.probe import OGG_TYPE, Probe, probe
-from pipeline.audio.spans import MIN_SAMPLES, answered_spans, best_spans, count_pieces, lead_of, left_by
+from pipeline.audio.spans import MIN_SAMPLES, answered_spans, best_spans, count_pieces, gaps_between, lead_of
 from pipeline.audio.tracks import (
     EDGE_S,
     MIX,
@@ -18,8 +18,8 @@ from pipeline.audio.tracks import (
     SAMPLE_RATE,
     Channels,
     Decoded,
+    DecodeProgress,
     channel_name,
-    check_declared,
     check_length,
 )
 from pipeline.built import built
@@ -28,17 +28,17 @@ from pipeline.errors import SpanOutside
 from pipeline.model import Utterance
 
 MARGIN_S = 0.5
-"""A cut clip is shorter than one request may carry by this much: nobody knows how exactly the service counts."""
+"""Clips are cut this much shorter than a request may carry, because the service may count slightly differently."""
 ROW_TOLERANCE_S = 1.0
-"""A row may end so much after its recording: others round, and count from headers."""
+"""How far a row may end after its recording: manifests have rounded lengths, and lengths from headers."""
 SHORTER_S = 0.02
-"""A row that ends so little before its recording means all of it."""
+"""A row that ends at most this much before its recording covers all of it."""
 DEFAULT_BYTES_PER_S = 8_000
-"""What a second takes, roughly, where a header does not tell the length."""
+"""A guess where a header gives no length."""
 
 
 def is_sent_as_is(utterance: Utterance, probe: Probe, settings: AudioSettings, answered: Collection[str] = ()) -> bool:
-    """Whether the service gets the file's own bytes. Not where parts of it were `answered` while it was cut.
+    """Whether the service gets the file's own bytes; not where parts of it were `answered` before.
 
     Raises RecordingTooLong.
     """
@@ -55,7 +55,7 @@ def is_sent_as_is(utterance: Utterance, probe: Probe, settings: AudioSettings, a
 
 
 def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> Channels:
-    """What is decoded of the recording's channels. Raises SpanOutside."""
+    """Which of the recording's channels are decoded. Raises SpanOutside."""
     channels = probe.channels
     if utterance.channel is not None:
         if utterance.channel >= channels > 0:
@@ -63,22 +63,22 @@ def channels_of(utterance: Utterance, probe: Probe, settings: AudioSettings) -> 
                 f"the row asks for channel {utterance.channel}, counted from 0; the recording has {channels}"
             )
         return utterance.channel
-    return 0 if settings.channels == "first" else settings.channels  # a file may go on with more than it begins with
+    return 0 if settings.channels == "first" else settings.channels  # not "mix": channels may be added later in a file
 
 
 def is_one_channel(utterance: Utterance, probe: Probe) -> bool:
-    """Whether the same samples are sent, of the same channel, whatever `audio.channels` is."""
+    """Whether the same samples of the same channel are sent whatever `audio.channels` is."""
     return utterance.channel is not None or probe.is_mono
 
 
 def track_names(utterance: Utterance, probe: Probe, settings: AudioSettings) -> list[tuple[str, ...]]:
-    """The names that each track which would be decoded may have, as far as a header tells."""
+    """For each track that would be decoded the names that it may have, by the header."""
     which = channels_of(utterance, probe, settings)
-    tracks = [(channel_name(channel), str(channel)) for channel in range(max(1, probe.channels))]
     if which == "mix":
         tracks = [(MIX if probe.channels > 1 else channel_name(0), "0")]
-    elif which != "split":
-        tracks = [(channel_name(which), str(which))]
+    else:
+        channels = range(max(1, probe.channels)) if which == "split" else (which,)
+        tracks = [(channel_name(channel), str(channel)) for channel in channels]
     return [(name, number, name + ON_CLOCK) for name, number in tracks]
 
 
@@ -88,26 +88,26 @@ def is_span(utterance: Utterance) -> bool:
 
 
 def _covers(utterance: Utterance, probe: Probe) -> bool:
-    """Whether the row's span is the whole recording, as manifests have it that give each row its length."""
+    """Whether the row's span is the whole recording, as in manifests that give the length in each row."""
     over_s = (utterance.duration_s or 0.0) - probe.duration_s
     return not utterance.offset_s and not utterance.channel and -SHORTER_S <= over_s <= ROW_TOLERANCE_S
 
 
 def span_of(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tuple[int, int, tuple[str, ...]]:
-    """(first sample, number of samples, flags) of the utterance in its recording. Raises SpanOutside."""
+    """(first sample, number of samples, flags) of the utterance in its decoded recording. Raises SpanOutside."""
     recorded = max(track.samples for track in decoded.tracks)
     start, samples, is_truncated = _span_within(utterance, recorded, settings)
     return start, samples, tuple(dict.fromkeys((*decoded.flags, "truncated"))) if is_truncated else decoded.flags
 
 
 def _span_within(utterance: Utterance, recorded: int, settings: AudioSettings) -> tuple[int, int, bool]:
-    """(first sample, number of samples, whether some are missing) of the utterance in a recording of so many samples.
+    """(first sample, number of samples, whether some are missing) of the utterance in `recorded` samples.
 
     Raises SpanOutside.
     """
     start = round(utterance.offset_s * SAMPLE_RATE)
     if start >= recorded:
-        raise SpanOutside(_outside("begins", start, recorded))
+        raise _outside("begins", start, recorded)
     if utterance.duration_s is None:
         return start, recorded - start, False
     wanted = round(utterance.duration_s * SAMPLE_RATE)
@@ -115,17 +115,17 @@ def _span_within(utterance: Utterance, recorded: int, settings: AudioSettings) -
         raise SpanOutside(f"the row's span of {utterance.duration_s:g} s is shorter than a sample")
     is_truncated = start + wanted > recorded + round(ROW_TOLERANCE_S * SAMPLE_RATE)
     if is_truncated and not settings.allow_truncated:
-        outside = _outside("ends", start + wanted, recorded)
-        raise SpanOutside(f"{outside}; audio.allow_truncated = true transcribes what is there")
+        raise _outside("ends", start + wanted, recorded, "; audio.allow_truncated = true transcribes what is there")
     return start, min(wanted, recorded - start), is_truncated
 
 
-def _outside(what: str, sample: int, recorded: int) -> str:
-    return f"the row {what} at {sample / SAMPLE_RATE:.2f} s, the recording ends at {recorded / SAMPLE_RATE:.2f} s"
+def _outside(verb: str, sample: int, recorded: int, hint: str = "") -> SpanOutside:
+    end_s = recorded / SAMPLE_RATE
+    return SpanOutside(f"the row {verb} at {sample / SAMPLE_RATE:.2f} s, the recording ends at {end_s:.2f} s{hint}")
 
 
-def longest_samples(settings: AudioSettings) -> int:
-    """The most samples of a recording that one cut clip carries."""
+def max_clip_samples(settings: AudioSettings) -> int:
+    """The most samples of a recording in one clip."""
     margin_s = min(MARGIN_S, settings.max_clip_s / 100)
     return int((settings.max_clip_s - settings.lead_silence_s - margin_s) * SAMPLE_RATE)
 
@@ -135,14 +135,13 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """What would be sent for an utterance."""
 
     pieces: tuple[tuple[int, float], ...]
-    """(how many requests, seconds that each of them carries, with the silence before it), by what is left of each
-    track between what was answered."""
+    """(number of requests, seconds of each with its leading silence) for each unanswered part of each track."""
     audio_s: float
-    """Seconds of the utterance that they are for; channels that are sent by themselves count once."""
+    """Unanswered seconds of the utterance; those of channels that are sent separately count once."""
     answered: int = 0
-    """Clips that were answered before, and are used."""
+    """Clips that were answered before and are used."""
     is_guess: bool = False
-    """Only decoding tells how long the recording is, or which of its channels are sent."""
+    """Only decoding would show how long the recording is, or which of its channels are sent."""
 
     @property
     def requests(self) -> int:
@@ -150,38 +149,40 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sent_s(self) -> float:
-        """Seconds that are paid for."""
+        """Seconds that would be paid for."""
         return sum(count * seconds for count, seconds in self.pieces)
 
 
 def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection[str] = ()) -> Estimate:
-    """`answered` are the keys of clips of this audio that have an answer under these settings.
+    """The requests for an utterance; `answered` are the keys of its audio's clips with an answer under these settings.
 
-    Raises a subclass of ItemError where the run would refuse the recording or the row, as far as its header tells.
+    Raises a subclass of ItemError where the run would refuse the recording or the row, judging by its header.
     """
     found = probe(utterance.audio)
     if is_sent_as_is(utterance, found, settings, answered):
         return Estimate(pieces=((1, found.duration_s),), audio_s=found.duration_s)
     tracks = track_names(utterance, found, settings)
     if found.declared_s is not None and not settings.allow_truncated:
-        check_declared(found.duration_s, found.declared_s, found.version.size_bytes)
+        progress = DecodeProgress(allow_truncated=False)
+        progress.seconds = found.duration_s
+        progress.finish(found.declared_s, max(found.version.size_bytes, 1))
     start, samples = _expected_span(utterance, found, settings)
-    longest, lead = longest_samples(settings), round(settings.lead_silence_s * SAMPLE_RATE)
+    longest, lead = max_clip_samples(settings), round(settings.lead_silence_s * SAMPLE_RATE)
     pieces: list[tuple[int, float]] = []
     used, most_left = 0, 0
     for names in tracks:
         spans = answered_spans(answered, names)
         end = start + samples
         if spans and utterance.duration_s is None and spans[-1].last > end - MIN_SAMPLES:
-            end = spans[-1].last  # headers are not exact, what was answered is
+            end = spans[-1].last  # exact, unlike the header
         kept = best_spans(spans, start, end)
-        left = [last - first for first, last in left_by(kept, start, end)]
-        for one in left:
-            count = count_pieces(one, longest)
-            silence = max(lead, lead_of(one) if kept and count == 1 else 0)
-            pieces.append((count, (one / count + silence) / SAMPLE_RATE))
+        gaps = [last - first for first, last in gaps_between(kept, start, end)]
+        for gap in gaps:
+            count = count_pieces(gap, longest)
+            silence = max(lead, lead_of(gap) if kept and count == 1 else 0)
+            pieces.append((count, (gap / count + silence) / SAMPLE_RATE))
         used += len(kept)
-        most_left = max(most_left, sum(left))
+        most_left = max(most_left, sum(gaps))
     return Estimate(
         pieces=tuple(pieces),
         audio_s=most_left / SAMPLE_RATE,
@@ -191,13 +192,13 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
 
 
 def _expected_span(utterance: Utterance, found: Probe, settings: AudioSettings) -> tuple[int, int]:
-    """(first sample, samples) of what the row wants. Raises RecordingTooLong or SpanOutside."""
-    longest_s, seconds = settings.max_recording_h * 3600, found.duration_s
+    """(first sample, number of samples) of the row's span. Raises RecordingTooLong or SpanOutside."""
+    max_s, seconds = settings.max_recording_h * 3600, found.duration_s
     if found.is_counted:
-        check_length(seconds, longest_s)
+        check_length(seconds, max_s)
     else:
         seconds = seconds or found.version.size_bytes / DEFAULT_BYTES_PER_S
-        if is_span(utterance):  # who wrote the manifest knows the recording better than an estimate does
+        if is_span(utterance):  # the manifest is likelier to be right than an estimate
             seconds = max(seconds, utterance.offset_s + (utterance.duration_s or EDGE_S))
-        seconds = min(seconds, longest_s)
+        seconds = min(seconds, max_s)
     return _span_within(utterance, round(seconds * SAMPLE_RATE), settings)[:2]
