@@ -62,7 +62,7 @@ def test_a_later_copy_shares_a_refusal_and_what_failed_while_many_waited(
     first = in_flight(0)
     for n in range(copies + 1):
         duplicates.begin(first if n == 0 else in_flight(n))
-    why = GivenUp(error=error, clip=3, was_sent=True, partial=transcript("a"), answered_s=2.5, marks=b"marks")
+    why = GivenUp(error=error, clip=3, was_sent=True, partial=transcript("a"), answered_s=2.5, prefix_hashes=b"hashes")
     duplicates.end(first, why)
     assert duplicates.refusal(OTHER) is None
     found = duplicates.refusal(THIS)
@@ -75,5 +75,5 @@ def test_a_later_copy_shares_a_refusal_and_what_failed_while_many_waited(
             error.http_status,
             error.code,
         )
-        assert (found.clip, found.was_sent, found.partial, found.marks) == (3, True, transcript("a"), b"marks")
+        assert (found.clip, found.was_sent, found.partial, found.prefix_hashes) == (3, True, transcript("a"), b"hashes")
     duplicates.close()
