@@ -54,7 +54,7 @@ def decode(
             finally:
                 # also where it seemed broken: what was read may be half of the old and half of the new
                 if looked_at is not None and not _is_still(path, file, looked_at):
-                    raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
+                    raise AudioUnavailable("the file changed during the run; the next run transcribes it")
         tracks = writer.finish()
     except BaseException:
         writer.remove()
