@@ -1,4 +1,4 @@
-"""What msgspec has to know of a type to decode it, found out where the type is defined."""
+"""Builds msgspec's decoder of a Struct where the Struct is defined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error, as one tree. What follows from one is in `failures`; the names stand in users' outputs, and stay."""
+"""All errors. `failures` has what follows from each; the class names are part of the output format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class GradiumBatchError(Exception):
 
 
 class Stopped(Exception):
-    """No error: the run was asked to stop before this was done."""
+    """Not an error: the run was asked to stop before this was done."""
 
 
 class UsageError(GradiumBatchError):
@@ -70,7 +70,7 @@ class EndpointUnreachable(RunError):
 
 
 class ServiceOut(RunError):
-    """The service failed for everybody for longer than `retry.outage_max_s`."""
+    """An outage of the service lasted longer than `retry.outage_max_s`."""
 
 
 class RefusesAll(RunError):
@@ -91,7 +91,7 @@ class OutputHeld(GradiumBatchError):
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class AttemptError(GradiumBatchError):
-    """One clip got no answer that counts; `message` has the service's own words where it said any."""
+    """One clip got no usable answer; `message` has the service's own text if there was any."""
 
     message: str = field(kw_only=False)
     http_status: int | None = None
@@ -105,7 +105,7 @@ class AttemptError(GradiumBatchError):
 
     @classmethod
     def of(cls, error: AttemptError) -> Self:
-        """The same end of an attempt, seen as of this class."""
+        """The same failure as an error of this class."""
         return cls(**vars(error))
 
     def bare(self) -> Self:
@@ -115,7 +115,7 @@ class AttemptError(GradiumBatchError):
 
 
 class ItemError(AttemptError):
-    """The audio's or the row's own fault; nothing is sent, except for AudioRefused."""
+    """Something is wrong with the audio or the row; nothing is sent, except for AudioRefused."""
 
 
 class AudioMissing(ItemError):
@@ -155,11 +155,11 @@ class AudioRefused(ItemError):
 
 
 class RepeatedStreamError(AudioRefused):
-    """The same error in the stream, attempt after attempt: the audio's doing."""
+    """The same error in the stream in each attempt, which is due to the audio."""
 
 
 class PassingError(AttemptError):
-    """May go well next time."""
+    """A failure that may not occur again."""
 
 
 class ServerFault(PassingError):
@@ -179,7 +179,7 @@ class StreamCut(PassingError):
 
 
 class StreamMalformed(PassingError):
-    """The answer is no NDJSON of the protocol, or larger than any honest answer."""
+    """The answer is not NDJSON of the protocol, or larger than its audio allows."""
 
 
 class CompressedAnswer(PassingError):
@@ -211,11 +211,11 @@ class AccessDenied(PassingError):
 
 
 class UnconfirmedRefusal(PassingError):
-    """The service refused this audio while it answered no other: that is believed once it answers others meanwhile."""
+    """The service refused this audio but answered no other either; the refusal is final once others are answered."""
 
 
 class UnknownFault(PassingError):
-    """A refusal that no rule knows."""
+    """A refusal that matches no rule."""
 
 
 class LimitError(AttemptError):
@@ -243,7 +243,7 @@ class CreditsSpent(AccountError):
 
 
 class CutOff(AttemptError):
-    """Cut off while it was in flight, by a stop or a kill: nothing is known about it."""
+    """Cut off in flight by a stop or a kill: its outcome is unknown."""
 
 
 class SettingsRefused(AttemptError):

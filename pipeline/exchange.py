@@ -1,4 +1,4 @@
-"""What is sent to a speech service: a clip's request, and the protocol of what sends it and brings its answer."""
+"""A clip's request to a speech service, and the protocol of a transcriber that sends it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The file whose bytes are the body, or, with `span_bytes`, some of them."""
     content_type: str
     version: FileVersion
-    """What the file was when it was hashed; it must be that still when it is sent."""
+    """Of the file when it was hashed; it must be unchanged when it is sent."""
     duration_s: float
     """Length of the recording's part that it carries, in seconds."""
     prefix: bytes = b""
@@ -74,5 +74,5 @@ class Transcriber(Protocol):
     """Sends one request and returns what came back."""
 
     async def transcribe(self, request: Request) -> Answer:
-        """Raises a subclass of `errors.AttemptError` when there is no answer that counts."""
+        """Raises a subclass of `errors.AttemptError` when there is no usable answer."""
         ...

@@ -19,7 +19,7 @@ class ExitStatus(IntEnum):
     """Also for SIGHUP: the terminal or connection that the run was started from was closed."""
 
 
-def signals_to_hear() -> dict[signal.Signals, ExitStatus]:
+def stop_signals() -> dict[signal.Signals, ExitStatus]:
     """The signals that stop a run, and their exit status. A hangup that was ignored at the start (nohup) stays so."""
     statuses = {signal.SIGINT: ExitStatus.SIGINT, signal.SIGTERM: ExitStatus.SIGTERM}
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

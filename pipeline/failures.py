@@ -1,8 +1,8 @@
 """What follows from each error: the one table from its class to what becomes of request, utterance and run.
 
-What happened becomes a class at three edges and nowhere else: `gradium/classify.py` for the service (transport, status,
-code, text), `recording.py` for a file that cannot be opened or read, and `audio/` for what is in it. From there on
-pool, run and checkpoint ask this module. docs/hostile-service.md shows it as a table.
+Classes are given in three places only: `gradium/classify.py` for the service (transport, status, code, text),
+`source/local.py` for a file that cannot be opened or read, and `audio/` for its content. Pool, run and checkpoint ask
+this module. docs/hostile-service.md shows it as a table.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Consequence:
     """What it counts as for the circuit breaker; a refusal says that the service works, an answer also that it works by
     other clips than those that failed."""
     may_be_unreachable: bool = False
-    """Where nothing was sent, the service cannot be reached."""
+    """If nothing was sent, the service is unreachable."""
     may_be_the_audio: bool = False
-    """In the stream with the same words again and again, while others are answered, it is the audio's doing."""
+    """If it is repeated in the stream with the same text, while others are answered, it is due to the audio."""
     is_of_the_file: bool = False
-    """About one row's own file or span: another row with the same audio may do better, and is tried."""
+    """About one row's file or span: another row with the same audio may succeed, and is tried."""
     is_final: bool = False
     """The utterance is left alone until it changes, or is asked for."""
     excused_by_transcript: bool = False
-    """An utterance that has a transcript did not fail by it; whatever the error, the transcript stays."""
+    """An utterance that has a transcript does not count as failed by it. A transcript stays whatever the error."""
     ends_run: EndsRun = "no"
     """Whether nothing more is sent: always, where these settings were never answered, where the first answers were all
     empty, where it comes several times with no answer in between, where it meets the first recordings with the same
@@ -46,13 +46,13 @@ class Consequence:
 
     @property
     def is_of_the_audio(self) -> bool:
-        """The service's word about this audio. It was paid for, so that it is remembered by the audio, holds for
-        duplicates, and outlasts a failure that may pass when it is sent once more on request."""
+        """A final refusal of this audio by the service. It is stored by the audio, applies to duplicates, and is not
+        replaced by a temporary failure when the audio is sent once more on request."""
         return self.is_final and not self.is_of_the_file
 
     def outlasts(self, later: Consequence) -> bool:
-        """Whether a final failure stands after a try on request that failed in a way that may pass: not where it was
-        the file's and its audio could be sent now."""
+        """Whether this final failure stays after a retry on request that failed temporarily (`later`): not if it was
+        about the file, and its audio could be sent now."""
         return self.is_of_the_audio or later.is_of_the_file
 
 
@@ -77,7 +77,7 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.EmptyAnswer: replace(_PASSING, ends_run="all empty", exit_status=ExitStatus.USAGE),
     errors.CompressedAnswer: replace(_PASSING, ends_run="in a row"),
     errors.AccessDenied: replace(_PASSING, ends_run="first alike"),
-    # the service's silence, or the recording's
+    # the silence may be the service's or the recording's
     errors.UnconfirmedSilence: replace(_PASSING, breaker="nothing"),
     errors.LimitError: Consequence(retry="wait", breaker="refusal"),
     errors.AccountError: Consequence(ends_run="at once"),

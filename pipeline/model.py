@@ -27,7 +27,7 @@ KEYWORDS = "keywords"
 @lru_cache(maxsize=1_024)
 def keywords_in(written: str) -> tuple[str, ...]:
     """The words of a field: a JSON list, as lists in manifests are kept, or text with commas, semicolons or blanks
-    between them; in order and each once, which makes no difference. None where it is neither."""
+    between them; sorted and distinct. Empty if it is neither."""
     try:
         is_list = written.lstrip().startswith(("[", "{"))
         words = msgspec.json.decode(written, type=list[str]) if is_list else re.split(r"[\s,;]+", written)
@@ -82,8 +82,8 @@ class BadRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileVersion(msgspec.Struct, frozen=True):
-    """Which content a file has, as far as the system tells without reading it: inode and ctime also tell of a file that
-    was exchanged for another of the same size and mtime."""
+    """Identifies a file's content without reading it: inode and ctime also change when the file is replaced by another
+    of the same size and mtime."""
 
     size_bytes: int
     mtime_ns: int
@@ -105,7 +105,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service said about one clip, in a stream that ended cleanly."""
+    """The service's answer for one clip, from a stream that ended cleanly."""
 
     words: tuple[Word, ...]
     flags: tuple[str, ...] = ()
@@ -227,7 +227,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where requests go and with which key, which from then on this process shows nowhere."""
+    """Where requests go, and with which key; the key is hidden in all output."""
 
     url: str
     key: str

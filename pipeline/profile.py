@@ -1,7 +1,7 @@
-"""The client's constants of a speech service: limits, formats, settings, price and addresses, in one record.
+"""The client's facts about a speech service: limits, formats, settings, price and addresses, in one record.
 
-The local server does not import this, so that a mistake here shows against its own constants (`gradium/wire.py`). Facts
-are from the service's public documentation (speech-to-text-rest, transcription-settings, limits, credits).
+The local server uses its own constants (`gradium/wire.py`), so that a mistake here fails against it. Facts are from
+the service's public documentation (speech-to-text-rest, transcription-settings, limits, credits).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Takes secrets out of a text: whole or in part, plain or escaped, as hex or base64.
 
-Looks at a text in one pass of its length. Keeps the secrets that are to be hidden for the rest of the process.
+Takes time linear in the text's length. Remembers the secrets to hide for the rest of the process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 MARK = "[API key]"
 KEY_PREFIXES = ("gd_", "gsk_")
 _LOOKS_LIKE_KEY = re.compile(rf"(?:{'|'.join(KEY_PREFIXES)})(?=[A-Za-z]*[0-9])[A-Za-z0-9]{{20,}}")
-"""One that was put in a wrong place, and was not hidden."""
+"""A key that is not among the hidden secrets, for instance one in the wrong place of the configuration."""
 LONG_PART = 12
 """A part of a secret of so many characters is taken out wherever it stands, …"""
 END_PART = 8
@@ -37,7 +37,7 @@ _hidden: set[str] = set()
 
 
 def hide(secret: str) -> None:
-    """From now on this process shows that secret nowhere."""
+    """Hides the secret in all texts from now on."""
     if secret:
         _hidden.add(secret)
 
@@ -99,7 +99,7 @@ def _spans(text: str, forms: _Forms, depth: int) -> list[tuple[int, int]]:
     return found
 
 
-def _meant(escape: re.Match[str]) -> str:
+def _character(escape: re.Match[str]) -> str:
     *in_hex, decimal, octal, other, backslashes = escape.groups()
     code = next(filter(None, in_hex), None)
     if code or decimal or octal:
@@ -113,7 +113,7 @@ def _unescaped(text: str) -> tuple[str, list[int]]:
     places: list[int] = []
     done = 0
     for escape in _ESCAPE.finditer(text):
-        char = _meant(escape)
+        char = _character(escape)
         pieces += [text[done : escape.start()], char]
         places += [*range(done, escape.start()), *[escape.start()] * len(char)]
         done = escape.end()

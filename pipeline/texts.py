@@ -26,9 +26,9 @@ _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u
 
 
 def presentable(text: str, *secrets: str, limit: int = MAX_MESSAGE) -> str:
-    """What may be kept of a text: without secrets, these and all that are hidden, in bounded length, and encodable.
+    """The text for errors and files: without secrets (these and all hidden ones), cut at `limit`, and encodable.
 
-    However long the text is, it takes little time.
+    Takes little time however long the text is.
     """
     # secrets go before the text is cut, or a part of one would stay; of a very long text the rest is not looked at
     return _SURROGATE.sub("\ufffd", redacted(text[: SHRINKS * limit], *secrets)[:limit])

@@ -52,7 +52,7 @@ def decode(
             finally:
                 # also after an error: what was read may be half of the old file and half of the new one
                 if version is not None and not _is_unchanged(path, file, version):
-                    raise AudioUnavailable("the file changed after it was hashed; the next run tries again")
+                    raise AudioUnavailable("the file changed during the run; the next run transcribes it")
         tracks = writer.finish()
     except BaseException:
         writer.remove()

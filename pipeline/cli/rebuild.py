@@ -11,7 +11,7 @@ import click
 
 from pipeline.cli.base import Command
 from pipeline.cli.options import out_argument
-from pipeline.exits import signals_to_hear
+from pipeline.exits import stop_signals
 
 
 @click.command("rebuild", cls=Command)
@@ -23,7 +23,7 @@ def command(out: Path, force: bool) -> None:
     Whatever is in the transcripts is then known to be done and is not sent again; the old checkpoint is kept aside.
     Where a run would just go on there is nothing to rebuild, and nothing is touched (exit 2).
     """
-    for number in signals_to_hear():
+    for number in stop_signals():
         signal.signal(number, _on_signal)
     from pipeline.run.rebuild import rebuild
 
@@ -33,4 +33,4 @@ def command(out: Path, force: bool) -> None:
 def _on_signal(number: int, frame: object) -> NoReturn:
     """Ends the process; safe at any moment, and the next rebuild goes on from what was done."""
     os.write(2, b"gradium-batch: stopped; run the same command again to finish the rebuild\n")
-    os._exit(signals_to_hear()[signal.Signals(number)])
+    os._exit(stop_signals()[signal.Signals(number)])

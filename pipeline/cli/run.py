@@ -13,7 +13,7 @@ import click
 from pipeline.cli.base import LOG_FORMAT, RunCommand, counts_of, end
 from pipeline.cli.options import duration, manifest_options, refuse_unprintable, run_options, settings_of
 from pipeline.errors import GradiumBatchError
-from pipeline.exits import ExitStatus, signals_to_hear
+from pipeline.exits import ExitStatus, stop_signals
 from pipeline.failures import status_of
 
 
@@ -58,7 +58,7 @@ def command(
 ) -> None:
     """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat."""
     del engine  # there is one
-    for number in signals_to_hear():
+    for number in stop_signals():
         signal.signal(number, partial(_on_early_signal, as_json=log_format == "json"))
     from pipeline.report.figures import LastLine, last_line
     from pipeline.report.logs import say, say_bug, say_error, say_figures, say_last, set_up_logs
@@ -95,7 +95,7 @@ def command(
 
 def _on_early_signal(number: int, frame: object, *, as_json: bool) -> NoReturn:
     """Ends the process before the run handles signals itself: nothing was sent."""
-    status = signals_to_hear()[signal.Signals(number)]
+    status = stop_signals()[signal.Signals(number)]
     line = f"done=0 failed=0 left=0 audio_s=0.0 credits=0.0 rtfx=0.00 wall_s=0.0 exit={status:d}"
     if as_json:  # written here: nothing is loaded yet
         line = f'{{"{line}}}'.replace("=", '":').replace(" ", ',"')

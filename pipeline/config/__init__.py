@@ -1,7 +1,7 @@
-"""The configuration: what can be set, its defaults, and where values come from (file, environment, flags).
+"""The configuration: its keys and defaults, and where values come from (file, environment, flags).
 
-`settings.py` says what exists, `load.py` puts the sources together. Nothing here knows the service's own rules:
-values that only the service defines are checked in `gradium/request.py`.
+`settings.py` declares the keys, `load.py` merges the sources. The service's own settings are checked in
+`gradium/request.py`.
 """
 
 from pipeline.config.load import load_settings

@@ -1,4 +1,4 @@
-"""Puts the configuration together from a TOML file, the environment and `--set`, and explains what is wrong.
+"""Merges the configuration from a TOML file, the environment and `--set`, and explains mistakes.
 
 Reads one file and `os.environ`; every mistake becomes a ConfigError that names the place and the nearest right key.
 Values are text, or TOML or JSON where they look like it, alike in the environment and in `--set`.
@@ -31,7 +31,7 @@ _IN_TOML = {
     "tuple_type": "should be a list",
     "too_short": "should not be empty",
 }
-"""What pydantic says in Python's words."""
+"""Texts for pydantic's errors that speak of Python types."""
 
 
 def load_settings(file: Path | None, overrides: Sequence[str] = ()) -> Settings:
@@ -125,7 +125,7 @@ def _put(tables: dict[str, Any], path: Sequence[str], raw: str, place: str) -> N
 
 
 def _value_of(raw: str) -> Any:
-    """What a text says as TOML, as a JSON table, or else the text."""
+    """The text parsed as TOML, or as a JSON table; otherwise the text itself."""
     with suppress(tomllib.TOMLDecodeError, RecursionError):
         found = tomllib.loads(f"value = {raw}")
         if found.keys() == {"value"}:
@@ -146,7 +146,7 @@ def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Without those that only follow from another: a list that is too short because an element was refused."""
+    """Drops errors that follow from another: a list that is too short because an element was refused."""
     places = [detail["loc"] for detail in details]
     return [
         detail
@@ -166,8 +166,8 @@ class _Places:
         place, key = self._place(path), ".".join(path)
         if detail["type"] == "extra_forbidden":
             return f"{place}: unknown key {key!r}; {_suggestion(path)}"
-        said = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to")[0]
-        reason = _IN_TOML.get(detail["type"], said)
+        text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to")[0]
+        reason = _IN_TOML.get(detail["type"], text)
         given = "" if isinstance(detail["input"], dict) else f" (given: {detail['input']!r})"
         where = place if place.endswith(key) else f"{place}: {key}"
         return f"{where}: {reason[:1].lower()}{reason[1:]}{given}"
@@ -215,7 +215,7 @@ def _dotted(key: str) -> tuple[str, ...]:
 
 
 def _model_at(path: Sequence[str]) -> type[BaseModel] | None:
-    """The table of that path; None where it has no declared keys."""
+    """The model of the table at that path; None if it has no declared keys."""
     model: type[BaseModel] = Settings
     for part in path:
         kind = model.model_fields[part].annotation if part in model.model_fields else None

@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from pipeline.exits import ExitStatus, signals_to_hear
+from pipeline.exits import ExitStatus, stop_signals
 from pipeline.run.control import Control
 
 GRACE_S = 1.25
@@ -42,7 +42,7 @@ class Stops:
         self._received_at = 0.0
         self._over = threading.Lock()
         """Held once the run has ended: its figures are printed then, and nothing may end the process any more."""
-        self._statuses = signals_to_hear()
+        self._statuses = stop_signals()
         self._thread = threading.Thread(target=self._listen, name="stops", daemon=True)
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""The account's balance, and whether anything answers at the endpoint at all.
+"""Asks for the account's balance, which also tests whether anything answers at the endpoint.
 
-Sends one small GET before a run; nothing is billed for it.
+Sends one small GET, for which nothing is billed.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pipeline.profile import GRADIUM
 from pipeline.texts import presentable
 
 TRIES = 3
-"""A name server or proxy may hiccup; a wrong address stays wrong."""
+"""A name server or proxy may fail once."""
 PAUSE_S = 0.3
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 MAX_BODY_BYTES = 64 << 10
 
 
 async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credits | str:
-    """The balance, or why it cannot be learned, in words of our own.
+    """The balance, or a sentence about why it is unknown.
 
-    Raises KeyRefused for a bad key and EndpointUnreachable when nothing answers, both before anything was sent.
+    Raises KeyRefused for a bad key and EndpointUnreachable when nothing answers.
     """
     parts = urlsplit(endpoint.url)
     url = f"{parts.scheme}://{parts.netloc}{GRADIUM.balance_path}"
@@ -40,15 +40,15 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
             break
         except BROKEN as error:
             if attempt == TRIES:
-                said = presentable(str(error) or type(error).__name__, endpoint.key)
+                reason = presentable(str(error) or type(error).__name__, endpoint.key)
                 raise EndpointUnreachable(
-                    f"nothing answers at {parts.scheme}://{parts.netloc} ({said}); "
+                    f"nothing answers at {parts.scheme}://{parts.netloc} ({reason}); "
                     "check service.url and the network, then run the same command again"
                 ) from None
             await asyncio.sleep(PAUSE_S * 2**attempt)
     if status in (401, 403) and not (isinstance(body, str) and classify.is_page({}, body)):
-        said = presentable(str(body or "").strip(), endpoint.key)
-        raise KeyRefused(said or f"HTTP {status} with no text that can be read", http_status=status)
+        text = presentable(str(body or "").strip(), endpoint.key)
+        raise KeyRefused(text or f"HTTP {status} with no text that can be read", http_status=status)
     if status != 200 or body is None:
         return f"HTTP {status} from {GRADIUM.balance_path}"
     try:
@@ -58,11 +58,11 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
 
 
 async def _get(http: httpx.AsyncClient, url: str, key: str) -> tuple[int, bytes | str | None]:
-    async with asyncio.timeout(PATIENCE_S), http.stream("GET", url, headers={wire.KEY_HEADER: key}) as response:
+    async with asyncio.timeout(TIMEOUT_S), http.stream("GET", url, headers={wire.KEY_HEADER: key}) as response:
         if response.status_code != 200:
             return response.status_code, await read_refusal(response.aiter_raw(), response.headers)
         body = b""
-        with suppress(CompressedAnswer, StreamCut):  # then it cannot be read either
+        with suppress(CompressedAnswer, StreamCut):  # then there is no balance in it either
             async for chunk in uncompressed(response.aiter_raw(), response.headers):
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:

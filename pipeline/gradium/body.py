@@ -1,4 +1,4 @@
-"""The streamed request body: the bytes of a clip, and how far they got."""
+"""The streamed request body: the bytes of a clip, and how many of them were sent."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipeline.exchange import Request
 from pipeline.source.local import open_recording, read_error, same_file
 
 CHUNK_BYTES = 256 << 10
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.001, 0.05
-"""How often is looked whether the end of a body has left the process; only the end of a large one has to wait."""
+FIRST_POLL_S, LONGEST_POLL_S = 0.001, 0.05
+"""Time between two checks whether the end of a body has left the process; only a large body has to wait."""
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -25,11 +25,11 @@ class RequestBody(httpx.AsyncByteStream):
 
     def __init__(self, request: Request, when_sent: Callable[[], None]) -> None:
         self.sent_bytes = 0
-        """Handed over to the connection; the last of them may still wait in its buffer."""
+        """Bytes given to the connection; the last of them may still wait in its buffer."""
         self.fault: AttemptError | None = None
         """Why the file could not be sent; the HTTP library reports that as a broken connection."""
         self.transport: asyncio.Transport | None = None
-        """The connection that it goes out on, once there is one."""
+        """The connection that sends it; set by `transport.Connector`."""
         self._request = request
         self._when_sent = when_sent
         self._is_written = False
@@ -37,14 +37,14 @@ class RequestBody(httpx.AsyncByteStream):
 
     @property
     def is_sent(self) -> bool:
-        """Every byte was handed on: to the system, or over TLS to the layer below, which may hold some for a moment."""
+        """Whether every byte was passed to the system, or to TLS, which may hold some for a moment."""
         return self._is_sent or (self._is_written and self._is_flushed())
 
     def abandon(self) -> None:
-        """Drops the connection unless the whole body went out: no rest of it is written in the background."""
+        """Aborts the connection unless the whole body was sent, so that nothing more is written in the background."""
         if self.is_sent or (transport := self.transport) is None:
             return
-        if transport.get_write_buffer_size() or not transport.is_closing():  # what is closed cannot be aborted
+        if transport.get_write_buffer_size() or not transport.is_closing():  # a closed one cannot be aborted
             transport.abort()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -57,12 +57,12 @@ class RequestBody(httpx.AsyncByteStream):
                     yield request.prefix
                 file.seek(offset)
                 while left:
-                    # asked each time: an answer to bytes that were exchanged on the way would be another file's
+                    # checked for each chunk: the file may be replaced while it is sent
                     if not same_file(file, request.version):
-                        raise AudioUnavailable("the file changed after it was looked at; the next run does it anew")
+                        raise AudioUnavailable("the file changed during the run; the next run transcribes it")
                     chunk = file.read(min(CHUNK_BYTES, left))
                     if not chunk:
-                        raise AudioUnavailable("the file ends before its end")
+                        raise AudioUnavailable("the file ends too early")
                     left -= len(chunk)
                     self.sent_bytes += len(chunk)
                     yield chunk
@@ -73,17 +73,17 @@ class RequestBody(httpx.AsyncByteStream):
             self.fault = read_error(request.path, error)
             raise
         self._is_written = True
-        # The HTTP library counts a body as sent with up to 64 KB of it in its buffer, and would lend the connection on.
-        look_s = FIRST_LOOK_S
+        # the HTTP library counts a body as sent with up to 64 KB of it in its buffer, and would reuse the connection
+        poll_s = FIRST_POLL_S
         while not self._is_flushed():
             if self.transport is None or self.transport.is_closing():
                 return
-            await asyncio.sleep(look_s)
-            look_s = min(2 * look_s, LONGEST_LOOK_S)
+            await asyncio.sleep(poll_s)
+            poll_s = min(2 * poll_s, LONGEST_POLL_S)
         self._is_sent = True
         self._when_sent()
 
     def _is_flushed(self) -> bool:
-        # a connection that broke has emptied its buffer too
+        # a broken connection has an empty buffer too
         transport = self.transport
         return transport is not None and not transport.is_closing() and transport.get_write_buffer_size() == 0

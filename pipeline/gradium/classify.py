@@ -1,7 +1,7 @@
-"""What a failure is: the one place where status, code, text and transport error become a type of `errors.py`.
+"""Classifies failures: the one place where status, code, text and transport error become a class of `errors.py`.
 
-The status alone says nothing (a revoked key, a broken file and a passing fault all arrive as HTTP 500), so the
-parsed code and the reason decide first. The raw text stays in the error; a text that no rule knows is UnknownFault
+The status alone is not enough (a revoked key, a broken file and a temporary fault all arrive as HTTP 500), so the
+parsed code and the reason decide first. The raw text stays in the error; a text that matches no rule is UnknownFault
 (or, inside the stream, StreamError).
 """
 
@@ -40,15 +40,15 @@ from pipeline.texts import presentable
 _DOCUMENTED = re.compile(r"^\s*error from server (?:(\d{1,9})|Some\((\d{1,9})\)):[ \t]*(.*)", re.DOTALL)
 _PAGE = re.compile(r"^\W*<|<(!doctype|html|head|body)\b", re.IGNORECASE)
 PAGE_CHARS = 4_000
-"""An HTML page is known by its beginning …"""
+"""Characters in which an HTML page is recognized."""
 REASON_CHARS = 1_000
-"""… and what a refusal says is told in so many: a pattern's time may grow with their square."""
+"""Characters of a reason that are matched: a pattern's time may grow with their square."""
 
 _AUDIO = r"\b(audio|recording|file|clip|wav|ogg|opus|pcm)\b"
 _BROKEN = r"\b(bad|invalid|unsupported|unknown|malformed|undecodable|empty|truncated|corrupt(ed)?|not an?( valid)?)"
 
-# Read from the top: the first rule whose pattern is found in the reason decides. Those of AudioRefused fail a recording
-# for good, so each has the audio for its subject and says something of its content or length.
+# The first rule whose pattern is found in the reason decides. AudioRefused is final for a recording, so the patterns of
+# its rules need the audio as their subject and a statement about its content or length.
 _REASONS: tuple[tuple[re.Pattern[str], type[AttemptError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error)
     for pattern, error in (
@@ -84,13 +84,13 @@ _NOT_THE_AUDIO = re.compile(
     r"|internal|requests|quota|permissions?|denied|response|systems?|pool|crash(ed)?|killed|gpu|cuda)\b",
     re.IGNORECASE,
 )
-"""Whose sentence has one of these is not, or not surely, about the audio: it may pass."""
+"""A reason with one of these words is not, or not certainly, about the audio: the request is tried again."""
 _ABOUT_SETTINGS = re.compile(r"\b(setup|language|model)\b", re.IGNORECASE)
-"""Too common a word to stop a run by, except in the service's own refusals by policy."""
+"""Words too common to stop a run, except in the service's own refusals by policy."""
 _UNCLEAR_STATUS = frozenset({400, 403, 413, 415, 422, 500})
-"""Statuses that say so little that the text decides, when it is plain text."""
+"""Statuses for which the text decides, if it is plain text."""
 _ONE_EXCHANGE = frozenset({401, 402, 403, 413, 415})
-"""Of a page these are about the one exchange: a firewall dislikes what is in the body."""
+"""With an HTML page these concern this one exchange: a firewall rejects something in the body."""
 
 TOO_MANY = 429
 _BY_STATUS: Mapping[int, type[AttemptError]] = {
@@ -111,7 +111,7 @@ _BY_STATUS: Mapping[int, type[AttemptError]] = {
 
 
 def refused(status: int, headers: Mapping[str, str], body: str | None) -> AttemptError:
-    """The error of an answer that is not 200, before any stream; without `body` its text cannot be read."""
+    """The error of an answer that is not 200; `body` is None if its text cannot be read."""
     if 300 <= status < 400:
         return Redirected(
             f"HTTP {status} to {headers.get('location', 'nowhere')!r}; not followed, it would carry the key along",
@@ -137,7 +137,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
     elif status in _UNCLEAR_STATUS or status == TOO_MANY:
         kind = _by_reason(_first_line(body), None)
     if status == TOO_MANY and kind is not ConcurrencyLimit:
-        kind = RateLimited  # whatever its words: credits that are spent are no reason to ask more slowly
+        kind = RateLimited  # whatever the text: the service asks for fewer requests
     if kind is None:
         kind = _BY_STATUS.get(status, UnknownFault)
     return kind(
@@ -150,38 +150,37 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
 
 
 def in_stream(message: str, code: int | str | None, *, is_first: bool) -> AttemptError:
-    """The error of an `error` message inside the stream; `is_first` where nothing was said before it."""
+    """The error of an `error` message inside the stream; `is_first` if no message came before it."""
     documented, given = _documented(message), _as_number(code)
     number, reason = documented or (given, message)
     kind = _by_reason(reason, number) or StreamError
-    codes = [one for one in (documented and number, code if given is None else given) if one is not None]
+    codes = [each for each in (documented and number, code if given is None else given) if each is not None]
     before_work = is_first and billing.is_before_stream(kind, codes, message)
     return kind(message or "an error without a message", http_status=200, code=number, before_work=before_work)
 
 
 def transport(error: Exception, *, streaming: bool) -> AttemptError:
-    """The error of an exchange that broke; `streaming` once the answer's head has arrived."""
-    said = str(error) or type(error).__name__
-    # httpx-aiohttp reports a dropped connection as ConnectTimeout too: that one says nothing about time
-    dropped = isinstance(error, httpx.ConnectTimeout)
-    if isinstance(error, TimeoutError | httpx.TimeoutException) and not dropped:
-        return AttemptTimeout(said)
-    return StreamCut(said, http_status=200) if streaming else ConnectionFailed(said)
+    """The error of an exchange that broke; `streaming` if the answer's head had arrived."""
+    text = str(error) or type(error).__name__
+    # httpx-aiohttp reports a dropped connection as ConnectTimeout too
+    if isinstance(error, TimeoutError | httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+        return AttemptTimeout(text)
+    return StreamCut(text, http_status=200) if streaming else ConnectionFailed(text)
 
 
 def is_page(headers: Mapping[str, str], body: str) -> bool:
-    """An HTML page is a middlebox's, never the service's word, and full of words that mean something else in it."""
+    """Whether the answer is an HTML page: it is from a proxy or firewall, and no reason is looked for in its text."""
     return "html" in headers.get("content-type", "").lower() or _PAGE.search(body[:PAGE_CHARS]) is not None
 
 
 def _documented(text: str) -> tuple[int, str] | None:
-    """The code and the reason of a refusal in the documented form; what follows its first line is a footer."""
+    """The code and the reason of a refusal in the documented form; lines after the first are a footer."""
     found = _DOCUMENTED.match(text)
     return None if found is None else (int(found[1] or found[2]), found[3].partition("\n")[0])
 
 
 def _first_line(body: str) -> str:
-    """What follows it is a footer; JSON may have its words anywhere."""
+    """The line that has the reason; the whole body if it is JSON."""
     body = body.strip()
     return body if body[:1] in ("{", "[") else body.partition("\n")[0]
 
@@ -192,7 +191,7 @@ def _by_reason(reason: str, code: int | None) -> type[AttemptError] | None:
     if found is AudioRefused and _NOT_THE_AUDIO.search(reason):
         found = None
     if code == wire.CODE_INTERNAL:
-        # it failed inside: what its words blame is not to blame, unless it was too much at once
+        # the service failed inside, whatever its text blames, unless a limit was exceeded
         return found if found is not None and issubclass(found, LimitError) else ServerFault
     if found is None and code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(reason):
         return SettingsRefused
@@ -208,10 +207,10 @@ def _as_number(code: int | str | None) -> int | None:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds from now, from either form of the header; None where it says nothing usable."""
+    """Seconds from now, from either form of the header; None if it is neither."""
     if value is None:
         return None
-    # only the digits: what a regular expression takes for a blank is not all that float() does
+    # only the digits go to float(), which accepts less as a blank than \s does
     if seconds := re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", value):
         return float(seconds[1])
     try:

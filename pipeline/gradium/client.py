@@ -1,6 +1,6 @@
-"""One exchange with the service: POST a clip, listen to the stream, return the answer or raise the classified error.
+"""One exchange with the service: POST a clip, read the stream, return the answer or raise the classified error.
 
-Opens the request's file and one HTTP request; keeps no state between calls. Whether to try again is not decided here.
+Reads the request's file and makes one HTTP request. Whether to try again is not decided here.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from pipeline.redaction import redacted
 from pipeline.texts import presentable
 
 WORDS_PER_S, MORE_WORDS = 25, 1_000
-"""The most words of an answer: two for each of the model's frames of what was sent, and some for the shortest clips."""
+"""The most words of an answer: two for each of the model's frames, and some more for very short clips."""
 BYTES_PER_S, MORE_BYTES = 32 << 10, 1 << 20
-"""And its most bytes: an answer with telemetry has about 7 KB for each second."""
-URLS = 256
+"""The most bytes of an answer; one with telemetry has about 7 KB per second of audio."""
+MAX_URLS = 256
 MAX_NAME = 200
-"""More of a request id or model name is not kept."""
+"""Characters of a request id or model name that are kept."""
 
 
 class GradiumClient:
@@ -50,16 +50,16 @@ class GradiumClient:
         self._endpoint = endpoint
         self._settings = settings
         self._timeouts = timeouts
-        # what is the same for all requests is made once: httpx takes longer to merge it than to send a small file
+        # made once for all requests: merging headers takes httpx longer than sending a small file
         self._headers = [*http.headers.raw, (wire.KEY_HEADER.encode(), endpoint.key.encode())]
-        # silence is counted by the deadline: the library's own timer may fire before what arrived is read
+        # `Deadline` times the silence: the library's own timer may fire before what arrived is read
         self._extensions = {"timeout": {**http.timeout.as_dict(), "read": None}}
         self._idle_s = http.timeout.read
         self._urls: dict[tuple[str | None, tuple[str, ...]], httpx.URL] = {}
-        """By language and keywords: those of the last requests."""
+        """By language and keywords."""
 
     async def transcribe(self, request: Request) -> Answer:
-        """Sends the request once. Raises a subclass of AttemptError when there is no answer that counts."""
+        """Sends the request once. Raises a subclass of AttemptError when there is no usable answer."""
         deadline_s = self._timeouts.attempt_base_s + self._timeouts.attempt_per_audio_s * request.sent_s
         deadline = Deadline(deadline_s, self._idle_s)
         body = RequestBody(request, when_sent=deadline.progressed)
@@ -67,9 +67,10 @@ class GradiumClient:
             try:
                 return await self._exchange(request, body, deadline)
             except TimeoutError:
-                what = f"not a byte for {self._idle_s:.4g} s" if deadline.was_silent else None
                 raise AttemptTimeout(
-                    what or f"no complete answer within {deadline_s:.4g} s for {request.sent_s:.4g} s of audio"
+                    f"not a byte for {self._idle_s:.4g} s"
+                    if deadline.was_silent
+                    else f"no complete answer within {deadline_s:.4g} s for {request.sent_s:.4g} s of audio"
                 ) from None
         except AttemptError as error:
             error.bytes_sent, error.billed = body.sent_bytes, billing.billed(error, body.sent_bytes)
@@ -83,22 +84,22 @@ class GradiumClient:
         token = sending.set(body)
         try:
             async with deadline:
-                response = await self._send(request, body)
+                try:
+                    response = await self._http.send(self._http_request(request, body), stream=True)
+                except BROKEN as error:
+                    raise _broken(error, body, streaming=False) from error
                 deadline.progressed()
                 chunks = response.aiter_raw()
-                answer = (
-                    await self._answer(request, body, response, chunks, deadline)
-                    if response.status_code == 200
-                    else None
-                )
-            # what is decided already is no longer subject to the deadline
+                is_refusal = response.status_code != 200
+                answer = None if is_refusal else await self._answer(request, body, response, chunks, deadline)
+            # the outcome is known: the deadline no longer applies
             if answer is None:
                 refusal = await read_refusal(chunks, response.headers)
                 raise classify.refused(response.status_code, response.headers, refusal)
             try:
                 await read_rest(chunks)
             except asyncio.CancelledError:
-                # a request that is cut off now has its answer all the same: it is complete, and paid for
+                # the answer is complete and paid for, so it is returned even to a request that is cut off now
                 if (task := asyncio.current_task()) is not None:
                     task.uncancel()
             return answer
@@ -109,19 +110,13 @@ class GradiumClient:
                 with suppress(*BROKEN):
                     await response.aclose()
 
-    async def _send(self, request: Request, body: RequestBody) -> httpx.Response:
-        try:
-            return await self._http.send(self._http_request(request, body), stream=True)
-        except BROKEN as error:
-            raise _broken(error, body, streaming=False) from error
-
     def _http_request(self, request: Request, body: RequestBody) -> httpx.Request:
-        asked = request.language, request.keywords
-        url = self._urls.get(asked)
+        settings = request.language, request.keywords
+        url = self._urls.get(settings)
         if url is None:
-            if len(self._urls) >= URLS:
+            if len(self._urls) >= MAX_URLS:
                 self._urls.clear()
-            url = self._urls[asked] = httpx.URL(f"{self._endpoint.url}?{self._settings.query(*asked)}")
+            url = self._urls[settings] = httpx.URL(f"{self._endpoint.url}?{self._settings.query(*settings)}")
         length, content_type = str(request.body_bytes).encode(), request.content_type.encode()
         return httpx.Request(
             "POST",
@@ -140,7 +135,7 @@ class GradiumClient:
         deadline: Deadline,
     ) -> Answer:
         """The answer, as soon as it is complete: at `end_of_stream`, or where the stream closes cleanly."""
-        # what is not framed ends where the connection does, so a cut looks like an end
+        # a body without framing ends with its connection, so that a broken connection looks like an end
         is_framed = "content-length" in response.headers or "transfer-encoding" in response.headers
         decoder = MessageDecoder(MORE_BYTES + int(BYTES_PER_S * request.sent_s))
         max_words = MORE_WORDS + int(WORDS_PER_S * request.sent_s)
@@ -156,10 +151,10 @@ class GradiumClient:
                     collector.take(decoder.close())
         except (StreamMalformed, CompressedAnswer, StreamCut) as error:
             error.http_status = 200
-            raise collector.stamped(error) from None
+            raise collector.with_request_id(error) from None
         except BROKEN as error:
-            raise collector.stamped(_broken(error, body, streaming=True)) from error
-        except AttemptError as error:  # what the stream said itself
+            raise collector.with_request_id(_broken(error, body, streaming=True)) from error
+        except AttemptError as error:  # an error message in the stream
             error.before_work &= not decoder.dropped
             raise
         cut = None
@@ -168,13 +163,13 @@ class GradiumClient:
         elif not is_framed and not collector.ended:
             cut = "the connection closed without end_of_stream"
         if cut is not None:
-            raise collector.stamped(StreamCut(cut, http_status=200))
+            raise collector.with_request_id(StreamCut(cut, http_status=200))
         words, flags = collector.words(duration_s=request.duration_s, channel=request.channel, clip=request.clip)
         if decoder.replaced:
             flags = (*flags, "replaced_characters")
         key = self._endpoint.key
-        said = " ".join(word.text for word in words)
-        if redacted(said, key) != said:  # a service that repeats the key must not get it into a file
+        text = " ".join(word.text for word in words)
+        if redacted(text, key) != text:  # a service that repeats the key must not get it into a file
             words = tuple(msgspec.structs.replace(word, text=redacted(word.text, key)) for word in words)
         return Answer(
             words=words,

@@ -1,6 +1,6 @@
-"""How long one exchange may take, counted so that a process that stood still does not blame the service.
+"""The time limit of one exchange, which does not blame the service when this process was suspended.
 
-One timer an exchange; the HTTP library's own read timeout is switched off for it.
+One timer per exchange; it replaces the HTTP library's read timeout.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 LATE_S = 0.5
-"""A timer that fires later than that says that this process was stopped, not that the service was slow."""
+"""A timer that fires later than this means that this process was suspended, not that the service was slow."""
 GRACE_S = 1.0
-"""So long the loop then has to read what arrived in the meantime."""
+"""The loop then has this long to read what arrived in the meantime."""
 
 
 class Deadline:
@@ -36,11 +36,11 @@ class Deadline:
 
     @property
     def was_silent(self) -> bool:
-        """It was the silence that was too long, not the whole."""
+        """Whether the silence was too long, and not the whole exchange."""
         return self._due() < self._end
 
     def progressed(self) -> None:
-        """The service said something, or it is its turn to."""
+        """The service sent something, or the request was sent and it is the service's turn."""
         first, self._progressed_at = self._progressed_at is None, self._loop.time()
         if first and self._timer is not None:
             self._set_timer(self._due())
@@ -70,7 +70,7 @@ class Deadline:
 
     def _fire(self, when: float) -> None:
         now, due = self._loop.time(), self._due()
-        if now < due:  # something came since the timer was set
+        if now < due:  # there was progress since the timer was set
             self._set_timer(due)
         elif now - when > LATE_S:
             self._set_timer(now + GRACE_S)

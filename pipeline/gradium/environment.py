@@ -1,5 +1,6 @@
-"""Certificates and proxies that connections take from the environment with service.trust_env: what no connection can be
-made with is an error before anything else is done. Reads the variables and the files that they name.
+"""Checks the certificates and proxies that connections take from the environment with service.trust_env.
+
+Reads the variables and the files that they name, before anything else is done.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from urllib.request import getproxies, proxy_bypass
 from pipeline.errors import ConfigError
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
-"""What OpenSSL looks for in a folder of certificates."""
-_READ = ("http", "https", "ws", "wss")
-"""The proxies that aiohttp reads whenever it wants one of them; those with these schemes need a host."""
+"""The names that OpenSSL looks for in a folder of certificates."""
+_PROXY_KINDS = ("http", "https", "ws", "wss")
+"""aiohttp parses all of these proxies whichever it uses; an address with one of these schemes needs a host."""
 
 
 def check_environment(url: str) -> None:
     """Raises ConfigError for a variable that keeps connections to `url` from being made."""
     if not url.lower().startswith("https:"):
-        return  # neither is used
+        return  # plain http uses neither
     if file := os.environ.get("SSL_CERT_FILE"):
         _check_file(file)
     elif folder := os.environ.get("SSL_CERT_DIR"):
@@ -31,8 +32,8 @@ def check_environment(url: str) -> None:
     if proxy_bypass(host):
         return
     for kind, address in getproxies().items():
-        if kind in _READ and not _is_proxy(address, is_used=kind == "https"):
-            # not its value, which may have a password in it
+        if kind in _PROXY_KINDS and not _is_proxy(address, is_used=kind == "https"):
+            # the value is not shown: it may contain a password
             name = next((name for name in os.environ if name.lower() == f"{kind}_proxy"), f"{kind} proxy")
             raise ConfigError(
                 f"{name} is no address of a proxy; write it like http://proxy.example:3128, unset it, or leave out "
@@ -51,7 +52,7 @@ def _check_file(file: str) -> None:
 
 
 def _check_folder(folders: str) -> None:
-    """One folder that has some will do; where none has, OpenSSL trusts no certificate without a word."""
+    """At least one of the folders must have certificates; with none OpenSSL silently trusts nothing."""
     for folder in folders.split(os.pathsep):
         try:
             if any(_HASHED.fullmatch(path.name) for path in Path(folder).iterdir()):
@@ -65,13 +66,13 @@ def _check_folder(folders: str) -> None:
 
 
 def _is_proxy(address: str, *, is_used: bool) -> bool:
-    """Whether aiohttp can read it; `is_used`: and can use it."""
+    """Whether aiohttp can parse the address, and, with `is_used`, connect through it."""
     try:
         parts = urlsplit(address)
-        _ = parts.port  # raises for what is none
+        _ = parts.port  # raises ValueError for a bad port
     except ValueError:
         return False
     if not is_used:
-        return parts.scheme not in _READ or bool(parts.hostname)
-    # without one that is to be asked over TLS aiohttp would go on
+        return parts.scheme not in _PROXY_KINDS or bool(parts.hostname)
+    # a proxy that is itself asked over TLS is one that aiohttp would ignore
     return parts.scheme == "http" and bool(parts.hostname) and address.isprintable() and " " not in address

@@ -1,7 +1,6 @@
-"""The API key: where it is kept, and what cannot be one.
+"""Reads the API key from the environment or a file, and checks it.
 
-Reads the environment or one file. Apart from the balance, because a missing key is an error before anything else is
-done, and reading it takes no HTTP library.
+Loads no HTTP library: a missing key is reported before anything else is done.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from pipeline.redaction import KEY_PREFIXES, hide
 
 log = logging.getLogger(__name__)
 
-OTHERS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+OTHERS_ACCESS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 
 
 def read_key(service: ServiceSettings) -> str:
-    """The API key from the environment or the key file; from then on this process shows it nowhere.
+    """The API key from the environment or the key file; from then on it is hidden in all output.
 
-    Raises ConfigError where there is none. Warns where others can read the file.
+    Raises ConfigError when there is none. Warns when other users can access the file.
     """
     for name in ("api_key_env", "api_key_file"):
         if getattr(service, name).startswith(KEY_PREFIXES):
@@ -42,25 +41,25 @@ def read_key(service: ServiceSettings) -> str:
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError(
-            f"the API key in {place_of(service)} holds characters that no key has; was more than the key copied?"
+            f"the API key in {key_place(service)} holds characters that no key has; was more than the key copied?"
         )
     hide(key)
     return key
 
 
-def place_of(service: ServiceSettings) -> str:
-    """Where the key is kept that `read_key` finds."""
+def key_place(service: ServiceSettings) -> str:
+    """Where `read_key` finds the key, in words."""
     if _in_environment(service) or not service.api_key_file:
         return f"the environment variable {service.api_key_env}"
     return f"the file {service.api_key_file} (service.api_key_file)"
 
 
-def with_place(error: GradiumBatchError, service: ServiceSettings) -> GradiumBatchError:
-    """A refusal of the key with the place of the key; another error as it is."""
+def with_key_place(error: GradiumBatchError, service: ServiceSettings) -> GradiumBatchError:
+    """Adds to KeyRefused where the key is from; any other error is returned unchanged."""
     if not isinstance(error, KeyRefused) or service.url == "local":
         return error
-    told = f"{error.message} (the key is from {place_of(service)})"
-    return KeyRefused(told, http_status=error.http_status, code=error.code)
+    message = f"{error.message} (the key is from {key_place(service)})"
+    return KeyRefused(message, http_status=error.http_status, code=error.code)
 
 
 def _in_environment(service: ServiceSettings) -> str:
@@ -72,7 +71,7 @@ def _read_file(file: str) -> str:
         path = Path(file).expanduser()
         key = path.read_text("utf-8").strip()
         found = path.stat()
-        if stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS:  # a pipe is read once, by whoever made it for us
+        if stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS_ACCESS:  # not of a pipe
             _warn_of_readers(file, may_fix=os.geteuid() in (0, found.st_uid))
     except (OSError, RuntimeError) as error:  # RuntimeError: no such user to expand ~ to
         raise ConfigError(f"service.api_key_file: the key file cannot be read: {error}") from None

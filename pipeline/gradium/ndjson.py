@@ -1,6 +1,6 @@
-"""Newline-delimited JSON, as it arrives: bytes in any chunks in, typed messages out, within bounds.
+"""Decodes newline-delimited JSON as it arrives: bytes in any chunks in, typed messages out, within limits.
 
-Pure: no I/O. Every way in which a stream can be no NDJSON of the protocol ends as StreamMalformed.
+Pure: no I/O. Whatever is wrong with a stream is raised as StreamMalformed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pipeline.texts import presentable
 
 MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
-"""For any audio; a caller that knows the audio allows less."""
+"""For any audio; a caller that knows the audio's length sets a lower limit."""
 MAX_LINES = 1 << 18
-"""Of 300 s with telemetry there are fewer than 10,000. Each line costs time, also a blank one."""
+"""300 s of audio with telemetry have fewer than 10,000. Each line costs time, also a blank one."""
 
 MAX_SHOWN = 200
-"""So many characters of a broken line stand in its error."""
+"""Characters of a malformed line that its error quotes."""
 REPLACEMENT = "\ufffd"
 BOM = b"\xef\xbb\xbf"
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not what was expected: wrong, no UTF-8, nested too deeply."""
+"""What msgspec raises: for a wrong type or syntax, for bytes that are not UTF-8, for too deep nesting."""
 
 
 @built
@@ -38,23 +38,23 @@ class _Kind(msgspec.Struct):
 _message: msgspec.json.Decoder[wire.AnyMessage] = msgspec.json.Decoder(wire.AnyMessage)
 _kind = msgspec.json.Decoder(_Kind)
 _end = re.compile(rb'\s*\{\s*"type"\s*:\s*"end_of_stream"\s*\}')
-"""It ends the stream at its brace: whether a newline or anything else comes after it does not matter."""
+"""The stream ends with its closing brace, whether or not a newline follows."""
 _MAX_END_BYTES = 100
 _escape = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
-"""Any escape; in its group half of a surrogate pair without the other half, which is no character."""
+"""Any escape; its group matches half of a surrogate pair without the other half, which is not a character."""
 _known_types = frozenset(struct.__struct_config__.tag for struct in typing.get_args(wire.AnyMessage))
 
 
 class MessageDecoder:
-    """Feed it chunks; it yields the messages that are complete, and drops types it does not know.
+    """Decodes chunks into messages, and drops those of unknown types.
 
-    Messages come one by one, so that what stands before a broken line counts however the chunks were cut.
+    Messages are yielded one by one, so that those before a malformed line count wherever the chunks were cut.
     """
 
     def __init__(self, max_bytes: int = MAX_ANSWER_BYTES) -> None:
-        """`max_bytes` is the most that the whole answer may have."""
+        """`max_bytes` limits the whole answer."""
         self._max_bytes = max_bytes
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -62,12 +62,12 @@ class MessageDecoder:
         self._lines = 0
         self._started = False
         self.replaced = False
-        """A `text` held what is no character; U+FFFD stands there now."""
+        """Whether something in a `text` was not a character and became U+FFFD."""
         self.dropped = False
-        """A message of a type that is not known was dropped."""
+        """Whether a message of an unknown type was dropped."""
 
     def feed(self, chunk: bytes) -> Iterator[wire.AnyMessage]:
-        """Messages whose line ends in `chunk`. Raises StreamMalformed."""
+        """Yields the messages whose line ends in `chunk`. Raises StreamMalformed."""
         self._total_bytes += len(chunk)
         if self._total_bytes > self._max_bytes:
             raise StreamMalformed(f"the answer is larger than the {self._max_bytes:,} bytes that its audio may give")
@@ -85,7 +85,7 @@ class MessageDecoder:
                 yield wire.EndOfStream()
 
     def close(self) -> Iterator[wire.AnyMessage]:
-        """The message of a last line without its newline. Call it only when the stream ended cleanly."""
+        """Yields the message of a last line without a newline. Call it only when the stream ended cleanly."""
         block = b"".join(self._pending)
         self._pending = []
         yield from self._decode(block)
@@ -115,7 +115,7 @@ class MessageDecoder:
         try:
             return _message.decode(line)
         except UNREADABLE as error:
-            complaint = str(error)
+            reason = str(error)
         if _is_unknown(line) or _is_unknown(repaired := _repaired(line)):
             self.dropped = True
             return None
@@ -123,7 +123,7 @@ class MessageDecoder:
             message = _message.decode(repaired)
         except UNREADABLE:
             shown = presentable(line.decode("utf-8", "replace"), limit=MAX_SHOWN)
-            raise StreamMalformed(f"not a message of the protocol: {complaint}: {shown}") from None
+            raise StreamMalformed(f"not a message of the protocol: {reason}: {shown}") from None
         self.replaced |= isinstance(message, wire.Text) and REPLACEMENT in message.text
         return message
 
@@ -134,13 +134,13 @@ def _check_length(line_bytes: int) -> None:
 
 
 def _repaired(line: bytes) -> bytes:
-    """The line with U+FFFD where a string holds what is no character: bytes that are no UTF-8, half a pair."""
+    """The line with U+FFFD in place of bytes that are not UTF-8 and of half surrogate pairs."""
     text = line.decode("utf-8", "replace").encode()
     return _escape.sub(lambda found: rb"\ufffd" if found[1] else found[0], text)
 
 
 def _is_unknown(line: bytes) -> bool:
-    """A message of a type that is not in the protocol yet."""
+    """Whether the line is a message of a type that is not known here."""
     try:
         return _kind.decode(line).type not in _known_types
     except UNREADABLE:

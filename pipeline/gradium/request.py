@@ -1,6 +1,6 @@
-"""What is asked of the service: the request settings, checked against the documented values before anything is sent.
+"""The request settings, checked against the service's documented values before anything is sent.
 
-The service ignores keys it does not know, so a misspelt one must be caught here.
+The service ignores unknown keys, so a misspelt one must be caught here.
 """
 
 from __future__ import annotations
@@ -25,48 +25,49 @@ KEYWORDS_HINT = 'write keywords = { words = ["one", "two"], boost = 3 }'
 
 
 class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Everything beside the audio that shapes an answer."""
+    """Everything besides the audio that determines an answer."""
 
     model: str
     config: wire.JsonConfig
-    """In its canonical form: settings that ask for the same are the same."""
+    """In canonical form: equivalent settings are equal."""
     written: wire.JsonConfig | None = None
-    """As the configuration has it, where that differs: so it was sent and hashed before there was a canonical form."""
+    """As in the configuration, if that differs: older versions sent and hashed it in this form."""
 
     def config_for(self, language: str | None, keywords: Sequence[str] = ()) -> wire.JsonConfig:
-        """The `json_config` of an utterance; `language` None takes the configured one, and so do no `keywords`."""
+        """The `json_config` of an utterance; without `language` or `keywords` the configured ones are used."""
         config = self.config if language is None else msgspec.structs.replace(self.config, language=language)
         if not keywords:
             return config
-        known = config.keywords or wire.Keywords(words=[])
-        return msgspec.structs.replace(config, keywords=msgspec.structs.replace(known, words=sorted(set(keywords))))
+        configured = config.keywords or wire.Keywords(words=[])
+        own = msgspec.structs.replace(configured, words=sorted(set(keywords)))
+        return msgspec.structs.replace(config, keywords=own)
 
     def written_for(self, language: str | None, keywords: Sequence[str] = ()) -> wire.JsonConfig | None:
-        """`written`, for an utterance; there were no keywords of a row then."""
+        """`written` for an utterance; None for one with keywords, which older versions did not have."""
         if keywords or self.written is None or language is None:
             return None if keywords else self.written
         return msgspec.structs.replace(self.written, language=language)
 
     def query(self, language: str | None, keywords: tuple[str, ...] = ()) -> str:
-        """The URL-encoded query of a request, the same for every utterance of one language and the same keywords."""
+        """The URL-encoded query of a request."""
         config = msgspec.json.encode(self.config_for(language, keywords)).decode()
         return urlencode({"model": self.model, "json_config": config})
 
     @property
     def delay_s(self) -> float:
-        """How late the asked-for decoder clock runs, in seconds."""
+        """The requested delay of the decoder's clock, in seconds."""
         frames = self.config.delay_in_frames or GRADIUM.default_delay_in_frames
         return frames * GRADIUM.frame_s
 
     @property
     def answered_fact(self) -> str:
-        """The fact of a checkpoint that is 1 once something was answered with these settings."""
-        asked = {"model": self.model, "config": self.config}
-        return f"answered_settings_{hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]}"
+        """Name of the checkpoint's fact that is 1 once something was answered with these settings."""
+        settings = {"model": self.model, "config": self.config}
+        return f"answered_settings_{hashlib.sha256(msgspec.json.encode(settings)).hexdigest()[:16]}"
 
 
 def request_settings(service: ServiceSettings) -> RequestSettings:
-    """The request settings of a configuration. Raises ConfigError where the service would not take (or see) one."""
+    """The request settings of a configuration. Raises ConfigError for one that the service would refuse or ignore."""
     given = service.json_config
     _refuse_unknown("service.json_config", given, wire.JsonConfig)
     if "language" in given:
@@ -80,12 +81,14 @@ def request_settings(service: ServiceSettings) -> RequestSettings:
         raise ConfigError(_wrong_type(str(error))) from None
     _check_values(config)
     canonical = _canonical(config)
-    is_canonical = msgspec.json.encode(config) == msgspec.json.encode(canonical)  # as they are hashed: -0.0 is not 0.0
+    is_canonical = msgspec.json.encode(config) == msgspec.json.encode(
+        canonical
+    )  # compared as hashed: -0.0 differs from 0.0
     return RequestSettings(model=service.model, config=canonical, written=None if is_canonical else config)
 
 
 def _canonical(config: wire.JsonConfig) -> wire.JsonConfig:
-    """The same settings under their newest names, keywords in order and each once, and no zero below zero."""
+    """Equivalent settings under their newest names, with sorted and distinct keywords, and 0.0 for -0.0."""
     keywords = config.keywords
     if keywords is not None:
         words, boost = sorted(set(keywords.words)), keywords.boost + 0.0
@@ -96,14 +99,14 @@ def _canonical(config: wire.JsonConfig) -> wire.JsonConfig:
 
 
 def check_language(language: str) -> str | None:
-    """What is wrong with a row's language, as a sentence; None when nothing is."""
+    """A sentence about what is wrong with a language, or None."""
     if language in GRADIUM.languages:
         return None
     return f"language {language!r} is not one of the service's: {', '.join(GRADIUM.languages)}"
 
 
 def check_keywords(words: Sequence[str]) -> str | None:
-    """What is wrong with keywords, as a sentence; None when nothing is."""
+    """A sentence about what is wrong with keywords, or None."""
     if not 1 <= len(words) <= GRADIUM.max_keywords:
         return f"give 1 to {GRADIUM.max_keywords} words"
     wrong = next((word for word in words if not word or word.split() != [word]), None)
@@ -117,7 +120,7 @@ def check_keywords(words: Sequence[str]) -> str | None:
 
 def check_url(url: str) -> None:
     """Raises ConfigError unless the key may be sent there: https, or plain http to this machine."""
-    if "@" in url:  # first of all, because the other texts show the address
+    if "@" in url:  # first, because the other messages show the address
         raise ConfigError("service.url: leave user and password out; the API key is read from service.api_key_env")
     if not _is_address(url):
         raise ConfigError(f'service.url: {url!r} is no http(s) address; "local" starts the embedded server')
@@ -131,7 +134,7 @@ def check_url(url: str) -> None:
 
 
 def _is_address(url: str) -> bool:
-    """Whether all who will read it read the same host: the parser of browsers, Python's, and the HTTP library's."""
+    """Whether the parsers of browsers, of Python and of the HTTP library all find the same host in it."""
     if not url.isprintable() or " " in url or len(url) > MAX_URL:
         return False
     try:
@@ -145,7 +148,7 @@ def _is_address(url: str) -> bool:
         return False
     if host.isascii() and "xn--" not in host:
         return ":" in host or host == parsed.host
-    import httpx  # slow to load; it has rules of its own only for names in other scripts
+    import httpx  # slow to load; its rules differ only for names in other scripts
 
     try:
         return bool(httpx.URL(url).host)
@@ -183,12 +186,12 @@ def _refuse_unknown(where: str, keys: Iterable[str], table: type[msgspec.Struct]
     for key in keys:
         if key not in known:
             near = nearest(key, known)
-            meant = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
-            raise ConfigError(f"{where}: unknown key {key!r}, which the service would silently ignore; {meant}")
+            hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(f"{where}: unknown key {key!r}, which the service would silently ignore; {hint}")
 
 
-def _wrong_type(complaint: str) -> str:
+def _wrong_type(message: str) -> str:
     """msgspec's "Expected `int`, got `str` - at `$.temp`" as a sentence that begins with the key."""
-    wrong, _, place = complaint.replace("`", "").partition(" - at $")
+    wrong, _, place = message.replace("`", "").partition(" - at $")
     hint = f"; {KEYWORDS_HINT}" if place.startswith(".keywords") else ""
     return f"service.json_config{place}: {wrong[:1].lower()}{wrong[1:]}{hint}"

@@ -1,6 +1,6 @@
-"""The body of an answer: within bounds, and inflated where it comes compressed although that was not asked for.
+"""Reads the body of an answer within limits, and inflates one that comes compressed although that was not asked for.
 
-What is inflated passes the same bounds as a plain answer: a piece is no larger than a few packets of one.
+Inflated bytes come in pieces about as large as those of a plain answer, so that the same limits hold for both.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pipeline.gradium.transport import BROKEN
 from pipeline.texts import presentable
 
 MAX_REFUSAL_BYTES = 64 << 10
-"""More of a refusal than this is never read; a proxy's error page is smaller."""
+"""No more of a refusal is read; a proxy's error page is smaller."""
 REFUSAL_S = 2.0
-"""A refusal that is still being sent after that is judged by what came of it."""
+"""A refusal that takes longer to arrive is classified by the part that is there."""
 MAX_REST_BYTES = 64 << 10
 REST_S = 0.25
-"""As much, and so long, is read behind a complete answer, so that its connection can be used again."""
+"""How much, and for how long, is read after a complete answer, so that its connection can be reused."""
 PIECE_BYTES = 64 << 10
 MAX_NAME = 60
-"""More of the name of a coding is not shown."""
+"""Characters of a content coding's name that are shown."""
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 """zlib's `wbits`."""
 _READABLE = frozenset({"gzip", "x-gzip", "deflate"})
@@ -33,9 +33,9 @@ _PLAIN = frozenset({"", "identity", "chunked"})
 
 
 async def read_refusal(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> str | None:
-    """The text of an answer that is not 200: whatever ends it, it is that refusal all the same.
+    """The text of an answer that is not 200, as far as it arrives.
 
-    None where it is compressed in a way that cannot be undone.
+    None if it is compressed in a way that cannot be undone.
     """
     body = b""
     try:
@@ -53,7 +53,7 @@ async def read_refusal(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> 
 
 
 async def read_rest(chunks: AsyncIterator[bytes]) -> None:
-    """Reads what follows a complete answer, within bounds; a connection with more on it is closed afterwards."""
+    """Reads what follows a complete answer, within limits; a connection with more on it is closed afterwards."""
     left = MAX_REST_BYTES
     with suppress(TimeoutError, *BROKEN):
         async with asyncio.timeout(REST_S):
@@ -64,25 +64,25 @@ async def read_rest(chunks: AsyncIterator[bytes]) -> None:
 
 
 def uncompressed(chunks: AsyncIterator[bytes], headers: httpx.Headers) -> AsyncIterator[bytes]:
-    """The body of an answer with these headers, as it was before it was compressed, if it was.
+    """The body of an answer with these headers, decompressed if it is compressed.
 
-    Raises CompressedAnswer where that cannot be undone, StreamCut where it ends before its compressed stream does.
+    Raises CompressedAnswer if that is not possible, StreamCut if it ends before its compressed stream does.
     """
     coding = coding_of(headers)
     return _inflated(chunks, coding) if coding else chunks
 
 
 def coding_of(headers: Mapping[str, str]) -> str:
-    """How an answer is compressed, in lower case; empty where it is not."""
-    named = headers.get("content-encoding", ""), headers.get("transfer-encoding", "")
-    if not named[0] and named[1] == "chunked":
-        return ""  # nearly all of them
-    names = (name.strip().lower() for name in ",".join(named).split(","))
+    """The name of an answer's compression, in lower case; empty if there is none."""
+    content, transfer = headers.get("content-encoding", ""), headers.get("transfer-encoding", "")
+    if not content and transfer == "chunked":
+        return ""  # nearly all answers
+    names = (name.strip().lower() for name in f"{content},{transfer}".split(","))
     return ", ".join(name for name in names if name not in _PLAIN)
 
 
 async def _inflated(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
-    """One piece or more for each chunk."""
+    """Yields at least one piece for each chunk."""
     name = presentable(coding, limit=MAX_NAME)
     if coding not in _READABLE:
         raise CompressedAnswer(
@@ -95,7 +95,7 @@ async def _inflated(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[
             pieces = inflater.feed(chunk)
             yield next(pieces, b"")
             for piece in pieces:
-                await asyncio.sleep(0)  # much may come of one chunk: others, and the deadline, have their turn between
+                await asyncio.sleep(0)  # one chunk may inflate to much: other tasks and the deadline run in between
                 yield piece
         except zlib.error as error:
             raise CompressedAnswer(
@@ -107,13 +107,13 @@ async def _inflated(chunks: AsyncIterator[bytes], coding: str) -> AsyncIterator[
 
 
 class Inflater:
-    """Undoes gzip, also several of its streams one behind the other, or deflate, with zlib's header or without."""
+    """Inflates gzip, also several streams in a row, or deflate with or without zlib's header."""
 
     def __init__(self, coding: str) -> None:
         self._is_gzip = coding != "deflate"
         self._stream: zlib._Decompress | None = None
         self._begun = b""
-        """The first byte of a deflate stream: only two tell whether it has zlib's header."""
+        """The first byte of a deflate stream: it takes two to see whether it has zlib's header."""
 
     @property
     def is_whole(self) -> bool:
@@ -121,7 +121,7 @@ class Inflater:
         return not self._begun if self._stream is None else self._stream.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What comes of the next bytes, in pieces of at most PIECE_BYTES. Raises zlib.error."""
+        """Inflates the next bytes, in pieces of at most PIECE_BYTES. Raises zlib.error."""
         while data:
             stream = self._stream
             if stream is None or (stream.eof and self._is_gzip):
@@ -143,5 +143,5 @@ class Inflater:
 
 
 def _wbits(data: bytes) -> int:
-    """Of a deflate stream, by its first two bytes: zlib's header, which RFC 9110 asks for, has a check sum."""
+    """zlib's `wbits` by a deflate stream's first two bytes: zlib's header (RFC 9110 requires it) has a checksum."""
     return _ZLIB if data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0 else _RAW

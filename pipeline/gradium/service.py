@@ -1,4 +1,4 @@
-"""The speech service as a run is given it: a transcriber, and the account's balance.
+"""Connects to the speech service: a transcriber, and the account's balance.
 
 Loads the HTTP libraries only when it connects: most runs have nothing to send.
 """
@@ -19,20 +19,20 @@ from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
 
 MOST_CREDITS = 1e12
-"""No account holds more."""
+"""A larger balance is not believed."""
 
 
 class Service(msgspec.Struct, frozen=True):
-    """An endpoint that is connected to."""
+    """A connected endpoint."""
 
     transcriber: Transcriber
     balance: Callable[[], Coroutine[Any, Any, Credits | str]]
-    """Asks for the account's balance, see `account.ask_credits`."""
+    """`account.ask_credits` for this endpoint."""
 
 
 @asynccontextmanager
 async def connect(endpoint: Endpoint, request: RequestSettings, settings: Settings) -> AsyncIterator[Service]:
-    """The service at the endpoint, asked with these request settings; its connections are closed in the end."""
+    """The service at the endpoint, used with these request settings; closes its connections at the end."""
     from pipeline.gradium.account import ask_credits
     from pipeline.gradium.client import GradiumClient
     from pipeline.gradium.transport import http_client
@@ -45,7 +45,7 @@ async def connect(endpoint: Endpoint, request: RequestSettings, settings: Settin
 
 
 def why_unknown(found: Credits | str) -> str | None:
-    """Why what was found says nothing of the account; None where it is a balance."""
+    """Why the balance is unknown after `ask_credits` returned `found`; None if it is a balance."""
     if isinstance(found, str):
         return found
     held = found.remaining_credits

@@ -1,6 +1,6 @@
-"""The HTTP client and its connections: a used one only when nothing lies on it.
+"""The HTTP client, and its connections: one is reused only when nothing unread is on it.
 
-httpx over aiohttp's connections, because httpx's default transport gives way with many requests in flight
+httpx over aiohttp's connections, because httpx's default transport gets slow with many requests in flight
 (quadratic pool assignment: 285 against 2,251 requests/s at 32 in flight, 64 KB bodies).
 """
 
@@ -19,12 +19,12 @@ from httpx_aiohttp import AiohttpTransport
 
 from pipeline.gradium.body import RequestBody
 
-# UnicodeError: a status line or header that is no text ends in the libraries' own decoding
+# UnicodeError comes from the libraries' decoding of a status line or header that is not text
 BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
-"""How an exchange breaks; httpx over aiohttp lets some of aiohttp's own errors through."""
+"""What a broken exchange raises; httpx over aiohttp lets some of aiohttp's own errors through."""
 HEAD_END = b"\r\n\r\n"
 sending: ContextVar[RequestBody | None] = ContextVar("sending", default=None)
-"""The body of the request that the current task sends."""
+"""The body of the request that the current task is sending."""
 
 
 def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:
@@ -35,7 +35,7 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
     open is the pool's decision; the client sets no limit of its own.
     """
     if is_plain := not url.lower().startswith("https:"):
-        # no certificate is asked for, so none is trusted: reading the list of those that are takes a while
+        # no certificates are needed, and loading the trusted ones takes a while
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     else:
         tls = httpx.create_ssl_context(trust_env=trust_env)
@@ -52,13 +52,13 @@ def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -
         timeout=httpx.Timeout(connect=connect_s, read=idle_s, write=idle_s, pool=None),
         follow_redirects=False,
         trust_env=False,
-        # what comes compressed all the same is inflated by `response`, within bounds
+        # an answer that comes compressed nevertheless is inflated by `response`, within limits
         headers={"accept-encoding": "identity", "user-agent": "gradium-batch"},
     )
 
 
 class _Client(httpx.AsyncClient):
-    """Looks for no cookies: httpx takes 20 microseconds a request to look, and would send what it found."""
+    """Ignores cookies: httpx takes 20 microseconds a request to look for them, and would send them."""
 
     @property  # type: ignore[misc]
     def cookies(self) -> httpx.Cookies:
@@ -74,7 +74,7 @@ _NO_COOKIES = _NoCookies()
 
 
 class Connector(aiohttp.TCPConnector):
-    """Takes a kept connection only if it is silent: what lies on it would be taken for the next recording's answer."""
+    """Reuses a connection only if it is silent: unread bytes would be taken for the next recording's answer."""
 
     async def connect(
         self,
@@ -101,10 +101,10 @@ class Connector(aiohttp.TCPConnector):
 
 
 class Receiver:
-    """Stands before the parser of one connection.
+    """Passes what arrives on one connection to aiohttp's parser, and notes what arrives while there is no request.
 
-    Gives it an answer's head by itself: where something wrong follows an answer in one packet, the parser drops all
-    that it found in that packet. And knows whether something came while there was no request.
+    The head of an answer is passed on its own: where something malformed follows an answer in the same packet, the
+    parser drops everything that it found in that packet.
     """
 
     def __init__(self, feed: Callable[[bytes], None]) -> None:
@@ -112,29 +112,28 @@ class Receiver:
         self._feed = feed
         self._is_idle = False
         self._is_head_due = False
-        self._before = b""
-        """The last bytes of the head so far."""
+        self._head_tail = b""
+        """The last bytes of the head so far: its end may come in two packets."""
 
     def begin(self) -> None:
-        self._is_idle, self._is_head_due, self._before = False, True, b""
+        self._is_idle, self._is_head_due, self._head_tail = False, True, b""
 
     def end(self) -> None:
         self._is_idle = True
 
     def __call__(self, data: bytes) -> None:
-        if self._is_idle and data:  # without data it only goes on with what it was given
+        if self._is_idle and data:  # aiohttp also calls it without data, to go on parsing
             self.is_disturbed = True
         if self._is_head_due:
-            # its end may itself come in two packets
-            seen = self._before + data
+            seen = self._head_tail + data
             if (at := seen.find(HEAD_END)) >= 0:
                 self._is_head_due = False
-                end = at + len(HEAD_END) - len(self._before)
+                end = at + len(HEAD_END) - len(self._head_tail)
                 self._feed(data[:end])
                 data = data[end:]
                 if not data:
                     return
-            self._before = seen[-len(HEAD_END) + 1 :]
+            self._head_tail = seen[-len(HEAD_END) + 1 :]
         self._feed(data)
 
 
@@ -143,9 +142,9 @@ def _is_silent(connection: Connection) -> bool:
     if protocol is None or transport is None:
         return False
     if not isinstance(receiver := protocol.data_received, Receiver):
-        return True  # a new one is not asked: a TLS server may send session tickets right after the handshake
+        return True  # a new one is not checked: a TLS server may send session tickets right after the handshake
     if receiver.is_disturbed or protocol.should_close or transport.is_closing():
         return False
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return not poll.poll(0)  # bytes, an end or an error
+    return not poll.poll(0)  # readable: bytes, an end or an error

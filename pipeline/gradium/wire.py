@@ -1,8 +1,8 @@
-"""The wire format of the speech-to-text endpoint: messages, parameters and documented limits, nothing else.
+"""The wire format of the speech-to-text endpoint: messages, parameters and documented limits.
 
 The one module that client and local server share. Facts are from the service's public documentation
-(speech-to-text-rest, transcription-settings, limits, credits); what only the client must tolerate (extra types,
-missing fields) is in the types, what only the server must refuse is in the values.
+(speech-to-text-rest, transcription-settings, limits, credits). The types accept what a client must tolerate (unknown
+types, missing fields); the constants are what the server enforces.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CODE_POLICY = 1008
 CODE_INTERNAL = 1011
 
 CONTENT_TYPES = {"audio/wav": "wav", "audio/pcm": "pcm", "audio/ogg": "opus", "audio/opus": "opus"}
-"""Content-Type to the `input_format` it stands for."""
+"""Content-Type to `input_format`."""
 PCM_RATES = {
     "pcm": 24_000,
     "pcm_8000": 8_000,
@@ -47,7 +47,7 @@ WAV_BITS = (16, 24, 32)
 LANGUAGES = ("en", "fr", "de", "es", "pt", "any")
 DELAYS_IN_FRAMES = (7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48)
 DEFAULT_DELAY_IN_FRAMES = 48
-"""What the REST endpoint takes when none is named."""
+"""What the REST endpoint uses when none is given."""
 TEMP_RANGE = (0.0, 1.5)
 PADDING_BONUS_RANGE = (-4.0, 4.0)
 BOOST_RANGE = (-6.0, 6.0)
@@ -56,7 +56,7 @@ MAX_KEYWORDS = 500
 
 @built
 class Keywords(msgspec.Struct, frozen=True, kw_only=True):
-    """Words the decoder should prefer: single tokens, case- and accent-sensitive."""
+    """Words that the decoder should prefer: single tokens, case- and accent-sensitive."""
 
     words: list[str]
     boost: float = 3.0
@@ -64,7 +64,7 @@ class Keywords(msgspec.Struct, frozen=True, kw_only=True):
 
 @built
 class JsonConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The `json_config` query parameter. The service ignores keys it does not know."""
+    """The `json_config` query parameter. The service ignores unknown keys."""
 
     language: str | None = None
     delay_in_frames: int | None = None
@@ -121,7 +121,7 @@ class EndOfStream(Message, frozen=True, tag="end_of_stream"):
 
 @built
 class Error(Message, frozen=True, tag="error"):
-    """Terminal: nothing after it counts."""
+    """Ends the stream."""
 
     message: str = ""
     code: int | str | None = None
@@ -132,7 +132,7 @@ AnyMessage = Ready | Text | EndText | Step | EndOfStream | Error
 
 @built
 class Credits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What GET /api/usages/credits answers."""
+    """The answer to GET /api/usages/credits."""
 
     remaining_credits: float
     allocated_credits: float | None = None
@@ -140,4 +140,4 @@ class Credits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     next_rollover_date: str | None = None
     plan_name: str | None = None
     recognizer: str | None = None
-    """Only a local server says it: who answers in place of the service."""
+    """Only from a local server: the recognizer it uses."""

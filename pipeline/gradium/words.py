@@ -1,6 +1,6 @@
-"""From the messages of one stream to words on the clip's own clock.
+"""Turns the messages of one stream into words with times on the clip's clock.
 
-Pure: no I/O. Pairs each `text` with its `end_text` per stream and takes the decoder's delay and the lead silence off.
+Pure: no I/O. Pairs each `text` with its `end_text` per stream, and subtracts the decoder's delay and the lead silence.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from pipeline.model import Word
 from pipeline.profile import GRADIUM
 
 MAX_DELAY_IN_FRAMES = 1_000
-"""A `ready` that reports more does not mean frames of look-ahead; then what was asked for holds."""
+"""A `ready` that reports more does not mean frames of look-ahead; then the requested delay is used."""
 MAX_WORDS = 1 << 18
-"""For any audio; a caller that knows the audio allows less."""
+"""For any audio; a caller that knows the audio's length sets a lower limit."""
 MAX_WORD = 1_000
-"""Characters of one word, blanks excluded …"""
+"""The most characters of one word."""
 MEAN_WORD = 20
-"""… and of all words on the average."""
+"""The most characters of a word on average."""
 
 
 class WordCollector:
-    """Collects what one stream says.
+    """Collects the messages of one stream.
 
-    `delay_s` is how late the decoder's clock was asked to run; what `ready` reports beats it. `lead_s` is the silence
-    that was put in front of the clip. More than `max_words` are no answer.
+    `delay_s` is the requested delay of the decoder's clock, which a `ready` message may correct. `lead_s` is the
+    silence in front of the clip. An answer of more than `max_words` is malformed.
     """
 
     def __init__(self, delay_s: float, *, lead_s: float = 0.0, max_words: int = MAX_WORDS) -> None:
         self.request_id: str | None = None
         self.model: str | None = None
         self.ended = False
-        """An `end_of_stream` was seen."""
+        """Whether `end_of_stream` has come."""
         self._delay_s = delay_s
         self._lead_s = lead_s
         self._words_left = self._max_words = max_words
@@ -45,12 +45,12 @@ class WordCollector:
         self._latest_s: dict[int | None, float] = {}
         self._stops: dict[int, float] = {}
         self._open: dict[int | None, int] = {}
-        """Stream to the place of its last text that has no end yet."""
+        """By stream: the index of its last text, while that has no end."""
 
     def take(self, messages: Iterable[wire.AnyMessage]) -> None:
-        """Takes the next messages, up to `end_of_stream`: nothing after it counts.
+        """Takes the next messages, up to `end_of_stream`; those after it are ignored.
 
-        Raises the classified error of an `error` message, and StreamMalformed for more words than the audio can hold.
+        Raises the classified error of an `error` message, and StreamMalformed for more words than the audio can have.
         """
         if self.ended:
             return
@@ -69,17 +69,17 @@ class WordCollector:
                     self.ended = True
                     return
                 case wire.Error():
-                    raise self.stamped(in_stream(message.message, message.code, is_first=is_first))
+                    raise self.with_request_id(in_stream(message.message, message.code, is_first=is_first))
 
-    def stamped(self, error: AttemptError) -> AttemptError:
+    def with_request_id(self, error: AttemptError) -> AttemptError:
         """The error with this stream's request id."""
         error.request_id = self.request_id
         return error
 
     def words(self, *, duration_s: float, channel: int, clip: int) -> tuple[tuple[Word, ...], tuple[str, ...]]:
-        """Words in time order within 0 … `duration_s`, and flags for what is odd about them.
+        """Words in time order within 0 … `duration_s`, and flags for anomalies.
 
-        Call it only after the stream ended cleanly. Raises EmptyAnswer where there was no message at all.
+        Call it only after the stream ended cleanly. Raises EmptyAnswer if there was no message at all.
         """
         if not self._has_message:
             raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
@@ -103,10 +103,10 @@ class WordCollector:
     def _take_text(self, message: wire.Text) -> None:
         words = message.text.split()
         if not words:
-            self._open.pop(message.stream_id, None)  # the end that follows is not the word's before it
+            self._open.pop(message.stream_id, None)  # an end that follows does not belong to the word before
             return
         if self._texts and message == self._texts[-1]:
-            return  # said twice: one word at one time on one stream is one word
+            return  # a duplicated message
         self._words_left -= len(words)
         self._characters_left -= len(message.text)
         if self._words_left < 0:
@@ -134,5 +134,5 @@ class WordCollector:
         return round(min(max(decoder_s - self._delay_s - self._lead_s, 0.0), duration_s), 3)
 
 
-def _too_much(said: str) -> StreamMalformed:
-    return StreamMalformed(said, billed="maybe")
+def _too_much(text: str) -> StreamMalformed:
+    return StreamMalformed(text, billed="maybe")

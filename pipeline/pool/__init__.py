@@ -1,9 +1,9 @@
-"""Requests side by side: who is sent next, how many at a time, how often again, when to stop.
+"""Sends requests concurrently: which one next, how many at a time, how often again, when to stop.
 
-`pool` sends and carries out what the others decide: `judge` what the end of a request means, `refusals` whose fault the
-first ones are, `retry` when a failure is tried again, `limiter` how many at a time, `breaker` whether the service is
-out, `budget` what may still be spent; `pending` holds who waits, `job` is what they speak about. No HTTP, files or
-database here.
+`pool` sends, and acts on what the others decide: `judge` what the end of a request means, `refusals` whether the
+service refuses one recording or all, `retry` when a failure is tried again, `limiter` how many requests at a time,
+`breaker` whether the service is out, `budget` what may still be spent; `pending` is the queue, `job` has the records.
+No HTTP, files or database here.
 """
 
 from pipeline.pool.breaker import CircuitBreaker

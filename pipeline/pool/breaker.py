@@ -1,9 +1,8 @@
-"""A circuit breaker: while the service is out nothing is sent but one probe at a time, until one is answered.
+"""A circuit breaker: during an outage only one probe at a time is sent, until one is answered.
 
-It opens when requests of fresh clips fail one after the other without an answer in between, or when nothing can be
-reached. A clip that failed is a suspect once one that was sent after it is answered: from then on its failures say
-nothing about the service. An answer to what was sent before says nothing about those that failed: a service that is
-shut down ends what it has begun. The pool asks; nothing is sent here.
+It opens when requests of different clips fail in a row, or when the service is unreachable. A clip that failed is a
+suspect once a request that was sent after it is answered: its failures no longer count. Answers to earlier requests
+prove nothing: a service that shuts down finishes what it has begun.
 """
 
 from __future__ import annotations
@@ -18,54 +17,55 @@ if TYPE_CHECKING:
     from pipeline.pool.job import Job
 
 UNREACHABLE_IN_A_ROW = 3
-"""Connections that could not be made, for whatever clips: that is never a clip's fault."""
+"""Connections in a row that could not be made, for any clips."""
 FAILURES_IN_A_ROW = 10
-"""Failures of clips that are no suspects …"""
+"""Failures in a row of clips that are not suspects …"""
 CLIPS_IN_A_ROW = 8
 """… from at least so many different ones: a small manifest of bad files is no outage."""
 ROUNDS = 2
-"""Once no fresh clip is left, each of the others is a probe so often before they are judged as clips again …"""
+"""Once no fresh clip is left, each of the others is a probe so often before the breaker closes …"""
 ROUND_S = 60.0
-"""… in about this time for each round, where the service answers at all: few that are left do not take long."""
+"""… and a round takes about this long if the service responds at all."""
 RECENT = 50
-"""Requests that tell how the service is doing, and …"""
+"""Requests of which the failure rate is taken, and …"""
 ENOUGH_CLIPS = 20
 """… from how many clips at least."""
 BROWNOUT = 0.15
-"""A smaller share of failing clips than this is their own."""
+"""A failure rate below this is not the service's fault."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 
 
 class CircuitBreaker:
-    """Told about answers and passing faults; tells whether requests may be sent."""
+    """Decides from answers and failures whether requests may be sent."""
 
     def __init__(self, *, first_pause_s: float = FIRST_PAUSE_S, clock: Callable[[], float] = time.monotonic) -> None:
         """`first_pause_s` is how long the first probe waits."""
         self.is_open = False
         self.probe: Job | None = None
-        """Who is the probe that is in flight."""
+        """The probe that is in flight."""
         self.probe_at = 0.0
         """When the next probe may be sent, on the clock."""
         self.outages = 0
-        """How often it opened, without the times that turned out to be the clips' own faults."""
+        """How often it opened, without the times that `reconsider` took back."""
         self._first_pause_s = self._pause_s = first_pause_s
         self._clock = clock
         self._failed: dict[Job, int] = {}
-        """Who failed since the last answer by an answer of some kind, with the order of the first such request."""
+        """Clips that failed since the last answer while the service was reachable, with the order of their first such
+        request."""
         self._row: list[tuple[Job, int, float]] = []
-        """Failures since the last answer, or refusal, with their order and the part of an attempt that each used up."""
+        """Failures since the last answer or refusal: clip, order, the part of an attempt that was used up."""
         self._newest = 0
         """Order of the newest request that failed."""
         self._recent: deque[tuple[Job, bool]] = deque(maxlen=RECENT)
-        """Who was sent lately, and whether that failed."""
+        """The last requests: clip, and whether it failed."""
         self._unreachable = 0
         self._since: float | None = None
-        """When it first opened since the last answer: opened again without one, it is the same outage."""
+        """When it first opened since the last answer; opening again without one continues the same outage."""
 
     @property
     def state(self) -> Literal["closed", "open", "half-open"]:
-        """Open: only a probe may be sent; half-open: it is in flight."""
+        """Open: only a probe may be sent; half-open: the probe is in flight."""
         if not self.is_open:
             return "closed"
         return "open" if self.probe is None else "half-open"
@@ -81,22 +81,19 @@ class CircuitBreaker:
         return 0.0 if self.open_since is None else self._clock() - self.open_since
 
     def postpone(self, seconds: float) -> None:
-        """The outage began so much later: meanwhile nothing could be sent to find out whether it is over."""
+        """Moves the outage's beginning: for so long no probe could be sent."""
         if self._since is not None:
             self._since += seconds
 
     def failure_rate(self) -> float:
-        """What share of the clips sent lately met a fault: so far a fault is the service's doing, not the clip's.
-
-        0 while they are so few that the faults may be their own.
-        """
-        clips = {who for who, _ in self._recent}
-        failing = {who for who, failed in self._recent if failed}
+        """The share of recently sent clips that failed; 0 while it is too low, or they are too few, to be an outage."""
+        clips = {job for job, _ in self._recent}
+        failing = {job for job, failed in self._recent if failed}
         rate = len(failing) / len(clips) if len(clips) >= ENOUGH_CLIPS else 0.0
         return rate if rate >= BROWNOUT else 0.0
 
     def answered(self, job: Job) -> None:
-        """An answer came, or a word about a clip's audio: the service works by others than those job failed before."""
+        """A clip was answered, or its audio refused: the service works, and earlier failed clips are suspects."""
         self._recent.append((job, False))
         if self._failed:
             for other in [other for other, order in self._failed.items() if order < job.order]:
@@ -107,7 +104,7 @@ class CircuitBreaker:
             self._since = None
 
     def refused(self, job: Job) -> None:
-        """A refusal for the service's limits, which only a working service gives; it says nothing about the clips."""
+        """A clip was refused for the service's limits: the service works."""
         if self._row:
             self._row = [entry for entry in self._row if entry[1] > job.order]
         if job.order > self._newest:
@@ -115,8 +112,9 @@ class CircuitBreaker:
             self._close()
 
     def failed(self, job: Job, *, unreachable: bool | None, used: float) -> bool:
-        """A passing fault that used up this part of an attempt. `unreachable` is None where it broke off, so that it
-        is not known. Returns whether it opens by this failure; then what the failures in a row used up is given back.
+        """A temporary failure, which used up this part of an attempt. `unreachable` is None if that is not known.
+
+        Returns whether this failure opens the breaker; then the attempts of the failures in a row are given back.
         """
         self._recent.append((job, True))
         if not unreachable:
@@ -146,8 +144,7 @@ class CircuitBreaker:
         return self.state == "open" and self._clock() >= self.probe_at
 
     def probe_sent(self, job: Job, left: int = 0) -> None:
-        """The next probe comes later than this one did, whatever becomes of it. `left`: how many clips there are, where
-        none of them is fresh."""
+        """Schedules the next probe, after a longer pause. `left`: number of clips, if none of them is fresh."""
         self.probe = job
         longest_s = LONGEST_PAUSE_S
         if left and not self._unreachable:
@@ -156,15 +153,15 @@ class CircuitBreaker:
         self._plan_probe()
 
     def ended(self, job: Job) -> None:
-        """The clip is no longer in flight; its result is told besides."""
+        """The clip is no longer in flight; its result comes separately."""
         if job is self.probe:
             self.probe = None
 
     def reconsider(self, ever_answered: bool, rounds: int) -> bool:
-        """No fresh clip is left; says whether this is no outage after all, which closes it.
+        """Closes the breaker, and returns True, if the clips that are left fail while the service is not out.
 
-        Faults that the service answers with are the clips' own then, where nothing was `ever_answered` in this run, or
-        each of the clips was a probe in enough `rounds`. Where nothing can be reached it stays an outage.
+        Called when no fresh clip is left. That is so where the service is reachable and nothing was `ever_answered` in
+        this run, or each of the clips was a probe in enough `rounds`.
         """
         if self._unreachable or (ever_answered and rounds < ROUNDS):
             return False

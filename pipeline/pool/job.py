@@ -1,4 +1,4 @@
-"""What the pool works with: a request on its way, the limits it keeps, what is judged, and who listens."""
+"""The pool's records: a clip's job, the limits, the verdicts on a request, and the listener's protocol."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ from pipeline.pool.retry import RetryPolicy
 
 
 class Job(msgspec.Struct, kw_only=True, eq=False):
-    """A clip's request on its way through the pool. The one record that changes: it counts."""
+    """A clip in the pool: its request and its counters, the only mutable record."""
 
     request: Request
     requests: int = 0
     """How often it was sent."""
     attempts: float = 0.0
-    """Attempts used up: a whole one by each request that failed and was or may have been billed; `judge` says by what
-    else."""
+    """Attempts used up: one by each failed request that may have been billed, part of one by others, see `Judge`."""
     latency_s: float = 0.0
     """Time spent in requests."""
     probes: int = 0
-    """How often it was a probe of the circuit breaker."""
+    """How often it was sent as a probe of the circuit breaker."""
     order: int = 0
-    """Number of its last request among all that were sent."""
+    """Number of its last request among all requests of the pool."""
     suspect: bool = False
-    """It failed, and what was sent after it was answered: its failures say nothing about the service."""
+    """It failed while a later request was answered: its failures are no evidence about the service."""
     refused: int = 0
-    """How often it was refused for the service's limits."""
+    """How often the service's limits refused it."""
     unconfirmed: bool = False
-    """It was answered with a silence that counts when it comes again."""
+    """It had an empty answer without end_of_stream, which is accepted the second time."""
     stream_error: str = ""
     same_errors: int = 0
-    """How many times running the stream ended in `stream_error`."""
+    """How many times in a row the stream ended in `stream_error`."""
 
 
 class Limits(msgspec.Struct, kw_only=True, eq=False):
-    """What a pool keeps to."""
+    """The rules and limits of a pool."""
 
     retry: RetryPolicy
     limiter: AdaptiveLimiter
@@ -54,34 +53,34 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     """Credits that a request may cost."""
     outage_max_s: float
     settings_answered: bool = False
-    """These request settings were answered in an earlier run: they are not what empty answers are about."""
+    """These request settings were answered in an earlier run: empty answers do not mean that they are refused."""
     doubts_refusals: bool = True
-    """Where a run's first recordings are refused with the same words, that is not believed (see `refusals`)."""
+    """Whether the same refusal of a run's first recordings is taken for the service's fault, see `refusals`."""
 
 
 class OverBudget(msgspec.Struct, frozen=True):
-    """The request costs more than is left of the budget: it is not sent any more in this run."""
+    """The request costs more than is left of the budget: it is not sent in this run."""
 
     price: float
 
 
 class Listener(Protocol):
-    """Told what becomes of requests, in the event loop; must not block."""
+    """Receives what happens to requests, in the event loop; must not block."""
 
     async def sending(self, job: Job, started_at: datetime) -> None:
-        """A request is sent as soon as this returns; its end follows as `sent`, unless this process is killed."""
+        """Called before a request is sent; `sent` follows at its end, unless this process is killed."""
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
-        """A request came to its end."""
+        """A request ended."""
 
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
-        """It will be sent again after a pause."""
+        """The clip will be sent again after a pause."""
 
     def settled(self, job: Job, result: Answer | AttemptError | OverBudget) -> None:
-        """The clip has its answer, or is given up for this run."""
+        """The clip has its answer, or is given up in this run."""
 
     async def wait_for_room(self) -> None:
-        """Waits while more comes than can be stored; a slot stays taken meanwhile."""
+        """Waits while results come faster than they can be stored; the request keeps its slot meanwhile."""
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -92,11 +91,11 @@ class Again(msgspec.Struct, frozen=True):
 
 
 class EndRun(msgspec.Struct, frozen=True):
-    """Nothing more is sent; the clip stays as it was."""
+    """Nothing more is sent; the clip stays pending for the next run."""
 
     error: GradiumBatchError
 
 
 Verdict = Answer | AttemptError | Again | EndRun | None
-"""What becomes of a clip at the end of a request: it is settled with an answer or an error; None depends on what
-becomes of others, and is told later."""
+"""What happens to a clip at the end of a request: settled with an answer or an error, sent again, or the run ends.
+None: `Judge.release` decides it later, by what happens to others."""

@@ -1,6 +1,6 @@
-"""What the end of a request means for its clip, for the service and for the run: the one place that decides.
+"""Decides what the end of a request means for its clip, for the service and for the run.
 
-Counts and asks the circuit breaker, the limiter and the retry rules; the pool carries the verdicts out.
+Counts, and consults the circuit breaker, the limiter and the retry rules; the pool acts on the verdicts.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from pipeline.pool.refusals import FirstRefusals, unconfirmed
 log = logging.getLogger(__name__)
 
 EMPTY_AT_FIRST = 4
-"""Empty answers, and nothing else, from the start: that is how refused settings look."""
+"""If the first answers of a run are so many empty ones, the settings are refused."""
 COMPRESSED_IN_A_ROW = 4
-"""Answers whose compression cannot be undone, and none between them that counts: each of them may be paid for."""
+"""After so many answers in a row that cannot be decompressed the run ends: each may have been billed."""
 MOST_OF_A_FAULT = 0.75
-"""What part of an unbilled failure can be the service's doing; the rest uses up the clip's attempts, so that they
-end."""
+"""The largest part of an unbilled failure that is blamed on the service; the rest uses up the clip's attempts, so that
+they end."""
 SAME_STREAM_ERRORS = 3
-"""A clip is given up as its own fault when the same error in its stream came so many times running …"""
+"""A clip is given up when its stream had the same error so many times in a row …"""
 HEALTHY = 0.3
-"""… while fewer of the clips than this meet any fault."""
+"""… while the share of failing clips is below this."""
 
 
 class Judge:
     """Judges one run's requests.
 
-    Each failed request that was or may have been billed uses up an attempt of its clip, however others fare. One that
-    was not billed uses up only a part of one while other clips fail as well, and none in an outage or where nothing
-    could be reached. So no clip costs more than `retry.max_attempts` requests in a run.
+    A failed request that may have been billed always uses up an attempt of its clip. One that was not billed uses up
+    only part of an attempt while other clips fail as well, and none in an outage or when the service is unreachable.
+    So no clip is paid for more than `retry.max_attempts` times in a run.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.answered = 0
-        """Answers that count."""
+        """Answers with a transcript."""
         self.paused_until = 0.0
-        """Before this moment nothing is sent: whatever is sent meets the service's limits."""
+        """Nothing is sent before this moment: the service's limits refuse every request."""
         self._limits = limits
         self._clock = clock
         self._ended = self._empty = 0
-        """Requests that the service answered in any way, and those whose answer was empty."""
+        """Responses of any kind, and those that were empty."""
         self._compressed = 0
-        """Answers since the last one that counts whose compression could not be undone."""
+        """Answers in a row that could not be decompressed."""
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
         self.firsts = FirstRefusals(watches=limits.doubts_refusals)
 
-    def accepted(self, job: Job, ended: Answer | AttemptError) -> Answer | AttemptError:
-        """What a request counts for: a silence without end_of_stream counts when it comes again."""
+    def confirmed(self, job: Job, ended: Answer | AttemptError) -> Answer | AttemptError:
+        """The end of a request; an empty answer without end_of_stream is an error the first time."""
         if not isinstance(ended, Answer) or ended.is_certain or job.unconfirmed:
             return ended
         job.unconfirmed = True
@@ -74,12 +74,12 @@ class Judge:
         )
 
     def judge(self, job: Job, ended: Answer | AttemptError, *, others: int, at_limit: bool) -> Verdict:
-        """The class of the error decides. `others` are still in flight; `at_limit`: no more could be sent lately."""
+        """The verdict. `others` requests are in flight; `at_limit`: the limit was reached after the last dispatch."""
         if isinstance(ended, Answer):
             return self._answer(job, ended, at_limit=at_limit)
         follows = consequence_of(ended)
         if follows.is_of_the_file:
-            return ended  # it says nothing about the service
+            return ended  # no evidence about the service
         self._ended += ended.http_status is not None
         self._empty += follows.ends_run == "all empty"
         self._compressed += follows.ends_run == "in a row"
@@ -89,7 +89,7 @@ class Judge:
             return self._limit(job, ended, others)
         if follows.ends_run == "first alike" and self.firsts.refused(job, ended):
             return None if self.firsts.end is None else EndRun(self.firsts.end)
-        return self._own(job, ended)
+        return self._failure(job, ended)
 
     def _answer(self, job: Job, answer: Answer, *, at_limit: bool) -> Answer:
         breaker = self._limits.breaker
@@ -105,7 +105,7 @@ class Judge:
         return answer
 
     def _end(self, error: AttemptError, follows: Consequence) -> GradiumBatchError | None:
-        """What the run ends with, where this error is enough for it."""
+        """The error that the run ends with, if this one is enough for that."""
         answered_before = self._limits.settings_answered
         match follows.ends_run:
             case "at once":
@@ -126,37 +126,37 @@ class Judge:
         return None
 
     def release(self, *, over: bool = False, stalled: bool = False) -> list[tuple[Job, Verdict]]:
-        """What becomes of clips that are held no longer: each is refused by itself once others were answered; it may
-        pass where the refusal met most, or several and all is `over`, or nothing can be sent before they go
+        """The verdicts on clips that are no longer held: each refusal is final once others were answered; it may be
+        tried again if most were refused alike, or several and the source is `over`, or nothing else can be sent
         (`stalled`)."""
         unknown = stalled or self.firsts.end is not None
         held = self.firsts.release(over=over, stalled=stalled)
-        return [(job, unconfirmed(error) if unknown else self._own(job, error)) for job, error in held]
+        return [(job, unconfirmed(error) if unknown else self._failure(job, error)) for job, error in held]
 
     def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
-        """When the run ends unless something is answered before; None where nothing is waited out."""
+        """When the run ends unless something is answered before; None if there is no outage."""
         longest_s, moments = self._limits.outage_max_s, []
         if self._limits.breaker.open_since is not None:
             moments.append(self._limits.breaker.open_since + longest_s)
         if self._refusing_since is not None:
-            # those in flight may hold all the sessions that the plan has
+            # the requests in flight may take all sessions of the plan
             moments.append(self._refusing_since + longest_s + (drain_s if in_flight else 0.0))
         return min(moments, default=None)
 
     def postpone(self, seconds: float) -> None:
-        """For so long nothing could be sent, for no fault of the service: it is waited for longer by that."""
+        """Extends the time limits: nothing could be sent for so long, which was not the service's fault."""
         self._limits.breaker.postpone(seconds)
         if self._refusing_since is not None:
             self._refusing_since += seconds
 
     def service_out(self) -> ServiceOut:
-        """The error of a run whose time is up."""
+        """The error of a run that gives up on the service."""
         if self._limits.breaker.is_open:
             return ServiceOut(outage_sentence("failed for everybody", self._limits.breaker.open_for_s))
         refusing_s = self._clock() - (self._refusing_since or 0.0)
         return ServiceOut(outage_sentence("answered with nothing but refusals for its limits", refusing_s))
 
-    def _own(self, job: Job, error: AttemptError) -> Verdict:
+    def _failure(self, job: Job, error: AttemptError) -> Verdict:
         follows = consequence_of(error)
         if follows.breaker == "answer":
             self._service_works(job)
@@ -166,7 +166,7 @@ class Judge:
             self.firsts.probe_refused(error)
             if self.firsts.end is not None:
                 return EndRun(self.firsts.end)
-        return self._passing(job, error, follows)
+        return self._retryable(job, error, follows)
 
     def _service_works(self, job: Job) -> None:
         self._limits.breaker.answered(job)
@@ -180,7 +180,7 @@ class Judge:
         job.refused += 1
         if self._refusing_since is None:
             self._refusing_since = now
-        # more refusals than may be in flight: others hold the plan's sessions, so all wait, and longer each time
+        # more refusals in a row than requests in flight: other users take the sessions, so all wait, each time longer
         rounds = self._refused_in_a_row // (limits.limiter.limit + 1)
         billed = error.billed != "no"
         job.attempts += billed
@@ -191,7 +191,7 @@ class Judge:
             self.paused_until = max(self.paused_until, now + pause_s)
         return Again(error, pause_s)
 
-    def _passing(self, job: Job, error: AttemptError, follows: Consequence) -> Verdict:
+    def _retryable(self, job: Job, error: AttemptError, follows: Consequence) -> Verdict:
         breaker, billed = self._limits.breaker, error.billed != "no"
         unreachable = follows.may_be_unreachable and not (error.bytes_sent or billed)
         if billed:
@@ -207,14 +207,14 @@ class Judge:
                 log.warning(
                     "the service fails for everybody (%s): one probe is sent now and then until it answers", error
                 )
-        own_fault = self._is_own_fault(job, error)
+        is_repeated = self._is_repeated(job, error)
         pause_s = self._limits.retry.pause_s(error, job.attempts)
         if pause_s is None:
-            return RepeatedStreamError.of(error) if own_fault else error
+            return RepeatedStreamError.of(error) if is_repeated else error
         return Again(error, pause_s)
 
-    def _is_own_fault(self, job: Job, error: AttemptError) -> bool:
-        """Whether a clip met the same error in the stream again and again, while others were answered."""
+    def _is_repeated(self, job: Job, error: AttemptError) -> bool:
+        """Whether the clip repeatedly had the same error in its stream, while others were answered."""
         if not consequence_of(error).may_be_the_audio or error.http_status != 200:
             job.same_errors = 0
             return False
@@ -225,7 +225,7 @@ class Judge:
 
 
 def outage_sentence(what: str, seconds: float) -> str:
-    """The sentence about a service that does not come back."""
+    """The text of ServiceOut."""
     return (
         f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "
         "run the same command again when it is back"

@@ -1,6 +1,6 @@
-"""The requests that are pending: a bounded queue of fresh ones from the source, and those that wait for a retry.
+"""The pending requests: a bounded queue of fresh ones from the source, and a heap of those that wait for a retry.
 
-A clip that waits for its pause to be over holds no slot, and too many of them hold the source back.
+A clip that waits for a retry takes no slot; too many of them stop the intake from the source.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pipeline.exchange import Request
 from pipeline.pool.job import Job
 
 MAX_RETRIES_PER_SLOT = 8
-"""Clips that may wait for another attempt before no fresh ones are taken."""
+"""While more clips than this wait for a retry, no fresh ones are sent."""
 REFUSED_OFTEN = 2
-"""Refusals of a clip for the service's limits after which the others go first."""
+"""A clip that the service's limits refused so often is sent after the others."""
 Retry = tuple[float, int, Job]
-"""(when it may be sent, order, clip)."""
+"""(when it may be sent, order of entry, clip)."""
 Put = Callable[[Request], Awaitable[None]]
 Source = Callable[[Put], Awaitable[None]]
-"""Puts every request, waiting while the queue is full, and returns when there are no more."""
+"""Puts every request, which waits while the queue is full, and returns when there are no more."""
 
 
 class Pending:
-    """Decides which clip is next. `on_change` is called when there is a new one, or when the source has ended."""
+    """Decides which clip is next. `on_change` is called for each new one, and when the source has ended."""
 
     def __init__(self, size: int, on_change: Callable[[], None]) -> None:
         self.source_ended = False
@@ -38,7 +38,7 @@ class Pending:
         self._on_change = on_change
 
     async def fill(self, source: Source) -> None:
-        """Lets the source put what it has."""
+        """Runs the source to its end."""
         try:
             await source(self._put)
         finally:
@@ -53,7 +53,7 @@ class Pending:
         self._on_change()
 
     def next(self) -> Job | None:
-        """A clip whose pause is over, or a fresh one; None when there is nothing to send now."""
+        """A clip whose pause is over, or a fresh one; None if there is nothing to send now."""
         now = _now()
         is_due = bool(self._retries) and self._retries[0][0] <= now
         if is_due and self._retries[0][2].refused < REFUSED_OFTEN:
@@ -62,12 +62,12 @@ class Pending:
             return self._take(self._fresh[0])
         if not is_due:
             return None
-        # a clip that is refused again and again does not keep the only slot from the others
+        # a clip that is refused repeatedly must not block the only slot
         return self._take_retry(lambda entry: (entry[2].refused, entry[0]))
 
     def next_probe(self) -> Job | None:
-        """What is sent to find out how the service is: the shortest fresh clip, or of those whose pause is over the one
-        that was a probe least often, suspects last, the shortest first: each bears its share of what probes cost."""
+        """The clip to probe the service with: the shortest fresh one, or of those whose pause is over the one that was
+        a probe least often (so that all share the cost of probes), then no suspect, then the shortest."""
         if self._fresh:
             return self._take(min(self._fresh, key=lambda job: job.request.sent_s))
         if not self._retries or self._retries[0][0] > _now():
@@ -88,45 +88,45 @@ class Pending:
         return entry[2]
 
     def put_back(self, job: Job) -> None:
-        """It was next and cannot be sent now."""
+        """Returns a clip that was next and cannot be sent now."""
         if job.requests:
             self.retry(job, 0.0)
         else:
             self._fresh.appendleft(job)
 
     def retry(self, job: Job, pause_s: float) -> None:
-        """Lets a clip wait for its next attempt."""
+        """Makes a clip wait for its next attempt."""
         self._order += 1
         heapq.heappush(self._retries, (_now() + pause_s, self._order, job))
 
     @property
     def next_retry_at(self) -> float | None:
-        """When the first pause is over, on the event loop's clock; None where no clip waits."""
+        """When the first pause is over, on the event loop's clock; None if no clip waits."""
         return self._retries[0][0] if self._retries else None
 
     @property
     def next_probe_at(self) -> float | None:
-        """When there is a clip to be the next probe; None where there is none."""
+        """When there is a clip for the next probe; None if no clip is pending."""
         return _now() if self._fresh else self.next_retry_at
 
     @property
     def all_tried(self) -> bool:
-        """No clip is left, here or in the source, that was not sent yet."""
+        """Whether every clip, here and in the source, was sent at least once."""
         return self.source_ended and not self._fresh
 
     @property
     def retries(self) -> int:
-        """How many wait for another attempt."""
+        """Number of clips that wait for a retry."""
         return len(self._retries)
 
     @property
     def rounds(self) -> int:
-        """How often each of those that wait was a probe, at least."""
+        """How often each of the waiting clips was a probe, at least."""
         return min((job.probes for _, _, job in self._retries), default=0)
 
     @property
     def ended(self) -> bool:
-        """No clip is pending, and none will be."""
+        """Whether no clip is pending or to come."""
         return self.all_tried and not self._retries
 
 

@@ -1,7 +1,7 @@
-"""The worker pool: sends requests, as many at a time as the service carries, and carries out what is judged about them.
+"""The worker pool: sends requests, as many at a time as the service takes, and acts on the verdicts of `judge`.
 
-One dispatcher decides from the pool's state what is sent next; attempts run as tasks and report back to it. Whatever it
-waits for, it knows the next moment at which something can change. Nothing is stored here: the listener is told.
+One dispatcher decides from the pool's state what is sent next; attempts run as tasks. While it waits, it also waits for
+the next moment at which time alone allows something. Nothing is stored here: results go to the listener.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from pipeline.pool.limiter import DOUBLE_AFTER_S
 from pipeline.pool.pending import Pending, Source
 
 STALLED_S = 10.0
-"""Where nothing else could be sent for so long, clips that are held back are released: their audio takes up room."""
+"""After so long with nothing else to send, clips that are held back are released: their audio takes up disk."""
 log = logging.getLogger(__name__)
 
 
 class Pool:
-    """Sends requests through a transcriber: one `run` after the other, with what it has learned."""
+    """Sends requests through a transcriber. What it learns in one `run` is used in the next."""
 
     def __init__(
         self, transcriber: Transcriber, listener: Listener, limits: Limits, *, queue: int, drain_s: float
     ) -> None:
-        """`queue` requests are taken from the source before they can be sent; `drain_s` is how long answers in flight
-        may take to come once the pool was stopped."""
+        """`queue` requests are taken from the source ahead of sending; `drain_s` is how long `stop` waits for answers
+        in flight."""
         self._transcriber = transcriber
         self._listener = listener
         self._limits = limits
@@ -42,7 +42,7 @@ class Pool:
         self._judge = Judge(limits, _now)
         self._in_flight: dict[asyncio.Task[None], Job] = {}
         self._at_limit = False
-        """No more could be sent when last something was."""
+        """Whether the limit was reached after the last dispatch."""
         self._sent = 0
         self._last_sent = self._last_ended = 0.0
         self._stopping = False
@@ -50,7 +50,7 @@ class Pool:
         self._cut_later: asyncio.TimerHandle | None = None
         self._fatal: Exception | None = None
         self._short = False
-        """Who is next costs more than is left of the budget, unless a request in flight turns out to cost nothing."""
+        """The next clip fits the budget only if a request in flight turns out to cost nothing."""
 
     @property
     def in_flight(self) -> int:
@@ -62,35 +62,35 @@ class Pool:
         return self._stopping
 
     def stop(self) -> None:
-        """Sends nothing more; answers in flight still come. Clips that wait are dropped unsettled."""
+        """Sends nothing more, and waits for the answers in flight. Pending clips are dropped unsettled."""
         if not self._stopping:
             self._stopping = True
             self._cut_later = asyncio.get_running_loop().call_later(self._drain_s, self.cut)
         self._changed.set()
 
     def hold(self, held: bool) -> None:
-        """Sends nothing new while `held`, because what comes back could not be kept; no outage lasts meanwhile."""
+        """Sends nothing new while `held`, because nothing can be stored; the time does not count for an outage."""
         if self._held_since is not None:
             self._judge.postpone(_now() - self._held_since)
         self._held_since = _now() if held else None
         self._changed.set()
 
     def cut(self) -> None:
-        """Ends the requests in flight now; each is reported as sent, none as settled."""
+        """Cancels the requests in flight; each is reported as sent, none as settled."""
         self.stop()
         for task in list(self._in_flight):
             task.cancel()
 
     def end_with(self, error: Exception) -> None:
-        """Stops, and lets `run` raise this once the requests in flight have ended; the first error is kept."""
+        """Stops; `run` raises the first such error once the requests in flight have ended."""
         self._fatal = self._fatal or error
         self.stop()
 
     async def run(self, source: Source) -> None:
-        """Returns when every request of the source is settled or the pool was stopped, which cancels the source.
+        """Returns when every request of the source is settled, or the pool was stopped, which cancels the source.
 
-        Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut or RefusesAll as soon as the requests in
-        flight have ended, what `end_with` was given, and whatever is our own bug.
+        Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut or RefusesAll, the error given to `end_with`
+        or that of a bug, as soon as the requests in flight have ended.
         """
         self._pending.source_ended = False
         filling = asyncio.create_task(self._pending.fill(source))
@@ -119,7 +119,7 @@ class Pool:
         return not self._in_flight and (self._stopping or (self._pending.ended and not self._judge.firsts.holds))
 
     def _dispatch(self) -> None:
-        """Sends what may be sent now."""
+        """Sends all that may be sent now."""
         breaker, budget = self._limits.breaker, self._limits.budget
         self._end_what_is_due()
         if not breaker.is_open:
@@ -136,11 +136,11 @@ class Pool:
                 self._pending.put_back(job)
                 self._short = True
                 return
-            else:  # what comes behind it may cost less
+            else:  # the next one may cost less
                 self._listener.settled(job, OverBudget(price))
 
     def _end_what_is_due(self) -> None:
-        """Releases what was held back, and ends the run or the outage, where it is time."""
+        """Releases clips that were held back, and ends the run or the outage, if it is time."""
         if (release_at := self._release_at()) is not None and _now() >= release_at:
             self._carry_out(self._judge.release(over=self._pending.ended, stalled=not self._pending.ended))
         breaker, time_is_up_at = self._limits.breaker, self._time_is_up_at()
@@ -148,10 +148,10 @@ class Pool:
             self.end_with(self._judge.service_out())
             for task, job in self._in_flight.items():
                 if job is breaker.probe:
-                    task.cancel()  # its answer would change nothing any more
+                    task.cancel()  # its answer would no longer change anything
         nothing_new = not self._in_flight and self._pending.all_tried
         if breaker.is_open and nothing_new and breaker.reconsider(self._judge.answered > 0, self._pending.rounds):
-            log.warning("all that is left fails by itself: these clips are judged one by one")
+            log.warning("only clips that fail are left, so this is no outage: each clip is judged alone")
 
     def _send(self, job: Job, price: float) -> None:
         self._limits.budget.reserve(price)
@@ -172,7 +172,7 @@ class Pool:
         return self.in_flight < self._limits.limiter.limit and _now() >= self._judge.paused_until
 
     async def _sleep(self) -> None:
-        """Until something changes, or the moment comes at which something may be done without that."""
+        """Waits for a change, or for the next moment at which time alone allows something."""
         moments = () if self._stopping else (self._time_is_up_at(), self._sending_at(), self._release_at())
         with suppress(TimeoutError):
             async with asyncio.timeout_at(min((at for at in moments if at is not None), default=None)):
@@ -184,13 +184,13 @@ class Pool:
         return self._judge.time_is_up_at(self.in_flight, self._drain_s)
 
     def _release_at(self) -> float | None:
-        """When the clips whose refusals are held back are released, where no other can be sent."""
+        """When refusals that are held back are released, if no other clip can be sent."""
         if not self._judge.firsts.holds or self._in_flight or self._pending.next_probe_at is not None:
             return None
         return self._last_ended + (0.0 if self._pending.ended else STALLED_S)
 
     def _sending_at(self) -> float | None:
-        """When something may be sent, if nothing else happens before."""
+        """When something may be sent if nothing else changes."""
         breaker, limiter, paused_until = self._limits.breaker, self._limits.limiter, self._judge.paused_until
         if self._short or self._held_since is not None:
             return None
@@ -213,11 +213,11 @@ class Pool:
             ended = await self._transcriber.transcribe(job.request)
         except AttemptError as error:
             ended = error.bare()
-        except BaseException:  # cut off, or a bug of ours: it was sent all the same
+        except BaseException:  # cancelled, or a bug: it was sent nevertheless
             cut = CutOff("cut off before the answer came", billed="maybe")
             self._listener.sent(job, started_at, _now() - started, cut)
             raise
-        ended = self._judge.accepted(job, ended)
+        ended = self._judge.confirmed(job, ended)
         latency_s = _now() - started
         job.latency_s += latency_s
         self._limits.budget.settle(price, billed=isinstance(ended, Answer) or ended.billed != "no")

@@ -1,7 +1,7 @@
-"""Whether the service refuses the recordings, or everything: what it says of a run's first ones is held back.
+"""Decides whether the service refuses single recordings or everything, by the first refusals of a run.
 
-Where one and the same refusal meets most of the first recordings and none is answered in between, it is not about one
-of them: the run ends, and each of them may be tried again. Else each refusal is its recording's own. Pure: no I/O.
+They are held back. If most of the first recordings get the same refusal and none is answered in between, the run ends
+and each of them may be tried again; otherwise each refusal is final for its recording. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ from pipeline.failures import consequence_of
 from pipeline.pool.job import Job
 
 FIRST = 8
-"""Recordings of a run that tell, and …"""
+"""The first recordings of a run that decide, and …"""
 ALIKE = 5
-"""… how many of them the same refusal has to meet."""
+"""… how many of them have to get the same refusal."""
 PROBES_ALIKE = 6
-"""Probes of an outage that are refused with the same words, where nothing was ever answered: about a minute."""
+"""Probes with the same refusal that end a run in which nothing was answered: about a minute."""
 MAX_QUOTED = 200
 PAYMENT_REQUIRED = 402
 DENIED = (401, PAYMENT_REQUIRED, 403)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PARTICULAR = re.compile(r"[/\\\d]")
-"""In a name or a number: a path or an id."""
+"""What a word has in it that is a path, a number or an id."""
 _NO_LETTERS = re.compile(r"[\W_]+")
 
 
 def same_words(message: str) -> str:
-    """A refusal's words without what differs from recording to recording: quoted names, paths, numbers and ids."""
+    """A refusal's words without those that differ by recording: quoted names, paths, numbers and ids."""
     words = _QUOTED.sub(" ", message.lower()).split()
     return " ".join(_NO_LETTERS.sub(" ", " ".join(word for word in words if not _PARTICULAR.search(word))).split())
 
 
 class FirstRefusals:
-    """Holds a run's first refusals until it is known whose fault they are."""
+    """Holds a run's first refusals until it is known whether they concern single recordings."""
 
     def __init__(self, *, watches: bool) -> None:
-        """Without `watches` nothing is held: the user asked for those that failed, which may all be refused again."""
+        """Without `watches` nothing is held: the user retries failed recordings, which may all be refused again."""
         self.end: GradiumBatchError | None = None
-        """Why nothing more is to be sent."""
+        """The error that ends the run."""
         self._held: list[tuple[Job, AttemptError]] = []
         self._doubts = self._watches = watches
         self._any_answered = False
         self._refused: set[str] = set()
-        """Recordings that were refused, up to two."""
+        """Ids of recordings that were refused, at most two."""
         self._seen: set[str] = set()
-        """The first recordings that were answered or refused."""
+        """Ids of the first recordings that were answered or refused."""
         self._alike: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        """Recordings by what they were refused with since the last answer."""
+        """Ids of recordings by their refusal, since the last answer."""
         self._probed = ("", 0)
-        """What the last probes were refused with, and how many of them."""
+        """The refusal of the last probes, and how many of them had it."""
 
     @property
     def holds(self) -> bool:
-        """Whether refusals are held back, because they may not be their clips' own."""
+        """Whether refusals are held back."""
         return bool(self._held)
 
     def answered(self, job: Job) -> None:
@@ -74,7 +74,7 @@ class FirstRefusals:
         self._watches &= len(self._seen) + ALIKE <= FIRST
 
     def refused(self, job: Job, error: AttemptError) -> bool:
-        """Whether the refusal is held. With it `end` may be set."""
+        """Returns whether the refusal is held; may set `end`."""
         recording = job.request.id
         if len(self._refused) < 2:
             self._refused.add(recording)
@@ -91,7 +91,7 @@ class FirstRefusals:
         return True
 
     def probe_refused(self, error: AttemptError) -> None:
-        """A probe of an outage was refused with words that may be the service's. `end` is set when it is enough."""
+        """A probe was refused; may set `end`."""
         words, before = same_words(error.message), self._probed
         self._probed = words, before[1] + 1 if words == before[0] else 1
         if self._doubts and not self._any_answered and self._probed[1] >= PROBES_ALIKE:
@@ -99,11 +99,11 @@ class FirstRefusals:
 
     @property
     def none_answered(self) -> bool:
-        """Whether several recordings were refused and none was answered: it is not known whose fault that is."""
+        """Whether several recordings were refused and none was answered."""
         return self._doubts and not self._any_answered and len(self._refused) > 1
 
     def release(self, *, over: bool, stalled: bool) -> list[tuple[Job, AttemptError]]:
-        """Those that are held no longer: it is known whose fault they are, or all is `over`, or `stalled`."""
+        """Those no longer held: it is decided, the source is `over`, or nothing else can be sent (`stalled`)."""
         self._watches &= not over
         if self._watches and self.end is None and not stalled:
             return []
@@ -112,12 +112,12 @@ class FirstRefusals:
 
 
 def _kind(error: AttemptError) -> tuple[str, str]:
-    # whatever the status: two machines may say the same thing with two of them
+    # without the status: two machines may send the same text with different ones
     return type(error).__name__, same_words(error.message)
 
 
 def unconfirmed(error: AttemptError) -> AttemptError:
-    """A refusal as what it is while nothing else was answered: it may pass."""
+    """A refusal of the audio as UnconfirmedRefusal, which is tried again; any other error unchanged."""
     return UnconfirmedRefusal.of(error) if consequence_of(error).is_of_the_audio else error
 
 

@@ -1,7 +1,7 @@
-"""Whether a failed attempt is tried again, and after how long: exponential backoff with full jitter.
+"""Decides whether a failed attempt is tried again, and when: exponential backoff with full jitter.
 
-The policies are tenacity's, asked one attempt at a time: the pool does the waiting, because a waiting clip must not
-hold a slot.
+The policies are tenacity's, evaluated one attempt at a time: the pool does the waiting, because a waiting clip must not
+take a slot.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ ROUNDING = 1e-9
 
 
 class RetryPolicy:
-    """Decides about failures; holds no state."""
+    """The rules of `retry.*`; has no state."""
 
     def __init__(self, settings: RetrySettings) -> None:
-        self.longest_s = settings.max_s
+        self._longest_s = settings.max_s
         self._rules = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(settings.max_attempts),
             wait=tenacity.wait_random_exponential(multiplier=settings.base_s, max=settings.max_s),
@@ -30,9 +30,8 @@ class RetryPolicy:
     def pause_s(self, error: AttemptError, attempts: float) -> float | None:
         """Seconds to wait before the next attempt, None to give up.
 
-        `attempts` counts those that were used up, this one included. A limit of the service is waited out however
-        often, unless the request may have been billed; what the service asks for in Retry-After is waited at least, as
-        far as `retry.max_s`.
+        `attempts` are used up, this one included. Refusals for the service's limits are retried without end, unless
+        the request may have been billed. A Retry-After is respected up to `retry.max_s`.
         """
         state = tenacity.RetryCallState(self._rules, None, (), {})
         state.attempt_number = math.floor(attempts + ROUNDING)
@@ -41,8 +40,4 @@ class RetryPolicy:
         if not waited_out and (retry == "no" or self._rules.stop(state)):
             return None
         state.attempt_number = max(1, state.attempt_number)
-        return max(self._rules.wait(state), self.asked_pause_s(error))
-
-    def asked_pause_s(self, error: AttemptError) -> float:
-        """What the service asked for in Retry-After, as far as we follow it."""
-        return min(error.retry_after_s or 0.0, self.longest_s)
+        return max(self._rules.wait(state), min(error.retry_after_s or 0.0, self._longest_s))

@@ -14,14 +14,14 @@ from pipeline.gradium import wire
 from pipeline.server.recognizer import RecognizedWord
 
 TELEMETRY_EVERY_S = 2.0
-"""The service sends a `step` each 80 ms frame; every two seconds are enough for a client to skip."""
+"""The service sends a `step` for each 80 ms frame; fewer are enough to test that clients skip them."""
 STREAM_ID = 0
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Telemetry(wire.Message, tag="step", frozen=True, kw_only=True):
-    """Voice activity, as far as it is known from the words."""
+    """Voice activity, derived from the words."""
 
     vad: list[dict[str, float]]
     step_idx: int

@@ -1,4 +1,4 @@
-"""Reads request bodies: each up to a largest size, and at a time only as many as there is memory for."""
+"""Reads request bodies, with limits on their size and on the memory of all together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.server.request import CLOSE, RefusalError
 MAX_BODY_BYTES = 128 << 20
 """300 s of stereo at 48 kHz with 32 bits are 115 MB."""
 ALL_BYTES, ONE_CLIENTS_BYTES = 4 * MAX_BODY_BYTES, 3 * MAX_BODY_BYTES
-"""Of the bodies in memory at a time: one client leaves some for others."""
+"""Limits of the bodies in memory at a time: of all clients, and of one."""
 
 
 class Bodies:

@@ -1,7 +1,7 @@
 """Answers the requests of one server: transcription, credits, statistics.
 
-Knows the order of things (key, body, fault, credits, format, settings, audio, words, stream); each step lives in its
-module.
+Has the order of the steps (key, body, fault, credits, format, settings, audio, words, stream); each is in a module of
+its own.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Endpoint:
             headers = {"Content-Type": refusal.content_type, **(refusal.headers or {})}
             return web.Response(status=refusal.status, body=refusal.body.encode(), headers=headers)
         except (ConnectionError, web.RequestPayloadError) as error:
-            # the client left, or sent half a body: aiohttp closes the connection of a cancelled handler without a word
+            # the client disconnected: aiohttp closes the connection of a cancelled handler silently
             raise asyncio.CancelledError from error
         except Exception:
             log.exception("A mistake of the local server itself")
@@ -177,7 +177,7 @@ class Endpoint:
             last = chunk
         if connection.is_open:
             entry.outcome = outcome
-        # the entry is finished first: whoever has seen the end of the answer finds it counted
+        # finished first: a client that has read the end of the answer finds it counted
         self._ledger.finish(entry)
         if script.ending == "clean":
             await response.write_eof(last)  # the last line and the end of the body in one packet
@@ -205,7 +205,7 @@ class Endpoint:
         sent = request.headers.get(wire.KEY_HEADER, "")
         if self._options.key is None:
             return bool(sent)
-        # surrogateescape: a header may hold any bytes, and such a key is wrong, not a mistake of ours
+        # surrogateescape: a header may hold any bytes, and such a key is refused, not a crash
         return hmac.compare_digest(sent.encode(errors="surrogateescape"), self._options.key.encode())
 
     def _credits_left(self) -> float:

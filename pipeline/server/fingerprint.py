@@ -1,4 +1,4 @@
-"""A recognizer whose text tells which samples arrived: one word per second, spelled from a hash of its samples.
+"""A recognizer whose text identifies the samples that arrived: one word per second, made from a hash of its samples.
 
 Deterministic, without libraries or processes, more than a thousand answers a second on one CPU: for tests and load.
 It recognizes no speech.
@@ -40,7 +40,7 @@ def fingerprint_words(samples: ReadableBuffer, rate: int) -> list[tuple[str, flo
 
 def spell(block: ReadableBuffer) -> str:
     """Returns the pseudo-word of these bytes; two blocks share one by chance once in 16 million."""
-    # of the good hashes the one that processors compute in hardware
+    # SHA-256, because processors compute it in hardware
     first, second, third, fourth = sha256(block).digest()[:4]
     return SYLLABLES[first & 63] + SYLLABLES[second & 63] + SYLLABLES[third & 63] + SYLLABLES[fourth & 63]
 

@@ -1,4 +1,4 @@
-"""Counts what the server was asked and what it answered, and writes the request log.
+"""Counts requests and answers, and writes the request log.
 
 One asyncio loop touches it, so nothing here is locked. Owns the log file.
 """
@@ -22,7 +22,7 @@ MAX_BODIES = 100_000
 
 
 class Entry(msgspec.Struct):
-    """One request while it is worked on; filled in as more is known of it."""
+    """One request while it is processed; filled in step by step."""
 
     started: float
     """Seconds since 1970."""
@@ -130,7 +130,7 @@ class Ledger:
             self._faults[entry.fault] += 1
         if entry.outcome == ANSWERED:
             self._bodies.setdefault(entry.digest, BodyCount(requests=1)).answered += 1
-        if self._log and entry.outcome != KEY_REFUSED:  # nobody without a key fills the disk
+        if self._log and entry.outcome != KEY_REFUSED:  # clients without a key must not fill the disk
             self._log.write(msgspec.json.encode(entry.log_line()) + b"\n")
 
     def stats(self) -> dict[str, Any]:

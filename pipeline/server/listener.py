@@ -1,4 +1,4 @@
-"""The port and its connections: an aiohttp server on one socket, with what faults do to connections.
+"""The port and its connections: an aiohttp server on one socket, and the faults of connections.
 
 An outage closes the port for a while; a request's head has to come within a deadline; a connection can be reset.
 """
@@ -167,7 +167,7 @@ class Listener(web.Server):
         self._loop.remove_reader(self._socket)
         await asyncio.sleep(0)
         await self._site.stop()
-        # bound but not listening: connections are refused, and nobody else can take the port meanwhile
+        # bound but not listening: connections are refused, and no other process can take the port
         self._bind()
         for transport in self._transports():
             reset(transport)

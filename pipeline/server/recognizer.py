@@ -1,4 +1,4 @@
-"""What a recognizer is to the server, and how one is found by its name.
+"""The interface of a recognizer, and how one is loaded by its name.
 
 A recognizer of your own is a class that is made with `ServerOptions` and has the methods of `Recognizer`, or a function
 whose return type is one, named to the server as `package.module:factory`. Nothing is called that is neither.

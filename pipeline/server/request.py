@@ -1,4 +1,4 @@
-"""What a client asks for in a request's query and headers, and how the server refuses what it does not take.
+"""Parses a request's query and headers, and makes the server's refusals.
 
 Pure functions; the limits come from `gradium/wire.py`.
 """
@@ -15,7 +15,7 @@ from pipeline.gradium import wire
 
 DEFAULT_CONTENT_TYPE = "audio/wav"
 CLOSE = {"Connection": "close"}
-"""Of refusals that do not wait for the rest of the body."""
+"""Headers of refusals that do not wait for the rest of the body."""
 BAD_KEY = "API key is revoked or expired"
 NO_CREDITS = "Insufficient credits: no credits remaining for this billing period"
 """The service's own words are not known."""

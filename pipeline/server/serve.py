@@ -1,7 +1,7 @@
 """Runs the local server from start to end: options, signals, stdin, announcement, clean exit.
 
 The one place that starts and ends the recognizer, the listener and the ledger. `main` is the server as a child process
-of the pipeline or of a test; people use `gradium-batch serve`.
+of the pipeline or of a test; users run `gradium-batch serve`.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ BALANCES = {
 @pytest.mark.parametrize("mask", ["plain", "half json", "percent", "base64", "base64, 1 before", "hex"])
 def test_the_balance_shows_no_key(mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.gradium.account.PAUSE_S", 0.0)
-    monkeypatch.setattr("pipeline.gradium.account.PATIENCE_S", 0.1)
+    monkeypatch.setattr("pipeline.gradium.account.TIMEOUT_S", 0.1)
 
     async def error_of(answer: bytes) -> str:
         with Repeating([], balance=answer) as service:

@@ -245,7 +245,7 @@ def test_nothing_at_the_address_says_what_to_check(monkeypatch: pytest.MonkeyPat
 
 def test_an_address_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "PAUSE_S", 0.001)
-    monkeypatch.setattr(account, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(account, "TIMEOUT_S", 0.1)
     with Scripted(None) as peer, pytest.raises(EndpointUnreachable, match=r"\(TimeoutError\)"):
         credits_at(peer.url)
 

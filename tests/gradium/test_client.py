@@ -371,7 +371,7 @@ def test_a_file_that_is_no_longer_what_was_hashed_is_not_sent(
         os.utime(path, ns=(clip.version.mtime_ns, clip.version.mtime_ns))
     error = failure(server.url, clip)
     assert isinstance(error, errors.AudioUnavailable)
-    assert error.message == "the file changed after it was looked at; the next run does it anew"
+    assert error.message == "the file changed during the run; the next run transcribes it"
     assert error.bytes_sent == 0
 
 

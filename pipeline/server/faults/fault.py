@@ -1,4 +1,4 @@
-"""What every fault has in common: which requests it applies to, and the three places where it can act.
+"""The base of all faults: which requests it applies to, and the three places where it can act.
 
 A kind is a subclass that overrides one of `before`, `messages`, `script`; its fields are its keys in the faults file.
 """
@@ -19,7 +19,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Arrival(NamedTuple):
-    """What is known of a request when it is decided whether it gets a fault."""
+    """The facts about a request by which a fault is chosen for it."""
 
     number: int
     """Of all requests, from 1."""

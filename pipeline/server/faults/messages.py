@@ -1,4 +1,4 @@
-"""Faults in what the stream says: messages doubled, missing, wrong, or an error among them."""
+"""Faults in the stream's messages: duplicated, missing or wrong ones, or an error among them."""
 
 from __future__ import annotations
 
