@@ -124,7 +124,7 @@ class Journal:
         if answers:
             message = f"answers that are lost and will be paid again: {len(answers):,} ({sum(answers):,.0f} credits)"
         if others:
-            message += f"; unanswered, and perhaps billed: {len(others):,} ({sum(others):,.0f} credits)"
+            message += f"; unanswered, may have been billed: {len(others):,} ({sum(others):,.0f} credits)"
         return message
 
     async def _commit(self) -> None:

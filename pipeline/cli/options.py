@@ -95,7 +95,7 @@ _MANIFEST_OPTIONS = (
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                  help="Set a configuration key, e.g. --set pool.concurrency=8. Repeatable."),
     click.option("--limit", type=click.IntRange(1, 1_000_000_000),
-                 help="Do at most this many utterances, whatever becomes of them, then stop (exit 4). What is "
+                 help="Do at most this many utterances, successful or not, then stop (exit 4). What is "
                  "passed over for the budget does not count."),
     click.option("--budget", type=credits_or_none, metavar="CREDITS",
                  help="Most credits this run may spend, above 0, or none for no limit (budget.credits; exit 4). A "

@@ -16,7 +16,7 @@ from pipeline.exits import stop_signals
 
 @click.command("rebuild", cls=Command)
 @out_argument
-@click.option("--force", is_flag=True, help="Make it also where nothing is wrong with the one there is.")
+@click.option("--force", is_flag=True, help="Rebuild even if the checkpoint is intact.")
 def command(out: Path, force: bool) -> None:
     """Make a new checkpoint for the output folder OUT from the files in it, when the old one is damaged or gone.
 

@@ -29,7 +29,7 @@ def read_key(service: ServiceSettings) -> str:
     for name in ("api_key_env", "api_key_file"):
         if getattr(service, name).startswith(KEY_PREFIXES):
             raise ConfigError(
-                f"service.{name}: that looks like the API key itself; it names the place where the key is kept"
+                f"service.{name}: that looks like the API key itself; give the place where the key is stored"
             )
     key = _in_environment(service)
     if not key and service.api_key_file:

@@ -49,4 +49,6 @@ def why_unknown(found: Credits | str) -> str | None:
     if isinstance(found, str):
         return found
     held = found.remaining_credits
-    return None if 0 <= held <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is no balance"
+    return (
+        None if 0 <= held <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is not plausible"
+    )

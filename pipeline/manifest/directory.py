@@ -83,7 +83,7 @@ class Folder:
             search = self._search
             ignored = f" ({search.ignored})" if str(search.ignored) else ""
             if search.has_glob:
-                raise ManifestError(f"{self.source}: no recording is named like that{ignored}.")
+                raise ManifestError(f"{self.source}: no recording matches{ignored}.")
             extensions = " ".join(AUDIO_EXTENSIONS)
             raise EmptyFolder(f"{self.source}: no audio below this folder{ignored}; looked for {extensions}.")
 

@@ -66,7 +66,7 @@ class Judge:
             return ended
         job.unconfirmed = True
         return UnconfirmedSilence(
-            "the stream closed without words and without end_of_stream; the same once more is silence",
+            "the stream closed without words and without end_of_stream; if it does so again, the clip counts as silent",
             http_status=ended.http_status,
             billed="maybe",
             bytes_sent=ended.bytes_sent,
@@ -120,7 +120,7 @@ class Judge:
             case "in a row" if self._compressed >= COMPRESSED_IN_A_ROW:
                 return CompressedAnswer(
                     f"{error.message}; {COMPRESSED_IN_A_ROW} times with no other answer in between, so nothing "
-                    "more is sent: have what compresses on the way (a proxy?) leave answers as they are, then run "
+                    "more is sent: stop the proxy or gateway that compresses answers, then run "
                     "the same command again"
                 )
         return None
@@ -154,7 +154,7 @@ class Judge:
         if self._limits.breaker.is_open:
             return ServiceOut(outage_sentence("failed for everybody", self._limits.breaker.open_for_s))
         refusing_s = self._clock() - (self._refusing_since or 0.0)
-        return ServiceOut(outage_sentence("answered with nothing but refusals for its limits", refusing_s))
+        return ServiceOut(outage_sentence("only refused requests for its limits", refusing_s))
 
     def _failure(self, job: Job, error: AttemptError) -> Verdict:
         follows = consequence_of(error)
@@ -205,7 +205,8 @@ class Judge:
             reached = None if error.http_status is None else False
             if breaker.failed(job, unreachable=unreachable or reached, used=0.0 if billed else used):
                 log.warning(
-                    "the service fails for everybody (%s): one probe is sent now and then until it answers", error
+                    "the service is out (%s): circuit breaker open, one probe at a time until it answers",
+                    error,
                 )
         is_repeated = self._is_repeated(job, error)
         pause_s = self._limits.retry.pause_s(error, job.attempts)

@@ -30,7 +30,7 @@ def table(figures: Figures) -> list[str]:
     ]
     rows += untried_rows(figures.untried) + waiting_rows(figures.postponed, figures.postponed_runs)
     if figures.redo_failed:
-        rows.append(("again", f"{figures.redo_failed:,} of the done failed when asked for again; they keep theirs"))
+        rows.append(("again", f"{figures.redo_failed:,} of the done failed when repeated; their transcripts stay"))
     if figures.left:
         unasked = figures.untried.left_unasked
         rows.append(("left", f"{figures.left:,}{f', {unasked:,} of them not asked for' if unasked else ''}"))
@@ -38,7 +38,7 @@ def table(figures: Figures) -> list[str]:
     rows.append(("found", f"{figures.new:,} new, {figures.changed:,} changed{_reused(figures)}"))
     rows.append(("sent", _sent(figures)))
     if figures.outages:
-        ended = "the last of them was not over at the end" if figures.outage_lasts else "waited out"
+        ended = "the last one still lasted at the end" if figures.outage_lasts else "waited out"
         rows.append(("outages", f"{figures.outages}, {ended}"))
     rows += measured_rows(figures)
     rows += [

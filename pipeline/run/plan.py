@@ -118,7 +118,7 @@ class ManifestRows:
                 )
         spellings.warn()
         for option in self.manifests.unmatched():
-            self.warnings.add(f"{option}: no file and no folder is named like that")
+            self.warnings.add(f"{option}: no file or folder matches")
         if self.count:
             self._warn_of_empty()
 

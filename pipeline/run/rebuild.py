@@ -40,7 +40,7 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
         if not force and interrupted_rebuild(out) is None and what_is_wrong(out) is None:
             raise UsageError(
                 f"{out}: nothing is wrong with the checkpoint and the files beside it, so there is nothing to rebuild; "
-                "just run, or say --force to have a new one made all the same"
+                "just run, or use --force to rebuild anyway"
             )
         new, old_path = set_aside(path)
         with Old(old_path) as old:

@@ -27,7 +27,7 @@ def require_checkpoint(out: Path) -> None:
         sink = Sink(FolderStore(out), ("parquet", "jsonl"))
         has_transcripts = sink.holds_transcripts()
         if has_transcripts or sink.clips.size() is not None:
-            what = "transcripts" if has_transcripts else "answers to parts of recordings"
+            what = "transcripts" if has_transcripts else "answered clips"
             raise DamagedCheckpoint(
                 f"{out} holds {what}, and no checkpoint that knows them: run gradium-batch rebuild {out} to take them "
                 "in, or choose another --out"

@@ -65,7 +65,7 @@ class Parts(Generic[T]):
             raise self._refused("a published part is missing", part)
         for part in known:
             if not self.is_whole(part):
-                raise damaged(self._store, self.name(part), "it does not begin or end as it did")
+                raise damaged(self._store, self.name(part), "its first or last bytes have changed")
         for part in sorted(set(existing) - {*known, next_part}):
             raise self._refused("a part is not in the checkpoint", part)
         return next_part if next_part in existing else None

@@ -197,9 +197,9 @@ def test_hidden_files_and_other_endings_come_where_a_pattern_names_them(tmp_path
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("calls/*.ogg",), "calls/*.ogg: no recording is named like that."),
-        (("calls/m.*",), "calls/m.*: no recording is named like that (ignored 1 file: .csv 1)."),
-        (("calls [1].wav",), "calls [1].wav: no recording is named like that."),
+        (("calls/*.ogg",), "calls/*.ogg: no recording matches."),
+        (("calls/m.*",), "calls/m.*: no recording matches (ignored 1 file: .csv 1)."),
+        (("calls [1].wav",), "calls [1].wav: no recording matches."),
         (("nowhere/*.wav",), "there is no folder nowhere"),
         (("calls/x.wav",), "there is no such file or folder"),
         (("calls/m.csv", "--include", "*.wav"), "--include and --exclude choose among the files of folders and globs"),
@@ -238,7 +238,7 @@ def test_a_pattern_that_matches_nothing_is_one_warning_also_where_an_output_exis
         result = batch(command, *args, "--out", "out", server=server, cwd=tmp_path)
         assert result.exit == 0, result.stderr
         told = [line for line in result.stderr.splitlines() if "is named like that" in line or "no audio below" in line]
-        assert told == [f"{option}: no file and no folder is named like that" for option in options]
+        assert told == [f"{option}: no file or folder matches" for option in options]
         strict = batch(command, *args, "--out", "out", "--strict", server=server, cwd=tmp_path)
         assert strict.exit == (2 if options else 0), strict.stderr
     assert rows_of(tmp_path / "out") == calls
@@ -251,7 +251,7 @@ def test_a_glob_that_matches_nothing_is_refused_also_where_an_output_exists(
     for more in ((), ("calls",)):
         for command in ("check", "run"):
             result = batch(command, "calls/*.ogg", *more, "--out", "out", server=server, cwd=tmp_path)
-            assert (result.exit, "calls/*.ogg: no recording is named like that" in result.stderr) == (2, True)
+            assert (result.exit, "calls/*.ogg: no recording matches" in result.stderr) == (2, True)
     assert rows_of(tmp_path / "out") == calls
 
 

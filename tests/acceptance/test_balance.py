@@ -16,8 +16,8 @@ UNKNOWN: dict[str, tuple[bytes, str]] = {
     "page": (answer(b"<html>Please log in</html>", headers={"Content-Type": "text/html"}), "no balance in the answer"),
     "302": (answer(b"", status=302, headers={"Location": "https://elsewhere.example/"}), "HTTP 302"),
     "text": (answer(b'{"remaining_credits": "0"}', headers=JSON), "no balance in the answer"),
-    "negative": (answer(b'{"remaining_credits": -1}', headers=JSON), "-1 credits, which is no balance"),
-    "huge": (answer(b'{"remaining_credits": 1e300}', headers=JSON), "1e+300 credits, which is no balance"),
+    "negative": (answer(b'{"remaining_credits": -1}', headers=JSON), "-1 credits, which is not plausible"),
+    "huge": (answer(b'{"remaining_credits": 1e300}', headers=JSON), "1e+300 credits, which is not plausible"),
 }
 
 

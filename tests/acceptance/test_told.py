@@ -261,7 +261,7 @@ def test_an_outage_that_was_not_over_is_not_told_as_waited_out(tmp_path: Path, o
     with start_server(faults='[[fault]]\nkind = "internal_error"\nafter_requests = 2\n') as server:
         result = batch("run", corpus.folder, "--out", out, *QUIET, *patience, "--concurrency", "2", server=server)
     assert result.exit == 1, result.stderr
-    assert re.search("^outages +1, the last of them was not over at the end$", result.stderr, re.MULTILINE)
+    assert re.search("^outages +1, the last one still lasted at the end$", result.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("option", ["--credits", "--latency-s", "--realtime-factor"])

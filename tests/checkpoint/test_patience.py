@@ -96,7 +96,7 @@ def test_what_could_not_be_written_at_all_is_told_with_its_price(checkpoint: Che
         return told
 
     assert asyncio.run(run()) == (
-        "answers that are lost and will be paid again: 2 (12 credits); unanswered, and perhaps billed: 1 (9 credits)"
+        "answers that are lost and will be paid again: 2 (12 credits); unanswered, may have been billed: 1 (9 credits)"
     )
 
 
