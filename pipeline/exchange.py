@@ -1,4 +1,4 @@
-"""A clip's request to a speech service, and the protocol of a transcriber that sends it."""
+"""What a run exchanges with a speech service: the request of a clip, and the protocols of the service it is given."""
 
 from __future__ import annotations
 
@@ -75,4 +75,27 @@ class Transcriber(Protocol):
 
     async def transcribe(self, request: Request) -> Answer:
         """Raises a subclass of `errors.AttemptError` when there is no usable answer."""
+        ...
+
+
+class AccountBalance(Protocol):
+    """What the account holds."""
+
+    @property
+    def remaining_credits(self) -> float: ...
+
+    @property
+    def recognizer(self) -> str | None:
+        """Of a local server: which recognizer answers."""
+        ...
+
+
+class Connection(Protocol):
+    """An open connection to a speech service."""
+
+    @property
+    def transcriber(self) -> Transcriber: ...
+
+    async def balance(self) -> AccountBalance | str:
+        """The account's balance, or why it is not known. Raises KeyRefused and EndpointUnreachable."""
         ...

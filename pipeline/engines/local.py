@@ -18,6 +18,7 @@ from pipeline.engines.stops import Stops
 from pipeline.exits import ExitStatus
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import check_url
+from pipeline.gradium.service import GradiumService
 from pipeline.machine import limit_arenas
 from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
@@ -52,7 +53,7 @@ async def _run(options: RunOptions, settings: Settings) -> RunResult:
     asyncio.get_running_loop().set_default_executor(_Threads(THREADS))
     control = Control()
     with Stops(control, options.max_duration_s, partial(_exit_now, control)):
-        return await run(options, settings, partial(_endpoint, control), control)
+        return await run(options, settings, GradiumService(partial(_endpoint, control)), control)
 
 
 class _Threads(ThreadPoolExecutor):

@@ -1,16 +1,13 @@
-"""Connects to the speech service: a transcriber, and the account's balance.
+"""The Gradium service as a run is given it, or a local server in its place.
 
 Loads the HTTP libraries only when it connects: most runs have nothing to send.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any
-
-import msgspec
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from pipeline.config import Settings
 from pipeline.exchange import Transcriber
@@ -18,37 +15,46 @@ from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import Credits
 from pipeline.model import Endpoint
 
-MOST_CREDITS = 1e12
-"""A larger balance is not believed."""
+if TYPE_CHECKING:
+    import httpx
+
+EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
 
 
-class Service(msgspec.Struct, frozen=True):
-    """A connected endpoint."""
+class GradiumService:
+    """The service at an endpoint, which is entered when it is needed: a local server may have to be started."""
 
-    transcriber: Transcriber
-    balance: Callable[[], Coroutine[Any, Any, Credits | str]]
-    """`account.ask_credits` for this endpoint."""
+    def __init__(self, endpoint: EndpointFactory) -> None:
+        self.endpoint = endpoint
+
+    @asynccontextmanager
+    async def connect(self, request: RequestSettings, settings: Settings) -> AsyncIterator[GradiumConnection]:
+        """A connection that uses these request settings; closed at the end. Raises LocalServerError."""
+        from pipeline.gradium.transport import http_client
+
+        timeouts, trust_env = settings.timeouts, settings.service.trust_env
+        async with (
+            self.endpoint(settings) as endpoint,
+            http_client(
+                endpoint.url, connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=trust_env
+            ) as http,
+        ):
+            yield GradiumConnection(http, endpoint, request, settings)
 
 
-@asynccontextmanager
-async def connect(endpoint: Endpoint, request: RequestSettings, settings: Settings) -> AsyncIterator[Service]:
-    """The service at the endpoint, used with these request settings; closes its connections at the end."""
-    from pipeline.gradium.account import ask_credits
-    from pipeline.gradium.client import GradiumClient
-    from pipeline.gradium.transport import http_client
+class GradiumConnection:
+    """A connection to the endpoint; see `exchange.Connection`."""
 
-    timeouts, trust_env = settings.timeouts, settings.service.trust_env
-    async with http_client(
-        endpoint.url, connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=trust_env
-    ) as http:
-        yield Service(GradiumClient(http, endpoint, request, timeouts), partial(ask_credits, http, endpoint))
+    def __init__(
+        self, http: httpx.AsyncClient, endpoint: Endpoint, request: RequestSettings, settings: Settings
+    ) -> None:
+        from pipeline.gradium.client import GradiumClient
 
+        self._http = http
+        self._endpoint = endpoint
+        self.transcriber: Transcriber = GradiumClient(http, endpoint, request, settings.timeouts)
 
-def why_unknown(found: Credits | str) -> str | None:
-    """Why the balance is unknown after `ask_credits` returned `found`; None if it is a balance."""
-    if isinstance(found, str):
-        return found
-    held = found.remaining_credits
-    return (
-        None if 0 <= held <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is not plausible"
-    )
+    async def balance(self) -> Credits | str:
+        from pipeline.gradium.account import ask_credits
+
+        return await ask_credits(self._http, self._endpoint)

@@ -10,8 +10,7 @@ import time
 from pipeline.checkpoint import Checkpoint, Store
 from pipeline.checkpoint.schema import CREDITS
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
-from pipeline.gradium.service import Service, why_unknown
-from pipeline.gradium.wire import Credits
+from pipeline.exchange import AccountBalance, Connection
 from pipeline.pool import Budget, outage_sentence
 from pipeline.profile import GRADIUM
 from pipeline.run.context import RunContext
@@ -22,6 +21,8 @@ from pipeline.run.pricing import costs_of
 
 ROUGHLY = 8.0
 """Lengths estimated from file sizes are wrong by at most this factor."""
+MOST_CREDITS = 1e12
+"""A larger balance is not believed."""
 MOST_TO_WARN = 10_000
 """For a mere warning the headers of no more recordings are read."""
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Balance:
         self._budget = budget
         self._control = control
 
-    async def fetch(self, service: Service) -> Credits | str:
+    async def fetch(self, connection: Connection) -> AccountBalance | str:
         """The balance, or why it cannot be known.
 
         An address where nothing answers stops the first run into a folder: the address is more likely wrong than the
@@ -46,7 +47,7 @@ class Balance:
         since: float | None = None
         while True:
             try:
-                return await self._control.unless_stopped(service.balance())
+                return await self._control.unless_stopped(connection.balance())
             except EndpointUnreachable as error:
                 if not await self._store.fact(CREDITS, float):
                     raise
@@ -60,7 +61,7 @@ class Balance:
                     raise ServiceOut(outage_sentence("failed for everybody", waited_s)) from None
                 await self._control.unless_stopped(asyncio.sleep(self._settings.retry.probe_s))
 
-    async def compare(self, balance: Credits | str, *, rows: int, at_most: int | None) -> None:
+    async def compare(self, balance: AccountBalance | str, *, rows: int, at_most: int | None) -> None:
         """Warns when the account holds less than the `at_most` of the `rows` that are selected take. With
         `service.require_credits` raises BalanceTooLow, or BalanceUnknown where the balance cannot be fetched."""
         unknown, is_required = why_unknown(balance), self._settings.service.require_credits
@@ -102,3 +103,12 @@ class Balance:
                 stopped=stopped,
             )
         return costs.fitting_credits
+
+
+def why_unknown(balance: AccountBalance | str) -> str | None:
+    """Why the balance is not known; None where it is."""
+    if isinstance(balance, str):
+        return balance
+    held = balance.remaining_credits
+    plausible = 0 <= held <= MOST_CREDITS
+    return None if plausible else f"the account is said to hold {held:g} credits, which is not plausible"

@@ -39,7 +39,7 @@ from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
 from pipeline.run.reporting import RunResult, figures_of, save_result
 from pipeline.run.select import Selection
-from pipeline.run.send import EndpointFactory, Sending
+from pipeline.run.send import Sending, SpeechService
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.settlement import Settlement
 from pipeline.run.stored import StoredTranscripts
@@ -52,8 +52,8 @@ SPOOL = ".spool"
 """The folder in OUT for decoded audio; what an interrupted run left in it is removed."""
 
 
-async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory, control: Control) -> RunResult:
-    """Does one run. `endpoint` is entered when there is something to send, or to ask who answers on this machine.
+async def run(options: RunOptions, settings: Settings, service: SpeechService, control: Control) -> RunResult:
+    """Does one run. The service is connected to when there is something to send, or to ask who answers on this machine.
 
     Raises UsageError, OutputHeld, OutputError or CheckpointError when the run could not begin; what happens after
     that is in the result.
@@ -67,10 +67,10 @@ async def run(options: RunOptions, settings: Settings, endpoint: EndpointFactory
             held.watch(path)
             owner = owner_of(settings)
             if owner is None and await store.holds_answers():
-                async with endpoint(settings) as target:
+                async with service.endpoint(settings) as target:
                     owner = await asyncio.to_thread(owner_at, target)
             await store.blocking(_claim_output, context, owner)
-            return await _Run(context, control, store).result(endpoint)
+            return await _Run(context, control, store).result(service)
 
 
 def _context(options: RunOptions, settings: Settings) -> RunContext:
@@ -129,13 +129,13 @@ class _Run:
         self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, store, fact)
         self.sending = Sending(context, store, self.publisher, self.recorder, control)
 
-    async def result(self, endpoint: EndpointFactory) -> RunResult:
+    async def result(self, service: SpeechService) -> RunResult:
         """Plans, sends, publishes and reports; errors after the plan are in the result."""
         plan = await self._plan()
         try:
             await self._begin()
             if plan.selected:
-                await self._send(endpoint, plan.selected)
+                await self._send(service, plan.selected)
         except Stopped:
             pass
         except GradiumBatchError as error:
@@ -176,7 +176,7 @@ class _Run:
             sum_by_month(checkpoint, out)
             self.budget.keep_to(month_at(self.context.started_at, checkpoint, out, budget))
 
-    async def _send(self, endpoint: EndpointFactory, selected: int) -> None:
+    async def _send(self, service: SpeechService, selected: int) -> None:
         """Sends what is selected, as far as --limit and the budget go; outcomes are stored and published meanwhile."""
         out, limit = self.context.options.out, self.context.options.limit
         expected_s, rows = await self.store.expected_s(limit), min(selected, limit or selected)
@@ -191,7 +191,7 @@ class _Run:
         preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store)
         self.progress.start(expected_s)
         try:
-            await self.sending.send(endpoint, preparer, selection, self.budget.credits, rows=rows)
+            await self.sending.send(service, preparer, selection, self.budget.credits, rows=rows)
         finally:
             self.progress.close()
             await self.preparation.close()

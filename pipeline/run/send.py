@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 from pipeline.checkpoint import Store
 from pipeline.checkpoint.schema import LEARNED
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
-from pipeline.gradium.service import connect
-from pipeline.gradium.wire import Credits
+from pipeline.exchange import AccountBalance, Connection
+from pipeline.gradium.request import RequestSettings
 from pipeline.model import Endpoint
 from pipeline.pool import AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool, RetryPolicy
 from pipeline.run.balance import Balance
@@ -32,7 +33,17 @@ from pipeline.run.select import Selection
 WATCH_S = 1.0
 log = logging.getLogger(__name__)
 
-EndpointFactory = Callable[[Settings], AbstractAsyncContextManager[Endpoint]]
+
+class SpeechService(Protocol):
+    """The speech service that a run is given; an engine makes it."""
+
+    def endpoint(self, settings: Settings, /) -> AbstractAsyncContextManager[Endpoint]:
+        """Where it answers, and with which key."""
+        ...
+
+    def connect(self, request: RequestSettings, settings: Settings) -> AbstractAsyncContextManager[Connection]:
+        """A connection for requests with these settings. Raises LocalServerError."""
+        ...
 
 
 class Sending:
@@ -49,7 +60,7 @@ class Sending:
         self._control = control
 
     async def send(
-        self, endpoint: EndpointFactory, preparer: Preparer, selection: Selection, budget: Budget, *, rows: int
+        self, service: SpeechService, preparer: Preparer, selection: Selection, budget: Budget, *, rows: int
     ) -> None:
         """Sends the `rows` that are selected, as far as the selection's limit and the budget go.
 
@@ -58,14 +69,14 @@ class Sending:
         stored.
         """
         settings = self._context.settings
-        async with endpoint(settings) as target, connect(target, self._context.request, settings) as service:
+        async with service.connect(self._context.request, settings) as connection:
             account = Balance(self._context, self._store, budget, self._control)
-            balance = await account.fetch(service)
+            balance = await account.fetch(connection)
             await self._claim(balance)
             await account.compare(balance, rows=rows, at_most=selection.limit)
             limits = await self._limits(budget)
             pool = Pool(
-                service.transcriber,
+                connection.transcriber,
                 self._recorder,
                 limits,
                 queue=settings.pool.concurrency,
@@ -84,7 +95,7 @@ class Sending:
                 self.outages, self.outage_lasts = limits.breaker.outages, limits.breaker.is_open
             await self._store.set_fact(LEARNED, limits.limiter.learned or 0)
 
-    async def _claim(self, balance: Credits | str) -> None:
+    async def _claim(self, balance: AccountBalance | str) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
         if owner_of(self._context.settings) is None:
             owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)

@@ -17,6 +17,7 @@ import pytest
 
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, ManifestError
+from pipeline.gradium.service import GradiumService
 from pipeline.model import Endpoint
 from pipeline.run.balance import Balance
 from pipeline.run.check import check
@@ -232,7 +233,7 @@ class Life:
 
         async def bounded() -> None:
             async with asyncio.timeout(60):
-                await run(options, settings, endpoint, Control())
+                await run(options, settings, GradiumService(endpoint), Control())
 
         with decoded_here(), mock.patch.object(Balance, "_needed", needed):
             asyncio.run(bounded())

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
 from pipeline.gradium import account, response, wire
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import request_settings
-from pipeline.gradium.service import connect, why_unknown
+from pipeline.gradium.service import GradiumService
 from pipeline.gradium.transport import http_client
 from pipeline.model import Endpoint
+from pipeline.run.balance import why_unknown
 from tests.gradium.scripted import Scripted, answer
 from tests.gradium.test_client import SECONDS, clip_of
 from tests.server.bodies import noise, wav
@@ -268,7 +270,8 @@ def test_a_connected_service_answers_and_tells_its_balance(server: RunningServer
 
     async def whole() -> tuple[wire.Credits | str, int]:
         endpoint = Endpoint(url=server.url, key=SECRET)
-        async with connect(endpoint, request_settings(settings.service), settings) as service:
+        service_at = GradiumService(lambda settings: nullcontext(endpoint))
+        async with service_at.connect(request_settings(settings.service), settings) as service:
             request = clip_of(tmp_path / "clip.wav", wav(noise("connected", SECONDS)))
             answer = await service.transcriber.transcribe(request)
             return await service.balance(), len(answer.words)

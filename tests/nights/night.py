@@ -20,6 +20,7 @@ import msgspec
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError
 from pipeline.failures import status_of
+from pipeline.gradium.service import GradiumService
 from pipeline.model import Endpoint
 from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
@@ -134,7 +135,7 @@ def _whole(night: Night, world: World, service: Service, key: str) -> Told:
 
     async def bounded() -> Any:
         async with asyncio.timeout(NEVER_ENDS_S):
-            return await run(options, settings, endpoint, Control())
+            return await run(options, settings, GradiumService(endpoint), Control())
 
     with unreadable(world), in_batches(world), decoded_here():
         try:

@@ -74,6 +74,10 @@ class Stations:
     async def stored(self) -> tuple[int, int, int]:
         """Utterances that are done, failed and left, once everything that happened is committed."""
         await self._committed()
+        return await self.totals()
+
+    async def totals(self) -> tuple[int, int, int]:
+        """The same, of what is committed already."""
         totals = await self.store.blocking(Checkpoint.totals)
         return totals.done, totals.failed, totals.left
 
@@ -90,22 +94,23 @@ class Stations:
 
 @asynccontextmanager
 async def stations(
-    manifest: Path, out: Path, *, only: tuple[str, ...] = (), **settings: Any
+    manifest: Path, out: Path, *, only: tuple[str, ...] = (), keeps: bool = True, **settings: Any
 ) -> AsyncIterator[Stations]:
-    """A run that has planned; `settings` are sections of the configuration."""
+    """A run that has planned; `settings` are sections of the configuration. Without `keeps` the test commits."""
     out.mkdir(exist_ok=True)
     with Checkpoint(out / "checkpoint.sqlite") as checkpoint:
         store = Store(checkpoint)
         made = Stations(manifest, out, store, Settings.model_validate(settings), only)
         await make_plan(made.rows, made.options, store, threading.Event())
         await store.call(checkpoint.save_run, made.context.run_id, made.context.started_at.isoformat(), None)
-        keeping = asyncio.create_task(store.keep())
+        keeping = asyncio.create_task(store.keep()) if keeps else None
         try:
             yield made
         finally:
             store.add()
             store.close()
-            await keeping
+            if keeping is not None:
+                await keeping
             store.release()
             await made.preparation.close()
             made.transcripts.close()

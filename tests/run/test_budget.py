@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.audio.probe import Recording, read_recording
 from pipeline.config import Settings
+from pipeline.gradium.service import GradiumService
 from pipeline.model import Endpoint
 from pipeline.run import budget as run_budget
 from pipeline.run import lookup
@@ -83,7 +84,7 @@ def night(corpus: Corpus, out: Path, server: RunningServer, budget: float, *, li
         yield Endpoint(url=server.url, key=server.key)
 
     async def whole() -> RunResult:
-        return await asyncio.wait_for(run(options, settings, endpoint, Control()), 60)
+        return await asyncio.wait_for(run(options, settings, GradiumService(endpoint), Control()), 60)
 
     return asyncio.run(whole())
 

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.config import Settings
 from pipeline.exits import ExitStatus
+from pipeline.gradium.service import GradiumService
 from pipeline.model import Answer, Endpoint
 from pipeline.pool import Job
 from pipeline.run.context import RunOptions
@@ -42,7 +43,7 @@ def test_what_is_left_to_look_at_keeps_no_stopped_run(tmp_path: Path, monkeypatc
             yield Endpoint(url=server.url, key=server.key)
 
         async def whole() -> RunResult:
-            return await asyncio.wait_for(run(options, settings, endpoint, control), 30)
+            return await asyncio.wait_for(run(options, settings, GradiumService(endpoint), control), 30)
 
         result = asyncio.run(whole())
     assert result.figures.exit == ExitStatus.LIMIT_REACHED
