@@ -98,15 +98,15 @@ class AttemptError(GradiumBatchError):
     code: int | None = None
     retry_after_s: float | None = None
     billed: Literal["no", "maybe"] = "no"
-    before_work: bool = False
-    """Whether the request may have cost credits, and whether it was refused before any work: see gradium/billing.py."""
+    before_work: bool = False  # refused before it cost anything, see gradium/billing.py
     bytes_sent: int = 0
     request_id: str | None = None
 
     @classmethod
     def of(cls, error: AttemptError) -> Self:
         """The same failure as an error of this class."""
-        return cls(**vars(error))
+        about = {name: value for name, value in vars(error).items() if name != "message"}
+        return cls(error.message, **about)  # by position, which is what str() and copy() go by
 
     def bare(self) -> Self:
         """The error as a value to keep: without its causes and its traceback, which holds everything in its frames."""

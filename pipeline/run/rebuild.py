@@ -52,7 +52,7 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
         if recovery.lines_are_stale:
             with Checkpoint(path) as checkpoint:
                 checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
-    count = rebuilt.transcripts + rebuilt.salvaged
+    count = rebuilt.transcripts
     are = "is" if count == 1 else "are"
     aside = "" if old_path is None else f"; the old checkpoint is {visible(str(old_path))}"
     return [

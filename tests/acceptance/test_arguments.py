@@ -237,7 +237,11 @@ def test_a_pattern_that_matches_nothing_is_one_warning_also_where_an_output_exis
     for command in ("check", "run"):
         result = batch(command, *args, "--out", "out", server=server, cwd=tmp_path)
         assert result.exit == 0, result.stderr
-        told = [line for line in result.stderr.splitlines() if "is named like that" in line or "no audio below" in line]
+        told = [
+            line
+            for line in result.stderr.splitlines()
+            if "no file or folder matches" in line or "no audio below" in line
+        ]
         assert told == [f"{option}: no file or folder matches" for option in options]
         strict = batch(command, *args, "--out", "out", "--strict", server=server, cwd=tmp_path)
         assert strict.exit == (2 if options else 0), strict.stderr
