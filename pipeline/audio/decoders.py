@@ -19,19 +19,19 @@ from pipeline.model import FileVersion
 from pipeline.workers import NotStarted, WorkerCrashed, Workers
 
 MIN_TIMEOUT_S = 120.0
-"""Of a task; more for large and long recordings:"""
+"""Timeout of a task, to which the time for reading and for decoding the recording is added."""
 SECONDS_PER_MB = 2.0
-"""a slow network mount,"""
+"""Allowed for reading, as from a slow network mount."""
 MIN_SPEED = 20.0
-"""and decoding on a busy machine, in multiples of real time."""
+"""Assumed decoding speed on a busy machine, in multiples of real time."""
 PAUSES_S = (0.2, 1.0, 0.0)
-"""After each failed start of a process."""
+"""Waits after the first, second and third failed start of a process."""
 MAX_CRASHES = 2
-"""Of decoders on one recording, those that were killed from outside not counted."""
+"""Crashes on one recording before it fails; decoders that another process killed are not counted."""
 MAX_TRIES = 3
-"""Of one recording, whatever ended its decoders."""
+"""Attempts to decode one recording, whatever ended its decoders."""
 MAX_ALL_CRASH = 10
-"""Recordings that decoders may crash on while none decodes; then the installation is broken."""
+"""If decoders crash on this many recordings before any is decoded, the installation is taken to be broken."""
 CRASHES_KEPT = 1_000
 """Recordings that are remembered, for other rows that are spans of them."""
 CONTROL_S = 10.0
@@ -69,7 +69,7 @@ DecoderResult = Decoded | AttemptError | OutputError | OutOfSpace | None
 
 
 def perform(task: DecoderTask) -> DecoderResult:
-    """Performs one task in a worker. Errors of recordings and the disk are returned: those raised are the worker's."""
+    """Performs one task in a worker. Returns errors of the recording or the disk; raises only errors of the worker."""
     from pipeline.audio.decode import decode
     from pipeline.audio.ogg import encode_opus
 
@@ -90,7 +90,8 @@ def perform(task: DecoderTask) -> DecoderResult:
 
 
 def make_decoder() -> Callable[[DecoderTask], DecoderResult]:
-    """The factory of a worker's tool. Loads all codec libraries, so that a missing one is no recording's error."""
+    """Returns the function that a worker calls for each task. Loads all codec libraries first, so that a missing one
+    is not reported as an error of a recording."""
     import pipeline.audio.packets  # noqa: F401
 
     return perform
@@ -105,13 +106,13 @@ class Decoders:
         self._running: Counter[str] = Counter()
         """Calls by recording, those that wait for a process included."""
         self._finished: set[str] = set()
-        """At most two recordings that a decoder finished, also with an error."""
+        """Up to two recordings for which a decoder returned a result or an error, so did not crash."""
         self._call_ended = asyncio.Event()
         """Replaced whenever a call ends."""
         self._decoded: dict[str, DecodeTask] = {}
         """The last two recordings that were decoded."""
         self._crashed: dict[str, str] = {}
-        """How the last decoder ended, of recordings that are not tried again in this run."""
+        """For recordings that are not tried again in this run: how their last decoder ended."""
 
     async def decode(self, task: DecodeTask) -> Decoded:
         """Decodes a recording in a worker.
@@ -181,7 +182,7 @@ class Decoders:
         raise NoDecoder(f"no decoder starts, so nothing can be decoded: {reason}; fix the installation and run again")
 
     async def _wait_for_another(self, path: str) -> None:
-        """Waits until another of the running recordings has finished: only then is a crash known to be this one's."""
+        """Waits until a decoder has finished another recording: only then is the crash known to come from this one."""
         while not self._finished - {path} and any(other != path for other in self._running):
             await self._call_ended.wait()
 
@@ -196,7 +197,7 @@ class Decoders:
             )
 
     async def _error_of_crashes(self, task: DecoderTask, crashes: Sequence[WorkerCrashed]) -> AttemptError:
-        """AudioUnreadable, the recording's error, only where another one still decodes; else AudioUnavailable."""
+        """AudioUnreadable (final) if another recording still decodes; otherwise AudioUnavailable (tried again)."""
         own = [crash for crash in crashes if not crash.was_killed]
         if len(own) > 1 and await self._decodes_another(task):
             return AudioUnreadable(f"its decoder failed twice, while other recordings decode: it {own[-1]}")

@@ -1,4 +1,4 @@
-"""The result of decoding: tracks of one channel, as records that travel between processes, and its checks of length.
+"""The result of decoding, single-channel tracks, in types that are passed between processes; and checks of length.
 
 Imports no codec library.
 """
@@ -21,7 +21,7 @@ SAMPLE_BYTES = 2
 """Signed, 16 bits, little-endian."""
 DAMAGED = "its data is damaged"
 EDGE_S = 0.5
-"""Editing and tagging files may lose this much at either end, which does not count as damage."""
+"""Audio that may be missing at either end without an error: editors and taggers cut that much."""
 _TOLERANCE, _MAX_TOLERANCE_S = 0.01, 5.0
 _MIN_BITS_PER_S = 100
 
@@ -30,7 +30,7 @@ Channels = Literal["mix", "split"] | int
 
 MIX = "mix"
 ON_CLOCK = "_on_clock"
-"""Suffix of the name of a track with silence in the gaps between its recording's timestamps."""
+"""Suffix of a track name: silence was inserted where the recording's timestamps have gaps."""
 
 
 class DecodeLimits(msgspec.Struct, frozen=True):
@@ -57,8 +57,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names that keys of its spans may have. Older versions named each track, also a mix, by the number of its
-        channel, and put no silence into gaps between timestamps."""
+        """The track names under which its clips may be stored. Older versions named every track, even a mix, by channel
+        number, and did not insert silence into timestamp gaps."""
         return (self.name,) if self.name.endswith(ON_CLOCK) else (self.name, str(self.channel))
 
 
@@ -107,7 +107,7 @@ class DecodeProgress:
     def finish(self, declared_s: float | None, size_bytes: int) -> None:
         """Checks the whole length. Raises AudioEmpty, AudioUnreadable or AudioTruncated.
 
-        `declared_s` is the header's count, never its estimate.
+        `declared_s` is an exact length from the header, not an estimate; None if there is none.
         """
         if not self.seconds:
             if self.is_damaged:
@@ -116,7 +116,7 @@ class DecodeProgress:
         if declared_s is None or is_implausible(declared_s, size_bytes):
             return
         if self.seconds < declared_s - max(EDGE_S, min(_MAX_TOLERANCE_S, _TOLERANCE * declared_s)):
-            self.truncate(f"the file ends, though its header promises {declared_s:.1f} s")
+            self.truncate(f"the file ends, although its header says {declared_s:.1f} s")
 
 
 def is_implausible(length_s: float, size_bytes: int) -> bool:
@@ -134,7 +134,7 @@ def check_length(seconds: float, max_s: float) -> None:
 
 
 def discard(path: str) -> None:
-    """Deletes a file, but never a device, to which a path may lead on an odd machine."""
+    """Deletes a file or a link, but never a device file."""
     with suppress(OSError):
         if Path(path).is_symlink() or Path(path).is_file():
             Path(path).unlink()

@@ -1,4 +1,4 @@
-"""The rows that a run would send, and which of them may be copies of transcribed audio, which only their content shows.
+"""The rows that a run would send, and which may be copies of transcribed audio: only hashing them can tell.
 
 Works after a scan, in temporary tables; the checkpoint stays unchanged. SQLite groups, so memory does not grow with
 rows.
@@ -58,7 +58,7 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     prefix_hashes: bytes | None
     """Of the transcribed content."""
     may_be_known: bool
-    """A file of the same size was or will be sent with these settings, or its own size is unchanged."""
+    """The row has a transcript with these settings, or a file of its size was or will be sent with them."""
     is_known_if_one_channel: bool
     """It may be known if it is mono: a file of the same size was sent with other `audio.channels`."""
 
@@ -76,8 +76,8 @@ class TodoList:
     ) -> None:
         """`only`: of a run with these options, after its scan; None: of the current run. At most the first `at_most`.
 
-        `length_of` returns the bytes of a content by its prefix hashes, `names_of` the config_hashes of the transcripts
-        that answer to a row if its recording is mono.
+        `length_of` returns the length in bytes of content with these prefix hashes, `names_of` the config hashes whose
+        transcripts also fit a row if its recording is mono.
         """
         self._path = path = checkpoint.path
         self._db = db = checkpoint._db
@@ -98,7 +98,7 @@ class TodoList:
             db.executescript(_TABLES.format(run=self._run))
 
     def __iter__(self) -> Iterator[Todo]:
-        """First the rows that cannot be copies, then the others, possible copies of each other in a row."""
+        """First the rows that cannot be copies, then the others, with possible copies of each other together."""
         with translated(self._path):
             for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
                 found = self._db.execute(
@@ -126,8 +126,8 @@ class TodoList:
             return found is not None or find_replaced(self._db, identity) is not None
 
     def known_failure(self, identities: Sequence[Identity]) -> tuple[Failure, int] | None:
-        """The known failure for which the run does not send the audio of these identities, and the number of runs that
-        will not; None where it is sent."""
+        """The stored failure because of which the run does not send the audio of these identities, and the number of
+        runs that still skip it; None if the run sends it."""
         with translated(self._path):
             found = (known_failure(self._db, identity) for identity in identities)
             holding = (one for one in found if one is not None and one.prevents(self._run))

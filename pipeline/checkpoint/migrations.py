@@ -1,6 +1,6 @@
 """Migrations of a checkpoint from each older version to the next.
 
-Tables unchanged since then are created from `schema`; the others are written here as they were.
+Tables that have not changed since a migration are created from `schema`; older definitions are written out here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NUL
 CREATE INDEX clips_key ON clips (key);
 """
 VERSION_UNTIL_6 = f"iif(size = -1, '{schema.UNREADABLE}', size || ':' || mtime_ns)"
-"""The version of a recording from the two columns of before, in the form of source/local.py."""
+"""A recording's version from the two columns that held it before, in the format of source/local.py."""
 SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
 
 MIGRATIONS = {
@@ -24,7 +24,7 @@ ALTER TABLE utterances ADD COLUMN refresh INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX done     ON utterances (done_audio) WHERE done_audio IS NOT NULL;
 CREATE INDEX refresh  ON utterances (part) WHERE refresh;
 """,
-    # rows that an older version could not send may be sendable now, and cost nothing where they are not
+    # rows that an older version could not send are tried again; if they still cannot be sent, that costs nothing
     2: f"""
 {CLIPS_UNTIL_5}
 UPDATE utterances SET state = 3 WHERE state = 4 AND attempts = 0 AND config_hash <> '{schema.BAD_ROW}';

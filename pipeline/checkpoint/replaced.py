@@ -18,8 +18,8 @@ from pipeline.checkpoint.identity import HAS_TRANSCRIPT, TRANSCRIBED, Identity
 from pipeline.model import Transcript
 
 KEPT_BYTES = 256 << 20
-"""How much of them is kept, the newest. Until a run has hashed every row, the limit applies only to those of other
-settings: the next row may need one of the same settings."""
+"""Replaced transcripts kept, in compressed bytes; the oldest are deleted first. Until a run has hashed every row, this
+limits only those of other settings: a row not hashed yet may need one of the same settings."""
 _LEVEL = 1
 
 
@@ -45,8 +45,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: bool) -> None:
-    """Keeps the transcript of a row that is about to get the one of `now`, unless another row has it too. With
-    `is_copy`, files may be swapping names, and it counts as of the same settings."""
+    """Keeps the transcript of row `n`, which the one of identity `now` is about to replace, unless another row has it
+    too. With `is_copy` files may have swapped names, and it is kept as one of the same settings."""
     db.execute("DELETE FROM replaced WHERE audio = ? AND config = ?", now.hashes)
     audio, config, prefix_hashes, same_settings, id_, part, row = db.execute(
         """SELECT u.done_audio, u.done_config, u.marks, u.config_hash = u.done_config OR ?, coalesce(r.was, u.id),
@@ -90,7 +90,7 @@ class Replaced(Database):
 
     @writes
     def take_over(self, part: int, rows: Iterable[Transcript]) -> int:
-        """Copies replaced transcripts from the rows of a part that is about to be rewritten; returns their bytes."""
+        """Copies replaced transcripts out of a part that is about to be rewritten; returns the bytes stored."""
         size = 0
         for row in rows:
             stored = packed(row)
@@ -109,7 +109,7 @@ class Replaced(Database):
 
     @writes
     def trim_taken_over(self) -> None:
-        """Deletes the oldest of other settings beyond KEPT_BYTES."""
+        """Deletes the oldest ones with other settings, beyond KEPT_BYTES."""
         self._trim("row IS NOT NULL AND NOT same_settings")
 
     @writes

@@ -24,9 +24,9 @@ THIS = "FROM manifests JOIN manifest.name USING (name)"
 """The manifests of the scan that the checkpoint knows, also under other names."""
 NOT_KEPT = "vanished OR n IN (SELECT n FROM manifest.missed)"
 """Known rows that the scan did not find unchanged."""
-# `scan`: rows that are not unchanged; `missed`: known rows that were not found unchanged; `named`: ids that the user
-# asks for; `name`: the current and other names of the scanned manifests, which `source` numbers. They are in a database
-# of their own, so that a read-only checkpoint can be planned against, and dropping them costs nothing.
+# `scan`: new or changed rows; `missed`: known rows that are changed or no longer there; `named`: ids that the user asks
+# for; `name`: current and other names of the scanned manifests, numbered by `source`. They are in a separate database,
+# so that planning works with a read-only checkpoint, and dropping them costs nothing.
 _TABLES = """
 CREATE TABLE manifest.scan (
     id          TEXT    NOT NULL,
@@ -91,7 +91,7 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None
     """Bytes, where known: recordings are compared by them."""
     written_hash: str | None = None
-    """The config_hash of the same settings before their canonical form, where it differs."""
+    """The config_hash that versions before the canonical form computed for the same settings; None if it is equal."""
     failure: Failure | None = None
     """Set for a row that was skipped as invalid: it is in errors.*, and is never sent."""
     source: int = 0
@@ -170,7 +170,7 @@ def attach_scan(db: sqlite3.Connection) -> None:
 def _changed(
     rows: Iterable[ScannedRow], walk: Walk, manifests: Mapping[tuple[int, bool], int]
 ) -> Iterator[tuple[object, ...]]:
-    """The values of the rows that are not unchanged. `manifests`: the known numbers by (source, by_path)."""
+    """Column values of the new and changed rows. `manifests`: numbers in the checkpoint by (source, by_path)."""
     replace, is_unchanged = msgspec.structs.replace, walk.is_unchanged
     failed: tuple[bytes | None, str | None, float | None]
     for row in rows:

@@ -48,7 +48,7 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
             await asyncio.sleep(PAUSE_S * 2**attempt)
     if status in (401, 403) and not (isinstance(body, str) and classify.is_page({}, body)):
         text = presentable(str(body or "").strip(), endpoint.key)
-        raise KeyRefused(text or f"HTTP {status} with no text that can be read", http_status=status)
+        raise KeyRefused(text or f"HTTP {status} without a readable message", http_status=status)
     if status != 200 or body is None:
         return f"HTTP {status} from {GRADIUM.balance_path}"
     try:

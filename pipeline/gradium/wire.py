@@ -94,7 +94,7 @@ class Ready(Message, frozen=True, tag="ready", kw_only=True):
 
 @built
 class Text(Message, frozen=True, tag="text"):
-    """Usually one word; `start_s` runs on the decoder's clock."""
+    """Usually one word. `start_s` is its time in the audio plus the delay, as gradium/words.py subtracts it."""
 
     text: str
     start_s: float

@@ -46,11 +46,11 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     # the last four: values that Python cannot represent, or text that is not UTF-8
     except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
         where = rows.manifest if line == 1 else f"{rows.manifest}: after row {line - 1}"
-        raise ManifestError(f"{where}: not readable as Parquet: {error}; write the file anew.") from error
+        raise ManifestError(f"{where}: not readable as Parquet: {error}; export the file again.") from error
 
 
 def _texts(schema: Any) -> list[str]:
-    """Columns of text, which are read as dictionaries: a text of many rows is in memory once."""
+    """The text columns. They are read dictionary-encoded, so that a text that many rows share is in memory once."""
     from pyarrow import types
 
     return [field.name for field in schema if types.is_string(field.type) or types.is_large_string(field.type)]

@@ -1,8 +1,8 @@
 """Utterances of the same audio and settings in one run: the first is sent, its duplicates wait for the outcome.
 
-They share what the service says about the audio, a transcript or a refusal. Where the first one's own file fails, the
-next of them takes its place. Of very many only the row numbers are kept, and they are looked up again once the outcome
-is known; refusals are kept in a temporary database, so that a night of them is not held in memory.
+They share the service's result for the audio, a transcript or a refusal. If the file of the first cannot be read, the
+next duplicate is sent instead. Above MOST_WAITING only row numbers are kept, and those rows are read again once the
+result is known. Refusals go into a temporary database, so that memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Duplicates:
     def __init__(self) -> None:
         self._in_flight: dict[Identity, InFlight] = {}
         self._refused = Refusals()
-        """What the service refused for its audio, and what failed while many waited: later duplicates are not sent."""
+        """Failures that also hold for later duplicates, which are then not sent: see `_is_shared`."""
         self._sent_in_part: dict[Identity, float] = {}
-        """What did not fit the budget after requests were sent for it, with the credits it still needs."""
+        """Audio that did not fit the budget and was sent in part, or has many duplicates: credits it still needs."""
         self._again: list[Selected] = []
         self._later = array("q")
         """Numbers of rows that are to be looked up again."""
@@ -43,8 +43,8 @@ class Duplicates:
         return self._refused.of(identity)
 
     def sent_in_part(self, identity: Identity) -> float | None:
-        """Credits that this audio still needs, where it was sent in this run as far as the budget let it. A later
-        duplicate is not sent: the answers may not be in the checkpoint yet."""
+        """Credits that this audio still needs, if this run stopped sending it because of the budget; else None. A later
+        duplicate is not sent: the answers so far may not be in the checkpoint yet."""
         return self._sent_in_part.get(identity)
 
     def begin(self, in_flight: InFlight) -> bool:
@@ -59,7 +59,7 @@ class Duplicates:
         return False
 
     def end(self, in_flight: InFlight, given_up: GivenUp | None = None) -> list[Selected]:
-        """The utterance is settled. Returns its duplicates, but for those of which only the numbers are kept."""
+        """Ends an utterance that has its outcome. Returns its duplicates, except those kept only by row number."""
         del self._in_flight[in_flight.identity]
         if given_up is not None and _is_shared(given_up, in_flight):
             self._refused.keep(in_flight.identity, given_up)
@@ -69,16 +69,16 @@ class Duplicates:
         return in_flight.duplicates
 
     def look_again(self, duplicates: list[Selected]) -> None:
-        """Has them looked up again: the first one's own file failed, theirs may not."""
+        """Queues duplicates of an utterance whose file failed: their own files may be readable."""
         self._again.extend(duplicates)
 
     def again(self) -> list[Selected]:
-        """Those that are to be looked up again, each once."""
+        """Takes the queued duplicates; each is returned once."""
         again, self._again = self._again, []
         return again
 
     def later(self) -> list[int]:
-        """Numbers of the next rows that are to be looked up again."""
+        """Takes the next row numbers, at most MOST_WAITING, of duplicates whose outcome is known."""
         numbers = self._later[-MOST_WAITING:].tolist()
         del self._later[-MOST_WAITING:]
         return numbers
@@ -94,7 +94,7 @@ class Duplicates:
 
 
 def _is_shared(given_up: GivenUp, in_flight: InFlight) -> bool:
-    """Whether duplicates that come later fail the same, unsent."""
+    """Whether later duplicates get the same failure without being sent."""
     error = given_up.error
     if error is None:
         return False  # a later one finds it in the checkpoint
@@ -131,7 +131,7 @@ class Refusals:
         """None until there is a refusal."""
 
     def keep(self, identity: Identity, why: GivenUp) -> None:
-        """Where the system's folder for temporary files is full it is not kept: a duplicate is sent once more then."""
+        """Stores a refusal. If the disk for temporary files is full all are dropped, and duplicates are sent again."""
         about, error = msgspec.structs.asdict(why) | {"error": None}, why.error
         if error is not None:
             about |= {"error": type(error).__name__, "message": error.message}
@@ -153,7 +153,7 @@ class Refusals:
 
     @contextmanager
     def _forgotten_on_error(self) -> Iterator[None]:
-        """Without a journal a write that fails leaves the database damaged, so that all of it goes."""
+        """Drops the whole database on an error: there is no journal, so a failed write may have damaged it."""
         try:
             yield
         except sqlite3.Error:

@@ -28,9 +28,9 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     """Why an utterance has no transcript in this run; it holds for its duplicates as well."""
 
     error: AttemptError | None
-    """None where it was …"""
+    """The failure of this run; None if `known` is set."""
     known: Failure | None = None
-    """… known before, and nothing was sent."""
+    """The failure of an earlier run, because of which nothing was sent."""
     identity: Identity | None = None
     """What was to be sent, where it could be read."""
     clip: int | None = None
@@ -44,7 +44,7 @@ class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
     prefix_hashes: bytes | None = None
 
     def partly(self, n: int, row: Transcript) -> Partly:
-        """The event that the utterance has what was answered, as its `row`."""
+        """The event that stores `row`, the partial transcript. `n` is the number of its row in the checkpoint."""
         return Partly(
             n=n,
             transcript=row,
@@ -86,7 +86,7 @@ class InFlight:
         self.prefix_hashes = prefix_hashes
         """Prefix hashes of its audio."""
         self.answers_key = answers_key
-        """What answers to its clips are kept under, beside the key of the clip."""
+        """Stored answers to its clips are found by this and the key of the clip."""
         self.duplicates: list[Selected] = []
         self.more_duplicates = array("q")
         """Row numbers of further ones."""
@@ -100,11 +100,11 @@ class InFlight:
         self.error: AttemptError | None = None
         """Why the first clip that was given up was."""
         self.credits_needed = 0.0
-        """Price of the dearest of its clips that the budget did not let through; 0 where it let all through."""
+        """Price of the most expensive clip that did not fit the budget; 0 if all did."""
         self.failed_before: KnownFailure | None = None
-        """How its audio failed in an earlier run, …"""
+        """The failure of its audio in an earlier run."""
         self.is_postponed = False
-        """… and that it is not sent in this one."""
+        """It is not sent in this run, because of `failed_before`."""
         self._flags: tuple[str, ...] = ()
         self.clips: dict[int, Clip] = {}
         """By number."""
@@ -116,7 +116,7 @@ class InFlight:
         """A request of this run that failed and may have been billed."""
 
     def expect(self, prepared: Prepared, answered: Sequence[ClipResult]) -> list[Clip]:
-        """Takes its prepared audio; returns the clips that `answered`, of earlier runs, has no result for."""
+        """Sets the prepared audio; returns the clips to send, for which `answered`, of earlier runs, has no result."""
         known = {result.key: result for result in answered}
         self.prepared = prepared
         self.duration_s, self._flags = prepared.duration_s, prepared.flags
@@ -148,7 +148,7 @@ class InFlight:
         return clip.duration_s / max(sum(other.duration_s for other in self.clips.values()), 1e-9)
 
     def answered(self, clip: Clip, answer: Answer, *, latency_s: float, cost: float) -> ClipResult:
-        """A clip has its answer; returns it on the utterance's clock."""
+        """Records the answer to a clip; returns it with times relative to the utterance's start."""
         result = result_of(clip, answer, latency_s=latency_s, cost=cost, audio_bytes=length_of(self.prefix_hashes))
         self.results[clip.number] = result
         self._answered_now = True
@@ -173,13 +173,13 @@ class InFlight:
         self.credits_needed = max(self.credits_needed, cost)
         never_answered = self.error is None and not self._answered_now
         if self.is_settled and never_answered and self._maybe_billed and self.selected.tries:
-            # as in the run before, the budget was spent on requests that failed: that would never end
+            # it was tried in an earlier run too: without a failure, every run would spend its budget this way
             clip, self.error = self._maybe_billed
             self._error_clip, self._sending_failed = clip.number, True
 
     def why(self, error: AttemptError | None, partial: Transcript | None) -> GivenUp:
-        """Why it has no transcript: `error` is its own; without one it is how its audio failed before. Of several clips
-        the message names the one."""
+        """Why it has no transcript. `error` is this run's failure; None means that its audio failed in an earlier run.
+        If there are several clips, the message says which one failed."""
         if error is not None and self._error_clip is not None and self.has_several_clips:
             missing, several = len(self.clips) - len(self.results), has_several_channels(self.clips.values())
             clip, count = self.clips[self._error_clip], len(self.clips)
@@ -190,7 +190,7 @@ class InFlight:
             known=before.failure if error is None and before is not None else None,
             identity=self.identity if before is None else before.identity,
             clip=self._error_clip,
-            # clips kept back by the budget are no failure: the next run goes on with them
+            # if only the budget kept clips back, nothing failed: the next run sends them
             was_sent=self._sending_failed and not (self.credits_needed and self._answered_now),
             partial=partial,
             answered_s=round(sum(self.clips[number].duration_s for number in self.results), 3),

@@ -1,7 +1,7 @@
-"""Whose transcripts an output holds: the service's, or those of one local recognizer. Another one's never go into it.
+"""Which recognizer an output's transcripts come from: the service, or one local recognizer. They are never mixed.
 
-Reads and writes one fact of the checkpoint, and may ask an address on this machine. Reads one transcript of an output
-of an older version.
+The name is stored in the checkpoint. For a URL on this machine the server is asked for it; for an output of an older
+version it is taken from one transcript.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def owner_of(settings: Settings) -> str | None:
 
 
 def owner_by_recognizer(recognizer: str | None) -> str:
-    """Who answers at an address on this machine, by its account page."""
+    """The owner's name, by the `recognizer` field of the balance answer, which only a local server sends."""
     return SERVICE if recognizer is None else f"{LOCAL}{presentable(recognizer, limit=MAX_NAME)}"
 
 
 def owner_at(endpoint: Endpoint) -> str | None:
     """Who answers at an address on this machine; None where nothing answers. Blocks, for PATIENCE_S at most.
 
-    Asked before the manifest is compared with the output, and with the standard library's client, because most runs
-    have nothing to send and load no other.
+    Called before the manifest is compared with the output. Uses http.client, because most runs have nothing to send
+    and never load the HTTP client of the run.
     """
     parts = urlsplit(endpoint.url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -65,7 +65,7 @@ def owner_at(endpoint: Endpoint) -> str | None:
 
 
 def claim(checkpoint: Checkpoint, out: Path, owner: str) -> None:
-    """Notes the owner of an output that holds nothing yet. Raises ConfigError where it holds another one's answers."""
+    """Records `owner` if the output has no transcripts yet. Raises ConfigError if those it has are another's."""
     before = recorded_owner(checkpoint, out) if checkpoint.holds_answers() else None
     refuse_another(before, out, owner)
     if checkpoint.fact(OWNER, str) != owner:

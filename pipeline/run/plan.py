@@ -22,16 +22,16 @@ from pipeline.run.settings_hash import SettingsHash
 from pipeline.source import source_of
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
-"""From so many missing recordings on, and so large a share, a disk is more likely not mounted."""
+"""If at least this many recordings, and this share of all, are missing, probably a disk is not mounted."""
 FILES_REMEMBERED = 4_096
-"""Rows that name the same recording mostly stand together: its version is asked for once."""
+"""Recordings whose version is cached: rows of one recording are mostly close together in a manifest."""
 
 
 async def make_plan(rows: ManifestRows, options: RunOptions, store: Store, stopped: threading.Event) -> Plan:
-    """Takes the manifests into the checkpoint and selects what this run does; nothing where it was stopped meanwhile.
+    """Merges the manifests into the checkpoint and selects what this run does: an empty plan if the run is stopped.
 
-    Raises ManifestError for bad rows, ids that are unknown or clash, and with --strict for warnings; ConfigError
-    where the output serves another manifest.
+    Raises ManifestError for bad rows, for unknown or repeated ids, and with --strict for warnings; ConfigError if
+    the output belongs to another manifest.
     """
     try:
         scanned = rows.read(store.checkpoint.path_of)
@@ -90,7 +90,7 @@ class ManifestRows:
         self._on_step = on_step
 
     def read(self, path_of: PathOf = lambda id_: None) -> Iterator[ScannedRow]:
-        """Each good row; bad ones are counted, and where they are skipped come as failures."""
+        """The valid rows. Bad ones are counted; with --skip-bad-rows they are yielded too, as failures."""
         spellings = Spellings(self.warnings, path_of)
         found_at = lru_cache(maxsize=FILES_REMEMBERED)(_found_at)
         for part, rows, number in self.manifests.rows():
@@ -133,8 +133,8 @@ class ManifestRows:
             self._empty.append(error)
 
     def refuse_empty(self, *, knows_rows: bool) -> None:
-        """Raises ManifestError for a manifest without rows: more often a broken export than an empty archive. Not for a
-        folder that had recordings once: that they are missing is warned of, and their transcripts are kept."""
+        """Raises ManifestError for a manifest without rows, which is more often a broken export than an empty archive.
+        For a folder that had recordings in an earlier run it only warns; their transcripts are kept."""
         if not self._empty or not knows_rows:
             raise self._empty[0] if self._empty else ManifestError(f"{self.manifests.title}: the manifest has no rows")
         if not self.warnings.count:  # an --include that matches nothing says why
@@ -142,8 +142,8 @@ class ManifestRows:
 
 
 def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
-    """A warning where so many recordings are missing since the last run that a disk is more likely not mounted; those
-    that have `moved` to another name are not missing."""
+    """A warning if so many recordings disappeared since the last run that probably a disk is not mounted. `moved` of
+    the removed rows only have a new name, and do not count."""
     removed = max(0, plan.newly_removed - moved)
     enough = max(MANY_MISSING, MANY_MISSING_SHARE * plan.rows), max(MANY_MISSING, MANY_MISSING_SHARE * plan.known)
     files, rows = plan.newly_missing >= enough[0], is_folder and removed >= enough[1]
@@ -154,7 +154,7 @@ def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
 
 
 def _found_at(audio: str) -> tuple[str | None, int | None, float]:
-    """A recording's version, its size, and about how many seconds it has; None where it is missing."""
+    """A recording's version (None: missing, UNREADABLE: unknown), its size, and its estimated length in seconds."""
     try:
         found = source_of(audio).stat(audio)
     except AttemptError as error:

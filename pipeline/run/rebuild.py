@@ -1,8 +1,8 @@
 """Makes a new checkpoint from the output files, where the old one is damaged or missing: nothing is sent again.
 
 Reads OUT/transcripts, transcripts.jsonl, errors, attempts and runs, and what can still be read of the old checkpoint;
-writes OUT/checkpoint.sqlite, which takes its name when it is whole. The old one is kept beside it: the name of the
-unfinished new one says which, so that a rebuild that was interrupted can be done again.
+writes OUT/checkpoint.sqlite under a temporary name until it is complete. The old one is kept in OUT; both names have
+the same time stamp, by which an interrupted rebuild finds the old one again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.sink.store import sync_file, sync_folder
 from pipeline.texts import plural, visible
 
 _SUFFIXES = ("-wal", "-shm", "")
-"""Files of a checkpoint, itself the last: while it has its name, the others may still have to be moved."""
+"""Suffixes of a checkpoint's files. The main file is renamed last: while it has its name, others may remain."""
 
 
 def rebuild(out: Path, *, force: bool = False) -> list[str]:
@@ -65,8 +65,8 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
 
 
 def set_aside(path: Path) -> tuple[Path, Path | None]:
-    """Moves the checkpoint at `path` aside. Returns where a new one is to be made, and where the old one lies now (None
-    where there was none); after a rebuild that was interrupted, what that one set aside. Raises OutputError."""
+    """Renames the checkpoint at `path`. Returns the path for the new one and that of the old one (None if there was
+    none); after an interrupted rebuild, the old one is what that rebuild renamed. Raises OutputError."""
     try:
         new = interrupted_rebuild(path.parent)
         if new is None or (path.exists() and _old_of(new).exists()):
@@ -97,7 +97,7 @@ def put_in_place(new: Path, path: Path) -> None:
 
 
 def _old_of(new: Path) -> Path:
-    """Where the checkpoint lies that the new one is made from."""
+    """The path of the old checkpoint from which `new` is made."""
     prefix, _ = REBUILT.split("{}")
     former = new.with_name(new.name.replace(prefix, "checkpoint.damaged-"))  # as an older version called it
     return former if former.exists() else new.with_name(new.name.replace(prefix, "checkpoint.old-"))

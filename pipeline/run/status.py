@@ -1,4 +1,4 @@
-"""How an output folder stands: done, failed and why, left, spent, the last runs. Only reads, also beside a run."""
+"""The status of an output folder: done, failed and why, left, spent, the last runs. Read-only; works during a run."""
 
 from __future__ import annotations
 
@@ -35,40 +35,40 @@ MESSAGE_SHOWN = 200
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the last runs; figures are None for one that did not reach its end, or is at work."""
+    """One of the last runs. Its figures are None if it is still running or was interrupted."""
 
     run_id: str
     started_at: str
     exit: int | None = None
     stopped_by: str | None = None
-    """Why it ended before its work did."""
+    """Why it ended early; None if it processed everything."""
     transcribed: int | None = None
     requests: int | None = None
     credits: float | None = None
 
 
 class Status(Standing, frozen=True, kw_only=True):
-    """An output folder, over the rows that each of its manifests had at its last run; `untried` counts the failed
-    that the next run will not try."""
+    """The status of an output folder. Counts the rows that each of its manifests had at that manifest's last run;
+    `untried` are failed rows that the next run will not try."""
 
     out: str
     audio_s: float
     credits: float
     """Spent in all runs, counting what may have been billed."""
     credits_maybe_billed: float | None
-    """What of it only may have been billed; None where an older version has not summed that."""
+    """The part of `credits` that may not have been billed; None if an older version did not record it."""
     month: str
     """The calendar month (UTC), as `2026-11`."""
     month_credits: float | None
-    """Spent in it, counting what may have been billed; None where an older version has not summed that."""
+    """Spent in `month`, with what may have been billed; None if an older version did not record it."""
     month_budget: float | None
-    """budget.credits_per_month of the last run, and …"""
+    """budget.credits_per_month of the last run."""
     month_left: float | None
-    """… what is left of it."""
+    """What is left of `month_budget`."""
     waiting_clips: int
-    """Answered pieces of recordings that have no transcript yet, and …"""
+    """Transcribed clips of recordings that are not complete yet; they are not sent again."""
     waiting_credits: float
-    """… what they cost: they are not sent again."""
+    """What the waiting clips cost."""
     at_work: Owner | None
     """Who holds the output now."""
     runs: list[RunLine]
@@ -83,7 +83,7 @@ def status(out: Path) -> Status:
         require_checkpoint(out)
     if not path.exists():
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
-    owner = at_work(out)  # before the checkpoint is read: a run that ends meanwhile has left its figures then
+    owner = at_work(out)  # asked first: if that run ends before the next line, its figures are in the checkpoint
     with Checkpoint(path, only_read=True) as checkpoint:
         totals = checkpoint.totals(whole=True)
         month = month_at(datetime.now(UTC), checkpoint, out, checkpoint.fact(MONTH_BUDGET, float) or None)
@@ -120,7 +120,7 @@ def counts(out: Path) -> Mapping[str, int]:
 def _run_line(out: Path, run_id: str, started_at: str, figures: bytes | None) -> RunLine:
     known = None if figures is None else readable(figures)
     if known is None:
-        with suppress(OSError):  # its record is there all the same where only the checkpoint could not be written
+        with suppress(OSError):  # the record exists even if the final write to the checkpoint failed
             known = readable((out / "runs" / f"{run_id}.json").read_bytes())
     ended = {} if known is None else {name: getattr(known, name) for name in OF_FIGURES}
     return RunLine(run_id=run_id, started_at=started_at, **ended)
@@ -155,7 +155,7 @@ def as_table(found: Status) -> str:
     rows += measured_rows(found)
     owner = found.at_work
     if owner is not None and not any(_is_of(run, owner) for run in found.runs):
-        rows.append(("run", str(owner)))  # it reads the manifest, or is a rebuild
+        rows.append(("run", str(owner)))  # it is still reading the manifest, or it is a rebuild
     for run in found.runs:
         if run.exit is None:
             ended = str(owner) if owner is not None and _is_of(run, owner) else "did not reach its end"
@@ -171,6 +171,6 @@ def as_table(found: Status) -> str:
 
 
 def _is_of(run: RunLine, owner: Owner) -> bool:
-    """Whether it is the run that is at work: it has no end, and began when the output was taken, or later."""
+    """Whether `run` is the one that holds the lock: it has not ended, and began no earlier than the lock was taken."""
     began = run.started_at[:19].replace("T", " ")
     return run.exit is None and (owner.since is None or began >= owner.since[:19])

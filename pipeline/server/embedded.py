@@ -1,4 +1,4 @@
-"""The local server as a child of this process, for as long as a block runs.
+"""The local server as a child process, for the duration of a `with` block.
 
 Starts and ends one process; talks to it through its pipes only, which never block either side.
 """

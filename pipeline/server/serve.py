@@ -39,7 +39,7 @@ def main() -> int:
     try:
         options = msgspec.json.decode(sys.argv[1] if len(sys.argv) > 1 else "{}", type=ServerOptions)
     except msgspec.DecodeError as error:
-        print(f"The options are not those of a server: {error}.", file=sys.stderr)
+        print(f"The server options are invalid: {error}.", file=sys.stderr)
         return 2
     try:
         serve(msgspec.structs.replace(options, key=os.environ.pop(KEY_ENV, None)))
@@ -53,7 +53,7 @@ def serve(options: ServerOptions) -> None:
     """Serves until SIGTERM, SIGINT or, when asked for, the end of stdin.
 
     Raises ConfigError for a bad faults file or recognizer name, or where other machines could use it without a key,
-    LocalServerError when a library is missing or the address cannot be had, OutputError when the request log cannot be
+    LocalServerError when a library is missing or the address cannot be used, OutputError when the request log cannot be
     written.
     """
     if options.key is None and not is_loopback(options.host):
@@ -113,7 +113,7 @@ def _url_host(host: str) -> str:
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Stops the server when stdin ends: the process at its other end has ended, or needs no server any more."""
+    """Stops the server when stdin ends: its parent has ended or has closed the pipe."""
     try:
         while os.read(STDIN, 4096):
             pass

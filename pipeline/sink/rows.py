@@ -1,4 +1,4 @@
-"""What both formats share: selecting rows by id, batches of bounded size, and the error of a damaged file.
+"""Shared by the Parquet and JSONL code: selecting rows by id, batches of bounded size, and the error of a damaged file.
 
 Any error while a file is decoded counts as damage, except an OSError with an errno. A damaged row must never pass for
 a missing one, which would be paid for again.
@@ -16,11 +16,11 @@ from pipeline.errors import DamagedFile, OutputError
 from pipeline.sink.store import Store
 
 AT_ONCE_BYTES = 4 << 20
-"""Encoded bytes of rows; as records, and then as a table, they take a few times as much memory."""
+"""Encoded size of a batch; as Python objects and as an Arrow table it takes a few times as much memory."""
 ROWS_AT_ONCE = 500
 MAX_REASON = 200
 Which = Callable[[list[str]], Collection[str]]
-"""Returns the selected ones of some ids: called for a few rows at a time, so that no full list is in memory."""
+"""Returns those of the given ids that are selected; called for one batch at a time, so that memory stays bounded."""
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -51,7 +51,7 @@ def damaged(store: Store, name: str, why: object) -> DamagedFile:
 
 @contextmanager
 def decoding(store: Store, name: str) -> Iterator[None]:
-    """Turns errors of decoding a file into DamagedFile; the store handles those of the system."""
+    """Turns errors while decoding a file into DamagedFile. Operating-system errors pass: the store handles them."""
     try:
         yield
     except (OutputError, MemoryError):

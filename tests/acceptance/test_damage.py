@@ -222,7 +222,7 @@ def assert_told(result: Finished, path: Path) -> None:
     assert result.exit == 1, result.stderr
     [sentence] = [line for line in result.stderr.splitlines() if line.startswith("gradium-batch: ")]
     assert path.name in sentence or (path.suffix == ".sqlite" and "no checkpoint" in sentence)
-    assert any(advice in sentence for advice in ("gradium-batch rebuild", "restore", "fix", "mend", "move"))
+    assert any(advice in sentence for advice in ("gradium-batch rebuild", "restore", "fix", "repair", "move"))
 
 
 def test_all_of_it(a_night: Callable[[str], Night]) -> None:

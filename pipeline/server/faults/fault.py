@@ -22,7 +22,7 @@ class Arrival(NamedTuple):
     """The facts about a request by which a fault is chosen for it."""
 
     number: int
-    """Of all requests, from 1."""
+    """Number of this request among all, from 1."""
     digest: str
     """SHA-256 of the body, in hex."""
     repeat: int
@@ -30,7 +30,7 @@ class Arrival(NamedTuple):
     sessions: int
     """Requests worked on at the moment, this one included."""
     paid_audio_s: float
-    """Audio answered so far."""
+    """Seconds of audio answered, and so paid for, up to now."""
     elapsed_s: float
     """Since the first request came."""
     query: Mapping[str, str]
@@ -43,7 +43,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether a client can still take the whole transcript from an answer with this fault in it."""
 
     probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
-    """Drawn anew for each request, from the seed, the body and how often it came: not from the order of arrival."""
+    """Drawn for each request from the seed, the body and its `repeat`, so that the order of arrival does not matter."""
     file: str | None = None
     """Only for requests whose body is this file (relative to the faults file)."""
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
