@@ -167,7 +167,7 @@ def refuse_truncated_copy(prefix_hashes: bytes, known: bytes | None) -> None:
 def truncated_copy(path: str, known: bytes | None, stopped: threading.Event = NEVER) -> AudioTruncated | None:
     """The error of an unreadable file that is only the beginning of the content with the prefix hashes `known`."""
     try:
-        with open_recording(path) as file:
+        with open_recording(source_of(path).fetch(path)) as file:
             if known is not None and os.fstat(file.fileno()).st_size < length_of(known):
                 refuse_truncated_copy(_hash(path, file, stopped)[1], known)
     except AudioTruncated as error:
