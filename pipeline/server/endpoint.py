@@ -21,7 +21,7 @@ from pipeline.server.audio import Sound, decode
 from pipeline.server.body import Bodies
 from pipeline.server.faults.before import SessionCap
 from pipeline.server.faults.fault import Arrival, Fault
-from pipeline.server.faults.plan import Plan
+from pipeline.server.faults.plan import FaultPlan
 from pipeline.server.ledger import ANSWERED, KEY_REFUSED, UNFINISHED, Entry, Ledger
 from pipeline.server.listener import Connection
 from pipeline.server.options import ServerOptions
@@ -46,10 +46,10 @@ INLINE_BYTES = 1 << 20
 log = logging.getLogger(__name__)
 
 
-class Endpoint:
+class LocalEndpoint:
     """The request handler of one server, which has one account."""
 
-    def __init__(self, options: ServerOptions, *, recognizer: Recognizer, plan: Plan, ledger: Ledger) -> None:
+    def __init__(self, options: ServerOptions, *, recognizer: Recognizer, plan: FaultPlan, ledger: Ledger) -> None:
         self._options = options
         self._recognizer = recognizer
         self._plan = plan

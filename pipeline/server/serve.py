@@ -20,8 +20,8 @@ import msgspec
 
 from pipeline.errors import ConfigError, GradiumBatchError, OutputError, UsageError
 from pipeline.gradium import wire
-from pipeline.server.endpoint import Endpoint
-from pipeline.server.faults.plan import Plan, load_plan
+from pipeline.server.endpoint import LocalEndpoint
+from pipeline.server.faults.plan import FaultPlan, load_plan
 from pipeline.server.ledger import Ledger
 from pipeline.server.listener import Listener
 from pipeline.server.options import KEY_ENV, ServerOptions
@@ -61,7 +61,7 @@ def serve(options: ServerOptions) -> None:
             f"Others than this machine can reach the host {options.host!r}, and the server would let in any key: set "
             f"GRADIUM_API_KEY to the one that it is to ask for, or leave --host out."
         )
-    plan = load_plan(Path(options.faults)) if options.faults else Plan()
+    plan = load_plan(Path(options.faults)) if options.faults else FaultPlan()
     recognizer = load_recognizer(options)
     try:
         ledger = Ledger(Path(options.request_log) if options.request_log else None)
@@ -73,14 +73,14 @@ def serve(options: ServerOptions) -> None:
         ledger.close()
 
 
-async def _run(options: ServerOptions, recognizer: Recognizer, plan: Plan, ledger: Ledger) -> None:
+async def _run(options: ServerOptions, recognizer: Recognizer, plan: FaultPlan, ledger: Ledger) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if options.until_stdin_eof:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
-    endpoint = Endpoint(options, recognizer=recognizer, plan=plan, ledger=ledger)
+    endpoint = LocalEndpoint(options, recognizer=recognizer, plan=plan, ledger=ledger)
     listener = Listener(endpoint.handle, options.host, options.port, head_s=options.head_s)
     port = await listener.open()
     try:

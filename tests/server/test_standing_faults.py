@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pipeline.server.faults.before import InternalError
 from pipeline.server.faults.fault import Arrival
-from pipeline.server.faults.plan import Plan
+from pipeline.server.faults.plan import FaultPlan
 from pipeline.server.listener import Connection, Listener
 from tests.server.bodies import noise, sha256, texts, wav
 from tests.server.conftest import Client, texts_of, until
@@ -164,7 +164,7 @@ def test_file_names_the_body_that_gets_the_fault(http: httpx.Client, tmp_path: P
 
 def test_probability_chooses_the_same_bodies_in_any_order() -> None:
     def chosen(numbers: range) -> set[str]:
-        plan = Plan([InternalError(probability=0.3)], seed=5)
+        plan = FaultPlan([InternalError(probability=0.3)], seed=5)
         return {arrival.digest for arrival in map(arrival_of, numbers) if plan.choose(arrival)}
 
     assert chosen(range(1000)) == chosen(range(999, -1, -1))

@@ -33,7 +33,7 @@ OLD_KEYS = {"dress": "response"}
 """Older names of keys, which are still taken."""
 
 
-class Plan:
+class FaultPlan:
     """The faults of one server, and how often each was injected."""
 
     def __init__(self, faults: Sequence[Fault] = (), seed: int = 0) -> None:
@@ -78,7 +78,7 @@ class Plan:
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path) -> FaultPlan:
     """Returns the plan in a TOML faults file; raises ConfigError."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ def load_plan(path: Path) -> Plan:
     entries = document.get("fault", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError(f"{path}: write each fault as a table of its own, under [[fault]] in double brackets.")
-    return Plan([_load_fault(entry, number, path) for number, entry in enumerate(entries, 1)], seed)
+    return FaultPlan([_load_fault(entry, number, path) for number, entry in enumerate(entries, 1)], seed)
 
 
 def _load_fault(entry: dict[str, Any], number: int, path: Path) -> Fault:
