@@ -52,7 +52,7 @@ class Journal:
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
-        self._committed: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
         """Callers of `committed` that wait for the pending events."""
         self.results_added = (0, 0)
         """The numbers of transcripts added so far, and of their words."""
@@ -91,9 +91,9 @@ class Journal:
         }
 
     async def committed(self) -> None:
-        """Waits until all events added so far are durable."""
+        """Waits until all events added so far are durable; whoever waits is to be cancelled when `keep` fails."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._committed.append(waiting)
+        self._waiters.append(waiting)
         self._something.set()  # it may be so already
         await waiting
 
@@ -131,7 +131,7 @@ class Journal:
         waiting: list[asyncio.Future[None]] = []
         if not self._committing:  # else a commit failed, and its events come first
             self._committing, self._pending, self._pending_bytes = _without_ended(self._pending), [], 0
-            waiting, self._committed = self._committed, []
+            waiting, self._waiters = self._waiters, []
         if self._committing:
             # unchecked: written to the open file even where its folder was moved or removed
             with self.patience.watching():

@@ -89,7 +89,8 @@ class FolderStore:
                     os.fsync(file.fileno())
                 temp.replace(path)
             except BaseException:
-                temp.unlink(missing_ok=True)
+                with suppress(OSError):  # the first error is the one to report
+                    temp.unlink(missing_ok=True)
                 raise
             sync_folder(path.parent)
 
@@ -106,20 +107,20 @@ class FolderStore:
 
     def append(self, name: str, lines: Iterable[bytes], committed: int) -> int:
         path = self._folder / name
-        created = not path.exists()
         with self.as_output_errors(name):
-            with path.open("ab") as file:
-                try:
+            created = not path.exists()
+            try:
+                with path.open("ab") as file:
                     file.truncate(committed)  # never longer: the caller has checked the size
                     file.seek(committed)
                     file.writelines(lines)
                     file.flush()
                     os.fsync(file.fileno())
                     size = file.tell()
-                except OSError:
-                    with suppress(OSError):
-                        os.ftruncate(file.fileno(), committed)  # so that no partial line stays
-                    raise
+            except OSError:
+                with suppress(OSError):
+                    os.truncate(path, committed)  # only now: closing writes what was left in the buffer
+                raise
             if created:
                 sync_folder(path.parent)
         return size

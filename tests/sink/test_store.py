@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -183,3 +185,28 @@ def test_an_output_is_published_into_a_store_that_cannot_append(tmp_path: Path) 
         "transcripts/part-000001.parquet",
         "transcripts/part-000002.parquet",
     ]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from pipeline.errors import OutputError
+from pipeline.sink import FolderStore
+
+store = FolderStore(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    store.append("lines", (b"%099d\\n" % n for n in range(1_000)), 100)
+except OutputError:
+    print("refused")
+"""
+
+
+def test_an_append_that_finds_the_disk_full_leaves_what_was_committed(tmp_path: Path) -> None:
+    committed = b"c" * 99 + b"\n"
+    (tmp_path / "lines").write_bytes(committed)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "refused\n", done.stderr
+    assert (tmp_path / "lines").read_bytes() == committed
