@@ -213,9 +213,7 @@ class Pool:
             ended = await self._transcriber.transcribe(job.request)
         except AttemptError as error:
             ended = error.bare()
-        except (
-            BaseException
-        ):  # cancelled, or a bug: counted as sent, to be safe; the pool stops, so no budget is settled
+        except BaseException:  # cancelled, or a bug: counted as sent, to be safe
             cut = CutOff("cut off before the answer came", billed="maybe")
             self._listener.sent(job, started_at, _now() - started, cut)
             raise
