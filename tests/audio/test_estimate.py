@@ -127,7 +127,7 @@ def test_no_header_makes_a_recording_longer_than_its_bytes_can_hold(name: str, t
 @pytest.mark.parametrize("name", ["au", "aiff"])
 def test_samples_that_a_header_counts_and_are_not_there_are_refused_as_by_a_run(name: str, tmp_path: Path) -> None:
     path = made(tmp_path, {"au": with_au_size(1 << 22), "aiff": with_aiff_frames(1 << 21)}[name])
-    with pytest.raises(AudioTruncated, match="its header promises"):
+    with pytest.raises(AudioTruncated, match="although its header says"):
         estimate(Utterance(id="a", audio=path), AudioSettings())
 
 

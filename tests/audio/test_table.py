@@ -211,8 +211,8 @@ REFUSED: dict[str, tuple[Maker, type[errors.ItemError], str]] = {
     "film without sound": (silent_film, errors.AudioUnsupported, "no audio track"),
     "encrypted": (encrypted, errors.AudioUnsupported, "encrypted"),
     "wav cut": (cut(plain(), 0.5), errors.AudioTruncated, "decodes for 1.4 s"),
-    "flac cut": (cut(written("FLAC", "PCM_16"), 0.5), errors.AudioTruncated, "promises 2.8 s"),
-    "mp3 cut": (cut(encoded("libmp3lame", "mp3"), 0.5), errors.AudioTruncated, "promises 2.8 s"),
+    "flac cut": (cut(written("FLAC", "PCM_16"), 0.5), errors.AudioTruncated, "although its header says 2.8 s"),
+    "mp3 cut": (cut(encoded("libmp3lame", "mp3"), 0.5), errors.AudioTruncated, "although its header says 2.8 s"),
     "m4a cut": (cut(encoded("aac", "ipod"), 0.5), errors.AudioUnreadable, "index"),
     "m4a cut, index first": (
         cut(encoded("aac", "ipod", options={"movflags": "faststart"}), 0.5),

@@ -155,7 +155,7 @@ def test_a_balance_and_a_refusal_that_come_compressed_are_read() -> None:
         found = credits_at(peer.url)
     assert found is not None
     assert found.remaining_credits == 5
-    for coding, said in (("gzip", r"^no such key$"), ("br", r"^HTTP 401 with no text that can be read$")):
+    for coding, said in (("gzip", r"^no such key$"), ("br", r"^HTTP 401 without a readable message$")):
         refusal = answer(gzip.compress(b"no such key"), status=401, headers={"Content-Encoding": coding})
         with Scripted(refusal) as peer, pytest.raises(KeyRefused, match=said):
             credits_at(peer.url)
