@@ -80,7 +80,7 @@ def recorded_owner(checkpoint: Checkpoint, out: Path) -> str | None:
     placed = checkpoint.any_transcript()
     if placed is None:
         return None
-    sink = Sink(FolderStore(out), ("parquet", "jsonl"))
+    sink = Sink(FolderStore(out))
     read = placed.transcript or next(sink.rows(placed.part or 0, {placed.id}.intersection), None)
     if read is None:
         raise OutputError(

@@ -56,7 +56,7 @@ def show(out: Path, id_: str) -> Shown:
         one = checkpoint.find(id_)
         if one is None:
             raise UsageError(f"{out} has no id {shown_id(id_)}{_suggestions(id_, checkpoint.ids_near(id_))}")
-    sink = Sink(FolderStore(out), ("parquet", "jsonl"))
+    sink = Sink(FolderStore(out))
     published = sink.attempts.of(id_, one.ledger)
     return Shown(
         id=id_,

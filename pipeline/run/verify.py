@@ -24,7 +24,7 @@ def require_checkpoint(out: Path) -> None:
     """Raises DamagedCheckpoint where answers are there without a checkpoint: they were paid for, and a run would
     overwrite them."""
     if not holds_something(out / "checkpoint.sqlite"):
-        sink = Sink(FolderStore(out), ("parquet", "jsonl"))
+        sink = Sink(FolderStore(out))
         has_transcripts = sink.holds_transcripts()
         if has_transcripts or sink.clips.size() is not None:
             what = "transcripts" if has_transcripts else "answered clips"

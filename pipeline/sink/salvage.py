@@ -24,7 +24,7 @@ class Salvage(Sink):
 
     def __init__(self, out: Path) -> None:
         self._folder = FolderStore(out)
-        super().__init__(self._folder, ("parquet", "jsonl"))
+        super().__init__(self._folder)
         self._out = out
         self.damaged: list[Path] = []
         """The new paths of files that could not be read completely."""

@@ -28,7 +28,8 @@ ERRORS_AT_ONCE = 10_000
 class Sink:
     """An output in the configured formats. Methods block and raise OutputError."""
 
-    def __init__(self, store: Store, formats: Collection[str]) -> None:
+    def __init__(self, store: Store, formats: Collection[str] = ("parquet", "jsonl")) -> None:
+        """`formats` may be left out where an output is only read: whatever it holds is found."""
         self.has_parts = "parquet" in formats
         """Whether there are Parquet parts, from which the JSONL can be rewritten."""
         self.attempts = AttemptParts(store)
