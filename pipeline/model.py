@@ -6,34 +6,21 @@ the utterance's audio unless a name says otherwise; durations in `_s`, sizes in 
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 from pipeline.built import built
+from pipeline.keywords import KEYWORDS, keywords_in
 from pipeline.redaction import hide
 
 Billed = Literal["yes", "no", "maybe"]
 Status = Literal["ok", "suspect"]
+Timing = Literal["exact", "spread"]
 
-
-KEYWORDS = "keywords"
-"""The column of metadata that shapes the answer."""
-
-
-@lru_cache(maxsize=1_024)
-def keywords_in(written: str) -> tuple[str, ...]:
-    """The words of a field: a JSON list, as lists in manifests are kept, or text with commas, semicolons or blanks
-    between them; sorted and distinct. Empty if it is neither."""
-    try:
-        is_list = written.lstrip().startswith(("[", "{"))
-        words = msgspec.json.decode(written, type=list[str]) if is_list else re.split(r"[\s,;]+", written)
-    except (msgspec.DecodeError, RecursionError):
-        return ()
-    return tuple(sorted({*words} - {""}))
+DURATION_DIGITS, LATENCY_DIGITS, CREDITS_DIGITS, WER_DIGITS = 6, 3, 4, 4
+"""Decimals of the figures in records: no float noise in an output."""
 
 
 @built
@@ -102,13 +89,26 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     channel: int = 0
     stream_id: int | None = None
     clip: int = 0
+    timing: Timing = "exact"
+    """`spread` where one message held several words, whose times are spread over its own."""
+
+
+@built
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A sentence, or with several channels the turn of one of them; see `segments`."""
+
+    text: str
+    start_s: float
+    stop_s: float | None = None
+    """None where the service gave no end of its words."""
+    channel: int = 0
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The service's answer for one clip, from a stream that ended cleanly."""
 
     words: tuple[Word, ...]
-    flags: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
     """Why the answer deserves a second look: `no_words`, `times_backwards` …; empty when nothing is odd."""
     request_id: str | None = None
     model: str | None = None
@@ -130,7 +130,7 @@ class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
     """On the utterance's clock, …"""
     start_s: float | None = None
     """… on which the clip started here; None where an older version stored it, under settings that tell the clock."""
-    flags: tuple[str, ...]
+    issues: tuple[str, ...] = msgspec.field(name="flags")  # what versions before 0.2 call them
     request_id: str | None
     model: str | None
     latency_s: float
@@ -185,11 +185,22 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     audio: str
     text: str
     words: tuple[Word, ...]
+    segments: tuple[Segment, ...]
     duration_s: float
+    """Measured, of what was transcribed."""
+    offset_s: float = 0.0
+    """The row's span and channel, …"""
+    span_s: float | None = None
+    channel: int | None = None
+    sample_rate: int | None = None
+    """… and what its recording is like; None in a row that a version before 0.2 wrote."""
+    channels: int | None = None
     status: Status
-    flags: tuple[str, ...]
+    issues: tuple[str, ...]
     language: str | None
     model: str | None
+    service: str | None = None
+    """Who answered, as the owner of the output is named; set when the row is published."""
     audio_hash: str
     config_hash: str
     request_ids: tuple[str, ...]

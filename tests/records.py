@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.checkpoint import Repeated, ScannedRow
 from pipeline.model import Attempt, Failure, Transcript, Utterance, Word
+from pipeline.segments import segments_of
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
@@ -31,9 +32,10 @@ def transcript(id_: str, text: str = "hello world", *, audio_hash: str = "a1", c
         audio=f"/audio/{id_}",
         text=text,
         words=words,
+        segments=segments_of(words),
         duration_s=2.0,
         status="ok",
-        flags=(),
+        issues=(),
         language="en",
         model=None,
         audio_hash=audio_hash,

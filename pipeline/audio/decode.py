@@ -59,8 +59,8 @@ def decode(
         raise
     if progress.has_gaps:
         tracks = tuple(msgspec.structs.replace(track, name=track.name + ON_CLOCK) for track in tracks)
-    flags = ("truncated",) if progress.is_truncated else ()
-    return Decoded(tracks=tracks, duration_s=progress.seconds, flags=flags)
+    issues = ("truncated",) if progress.is_truncated else ()
+    return Decoded(tracks=tracks, duration_s=progress.seconds, issues=issues)
 
 
 def _is_unchanged(path: str, file: FileIO, version: FileVersion) -> bool:

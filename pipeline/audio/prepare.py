@@ -37,7 +37,11 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     clips: tuple[Clip, ...]
     duration_s: float
     """Measured, of what will be transcribed."""
-    flags: tuple[str, ...] = ()
+    sample_rate: int
+    """Of the recording, by its header, …"""
+    channels: int
+    """… as its channels are."""
+    issues: tuple[str, ...] = ()
     spool_key: Hashable = None
     """Of its decoded recording, which `Preparation.release` releases; that also deletes `files`."""
     files: tuple[str, ...] = ()
@@ -84,7 +88,7 @@ class Preparation:
         decoded = await self._spool.acquire(key, expected_bytes, decode)
         files: list[str] = []
         try:
-            start, samples, flags = span_of(utterance, decoded, settings)
+            start, samples, issues = span_of(utterance, decoded, settings)
             clips: list[Clip] = []
             for track in decoded.tracks:
                 # tracks differ in length where the number of channels changes within a recording
@@ -95,7 +99,13 @@ class Preparation:
             self._release(utterance, key, files)
             raise
         return Prepared(
-            clips=tuple(clips), duration_s=samples / SAMPLE_RATE, flags=flags, spool_key=key, files=tuple(files)
+            clips=tuple(clips),
+            duration_s=samples / SAMPLE_RATE,
+            sample_rate=probe.sample_rate,
+            channels=probe.channels,
+            issues=issues,
+            spool_key=key,
+            files=tuple(files),
         )
 
     def release(self, utterance: Utterance, prepared: Prepared) -> None:
@@ -183,4 +193,9 @@ def _as_is(utterance: Utterance, recording: Recording) -> Prepared:
         version=probe.version,
         duration_s=probe.duration_s,
     )
-    return Prepared(clips=(Clip(request=request, start_s=0.0),), duration_s=probe.duration_s)
+    return Prepared(
+        clips=(Clip(request=request, start_s=0.0),),
+        duration_s=probe.duration_s,
+        sample_rate=probe.sample_rate,
+        channels=probe.channels,
+    )

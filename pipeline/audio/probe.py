@@ -14,7 +14,7 @@ from io import FileIO
 
 import msgspec
 
-from pipeline.audio.ogg import read_ogg_opus
+from pipeline.audio.ogg import OPUS_RATE, read_ogg_opus
 from pipeline.audio.wav import PCM, WavFile, check_samples, is_wav, read_wav
 from pipeline.errors import AttemptError, AudioEmpty, AudioTruncated, AudioUnavailable, Stopped
 from pipeline.model import FileVersion
@@ -41,6 +41,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """The length is a count of samples, packets or bytes, not an estimate by bit rate or size."""
     declared_s: float | None = None
     """The header's length of uncompressed samples, of which the file may hold fewer."""
+    sample_rate: int
+    """Samples a second and channel at the start; 48,000 for any Opus, which is decoded at that rate."""
     channels: int
     is_mono: bool
     """It has one channel throughout; most headers only give the channels at the start."""
@@ -90,6 +92,7 @@ def _probe(path: str, file: FileIO) -> Probe:
             duration_s=wav.duration_s,
             is_counted=True,
             declared_s=wav.declared_s,
+            sample_rate=wav.rate,
             channels=wav.channels,
             is_mono=wav.channels == 1,
             version=version,
@@ -99,6 +102,7 @@ def _probe(path: str, file: FileIO) -> Probe:
             content_type=OGG_TYPE if opus.is_consistent and opus.channels == GRADIUM.channels else None,
             duration_s=opus.duration_s,
             is_counted=opus.is_whole,
+            sample_rate=OPUS_RATE,
             channels=opus.channels,
             is_mono=opus.is_whole and opus.channels == 1,
             version=version,
@@ -109,12 +113,14 @@ def _probe(path: str, file: FileIO) -> Probe:
     with open_container(path, file) as (container, stream), translated(path):
         if container.format.name.startswith("mov"):
             refuse_encrypted(next(container.demux(stream)))
-        channels, length = stream.codec_context.channels, header_length(container, stream, file)
+        length, context = header_length(container, stream, file), stream.codec_context
+        sample_rate, channels = context.rate, context.channels
     return Probe(
         content_type=None,
         duration_s=length.seconds,
         is_counted=length.is_counted,
         declared_s=length.declared_s,
+        sample_rate=sample_rate,
         channels=channels,
         is_mono=channels == 1 and head.startswith(b"fLaC"),  # libsndfile decodes as many channels as at the start
         version=version,

@@ -73,7 +73,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     tracks: tuple[Track, ...]
     duration_s: float
     """Counted from the samples."""
-    flags: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
     """`truncated` where audio is missing and that was allowed."""
 
 

@@ -94,10 +94,10 @@ def _covers(utterance: Utterance, probe: Probe) -> bool:
 
 
 def span_of(utterance: Utterance, decoded: Decoded, settings: AudioSettings) -> tuple[int, int, tuple[str, ...]]:
-    """(first sample, number of samples, flags) of the utterance in its decoded recording. Raises SpanOutside."""
+    """(first sample, number of samples, issues) of the utterance in its decoded recording. Raises SpanOutside."""
     recorded = max(track.samples for track in decoded.tracks)
     start, samples, is_truncated = _span_within(utterance, recorded, settings)
-    return start, samples, tuple(dict.fromkeys((*decoded.flags, "truncated"))) if is_truncated else decoded.flags
+    return start, samples, tuple(dict.fromkeys((*decoded.issues, "truncated"))) if is_truncated else decoded.issues
 
 
 def _span_within(utterance: Utterance, recorded: int, settings: AudioSettings) -> tuple[int, int, bool]:

@@ -12,7 +12,7 @@ from pipeline.model import Transcript
 PARTIAL = ""
 """The config_hash stored for a transcript with gaps: no row matches it, and a whole transcript replaces it."""
 GAP = "gap "
-"""The prefix of a flag that names a part of the audio without an answer."""
+"""The prefix of an issue that names a part of the audio without an answer."""
 HAS_TRANSCRIPT = "u.done_audio = ? AND u.done_config = ? AND (u.part IS NOT NULL OR r.row IS NOT NULL)"
 """For a WHERE: rows `u` with their result `r` that have the transcript of an identity, given its `hashes`."""
 TRANSCRIBED = f"utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT} LIMIT 1"
@@ -49,4 +49,4 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_partial(transcript: Transcript) -> bool:
     """Whether a transcript has gaps."""
-    return any(flag.startswith(GAP) for flag in transcript.flags)
+    return any(issue.startswith(GAP) for issue in transcript.issues)

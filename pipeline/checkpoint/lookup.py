@@ -24,6 +24,8 @@ _RENAMED = f"""{_PLACED} WHERE u.done_audio = ? AND u.done_config = ? AND u.vani
         AND {_HAS_ONE} AND u.n > ? ORDER BY u.n LIMIT 200"""  # noqa: S608 fixed texts
 
 
+LAST = 1 << 62
+"""The place of a row that no utterance has."""
 LEFT_OVER_BYTES = 64 << 20
 """How much is kept of answered clips that no utterance needs, the newest: some 1,500 of 300 s. They are used where
 settings or rows are changed back."""
@@ -128,6 +130,20 @@ class Lookup(Database):
         """The number of an utterance; None for an unknown id."""
         found = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
         return None if found is None else int(found[0])
+
+    @reads
+    def places_of(self, ids: Iterable[str]) -> list[int]:
+        """The places of utterances in the order in which manifests had them; unknown ids come last."""
+        query = "SELECT n FROM utterances WHERE id = ?"
+        found = (self._db.execute(query, (id_,)).fetchone() for id_ in ids)
+        return [LAST if row is None else int(row[0]) for row in found]
+
+    @reads
+    def rows_of(self, ids: Iterable[str]) -> dict[str, Utterance]:
+        """The manifest rows of known ids."""
+        query = "SELECT row FROM utterances WHERE id = ?"
+        found = {id_: self._db.execute(query, (id_,)).fetchone() for id_ in ids}
+        return {id_: decode_utterance(row[0]) for id_, row in found.items() if row is not None}
 
     # -- answered clips -----------------------------------------------------------------------------------------------
 

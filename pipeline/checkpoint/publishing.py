@@ -131,6 +131,13 @@ class Publishing(Database):
         """The published parts of a kind ("transcripts", "attempts") and their numbers of rows."""
         return dict(self._db.execute("SELECT part, rows FROM parts WHERE kind = ?", (kind,)).fetchall())
 
+    @writes
+    def recount(self, part: int, counts: Iterable[tuple[str, int, int]]) -> None:
+        """Records (id, ref_words, ref_errors) of published transcripts in a part whose text reads otherwise now."""
+        query = """UPDATE utterances SET ref_words = ?3, ref_errors = ?4
+                   WHERE id = ?2 AND part = ?1 AND n NOT IN (SELECT n FROM results)"""
+        self._db.executemany(query, ((part, *count) for count in counts))
+
     def _save_parts(self, kind: str, parts: Mapping[int, int]) -> None:
         rows = [(kind, part, rows) for part, rows in parts.items()]
         self._db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", rows)

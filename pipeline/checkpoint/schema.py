@@ -38,7 +38,7 @@ from __future__ import annotations
 from enum import IntEnum
 from itertools import product
 
-VERSION = 7
+VERSION = 8
 
 
 class State(IntEnum):
@@ -80,6 +80,10 @@ CREDITS = "credits"
 """The fact with the credits spent in all runs, including those that may have been billed."""
 LEARNED = "concurrency"
 """The fact with the concurrency that the service accepted, for the next run; 0 where no limit was met."""
+OWNER = "owner"
+"""The fact with who answered for the output: the service, or a local recognizer by name."""
+OUTPUT_FORMAT = "output_format"
+"""The fact with the format of the published rows; None while some may be of an earlier one."""
 FORMATS = "formats"
 """The fact with the formats of the output."""
 MANIFEST = "manifest"

@@ -164,16 +164,16 @@ class GradiumClient:
             cut = "the connection closed without end_of_stream"
         if cut is not None:
             raise collector.with_request_id(StreamCut(cut, http_status=200))
-        words, flags = collector.words(duration_s=request.duration_s, channel=request.channel, clip=request.clip)
+        words, issues = collector.words(duration_s=request.duration_s, channel=request.channel, clip=request.clip)
         if decoder.replaced:
-            flags = (*flags, "replaced_characters")
+            issues = (*issues, "replaced_characters")
         key = self._endpoint.key
         text = " ".join(word.text for word in words)
         if redacted(text, key) != text:  # a service that repeats the key must not get it into a file
             words = tuple(msgspec.structs.replace(word, text=redacted(word.text, key)) for word in words)
         return Answer(
             words=words,
-            flags=flags,
+            issues=issues,
             request_id=_name(collector.request_id, key),
             model=_name(collector.model, key),
             latency_s=deadline.elapsed_s,

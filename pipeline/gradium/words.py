@@ -77,7 +77,7 @@ class WordCollector:
         return error
 
     def words(self, *, duration_s: float, channel: int, clip: int) -> tuple[tuple[Word, ...], tuple[str, ...]]:
-        """Words in time order within 0 … `duration_s`, and flags for anomalies.
+        """Words in time order within 0 … `duration_s`, and issues for anomalies.
 
         Call it only after the stream ended cleanly. Raises EmptyAnswer if there was no message at all.
         """
@@ -98,7 +98,7 @@ class WordCollector:
                 )
             )
         odd = {"no_words": not words, "times_backwards": self._backwards}
-        return tuple(words), tuple(flag for flag, holds in odd.items() if holds)
+        return tuple(words), tuple(issue for issue, holds in odd.items() if holds)
 
     def _take_text(self, message: wire.Text) -> None:
         words = message.text.split()

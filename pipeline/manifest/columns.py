@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import ManifestError
+from pipeline.keywords import KEYWORDS
 from pipeline.manifest.rows import RowProblem, Rows, Warn, shown
-from pipeline.model import KEYWORDS, BadRow, Utterance
+from pipeline.model import BadRow, Utterance
 
 KNOWN = ("audio", "id", "language", "reference", "offset_s", "duration_s", "channel")
 """In the order of the parameters of `Rows.utterance`."""

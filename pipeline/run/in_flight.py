@@ -19,7 +19,7 @@ from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip
 from pipeline.failures import consequence_of
-from pipeline.model import Answer, ClipResult, Failure, Transcript
+from pipeline.model import DURATION_DIGITS, Answer, ClipResult, Failure, Transcript
 from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
 from pipeline.texts import MAX_MESSAGE
 
@@ -105,7 +105,8 @@ class InFlight:
         """The failure of its audio in an earlier run."""
         self.is_postponed = False
         """It is not sent in this run, because of `failed_before`."""
-        self._flags: tuple[str, ...] = ()
+        self._issues: tuple[str, ...] = ()
+        self._sample_rate = self._channels = 0
         self.clips: dict[int, Clip] = {}
         """By number."""
         self._unanswered = 0
@@ -119,7 +120,8 @@ class InFlight:
         """Sets the prepared audio; returns the clips to send, for which `answered`, of earlier runs, has no result."""
         known = {result.key: result for result in answered}
         self.prepared = prepared
-        self.duration_s, self._flags = prepared.duration_s, prepared.flags
+        self.duration_s, self._issues = prepared.duration_s, prepared.issues
+        self._sample_rate, self._channels = prepared.sample_rate, prepared.channels
         self.clips = {clip.number: clip for clip in prepared.clips}
         self.results = {
             clip.number: earlier_result(clip, known[clip.key]) for clip in prepared.clips if clip.key in known
@@ -207,8 +209,10 @@ class InFlight:
             id=utterance.id,
             audio=utterance.audio,
             language=utterance.language or language,
-            duration_s=self.duration_s,
-            flags=self._flags,
+            duration_s=round(self.duration_s, DURATION_DIGITS),
+            sample_rate=self._sample_rate,
+            channels=self._channels,
+            issues=self._issues,
             audio_hash=self.identity.audio_hash,
             config_hash=self.identity.config_hash,
             attempts=self.selected.attempts + self.requests,

@@ -14,8 +14,18 @@ from pipeline.audio.spans import MIN_SAMPLES
 from pipeline.audio.tracks import SAMPLE_RATE
 from pipeline.checkpoint.identity import GAP
 from pipeline.exchange import Clip
-from pipeline.model import Answer, ClipResult, Transcript, Utterance, Word
+from pipeline.model import (
+    CREDITS_DIGITS,
+    LATENCY_DIGITS,
+    WER_DIGITS,
+    Answer,
+    ClipResult,
+    Transcript,
+    Utterance,
+    Word,
+)
 from pipeline.report import wer
+from pipeline.segments import segments_of, text_of
 
 NO_WORDS = "no_words"
 CLIP_WITHOUT_WORDS = "clip_without_words"
@@ -29,7 +39,7 @@ def result_of(clip: Clip, answer: Answer, *, latency_s: float, cost: float, audi
         key=clip.key,
         start_s=clip.start_s,
         words=_shifted(answer.words, clip.start_s),
-        flags=answer.flags,
+        issues=answer.issues,
         request_id=answer.request_id,
         model=answer.model,
         latency_s=latency_s,
@@ -46,23 +56,25 @@ def earlier_result(clip: Clip, result: ClipResult) -> ClipResult:
 
 
 def joined(clips: Mapping[int, Clip], results: Mapping[int, ClipResult], **about: Any) -> Transcript:
-    """The transcript of the clips that have a result, with a flag for each gap. `about` are the fields that
-    clips do not have; its `flags` come first."""
+    """The transcript of the clips that have a result, with an issue for each gap. `about` are the fields that
+    clips do not have; its `issues` come first."""
     in_order = [results[number] for number in sorted(results)]
     words = sorted((word for result in in_order for word in result.words), key=lambda word: word.start_s)
     missing = [clip for number, clip in clips.items() if number not in results]
     several = has_several_channels(clips.values())
-    of_clips = _flags_of(in_order, clips, several_channels=several)
-    flags = (*about.pop("flags"), *of_clips, *gap_flags(missing, several_channels=several))
+    of_clips = _issues_of(in_order, clips, several_channels=several)
+    issues = (*about.pop("issues"), *of_clips, *gap_issues(missing, several_channels=several))
+    segments = segments_of(words)
     return Transcript(
-        text=" ".join(word.text for word in words),
+        text=text_of(segments),
         words=tuple(words),
-        status="suspect" if flags else "ok",
-        flags=flags,
+        segments=segments,
+        status="suspect" if issues else "ok",
+        issues=issues,
         model=next((result.model for result in in_order if result.model), None),
         request_ids=tuple(result.request_id for result in in_order if result.request_id),
-        latency_s=sum(result.latency_s for result in in_order),
-        credits=sum(result.credits for result in in_order),
+        latency_s=round(sum(result.latency_s for result in in_order), LATENCY_DIGITS),
+        credits=round(sum(result.credits for result in in_order), CREDITS_DIGITS),
         **about,
     )
 
@@ -71,7 +83,7 @@ def has_several_channels(clips: Collection[Clip]) -> bool:
     return len({clip.channel for clip in clips}) > 1
 
 
-def gap_flags(missing: Sequence[Clip], *, several_channels: bool) -> list[str]:
+def gap_issues(missing: Sequence[Clip], *, several_channels: bool) -> list[str]:
     """`gap 3600.0-3870.5`, in seconds on the utterance's clock; clips behind each other make one gap."""
     spans: list[tuple[int, float, float]] = []
     for clip in sorted(missing, key=lambda clip: (clip.channel, clip.start_s)):
@@ -86,17 +98,31 @@ def gap_flags(missing: Sequence[Clip], *, several_channels: bool) -> list[str]:
 
 
 def for_row(transcript: Transcript, utterance: Utterance, **changes: Any) -> Transcript:
-    """The transcript as the output row of `utterance`: with its id, path, reference and metadata."""
-    compared = None if utterance.reference is None else wer.compare(utterance.reference, transcript.text)
-    return msgspec.structs.replace(
+    """The transcript as the output row of `utterance`: with its id, path, span, channel, reference and metadata."""
+    row = msgspec.structs.replace(
         transcript,
         id=utterance.id,
         audio=utterance.audio,
+        offset_s=utterance.offset_s,
+        span_s=utterance.duration_s,
+        channel=utterance.channel,
         reference=utterance.reference,
-        wer=None if compared is None else compared.wer,
         metadata=utterance.metadata,
         **changes,
     )
+    return with_word_error_rate(row)
+
+
+def with_word_error_rate(row: Transcript) -> Transcript:
+    """The row with the word error rate of its text."""
+    compared = None if row.reference is None else wer.compare(row.reference, row.text)
+    figure = None if compared is None or compared.wer is None else round(compared.wer, WER_DIGITS)
+    return msgspec.structs.replace(row, wer=figure)
+
+
+def with_service(row: Transcript, owner: str | None) -> Transcript:
+    """The row with who answered: the owner of the output, which is known once it answers."""
+    return row if row.service is not None else msgspec.structs.replace(row, service=owner)
 
 
 def word_errors(transcript: Transcript) -> dict[str, int]:
@@ -107,19 +133,19 @@ def word_errors(transcript: Transcript) -> dict[str, int]:
     return {"ref_words": compared.words, "ref_errors": compared.errors}
 
 
-def _flags_of(results: Sequence[ClipResult], clips: Mapping[int, Clip], *, several_channels: bool) -> list[str]:
-    """Flags of the clips as flags of the whole. A very short clip without words between others adds none."""
+def _issues_of(results: Sequence[ClipResult], clips: Mapping[int, Clip], *, several_channels: bool) -> list[str]:
+    """Issues of the clips as issues of the whole. A very short clip without words between others adds none."""
     least_s = MIN_SAMPLES / SAMPLE_RATE
-    counted = [one for one in results if NO_WORDS not in one.flags or clips[one.clip].duration_s >= least_s]
+    counted = [one for one in results if NO_WORDS not in one.issues or clips[one.clip].duration_s >= least_s]
     results = counted or results
-    flags = dict.fromkeys(flag for result in results for flag in result.flags)
-    silent = [result for result in results if NO_WORDS in result.flags]
+    issues = dict.fromkeys(issue for result in results for issue in result.issues)
+    silent = [result for result in results if NO_WORDS in result.issues]
     if silent and len(silent) < len(results):
-        del flags[NO_WORDS]
+        del issues[NO_WORDS]
         # one of several channels is often silent for minutes, a whole recording seldom
         if not several_channels:
-            flags[CLIP_WITHOUT_WORDS] = None
-    return list(flags)
+            issues[CLIP_WITHOUT_WORDS] = None
+    return list(issues)
 
 
 def _shifted(words: tuple[Word, ...], by_s: float) -> tuple[Word, ...]:

@@ -11,7 +11,7 @@ from pipeline.checkpoint import Sent, Started, Store
 from pipeline.errors import AttemptError, CutOff, UnknownFault
 from pipeline.exchange import Request
 from pipeline.failures import consequence_of
-from pipeline.model import Answer, Attempt
+from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, Answer, Attempt
 from pipeline.pool import Job
 from pipeline.profile import GRADIUM
 from pipeline.report.figures import format_credits
@@ -59,7 +59,7 @@ class Ledger:
             latency_s=0.0,
             outcome=CutOff.__name__,
             billed="maybe",
-            credits=price(job.request),
+            credits=round(price(job.request), CREDITS_DIGITS),
             bytes_sent=0,
         )
         self._store.add(Started(attempt=attempt))
@@ -80,10 +80,10 @@ class Ledger:
         attempt = self._attempt(
             job,
             started_at,
-            latency_s=latency_s,
+            latency_s=round(latency_s, LATENCY_DIGITS),
             outcome="ok" if answered else type(ended).__name__,
             billed=billed,
-            credits=cost,
+            credits=round(cost, CREDITS_DIGITS),
             bytes_sent=ended.bytes_sent,
             http_status=ended.http_status,
             code=None if isinstance(ended, Answer) else ended.code,

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.schema import OWNER
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, OutputError
 from pipeline.gradium.wire import KEY_HEADER, Credits
@@ -25,7 +26,6 @@ PATIENCE_S = 2.0
 MAX_BODY_BYTES = 64 << 10
 MAX_NAME = 200
 """Longest name of a recognizer that is kept."""
-OWNER = "owner"
 SERVICE = GRADIUM.name
 LOCAL = "local:"
 LOCAL_MODEL = "local-"

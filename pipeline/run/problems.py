@@ -14,7 +14,8 @@ from pipeline.checkpoint import Place, Repeated, ScannedRow
 from pipeline.checkpoint.schema import BAD_ROW
 from pipeline.errors import BadManifestRow, ManifestError
 from pipeline.gradium.request import check_keywords, check_language
-from pipeline.model import KEYWORDS, BadRow, Failure, NamedByPath, Utterance
+from pipeline.keywords import KEYWORDS
+from pipeline.model import BadRow, Failure, NamedByPath, Utterance
 from pipeline.source.spelling import cleaned, is_plain, other_spelling, spellings
 from pipeline.texts import plural
 

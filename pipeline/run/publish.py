@@ -12,11 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pipeline.checkpoint import Checkpoint, Store
-from pipeline.checkpoint.schema import CLIPS_STALE, CLOSED_JSONL, ERRORS_STALE, JSONL_BYTES
+from pipeline.checkpoint.schema import CLIPS_STALE, CLOSED_JSONL, ERRORS_STALE, JSONL_BYTES, OUTPUT_FORMAT, OWNER
 from pipeline.errors import OutputError
-from pipeline.run.rewrite import Rewriter
+from pipeline.run.join import with_service
+from pipeline.run.rewrite import FORMAT, Rewriter
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
+from pipeline.texts import plural
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 PART_BYTES = 16 << 20
@@ -43,6 +45,21 @@ class Publisher:
         await self._store.blocking(self._tidy)
         if await self._store.has_moved():  # else a row of this run may get the id it leaves
             await self.finish()
+
+    async def convert(self, raise_if_stopped: Callable[[], None]) -> None:
+        """Rewrites what a version before 0.2 published in today's format. Stopped, the next run goes on."""
+        store = self._store
+        if await store.fact(OUTPUT_FORMAT, int) == FORMAT:
+            return
+        rewriter = await store.blocking(Rewriter, self._sink, None)
+        if parts := await store.call(rewriter.list_format_1):
+            log.warning("converting %s of an earlier version; nothing is sent for that", plural(len(parts), "file"))
+        for part in parts:
+            raise_if_stopped()
+            await store.call(rewriter.convert, part)
+        await store.call(rewriter.finish)
+        await store.set_fact(ERRORS_STALE, 1)
+        await store.set_fact(OUTPUT_FORMAT, FORMAT)
 
     async def keep(self) -> None:
         """Publishes whenever a part is full, until `close`. Where the disk is full, `finish` does the rest."""
@@ -122,7 +139,8 @@ class Publisher:
         if found:
             next_part = max(await store.parts("transcripts"), default=0) + 1
             jsonl = await store.fact(JSONL_BYTES, int) or 0
-            rows, append_at = [row for _, row in found], None if jsonl == CLOSED_JSONL else jsonl
+            owner = await store.fact(OWNER, str)
+            rows, append_at = [with_service(row, owner) for _, row in found], None if jsonl == CLOSED_JSONL else jsonl
             part, size = await asyncio.to_thread(self._sink.publish, rows, next_part, append_at)
             placed, counts = [(n, part) for n, _ in found], {part: len(found)} if part else {}
             await store.results_published(placed, counts, CLOSED_JSONL if size is None else size)

@@ -14,12 +14,11 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Known, Old
-from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, PLACES
+from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, OWNER, PLACES
 from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.join import word_errors
 from pipeline.run.month import MONTH_BUDGET
-from pipeline.run.owner import OWNER
 from pipeline.sink.rows import in_batches
 from pipeline.sink.salvage import Salvage
 

@@ -1,6 +1,6 @@
 """Rewrites published rows, a part at a time, or the JSONL where it stands alone: new transcripts take the place of old
-rows, and others get the fields of their current manifest row. An old transcript that is nowhere else is copied
-into the checkpoint first.
+rows, others get the fields of their current manifest row, and rows of an earlier format are converted. An old
+transcript that is nowhere else is copied into the checkpoint first.
 
 Reads and writes the output folder and the checkpoint, in the checkpoint's thread; in memory is a batch of rows.
 """
@@ -13,14 +13,17 @@ from itertools import chain
 
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.publishing import Refreshed
-from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES
+from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES, OUTPUT_FORMAT, OWNER
+from pipeline.earlier import with_span
 from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
-from pipeline.run.join import for_row, word_errors
+from pipeline.run.join import for_row, with_service, with_word_error_rate, word_errors
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
 from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, in_batches
 
+FORMAT = 2
+"""The format of the rows in an output; format 1 is of versions before 0.2."""
 COPIED_BYTES = 64 << 20
 """Copied bytes after which the copies in the checkpoint are trimmed."""
 
@@ -33,6 +36,7 @@ class Rewriter:
         self._checkpoint = checkpoint
         self._sink = sink
         self._hashed = hashed
+        self._owner = checkpoint.fact(OWNER, str)
         self._had: dict[int, int] = {}
         self._copied_bytes = 0
 
@@ -41,15 +45,38 @@ class Rewriter:
         self._had = self._checkpoint.parts("transcripts")
         return self._checkpoint.list_replacing()
 
+    def list_format_1(self) -> list[int]:
+        """The parts of format 1 (0: the JSONL, which stands alone)."""
+        parts = self._checkpoint.parts("transcripts") if self._sink.has_parts else [0]
+        return [part for part in parts if self._sink.is_format_1(part)]
+
+    def convert(self, part: int) -> None:
+        """Rewrites a part (0: the JSONL, which stands alone) of format 1 in today's format, with what the checkpoint
+        knows about its rows; the JSONL beside parts follows in `finish`. Nothing where it is of today's format."""
+        checkpoint = self._checkpoint
+        if checkpoint.fact(OUTPUT_FORMAT, int) == FORMAT or not self._sink.is_format_1(part):
+            return
+        had, committed = checkpoint.parts("transcripts").get(part, 0), checkpoint.fact(JSONL_BYTES, int)
+        if not part and committed == CLOSED_JSONL:  # the lines may hold rows already that are still to be appended
+            committed = self._sink.drop_lines(checkpoint.never_published)
+        rows = self._sink.rows(part) if part else self._sink.lines.rows(committed or 0)
+        converted = chain.from_iterable(self._converted(part, batch) for batch in in_batches(rows))
+        checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
+        written = self._sink.replace(part, lambda ids: ids, converted, had, checkpoint.places_of)
+        if not part:
+            checkpoint.set_fact(JSONL_BYTES, written)
+
     def rewrite(self, part: int) -> None:
         """Rewrites a part (0: the JSONL, which stands alone); the JSONL beside parts follows in `finish`."""
         checkpoint = self._checkpoint
+        self.convert(part)
         checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
         had = self._had.get(part, 0)
         self._copy_replaced(part, had)
         checkpoint.begin_rewriting()
         superseded = partial(checkpoint.superseded, part, refresh=self._hashed is not None)
-        written = self._sink.replace(part, superseded, chain(self._new(part), self._refreshed(part)), had)
+        rows = chain(self._new(part), self._refreshed(part))
+        written = self._sink.replace(part, superseded, rows, had, checkpoint.places_of)
         checkpoint.rewritten(part, written if part else 0, CLOSED_JSONL if part else written)
 
     def finish(self) -> None:
@@ -58,6 +85,14 @@ class Rewriter:
         self._trim_copied()
         if checkpoint.fact(JSONL_BYTES, int) == CLOSED_JSONL:
             checkpoint.set_fact(JSONL_BYTES, self._sink.rewrite_lines(checkpoint.parts("transcripts")))
+
+    def _converted(self, part: int, rows: list[Transcript]) -> list[Transcript]:
+        asked = self._checkpoint.rows_of([row.id for row in rows])
+        known = [with_span(row, asked[row.id]) if row.id in asked else row for row in rows]
+        converted = [with_word_error_rate(with_service(row, self._owner)) for row in known]
+        counts = [(row.id, word_errors(row)) for row in converted if row.reference is not None]
+        self._checkpoint.recount(part, [(id_, count["ref_words"], count["ref_errors"]) for id_, count in counts])
+        return converted
 
     def _copy_replaced(self, part: int, had: int) -> None:
         checkpoint = self._checkpoint
@@ -82,7 +117,7 @@ class Rewriter:
             done = batch[-1].number
             changed = [(one.n, one.transcript, one.row) for one in batch if one.row is not None]
             refreshed = {} if self._hashed is None else self._refresh(self._hashed, changed)
-            yield from (refreshed.get(one.n, one.transcript) for one in batch)
+            yield from (with_service(refreshed.get(one.n, one.transcript), self._owner) for one in batch)
 
     def _refreshed(self, part: int) -> Iterator[Transcript]:
         """The transcripts that stay while their manifest rows changed, with the new fields."""
@@ -97,7 +132,10 @@ class Rewriter:
             raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
 
     def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
-        renewed = {n: for_row(old, row, config_hash=hashed.canonical(row, old.config_hash)) for n, old, row in changed}
+        renewed = {
+            n: with_service(for_row(old, row, config_hash=hashed.canonical(row, old.config_hash)), self._owner)
+            for n, old, row in changed
+        }
         self._checkpoint.note_refreshed(
             [Refreshed(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in renewed.items()]
         )

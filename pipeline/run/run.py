@@ -162,9 +162,10 @@ class _Run:
         return plan
 
     async def _begin(self) -> None:
-        """Finishes what an interrupted run left, and bounds the budget by what the month has left."""
+        """Finishes what an interrupted run or an earlier version left; bounds the budget by what the month has left."""
         await self.ledger.end_open_attempts()
         await self.publisher.tidy()
+        await self.publisher.convert(self.control.raise_if_stopped)
         await self.store.blocking(self._keep_to_month)
         await asyncio.to_thread(shutil.rmtree, self.context.options.out / SPOOL, ignore_errors=True)
 

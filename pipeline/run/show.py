@@ -102,12 +102,12 @@ def as_table(found: Shown) -> str:
     if row.reference is not None:
         rows.append(("reference", shorten(row.reference, TEXT_SHOWN, placeholder=" …")))
     if text is not None:
-        flags = f" ({', '.join(text.flags)})" if text.flags else ""
+        issues = f" ({', '.join(text.issues)})" if text.issues else ""
         rows.append(("transcript", shorten(text.text, TEXT_SHOWN, placeholder=" …") or "(no words)"))
         rows.append(
             (
                 "",
-                f"{text.status}{flags}, {length(text.duration_s)}, {plural(len(text.words), 'word')}, language "
+                f"{text.status}{issues}, {length(text.duration_s)}, {plural(len(text.words), 'word')}, language "
                 f"{text.language}, model {text.model}, run {text.run_id}, {text.finished_at:%Y-%m-%d %H:%M:%S} UTC",
             )
         )

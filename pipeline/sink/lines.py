@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from pipeline.built import built
+from pipeline.earlier import Transcript1, decoding_either
 from pipeline.errors import DamagedFile
 from pipeline.model import Failure, KeptClip, Transcript
 from pipeline.sink.rows import Which, damaged, decoding
@@ -24,7 +25,7 @@ class _Row(msgspec.Struct):
 
 
 _DECODE: dict[type, Callable[[bytes], Any]] = {
-    Transcript: msgspec.json.Decoder(Transcript).decode,
+    Transcript: decoding_either(msgspec.json.Decoder(Transcript).decode, msgspec.json.Decoder(Transcript1).decode),
     Failure: msgspec.json.Decoder(Failure).decode,
     KeptClip: msgspec.json.Decoder(KeptClip).decode,
 }

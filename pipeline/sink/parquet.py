@@ -15,17 +15,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types
 
+from pipeline.earlier import Transcript1, decoding_either
 from pipeline.errors import DamagedFile
 from pipeline.model import Attempt, Failure, Transcript
-from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, Which, damaged, decoding, in_batches
-from pipeline.sink.schema import SCHEMAS, as_table
+from pipeline.sink.rows import ROWS_AT_ONCE, Order, Which, damaged, decoding, in_batches
+from pipeline.sink.schema import SCHEMAS, as_table, is_format_1, schema_for
 from pipeline.sink.store import Store
 
 GROUP_BYTES = 8 << 20
 """The size of a row group, which is read as a whole."""
 T = TypeVar("T", bound=msgspec.Struct)
 _CONVERT: dict[type, Callable[[dict[str, object]], Any]] = {
-    Transcript: lambda row: msgspec.convert(row, Transcript),
+    Transcript: decoding_either(
+        lambda row: msgspec.convert(row, Transcript), lambda row: msgspec.convert(row, Transcript1)
+    ),
     Failure: lambda row: msgspec.convert(row, Failure),
     Attempt: lambda row: msgspec.convert(row, Attempt),
 }
@@ -45,26 +48,29 @@ class Table(Generic[T]):
         """Writes the whole file; replaces one of the same name."""
         self._write(as_table(batch, self._kind) for batch in batches)
 
-    def replace(self, which: Which, records: Iterable[T], had: int) -> int:
-        """Rewrites the file, which has `had` rows, without those that `which` selects and with `records`; returns its
-        new number of rows.
+    def is_format_1(self) -> bool:
+        """Whether a version before 0.2 wrote the file."""
+        with self._store.read(self._name) as source, decoding(self._store, self._name):
+            return is_format_1(pq.read_schema(source))
 
-        Idempotent, so that it can be repeated after a crash.
+    def replace(self, which: Which, records: Iterable[T], had: int, order: Order) -> int:
+        """Rewrites the file, which has `had` rows, without those that `which` selects and with `records`, in the order
+        of the places that `order` gives them; returns its new number of rows. Of format 1 no row may stay.
+
+        Idempotent, so that it can be repeated after a crash. The rows of the file are in memory at once.
         """
         found = 0
         nullable = [field.name for field in self._schema if field.nullable]
-
-        def new() -> Iterator[pa.Table]:
-            nonlocal found
-            for old in self.tables(optional=nullable):
-                found += old.num_rows
-                _, kept = _split(old, which)
-                yield pa.concat_tables([self._schema.empty_table(), kept], promote_options="default")
-            self._check_count(found, had)  # before the file is replaced
-            for batch in in_batches(records):
-                yield as_table(batch, self._kind)
-
-        return self._write(_joined(new()))
+        tables = [self._schema.empty_table()]
+        for old in self.tables(optional=nullable):
+            found += old.num_rows
+            if (kept := _split(old, which)[1]).num_rows:
+                tables.append(kept)
+        self._check_count(found, had)  # before the file is replaced
+        tables += (as_table(batch, self._kind) for batch in in_batches(records))
+        rows = pa.concat_tables(tables, promote_options="default")
+        places = order(rows["id"].to_pylist())
+        return self._write([rows.take(sorted(range(rows.num_rows), key=places.__getitem__))])
 
     def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
         """The rows that `which` selects, or all. Raises DamagedFile at the end if the file does not have `had` rows."""
@@ -94,11 +100,11 @@ class Table(Generic[T]):
         Accepts other types of the same meaning (tools write `large_string`). `optional` columns may be missing: older
         versions did not write them. With `columns` no others are read or checked.
         """
-        fields = [self._schema.field(name) for name in columns or self._schema.names]
         with self._store.read(self._name) as source, decoding(self._store, self._name):
             # without threads of Arrow, which a damaged file may leave running
             file = pq.ParquetFile(source, pre_buffer=False)
-            names = file.schema_arrow.names
+            names, expected = file.schema_arrow.names, schema_for(self._kind, file.schema_arrow)
+            fields = [expected.field(name) for name in columns or expected.names]
             schema = pa.schema([field for field in fields if field.name in names or field.name not in optional])
             wanted = list(columns) or None
             for group in range(file.num_row_groups) or (None,):
@@ -120,8 +126,10 @@ class Table(Generic[T]):
             raise damaged(self._store, self._name, f"it has {found:,} rows and had {had:,}")
 
     def _record(self, row: dict[str, object]) -> T:
-        if "metadata" in row:
-            row["metadata"] = dict(row["metadata"])  # type: ignore[call-overload]  # a map, which Arrow returns as pairs
+        if isinstance(metadata := row.get("metadata"), str):
+            row["metadata"] = msgspec.json.decode(metadata)
+        elif metadata is not None:  # of format 1: a map, of which Arrow makes pairs
+            row["metadata"] = dict(metadata)  # type: ignore[call-overload]
         return self._convert(row)
 
     def _write(self, tables: Iterable[pa.Table]) -> int:
@@ -141,18 +149,6 @@ def _split(rows: pa.Table, which: Which) -> tuple[pa.Table, pa.Table]:
         return rows.slice(0, 0), rows
     selected = pc.is_in(rows["id"], pa.array(list(found), pa.string()))
     return rows.filter(selected), rows.filter(pc.invert(selected))
-
-
-def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Joins small tables, because each table becomes at least one row group."""
-    waiting: list[pa.Table] = []
-    for table in tables:
-        waiting.append(table)
-        if sum(one.nbytes for one in waiting) >= AT_ONCE_BYTES:
-            yield pa.concat_tables(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_tables(waiting)
 
 
 def _is_text(kind: pa.DataType) -> bool:

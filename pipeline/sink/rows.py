@@ -6,7 +6,7 @@ a missing one, which would be paid for again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -21,6 +21,8 @@ ROWS_AT_ONCE = 500
 MAX_REASON = 200
 Which = Callable[[list[str]], Collection[str]]
 """Returns those of the given ids that are selected; called for one batch at a time, so that memory stays bounded."""
+Order = Callable[[list[str]], Sequence[int]]
+"""Returns the place of each of the given ids in the order of the manifest."""
 T = TypeVar("T")
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -14,34 +14,51 @@ from pipeline.sink.rows import in_batches
 
 T = TypeVar("T", bound=msgspec.Struct)
 _INSTANT = pa.timestamp("us", tz="UTC")
-_METADATA = pa.map_(pa.string(), pa.string())
-_WORD = pa.struct(
-    [
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("start_s", pa.float64(), nullable=False),
-        pa.field("stop_s", pa.float64()),
-        pa.field("channel", pa.int16(), nullable=False),
-        pa.field("stream_id", pa.int32()),
-        pa.field("clip", pa.int32(), nullable=False),
-    ]
-)
+_VERSION = {"gradium_batch": '{"format":2}'}
+"""Metadata of each schema: the version of the format, for readers. Versions before 0.2 wrote format 1, without it."""
+
+
+def _fields(optional: str, **kinds: pa.DataType) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=name in optional.split()) for name, kind in kinds.items()]
 
 
 def _schema(optional: str, **kinds: pa.DataType) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, nullable=name in optional.split()) for name, kind in kinds.items()])
+    return pa.schema(_fields(optional, **kinds), metadata=_VERSION)
 
 
+def _list_of(optional: str, **kinds: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("element", pa.struct(_fields(optional, **kinds)), nullable=False))
+
+
+_WORDS = _list_of(
+    "stop_s stream_id",
+    text=pa.string(),
+    start_s=pa.float64(),
+    stop_s=pa.float64(),
+    channel=pa.int16(),
+    stream_id=pa.int32(),
+    clip=pa.int32(),
+    timing=pa.string(),
+)
+_SEGMENTS = _list_of("stop_s", text=pa.string(), start_s=pa.float64(), stop_s=pa.float64(), channel=pa.int16())
 TRANSCRIPTS = _schema(
-    "language model reference wer",
+    "span_s channel sample_rate channels language model service reference wer",
     id=pa.string(),
     audio=pa.string(),
     text=pa.string(),
-    words=pa.list_(pa.field("element", _WORD, nullable=False)),
+    words=_WORDS,
+    segments=_SEGMENTS,
     duration_s=pa.float64(),
+    offset_s=pa.float64(),
+    span_s=pa.float64(),
+    channel=pa.int16(),
+    sample_rate=pa.int32(),
+    channels=pa.int32(),
     status=pa.string(),
-    flags=pa.list_(pa.string()),
+    issues=pa.list_(pa.string()),
     language=pa.string(),
     model=pa.string(),
+    service=pa.string(),
     audio_hash=pa.string(),
     config_hash=pa.string(),
     request_ids=pa.list_(pa.string()),
@@ -52,7 +69,7 @@ TRANSCRIPTS = _schema(
     finished_at=_INSTANT,
     reference=pa.string(),
     wer=pa.float64(),
-    metadata=_METADATA,
+    metadata=pa.string(),
 )
 ERRORS = _schema(
     "http_status code clip",
@@ -69,7 +86,7 @@ ERRORS = _schema(
     first_seen=_INSTANT,
     last_seen=_INSTANT,
     run_id=pa.string(),
-    metadata=_METADATA,
+    metadata=pa.string(),
 )
 ATTEMPTS = _schema(
     "http_status code request_id",
@@ -90,6 +107,32 @@ ATTEMPTS = _schema(
 SCHEMAS: dict[type, pa.Schema] = {Transcript: TRANSCRIPTS, Failure: ERRORS, Attempt: ATTEMPTS}
 
 
+def _format_1(schema: pa.Schema) -> pa.Schema:
+    changed = {
+        "issues": ("flags", pa.list_(pa.string())),
+        "words": ("words", pa.list_(pa.field("element", pa.struct([*_WORDS.value_type][:-1]), nullable=False))),
+        "metadata": ("metadata", pa.map_(pa.string(), pa.string())),
+    }
+    added = {"segments", "offset_s", "span_s", "channel", "sample_rate", "channels", "service"}
+    fields = [field for field in schema if field.name not in added]
+    return pa.schema(
+        [pa.field(*changed.get(field.name, (field.name, field.type)), nullable=field.nullable) for field in fields]
+    )
+
+
+_FORMAT_1 = {kind: _format_1(schema) for kind, schema in SCHEMAS.items()}
+
+
+def is_format_1(found: pa.Schema) -> bool:
+    """Whether a file with these columns was written by a version before 0.2."""
+    return "metadata" in found.names and pa.types.is_map(found.field("metadata").type)
+
+
+def schema_for(kind: type, found: pa.Schema) -> pa.Schema:
+    """The columns of a file of such records, in the format of the columns that were `found` in it."""
+    return _FORMAT_1[kind] if is_format_1(found) else SCHEMAS[kind]
+
+
 def as_table(records: Sequence[T], kind: type[T]) -> pa.Table:
     """The records as a table with their fields as columns."""
     schema = SCHEMAS[kind]
@@ -102,5 +145,5 @@ def _as_dicts(records: Sequence[T]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = msgspec.to_builtins(records, builtin_types=(datetime,))
     for row in rows:
         if "metadata" in row:
-            row["metadata"] = list(row["metadata"].items())
+            row["metadata"] = msgspec.json.encode(row["metadata"]).decode()
     return rows

@@ -15,7 +15,7 @@ from pipeline.errors import OutputError
 from pipeline.model import Failure, KeptClip, Transcript
 from pipeline.sink.lines import Lines
 from pipeline.sink.parts import AttemptParts, Parts
-from pipeline.sink.rows import Which, in_batches
+from pipeline.sink.rows import Order, Which, in_batches
 from pipeline.sink.store import Store
 
 if TYPE_CHECKING:
@@ -104,10 +104,15 @@ class Sink:
             return part, 0
         return part, None if jsonl_bytes is None else self.lines.append(rows, jsonl_bytes)
 
-    def replace(self, part: int, which: Which, rows: Iterable[Transcript], had: int) -> int:
-        """Rewrites a part, which has `had` rows, without those that `which` selects and with `rows`; returns its new
-        number of rows, before `rewrite_lines` for the JSONL. Part 0 is a JSONL without parts: returns its bytes."""
-        return self.parts.table(part).replace(which, rows, had) if part else self.lines.replace(which, rows)
+    def replace(self, part: int, which: Which, rows: Iterable[Transcript], had: int, order: Order) -> int:
+        """Rewrites a part, which has `had` rows, without those that `which` selects and with `rows`, sorted by the
+        places that `order` gives them; returns its new number of rows, before `rewrite_lines` for the JSONL. Part 0
+        is a JSONL without parts, whose new rows come last: returns its bytes."""
+        return self.parts.table(part).replace(which, rows, had, order) if part else self.lines.replace(which, rows)
+
+    def is_format_1(self, part: int) -> bool:
+        """Whether a version before 0.2 may have written rows of a part (0: a JSONL without parts)."""
+        return self.parts.table(part).is_format_1() if part else self.lines.size() is not None
 
     def rewrite_lines(self, parts: Mapping[int, int]) -> int:
         """Rewrites the JSONL from the parts, with their numbers of rows; returns its bytes."""

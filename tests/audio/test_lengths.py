@@ -67,7 +67,7 @@ def test_whole_file_is_whole(name: str, tmp_path: Path) -> None:
     found = decoded(path)
     assert found.duration_s == pytest.approx(SECONDS, abs=LOSSY_S)
     assert found.tracks[0].samples == pytest.approx(found.duration_s * RATE, abs=2)
-    assert found.flags == ()
+    assert found.issues == ()
 
 
 @pytest.mark.parametrize("name", COUNTING)
@@ -77,7 +77,7 @@ def test_cut_file_says_how_far_it_goes(name: str, tmp_path: Path) -> None:
         decoded(path)
     assert list(tmp_path.iterdir()) == [path]
     found = decoded(path, allow=True)
-    assert found.flags == ("truncated",)
+    assert found.issues == ("truncated",)
     assert 0.5 * SECONDS < found.duration_s < 0.65 * SECONDS
 
 
@@ -99,7 +99,7 @@ def test_flac_from_a_pipe_has_no_length_and_is_whole(tmp_path: Path) -> None:
 def test_little_missing_is_no_fault(tmp_path: Path) -> None:
     whole = plain()(SPEECH)
     (tmp_path / "a").write_bytes(whole[: -int(0.4 * RATE) * 2])
-    assert decoded(tmp_path / "a").flags == ()
+    assert decoded(tmp_path / "a").issues == ()
 
 
 def test_more_samples_than_declared_are_taken(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_damage_in_the_middle_is_named_and_can_be_passed(maker: Maker, tmp_path:
     with pytest.raises(errors.AudioTruncated, match=r"decodes for [456]\.\d s, then: its data is damaged"):
         decoded(path)
     found = decoded(path, allow=True)
-    assert found.flags == ("truncated",)
+    assert found.issues == ("truncated",)
     # what is lost is silent, and what follows is where it was
     assert found.duration_s == pytest.approx(SECONDS, abs=0.15)
     before = np.fromfile(found.tracks[0].path, dtype="<i2").astype(np.float64)
@@ -151,7 +151,7 @@ def test_flac_is_taken_as_far_as_its_damage(tmp_path: Path) -> None:
     with pytest.raises(errors.AudioTruncated, match=r"decodes for [456]\.\d s, then: its data is damaged"):
         decoded(path)
     found = decoded(path, allow=True)
-    assert found.flags == ("truncated",)
+    assert found.issues == ("truncated",)
     assert 4 < found.duration_s < 7
 
 
@@ -161,7 +161,7 @@ def test_flac_of_a_writer_that_did_not_know_its_length(tmp_path: Path) -> None:
     data[22:26] = bytes(4)
     (tmp_path / "a").write_bytes(data)
     found = decoded(tmp_path / "a")
-    assert found.flags == ()
+    assert found.issues == ()
     assert found.duration_s == pytest.approx(SECONDS)
 
 
@@ -171,7 +171,7 @@ def test_flac_keeps_the_short_frames_of_digital_silence(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flac", sound, rate=44_100)
     found = decoded(path)
     assert found.duration_s == pytest.approx(200)
-    assert found.flags == ()
+    assert found.issues == ()
 
 
 def test_a_file_that_was_exchanged_since_it_was_hashed_is_not_decoded(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_what_comes_later_is_where_the_clock_has_it(name: str, pieces: Pieces, t
     path = record(tmp_path / "recording", FORMS[name], pieces)
     nought = pieces[0][0] if name in ("mpegts", "mpeg") else 0.0  # a clock that may begin anywhere
     found = decoded(path)
-    assert found.flags == ()
+    assert found.issues == ()
     has_jumps = len(pieces) > 1 or nought != pieces[0][0]
     assert found.tracks[0].names == (("ch0_on_clock",) if has_jumps else ("ch0", "0")), "places are those of before"
     assert beeps(found) == pytest.approx([start + 1 - nought for start, _ in pieces], abs=0.06)
@@ -120,7 +120,7 @@ def test_what_comes_later_is_where_the_clock_has_it(name: str, pieces: Pieces, t
 def test_a_clock_that_jumps_over_more_than_half_is_not_followed(name: str, tmp_path: Path) -> None:
     path = record(tmp_path / "recording", FORMS[name], [(0.0, 8.0), (95_000.0, 8.0)])
     found = decoded(path)
-    assert (found.flags, beeps(found)) == ((), pytest.approx([1.0, 9.0], abs=0.06))
+    assert (found.issues, beeps(found)) == ((), pytest.approx([1.0, 9.0], abs=0.06))
     assert found.duration_s == pytest.approx(16, abs=0.15)
     assert probe(str(path)).duration_s == pytest.approx(16, abs=0.2)
 
@@ -171,7 +171,7 @@ def test_a_file_with_a_jump_that_breaks_off_is_still_refused(name: str, share: f
         path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(errors.AudioTruncated, match=r"decodes for \d+\.\d s, then: "):
         decoded(path)
-    assert decoded(path, allow=True).flags == ("truncated",)
+    assert decoded(path, allow=True).issues == ("truncated",)
 
 
 @pytest.mark.parametrize("name", ["mka", "webm", "flv"])

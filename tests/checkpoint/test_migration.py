@@ -74,7 +74,7 @@ ROWS = (
 )
 
 
-CLIP = ClipResult(clip=1, key="0:10+5", words=(), flags=(), request_id=None, model=None, latency_s=0.1, credits=6.0)
+CLIP = ClipResult(clip=1, key="0:10+5", words=(), issues=(), request_id=None, model=None, latency_s=0.1, credits=6.0)
 
 
 def make(path: Path, version: int) -> None:

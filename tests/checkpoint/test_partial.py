@@ -23,7 +23,7 @@ def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
 
 def with_gap(text: str = "hello", *, audio_hash: str = "a1") -> Transcript:
     row = transcript("a", text, audio_hash=audio_hash)
-    return msgspec.structs.replace(row, status="suspect", flags=("gap 1.0-2.0",))
+    return msgspec.structs.replace(row, status="suspect", issues=("gap 1.0-2.0",))
 
 
 def apply(checkpoint: Checkpoint, row: Transcript, *, answered_s: float = 1.0, answered_now: bool = True) -> None:

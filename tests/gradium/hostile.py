@@ -93,7 +93,7 @@ class Right:
     """An answer with exactly these words, or one of these errors."""
 
     words: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    issues: tuple[str, ...] = ()
     is_certain: bool = True
     errors: tuple[type[errors.AttemptError], ...] = ()
     billed: Literal["no", "maybe"] | None = "maybe"
@@ -147,14 +147,14 @@ def right(exchange: Exchange) -> Right:
             return Right(errors=(errors.StreamCut,))
         if not said:
             return Right(errors=(errors.EmptyAnswer,))
-    flags = [] if words else ["no_words"]
+    issues = [] if words else ["no_words"]
     # said again, a word is one word; the grammar has one time for each
     order = sorted(words, key=list(WORDS.values()).index)
     if order != words:
-        flags.append("times_backwards")
+        issues.append("times_backwards")
     if replaced:
-        flags.append("replaced_characters")
-    return Right(tuple(order), tuple(flags), is_certain=ended or bool(words))
+        issues.append("replaced_characters")
+    return Right(tuple(order), tuple(issues), is_certain=ended or bool(words))
 
 
 def _early(exchange: Exchange, kind: type[errors.AttemptError]) -> tuple[type[errors.AttemptError], ...]:

@@ -165,7 +165,7 @@ def test_words_have_the_times_of_the_audio_whatever_the_delay(
 ) -> None:
     (found,) = ask(server.url, clip, delay_in_frames=delay_in_frames)
     assert said(found) == right(noise("plain", SECONDS))
-    assert (found.flags, found.model, found.http_status) == ((), "local-fingerprint", 200)
+    assert (found.issues, found.model, found.http_status) == ((), "local-fingerprint", 200)
     assert found.request_id
     assert found.bytes_sent == clip.version.size_bytes
     assert found.latency_s > 0
@@ -203,7 +203,7 @@ def test_opus(server: RunningServer) -> None:
 
 def test_silence_is_an_answer_without_words(server: RunningServer, tmp_path: Path) -> None:
     (found,) = ask(server.url, clip_of(tmp_path / "a.wav", wav(bytes(2 * RATE))))
-    assert (found.words, found.flags) == ((), ("no_words",))
+    assert (found.words, found.issues) == ((), ("no_words",))
 
 
 def test_answers_do_not_mix_with_many_at_once(server: RunningServer, tmp_path: Path) -> None:
@@ -236,10 +236,10 @@ def test_an_odd_answer_still_gives_its_words(server: RunningServer, tmp_path: Pa
     if "invalid_utf8" in fault:
         middle = len(wanted) // 2
         wanted[middle] = (wanted[middle][0] + "\ufffd", *wanted[middle][1:])
-        assert (said(found), found.flags) == (wanted, ("replaced_characters",))
+        assert (said(found), found.issues) == (wanted, ("replaced_characters",))
         return
     if "times_backwards" in fault:
-        assert found.flags == ("times_backwards",)
+        assert found.issues == ("times_backwards",)
         assert sorted(word.text for word in found.words) == sorted(text for text, _, _ in wanted)
         assert [word.start_s for word in found.words] == sorted(word.start_s for word in found.words)
         return
@@ -249,7 +249,7 @@ def test_an_odd_answer_still_gives_its_words(server: RunningServer, tmp_path: Pa
         assert said(found) == [*wanted[:-1], (*wanted[-1][:2], None)]
     else:
         assert said(found) == wanted
-    assert found.flags == ()
+    assert found.issues == ()
     assert (found.request_id is None) == ("no_ready" in fault)
 
 
@@ -640,7 +640,7 @@ def test_a_stream_without_words_that_does_not_say_it_ended_is_no_certain_silence
     for end, is_certain in ((b"", False), (END, True)):
         with Scripted(answer(said_before + end, headers=NDJSON)) as peer:
             (found,) = ask(peer.url, clip)
-        assert (found.words, found.flags, found.is_certain) == ((), ("no_words",), is_certain)
+        assert (found.words, found.issues, found.is_certain) == ((), ("no_words",), is_certain)
 
 
 def test_words_need_no_end_of_stream_to_be_certain(clip: Request) -> None:

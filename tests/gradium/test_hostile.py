@@ -101,7 +101,7 @@ def check(exchange: Exchange, clips: Clips) -> None:
     else:
         assert words(first) == wanted.words
         assert isinstance(first, Answer)
-        assert (first.flags, first.is_certain) == (wanted.flags, wanted.is_certain)
+        assert (first.issues, first.is_certain) == (wanted.issues, wanted.is_certain)
         assert first.bytes_sent == clips.small.version.size_bytes
     assert words(second) == ("t\U0001f600",)
     before, after = peer.seen

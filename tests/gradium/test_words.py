@@ -20,7 +20,7 @@ def words(*messages: AnyMessage, delay_s: float = 0.0, duration_s: float = 300.0
     return list(listened(*messages, delay_s=delay_s).words(duration_s=duration_s, channel=0, clip=0)[0])
 
 
-def flags(*messages: AnyMessage, delay_s: float = 0.0, duration_s: float = 300.0) -> tuple[str, ...]:
+def issues(*messages: AnyMessage, delay_s: float = 0.0, duration_s: float = 300.0) -> tuple[str, ...]:
     return listened(*messages, delay_s=delay_s).words(duration_s=duration_s, channel=0, clip=0)[1]
 
 
@@ -124,19 +124,19 @@ def test_a_word_does_not_stop_before_it_starts() -> None:
 def test_words_out_of_order_are_sorted_and_flagged() -> None:
     stream = (Text("two", 2.0, 0), EndText(2.5, 0), Text("one", 1.0, 0), EndText(1.5, 0))
     assert times(words(*stream)) == [("one", 1.0, 1.5), ("two", 2.0, 2.5)]
-    assert flags(*stream) == ("times_backwards",)
+    assert issues(*stream) == ("times_backwards",)
 
 
 def test_streams_that_overlap_are_sorted_and_nothing_odd() -> None:
     stream = (Text("two", 2.0, 0), Text("one", 1.0, 1), Text("three", 3.0, 0))
     assert [word.text for word in words(*stream)] == ["one", "two", "three"]
-    assert flags(*stream) == ()
+    assert issues(*stream) == ()
 
 
 def test_words_at_one_time_keep_the_order_they_came_in() -> None:
     stream = (Text("c", 1.0, 0), Text("b", 1.0, 0), Text("a", 1.0, 0))
     assert [word.text for word in words(*stream)] == ["c", "b", "a"]
-    assert flags(*stream) == ()
+    assert issues(*stream) == ()
 
 
 def test_a_word_said_twice_at_one_time_is_one_word() -> None:
@@ -154,7 +154,7 @@ def test_white_space_around_and_within_a_text_is_one_space() -> None:
 
 def test_silence_is_an_answer_with_a_flag() -> None:
     assert words(Ready(), Step(), EndOfStream()) == []
-    assert flags(Ready(), Step(), EndOfStream()) == ("no_words",)
+    assert issues(Ready(), Step(), EndOfStream()) == ("no_words",)
 
 
 def test_nothing_at_all_is_no_answer() -> None:

@@ -1,4 +1,4 @@
-"""How clips without an answer are told: in the failure's message, and as flags of the transcript."""
+"""How clips without an answer are told: in the failure's message, and as issues of the transcript."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.checkpoint.identity import is_partial
 from pipeline.errors import ServerFault
 from pipeline.exchange import Clip
 from pipeline.run.in_flight import of_clip
-from pipeline.run.join import gap_flags
+from pipeline.run.join import gap_issues
 from pipeline.texts import MAX_MESSAGE
 from tests.run.test_join import answer, clip, in_flight, joined
 
@@ -22,23 +22,23 @@ def piece(number: int, start_s: float, stop_s: float, channel: int = 0) -> Clip:
 
 def test_clips_behind_each_other_make_one_gap() -> None:
     missing = [piece(5, 40.0, 50.04), piece(1, 10.0, 20.1), piece(2, 20.1, 30.0)]
-    assert gap_flags(missing, several_channels=False) == ["gap 10.0-30.0", "gap 40.0-50.0"]
-    assert gap_flags([piece(13, 3600.0, 3870.5)], several_channels=False) == ["gap 3600.0-3870.5"]
+    assert gap_issues(missing, several_channels=False) == ["gap 10.0-30.0", "gap 40.0-50.0"]
+    assert gap_issues([piece(13, 3600.0, 3870.5)], several_channels=False) == ["gap 3600.0-3870.5"]
 
 
 def test_gaps_of_several_channels_say_which() -> None:
     missing = [piece(0, 0.0, 10.0), piece(1, 10.0, 20.0, 1), piece(2, 0.0, 10.0, 1)]
-    assert gap_flags(missing, several_channels=True) == ["gap 0.0-10.0 channel 0", "gap 0.0-20.0 channel 1"]
+    assert gap_issues(missing, several_channels=True) == ["gap 0.0-10.0 channel 0", "gap 0.0-20.0 channel 1"]
 
 
 def test_the_transcript_of_what_was_answered_is_suspect_and_names_its_gaps() -> None:
     clips = [clip(0), clip(1), clip(2)]
-    made = in_flight(*clips, flags=("truncated",))
+    made = in_flight(*clips, issues=("truncated",))
     for one in (clips[0], clips[2]):
         made.answered(one, answer((f"w{one.number}", 1.0), clip=one), latency_s=1, cost=30)
     made.given_up(clips[1], ServerFault("no"), requests=6)
     row = joined(made)
-    assert (row.text, row.status, row.flags) == ("w0 w2", "suspect", ("truncated", "gap 10.0-20.0"))
+    assert (row.text, row.status, row.issues) == ("w0 w2", "suspect", ("truncated", "gap 10.0-20.0"))
     assert row.credits == 60
     assert is_partial(row)
     why = made.why(ServerFault("no"), row)

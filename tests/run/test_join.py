@@ -22,18 +22,21 @@ def clip(number: int, *, channel: int = 0) -> Clip:
     return Clip(request=request, start_s=10.0 * number if not channel else 0.0, key=f"{channel}:{number}")
 
 
-def answer(*words: tuple[str, float], clip: Clip, flags: tuple[str, ...] = ()) -> Answer:
+def answer(*words: tuple[str, float], clip: Clip, issues: tuple[str, ...] = ()) -> Answer:
     said = tuple(
         Word(text=text, start_s=at, stop_s=at + 0.5, channel=clip.channel, clip=clip.number) for text, at in words
     )
-    return Answer(words=said, flags=flags or (() if words else ("no_words",)), request_id=f"r{clip.number}", model="m")
+    return Answer(
+        words=said, issues=issues or (() if words else ("no_words",)), request_id=f"r{clip.number}", model="m"
+    )
 
 
-def prepared(*clips: Clip, flags: tuple[str, ...] = (), duration_s: float | None = None) -> Prepared:
-    return Prepared(clips=clips, duration_s=10.0 * len(clips) if duration_s is None else duration_s, flags=flags)
+def prepared(*clips: Clip, issues: tuple[str, ...] = (), duration_s: float | None = None) -> Prepared:
+    length_s = 10.0 * len(clips) if duration_s is None else duration_s
+    return Prepared(clips=clips, duration_s=length_s, sample_rate=8_000, channels=1, issues=issues)
 
 
-def in_flight(*clips: Clip, flags: tuple[str, ...] = (), duration_s: float | None = None) -> InFlight:
+def in_flight(*clips: Clip, issues: tuple[str, ...] = (), duration_s: float | None = None) -> InFlight:
     selected = Selected(
         n=1,
         place=(0, "", 0, 1),
@@ -45,7 +48,7 @@ def in_flight(*clips: Clip, flags: tuple[str, ...] = (), duration_s: float | Non
         attempts=2,
     )
     made = InFlight(selected, Identity(audio_hash="h", config_hash="c"), b"", "answers")
-    made.expect(prepared(*clips, flags=flags, duration_s=duration_s), ())
+    made.expect(prepared(*clips, issues=issues, duration_s=duration_s), ())
     return made
 
 
@@ -67,7 +70,7 @@ def test_words_come_back_on_the_utterances_clock_whatever_the_order_of_the_answe
         (1.25, 1.75, 0), (11.25, 11.75, 1), (21.25, 21.75, 2),
     ]  # fmt: skip
     assert (row.request_ids, row.latency_s, row.credits) == (("r0", "r1", "r2"), 3.0, 90.0)
-    assert (row.status, row.flags, row.model) == ("ok", (), "m")
+    assert (row.status, row.issues, row.model) == ("ok", (), "m")
 
 
 def test_channels_are_merged_by_time() -> None:
@@ -84,21 +87,21 @@ def test_a_silent_clip_among_others_is_told_and_a_silent_channel_is_not() -> Non
     made = in_flight(first, second)
     made.answered(first, answer(("hello", 1.0), clip=first), latency_s=1, cost=30)
     made.answered(second, answer(clip=second), latency_s=1, cost=30)
-    assert (joined(made).status, joined(made).flags) == ("suspect", ("clip_without_words",))
+    assert (joined(made).status, joined(made).issues) == ("suspect", ("clip_without_words",))
 
     left, right = clip(0), clip(1, channel=1)
     made = in_flight(left, right)
     made.answered(left, answer(("hello", 1.0), clip=left), latency_s=1, cost=30)
     made.answered(right, answer(clip=right), latency_s=1, cost=30)
-    assert joined(made).flags == ()
+    assert joined(made).issues == ()
 
 
 def test_no_words_at_all_and_a_truncated_recording_are_told() -> None:
     first, second = clip(0), clip(1)
-    made = in_flight(first, second, flags=("truncated",))
+    made = in_flight(first, second, issues=("truncated",))
     for one in (first, second):
         made.answered(one, answer(clip=one), latency_s=1, cost=30)
-    assert joined(made).flags == ("truncated", "no_words")
+    assert joined(made).issues == ("truncated", "no_words")
 
 
 def test_answers_of_earlier_runs_count_for_the_same_samples_only() -> None:

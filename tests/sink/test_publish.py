@@ -298,5 +298,5 @@ def test_rows_get_the_metadata_of_now_and_keep_their_transcripts(output: Output)
 
 def metadata(out: Path) -> set[tuple[tuple[str, str], ...]]:
     in_lines = [json.loads(line)["metadata"].items() for line in (out / "transcripts.jsonl").read_text().splitlines()]
-    in_parts = pq.read_table(out / "transcripts")["metadata"].to_pylist()
+    in_parts = [json.loads(one).items() for one in pq.read_table(out / "transcripts")["metadata"].to_pylist()]
     return {tuple(map(tuple, found)) for found in (*in_lines, *in_parts)}

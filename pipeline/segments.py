@@ -1,0 +1,80 @@
+"""The segments of a transcript, and its text: sentences, or turns where each speaker has a channel of its own.
+
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from pipeline.model import Segment, Word
+
+PAUSE_S = 1.0
+"""A pause that ends a sentence, also where there is no punctuation."""
+TURN_PAUSE_S = 5.0
+"""A pause that ends a turn, also where no other channel speaks in it."""
+_ENDS = re.compile(r"[.?!\u2026\u3002\uff0e\uff01\uff1f\u0964\u061f\u06d4][\"'\u2019\u201d\u00bb)\]\u300d\u300f]*$")
+"""A word that may end a sentence: a full stop or the like, maybe within quotes or brackets."""
+_ABBREVIATION = re.compile(r"\W*(?:[^\W\d_](?:\.[^\W\d_])*|mr|mrs|ms|dr|prof|st|hr|fr|mme|vs|no|nr)\.", re.IGNORECASE)
+"""A word whose full stop ends no sentence: an initial, `e.g.`, a title before a name."""
+
+
+def segments_of(words: Sequence[Word]) -> tuple[Segment, ...]:
+    """The segments of words in time order.
+
+    With words of one channel each sentence is one: it ends with its punctuation or before a pause. With several, each
+    turn is one: the sentences of one channel up to where another begins to speak.
+    """
+    channels = sorted({word.channel for word in words})
+    sentences = [
+        sentence for channel in channels for sentence in _sentences([word for word in words if word.channel == channel])
+    ]
+    if len(channels) > 1:
+        sentences.sort(key=lambda sentence: sentence[0].start_s)
+        sentences = [*_turns(sentences)]
+    return tuple(_segment(sentence) for sentence in sentences)
+
+
+def text_of(segments: Sequence[Segment]) -> str:
+    """The text of a transcript: that of its segments, in their order."""
+    return " ".join(segment.text for segment in segments)
+
+
+def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
+    sentence = [*words[:1]]
+    for before, word in pairwise(words):
+        if _pause_s(before, word) >= PAUSE_S or _ends_sentence(before.text, word.text):
+            yield sentence
+            sentence = []
+        sentence.append(word)
+    if sentence:
+        yield sentence
+
+
+def _turns(sentences: Sequence[list[Word]]) -> Iterator[list[Word]]:
+    turn: list[Word] = []
+    for sentence in sentences:
+        if turn and (turn[-1].channel != sentence[0].channel or _pause_s(turn[-1], sentence[0]) >= TURN_PAUSE_S):
+            yield turn
+            turn = []
+        turn.extend(sentence)
+    yield turn
+
+
+def _ends_sentence(text: str, following: str) -> bool:
+    return bool(_ENDS.search(text)) and not _ABBREVIATION.fullmatch(text) and not following[:1].islower()
+
+
+def _pause_s(before: Word, word: Word) -> float:
+    return word.start_s - (before.start_s if before.stop_s is None else before.stop_s)
+
+
+def _segment(words: Sequence[Word]) -> Segment:
+    return Segment(
+        text=" ".join(word.text for word in words),
+        start_s=words[0].start_s,
+        stop_s=max((word.stop_s for word in words if word.stop_s is not None), default=None),
+        channel=words[0].channel,
+    )
