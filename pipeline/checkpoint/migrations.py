@@ -8,8 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from pipeline.checkpoint import schema
-from pipeline.checkpoint.codec import decode_clip, decode_failure, decode_transcript, decode_utterance, encode
-from pipeline.earlier import with_span
+from pipeline.checkpoint.codec import decode_clip, decode_failure
 
 CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, PRIMARY KEY (n, clip));
@@ -91,12 +90,8 @@ ALTER TABLE utterances ADD COLUMN version TEXT;
 UPDATE utterances SET version = {VERSION_UNTIL_6}, size = nullif(size, -1),
     mtime_ns = NULL, error = NULL WHERE size IS NOT NULL OR error IS NOT NULL;
 """,  # noqa: S608 fixed texts
-    # the spans and channels that these transcripts were asked for; all else of a row is in its new format when read.
-    # Their text may read otherwise now: refreshing computes their word error rate again.
-    7: """
-UPDATE results SET row = with_span(row, (SELECT row FROM utterances u WHERE u.n = results.n));
-UPDATE utterances SET refresh = 1 WHERE ref_words AND n IN (SELECT n FROM results);
-""",
+    # transcripts have other fields since then, which versions before that cannot read; `convert_results` adds them
+    7: "",
 }
 
 
@@ -104,10 +99,5 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     connection.create_function("failure_error", 1, lambda row: decode_failure(row).error, deterministic=True)
     connection.create_function("failure_first_seen", 1, lambda row: decode_failure(row).first_seen.timestamp())
     connection.create_function("clip_span", 1, lambda row: decode_clip(row).key, deterministic=True)
-    connection.create_function("with_span", 2, _with_span, deterministic=True)
     for older in range(version, schema.VERSION):
         connection.executescript(f"BEGIN IMMEDIATE;{MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
-
-
-def _with_span(transcript: bytes, row: bytes) -> bytes:
-    return encode(with_span(decode_transcript(transcript), decode_utterance(row)))

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.checkpoint.codec import decode_attempt, decode_transcript, decode_utterance
+from pipeline.checkpoint.codec import decode_attempt, decode_transcript, decode_utterance, encode
 from pipeline.checkpoint.connection import Database, reads, transaction, translated, writes
 from pipeline.checkpoint.schema import JSONL_BYTES, TO_REFRESH
 from pipeline.checkpoint.selection import up_to
+from pipeline.earlier import with_span
 from pipeline.model import Attempt, Transcript, Utterance
 
 Unpublished = tuple[int, bytes]
@@ -130,6 +131,20 @@ class Publishing(Database):
     def parts(self, kind: str) -> dict[int, int]:
         """The published parts of a kind ("transcripts", "attempts") and their numbers of rows."""
         return dict(self._db.execute("SELECT part, rows FROM parts WHERE kind = ?", (kind,)).fetchall())
+
+    @writes
+    def convert_results(self) -> None:
+        """Gives unpublished transcripts of an earlier version, or of a rebuild, the span and the channel of their rows.
+        Their text may read otherwise now: those with a reference are refreshed, for their word error rate."""
+
+        def converted(result: bytes, row: bytes) -> bytes:
+            return encode(with_span(decode_transcript(result), decode_utterance(row)))
+
+        self._db.create_function("converted", 2, converted)
+        self._db.execute(
+            "UPDATE results SET row = converted(row, (SELECT row FROM utterances u WHERE u.n = results.n))"
+        )
+        self._db.execute("UPDATE utterances SET refresh = 1 WHERE ref_words AND n IN (SELECT n FROM results)")
 
     @writes
     def recount(self, part: int, counts: Iterable[tuple[str, int, int]]) -> None:

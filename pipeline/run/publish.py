@@ -58,6 +58,7 @@ class Publisher:
             raise_if_stopped()
             await store.call(rewriter.convert, part)
         await store.call(rewriter.finish)
+        await store.blocking(Checkpoint.convert_results)
         await store.set_fact(ERRORS_STALE, 1)
         await store.set_fact(OUTPUT_FORMAT, FORMAT)
 

@@ -17,6 +17,9 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.schema import VERSION
 from tests.batch import Corpus, Finished, batch, environment, finish, jsonl_of, jsonl_rows_of, rows_of, table_of
 from tests.checkpoint.test_migration import make, told
+from tests.earlier import archive
+from tests.earlier import rows as earlier
+from tests.earlier.corpus import SETTINGS
 from tests.forked import Started
 from tests.servers import RunningServer
 
@@ -203,6 +206,42 @@ def test_while_it_replaces_rows(
     assert {row["metadata"]["about"] for row in jsonl_of(out)} == {"new"}
     if formats == BOTH:
         assert rows_of(out) == corpus.texts
+
+
+CONVERTING = [
+    ("both", ("Table", "replace", "after", 2), signal.SIGKILL),
+    slow("both", ("pipeline.checkpoint.connection", "migrate", "after", 1), signal.SIGKILL),
+    slow("both", ("Table", "replace", "before", 1), signal.SIGTERM),
+    slow("both", ("Table", "replace", "after", 1), signal.SIGINT),
+    slow("both", ("Checkpoint", "recount", "after", 2), signal.SIGKILL),
+    slow("both", ("Sink", "rewrite_lines", "before", 1), signal.SIGKILL),
+    slow("both", ("Lines", "write", "after", 1), signal.SIGKILL),
+    slow("both", ("Checkpoint", "convert_results", "before", 1), signal.SIGKILL),
+    slow("both", ("Checkpoint", "convert_results", "after", 1), signal.SIGKILL),
+    slow("both", ("Checkpoint", "results_published", "before", 1), signal.SIGKILL),
+    slow("parts", ("Table", "replace", "after", 2), signal.SIGTERM),
+    slow("parts", ("Table", "replace", "after", 3), signal.SIGKILL),
+    ("lines", ("Lines", "replace", "after", 1), signal.SIGKILL),
+    slow("lines", ("Checkpoint", "recount", "after", 1), signal.SIGKILL),
+    slow("lines", ("Lines", "replace", "before", 1), signal.SIGTERM),
+    slow("lines", ("Lines", "append", "after", 1), signal.SIGKILL),
+    slow("lines", ("Checkpoint", "convert_results", "after", 1), signal.SIGINT),
+]
+
+
+@pytest.mark.parametrize(("kind", "step", "number"), CONVERTING)
+def test_while_it_converts_an_earlier_output(
+    tmp_path: Path, server: RunningServer, end_at: EndAt, kind: str, step: Step, number: signal.Signals
+) -> None:
+    manifest, out = archive.unpack(kind, tmp_path)
+    before, requests = earlier.rows(out), server.stats()["requests"]
+    args = ("run", manifest, "--out", out, *SETTINGS, *archive.FORMATS[kind], "--id", "one")
+    end_at(step, number, *args, server=server)
+    assert earlier.rows(out, same=False).keys() >= before.keys(), "nothing is lost on the way"
+    assert batch(*args, server=server).exit == 0
+    assert server.stats()["requests"] == requests
+    earlier.assert_converted(before, earlier.rows(out))
+    assert earlier.rows(out).keys() - before.keys() == {"late-0", "late-1", "late-2"}
 
 
 MIGRATING = [
