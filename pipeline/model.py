@@ -19,7 +19,7 @@ Billed = Literal["yes", "no", "maybe"]
 Status = Literal["ok", "suspect"]
 Timing = Literal["exact", "spread"]
 
-DURATION_DIGITS, LATENCY_DIGITS, CREDITS_DIGITS, WER_DIGITS = 6, 3, 4, 4
+DURATION_DIGITS, LATENCY_DIGITS, CREDITS_DIGITS, WER_DIGITS = 6, 3, 6, 4
 """Decimals of the figures in records: no float noise in an output."""
 
 

@@ -83,11 +83,11 @@ class AudioSettings(Section):
         0.0, ge=0, le=1, description="silence put in front of each clip, and paid for; taken off the times again"
     )
     allow_truncated: bool = Field(
-        False, description="transcribe a broken file as far as it decodes, with the flag `truncated`"
+        False, description="transcribe a broken file as far as it decodes, with the issue `truncated`"
     )
     allow_partial: bool = Field(
         False,
-        description="write a long recording some of whose clips fail as far as it was answered, with its gaps as flags",
+        description="write a long recording whose clips fail in part as far as it was answered, with its gaps as issues",
     )
     decoders: int = Field(0, ge=0, le=256, description="processes that decode; 0: one per usable CPU")
     spool_mb: int = Field(4096, ge=1, description="most disk that decoded audio takes in the output folder (MiB)")

@@ -67,8 +67,8 @@ def forecast(audio: Path, out: Path, server: RunningServer, *more: str) -> dict[
     return found
 
 
-def flags_of(out: Path) -> dict[str, list[str]]:
-    return {row["id"]: row["flags"] for row in table_of(out).to_pylist()}
+def issues_of(out: Path) -> dict[str, list[str]]:
+    return {row["id"]: row["issues"] for row in table_of(out).to_pylist()}
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_it_is_tried_at_growing_distances_and_told(long: Long, out: Path) -> Non
     with start_server() as healed:
         assert night(healed, long.audio, out, *CUT, "--only", "failed")[0] == 1
     [row] = jsonl_of(out)
-    assert (row["text"], row["words"], row["flags"]) == (long.row["text"], long.row["words"], [])
+    assert (row["text"], row["words"], row["issues"]) == (long.row["text"], long.row["words"], [])
     assert errors_of(out) == {}
 
 
@@ -152,8 +152,8 @@ def test_what_was_answered_is_written_with_its_gap_until_the_clip_comes(long: Lo
         [first, last] = (long.gap_words[0]["start_s"], long.gap_words[-1]["start_s"])
         for row in rows.values():
             assert row["status"] == "suspect"
-            [flag] = row["flags"]
-            start_s, stop_s = map(float, flag.removeprefix("gap ").split("-"))
+            [issue] = row["issues"]
+            start_s, stop_s = map(float, issue.removeprefix("gap ").split("-"))
             assert start_s <= first <= last < stop_s
             assert row["words"] == [word for word in long.row["words"] if word["clip"] != POISONED]
         assert sum(row["credits"] for row in rows.values()) == pytest.approx((SECONDS - (stop_s - start_s)) * 3, abs=1)
@@ -174,7 +174,7 @@ def test_what_was_answered_is_written_with_its_gap_until_the_clip_comes(long: Lo
         assert night(server, audio, out, *PARTIAL)[0] == 0, "the copy waits as well"
     with start_server() as healed:
         assert night(healed, audio, out, *PARTIAL, "--only", "failed")[0] == 1
-    assert flags_of(out) == {"a.wav": [], "b.wav": []}
+    assert issues_of(out) == {"a.wav": [], "b.wav": []}
     assert {row["text"] for row in jsonl_of(out)} == {long.row["text"]}
     assert errors_of(out) == {}
     assert status_of(out)["done"] == 2
@@ -186,11 +186,11 @@ def test_a_refused_clip_leaves_a_gap_as_well(long: Long, out: Path) -> None:
     with long.server('kind = "policy"\nmessage = "bad audio"') as server:
         assert night(server, long.audio, out, *PARTIAL)[0] == long.clips
         assert errors_of(out) == {"long.wav": "AudioRefused"}
-        assert [flag[:4] for flag in flags_of(out)["long.wav"]] == ["gap "]
+        assert [issue[:4] for issue in issues_of(out)["long.wav"]] == ["gap "]
         assert night(server, long.audio, out, *PARTIAL)[0] == 0
     with start_server() as healed:
         assert night(healed, long.audio, out, *PARTIAL, "--only", "failed")[0] == 1
-    assert flags_of(out) == {"long.wav": []}
+    assert issues_of(out) == {"long.wav": []}
 
 
 @pytest.mark.slow
@@ -223,12 +223,12 @@ def test_a_recording_that_goes_while_its_transcript_has_a_gap_has_failed(long: L
         (audio / "long.wav").rename(tmp_path / "elsewhere.wav")
         assert night(server, manifest, out, *PARTIAL)[1].exit == 3
         assert errors_of(out) == {"long.wav": "AudioMissing"}
-        assert flags_of(out)["long.wav"], "what was paid for stays"
+        assert issues_of(out)["long.wav"], "what was paid for stays"
         assert status_of(out)["gone"] == 0
         (tmp_path / "elsewhere.wav").rename(audio / "long.wav")
     with start_server() as healed:
         assert night(healed, manifest, out, *PARTIAL)[0] == 1
-    assert flags_of(out) == {"long.wav": [], "other.wav": []}
+    assert issues_of(out) == {"long.wav": [], "other.wav": []}
 
 
 @pytest.mark.slow
@@ -243,10 +243,10 @@ def test_a_rebuild_takes_it_for_what_it_is(long: Long, out: Path) -> None:
         assert batch("rebuild", out, "--force").exit == 0
         assert (status_of(out)["postponed"], status_of(out)["postponed_runs"]) == (1, 1)
         assert night(server, long.audio, out, *PARTIAL)[0] == 0
-        assert len(flags_of(out)["long.wav"]) == 1
+        assert len(issues_of(out)["long.wav"]) == 1
     with start_server() as healed:
         assert night(healed, long.audio, out, *PARTIAL, "--only", "failed")[0] == 1
-    assert flags_of(out) == {"long.wav": []}
+    assert issues_of(out) == {"long.wav": []}
 
 
 @pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_rebuild_without_the_old_checkpoint_takes_no_gap_for_done(long: Long, 
     assert status_of(out)["done"] == 0
     with start_server() as healed:
         assert night(healed, long.audio, out, *PARTIAL)[1].exit == 0
-    assert flags_of(out) == {"long.wav": []}
+    assert issues_of(out) == {"long.wav": []}
     assert errors_of(out) == {}
 
 
@@ -272,7 +272,7 @@ def test_a_copy_gets_what_was_answered_with_the_gap_and_sends_nothing(long: Long
         shutil.copy(long.audio / "long.wav", tmp_path / "copies/copy.wav")
         assert forecast(tmp_path / "copies", out, server, *PARTIAL)["requests"] == 0
         assert night(server, tmp_path / "copies", out, *PARTIAL)[0] == 0
-    flags = flags_of(out)
-    assert flags["copy.wav"] == flags["long.wav"]
-    assert any(flag.startswith("gap ") for flag in flags["copy.wav"])
+    issues = issues_of(out)
+    assert issues["copy.wav"] == issues["long.wav"]
+    assert any(issue.startswith("gap ") for issue in issues["copy.wav"])
     assert set(errors_of(out)) == {"copy.wav", "long.wav"}

@@ -105,7 +105,7 @@ def test_another_reference_or_other_metadata_are_written_without_sending(
     assert server.stats()["requests"] == before
     [row] = [row for row in jsonl_of(out) if row["id"] == "a"]
     assert (row["metadata"], row["reference"], row["wer"]) == ({"speaker": "Zoe"}, text, 0.0)
-    by_id = {row["id"]: dict(row["metadata"]) for row in table_of(out).to_pylist()}
+    by_id = {row["id"]: json.loads(row["metadata"]) for row in table_of(out).to_pylist()}
     assert by_id == {"a": {"speaker": "Zoe"}, "b": {"speaker": "Bob"}}
     assert json.loads((out / "summary.json").read_text())["wer"] == 0.0
     assert len(rows_of(out)) == len(jsonl_rows_of(out)) == 2

@@ -5,6 +5,7 @@ Counts bytes and openings of files, which are the same on every machine, and no 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
@@ -94,7 +95,7 @@ class Archive:
         """What the output says in the column `tag`, in each of its formats."""
         found: set[str] = set()
         if (self.out / "transcripts").exists():
-            found |= {dict(row)["tag"] for row in table_of(self.out)["metadata"].to_pylist()}
+            found |= {json.loads(row)["tag"] for row in table_of(self.out)["metadata"].to_pylist()}
         if (self.out / "transcripts.jsonl").exists():
             found |= {row["metadata"]["tag"] for row in jsonl_of(self.out)}
         return found

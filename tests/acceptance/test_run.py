@@ -42,7 +42,7 @@ def test_jsonl_rows_equal_the_parquet_rows(server: RunningServer, tmp_path: Path
     [by_parquet] = table_of(out).to_pylist()
     [by_jsonl] = jsonl_of(out)
     by_jsonl["finished_at"] = datetime.fromisoformat(by_jsonl["finished_at"])
-    by_parquet["metadata"] = dict(by_parquet["metadata"])
+    by_parquet["metadata"] = json.loads(by_parquet["metadata"])
     assert by_parquet == by_jsonl
     assert by_jsonl["metadata"] == {"speaker": "Ann"}
     assert by_jsonl["wer"] is not None
@@ -59,11 +59,18 @@ def test_the_tables_have_the_contracts_columns(server: RunningServer, tmp_path: 
         "audio",
         "text",
         "words",
+        "segments",
         "duration_s",
+        "offset_s",
+        "span_s",
+        "channel",
+        "sample_rate",
+        "channels",
         "status",
-        "flags",
+        "issues",
         "language",
         "model",
+        "service",
         "audio_hash",
         "config_hash",
         "request_ids",
@@ -84,9 +91,16 @@ def test_the_tables_have_the_contracts_columns(server: RunningServer, tmp_path: 
         "channel": pa.int16(),
         "stream_id": pa.int32(),
         "clip": pa.int32(),
+        "timing": pa.string(),
+    }
+    assert {field.name: field.type for field in schema.field("segments").type.value_type} == {
+        "text": pa.string(),
+        "start_s": pa.float64(),
+        "stop_s": pa.float64(),
+        "channel": pa.int16(),
     }
     assert schema.field("finished_at").type == pa.timestamp("us", tz="UTC")
-    assert schema.field("metadata").type == pa.map_(pa.string(), pa.string())
+    assert schema.field("metadata").type == pa.string()
     assert table_of(out, "attempts").schema.names == [
         "id",
         "clip",

@@ -42,7 +42,7 @@ def assert_converted(before: dict[str, dict[str, Any]], after: dict[str, dict[st
         assert new["issues"] == old["flags"]
         assert [word | {"timing": "exact"} for word in old["words"]] == new["words"]
         assert " ".join(segment["text"] for segment in new["segments"]) == new["text"]
-        assert round(old["credits"], 4) == new["credits"]
+        assert round(old["credits"], 6) == new["credits"]
         assert round(old["latency_s"], 3) == new["latency_s"]
         same = set(old) - {"audio", "flags", "words", "credits", "latency_s", "wer", "text"}
         assert {name: old[name] for name in same} == {name: new[name] for name in same}

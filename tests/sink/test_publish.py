@@ -102,6 +102,22 @@ def test_a_redone_row_replaces_the_old_one_where_it_stands(output: Output) -> No
     assert len(list((output.out / "transcripts").iterdir())) == 4
 
 
+def test_rows_of_a_part_are_in_the_order_of_the_manifest_also_when_some_were_replaced(output: Output) -> None:
+    output.finish({id_: FIRST[id_] for id_ in reversed(FIRST)})
+    output.finish(SECOND)
+    parts = sorted((output.out / "transcripts").iterdir())
+    assert [pq.read_table(part)["id"].to_pylist() for part in parts] == [
+        ["id6", "id5", "id4"],
+        ["id3", "id2", "id1"],
+        ["id0"],
+        ["new"],
+    ]
+    assert [line["id"] for line in map(json.loads, (output.out / "transcripts.jsonl").open())] == [
+        *reversed(FIRST),
+        "new",
+    ]
+
+
 def test_a_row_stays_until_another_one_takes_its_place(output: Output) -> None:
     output.finish(FIRST)
     output.finish({"id2": None})
