@@ -87,7 +87,7 @@ class AudioSettings(Section):
     )
     allow_partial: bool = Field(
         False,
-        description="write a long recording whose clips fail in part as far as it was answered, with its gaps as issues",
+        description="write a long recording some of whose clips fail as far as it was answered, its gaps as issues",
     )
     decoders: int = Field(0, ge=0, le=256, description="processes that decode; 0: one per usable CPU")
     spool_mb: int = Field(4096, ge=1, description="most disk that decoded audio takes in the output folder (MiB)")
