@@ -112,10 +112,8 @@ def test_rows_of_a_part_are_in_the_order_of_the_manifest_also_when_some_were_rep
         ["id0"],
         ["new"],
     ]
-    assert [line["id"] for line in map(json.loads, (output.out / "transcripts.jsonl").open())] == [
-        *reversed(FIRST),
-        "new",
-    ]
+    lines = (output.out / "transcripts.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [*reversed(FIRST), "new"]
 
 
 def test_a_row_stays_until_another_one_takes_its_place(output: Output) -> None:
