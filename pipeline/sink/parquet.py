@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types
 
@@ -19,7 +18,7 @@ from pipeline.earlier import Transcript1, decoding_either
 from pipeline.errors import DamagedFile
 from pipeline.model import Attempt, Failure, Transcript
 from pipeline.sink.rows import ROWS_AT_ONCE, Order, Which, damaged, decoding, in_batches
-from pipeline.sink.schema import SCHEMAS, as_table, is_format_1, schema_for
+from pipeline.sink.schema import SCHEMAS, as_table, indices, is_format_1, schema_for
 from pipeline.sink.store import Store
 
 GROUP_BYTES = 8 << 20
@@ -61,7 +60,7 @@ class Table(Generic[T]):
         """
         found = 0
         nullable = [field.name for field in self._schema if field.nullable]
-        tables = [self._schema.empty_table()]
+        tables = [pa.Table.from_batches([], self._schema)]
         for old in self.tables(optional=nullable):
             found += old.num_rows
             if (kept := _split(old, which)[1]).num_rows:
@@ -70,7 +69,7 @@ class Table(Generic[T]):
         tables += (as_table(batch, self._kind) for batch in in_batches(records))
         rows = pa.concat_tables(tables, promote_options="default")
         places = order(rows["id"].to_pylist())
-        return self._write([rows.take(sorted(range(rows.num_rows), key=places.__getitem__))])
+        return self._write([rows.take(indices(sorted(range(rows.num_rows), key=places.__getitem__)))])
 
     def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
         """The rows that `which` selects, or all. Raises DamagedFile at the end if the file does not have `had` rows."""
@@ -79,7 +78,7 @@ class Table(Generic[T]):
         for table in self.tables(optional=optional):
             count += table.num_rows
             selected = table if which is None else _split(table, which)[0]
-            for batch in selected.to_batches(ROWS_AT_ONCE):
+            for batch in _with_text_instants(selected).to_batches(ROWS_AT_ONCE):
                 with decoding(self._store, self._name):
                     found = [self._record(row) for row in batch.to_pylist()]
                 yield from found
@@ -144,11 +143,21 @@ class Table(Generic[T]):
 
 def _split(rows: pa.Table, which: Which) -> tuple[pa.Table, pa.Table]:
     """The rows that `which` selects, and the others."""
-    found = which(rows["id"].to_pylist())
+    ids = rows["id"].to_pylist()
+    found = frozenset(which(ids))
     if not found:
         return rows.slice(0, 0), rows
-    selected = pc.is_in(rows["id"], pa.array(list(found), pa.string()))
-    return rows.filter(selected), rows.filter(pc.invert(selected))
+    selected = [number for number, id_ in enumerate(ids) if id_ in found]
+    others = [number for number, id_ in enumerate(ids) if id_ not in found]
+    return rows.take(indices(selected)), rows.take(indices(others))
+
+
+def _with_text_instants(rows: pa.Table) -> pa.Table:
+    """The rows with their instants as text, which msgspec converts: Arrow imports pandas for them, where installed."""
+    for place, field in enumerate(rows.schema):
+        if pyarrow.types.is_timestamp(field.type):
+            rows = rows.set_column(place, field.name, rows.column(place).cast(pa.string()))
+    return rows
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, TypeVar
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 import pyarrow as pa
+import pyarrow.json
 
 from pipeline.model import Attempt, Failure, Transcript
 from pipeline.sink.rows import in_batches
 
 T = TypeVar("T", bound=msgspec.Struct)
+_encode = msgspec.json.Encoder().encode
 _INSTANT = pa.timestamp("us", tz="UTC")
 _VERSION = {"gradium_batch": '{"format":2}'}
 """Metadata of each schema: the version of the format, for readers. Versions before 0.2 wrote format 1, without it."""
@@ -136,14 +138,27 @@ def schema_for(kind: type, found: pa.Schema) -> pa.Schema:
 def as_table(records: Sequence[T], kind: type[T]) -> pa.Table:
     """The records as a table with their fields as columns."""
     schema = SCHEMAS[kind]
-    batches = in_batches(records, most_bytes=1 << 20)  # as dicts they take many times as much memory
-    tables = [pa.Table.from_pylist(_as_dicts(batch), schema=schema) for batch in batches]
-    return pa.concat_tables([schema.empty_table(), *tables]).combine_chunks()
+    tables = [_table_of(batch, schema) for batch in in_batches(records, most_bytes=1 << 20)]
+    return pa.concat_tables([pa.Table.from_batches([], schema), *tables]).combine_chunks()
 
 
-def _as_dicts(records: Sequence[T]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = msgspec.to_builtins(records, builtin_types=(datetime,))
-    for row in rows:
-        if "metadata" in row:
-            row["metadata"] = msgspec.json.encode(row["metadata"]).decode()
-    return rows
+def _table_of(records: Sequence[T], schema: pa.Schema) -> pa.Table:
+    # by way of JSON: pa.array() and what uses it import pandas where that is installed, which takes 40 MB and longer
+    lines = b"\n".join(_encode(_with_text_metadata(record)) for record in records)
+    parsed = pyarrow.json.read_json(
+        pa.BufferReader(lines),
+        pyarrow.json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+    )
+    return parsed.cast(schema)  # raises where a required column has nulls
+
+
+def _with_text_metadata(record: T) -> T:
+    metadata = getattr(record, "metadata", None)
+    return record if metadata is None else msgspec.structs.replace(record, metadata=_encode(metadata).decode())
+
+
+def indices(places: Iterable[int]) -> pa.Array:
+    """Numbers of rows as an array to take them by, made without pa.array()."""
+    numbers = array("q", places)
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
