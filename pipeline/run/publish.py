@@ -114,6 +114,10 @@ class Publisher:
         """Rewrites errors.* and clips.jsonl where they may differ from what the checkpoint holds."""
         await self._store.blocking(self._write_stale)
 
+    async def describe(self) -> None:
+        """Writes the dataset card and the views of the output where they are missing or differ."""
+        await asyncio.to_thread(self._sink.describe)
+
     def _write_stale(self, checkpoint: Checkpoint) -> None:
         checkpoint.trim_clips()
         if checkpoint.fact(ERRORS_STALE, int) != 0:

@@ -203,6 +203,7 @@ class _Run:
     async def _publish(self) -> None:
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
         await self.publisher.write_errors_and_clips()
+        await self.publisher.describe()
         await self.store.trim_replaced()
 
     async def _report(self, plan: Plan) -> RunResult:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from pipeline.model import Attempt, Failure, Transcript
+from pipeline.sink.features import schema_key
 from pipeline.sink.rows import in_batches
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -25,7 +26,8 @@ def _fields(optional: str, **kinds: pa.DataType) -> list[pa.Field]:
 
 
 def _schema(optional: str, **kinds: pa.DataType) -> pa.Schema:
-    return pa.schema(_fields(optional, **kinds), metadata=_VERSION)
+    schema = pa.schema(_fields(optional, **kinds))
+    return schema.with_metadata(_VERSION | schema_key(schema))
 
 
 def _list_of(optional: str, **kinds: pa.DataType) -> pa.DataType:
