@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.sink.features import card_entries
 from pipeline.sink.schema import ERRORS, TRANSCRIPTS
 
-_PARQUET = {
-    "errors": "errors.parquet",  # first: `datasets` takes the format of all tables from it, and it is always there
-    "transcripts": "transcripts/part-*.parquet",
-    "attempts": "attempts/part-*.parquet",
-}
-_JSONL = {"errors": "errors.jsonl", "transcripts": "transcripts.jsonl"}
-"""Without the attempts, which are always Parquet."""
 _BODY = """\
 # Transcripts
 
@@ -23,9 +17,9 @@ what the requests cost. It does not write this file again: change it as you like
 
 | table | one row per | file |
 |---|---|---|
-| `transcripts` | utterance with a transcript | {transcripts} |
-| `errors` | utterance without one, or without one of its newest audio or settings (`kept`) | {errors} |
-| `attempts` | request, with its cost: what was spent is the sum over `credits` here | `attempts/part-*.parquet` |
+| `transcripts` | utterance with a transcript | {files[transcripts]} |
+| `errors` | utterance without one, or without one of its newest audio or settings (`kept`) | {files[errors]} |
+| `attempts` | request, with its cost: what was spent is the sum over `credits` here | {files[attempts]} |
 
 ```python
 {example}
@@ -80,29 +74,34 @@ transcripts = pandas.read_json("FOLDER/transcripts.jsonl", lines=True)""",
 }
 
 
-def card(*, has_parts: bool) -> str:
-    """The card of an output that has Parquet parts, or JSON Lines alone."""
-    tables = _PARQUET if has_parts else _JSONL
-    return _front_matter(tables) + _BODY.format(
+def card(tables: Mapping[str, str]) -> str:
+    """The card of an output with these tables and their files."""
+    has_parts = tables["transcripts"].endswith(".parquet")
+    return _front_matter(tables, has_parts=has_parts) + _BODY.format(
         version=_version(),
-        transcripts=f"`{tables['transcripts']}`",
-        errors=f"`{tables['errors']}`",
+        files={name: f"`{file}`" for name, file in tables.items()},
         example=_EXAMPLES[has_parts],
         metadata="a JSON object as text" if has_parts else "an object",
     )
 
 
-def _front_matter(tables: dict[str, str]) -> str:
+def types_of_lines() -> str:
+    """The types of the columns of JSON Lines, which `datasets` cannot find out where lists are empty."""
+    lines = ["dataset_info:"]
+    for name, schema in (("errors", ERRORS), ("transcripts", TRANSCRIPTS)):
+        lines += [f"- config_name: {name}", "  features:"]
+        lines += [f"  - {json.dumps(entry)}" for entry in card_entries(schema)]
+    return "\n".join([*lines, ""])
+
+
+def _front_matter(tables: Mapping[str, str], *, has_parts: bool) -> str:
     lines = ["---", "task_categories:", "- automatic-speech-recognition", "configs:"]
     for name, file in tables.items():
+        if file.endswith(".parquet") != has_parts:
+            continue  # `datasets` reads all tables of a folder in one format
         lines += [f"- config_name: {name}", *(["  default: true"] if name == "transcripts" else [])]
         lines += ["  data_files:", "  - split: train", f"    path: {file}"]
-    if tables is _JSONL:  # Parquet itself tells the types
-        lines.append("dataset_info:")
-        for name, schema in (("errors", ERRORS), ("transcripts", TRANSCRIPTS)):
-            lines += [f"- config_name: {name}", "  features:"]
-            lines += [f"  - {json.dumps(entry)}" for entry in card_entries(schema)]
-    return "\n".join([*lines, "---", ""])
+    return "\n".join([*lines, "---\n" if has_parts else f"{types_of_lines()}---\n"])
 
 
 def _version() -> str:

@@ -6,7 +6,6 @@ same rows are published again and replace the earlier ones.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -14,18 +13,16 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import OutputError
 from pipeline.model import Failure, KeptClip, Transcript
+from pipeline.sink.describe import CARD, STATE, VIEWS, describe
 from pipeline.sink.lines import Lines
 from pipeline.sink.parts import AttemptParts, Parts
 from pipeline.sink.rows import Order, Which, in_batches
 from pipeline.sink.store import Store
-from pipeline.sink.views import MARK, Form, views
 
 if TYPE_CHECKING:
     from pipeline.sink.parquet import Table
 
 JSONL, CLIPS, ERRORS_JSONL, ERRORS_TABLE = "transcripts.jsonl", "clips.jsonl", "errors.jsonl", "errors.parquet"
-CARD, VIEWS = "README.md", "views.sql"
-UTF8 = ("utf-8", "surrogateescape")  # paths may have any bytes
 ERRORS_AT_ONCE = 10_000
 
 
@@ -84,7 +81,7 @@ class Sink:
         """
         self.parts.remove_unrecorded(transcripts)
         self.attempts.remove_unrecorded(attempts)
-        self._store.remove_unfinished(JSONL, CLIPS, ERRORS_TABLE, ERRORS_JSONL, CARD, VIEWS, "summary.json")
+        self._store.remove_unfinished(JSONL, CLIPS, ERRORS_TABLE, ERRORS_JSONL, CARD, VIEWS, STATE, "summary.json")
         if self._lines_are_there(committed):
             return True
         if not self.has_parts:
@@ -140,34 +137,8 @@ class Sink:
             self.errors.write(failures())
 
     def describe(self) -> None:
-        """Writes README.md, the dataset card, where there is none, and views.sql where there is none or it differs from
-        what a run wrote there last."""
-        if self._store.size(CARD) is None:
-            from pipeline.sink.card import card
-
-            self._put(CARD, card(has_parts=self.has_parts))
-        text = views(os.path.realpath(self._store.location()), self._stored())
-        if self._store.size(VIEWS) is not None:
-            with self._store.read(VIEWS) as file:
-                before = file.read(len(text.encode(*UTF8)) + 1)
-            if before == text.encode(*UTF8) or not before.startswith(MARK.encode()):
-                return
-        self._put(VIEWS, text)
-
-    def _stored(self) -> dict[str, Form | None]:
-        """How each table is stored."""
-        form: Form = "parquet" if self.has_parts else "jsonl"
-        has_transcripts = self.parts.numbers() if self.has_parts else self.lines.size() is not None
-        has_errors = self._store.size(ERRORS_TABLE if self.has_parts else ERRORS_JSONL) is not None
-        return {
-            "transcripts": form if has_transcripts else None,
-            "errors": form if has_errors else None,
-            "attempts": "parquet" if self.attempts.numbers() else None,
-        }
-
-    def _put(self, name: str, text: str) -> None:
-        with self._store.put(name) as file:
-            file.write(text.encode(*UTF8))
+        """Writes the files that tell readers how to load the output, where they are missing or differ."""
+        describe(self._store, has_parts=self.has_parts)
 
     def _lines_are_there(self, committed: int) -> bool:
         return not self._jsonl or committed <= 0 or self.lines.ends_line_at(committed)

@@ -32,6 +32,9 @@ class Store(Protocol):
     def size(self, name: str) -> int | None:
         """Bytes of a file; None where it does not exist."""
 
+    def version(self, name: str) -> str:
+        """Differs where the content of a file may have changed."""
+
     def read(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Opens a file."""
 
@@ -66,6 +69,11 @@ class FolderStore:
         path = self._folder / name
         with self.as_output_errors(name):
             return path.stat().st_size if path.exists() else None
+
+    def version(self, name: str) -> str:
+        with self.as_output_errors(name):
+            status = (self._folder / name).stat()
+            return f"{status.st_size}:{status.st_mtime_ns}"
 
     @contextmanager
     def read(self, name: str) -> Iterator[BinaryIO]:

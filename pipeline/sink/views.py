@@ -5,21 +5,14 @@ It names the files by absolute path, because a script of DuckDB does not know wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Form = Literal["parquet", "jsonl"]
-"""How a table is stored."""
-MARK = "-- Written by gradium-batch, anew whenever it differs; delete this line to keep changes of your own."
 MOST_OBJECT_BYTES = 256 << 20
 """The longest line DuckDB reads: a day of speech takes about 30 MB, and its own limit is 16."""
-_FILES = {
-    "transcripts": {"parquet": "transcripts/part-*.parquet", "jsonl": "transcripts.jsonl"},
-    "errors": {"parquet": "errors.parquet", "jsonl": "errors.jsonl"},
-    "attempts": {"parquet": "attempts/part-*.parquet"},
-}
 _VIEWS = """\
 -- one row per word, with its place in the utterance, from 1
 CREATE OR REPLACE VIEW words AS
@@ -62,37 +55,32 @@ _TYPES = {
 }
 
 
-def views(location: str, stored: dict[str, Form | None]) -> str:
-    """The script for the output at `location`, an absolute path, whose tables transcripts, errors and attempts are
-    `stored` so; None for one without a file, whose view is empty."""
-    tables = "".join(
-        f"CREATE OR REPLACE VIEW {name} AS\nSELECT *{_as_json(name)} FROM {_source(location, name, form)};\n\n"
-        for name, form in stored.items()
-    )
+def views(location: str, tables: Mapping[str, str | None]) -> str:
+    """The script for the output at `location`, an absolute path, with these tables and their files; None for one
+    without a file, whose view is empty."""
     return f"""\
-{MARK}
 -- Views of this output for DuckDB: `duckdb -init views.sql`, or `connection.execute(open("views.sql").read())`.
 
-{tables}{_VIEWS}"""
+{"".join(_view(location, name, file) for name, file in tables.items())}{_VIEWS}"""
 
 
-def _as_json(name: str) -> str:
-    return "" if name == "attempts" else " REPLACE (metadata::JSON AS metadata)"
+def _view(location: str, name: str, file: str | None) -> str:
+    metadata = "" if name == "attempts" else " REPLACE (metadata::JSON AS metadata)"
+    return f"CREATE OR REPLACE VIEW {name} AS\nSELECT *{metadata} FROM {_source(location, name, file)};\n\n"
 
 
-def _source(location: str, name: str, form: Form | None) -> str:
-    """What a view selects from. DuckDB fails for a pattern that matches no file, and finds out the types of JSON from
-    the first rows, where lists may be empty."""
-    if form is None:
-        return (
-            f"(SELECT {', '.join(f'NULL::{kind} AS {column}' for column, kind in _columns(name).items())}) WHERE false"
-        )
-    file = _quoted(f"{_escaped(location)}/{_FILES[name][form]}")
-    if form == "parquet":
-        return f"read_parquet({file})"
+def _source(location: str, name: str, file: str | None) -> str:
+    """What a view selects from. DuckDB fails where no file matches, and finds out the types of JSON from the first
+    rows, where lists may be empty."""
+    if file is None:
+        nulls = ", ".join(f"NULL::{kind} AS {column}" for column, kind in _columns(name).items())
+        return f"(SELECT {nulls}) WHERE false"
+    path = _quoted(f"{_escaped(location)}/{file}")
+    if file.endswith(".parquet"):
+        return f"read_parquet({path})"
     columns = ", ".join(f"{column}: {_quoted(kind)}" for column, kind in _columns(name).items())
     return (
-        f"read_json(\n    {file}, format = 'newline_delimited', maximum_object_size = {MOST_OBJECT_BYTES},\n"
+        f"read_json(\n    {path}, format = 'newline_delimited', maximum_object_size = {MOST_OBJECT_BYTES},\n"
         f"    columns = {{{columns}}}\n)"
     )
 
