@@ -70,7 +70,7 @@ transcripts = load_dataset("FOLDER", split="train")             # FOLDER is wher
 attempts = load_dataset("parquet", data_files="FOLDER/attempts/part-*.parquet", split="train")
 
 import pandas
-transcripts = pandas.read_json("FOLDER/transcripts.jsonl", lines=True)""",
+transcripts = pandas.read_json("FOLDER/transcripts.jsonl", lines=True, dtype=False)  # else it turns "007" into 7""",
 }
 
 
