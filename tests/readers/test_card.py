@@ -10,14 +10,15 @@ import pytest
 
 from pipeline.sink.describe import CARD, STATE, VIEWS
 from tests.batch import Corpus, batch
+from tests.earlier import archive, corpus
 from tests.readers.conftest import Load
 from tests.readers.outputs import attempts, full, write_output
 from tests.readers.test_duckdb import Session
 from tests.servers import RunningServer
 
 
-def run(corpus: Corpus, out: Path, server: RunningServer, *args: str) -> None:
-    done = batch("run", corpus.folder, "--out", out, *args, server=server)
+def run(calls: Corpus, out: Path, server: RunningServer, *args: str) -> None:
+    done = batch("run", calls.folder, "--out", out, *args, server=server)
     assert done.exit == 0, done.stderr
 
 
@@ -29,34 +30,34 @@ def state_of(out: Path) -> dict[str, tuple[int, bytes]]:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Corpus:
+def calls(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path / "audio", count=3)
 
 
 def test_a_run_describes_its_output_and_later_ones_keep_it(
-    corpus: Corpus, out: Path, server: RunningServer, load_dataset: Load
+    calls: Corpus, out: Path, server: RunningServer, load_dataset: Load
 ) -> None:
-    run(corpus, out, server)
-    assert {row["id"]: row["text"] for row in load_dataset(str(out))} == corpus.texts
-    assert dict(Session(out / VIEWS).rows("SELECT id, text FROM utterances")) == corpus.texts
+    run(calls, out, server)
+    assert {row["id"]: row["text"] for row in load_dataset(str(out))} == calls.texts
+    assert dict(Session(out / VIEWS).rows("SELECT id, text FROM utterances")) == calls.texts
     before = state_of(out)
     assert {str(out / name) for name in (CARD, VIEWS, STATE)} < set(before)
-    run(corpus, out, server)
+    run(calls, out, server)
     assert state_of(out) == before
-    corpus.add(7)
-    run(corpus, out, server)
-    assert {row["id"]: row["text"] for row in load_dataset(str(out))} == corpus.texts
+    calls.add(7)
+    run(calls, out, server)
+    assert {row["id"]: row["text"] for row in load_dataset(str(out))} == calls.texts
     assert (out / CARD).read_bytes() == before[str(out / CARD)][1]
 
 
-def test_json_lines_alone_load_as_well(corpus: Corpus, out: Path, server: RunningServer, load_dataset: Load) -> None:
+def test_json_lines_alone_load_as_well(calls: Corpus, out: Path, server: RunningServer, load_dataset: Load) -> None:
     formats = ("--set", 'sink.formats=["jsonl"]')
-    run(corpus, out, server, *formats)
+    run(calls, out, server, *formats)
     before = state_of(out)
-    run(corpus, out, server, *formats)
+    run(calls, out, server, *formats)
     assert state_of(out) == before
-    assert {row["id"]: row["text"] for row in load_dataset(str(out))} == corpus.texts
-    assert dict(Session(out / VIEWS).rows("SELECT id, text FROM transcripts")) == corpus.texts
+    assert {row["id"]: row["text"] for row in load_dataset(str(out))} == calls.texts
+    assert dict(Session(out / VIEWS).rows("SELECT id, text FROM transcripts")) == calls.texts
     assert re.findall("config_name: (.*)", (out / CARD).read_text("utf-8").split("dataset_info")[0]) == [
         "errors",
         "transcripts",
@@ -64,39 +65,39 @@ def test_json_lines_alone_load_as_well(corpus: Corpus, out: Path, server: Runnin
     assert Session(out / VIEWS).count("attempts") == 3
 
 
-def test_what_the_user_wrote_stays(corpus: Corpus, out: Path, server: RunningServer) -> None:
+def test_what_the_user_wrote_stays(calls: Corpus, out: Path, server: RunningServer) -> None:
     out.mkdir()
     own = {CARD: b"# My calls\r\n\xff", VIEWS: b"SELECT 1;", STATE: b""}
     for name, content in own.items():
         (out / name).write_bytes(content)
         os.utime(out / name, (1, 1))
-    run(corpus, out, server)
-    corpus.add(7)
-    run(corpus, out, server)
+    run(calls, out, server)
+    calls.add(7)
+    run(calls, out, server)
     for name, content in own.items():
         assert (out / name).read_bytes() == content
         assert (out / name).stat().st_mtime == 1
 
 
-def test_changes_stay_where_the_first_line_says_so(corpus: Corpus, out: Path, server: RunningServer) -> None:
-    run(corpus, out, server)
+def test_changes_stay_where_the_first_line_says_so(calls: Corpus, out: Path, server: RunningServer) -> None:
+    run(calls, out, server)
     lines = (out / VIEWS).read_text("utf-8").splitlines(keepends=True)
     own = "".join([*lines[1:], "CREATE VIEW mine AS SELECT 1 AS x;\n"])
     (out / VIEWS).write_text(own, "utf-8")
     (out / STATE).write_text("# changed behind the first line\n", "utf-8")
-    run(corpus, out, server)
+    run(calls, out, server)
     assert (out / VIEWS).read_text("utf-8") == own
     (out / VIEWS).write_text("".join([lines[0], "SELECT;"]), "utf-8")  # as an older version, or another place, had it
-    run(corpus, out, server)
+    run(calls, out, server)
     assert (out / VIEWS).read_text("utf-8") == "".join(lines)
 
 
-def test_deleted_ones_are_written_anew(corpus: Corpus, out: Path, server: RunningServer) -> None:
-    run(corpus, out, server)
+def test_deleted_ones_are_written_anew(calls: Corpus, out: Path, server: RunningServer) -> None:
+    run(calls, out, server)
     before = state_of(out)
     for name in (CARD, VIEWS, STATE):
         (out / name).unlink()
-    run(corpus, out, server)
+    run(calls, out, server)
     assert {name: content for name, (_, content) in state_of(out).items()} == {
         name: content for name, (_, content) in before.items()
     }
@@ -111,6 +112,17 @@ def test_a_run_in_which_all_failed_tells_of_its_errors(
     assert [row["id"] for row in load_dataset(str(out), "errors")] == ["broken.wav"]
     assert Session(out / VIEWS).rows("SELECT id, text, error IS NULL FROM utterances") == [("broken.wav", None, False)]
     assert Session(out / VIEWS).count("spend_by_day") == 0
+
+
+@pytest.mark.parametrize("kind", archive.KINDS)
+def test_a_converted_output_loads(tmp_path: Path, server: RunningServer, load_dataset: Load, kind: str) -> None:
+    manifest, out = archive.unpack(kind, tmp_path)
+    done = batch("run", manifest, "--out", out, *corpus.SETTINGS, *archive.FORMATS[kind], "--id", "one", server=server)
+    assert done.exit == 0, done.stderr
+    loaded = {row["id"]: row["text"] for row in load_dataset(str(out))}
+    assert {"one", "call", "late-0"} < set(loaded)
+    assert dict(Session(out / VIEWS).rows("SELECT id, text FROM transcripts")) == loaded
+    assert Session(out / VIEWS).count("attempts") > len(loaded)
 
 
 def test_the_card_names_each_column(tmp_path: Path) -> None:
