@@ -12,12 +12,12 @@ from pipeline.sink.store import Store
 from pipeline.sink.views import views
 
 CARD, VIEWS, STATE = "README.md", "views.sql", ".huggingface.yaml"
-PARQUET = {
+OF_PARTS = {
     "errors": "errors.parquet",  # first: `datasets` takes the format of all tables from it, and it is always there
     "transcripts": "transcripts/part-*.parquet",
     "attempts": "attempts/part-*.parquet",
 }
-JSONL = PARQUET | {"errors": "errors.jsonl", "transcripts": "transcripts.jsonl"}
+OF_LINES = OF_PARTS | {"errors": "errors.jsonl", "transcripts": "transcripts.jsonl"}
 """The tables of an output, and the files that readers should take: of JSON Lines only where there are no parts."""
 MARK = "Written by gradium-batch, anew whenever it differs; delete this line to keep changes of your own."
 UTF8 = ("utf-8", "surrogateescape")  # a path may have any bytes
@@ -25,7 +25,7 @@ UTF8 = ("utf-8", "surrogateescape")  # a path may have any bytes
 
 def describe(store: Store, *, has_parts: bool) -> None:
     """Writes the card where there is none, and the others where they differ, unless somebody made them their own."""
-    tables = PARQUET if has_parts else JSONL
+    tables = OF_PARTS if has_parts else OF_LINES
     files = {name: sorted(store.names(pattern)) for name, pattern in tables.items()}
     if store.size(CARD) is None:
         from pipeline.sink.card import card
