@@ -14,6 +14,7 @@ PYTHON   ?= python3
 
 VENV     := .venv
 BIN      := $(VENV)/bin
+, := ,
 INSTALL  := PIP_CONSTRAINT=requirements.lock PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 COMMAND  := $(BIN)/gradium-batch
 
@@ -64,13 +65,41 @@ clean: ## remove what make and the runs made
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST)
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+# $(call install,WHAT,EXTRAS,TIME): .made tells a whole .venv from what an interrupted or failed `python -m venv` left.
+define install
+@echo "installing $(1) into $(VENV): $(3) the first time ..." >&2
+@test -e $(VENV)/.made || { $(make_venv); }
+@$(INSTALL) -e '.[$(2)]' >$(VENV)/pip.log 2>&1 || { $(say_pip_failed); }
+endef
 
-$(VENV)/.run: pyproject.toml requirements.lock | $(BIN)/python
-	$(INSTALL) -e '.[local]'
-	touch $@
+# what venv and pip say is long, and names the cause somewhere in it: one sentence instead, and their words in a file
+define make_venv
+found=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || found="not there"; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "cannot install: Python 3.11 or newer is needed, and $(PYTHON) is $$found;" \
+	    "install one and name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }; \
+	was_there=$$(test -e $(VENV) && echo yes); \
+	said=$$($(PYTHON) -m venv $(VENV) 2>&1) && touch $(VENV)/.made || { \
+	  test -n "$$was_there" || rm -rf $(VENV); \
+	  case "$$said" in \
+	    *ensurepip*|*"No module named venv"*) said="$(PYTHON) has no venv module;\
+on Debian and Ubuntu: sudo apt install python$$found-venv (or python3-venv), then run make again";; \
+	    *) said="$(PYTHON) -m venv $(VENV) failed: $$(echo "$$said" | tail -n 1)";; esac; \
+	  echo "cannot install: $$said" >&2; exit 1; }
+endef
 
-$(VENV)/.dev: pyproject.toml requirements.lock | $(BIN)/python
-	$(INSTALL) -e '.[local,dev]'
-	touch $@ $(VENV)/.run
+define say_pip_failed
+if grep -qiE "$(NO_NETWORK)" $(VENV)/pip.log; then \
+	  why="no connection to the package index; check the network, or HTTPS_PROXY and PIP_INDEX_URL,"; \
+	else why="$$(grep '^ *ERROR: ' $(VENV)/pip.log | tail -n 1 | cut -d : -f 2-);"; fi; \
+	echo "cannot install:" $$why "then run make again (what pip said: $(VENV)/pip.log)" >&2; exit 1
+endef
+NO_NETWORK := connection broken|connection error|max retries exceeded|failed to establish|timed out|name resolution
+
+$(VENV)/.run: pyproject.toml requirements.lock
+	$(call install,gradium-batch and its libraries,local,about a minute and 500 MB)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml requirements.lock
+	$(call install,gradium-batch and what its tests need,local$(,)dev,about two minutes and 1 GB)
+	@touch $@ $(VENV)/.run
