@@ -18,6 +18,8 @@ LONGER_THAN_ANY_S = 1e18
 Turn = tuple[int, str, int, int]
 """A place in the order of work: the values of `schema.ORDER`."""
 FIRST: Turn = (-1, "", 0, 0)
+GOLDEN = 2_654_435_769
+"""2**32 divided by the golden ratio."""
 SELECTED_BYTES = 4 << 20
 """The bytes of rows handed out at a time; the last row may exceed it."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
@@ -49,6 +51,13 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     def tries(self) -> int:
         """Runs that have tried it since it last had a transcript."""
         return self.place[0]
+
+
+class Sampled(msgspec.Struct, frozen=True):
+    """One of many selected rows."""
+
+    utterance: Utterance
+    expected_s: float
 
 
 class Selection(Database):
@@ -114,6 +123,18 @@ class Selection(Database):
             (surely, State.CHANGED),
         ).fetchone()
         return float(total)
+
+    @reads
+    def sample(self, at_most: int | None, count: int, rows: int) -> list[Sampled]:
+        """About `count` of the selected rows, or of the first `at_most`, spread evenly over these `rows`."""
+        first = "" if at_most is None else f"ORDER BY {ORDER} LIMIT {at_most:d}"
+        # multiples of the golden ratio are spread evenly, whatever comes regularly in the numbers of rows
+        found = self._db.execute(
+            f"""SELECT row, expected_s FROM utterances WHERE n IN (SELECT n FROM
+                (SELECT n FROM utterances WHERE selected {first}) WHERE n * {GOLDEN} % {1 << 32} * ? < ? LIMIT ?)""",  # noqa: S608 fixed texts
+            (rows, count << 32, 2 * count),
+        )
+        return [Sampled(decode_utterance(row), expected_s) for row, expected_s in found]
 
 
 def up_to(rows: sqlite3.Cursor, most_bytes: int, *columns: int) -> list[Any]:

@@ -60,6 +60,7 @@ class Store(Journal):
     merge = _verb(Checkpoint.merge)
     next_rows = _verb(Checkpoint.next_rows)
     rows_left = _verb(Checkpoint.rows_left)
+    sample = _verb(Checkpoint.sample)
     expected_s = _verb(Checkpoint.expected_s)
     holds_answers = _verb(Checkpoint.holds_answers)
     answered_keys = _verb(Checkpoint.answered_keys)

@@ -191,8 +191,11 @@ def above_budget(
     return f"{many}{' each' * (count > 1)}: more than {budget} ({', '.join(names)}{more})"
 
 
-def length(seconds: float) -> str:
-    """A length of audio for people: `44.0 s`, `3.2 min`, `15.1 h`."""
+def length(seconds: float, *, short: bool = False) -> str:
+    """A length of audio for people: `44.0 s`, `3.2 min`, `15.1 h`; `short`: `44 s`, `3.2 min`, `15 h`."""
+    value, unit = (seconds / 3600, "h") if seconds >= 7200 else (seconds / 60, "min")
     if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+        value, unit = seconds, "s"
+    if not short:
+        return f"{value:,.1f} {unit}"
+    return f"{value:,.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}".replace(".0 ", " ")

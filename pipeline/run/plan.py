@@ -72,6 +72,8 @@ class ManifestRows:
         Raises ManifestError for manifests that are not there or of no known kind.
         """
         self.count = 0
+        self.have_spans = False
+        """Several rows may be of one recording: some have an offset or a channel."""
         self.warnings = Warnings()
         self.ignored = Ignored()
         parts = inputs_of(
@@ -104,6 +106,7 @@ class ManifestRows:
                     if self._skip_bad_rows:
                         yield self.bad.as_failure(row, number)
                     continue
+                self.have_spans = self.have_spans or row.offset_s > 0 or row.channel is not None
                 version, size, about_s = found_at(row.audio)
                 if version is None and (other := spellings.of(row)) is not None:
                     row, (version, size, about_s) = other, found_at(other.audio)

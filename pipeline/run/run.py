@@ -30,6 +30,7 @@ from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lookup import Lookup
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
+from pipeline.run.opening import tell_opening
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.output import CHECKPOINT, disk_too_small, keep_formats, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
@@ -70,7 +71,7 @@ async def run(options: RunOptions, settings: Settings, service: SpeechService, c
                 async with service.endpoint(settings) as target:
                     owner = await asyncio.to_thread(owner_at, target)
             await store.blocking(_claim_output, context, owner)
-            return await _Run(context, control, store).result(service)
+            return await _Run(context, control, store, owner).result(service)
 
 
 def _context(options: RunOptions, settings: Settings) -> RunContext:
@@ -100,8 +101,9 @@ def _claim_output(checkpoint: Checkpoint, context: RunContext, owner: str | None
 class _Run:
     """One run, from its plan to its figures."""
 
-    def __init__(self, context: RunContext, control: Control, store: Store) -> None:
+    def __init__(self, context: RunContext, control: Control, store: Store, owner: str | None) -> None:
         settings, options = context.settings, context.options
+        self.owner = owner
         self.context = context
         self.control = control
         self.store = store
@@ -135,7 +137,7 @@ class _Run:
         try:
             await self._begin()
             if plan.selected:
-                await self._send(service, plan.selected)
+                await self._send(service, plan)
         except Stopped:
             pass
         except GradiumBatchError as error:
@@ -177,16 +179,17 @@ class _Run:
             sum_by_month(checkpoint, out)
             self.budget.keep_to(month_at(self.context.started_at, checkpoint, out, budget))
 
-    async def _send(self, service: SpeechService, selected: int) -> None:
+    async def _send(self, service: SpeechService, plan: Plan) -> None:
         """Sends what is selected, as far as --limit and the budget go; outcomes are stored and published meanwhile."""
         out, limit = self.context.options.out, self.context.options.limit
-        expected_s, rows = await self.store.expected_s(limit), min(selected, limit or selected)
+        expected_s, rows = await self.store.expected_s(limit), min(plan.selected, limit or plan.selected)
         spool_bytes = self.context.settings.audio.spool_mb << 20
         warning = await asyncio.to_thread(
             disk_too_small, out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
         )
         if warning is not None:
             log.warning("%s", warning)
+        await tell_opening(self.store, plan, self.context, self.owner, expected_s, have_spans=self.rows.have_spans)
         selection = Selection(self.store, self.duplicates, self.budget, limit)
         lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement)
         preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store)
