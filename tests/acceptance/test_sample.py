@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch import batch, rows_of, table_of
+from tests.batch import batch, jsonl_of, rows_of, table_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +27,15 @@ def test_the_sample_corpus_is_understood(out: Path) -> None:
         assert starts[0] < 0.8
         assert row["words"][-1]["stop_s"] <= row["duration_s"]
         assert row["duration_s"] - row["words"][-1]["stop_s"] < 0.8
+
+    page = (ROOT / "README.md").read_text("utf-8")
+    shown = json.loads(page.split("```json\n")[1].split("```")[0])
+    [row] = [row for row in jsonl_of(out) if row["id"] == shown["id"]]
+    assert shown.pop("audio").endswith(row["audio"].removeprefix(str(ROOT)))
+    as_shown = {name: value[:1] if isinstance(value, list) else value for name, value in row.items() if name in shown}
+    assert as_shown == shown, "the row in README.md is that of the sample"
+    told = page.split("## Six words")[1].split("##")[0].count("**: ")
+    assert told == 6
 
     again = batch(*args)
     assert again.exit == 0

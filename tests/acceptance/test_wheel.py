@@ -16,7 +16,7 @@ from tests.batch import environment, rows_of
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "manifests/sample/door-16k.wav"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 pytestmark = pytest.mark.slow
 
