@@ -122,7 +122,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fitting_credits(self) -> float:
         """What is spent within the budget, if there is one."""
-        return round(self.credits, 6) if self.fitting is None else self.fitting.credits
+        return self.credits if self.fitting is None else self.fitting.credits
 
 
 _TABLES = """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
@@ -185,7 +185,7 @@ class CostTable:
             requests=int(requests),
             audio_s=round(audio_s, 6),
             sent_s=round(sent_s, 6),
-            credits=sent_s * GRADIUM.credits_per_s,
+            credits=round(sent_s * GRADIUM.credits_per_s, 6),
             estimated_credits=round(guessed_s * GRADIUM.credits_per_s, 6),
             estimated_share=round(guessed_s / sent_s, 4) if sent_s else 0.0,
             fitting=fitting,

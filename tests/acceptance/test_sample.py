@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,21 @@ def test_the_samples_other_manifests_name_the_same_recordings(out: Path) -> None
         forecast = batch("check", ROOT / "manifests" / manifest, "--out", out, "--json")
         assert forecast.exit == 0
         assert json.loads(forecast.stdout)["requests"] == json.loads(forecast.stdout)["rows"] >= 12
+
+
+def test_no_figure_has_more_decimals_than_it_means(out: Path) -> None:
+    local = ("--set", "service.url=local", "--set", "local.recognizer=fingerprint")
+    sample = ("manifests/sample.csv", *local, "--out", out)
+    told = [batch("check", *sample, "--json", cwd=ROOT).stdout]
+    told.append(batch("run", *sample, "--log-format", "json", "--budget", "70.1", cwd=ROOT).stderr)
+    told.append(batch("check", *sample, "--json", "--budget", "40.7", cwd=ROOT).stdout)
+    assert batch("run", *sample, cwd=ROOT).exit == 0
+    told += [batch("status", out, "--json").stdout, *(path.read_text() for path in out.glob("*.json*"))]
+    found = [number for text in told for number in re.findall(r"[:\[]\s*(-?\d+\.\d+(?:e-?\d+)?)\b", text)]
+    assert len(found) > 200
+    assert [number for number in found if not re.fullmatch(r"-?\d+\.\d{1,6}", number)] == []
+    attempts = table_of(out, "attempts").to_pylist()
+    assert [one for one in attempts if one["credits"] != round(one["credits"], 6)] == []
 
 
 @pytest.mark.slow
