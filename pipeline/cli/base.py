@@ -19,6 +19,7 @@ import click
 from pipeline.errors import GradiumBatchError
 from pipeline.exits import ExitStatus
 from pipeline.failures import status_of
+from pipeline.machine import POSIX_ONLY
 
 LOG_FORMAT = "--log-format"
 UTF8 = "utf-8"
@@ -53,6 +54,9 @@ class RunCommand(Command):
 
 class Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        if os.name == "nt":
+            print(f"gradium-batch: {POSIX_ONLY}", file=sys.stderr)
+            sys.exit(ExitStatus.USAGE)
         set_up_process()
         with errors_as_sentences():  # of --help, which cannot be printed
             return super().main(*args, **kwargs)
