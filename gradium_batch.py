@@ -38,7 +38,7 @@ def _refuse_another_pipeline() -> None:
 
 _refuse_another_pipeline()
 
-from pipeline.machine import POSIX_ONLY as _POSIX_ONLY
+from pipeline.exits import POSIX_ONLY as _POSIX_ONLY
 
 if _os.name == "nt":
     raise ImportError(_POSIX_ONLY)

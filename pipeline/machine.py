@@ -15,10 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 
 CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-POSIX_ONLY = (
-    "gradium-batch needs a POSIX system, such as Linux or macOS; "
-    "on Windows use it in WSL, the Windows Subsystem for Linux"
-)
 _CONTROLLER = "cpu"
 _M_ARENA_MAX = -8
 """An option of glibc's mallopt."""

@@ -22,5 +22,17 @@ def raised() -> Iterator[None]:
         error.args = tuple(redacted(part) if isinstance(part, str) else part for part in error.args)
         if isinstance(error, AttemptError):
             error.message = redacted(error.message)
+        if _shows_secrets(error.__cause__ or error.__context__):
+            error.__cause__ = None  # which also hides the context
         error.exit = status_of(error)
         raise
+
+
+def _shows_secrets(error: BaseException | None) -> bool:
+    """Whether a traceback of the error would, also by what it came from."""
+    while error is not None:
+        text = f"{error} {error!r}"
+        if redacted(text) != text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -17,9 +17,8 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.errors import GradiumBatchError
-from pipeline.exits import ExitStatus
+from pipeline.exits import POSIX_ONLY, ExitStatus
 from pipeline.failures import status_of
-from pipeline.machine import POSIX_ONLY
 
 LOG_FORMAT = "--log-format"
 UTF8 = "utf-8"
