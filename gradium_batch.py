@@ -5,6 +5,8 @@ does, with the same promises (nothing is paid twice, nothing is lost) and into t
 
     result = gb.transcribe("calls.csv", out="runs/calls", settings=gb.Settings(budget={"credits": 5000}))
     print(result.done, result.failed, result.credits)
+    for transcript in gb.read(result.out):
+        print(transcript.id, transcript.text)
 
 docs/python.md shows more.
 """
@@ -46,6 +48,7 @@ if _os.name == "nt":
 from pipeline.api.records import Progress, Result
 from pipeline.api.settings import Settings
 from pipeline.api.transcribing import check, status, transcribe, transcribe_async
+from pipeline.api.transcripts import Transcripts, read
 from pipeline.errors import (
     AccountError,
     AttemptError,
@@ -73,6 +76,8 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.exits import ExitStatus
+from pipeline.model import Segment, Transcript, Word
+from pipeline.report.figures import FailureClass, Figures
 from pipeline.run.check import Forecast
 from pipeline.run.status import Status
 
@@ -89,6 +94,8 @@ __all__ = [
     "EmptyFolder",
     "EndpointUnreachable",
     "ExitStatus",
+    "FailureClass",
+    "Figures",
     "Forecast",
     "GradiumBatchError",
     "KeyRefused",
@@ -102,12 +109,17 @@ __all__ = [
     "RefusesAll",
     "Result",
     "RunError",
+    "Segment",
     "ServiceOut",
     "Settings",
     "SettingsRefused",
     "Status",
+    "Transcript",
+    "Transcripts",
     "UsageError",
+    "Word",
     "check",
+    "read",
     "status",
     "transcribe",
     "transcribe_async",

@@ -1,7 +1,7 @@
 """The library for Python programs, which `gradium_batch` hands on to them.
 
-`transcribing` does runs and forecasts · `arguments` are what its functions are given · `settings` the configuration ·
-`records` what they return · `raising` how errors reach the caller.
+`transcribing` does runs and forecasts · `transcripts` reads outputs · `arguments` are what its functions are given ·
+`settings` the configuration · `records` what they return · `raising` how errors reach the caller.
 """
 
 import logging

@@ -55,7 +55,7 @@ def options_of(
         raise UsageError(f"limit: {limit!r} is no number of utterances from 1 to {MOST:,}")
     if max_duration_s is not None and not (isfinite(max_duration_s) and 0 < max_duration_s <= LONGEST_S):
         raise UsageError(f"max_duration_s: {max_duration_s!r} is no number of seconds from 0 to {LONGEST_S:,.0f}")
-    folder = None if out is None else _path("out", out)
+    folder = None if out is None else path_of("out", out)
     if folder is not None and (problem := output_problem(folder)) is not None:
         raise UsageError(f"out: {problem}")
     refuse_unprintable(
@@ -93,10 +93,11 @@ def _only(given: Texts) -> tuple[str, ...]:
 
 def _paths(given: Paths) -> tuple[str, ...]:
     many = [given] if isinstance(given, str | os.PathLike) else _several("manifest", given)
-    return tuple(_path("manifest", one) for one in many)
+    return tuple(path_of("manifest", one) for one in many)
 
 
-def _path(name: str, given: Any) -> str:
+def path_of(name: str, given: Any) -> str:
+    """The path that an argument stands for. Raises UsageError."""
     found = os.fspath(given) if isinstance(given, str | os.PathLike) else given
     if not isinstance(found, str):
         raise UsageError(f"{name}: {visible(repr(given))} is no path: give a str or a pathlib.Path")

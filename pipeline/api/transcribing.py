@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from pipeline.api.arguments import PathLike, Paths, SettingsLike, Texts, options_of, settings_of
+from pipeline.api.arguments import PathLike, Paths, SettingsLike, Texts, options_of, path_of, settings_of
 from pipeline.api.raising import raised
 from pipeline.api.records import Progress, Result
 from pipeline.engines.background import BackgroundRun
@@ -143,7 +143,7 @@ def status(out: PathLike) -> Status:
 
     Raises UsageError where nothing was run into it."""
     with raised():
-        return standing.status(Path(out))
+        return standing.status(Path(path_of("out", out)))
 
 
 def _told(on_progress: OnProgress | None) -> Callable[[Counts], object] | None:

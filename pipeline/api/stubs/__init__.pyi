@@ -1,6 +1,7 @@
 from pipeline.api.records import Progress, Result
 from pipeline.api.settings import Settings
 from pipeline.api.transcribing import check, status, transcribe, transcribe_async
+from pipeline.api.transcripts import Transcripts, read
 from pipeline.errors import (
     AccountError,
     AttemptError,
@@ -28,6 +29,8 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.exits import ExitStatus
+from pipeline.model import Segment, Transcript, Word
+from pipeline.report.figures import FailureClass, Figures
 from pipeline.run.check import Forecast
 from pipeline.run.status import Status
 
@@ -44,6 +47,8 @@ __all__ = [
     "EmptyFolder",
     "EndpointUnreachable",
     "ExitStatus",
+    "FailureClass",
+    "Figures",
     "Forecast",
     "GradiumBatchError",
     "KeyRefused",
@@ -57,12 +62,17 @@ __all__ = [
     "RefusesAll",
     "Result",
     "RunError",
+    "Segment",
     "ServiceOut",
     "Settings",
     "SettingsRefused",
     "Status",
+    "Transcript",
+    "Transcripts",
     "UsageError",
+    "Word",
     "check",
+    "read",
     "status",
     "transcribe",
     "transcribe_async",
