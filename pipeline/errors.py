@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 
 class GradiumBatchError(Exception):
     """Root of the tree. Its text is one sentence for the user: what, where, what to do."""
+
+    result: Any = None
+    """In Python, of a run that broke off after its start: its `Result`, and …"""
+    exit: int | None = None
+    """… the exit status that the command has for the error, also where no run began."""
 
 
 class Stopped(Exception):
@@ -101,12 +106,6 @@ class AttemptError(GradiumBatchError):
     before_work: bool = False  # refused before it cost anything, see gradium/billing.py
     bytes_sent: int = 0
     request_id: str | None = None
-
-    @classmethod
-    def of(cls, error: AttemptError) -> Self:
-        """The same failure as an error of this class."""
-        about = {name: value for name, value in vars(error).items() if name != "message"}
-        return cls(error.message, **about)  # by position, which is what str() and copy() go by
 
     def bare(self) -> Self:
         """The error as a value to keep: without its causes and its traceback, which holds everything in its frames."""

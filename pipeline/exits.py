@@ -5,8 +5,15 @@ from __future__ import annotations
 import signal
 from enum import IntEnum
 
+POSIX_ONLY = (
+    "gradium-batch needs a POSIX system, such as Linux or macOS; "
+    "on Windows use it in WSL, the Windows Subsystem for Linux"
+)
+
 
 class ExitStatus(IntEnum):
+    """The exit status of the command, which a run in Python has as well."""
+
     OK = 0
     """Every selected utterance has a transcript; also when there was nothing to do."""
     BROKE_OFF = 1

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from multiprocessing import util
@@ -24,6 +23,7 @@ from typing import Generic, TypeVar
 
 import pipeline
 from pipeline.machine import usable_cpus
+from pipeline.threads import DaemonThreads
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -39,15 +39,16 @@ CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.
 """Signals that a process causes itself; all others come from outside."""
 _BOOTSTRAP = """\
 import sys
-folder, module, *rest = sys.argv[1:]
+folder, path, module, *rest = sys.argv[1:]
 sys.argv[1:] = rest
 sys.path.insert(0, folder)
 import pipeline
-sys.path.append(sys.path.pop(0))
+from ast import literal_eval
+sys.path[:] = literal_eval(path)
 from importlib import import_module
 sys.exit(import_module(module).main())
 """
-"""The folder of this package is first in sys.path for this one import, and then last."""
+"""The folder of this package is first in sys.path for this one import; then the path is that of the parent."""
 
 
 class NotStarted(Exception):
@@ -67,12 +68,15 @@ def python_command(module: str, *args: str) -> list[str]:
     """The command that runs `main` of a module of this package, in a Python with the same options as this one.
 
     It imports this package and the standard library whatever the working folder holds: in a plain `python -c` or
-    `python -m`, a `signal.py` there would be imported in place of Python's own.
+    `python -m`, a `signal.py` there would be imported in place of Python's own. All else is found where this process
+    finds it, the working folder last; nothing of the program around is imported.
     """
     # -X utf8, -W and the like, as multiprocessing passes them to its processes
     flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
     folder = str(Path(pipeline.__file__).parent.parent)
-    return [sys.executable, *flags, "-P", "-c", _BOOTSTRAP, folder, module, *args]
+    # plain texts: what a program put there may be of a class of its own
+    path = sorted((str(entry) for entry in sys.path if isinstance(entry, str)), key=lambda entry: entry == "")
+    return [sys.executable, *flags, "-P", "-c", _BOOTSTRAP, folder, ascii(path), module, *args]
 
 
 class _Worker(Generic[Call, Result]):
@@ -99,8 +103,6 @@ class _Worker(Generic[Call, Result]):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             child_end.close()
         with suppress(OSError):  # it has ended already, which the first call reports
-            # this process's path, the working folder last
-            self._pipe.send(sorted(sys.path, key=lambda folder: folder == ""))
             self._pipe.send(pickle.dumps(make_tool))
 
     def call(self, call: Call, timeout_s: float | None = None) -> Result:
@@ -154,7 +156,7 @@ class Workers(Generic[Call, Result]):
     def __init__(self, make_tool: Callable[[], Tool[Call, Result]], count: int = 0) -> None:
         self._make_tool = make_tool
         self._count = count or usable_cpus()
-        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="worker-pipe")
+        self._threads = DaemonThreads(self._count, "worker-pipe")
         self._idle: asyncio.Queue[_Worker[Call, Result] | None] = asyncio.Queue()
         """None stands for one that ended: the next call starts another."""
         self._all: set[_Worker[Call, Result]] = set()
@@ -211,7 +213,6 @@ def main() -> None:
     pipe: Connection = Connection(int(sys.argv[1]))
     _end_with_parent(int(sys.argv[2]))
     with suppress(EOFError, OSError):  # the parent has closed the pipe
-        sys.path[:] = pipe.recv()
         factory = pipe.recv()
         try:
             tool = pickle.loads(factory)()  # noqa: S301 the parent's own bytes

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
@@ -19,6 +18,7 @@ from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.patience import Patience
 from pipeline.errors import CheckpointError
 from pipeline.model import Transcript
+from pipeline.threads import DaemonThreads
 
 WINDOW_S = 0.05
 MAX_PENDING = 5_000
@@ -44,7 +44,7 @@ class Journal:
         self.checkpoint = checkpoint
         self.patience = patience or Patience()
         self._check = check
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._thread = DaemonThreads(1, "checkpoint")
         self._pending: list[Event] = []
         self._pending_bytes = 0
         self._committing: list[Event] = []

@@ -11,8 +11,8 @@ import click
 
 from pipeline.cli import check, rebuild, run, serve, show, status
 from pipeline.cli.base import Group
-from pipeline.cli.options import KEY_ENV
 from pipeline.redaction import hide
+from pipeline.run.asked import KEY_ENV
 
 __all__ = ["main"]
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.errors import GradiumBatchError
-from pipeline.exits import ExitStatus
+from pipeline.exits import POSIX_ONLY, ExitStatus
 from pipeline.failures import status_of
 
 LOG_FORMAT = "--log-format"
@@ -53,6 +53,9 @@ class RunCommand(Command):
 
 class Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        if os.name == "nt":
+            print(f"gradium-batch: {POSIX_ONLY}", file=sys.stderr)
+            sys.exit(ExitStatus.USAGE)
         set_up_process()
         with errors_as_sentences():  # of --help, which cannot be printed
             return super().main(*args, **kwargs)

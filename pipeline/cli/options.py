@@ -10,20 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.errors import ConfigError
+from pipeline.run.asked import LONGEST_S, MOST, ONLY, ONLY_BY_ID, absolute, output_problem
+from pipeline.run.asked import refuse_unprintable as refuse_unprintable_texts
 
 if TYPE_CHECKING:
     from pipeline.config import Settings
     from pipeline.run.context import RunOptions
 
-KEY_ENV = "GRADIUM_API_KEY"
-"""Unless service.api_key_env names another variable."""
-LONGEST_S = 1e9
-"""Of a duration: the system's clocks take no more than some hundred years."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-ONLY = ("new", "changed", "failed", "suspect", "all")
-ONLY_BY_ID = ("new", "changed", "failed")
-"""Default of --only where --id or --ids is given."""
 
 
 def duration(text: str) -> float:
@@ -58,14 +52,8 @@ def finite(context: click.Context, option: click.Parameter, number: float) -> fl
 
 def output_path(text: str) -> Path:
     """An output folder, which need not be there; but the system has to be able to say whether it is."""
-    if not text:
-        raise click.BadParameter("an empty name is no folder; was a variable meant that is not set?")
-    try:
-        Path(text).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{text}: {getattr(error, 'strerror', error)}") from None
+    if (problem := output_problem(text)) is not None:
+        raise click.BadParameter(problem)
     return Path(text)
 
 
@@ -94,7 +82,7 @@ _MANIFEST_OPTIONS = (
                  "that may pass."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                  help="Set a configuration key, e.g. --set pool.concurrency=8. Repeatable."),
-    click.option("--limit", type=click.IntRange(1, 1_000_000_000),
+    click.option("--limit", type=click.IntRange(1, MOST),
                  help="Do at most this many utterances, successful or not, then stop (exit 4). What is "
                  "passed over for the budget does not count."),
     click.option("--budget", type=credits_or_none, metavar="CREDITS",
@@ -147,20 +135,12 @@ def run_options(
 def refuse_unprintable(
     out: Path | None, ids: Sequence[str], manifests: Sequence[str] = (), overrides: Sequence[str] = ()
 ) -> None:
-    """Text that is no UTF-8 cannot stand in the output files; better now than after everything was paid.
-
-    Raises ConfigError, also where paths count from a working folder that is no longer there."""
-    try:
-        named = {
-            "MANIFEST": " ".join(str(Path(one).absolute()) for one in manifests),
-            "--out": str((out or Path()).absolute()),
+    """Raises ConfigError for text that is no UTF-8, and where paths count from a removed working folder."""
+    refuse_unprintable_texts(
+        {
+            "MANIFEST": " ".join(map(absolute, manifests)),
+            "--out": absolute(out or Path()),
             "--set": "".join(overrides),
             "--id": "".join(ids),
         }
-    except FileNotFoundError:
-        raise ConfigError("the working folder was removed: change into one that is there (cd), and try again") from None
-    for what, text in named.items():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(f"{what}: {text!a} is not UTF-8; rename what it names, or write it otherwise") from None
+    )

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from pipeline.cli.base import Command
-from pipeline.cli.options import KEY_ENV, finite
+from pipeline.cli.options import finite
+from pipeline.run.asked import KEY_ENV
 
 AT_LEAST_0: dict[str, Any] = {"type": click.FloatRange(min=0), "callback": finite}
 

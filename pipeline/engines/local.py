@@ -1,4 +1,7 @@
-"""Runs in this process: the event loop, the signals, and the endpoint (the service's, or the embedded server)."""
+"""Runs on this machine: the event loop, its threads, and the endpoint (the service's, or the embedded server).
+
+`run_here` is the run of a command, which has the process to itself; `background` one within another program.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import NoReturn
@@ -23,10 +25,12 @@ from pipeline.machine import limit_arenas
 from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
+from pipeline.report.progress import Progress
 from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
 from pipeline.run.reporting import RunResult
 from pipeline.run.run import run
+from pipeline.threads import DaemonThreads
 
 LAST_LINE_S = 0.25
 THREADS = 32
@@ -39,25 +43,37 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
     Threads may be stuck afterwards: end the process without waiting for them.
     """
     limit_arenas()
-    if settings.service.url != "local":
-        # a missing key, or a proxy or certificate that cannot work, is reported before a long manifest is read
-        _remote_endpoint(settings)
-        if settings.service.trust_env:
-            from pipeline.gradium.environment import check_environment
-
-            check_environment(settings.service.url)
-    return asyncio.run(_run(options, settings))
+    check_endpoint(settings)
+    return asyncio.run(_until_signalled(options, settings))
 
 
-async def _run(options: RunOptions, settings: Settings) -> RunResult:
-    asyncio.get_running_loop().set_default_executor(_Threads(THREADS))
+async def _until_signalled(options: RunOptions, settings: Settings) -> RunResult:
     control = Control()
     with Stops(control, options.max_duration_s, partial(_exit_now, control)):
-        return await run(options, settings, GradiumService(partial(_endpoint, control)), control)
+        return await run_in_loop(options, settings, control)
 
 
-class _Threads(ThreadPoolExecutor):
-    """Threads that the end of the process does not wait for: one may be stuck in a disk that hangs."""
+def check_endpoint(settings: Settings) -> None:
+    """Raises ConfigError for a missing key, a proxy or a certificate that cannot work: before a manifest is read."""
+    if settings.service.url == "local":
+        return
+    _remote_endpoint(settings)
+    if settings.service.trust_env:
+        from pipeline.gradium.environment import check_environment
+
+        check_environment(settings.service.url)
+
+
+async def run_in_loop(
+    options: RunOptions, settings: Settings, control: Control, counted: Progress | None = None
+) -> RunResult:
+    """One run in the running event loop, which is its own: its default executor is replaced."""
+    asyncio.get_running_loop().set_default_executor(_Threads(THREADS, "gradium-batch"))
+    return await run(options, settings, GradiumService(partial(_endpoint, control)), control, counted)
+
+
+class _Threads(DaemonThreads):
+    """The threads of a loop, whose end does not wait for them."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the idle ones; the results of the others are not needed any more."""

@@ -20,7 +20,7 @@ from pipeline.errors import (
 from pipeline.failures import Consequence, consequence_of
 from pipeline.model import Answer
 from pipeline.pool.job import Again, EndRun, Job, Limits, Verdict
-from pipeline.pool.refusals import FirstRefusals, unconfirmed
+from pipeline.pool.refusals import FirstRefusals, as_class, unconfirmed
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class Judge:
         is_repeated = self._is_repeated(job, error)
         pause_s = self._limits.retry.pause_s(error, job.attempts)
         if pause_s is None:
-            return RepeatedStreamError.of(error) if is_repeated else error
+            return as_class(RepeatedStreamError, error) if is_repeated else error
         return Again(error, pause_s)
 
     def _is_repeated(self, job: Job, error: AttemptError) -> bool:

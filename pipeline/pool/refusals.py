@@ -118,7 +118,13 @@ def _kind(error: AttemptError) -> tuple[str, str]:
 
 def unconfirmed(error: AttemptError) -> AttemptError:
     """A refusal of the audio as UnconfirmedRefusal, which is tried again; any other error unchanged."""
-    return UnconfirmedRefusal.of(error) if consequence_of(error).is_of_the_audio else error
+    return as_class(UnconfirmedRefusal, error) if consequence_of(error).is_of_the_audio else error
+
+
+def as_class(kind: type[AttemptError], error: AttemptError) -> AttemptError:
+    """The same failure as an error of this class."""
+    about = {name: value for name, value in vars(error).items() if name != "message"}
+    return kind(error.message, **about)  # by position, which is what str() and copy() go by
 
 
 def _end(error: AttemptError, who: str) -> GradiumBatchError:

@@ -26,6 +26,8 @@ Form = Literal["text", "json"]
 OURS = "pipeline"
 AGAIN_S = 0.05
 BUG = "this is a bug in gradium-batch, please report it"
+TOLD = {"told": True}
+"""As `extra` of a record of level INFO: people see it as well."""
 log = logging.getLogger(__name__)
 _form: Form = "text"
 
@@ -76,6 +78,8 @@ class Lines(logging.Handler):
     """Writes each record as one line, and its traceback behind it."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if not (is_json() or record.levelno >= logging.WARNING or getattr(record, "told", False)):
+            return
         try:
             message = record.getMessage()
             trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
@@ -98,7 +102,7 @@ def set_up_logs(form: Form = "text") -> None:
     root.handlers = [*(other for other in root.handlers if not isinstance(other, Lines)), handler]
     ours.handlers = [handler]
     ours.propagate = False
-    ours.setLevel(logging.INFO if form == "json" else logging.WARNING)
+    ours.setLevel(logging.INFO)
     logging.captureWarnings(True)
     sys.excepthook = lambda _, error, __: say_bug(error)
     threading.excepthook = lambda caught: say_bug(caught.exc_value)

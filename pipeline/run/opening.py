@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pipeline.audio.upload import estimate
 from pipeline.checkpoint import Plan, Store
+from pipeline.checkpoint.schema import OWNER
 from pipeline.checkpoint.selection import Sampled
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import AttemptError
@@ -28,13 +29,11 @@ PATIENCE_S = 1.0
 """They are not waited for longer than that."""
 
 
-async def tell_opening(
-    store: Store, plan: Plan, context: RunContext, owner: str | None, expected_s: float, *, have_spans: bool
-) -> None:
+async def tell_opening(store: Store, plan: Plan, context: RunContext, expected_s: float, *, have_spans: bool) -> None:
     """Says it, unless progress is off: `3 of 14 files to do, 9 s of audio, local recognizer pocketsphinx`.
 
-    It says "about" where not every length was counted. `owner` as `owner.owner_of` or `owner_at` have it; `expected_s`
-    as the store has it; `have_spans`: several rows may be of one file, so they are not called files.
+    It says "about" where not every length was counted. `expected_s` is the store's estimate of all that is to be done;
+    with `have_spans` several rows may be of one file, so they are not called files.
     """
     limit, settings = context.options.limit, context.settings
     if context.options.progress == "off":
@@ -45,7 +44,7 @@ async def tell_opening(
     sample = await store.sample(limit, MEASURED, rows)
     seconds, is_counted = await _seconds(sample, settings.audio, rows=rows, expected_s=expected_s)
     audio = [f"{'' if is_counted else 'about '}{length(seconds, short=True)} of audio"] if seconds else []
-    say(", ".join([what, *audio, _who(owner, settings.service.url)]))
+    say(", ".join([what, *audio, _who(await store.fact(OWNER, str), settings.service.url)]))
 
 
 async def _seconds(

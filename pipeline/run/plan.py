@@ -5,6 +5,7 @@ Asks sources for the versions of recordings; opens none.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -13,7 +14,7 @@ from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Store
 from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestError, Stopped
 from pipeline.manifest import Ignored, inputs_of
 from pipeline.model import BadRow, Utterance
-from pipeline.report.logs import say
+from pipeline.report.logs import TOLD
 from pipeline.run.context import RunOptions
 from pipeline.run.manifests import Manifests, settle_names
 from pipeline.run.output import keep_manifest
@@ -25,6 +26,7 @@ MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
 """If at least this many recordings, and this share of all, are missing, probably a disk is not mounted."""
 FILES_REMEMBERED = 4_096
 """Recordings whose version is cached: rows of one recording are mostly close together in a manifest."""
+log = logging.getLogger(__name__)
 
 
 async def make_plan(rows: ManifestRows, options: RunOptions, store: Store, stopped: threading.Event) -> Plan:
@@ -38,7 +40,7 @@ async def make_plan(rows: ManifestRows, options: RunOptions, store: Store, stopp
         repeated = await store.scan(scanned, *rows.manifests.names, scope=rows.manifests)
         rows.bad.note_repeated(repeated)
         if ignored := str(rows.ignored):
-            say(ignored)
+            log.info("%s", ignored, extra=TOLD)
         if not rows.count:
             rows.refuse_empty(knows_rows=await store.knows_rows())
         if not options.skip_bad_rows or repeated:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
@@ -21,6 +20,7 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
 from pipeline.run.costs import Bounds, Costs, CostTable, Kind, Priced
 from pipeline.run.settings_hash import SettingsHash
+from pipeline.threads import DaemonThreads
 
 AT_ONCE = 100
 
@@ -82,7 +82,7 @@ def _measured(
     rows: Iterator[Todo], measure: Callable[[Todo], Measured], stopped: threading.Event
 ) -> Iterator[Measured]:
     """Measures rows, some at a time. Raises Stopped."""
-    threads = ThreadPoolExecutor(4)
+    threads = DaemonThreads(4, "pricing")
     try:
         while batch := list(islice(rows, AT_ONCE)):
             if stopped.is_set():

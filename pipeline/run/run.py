@@ -22,7 +22,7 @@ from pipeline.gradium.key import with_key_place
 from pipeline.gradium.request import request_settings
 from pipeline.manifest import path_of
 from pipeline.report.figures import Figures, last_line
-from pipeline.report.progress import progress
+from pipeline.report.progress import Progress, progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.control import Control
@@ -53,8 +53,11 @@ SPOOL = ".spool"
 """The folder in OUT for decoded audio; what an interrupted run left in it is removed."""
 
 
-async def run(options: RunOptions, settings: Settings, service: SpeechService, control: Control) -> RunResult:
+async def run(
+    options: RunOptions, settings: Settings, service: SpeechService, control: Control, counted: Progress | None = None
+) -> RunResult:
     """Does one run. The service is connected to when there is something to send, or to ask who answers on this machine.
+    Progress is `counted` there, in place of being shown as the options say.
 
     Raises UsageError, OutputHeld, OutputError or CheckpointError when the run could not begin; what happens after
     that is in the result.
@@ -71,7 +74,7 @@ async def run(options: RunOptions, settings: Settings, service: SpeechService, c
                 async with service.endpoint(settings) as target:
                     owner = await asyncio.to_thread(owner_at, target)
             await store.blocking(_claim_output, context, owner)
-            return await _Run(context, control, store, owner).result(service)
+            return await _Run(context, control, store, counted).result(service)
 
 
 def _context(options: RunOptions, settings: Settings) -> RunContext:
@@ -101,9 +104,8 @@ def _claim_output(checkpoint: Checkpoint, context: RunContext, owner: str | None
 class _Run:
     """One run, from its plan to its figures."""
 
-    def __init__(self, context: RunContext, control: Control, store: Store, owner: str | None) -> None:
+    def __init__(self, context: RunContext, control: Control, store: Store, counted: Progress | None) -> None:
         settings, options = context.settings, context.options
-        self.owner = owner
         self.context = context
         self.control = control
         self.store = store
@@ -117,7 +119,7 @@ class _Run:
             skip_bad_rows=options.skip_bad_rows,
             on_step=control.raise_if_stopped,
         )
-        self.progress = progress(options.progress)
+        self.progress = counted or progress(options.progress)
         self.budget = RunBudget(settings)
         self.outcomes = Outcomes(store, self.progress, context.run_id)
         self.ledger = Ledger(store, context.run_id, self.budget)
@@ -189,7 +191,7 @@ class _Run:
         )
         if warning is not None:
             log.warning("%s", warning)
-        await tell_opening(self.store, plan, self.context, self.owner, expected_s, have_spans=self.rows.have_spans)
+        await tell_opening(self.store, plan, self.context, expected_s, have_spans=self.rows.have_spans)
         selection = Selection(self.store, self.duplicates, self.budget, limit)
         lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement)
         preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store)

@@ -59,7 +59,36 @@ def run(*command: str | Path, cwd: Path, expected: int = 0) -> str:
 def test_it_holds_what_users_need_and_nothing_of_the_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"pipeline/py.typed", "pipeline/__main__.py", "pipeline/configs/local.toml"} <= {*names}
-    assert {name.split("/")[0] for name in names} == {"pipeline", f"gradium_batch-{VERSION}.dist-info"}
+    assert {name.split("/")[0] for name in names} == {
+        "gradium_batch.py",
+        "gradium_batch-stubs",
+        "pipeline",
+        f"gradium_batch-{VERSION}.dist-info",
+    }
+
+
+def test_it_is_a_typed_library(programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import gradium_batch as gb\n\n"
+        "def done(folder: str) -> int:\n    return gb.transcribe(folder, settings=gb.Settings(pool={})).done\n\n"
+        "reveal_type(gb.check)\n"
+    )
+    mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", programs / "python", "mine.py")
+    told = run(*mypy, cwd=tmp_path)
+    assert "no issues found" in told
+    assert "Forecast" in told
+
+
+def test_a_program_far_from_a_checkout_transcribes(programs: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(SAMPLE)
+    soundfile.write(tmp_path / "door.flac", samples, rate)
+    (tmp_path / "mine.py").write_text(
+        "import gradium_batch as gb\n"
+        "print(gb.transcribe('door.flac', 'out', settings={'service': {'url': 'local'}, "
+        "'local': {'recognizer': 'fingerprint'}}))\n"
+    )
+    assert "done=1, failed=0" in run(programs / "python", "mine.py", cwd=tmp_path)
+    assert len(rows_of(tmp_path / "out")) == 1
 
 
 def test_it_runs_with_the_configurations_that_it_brings(programs: Path, tmp_path: Path) -> None:

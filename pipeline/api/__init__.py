@@ -1,0 +1,10 @@
+"""The library for Python programs, which `gradium_batch` hands on to them.
+
+`transcribing` does runs and forecasts · `transcripts` reads outputs · `arguments` are what its functions are given ·
+`settings` the configuration · `records` what they return · `raising` how errors reach the caller.
+"""
+
+import logging
+
+# as libraries do: what a program does not ask to see is not printed
+logging.getLogger("pipeline").addHandler(logging.NullHandler())
