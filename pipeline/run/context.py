@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import secrets
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from pipeline.config import Settings
-from pipeline.gradium.request import RequestSettings
+from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.progress import Mode
 from pipeline.run.settings_hash import SettingsHash
 
@@ -50,3 +52,17 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     request: RequestSettings
     hashes: SettingsHash
+
+    @classmethod
+    def of(cls, options: RunOptions, settings: Settings) -> Self:
+        """A run that starts now. Raises ConfigError for request settings that the service would not take."""
+        request, now = request_settings(settings.service), datetime.now(UTC)
+        return cls(
+            # in the order of time also within a second, and unlike that of a run into another output
+            run_id=f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 256:03x}{secrets.token_hex(2)[:3]}",
+            started_at=now,
+            options=options,
+            settings=settings,
+            request=request,
+            hashes=SettingsHash(settings, request),
+        )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import shutil
 import time
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus
 from pipeline.failures import status_of
 from pipeline.gradium.key import with_key_place
-from pipeline.gradium.request import request_settings
 from pipeline.manifest import path_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import Progress, progress
@@ -41,7 +39,6 @@ from pipeline.run.record import Recorder
 from pipeline.run.reporting import RunResult, figures_of, save_result
 from pipeline.run.select import Selection
 from pipeline.run.send import Sending, SpeechService
-from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.settlement import Settlement
 from pipeline.run.stored import StoredTranscripts
 from pipeline.run.verify import require_checkpoint
@@ -62,7 +59,7 @@ async def run(
     Raises UsageError, OutputHeld, OutputError or CheckpointError when the run could not begin; what happens after
     that is in the result.
     """
-    context = _context(options, settings)
+    context = RunContext.of(options, settings)
     patience = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled)
     path = options.out / CHECKPOINT
     with output_folder(options.out) as held:
@@ -75,20 +72,6 @@ async def run(
                     owner = await asyncio.to_thread(owner_at, target)
             await store.blocking(_claim_output, context, owner)
             return await _Run(context, control, store, counted).result(service)
-
-
-def _context(options: RunOptions, settings: Settings) -> RunContext:
-    """Raises ConfigError for request settings that the service would not take."""
-    request, now = request_settings(settings.service), datetime.now(UTC)
-    return RunContext(
-        # in the order of time also within a second, and unlike that of a run into another output
-        run_id=f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 256:03x}{secrets.token_hex(2)[:3]}",
-        started_at=now,
-        options=options,
-        settings=settings,
-        request=request,
-        hashes=SettingsHash(settings, request),
-    )
 
 
 def _claim_output(checkpoint: Checkpoint, context: RunContext, owner: str | None) -> None:
