@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
+
+import msgspec
 
 from pipeline.exits import ExitStatus
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Progress as Counts
+from pipeline.run.check import Forecast
+from pipeline.run.status import Status
+from pipeline.texts import json_line
+
+T = TypeVar("T", Figures, Forecast, Status)
+_DECODE: dict[type, Any] = {kind: msgspec.json.Decoder(kind).decode for kind in (Figures, Forecast, Status)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +98,9 @@ class Result:
             rtfx=figures.rtfx,
             figures=figures,
         )
+
+
+def without_secrets(record: T) -> T:
+    """The record as the command writes it: its texts may quote what came from outside."""
+    found: T = _DECODE[type(record)](json_line(record))
+    return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.api.arguments import PathLike, Paths, SettingsLike, Texts, options_of, path_of, settings_of
 from pipeline.api.raising import raised
-from pipeline.api.records import Progress, Result
+from pipeline.api.records import Progress, Result, without_secrets
 from pipeline.engines.background import BackgroundRun
 from pipeline.report.progress import Progress as Counts
 from pipeline.run import check as forecasting
@@ -135,7 +135,7 @@ def check(
             include=include,
             exclude=exclude,
         )
-        return forecasting.check(options, chosen)
+        return without_secrets(forecasting.check(options, chosen))
 
 
 def status(out: PathLike) -> Status:
@@ -143,7 +143,7 @@ def status(out: PathLike) -> Status:
 
     Raises UsageError where nothing was run into it."""
     with raised():
-        return standing.status(Path(path_of("out", out)))
+        return without_secrets(standing.status(Path(path_of("out", out))))
 
 
 def _told(on_progress: OnProgress | None) -> Callable[[Counts], object] | None:
@@ -156,7 +156,7 @@ def _tell(on_progress: OnProgress, counts: Counts) -> None:
 
 def _ended(ended: RunResult) -> Result:
     """Raises the error that ended the run early, with the result."""
-    result = Result.of(ended.figures)
+    result = Result.of(without_secrets(ended.figures))
     if ended.error is not None:
         ended.error.result = result
         raise ended.error

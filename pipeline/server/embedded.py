@@ -9,10 +9,11 @@ import asyncio
 import os
 import secrets
 import signal
-from asyncio.subprocess import PIPE, Process
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -23,6 +24,7 @@ from pipeline.workers import python_command
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
+LOOK_S = 0.01
 REFUSED_OPTIONS = 2
 """The server's exit status for options that it does not take."""
 PIPE_BYTES = 1 << 16
@@ -62,25 +64,33 @@ async def embedded_server(
         announce=True,
         until_stdin_eof=True,
     )
-    process = await asyncio.create_subprocess_exec(
-        *command(settings),
+    # not asyncio's own: that asks a policy of the whole program, which may have none for processes (uvloop's)
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 it returns once the process has started
+        command(settings),
         env=environment(key),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         # Ctrl-C in a terminal is for the pipeline, which still wants the answers in flight
         process_group=0,
     )
     output = bytearray()
-    reading = [asyncio.create_task(_drain(process.stderr, output))]
     try:
-        url = await _announced_url(process, reading[0], output, start_deadline_s)
+        stdout, stderr = await _reader(process.stdout), await _reader(process.stderr)
+    except BaseException:  # cancelled at once: nothing is read yet
+        process.kill()
+        process.wait()
+        raise
+    reading = [asyncio.create_task(_drain(stderr, output))]
+    try:
+        url = await _announced_url(process, stdout, reading[0], output, start_deadline_s)
         # nothing more is to come there, but a recognizer that prints must not be stopped by a full pipe
-        reading.append(asyncio.create_task(_drain(process.stdout, output)))
+        reading.append(asyncio.create_task(_drain(stdout, output)))
         yield url, key
     finally:
         await _stop(process)
         await asyncio.gather(*reading)
+        await _drain(stdout, output)  # where it was cancelled before: at its end the pipe is closed
 
 
 def command(options: ServerOptions) -> list[str]:
@@ -93,17 +103,28 @@ def environment(key: str | None) -> dict[str, str]:
     return {**os.environ, **({KEY_ENV: key} if key else {})}
 
 
-async def _announced_url(process: Process, reading: asyncio.Task[None], output: bytearray, deadline_s: float) -> str:
-    assert process.stdout is not None  # noqa: S101  for the type checker
+async def _reader(pipe: IO[bytes] | None) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader
+
+
+async def _announced_url(
+    process: subprocess.Popen[bytes],
+    stdout: asyncio.StreamReader,
+    reading: asyncio.Task[None],
+    output: bytearray,
+    deadline_s: float,
+) -> str:
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), deadline_s)
+        line = await asyncio.wait_for(stdout.readline(), deadline_s)
     except TimeoutError as error:
         raise LocalServerError(f"The local server did not come up within {deadline_s:g} s{_quoted(output)}") from error
     try:
         return msgspec.json.decode(line, type=Announcement).url
     except msgspec.DecodeError as error:
         with suppress(TimeoutError):  # it is ending by itself: its last lines and its exit status are to come
-            await asyncio.wait_for(asyncio.gather(asyncio.shield(reading), process.wait()), STOP_DEADLINE_S)
+            await asyncio.wait_for(asyncio.gather(asyncio.shield(reading), _ended(process)), STOP_DEADLINE_S)
         kind = ConfigError if process.returncode == REFUSED_OPTIONS else LocalServerError
         raise kind(f"The local server did not start{_quoted(output)}") from error
 
@@ -117,14 +138,19 @@ def _quoted(output: bytearray) -> str:
     return f": {text}" if text.endswith((".", "?", "!")) else f": {text}."
 
 
-async def _drain(stream: asyncio.StreamReader | None, output: bytearray) -> None:
+async def _drain(stream: asyncio.StreamReader, output: bytearray) -> None:
     """Reads to the end, so that the server never waits for a reader; keeps the last bytes."""
-    while stream is not None and (chunk := await stream.read(PIPE_BYTES)):
+    while chunk := await stream.read(PIPE_BYTES):
         output += chunk
         del output[:-QUOTED_BYTES]
 
 
-async def _stop(process: Process) -> None:
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:  # noqa: ASYNC110 nothing tells that it has ended
+        await asyncio.sleep(LOOK_S)
+
+
+async def _stop(process: subprocess.Popen[bytes]) -> None:
     """Closes the server's stdin, which ends it; sends SIGTERM, and SIGKILL when it does not end in time."""
     if process.stdin is not None:
         process.stdin.close()
@@ -132,5 +158,5 @@ async def _stop(process: Process) -> None:
         with suppress(ProcessLookupError):
             process.send_signal(number)
         with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_DEADLINE_S)
+            await asyncio.wait_for(_ended(process), STOP_DEADLINE_S)
             return

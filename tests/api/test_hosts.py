@@ -93,6 +93,19 @@ def test_where_libraries_are_found_by_the_program_alone(tmp_path: Path) -> None:
     assert run_python("-S", "-I", "host.py", cwd=tmp_path) == (0, "2 0 0\n", "")
 
 
+def test_where_the_program_has_loops_of_its_own_that_start_no_processes(tmp_path: Path) -> None:
+    """As uvloop's policy does not."""
+    record_flac_and_mp3(tmp_path / "recordings")
+    policy = (
+        "import asyncio\n"
+        "class Policy(asyncio.DefaultEventLoopPolicy):\n"
+        "    def get_child_watcher(self): raise NotImplementedError\n"
+        "    def new_event_loop(self): raise AssertionError('a loop of the program')\n"
+        "asyncio.set_event_loop_policy(Policy())\n"
+    )
+    assert run_script(policy + NO_GUARD, tmp_path) == (0, "2 0 0\n", "")
+
+
 def test_with_warnings_as_errors_and_in_development_mode(tmp_path: Path) -> None:
     """What is not closed, and what is deprecated, would be told there."""
     record_flac_and_mp3(tmp_path / "recordings")
