@@ -1,1 +1,1 @@
-"""Where a run takes place. `local`: this process, this machine."""
+"""Where a run takes place. `local`: on this machine, for the command; `background`: there too, in another program."""

@@ -46,7 +46,8 @@ class BackgroundRun:
         self._on_progress = on_progress
         self._told: tuple[float, ...] = ()
         loop, control = asyncio.SelectorEventLoop(), Control()  # whatever loops the program around prefers
-        self._ending = Ending(control, loop, options.max_duration_s)
+        # unlike a process that ends, a thread that is left goes on: a cut run is waited for as well
+        self._ending = Ending(control, loop, options.max_duration_s, requests=3)
         self._thread = threading.Thread(
             target=self._run, args=(loop, options, settings, control), name="gradium-batch", daemon=True
         )
@@ -96,9 +97,9 @@ class BackgroundRun:
 
     def _look(self) -> float:
         """Looks at the time and at the progress; returns how long to wait for the next look."""
-        if self._thread.ident is None:
+        if self._thread.ident is None and self._interrupt is None:
             self._thread.start()
-        self._is_left = self._ending.is_overdue()
+        self._is_left = self._thread.ident is None or self._ending.is_overdue()
         if self._is_left:
             return 0.0
         self._tell_progress()
@@ -118,6 +119,8 @@ class BackgroundRun:
         self._ending.request(ExitStatus.SIGINT, type(error).__name__)
 
     def _outcome(self) -> RunResult:
+        if not self._is_left:
+            self._thread.join()  # it has nothing left to do
         if self._interrupt is None and self._result is not None:
             self._tell_progress(at_end=True)
         if self._interrupt is not None:

@@ -20,15 +20,17 @@ class Ending:
     """Passes requests to stop and the time limit on to the control of one run. For one thread, which need not be the
     run's: nothing is sure about that one, which may be stuck in a disk that hangs."""
 
-    def __init__(self, control: Control, loop: asyncio.AbstractEventLoop, max_duration_s: float | None) -> None:
-        """`loop` is the run's."""
+    def __init__(
+        self, control: Control, loop: asyncio.AbstractEventLoop, max_duration_s: float | None, *, requests: int = 2
+    ) -> None:
+        """`loop` is the run's. After so many `requests` it is not waited for any more, beyond GRACE_S."""
         self.status = ExitStatus.OK
         """Of a run that is not waited for any more."""
         self._control = control
         self._loop = loop
         self._limit_at = None if max_duration_s is None else time.monotonic() + max_duration_s
         self._look_at: float | None = None
-        self._requests = 0
+        self._requests, self._most = 0, requests
         self._requested_at = 0.0
 
     def request(self, status: ExitStatus, reason: str) -> bool:
@@ -36,7 +38,7 @@ class Ending:
         self._requests += 1
         self._requested_at = time.monotonic()
         self._stop(status, reason)
-        return self._requests > 1 and not self._control.is_sending
+        return self._requests >= self._most and not self._control.is_sending
 
     def wait_s(self) -> float | None:
         """How long until `is_overdue` is to be asked; None: not before something is requested."""
@@ -53,7 +55,7 @@ class Ending:
         if self._look_at is None or now < self._look_at:
             return False
         self._look_at = now + CHECK_INTERVAL_S
-        return self._requests > 1 or not self._control.is_sending or self._publishes_too_long(now)
+        return self._requests >= self._most or not self._control.is_sending or self._publishes_too_long(now)
 
     def _stop(self, status: ExitStatus, reason: str) -> None:
         self.status = status
