@@ -16,7 +16,11 @@ from pipeline.run.status import Status
 from pipeline.texts import json_line
 
 T = TypeVar("T", Figures, Forecast, Status)
-_DECODE: dict[type, Any] = {kind: msgspec.json.Decoder(kind).decode for kind in (Figures, Forecast, Status)}
+_DECODE: dict[type, Any] = {
+    Figures: msgspec.json.Decoder(Figures).decode,
+    Forecast: msgspec.json.Decoder(Forecast).decode,
+    Status: msgspec.json.Decoder(Status).decode,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.errors import OutputError, OutputGone, OutputHeld
 
 LOOKS, LOOK_S = 5, 0.02
@@ -23,6 +24,7 @@ LOOKS, LOOK_S = 5, 0.02
 _OWNER = re.compile(r"pid (\d{1,10}), started (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC)")
 
 
+@built
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """The run that works on an output, as its lock file names it."""
 

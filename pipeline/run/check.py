@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
@@ -30,6 +31,7 @@ OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "g
 """Figures that a forecast has as they are."""
 
 
+@built
 class Forecast(Costs, frozen=True, kw_only=True):
     """What a run would do, as far as headers and the content of files show; `postponed` includes those of the plan."""
 

@@ -14,6 +14,7 @@ from typing import Self
 import msgspec
 
 from pipeline.audio.upload import Estimate
+from pipeline.built import built
 from pipeline.pool.budget import ROUNDING
 from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED
@@ -60,6 +61,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """… and what a single request may cost for it to be sent some day."""
 
 
+@built
 class Problem(msgspec.Struct, frozen=True):
     """An utterance that would fail before anything is sent."""
 
@@ -68,6 +70,7 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
 
 
+@built
 class Fitting(msgspec.Struct, frozen=True, kw_only=True):
     """What a budget lets through."""
 

@@ -10,6 +10,7 @@ from textwrap import shorten
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.connection import holds_something
 from pipeline.errors import GradiumBatchError, UsageError
@@ -34,6 +35,7 @@ RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
 
 
+@built
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     """One of the last runs. Its figures are None if it is still running or was interrupted."""
 
@@ -47,6 +49,7 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     credits: float | None = None
 
 
+@built
 class Status(Standing, frozen=True, kw_only=True):
     """The status of an output folder. Counts the rows that each of its manifests had at that manifest's last run;
     `untried` are failed rows that the next run will not try."""
