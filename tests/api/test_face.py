@@ -52,6 +52,9 @@ gradium_batch.check("recordings", "out", settings={LOCAL})
 gradium_batch.status("out")
 wakeup = signal.set_wakeup_fd(-1)
 assert wakeup == -1, wakeup
+for thread in threading.enumerate():  # on a busy machine idle ones take a moment to end
+    if thread.daemon:
+        thread.join(10)
 after = state()
 assert before == after, {{name: (before[name], after[name]) for name in before if before[name] != after[name]}}
 """
