@@ -25,6 +25,9 @@ from pipeline.model import (
 )
 from pipeline.segments import segments_of, text_of
 
+FORMAT = 2
+"""The format of the rows of an output; versions before 0.2 wrote format 1."""
+
 
 @built
 class Transcript1(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,19 +98,18 @@ def gap_issues(missing: Sequence[Clip], *, several_channels: bool) -> list[str]:
 
 
 def for_row(transcript: Transcript, utterance: Utterance, **changes: Any) -> Transcript:
-    """The transcript as the output row of `utterance`: with its id, path, span, channel, reference and metadata."""
-    row = msgspec.structs.replace(
-        transcript,
-        id=utterance.id,
-        audio=utterance.audio,
-        offset_s=utterance.offset_s,
-        span_s=utterance.duration_s,
-        channel=utterance.channel,
-        reference=utterance.reference,
-        metadata=utterance.metadata,
-        **changes,
-    )
-    return with_word_error_rate(row)
+    """The transcript as the output row of `utterance`: with its id, path, span, channel, reference and metadata, and
+    with `changes`."""
+    fields: dict[str, Any] = {
+        "id": utterance.id,
+        "audio": utterance.audio,
+        "offset_s": utterance.offset_s,
+        "span_s": utterance.duration_s,
+        "channel": utterance.channel,
+        "reference": utterance.reference,
+        "metadata": utterance.metadata,
+    }
+    return with_word_error_rate(msgspec.structs.replace(transcript, **(fields | changes)))
 
 
 def with_word_error_rate(row: Transcript) -> Transcript:

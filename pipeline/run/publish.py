@@ -13,9 +13,10 @@ from contextlib import suppress
 
 from pipeline.checkpoint import Checkpoint, Store
 from pipeline.checkpoint.schema import CLIPS_STALE, CLOSED_JSONL, ERRORS_STALE, JSONL_BYTES, OUTPUT_FORMAT, OWNER
-from pipeline.errors import OutputError
+from pipeline.earlier import FORMAT
+from pipeline.errors import OutputError, OutputGone
 from pipeline.run.join import with_service
-from pipeline.run.rewrite import FORMAT, Rewriter
+from pipeline.run.rewrite import Rewriter
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
 from pipeline.texts import plural
@@ -39,14 +40,16 @@ class Publisher:
         self._rows_per_part = rows_per_part
         self._closing = asyncio.Event()
 
-    async def tidy(self) -> None:
-        """Brings the folder back to what the checkpoint records, however the last run ended. Files that have to be
-        rewritten wait for the end of the run, so that each is written once."""
+    async def tidy(self, raise_if_stopped: Callable[[], None] = lambda: None) -> None:
+        """Brings the folder back to what the checkpoint records, however the last run ended, and into today's format.
+        Files that have to be rewritten wait for the end of the run, so that each is written once. Nothing may be
+        published where this failed or was stopped."""
         await self._store.blocking(self._tidy)
+        await self._convert(raise_if_stopped)
         if await self._store.has_moved():  # else a row of this run may get the id it leaves
             await self.finish()
 
-    async def convert(self, raise_if_stopped: Callable[[], None]) -> None:
+    async def _convert(self, raise_if_stopped: Callable[[], None]) -> None:
         """Rewrites what a version before 0.2 published in today's format. Stopped, the next run goes on."""
         store = self._store
         if await store.fact(OUTPUT_FORMAT, int) == FORMAT:
@@ -115,8 +118,14 @@ class Publisher:
         await self._store.blocking(self._write_stale)
 
     async def describe(self) -> None:
-        """Writes the dataset card and the views of the output where they are missing or differ."""
-        await asyncio.to_thread(self._sink.describe)
+        """Writes the dataset card and the views of the output where they are missing or differ. Where that fails, the
+        output is as good without them."""
+        try:
+            await asyncio.to_thread(self._sink.describe)
+        except OutputGone:
+            raise
+        except OutputError as error:
+            log.warning("the files for readers were not written: %s", error)
 
     def _write_stale(self, checkpoint: Checkpoint) -> None:
         checkpoint.trim_clips()

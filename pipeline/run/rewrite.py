@@ -14,7 +14,7 @@ from itertools import chain
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.publishing import Refreshed
 from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES, OUTPUT_FORMAT, OWNER
-from pipeline.earlier import with_span
+from pipeline.earlier import FORMAT, with_span
 from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
 from pipeline.run.join import for_row, with_service, with_word_error_rate, word_errors
@@ -22,8 +22,6 @@ from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import Sink
 from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, in_batches
 
-FORMAT = 2
-"""The format of the rows in an output; format 1 is of versions before 0.2."""
 COPIED_BYTES = 64 << 20
 """Copied bytes after which the copies in the checkpoint are trimmed."""
 
@@ -56,20 +54,19 @@ class Rewriter:
         checkpoint = self._checkpoint
         if checkpoint.fact(OUTPUT_FORMAT, int) == FORMAT or not self._sink.is_format_1(part):
             return
-        had, committed = checkpoint.parts("transcripts").get(part, 0), checkpoint.fact(JSONL_BYTES, int)
-        if not part and committed == CLOSED_JSONL:  # the lines may hold rows already that are still to be appended
-            committed = self._sink.drop_lines(checkpoint.never_published)
-        rows = self._sink.rows(part) if part else self._sink.lines.rows(committed or 0)
-        converted = chain.from_iterable(self._converted(part, batch) for batch in in_batches(rows))
-        checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
-        written = self._sink.replace(part, lambda ids: ids, converted, had, checkpoint.places_of)
+        had, committed = checkpoint.parts("transcripts").get(part, 0), checkpoint.fact(JSONL_BYTES, int) or 0
         if not part:
-            checkpoint.set_fact(JSONL_BYTES, written)
+            self._sink.lines.append((), committed)  # without what a crash left behind them
+        checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
+        converted = chain.from_iterable(self._converted(part, batch) for batch in in_batches(self._sink.rows(part)))
+        if part:
+            self._sink.replace(part, lambda ids: ids, converted, had, checkpoint.places_of)
+        else:
+            checkpoint.set_fact(JSONL_BYTES, self._sink.lines.write(converted))
 
     def rewrite(self, part: int) -> None:
         """Rewrites a part (0: the JSONL, which stands alone); the JSONL beside parts follows in `finish`."""
         checkpoint = self._checkpoint
-        self.convert(part)
         checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
         had = self._had.get(part, 0)
         self._copy_replaced(part, had)
@@ -83,7 +80,7 @@ class Rewriter:
         """Bounds what was copied into the checkpoint, and rewrites the JSONL from the parts where it waits for that."""
         checkpoint = self._checkpoint
         self._trim_copied()
-        if checkpoint.fact(JSONL_BYTES, int) == CLOSED_JSONL:
+        if self._sink.has_parts and checkpoint.fact(JSONL_BYTES, int) == CLOSED_JSONL:
             checkpoint.set_fact(JSONL_BYTES, self._sink.rewrite_lines(checkpoint.parts("transcripts")))
 
     def _converted(self, part: int, rows: list[Transcript]) -> list[Transcript]:
@@ -132,11 +129,14 @@ class Rewriter:
             raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
 
     def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
-        renewed = {
-            n: with_service(for_row(old, row, config_hash=hashed.canonical(row, old.config_hash)), self._owner)
-            for n, old, row in changed
-        }
+        renewed = {n: with_service(_renewed(hashed, old, row), self._owner) for n, old, row in changed}
         self._checkpoint.note_refreshed(
             [Refreshed(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in renewed.items()]
         )
         return renewed
+
+
+def _renewed(hashed: SettingsHash, old: Transcript, row: Utterance) -> Transcript:
+    """The transcript with the fields of its manifest row; but its span stays, which the row may no longer ask for."""
+    own = {"offset_s": old.offset_s, "span_s": old.span_s, "channel": old.channel}
+    return for_row(old, row, config_hash=hashed.canonical(row, old.config_hash), **own)

@@ -95,6 +95,7 @@ class _Run:
         self._started = time.monotonic()
         self.error: GradiumBatchError | None = None
         self.many_gone: str | None = None
+        self.may_publish = False
         self.rows = ManifestRows(
             options,
             context.hashes,
@@ -130,7 +131,7 @@ class _Run:
         self.control.work_is_over()
         self.control.standing = last_line(await self.store.blocking_unchecked(self._figures, plan))
         try:
-            if not isinstance(self.error, OutputGone):
+            if self.may_publish and not isinstance(self.error, OutputGone):
                 await self._publish()
         except OutputGone as error:
             self.error = error
@@ -151,8 +152,8 @@ class _Run:
     async def _begin(self) -> None:
         """Finishes what an interrupted run or an earlier version left; bounds the budget by what the month has left."""
         await self.ledger.end_open_attempts()
-        await self.publisher.tidy()
-        await self.publisher.convert(self.control.raise_if_stopped)
+        await self.publisher.tidy(self.control.raise_if_stopped)
+        self.may_publish = True
         await self.store.blocking(self._keep_to_month)
         await asyncio.to_thread(shutil.rmtree, self.context.options.out / SPOOL, ignore_errors=True)
 

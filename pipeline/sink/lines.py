@@ -44,6 +44,13 @@ class Lines(Generic[T]):
         """Its bytes; None where it does not exist."""
         return self._store.size(self.name)
 
+    def is_format_1(self) -> bool:
+        """Whether a version before 0.2 wrote the transcripts, all of which are of one format."""
+        if not self.size():
+            return False
+        with self._store.read(self.name) as file, decoding(self._store, self.name):
+            return "flags" in msgspec.json.decode(file.readline())
+
     def append(self, records: Iterable[T], committed: int) -> int | None:
         """Appends after the first `committed` bytes; returns the new size, or None where the store cannot append."""
         return self._store.append(self.name, _lines(records), committed)

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.json
 
+from pipeline.earlier import FORMAT
 from pipeline.model import Attempt, Failure, Transcript
 from pipeline.sink.features import schema_key
 from pipeline.sink.rows import in_batches
@@ -17,8 +18,8 @@ from pipeline.sink.rows import in_batches
 T = TypeVar("T", bound=msgspec.Struct)
 _encode = msgspec.json.Encoder().encode
 _INSTANT = pa.timestamp("us", tz="UTC")
-_VERSION = {"gradium_batch": '{"format":2}'}
-"""Metadata of each schema: the version of the format, for readers. Versions before 0.2 wrote format 1, without it."""
+_VERSION = {"gradium_batch": f'{{"format":{FORMAT}}}'}
+"""Metadata of each schema, for readers."""
 
 
 def _fields(optional: str, **kinds: pa.DataType) -> list[pa.Field]:

@@ -112,8 +112,8 @@ class Sink:
         return self.parts.table(part).replace(which, rows, had, order) if part else self.lines.replace(which, rows)
 
     def is_format_1(self, part: int) -> bool:
-        """Whether a version before 0.2 may have written rows of a part (0: a JSONL without parts)."""
-        return self.parts.table(part).is_format_1() if part else self.lines.size() is not None
+        """Whether a version before 0.2 wrote a part (0: a JSONL without parts)."""
+        return self.parts.table(part).is_format_1() if part else self.lines.is_format_1()
 
     def rewrite_lines(self, parts: Mapping[int, int]) -> int:
         """Rewrites the JSONL from the parts, with their numbers of rows; returns its bytes."""

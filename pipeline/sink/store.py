@@ -68,7 +68,7 @@ class FolderStore:
     def size(self, name: str) -> int | None:
         path = self._folder / name
         with self.as_output_errors(name):
-            return path.stat().st_size if path.exists() else None
+            return path.stat().st_size if os.path.lexists(path) else None  # never over a link that leads nowhere
 
     def version(self, name: str) -> str:
         with self.as_output_errors(name):

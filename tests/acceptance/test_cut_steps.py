@@ -221,9 +221,9 @@ CONVERTING = [
     slow("both", ("Checkpoint", "results_published", "before", 1), signal.SIGKILL),
     slow("parts", ("Table", "replace", "after", 2), signal.SIGTERM),
     slow("parts", ("Table", "replace", "after", 3), signal.SIGKILL),
-    ("lines", ("Lines", "replace", "after", 1), signal.SIGKILL),
+    ("lines", ("Lines", "write", "after", 1), signal.SIGKILL),
     slow("lines", ("Checkpoint", "recount", "after", 1), signal.SIGKILL),
-    slow("lines", ("Lines", "replace", "before", 1), signal.SIGTERM),
+    slow("lines", ("Lines", "write", "before", 1), signal.SIGTERM),
     slow("lines", ("Lines", "append", "after", 1), signal.SIGKILL),
     slow("lines", ("Checkpoint", "convert_results", "after", 1), signal.SIGINT),
 ]

@@ -12,6 +12,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.checkpoint import Checkpoint
+from pipeline.errors import OutputError
+from pipeline.sink.lines import Lines
+from pipeline.sink.parquet import Table
+from pipeline.sink.sink import Sink
 from tests.batch import batch, errors_of, jsonl_of
 from tests.earlier import archive, corpus
 from tests.earlier.rows import assert_converted, rows
@@ -73,6 +78,53 @@ def test_the_night_goes_on_from_where_it_was_killed(tmp_path: Path, kind: str) -
 
 
 @pytest.mark.parametrize("kind", archive.KINDS)
+@pytest.mark.parametrize(
+    "step", [(Lines, "write"), (Table, "replace"), (Sink, "rewrite_lines"), (Checkpoint, "recount")]
+)
+def test_a_conversion_that_fails_leaves_what_there_is(
+    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch, kind: str, step: tuple[type, str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OutputError("the disk is full")
+
+    manifest, out = archive.unpack(kind, tmp_path)
+    before, requests = rows(out), server.stats()["requests"]
+    with monkeypatch.context() as patched:
+        patched.setattr(*step, full)
+        failed = run(kind, manifest, out, "--id", "one", server=server)
+    if failed.exit:
+        assert failed.exit == 1
+        assert rows(out, same=False).keys() >= before.keys(), "nothing is gone"
+    done = run(kind, manifest, out, "--id", "one", server=server)
+    assert (done.exit, server.stats()["requests"]) == (0, requests), done.stderr
+    assert_converted(before, rows(out))
+    assert rows(out).keys() - before.keys() == {"late-0", "late-1", "late-2"}
+
+
+@pytest.mark.parametrize("kind", ["lines", "both"])
+def test_a_line_that_was_cut_is_dropped_as_by_any_run(tmp_path: Path, server: RunningServer, kind: str) -> None:
+    manifest, out = archive.unpack(kind, tmp_path)
+    before = rows(out)
+    with (out / "transcripts.jsonl").open("ab") as file:
+        file.write(b'{"id":"late-0","audio')
+    assert run(kind, manifest, out, "--id", "one", server=server).exit == 0
+    assert_converted(before, rows(out))
+
+
+def test_a_damaged_line_stops_the_run_and_costs_no_other_line(tmp_path: Path, server: RunningServer) -> None:
+    manifest, out = archive.unpack("lines", tmp_path)
+    before, path = rows(out), out / "transcripts.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"status":"ok"', b'"status":"OK"', 1))
+    damaged = path.read_bytes()
+    done = run("lines", manifest, out, "--id", "two", server=server)
+    assert (done.exit, path.read_bytes()) == (1, damaged)
+    assert "run gradium-batch rebuild" in done.stderr
+    assert batch("rebuild", out).exit == 0
+    assert run("lines", manifest, out, "--id", "two", server=server).exit == 0
+    assert_converted({id_: row for id_, row in before.items() if id_ != "one"}, rows(out))
+
+
+@pytest.mark.parametrize("kind", archive.KINDS)
 @pytest.mark.parametrize("converted", [False, True])
 def test_rebuild_takes_both_versions(tmp_path: Path, server: RunningServer, kind: str, converted: bool) -> None:
     manifest, out = archive.unpack(kind, tmp_path)
@@ -101,7 +153,7 @@ def test_rebuild_without_the_old_checkpoint(tmp_path: Path, server: RunningServe
 def test_what_only_reads_takes_it_as_it_is(tmp_path: Path, server: RunningServer) -> None:
     manifest, out = archive.unpack("both", tmp_path)
     files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert "suspect" in batch("show", out, "--id", "call").stdout or "ok" in batch("show", out, "--id", "call").stdout
+    assert json.loads(batch("show", out, "--id", "call", "--json").stdout)["transcript"]["issues"] == []
     assert json.loads(batch("status", out, "--json").stdout)["done"] == 16
     planned = batch("check", manifest, "--out", out, *corpus.SETTINGS, "--json", server=server)
     assert json.loads(planned.stdout)["requests"] <= 3
