@@ -28,7 +28,7 @@ def settings_of(given: SettingsLike) -> config.Settings:
         return given
     if isinstance(given, Mapping):
         return Settings(**{str(name): section for name, section in given.items()})
-    return config.load_settings(None if given is None else Path(given))
+    return config.load_settings(None if given is None else Path(path_of("settings", given)))
 
 
 def options_of(
@@ -53,7 +53,12 @@ def options_of(
         raise UsageError("ids: an empty id, or none at all, names no utterance; leave ids out to take all")
     if limit is not None and not (isinstance(limit, int) and not isinstance(limit, bool) and 1 <= limit <= MOST):
         raise UsageError(f"limit: {limit!r} is no number of utterances from 1 to {MOST:,}")
-    if max_duration_s is not None and not (isfinite(max_duration_s) and 0 < max_duration_s <= LONGEST_S):
+    if max_duration_s is not None and not (
+        isinstance(max_duration_s, int | float)
+        and not isinstance(max_duration_s, bool)
+        and isfinite(max_duration_s)
+        and 0 < max_duration_s <= LONGEST_S
+    ):
         raise UsageError(f"max_duration_s: {max_duration_s!r} is no number of seconds from 0 to {LONGEST_S:,.0f}")
     folder = None if out is None else path_of("out", out)
     if folder is not None and (problem := output_problem(folder)) is not None:
@@ -99,7 +104,7 @@ def _paths(given: Paths) -> tuple[str, ...]:
 def path_of(name: str, given: Any) -> str:
     """The path that an argument stands for. Raises UsageError."""
     found = os.fspath(given) if isinstance(given, str | os.PathLike) else given
-    if not isinstance(found, str):
+    if not isinstance(found, str) or "\0" in found:
         raise UsageError(f"{name}: {visible(repr(given))} is no path: give a str or a pathlib.Path")
     return found
 

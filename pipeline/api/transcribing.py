@@ -10,12 +10,14 @@ from pipeline.api.arguments import PathLike, Paths, SettingsLike, Texts, options
 from pipeline.api.raising import raised
 from pipeline.api.records import Progress, Result, without_secrets
 from pipeline.engines.background import BackgroundRun
+from pipeline.errors import UsageError
 from pipeline.report.progress import Progress as Counts
 from pipeline.run import check as forecasting
 from pipeline.run import status as standing
 from pipeline.run.check import Forecast
 from pipeline.run.reporting import RunResult
 from pipeline.run.status import Status
+from pipeline.texts import visible
 
 OnProgress = Callable[[Progress], object]
 
@@ -147,6 +149,8 @@ def status(out: PathLike) -> Status:
 
 
 def _told(on_progress: OnProgress | None) -> Callable[[Counts], object] | None:
+    if on_progress is not None and not callable(on_progress):
+        raise UsageError(f"on_progress: {visible(repr(on_progress))} is no function that takes a Progress")
     return None if on_progress is None else partial(_tell, on_progress)
 
 

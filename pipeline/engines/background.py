@@ -2,7 +2,7 @@
 
 Touches nothing that belongs to the program around: no handler of a signal, no loop, no log, no stream. Whatever raises
 while the caller waits (Ctrl-C, a cancelled task, the caller's callback) stops the run as a first signal does a command,
-a second time as a second one does, and is raised once the run has ended.
+a second time as a second one does, and is raised once the run has ended, or the caller has had enough of waiting.
 """
 
 from __future__ import annotations

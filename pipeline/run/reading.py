@@ -18,7 +18,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.lookup import LAST
-from pipeline.errors import UsageError
+from pipeline.errors import OutputError, UsageError
 from pipeline.model import Transcript
 from pipeline.run.output import CHECKPOINT
 from pipeline.sink import FolderStore, Sink
@@ -62,7 +62,7 @@ class OutputReader:
             for file in files:
                 yield from self._sink.rows(file)
             return
-        with closing(sqlite3.connect("", isolation_level=None, check_same_thread=False)) as sorting:
+        with _sorting() as sorting:
             sorting.execute("CREATE TABLE rows (place INTEGER, row BLOB)")
             sorting.execute("BEGIN")
             with self._order() as order:
@@ -134,3 +134,16 @@ class OutputReader:
                 return [place if place < LAST else next(unknown) for place in places]
 
             yield order
+
+
+@contextmanager
+def _sorting() -> Iterator[sqlite3.Connection]:
+    """A temporary database, which grows as large as the transcripts. Raises OutputError where it has no room."""
+    with closing(sqlite3.connect("", isolation_level=None, check_same_thread=False)) as sorting:
+        try:
+            yield sorting
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"the transcripts cannot be sorted in a temporary file ({error}); make room in the folder for "
+                "temporary files, or name another one in SQLITE_TMPDIR"
+            ) from error

@@ -189,6 +189,9 @@ def test_settings_take_the_sections_that_there_are() -> None:
         ({"ids": "nobody"}, "nobody"),
         ({"limit": 0}, "limit: 0 is no number of utterances"),
         ({"limit": True}, "limit: True is no number of utterances"),
+        ({"settings": 3}, "settings: 3 is no path"),
+        ({"settings": "x\0y"}, "settings: .* is no path"),
+        ({"manifest": "x\0y"}, "manifest: .* is no path"),
         ({"settings": "nowhere.toml"}, "nowhere.toml: there is no such configuration file"),
         ({"settings": {"pool": {"concurrency": 0}}}, "Settings: pool.concurrency: should be greater"),
         ({"settings": {"service": {"url": "ftp://a"}}}, "ftp://a"),
@@ -209,9 +212,14 @@ def test_what_is_wrong_is_one_sentence(
         assert raised.value.exit == 2
         assert raised.value.result is None
     assert not Path("out").exists()
-    for seconds in (0, -1, float("nan"), float("inf")):
+    wrong: list[Any] = [0, -1, float("nan"), float("inf"), "6h", True]
+    for seconds in wrong:
         with pytest.raises(gb.UsageError, match="max_duration_s"):
             gb.transcribe("audio", "out", settings=settings, max_duration_s=seconds)
+    no_function: Any = 3
+    with pytest.raises(gb.UsageError, match="on_progress: 3 is no function"):
+        gb.transcribe("audio", "out", settings=settings, on_progress=no_function)
+    assert not Path("out").exists()
 
 
 def test_a_folder_at_work_is_held_and_another_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
