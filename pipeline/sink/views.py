@@ -40,8 +40,8 @@ SELECT
     make_timestamp(epoch_us(started_at))::DATE AS day,
     count(*) AS requests,
     count(*) FILTER (outcome = 'ok') AS answered,
-    sum(credits) AS credits,
-    coalesce(sum(credits) FILTER (billed = 'maybe'), 0) AS credits_maybe_billed
+    round(sum(credits), 6) AS credits,
+    round(coalesce(sum(credits) FILTER (billed = 'maybe'), 0), 6) AS credits_maybe_billed
 FROM attempts GROUP BY day ORDER BY day;
 """
 _TYPES = {
