@@ -56,7 +56,7 @@ def decoding(store: Store, name: str) -> Iterator[None]:
     """Turns errors while decoding a file into DamagedFile. Operating-system errors pass: the store handles them."""
     try:
         yield
-    except (OutputError, MemoryError):
+    except (OutputError, MemoryError, ImportError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:  # errors of the libraries themselves have no errno
