@@ -234,7 +234,7 @@ def test_every_form_gives_its_words_or_its_error(tmp_path: Path) -> None:
         assert server.stats()["requests"] == len(WORDS), "a refusal cost something"
     rows = {row["id"]: row for row in table_of(out).to_pylist()}
     assert {id_: row["text"] for id_, row in rows.items()} == {f"{name}.wav": SENTENCE for name in WORDS}
-    assert {id_: row["flags"] for id_, row in rows.items() if row["flags"]} == {}
+    assert {id_: row["issues"] for id_, row in rows.items() if row["issues"]} == {}
     for row in rows.values():
         assert row["duration_s"] == pytest.approx(len(sentence()) / 24_000, abs=0.15), row["id"]
         # where the header counts nothing it is a guess by bit rate
