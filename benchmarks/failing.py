@@ -53,7 +53,7 @@ def told(name: str, night: str, server: RunningServer, folder: Path, out: Path, 
     requests = after["requests"] - before["requests"]
     rows = jsonl_of(out) if (out / "transcripts.jsonl").exists() else []
     waiting = [line for line in batch("status", out).stdout.splitlines() if line.startswith("waiting")]
-    text = f"{len(rows[0]['words'])} words, flags {rows[0]['flags']}" if rows else "no transcript"
+    text = f"{len(rows[0]['words'])} words, issues {rows[0]['issues']}" if rows else "no transcript"
     status = " ".join(waiting[0].split()) if waiting else "nothing waits"
     print(
         f"{name}, {night}: {requests} requests, {result.figures['credits']:.0f} credits, exit {result.exit}; "
@@ -70,14 +70,14 @@ def nights(name: str, digest: str, whole: dict[str, Any], folder: Path, out: Pat
             expected = (ATTEMPTS + (clips - 1) * (number == 1)) * (number in TAKEN)
             check(requests == expected, f"{requests} requests, expected {expected}")
             check(bool(rows) == bool(more), "a transcript with gaps is there where it was asked for")
-            check(not rows or len(rows[0]["flags"]) == 1, "and says where its gap is")
+            check(not rows or len(rows[0]["issues"]) == 1, "and says where its gap is")
     [error] = jsonl_of(out, "errors.jsonl")
     print(f"{name}: {error['message']}")
     with start_server(recognizer=RECOGNIZER) as server:
         requests, rows = told(name, "healed, --only failed", server, folder, out, *more, "--only", "failed")
     [row] = rows
     check(requests == 1, f"{requests} requests for one clip")
-    check((row["text"], row["flags"]) == (whole["text"], []), "the transcript is whole")
+    check((row["text"], row["issues"]) == (whole["text"], []), "the transcript is whole")
     check(row["credits"] == whole["credits"], "at the price of the whole")
     print(f"{name}: as promised")
 
