@@ -55,7 +55,7 @@ class Rewriter:
         if checkpoint.fact(OUTPUT_FORMAT, int) == FORMAT or not self._sink.is_format_1(part):
             return
         had, committed = checkpoint.parts("transcripts").get(part, 0), checkpoint.fact(JSONL_BYTES, int) or 0
-        if not part:
+        if not part and committed != CLOSED_JSONL:
             self._sink.lines.append((), committed)  # without what a crash left behind them
         checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
         converted = chain.from_iterable(self._converted(part, batch) for batch in in_batches(self._sink.rows(part)))

@@ -100,6 +100,8 @@ class Sink:
         later). Returns the part (0 without parts) and the bytes of the JSONL, None where it has to be rewritten."""
         if self.has_parts:
             self.parts.table(next_part).write([rows])
+        elif jsonl_bytes is None:  # nothing would hold the rows
+            raise OutputError(f"{self._store.location(JSONL)} was not brought into order; run the same command again")
         part = next_part if self.has_parts else 0
         if not self._jsonl:
             return part, 0

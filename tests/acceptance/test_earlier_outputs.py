@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES
 from pipeline.errors import OutputError
+from pipeline.run.rewrite import Rewriter
 from pipeline.sink.lines import Lines
 from pipeline.sink.parquet import Table
 from pipeline.sink.sink import Sink
@@ -97,6 +99,26 @@ def test_a_conversion_that_fails_leaves_what_there_is(
         assert rows(out, same=False).keys() >= before.keys(), "nothing is gone"
     done = run(kind, manifest, out, "--id", "one", server=server)
     assert (done.exit, server.stats()["requests"]) == (0, requests), done.stderr
+    assert_converted(before, rows(out))
+    assert rows(out).keys() - before.keys() == {"late-0", "late-1", "late-2"}
+
+
+def test_a_conversion_that_is_repeated_loses_no_row_that_waits(
+    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another program held the checkpoint just when the size of the JSONL was to be recorded."""
+    convert = Rewriter.convert
+
+    def repeated(rewriter: Rewriter, part: int) -> None:
+        convert(rewriter, part)
+        rewriter._checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
+        convert(rewriter, part)
+
+    manifest, out = archive.unpack("lines", tmp_path)
+    before, requests = rows(out), server.stats()["requests"]
+    monkeypatch.setattr(Rewriter, "convert", repeated)
+    assert run("lines", manifest, out, "--id", "one", server=server).exit == 0
+    assert server.stats()["requests"] == requests
     assert_converted(before, rows(out))
     assert rows(out).keys() - before.keys() == {"late-0", "late-1", "late-2"}
 
