@@ -72,7 +72,8 @@ def options_of(
     )
     return RunOptions(
         manifests=manifests,
-        out=default_out(manifests, settings.service.url) if folder is None else Path(folder),
+        # the program may change its working folder while the run goes on
+        out=(default_out(manifests, settings.service.url) if folder is None else Path(folder)).absolute(),
         shared_out=folder is not None,
         only=_only(only) or (ONLY_BY_ID if ids_ else ()),
         ids=ids_ or (),

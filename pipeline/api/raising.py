@@ -23,7 +23,7 @@ def raised() -> Iterator[None]:
         if isinstance(error, AttemptError):
             error.message = redacted(error.message)
         if _shows_secrets(error.__cause__ or error.__context__):
-            error.__cause__ = None  # which also hides the context
+            error.__cause__ = error.__context__ = None
         error.exit = status_of(error)
         raise
 

@@ -65,11 +65,15 @@ class BackgroundRun:
     def wait(self) -> RunResult:
         """Waits for the end. Raises what interrupted the caller, what the run raised, or RunError where the run does
         not end although it was to stop."""
-        while not self._is_over():
-            try:
-                self._ended.wait(self._look())
-            except BaseException as error:  # raised by a handler of a signal, or by the callback
-                self._stop(error)
+        try:
+            while not self._is_over():
+                try:
+                    self._ended.wait(self._look())
+                except BaseException as error:  # raised by a handler of a signal, or by the callback
+                    self._stop(error)
+        except BaseException as error:  # a second signal, before the first was passed on
+            self._stop(error)
+            return self.wait()
         return self._outcome()
 
     async def wait_async(self) -> RunResult:

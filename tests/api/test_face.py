@@ -114,8 +114,8 @@ def test_the_default_folder_and_the_selection_are_those_of_the_command(
     monkeypatch.chdir(tmp_path)
     corpus = Corpus(Path("calls"), count=3)
     forecast = gb.check("calls", settings=settings, ids="00001.wav")
-    assert (forecast.out, forecast.selected, forecast.requests) == ("runs/calls", 1, 1)
-    assert gb.transcribe("calls", settings=settings, ids="00001.wav").out == Path("runs/calls")
+    assert (forecast.out, forecast.selected, forecast.requests) == (str(Path("runs/calls").absolute()), 1, 1)
+    assert gb.transcribe("calls", settings=settings, ids="00001.wav").out == Path("runs/calls").absolute()
     assert rows_of(Path("runs/calls")).keys() == {"00001.wav"}
     limited = gb.transcribe(["calls"], settings=settings, limit=1)
     assert (limited.exit, limited.stopped_by, limited.left) == (gb.ExitStatus.LIMIT_REACHED, "--limit 1", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import threading
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import gradium_batch as gb
+from pipeline.engines.ending import Ending
+from pipeline.exits import ExitStatus
 from tests.api.hosts import start_python
 from tests.batch import Corpus, rows_of
 from tests.servers import KEY, RunningServer, start_server, wait_for_answers
@@ -212,3 +215,40 @@ def test_a_run_whose_answers_come_is_not_left(tmp_path: Path, slow: RunningServe
         assert time.monotonic() < deadline, "the run goes on"
         time.sleep(0.01)
     assert len(rows_of(tmp_path / "out")) == slow.stats()["requests"]
+
+
+def test_a_signal_while_the_first_one_is_passed_on_leaves_no_run_behind(
+    tmp_path: Path, slow: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=40)
+    request, calls = Ending.request, []
+
+    def interrupted(ending: Ending, status: ExitStatus, reason: str) -> bool:
+        calls.append(status)
+        if len(calls) == 1:
+            raise KeyboardInterrupt  # before anything was passed on
+        return request(ending, status, reason)
+
+    def interrupt(progress: gb.Progress) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("GRADIUM_API_KEY", KEY)
+    monkeypatch.setattr(Ending, "request", interrupted)
+    settings = gb.Settings(service={"url": slow.url}, pool={"concurrency": 2})
+    with pytest.raises(KeyboardInterrupt):
+        gb.transcribe(corpus.folder, tmp_path / "out", settings=settings, on_progress=interrupt)
+    assert len(calls) == 2
+    assert not any(thread.name == "gradium-batch" for thread in threading.enumerate())
+    assert slow.stats()["requests"] < len(corpus.texts)
+
+
+def test_a_program_that_changes_its_folder_meanwhile_keeps_its_output(
+    tmp_path: Path, slow: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=6)
+    monkeypatch.setenv("GRADIUM_API_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+    settings = gb.Settings(service={"url": slow.url}, pool={"concurrency": 2})
+    result = gb.transcribe("audio", "out", settings=settings, on_progress=lambda _: os.chdir("/"))
+    assert (result.done, result.out) == (6, tmp_path / "out")
+    assert rows_of(tmp_path / "out") == corpus.texts
