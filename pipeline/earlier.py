@@ -23,7 +23,7 @@ from pipeline.model import (
     Utterance,
     Word,
 )
-from pipeline.segments import segments_of, text_of
+from pipeline.segments import has_turns, segments_of, text_of
 
 FORMAT = 2
 """The format of the rows of an output; versions before 0.2 wrote format 1."""
@@ -61,7 +61,7 @@ def upgraded(row: Transcript1) -> Transcript:
     segments = segments_of(row.words)
     fields |= {
         "segments": segments,
-        "text": text_of(segments) if len({word.channel for word in row.words}) > 1 else row.text,
+        "text": text_of(segments) if has_turns(row.words) else row.text,
         "issues": fields.pop("flags"),
         "duration_s": round(row.duration_s, DURATION_DIGITS),
         "latency_s": round(row.latency_s, LATENCY_DIGITS),

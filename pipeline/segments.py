@@ -31,10 +31,15 @@ def segments_of(words: Sequence[Word]) -> tuple[Segment, ...]:
     sentences = [
         sentence for channel in channels for sentence in _sentences([word for word in words if word.channel == channel])
     ]
-    if len(channels) > 1:
+    if has_turns(words):
         sentences.sort(key=lambda sentence: sentence[0].start_s)
         sentences = [*_turns(sentences)]
     return tuple(_segment(sentence) for sentence in sentences)
+
+
+def has_turns(words: Sequence[Word]) -> bool:
+    """Whether their segments are turns: the words are of several channels."""
+    return len({word.channel for word in words}) > 1
 
 
 def text_of(segments: Sequence[Segment]) -> str:

@@ -60,7 +60,6 @@ class Publisher:
         for part in parts:
             raise_if_stopped()
             await store.call(rewriter.convert, part)
-        await store.blocking(self._tidy)  # a step that was repeated may have left the size of the JSONL open
         await store.call(rewriter.finish)
         await store.blocking(Checkpoint.convert_results)
         await store.set_fact(ERRORS_STALE, 1)

@@ -13,12 +13,13 @@ from itertools import chain
 
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.publishing import Refreshed
-from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES, OUTPUT_FORMAT, OWNER
-from pipeline.earlier import FORMAT, with_span
+from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES, OWNER
+from pipeline.earlier import with_span
 from pipeline.errors import OutputError
 from pipeline.model import Transcript, Utterance
 from pipeline.run.join import for_row, with_service, with_word_error_rate, word_errors
 from pipeline.run.settings_hash import SettingsHash
+from pipeline.segments import has_turns
 from pipeline.sink import Sink
 from pipeline.sink.rows import AT_ONCE_BYTES, ROWS_AT_ONCE, in_batches
 
@@ -50,10 +51,8 @@ class Rewriter:
 
     def convert(self, part: int) -> None:
         """Rewrites a part (0: the JSONL, which stands alone) of format 1 in today's format, with what the checkpoint
-        knows about its rows; the JSONL beside parts follows in `finish`. Nothing where it is of today's format."""
+        knows about its rows; the JSONL beside parts follows in `finish`. Repeated, it does the same."""
         checkpoint = self._checkpoint
-        if checkpoint.fact(OUTPUT_FORMAT, int) == FORMAT or not self._sink.is_format_1(part):
-            return
         had, committed = checkpoint.parts("transcripts").get(part, 0), checkpoint.fact(JSONL_BYTES, int) or 0
         if not part and committed != CLOSED_JSONL:
             self._sink.lines.append((), committed)  # without what a crash left behind them
@@ -86,8 +85,12 @@ class Rewriter:
     def _converted(self, part: int, rows: list[Transcript]) -> list[Transcript]:
         asked = self._checkpoint.rows_of([row.id for row in rows])
         known = [with_span(row, asked[row.id]) if row.id in asked else row for row in rows]
-        converted = [with_word_error_rate(with_service(row, self._owner)) for row in known]
-        counts = [(row.id, word_errors(row)) for row in converted if row.reference is not None]
+        converted = [
+            with_service(with_word_error_rate(row) if has_turns(row.words) else row, self._owner) for row in known
+        ]
+        # their text reads otherwise now
+        turns = [row for row in converted if row.reference is not None and has_turns(row.words)]
+        counts = [(row.id, word_errors(row)) for row in turns]
         self._checkpoint.recount(part, [(id_, count["ref_words"], count["ref_errors"]) for id_, count in counts])
         return converted
 
