@@ -1,4 +1,4 @@
-"""What a run exchanges with a speech service: the request of a clip, and the protocols of the service it is given."""
+"""What a run exchanges with a speech service: a clip's request, its answer, and the protocols of the service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Protocol
 
 import msgspec
 
-from pipeline.model import Answer, FileVersion
+from pipeline.model import FileVersion, Word
+from pipeline.redaction import hide
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +69,35 @@ class Clip(msgspec.Struct, frozen=True, kw_only=True):
     def duration_s(self) -> float:
         """Length of the recording's part that it carries, in seconds."""
         return self.request.duration_s
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The service's answer for one clip, from a stream that ended cleanly."""
+
+    words: tuple[Word, ...]
+    issues: tuple[str, ...] = ()
+    """Why the answer deserves a second look: `no_words`, `times_backwards` …; empty when nothing is odd."""
+    request_id: str | None = None
+    model: str | None = None
+    http_status: int = 200
+    latency_s: float = 0.0
+    bytes_sent: int = 0
+    is_certain: bool = True
+    """False: the stream closed cleanly without words and without end_of_stream, which is silence only when it happens
+    twice."""
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests go, and with which key; the key is hidden in all output."""
+
+    url: str
+    key: str
+
+    def __post_init__(self) -> None:
+        hide(self.key)
+
+    def __repr__(self) -> str:
+        return f"Endpoint(url={self.url!r})"
 
 
 class Transcriber(Protocol):

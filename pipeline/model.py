@@ -13,7 +13,6 @@ import msgspec
 
 from pipeline.built import built
 from pipeline.keywords import KEYWORDS, keywords_in
-from pipeline.redaction import hide
 
 Billed = Literal["yes", "no", "maybe"]
 Status = Literal["ok", "suspect"]
@@ -102,22 +101,6 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     stop_s: float | None = None
     """None where the service gave no end of its words."""
     channel: int = 0
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The service's answer for one clip, from a stream that ended cleanly."""
-
-    words: tuple[Word, ...]
-    issues: tuple[str, ...] = ()
-    """Why the answer deserves a second look: `no_words`, `times_backwards` …; empty when nothing is odd."""
-    request_id: str | None = None
-    model: str | None = None
-    http_status: int = 200
-    latency_s: float = 0.0
-    bytes_sent: int = 0
-    is_certain: bool = True
-    """False: the stream closed cleanly without words and without end_of_stream, which is silence only when it happens
-    twice."""
 
 
 @built
@@ -221,7 +204,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     audio: str
     error: str
-    """Class name from `errors.py`."""
+    """Class name from `errors`."""
     message: str
     """The service's own words (or ours, where nothing was sent), cut at 2 kB."""
     retryable: bool
@@ -235,16 +218,3 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     kept: bool = False
     """The output has a transcript of an earlier content or earlier settings, which stays until a new one is there."""
-
-
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where requests go, and with which key; the key is hidden in all output."""
-
-    url: str
-    key: str
-
-    def __post_init__(self) -> None:
-        hide(self.key)
-
-    def __repr__(self) -> str:
-        return f"Endpoint(url={self.url!r})"

@@ -17,12 +17,12 @@ import msgspec
 
 from pipeline.config import Settings
 from pipeline.engines.stops import Stops
+from pipeline.exchange import Endpoint
 from pipeline.exits import ExitStatus
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import check_url
 from pipeline.gradium.service import GradiumService
 from pipeline.machine import limit_arenas
-from pipeline.model import Endpoint
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
 from pipeline.report.progress import Progress

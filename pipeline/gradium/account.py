@@ -13,10 +13,10 @@ import httpx
 import msgspec
 
 from pipeline.errors import CompressedAnswer, EndpointUnreachable, KeyRefused, StreamCut
+from pipeline.exchange import Endpoint
 from pipeline.gradium import classify, wire
 from pipeline.gradium.response import read_refusal, uncompressed
 from pipeline.gradium.transport import BROKEN
-from pipeline.model import Endpoint
 from pipeline.profile import GRADIUM
 from pipeline.texts import presentable
 

@@ -1,4 +1,4 @@
-"""Classifies failures: the one place where status, code, text and transport error become a class of `errors.py`.
+"""Classifies failures: the one place where status, code, text and transport error become a class of `errors`.
 
 The status alone is not enough (a revoked key, a broken file and a temporary fault all arrive as HTTP 500), so the
 parsed code and the reason decide first. The raw text stays in the error; a text that matches no rule is UnknownFault

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.config.settings import TimeoutSettings
 from pipeline.errors import AttemptError, AttemptTimeout, CompressedAnswer, StreamCut, StreamMalformed
-from pipeline.exchange import Request
+from pipeline.exchange import Answer, Endpoint, Request
 from pipeline.gradium import billing, classify, wire
 from pipeline.gradium.body import RequestBody
 from pipeline.gradium.deadline import Deadline
@@ -23,7 +23,6 @@ from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.response import read_refusal, read_rest, uncompressed
 from pipeline.gradium.transport import BROKEN, sending
 from pipeline.gradium.words import WordCollector
-from pipeline.model import Answer, Endpoint
 from pipeline.redaction import redacted
 from pipeline.texts import presentable
 

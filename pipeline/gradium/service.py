@@ -10,10 +10,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.config import Settings
-from pipeline.exchange import Transcriber
+from pipeline.exchange import Endpoint, Transcriber
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import Credits
-from pipeline.model import Endpoint
 
 if TYPE_CHECKING:
     import httpx

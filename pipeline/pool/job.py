@@ -9,8 +9,7 @@ from typing import Protocol
 import msgspec
 
 from pipeline.errors import AttemptError, GradiumBatchError
-from pipeline.exchange import Request
-from pipeline.model import Answer
+from pipeline.exchange import Answer, Request
 from pipeline.pool.breaker import CircuitBreaker
 from pipeline.pool.budget import Budget
 from pipeline.pool.limiter import AdaptiveLimiter

@@ -17,8 +17,8 @@ from pipeline.errors import (
     SettingsRefused,
     UnconfirmedSilence,
 )
+from pipeline.exchange import Answer
 from pipeline.failures import Consequence, consequence_of
-from pipeline.model import Answer
 from pipeline.pool.job import Again, EndRun, Job, Limits, Verdict
 from pipeline.pool.refusals import FirstRefusals, as_class, unconfirmed
 

@@ -13,8 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
-from pipeline.exchange import Transcriber
-from pipeline.model import Answer
+from pipeline.exchange import Answer, Transcriber
 from pipeline.pool.job import Again, EndRun, Job, Limits, Listener, OverBudget, Verdict
 from pipeline.pool.judge import Judge
 from pipeline.pool.limiter import DOUBLE_AFTER_S

@@ -17,9 +17,9 @@ from pipeline.audio.probe import length_of
 from pipeline.checkpoint import Identity, Partly, Selected
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError
-from pipeline.exchange import Clip
+from pipeline.exchange import Answer, Clip
 from pipeline.failures import consequence_of
-from pipeline.model import DURATION_DIGITS, Answer, ClipResult, Failure, Transcript
+from pipeline.model import DURATION_DIGITS, ClipResult, Failure, Transcript
 from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
 from pipeline.texts import MAX_MESSAGE
 

@@ -13,17 +13,8 @@ import msgspec
 from pipeline.audio.spans import MIN_SAMPLES
 from pipeline.audio.tracks import SAMPLE_RATE
 from pipeline.checkpoint.identity import GAP
-from pipeline.exchange import Clip
-from pipeline.model import (
-    CREDITS_DIGITS,
-    LATENCY_DIGITS,
-    WER_DIGITS,
-    Answer,
-    ClipResult,
-    Transcript,
-    Utterance,
-    Word,
-)
+from pipeline.exchange import Answer, Clip
+from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, WER_DIGITS, ClipResult, Transcript, Utterance, Word
 from pipeline.report import wer
 from pipeline.segments import segments_of, text_of
 

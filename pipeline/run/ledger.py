@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline.checkpoint import Sent, Started, Store
 from pipeline.errors import AttemptError, CutOff, UnknownFault
-from pipeline.exchange import Request
+from pipeline.exchange import Answer, Request
 from pipeline.failures import consequence_of
-from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, Answer, Attempt
+from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, Attempt
 from pipeline.pool import Job
 from pipeline.profile import GRADIUM
 from pipeline.report.figures import format_credits

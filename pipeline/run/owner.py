@@ -16,8 +16,8 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.schema import OWNER
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, OutputError
+from pipeline.exchange import Endpoint
 from pipeline.gradium.wire import KEY_HEADER, Credits
-from pipeline.model import Endpoint
 from pipeline.profile import GRADIUM
 from pipeline.sink import FolderStore, Sink
 from pipeline.texts import presentable

@@ -10,7 +10,7 @@ from datetime import datetime
 from pipeline.checkpoint import Store
 from pipeline.checkpoint.events import Event, Noted
 from pipeline.errors import AttemptError
-from pipeline.model import Answer
+from pipeline.exchange import Answer
 from pipeline.pool import Job, OverBudget
 from pipeline.run.in_flight import InFlight
 from pipeline.run.ledger import Ledger, price

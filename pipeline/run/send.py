@@ -16,9 +16,8 @@ from pipeline.checkpoint import Store
 from pipeline.checkpoint.schema import LEARNED
 from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
-from pipeline.exchange import AccountBalance, Connection
+from pipeline.exchange import AccountBalance, Connection, Endpoint
 from pipeline.gradium.request import RequestSettings
-from pipeline.model import Endpoint
 from pipeline.pool import AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool, RetryPolicy
 from pipeline.run.balance import Balance
 from pipeline.run.context import RunContext

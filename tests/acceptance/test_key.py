@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import GradiumBatchError
+from pipeline.exchange import Endpoint
 from pipeline.gradium.account import ask_credits
 from pipeline.gradium.transport import http_client
-from pipeline.model import Endpoint, Failure
+from pipeline.model import Failure
 from tests.batch import Corpus, Finished, batch
 from tests.gradium.repeats import BALANCE, IN_BODIES, IN_HEADS, Repeating, at_every_cut, framed, in_every_place
 from tests.gradium.scripted import Scripted

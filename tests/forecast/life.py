@@ -17,8 +17,8 @@ import pytest
 
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, ManifestError
+from pipeline.exchange import Endpoint
 from pipeline.gradium.service import GradiumService
-from pipeline.model import Endpoint
 from pipeline.run.balance import Balance
 from pipeline.run.check import check
 from pipeline.run.context import RunOptions

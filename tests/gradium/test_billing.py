@@ -23,12 +23,11 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings, ServiceSettings, TimeoutSettings
-from pipeline.exchange import Request
+from pipeline.exchange import Answer, Endpoint, Request
 from pipeline.gradium.billing import UNBILLED
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint
 from pipeline.pool import (
     AdaptiveLimiter,
     Budget,

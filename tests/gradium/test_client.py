@@ -20,11 +20,11 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
-from pipeline.exchange import Request
+from pipeline.exchange import Answer, Endpoint, Request
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint, Utterance
+from pipeline.model import Utterance
 from pipeline.server.faults.plan import KINDS
 from pipeline.server.fingerprint import fingerprint_words
 from pipeline.source.local import file_version

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
+from pipeline.exchange import Answer, Endpoint
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import Receiver, http_client
-from pipeline.model import Answer, Endpoint
 from tests.gradium.hostile import GARBAGE, STRAY, Exchange, HostilePeer, Request
 from tests.gradium.test_client import clip_of
 from tests.servers import KEY

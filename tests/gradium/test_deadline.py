@@ -27,7 +27,7 @@ from pipeline.config.settings import ServiceSettings, TimeoutSettings
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Endpoint
+from pipeline.exchange import Endpoint
 from tests.gradium.test_client import clip_of
 
 async def ask(url, path, base_s, idle_s):

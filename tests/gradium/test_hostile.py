@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import ServiceSettings, TimeoutSettings
-from pipeline.exchange import Request
+from pipeline.exchange import Answer, Endpoint, Request
 from pipeline.gradium import response
 from pipeline.gradium.client import GradiumClient
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.transport import http_client
-from pipeline.model import Answer, Endpoint
 from tests.gradium.hostile import CODINGS, LINES, Exchange, HostilePeer, right
 from tests.gradium.test_client import clip_of
 from tests.servers import KEY

@@ -19,9 +19,9 @@ import msgspec
 
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError
+from pipeline.exchange import Endpoint
 from pipeline.failures import status_of
 from pipeline.gradium.service import GradiumService
-from pipeline.model import Endpoint
 from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
 from pipeline.run.run import run

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
-from pipeline.exchange import Request
-from pipeline.model import Answer, Word
+from pipeline.exchange import Answer, Request
+from pipeline.model import Word
 from pipeline.pool import (
     AdaptiveLimiter,
     Budget,

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
-from pipeline.exchange import Request
-from pipeline.model import Answer, FileVersion, Word
+from pipeline.exchange import Answer, Request
+from pipeline.model import FileVersion, Word
 from pipeline.pool import (
     AdaptiveLimiter,
     Budget,

@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline import errors
-from pipeline.exchange import Request
-from pipeline.model import Answer
+from pipeline.exchange import Answer, Request
 from pipeline.pool.refusals import ALIKE, FIRST, PROBES_ALIKE, same_words
 from tests.pool.test_every_run_ends import NEVER_PASSING, OK, Fault, names_of, night, poisoned
 

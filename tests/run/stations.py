@@ -13,9 +13,9 @@ from typing import Any
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Checkpoint, Store
 from pipeline.config import Settings
-from pipeline.exchange import Request
+from pipeline.exchange import Answer, Request
 from pipeline.gradium.request import request_settings
-from pipeline.model import Answer, Failure, Word
+from pipeline.model import Failure, Word
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext, RunOptions

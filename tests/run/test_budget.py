@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.audio.probe import Recording, read_recording
 from pipeline.config import Settings
+from pipeline.exchange import Endpoint
 from pipeline.gradium.service import GradiumService
-from pipeline.model import Endpoint
 from pipeline.run import budget as run_budget
 from pipeline.run import lookup
 from pipeline.run.budget import RunBudget

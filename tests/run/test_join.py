@@ -7,8 +7,8 @@ import msgspec
 from pipeline.audio.prepare import Prepared
 from pipeline.checkpoint import Identity, Selected, State
 from pipeline.errors import AudioRefused, StreamCut
-from pipeline.exchange import Clip, Request
-from pipeline.model import Answer, FileVersion, Transcript, Utterance, Word
+from pipeline.exchange import Answer, Clip, Request
+from pipeline.model import FileVersion, Transcript, Utterance, Word
 from pipeline.run.in_flight import InFlight
 
 UTTERANCE = Utterance(id="a", audio="/a.flac")

@@ -11,11 +11,10 @@ import pytest
 
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, KeyRefused, ServerFault
-from pipeline.exchange import Request
+from pipeline.exchange import Answer, Endpoint, Request
 from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import Credits
-from pipeline.model import Answer, Endpoint
 from pipeline.run.control import Control
 from pipeline.run.publish import Publisher
 from pipeline.run.send import Sending

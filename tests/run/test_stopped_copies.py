@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import Settings
+from pipeline.exchange import Answer, Endpoint
 from pipeline.exits import ExitStatus
 from pipeline.gradium.service import GradiumService
-from pipeline.model import Answer, Endpoint
 from pipeline.pool import Job
 from pipeline.run.context import RunOptions
 from pipeline.run.control import Control
