@@ -51,7 +51,7 @@ def first_uses(out: Path) -> list[Callable[[], object]]:
         lambda: status(out),
         lambda: [*MessageDecoder().feed(b'{"type":"text","text":"one","start_s":1}\n{"type":"new"}\n')],
         lambda: request_settings(ServiceSettings(json_config={"keywords": {"words": ["one"]}})),
-        lambda: json_config({"json_config": '{"language":"en","keywords":{"words":["one"]}}'}),
+        lambda: json_config({"json_config": '{"language":"en","keywords":{"words":["one"]}}'}, language_required=True),
     ]
 
 

@@ -31,6 +31,31 @@ AT_LEAST_0: dict[str, Any] = {"type": click.FloatRange(min=0), "callback": finit
 @click.option("--credits", **AT_LEAST_0, default=1e7, help="Balance of the account. [default: 10 million]")
 @click.option("--latency-s", **AT_LEAST_0, default=0.0, help="An answer takes at least this long,")
 @click.option("--realtime-factor", **AT_LEAST_0, default=0.0, help="plus this many seconds per audio second.")
+@click.option("--max-audio-s", **AT_LEAST_0, default=3000.0, help="The most audio of a request. [default: 3000]")
+@click.option("--language-required/--language-optional", default=True, help="Whether a request has to name a language.")
+@click.option(
+    "--refusals",
+    type=click.Choice(["documented", "live", "json"]),
+    default="documented",
+    show_default=True,
+    help="Their form: as documented, as seen live, or JSON.",
+)
+@click.option(
+    "--times",
+    type=click.Choice(["delayed", "audio"]),
+    default="delayed",
+    show_default=True,
+    help="Whether times contain the decoder's delay.",
+)
+@click.option(
+    "--words-per-text",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="The most words of a message; above 1 punctuation comes alone.",
+)
+@click.option("--linger-s", **AT_LEAST_0, default=0.0, help="A session stays counted so long after its answer.")
+@click.option("--residency", help="Value of the header x-gradium-residency.")
 @click.option("--request-log", type=click.Path(), help="Append one JSON line per finished request.")
 def command(**options: Any) -> None:
     """Run the local endpoint, which speaks the service's protocol with a recognizer of its own.

@@ -16,15 +16,21 @@ from pipeline.built import built
 PATH = "/api/post/speech/asr"
 CREDITS_PATH = "/api/usages/credits"
 KEY_HEADER = "x-api-key"
+RESIDENCY_HEADER = "x-gradium-residency"
+"""Of an answer: where it was computed, `pinned; zone=eu` for instance."""
 NDJSON = "application/x-ndjson"
 
 MODEL_RATE = 24_000
 FRAME_S = 0.08
 """The model's step: 1,920 samples at 24 kHz."""
-MAX_AUDIO_S = 300.0
-"""The most audio one request may carry."""
+MAX_AUDIO_S = 3000.0
+"""The most audio one request may carry; 300 s until autumn 2026."""
 CREDITS_PER_S = 3.0
+TRANSLATING = "stt-translate"
+TRANSLATING_CREDITS_PER_S = 4.0
+"""Of the model that writes in another language."""
 
+CODE_BEFORE_SETUP = 1002
 CODE_POLICY = 1008
 CODE_INTERNAL = 1011
 
@@ -45,7 +51,11 @@ INPUT_FORMATS = ("wav", "opus", *PCM_RATES, *COMPANDED)
 WAV_BITS = (16, 24, 32)
 
 LANGUAGES = ("en", "fr", "de", "es", "pt", "any")
+LANGUAGE_REQUIRED = f"A language is required to start an ASR session. Supported languages: {', '.join(LANGUAGES)}."
+"""The reason of the refusal, code 1011."""
 DELAYS_IN_FRAMES = (7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48)
+SHORTEST_DELAY, LONGEST_DELAY = 5, 80
+"""Others between these are taken as well, undocumented; 4 was refused."""
 DEFAULT_DELAY_IN_FRAMES = 48
 """What the REST endpoint uses when none is given."""
 TEMP_RANGE = (0.0, 1.5)
@@ -86,6 +96,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True)
 class Ready(Message, frozen=True, tag="ready", kw_only=True):
     request_id: str | None = None
     model_name: str | None = None
+    model_ext: str | None = None
     sample_rate: int | None = None
     frame_size: int | None = None
     delay_in_frames: int | None = None
@@ -94,7 +105,7 @@ class Ready(Message, frozen=True, tag="ready", kw_only=True):
 
 @built
 class Text(Message, frozen=True, tag="text"):
-    """Usually one word. `start_s` is its time in the audio plus the delay, as gradium/words.py subtracts it."""
+    """One word or a few, or lone punctuation. `start_s` is the time of the first, with the decoder's delay or not."""
 
     text: str
     start_s: float

@@ -5,17 +5,21 @@ Pure functions; a fault changes what these return.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
 from pipeline.gradium import wire
+from pipeline.server.options import Times
 from pipeline.server.recognizer import RecognizedWord
 
 TELEMETRY_EVERY_S = 2.0
 """The service sends a `step` for each 80 ms frame; fewer are enough to test that clients skip them."""
 STREAM_ID = 0
+PUNCTUATION = ".,;:!?\u2026\u3002\uff0c\uff01\uff1f"
+"""What is sent alone where a message may hold several words."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,10 +43,17 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def messages(
-    words: Sequence[RecognizedWord], *, duration_s: float, delay_in_frames: int, request_id: str, model: str
+    words: Sequence[RecognizedWord],
+    *,
+    duration_s: float,
+    delay_in_frames: int,
+    request_id: str,
+    model: str,
+    times: Times,
+    words_per_text: int,
 ) -> list[wire.Message]:
-    """Returns the whole answer; `words` have true times, the messages are late by the delay."""
-    late_s = delay_in_frames * wire.FRAME_S
+    """Returns the whole answer; `words` have true times, the messages are late by the delay, or not."""
+    late_s = delay_in_frames * wire.FRAME_S if times == "delayed" else 0.0
     stream: list[wire.Message] = [
         wire.Ready(
             request_id=request_id,
@@ -54,17 +65,37 @@ def messages(
         )
     ]
     next_s = TELEMETRY_EVERY_S
-    for word in words:
-        while next_s <= word.start_s:
+    for text, start_s, stop_s in _texts(words, words_per_text):
+        while next_s <= start_s:
             stream.append(_telemetry(next_s, speech=True))
             next_s += TELEMETRY_EVERY_S
-        stream.append(wire.Text(word.text, round(word.start_s + late_s, 3), STREAM_ID))
-        stream.append(wire.EndText(round(word.stop_s + late_s, 3), STREAM_ID))
+        stream.append(wire.Text(text, round(start_s + late_s, 3), STREAM_ID))
+        if stop_s is not None:
+            stream.append(wire.EndText(round(stop_s + late_s, 3), STREAM_ID))
     while next_s < duration_s:
         stream.append(_telemetry(next_s, speech=False))
         next_s += TELEMETRY_EVERY_S
     stream.append(wire.EndOfStream())
     return stream
+
+
+def _texts(words: Sequence[RecognizedWord], most: int) -> Iterator[tuple[str, float, float | None]]:
+    """Yields (text, start_s, stop_s) for each message: one for a word, or for up to `most` words (how many depends on
+    the words) and one for the punctuation behind them, which has no end."""
+    if most == 1:
+        yield from ((word.text, word.start_s, word.stop_s) for word in words)
+        return
+    group: list[RecognizedWord] = []
+    for place, word in enumerate(words, 1):
+        bare = word.text.rstrip(PUNCTUATION) or word.text
+        mark = word.text[len(bare) :]
+        group.append(word._replace(text=bare))
+        size = 1 + zlib.crc32(group[0].text.encode()) % most
+        if mark or len(group) == size or place == len(words):
+            yield " ".join(one.text for one in group), group[0].start_s, word.stop_s
+            group = []
+        if mark:
+            yield mark, word.stop_s, None
 
 
 def _telemetry(at_s: float, *, speech: bool) -> Telemetry:

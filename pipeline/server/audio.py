@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from pipeline.gradium import wire
-from pipeline.server.request import RefusalError, policy
+from pipeline.server.refusal import RefusalError, policy
 
 SAMPLE_BYTES = 2
 G711_RATE = 8_000

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 
-from pipeline.server.request import CLOSE, RefusalError
+from pipeline.server.refusal import CLOSE, RefusalError
 
-MAX_BODY_BYTES = 128 << 20
-"""300 s of stereo at 48 kHz with 32 bits are 115 MB."""
+MAX_BODY_BYTES = 320 << 20
+"""3000 s of mono at 48 kHz with 16 bits are 288 MB."""
 ALL_BYTES, ONE_CLIENTS_BYTES = 4 * MAX_BODY_BYTES, 3 * MAX_BODY_BYTES
 """Limits of the bodies in memory at a time: of all clients, and of one."""
 

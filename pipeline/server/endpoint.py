@@ -26,18 +26,8 @@ from pipeline.server.ledger import ANSWERED, KEY_REFUSED, UNFINISHED, Entry, Led
 from pipeline.server.listener import Connection
 from pipeline.server.options import ServerOptions
 from pipeline.server.recognizer import Recognizer
-from pipeline.server.request import (
-    BAD_KEY,
-    CLOSE,
-    NO_CREDITS,
-    OVER_LIMIT,
-    RefusalError,
-    delay_in_frames,
-    input_format,
-    internal,
-    json_config,
-    policy,
-)
+from pipeline.server.refusal import BAD_KEY, CLOSE, NO_CREDITS, OVER_LIMIT, RefusalError, internal, policy
+from pipeline.server.request import credits_per_s, delay_in_frames, input_format, json_config
 
 STATS_PATH = "/_stats"
 INLINE_BYTES = 1 << 20
@@ -55,6 +45,7 @@ class LocalEndpoint:
         self._plan = plan
         self._ledger = ledger
         self._bodies = Bodies(options.body_s)
+        self._residency = {} if options.residency is None else {wire.RESIDENCY_HEADER: options.residency}
 
     async def handle(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         """Answers any request."""
@@ -72,9 +63,10 @@ class LocalEndpoint:
         try:
             return await self._perform(request, connection, entry)
         except RefusalError as refusal:
-            entry.outcome, entry.status = refusal.outcome, refusal.status
-            headers = {"Content-Type": refusal.content_type, **(refusal.headers or {})}
-            return web.Response(status=refusal.status, body=refusal.body.encode(), headers=headers)
+            status, body, content_type = refusal.written(self._options.refusals)
+            entry.outcome, entry.status = refusal.outcome, status
+            headers = {"Content-Type": content_type, **self._residency, **(refusal.headers or {})}
+            return web.Response(status=status, body=body.encode(), headers=headers)
         except (ConnectionError, web.RequestPayloadError) as error:
             # the client disconnected: aiohttp closes the connection of a cancelled handler silently
             raise asyncio.CancelledError from error
@@ -97,9 +89,9 @@ class LocalEndpoint:
             if self._credits_left() <= 0:
                 raise policy("credits_spent", NO_CREDITS)
             sent_as = input_format(request.query, request.headers.get("Content-Type"))
-            config = json_config(request.query)
+            config = json_config(request.query, language_required=self._options.language_required)
             sound = await self._decode(body, sent_as)
-            stream = await self._recognize(sound, config, entry)
+            stream = await self._recognize(sound, config, entry, credits_per_s(request.query))
             del body, sound
         if fault is None:
             script = answer.Script(chunks=answer.lines(stream))
@@ -135,13 +127,13 @@ class LocalEndpoint:
             sound = await asyncio.to_thread(decode, body, sent_as)
         else:
             sound = decode(body, sent_as)
-        if sound.duration_s > wire.MAX_AUDIO_S:
-            raise policy(
-                "too_long", f"audio of {sound.duration_s:.1f} s is longer than the limit of {wire.MAX_AUDIO_S:g} s"
-            )
+        if sound.duration_s > (most_s := self._options.max_audio_s):
+            raise policy("too_long", f"audio of {sound.duration_s:.1f} s is longer than the limit of {most_s:g} s")
         return sound
 
-    async def _recognize(self, sound: Sound, config: wire.JsonConfig, entry: Entry) -> list[wire.Message]:
+    async def _recognize(
+        self, sound: Sound, config: wire.JsonConfig, entry: Entry, price_per_s: float
+    ) -> list[wire.Message]:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._options.latency_s + self._options.realtime_factor * sound.duration_s
         try:
@@ -152,13 +144,15 @@ class LocalEndpoint:
         if (wait_s := due - loop.time()) > 0:
             await asyncio.sleep(wait_s)
         entry.request_id = str(uuid.uuid4())
-        self._ledger.charge(entry, sound.duration_s)
+        self._ledger.charge(entry, sound.duration_s, price_per_s)
         return answer.messages(
             words,
             duration_s=sound.duration_s,
             delay_in_frames=delay_in_frames(config),
             request_id=entry.request_id,
             model=f"local-{self._options.recognizer}",
+            times=self._options.times,
+            words_per_text=self._options.words_per_text,
         )
 
     async def _send(
@@ -166,7 +160,7 @@ class LocalEndpoint:
     ) -> web.StreamResponse:
         outcome, entry.outcome = entry.outcome, UNFINISHED
         entry.status = 200
-        response = web.StreamResponse(headers={"Content-Type": wire.NDJSON})
+        response = web.StreamResponse(headers={"Content-Type": wire.NDJSON, **self._residency})
         await response.prepare(request)
         last = b""
         for chunk in script.chunks:
@@ -190,7 +184,8 @@ class LocalEndpoint:
 
     def _credits_page(self, request: web.BaseRequest) -> web.Response:
         if not self._is_key_valid(request) or self._plan.key_is_revoked(self._ledger.requests):
-            return web.Response(status=401, text="invalid API key")
+            refusal = msgspec.json.encode({"detail": BAD_KEY})
+            return web.Response(status=401, body=refusal, content_type="application/json")
         page = wire.Credits(
             remaining_credits=self._credits_left(),
             allocated_credits=self._options.credits,
@@ -209,5 +204,5 @@ class LocalEndpoint:
         return hmac.compare_digest(sent.encode(errors="surrogateescape"), self._options.key.encode())
 
     def _credits_left(self) -> float:
-        account = self._options.credits - self._ledger.audio_s * wire.CREDITS_PER_S
+        account = self._options.credits - self._ledger.credits
         return self._plan.credits_left(account, self._ledger.audio_s)

@@ -5,14 +5,13 @@ One asyncio loop touches it, so nothing here is locked. Owns the log file.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
-
-from pipeline.gradium import wire
 
 ANSWERED = "answered"
 UNFINISHED = "client_gone"
@@ -69,8 +68,10 @@ class BodyCount(msgspec.Struct):
 class Ledger:
     """The counts of one server since its start, and its request log."""
 
-    def __init__(self, log: Path | None) -> None:
-        """Raises OSError when the log cannot be opened for appending."""
+    def __init__(self, log: Path | None, *, linger_s: float = 0.0) -> None:
+        """A session stays counted for `linger_s` after its answer. Raises OSError when the log cannot be opened for
+        appending."""
+        self._linger_s = linger_s
         self.requests = 0
         """Requests whose body arrived whole."""
         self.in_flight = 0
@@ -80,7 +81,9 @@ class Ledger:
         self.max_sessions = 0
         """Requests that were admitted and are worked on."""
         self.audio_s = 0.0
-        """Audio that was paid for."""
+        """Audio that was paid for, …"""
+        self.credits = 0.0
+        """… and its price."""
         self.first_at: float | None = None
         self._outcomes: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
@@ -113,10 +116,11 @@ class Ledger:
         self.sessions += 1
         self.max_sessions = max(self.max_sessions, self.sessions)
 
-    def charge(self, entry: Entry, audio_s: float) -> None:
+    def charge(self, entry: Entry, audio_s: float, credits_per_s: float) -> None:
         """Takes the credits for this much audio."""
         entry.audio_s = audio_s
         self.audio_s += audio_s
+        self.credits += audio_s * credits_per_s
 
     def finish(self, entry: Entry) -> None:
         """Closes the entry; a second call does nothing."""
@@ -124,7 +128,10 @@ class Ledger:
             return
         entry.finished = True
         self.in_flight -= 1
-        self.sessions -= entry.has_session
+        if entry.has_session and entry.request_id and self._linger_s:
+            asyncio.get_running_loop().call_later(self._linger_s, self._release)
+        elif entry.has_session:
+            self._release()
         self._outcomes[entry.outcome] += 1
         if entry.fault:
             self._faults[entry.fault] += 1
@@ -132,6 +139,9 @@ class Ledger:
             self._bodies.setdefault(entry.digest, BodyCount(requests=1)).answered += 1
         if self._log and entry.outcome != KEY_REFUSED:  # clients without a key must not fill the disk
             self._log.write(msgspec.json.encode(entry.log_line()) + b"\n")
+
+    def _release(self) -> None:
+        self.sessions -= 1
 
     def stats(self) -> dict[str, Any]:
         """Returns what GET /_stats answers: the counts so far."""
@@ -145,7 +155,7 @@ class Ledger:
             "outcomes": dict(self._outcomes),
             "faults": dict(self._faults),
             "audio_s": self.audio_s,
-            "credits_charged": self.audio_s * wire.CREDITS_PER_S,
+            "credits_charged": self.credits,
             "bodies": self._bodies,
         }
 

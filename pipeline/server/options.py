@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 
 from pipeline.built import built
+from pipeline.gradium import wire
 
 KEY_ENV = "GRADIUM_LOCAL_SERVER_KEY"
 """Where a server in a child process finds the key it should ask for; never on the command line, which `ps` shows."""
+
+
+Refusals = Literal["documented", "live", "json"]
+"""The form of the service's refusals: as documented, as seen live (`Some(1008)`, a footer), as JSON."""
+Times = Literal["delayed", "audio"]
+"""Whether the times of words contain the decoder's delay."""
 
 
 @built
@@ -33,6 +42,18 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Each answer takes at least this long,"""
     realtime_factor: float = 0.0
     """plus this many seconds per second of audio."""
+    max_audio_s: Annotated[float, msgspec.Meta(gt=0)] = wire.MAX_AUDIO_S
+    """The most audio of one request."""
+    language_required: bool = True
+    """Whether a request that names no language is refused."""
+    refusals: Refusals = "documented"
+    times: Times = "delayed"
+    words_per_text: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """The most words of one message; with more than 1, punctuation is sent alone."""
+    linger_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """For so long after its answer a request still counts as a session."""
+    residency: str | None = None
+    """What answers say of where they were computed; None: they do not say it."""
     request_log: str | None = None
     """Append one JSON line per finished request to this file."""
     head_s: float = 20.0

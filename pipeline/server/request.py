@@ -1,4 +1,4 @@
-"""Parses a request's query and headers, and makes the server's refusals.
+"""Parses a request's query and headers.
 
 Pure functions; the limits come from `gradium/wire.py`.
 """
@@ -6,43 +6,14 @@ Pure functions; the limits come from `gradium/wire.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 
 import msgspec
 
 from pipeline.gradium import wire
+from pipeline.server.refusal import BAD_SETTINGS, RefusalError, internal, policy
 
 DEFAULT_CONTENT_TYPE = "audio/wav"
-CLOSE = {"Connection": "close"}
-"""Headers of refusals that do not wait for the rest of the body."""
-BAD_KEY = "API key is revoked or expired"
-NO_CREDITS = "Insufficient credits: no credits remaining for this billing period"
-"""The service's own words are not known."""
-OVER_LIMIT = "Concurrency limit exceeded: at most {} sessions at the same time"
-"""That it contains `Concurrency limit` is all that is known of the service's words."""
-
-
-@dataclass(eq=False)
-class RefusalError(Exception):
-    """The request is answered with this instead of a stream."""
-
-    outcome: str
-    """Its name in statistics and log."""
-    status: int
-    body: str
-    headers: Mapping[str, str] | None = None
-    content_type: str = "text/plain; charset=utf-8"
-
-
-def policy(outcome: str, reason: str, headers: Mapping[str, str] | None = None) -> RefusalError:
-    """Returns what the service answers to a key, a format or a setup it does not take."""
-    return RefusalError(outcome, 500, f"error from server {wire.CODE_POLICY}: {reason}", headers=headers)
-
-
-def internal(outcome: str, reason: str) -> RefusalError:
-    """Returns what the service answers when it failed inside."""
-    return RefusalError(outcome, 500, f"error from server {wire.CODE_INTERNAL}: {reason}")
 
 
 def input_format(query: Mapping[str, str], content_type: str | None) -> str:
@@ -54,34 +25,39 @@ def input_format(query: Mapping[str, str], content_type: str | None) -> str:
         if named not in wire.INPUT_FORMATS:
             raise policy("bad_input_format", f"unsupported input_format {named!r}")
         return named
-    media_type = (content_type or DEFAULT_CONTENT_TYPE).partition(";")[0].strip().lower()
+    media_type = (content_type or DEFAULT_CONTENT_TYPE).strip().lower()  # with a parameter it is refused
     if media_type not in wire.CONTENT_TYPES:
         raise RefusalError("unsupported_content_type", 500, f"unsupported content type for SST {media_type!r}")
     return wire.CONTENT_TYPES[media_type]
 
 
-def json_config(query: Mapping[str, str]) -> wire.JsonConfig:
+def json_config(query: Mapping[str, str], *, language_required: bool) -> wire.JsonConfig:
     """Returns the `json_config` of a query, unknown keys left out.
 
-    Raises RefusalError (1008) for invalid JSON and for values outside the documented ones.
+    Raises RefusalError: 1011 for what does not parse and where a language is missing, 1008 for other values than it
+    takes.
     """
-    text = query.get("json_config")
-    if not text:
-        return wire.JsonConfig()
     try:
-        config = msgspec.json.decode(text, type=wire.JsonConfig)
+        config = msgspec.json.decode(query.get("json_config") or "{}", type=wire.JsonConfig)
     except (msgspec.DecodeError, UnicodeError) as error:  # ValidationError is a DecodeError
-        _refuse(str(error))
+        raise internal(BAD_SETTINGS, f"invalid json_config: {error}") from None
     if config.language is not None and config.language not in wire.LANGUAGES:
         _refuse(f"unknown language {config.language!r}")
     for delay in (config.delay_in_frames, config.delay_in_tokens):
-        if delay is not None and delay not in wire.DELAYS_IN_FRAMES:
+        if delay is not None and not wire.SHORTEST_DELAY <= delay <= wire.LONGEST_DELAY:
             _refuse(f"delay_in_frames {delay} is not one of {list(wire.DELAYS_IN_FRAMES)}")
     _check_range("temp", config.temp, wire.TEMP_RANGE)
     _check_range("padding_bonus", config.padding_bonus, wire.PADDING_BONUS_RANGE)
     if config.keywords is not None:
         _check_keywords(config.keywords)
+    if config.language is None and language_required:
+        raise internal("no_language", wire.LANGUAGE_REQUIRED)
     return config
+
+
+def credits_per_s(query: Mapping[str, str]) -> float:
+    """Returns the price of a second of audio with the model of a query."""
+    return wire.TRANSLATING_CREDITS_PER_S if query.get("model") == wire.TRANSLATING else wire.CREDITS_PER_S
 
 
 def delay_in_frames(config: wire.JsonConfig) -> int:
@@ -108,4 +84,4 @@ def _check_range(name: str, value: float | None, limits: tuple[float, float]) ->
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise policy("bad_settings", f"invalid json_config: {reason}")
+    raise policy(BAD_SETTINGS, f"invalid json_config: {reason}")

@@ -64,7 +64,7 @@ def serve(options: ServerOptions) -> None:
     plan = load_plan(Path(options.faults)) if options.faults else FaultPlan()
     recognizer = load_recognizer(options)
     try:
-        ledger = Ledger(Path(options.request_log) if options.request_log else None)
+        ledger = Ledger(Path(options.request_log) if options.request_log else None, linger_s=options.linger_s)
     except OSError as error:
         raise OutputError(f"The request log {options.request_log} cannot be written: {error.strerror}.") from error
     try:

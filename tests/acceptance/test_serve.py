@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from tests.batch import COMMAND, environment, write_wav
+from tests.server.bodies import ENGLISH
 
 SAMPLE = Path(__file__).parents[2] / "manifests/sample/rain-16k.wav"
 
@@ -52,7 +53,9 @@ def test_the_documentations_quickstart(url: str) -> None:
 def test_each_line_is_streamed_by_itself(url: str) -> None:
     host, port = re.findall(r"//([\d.]+):(\d+)/", url)[0]
     body = SAMPLE.read_bytes()
-    head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(head.encode() + body)
         answer = b""

@@ -13,6 +13,8 @@ import soundfile
 from pipeline.server.fingerprint import fingerprint_words
 
 RATE = 16_000
+ENGLISH = "?json_config=%7B%22language%22%3A%22en%22%7D"
+"""The query of a plain request: the server wants a language."""
 HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 
 

@@ -23,10 +23,12 @@ class Client:
     def post(
         self, body: bytes, *, content_type: str | None = None, key: str | None = None, **query: Any
     ) -> httpx.Response:
-        """Sends audio; a dict in the query is sent as JSON."""
+        """Sends audio; a dict in the query is sent as JSON, the language, which the server wants, is English."""
         headers = {"x-api-key": self.server.key if key is None else key}
         if content_type is not None:
             headers["content-type"] = content_type
+        config = query.pop("json_config", {})
+        query["json_config"] = {"language": "en"} | config if isinstance(config, dict) else config
         params = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in query.items()}
         return self._http.post(self.server.url, headers=headers, content=body, params=params)
 

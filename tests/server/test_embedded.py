@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import ConfigError, LocalServerError
 from pipeline.server.embedded import embedded_server
 from pipeline.server.options import ServerOptions
-from tests.server.bodies import noise, texts, wav
+from tests.server.bodies import ENGLISH, noise, texts, wav
 from tests.server.conftest import lines, texts_of
 
 SAMPLES = noise("embedded", 1.5)
@@ -24,7 +24,7 @@ def test_it_answers_to_its_random_key_and_is_gone_after_the_block() -> None:
             embedded_server("fingerprint", options=ServerOptions(latency_s=0.01)) as (url, key),
             httpx.AsyncClient(trust_env=False) as http,
         ):
-            answer = await http.post(url, headers={"x-api-key": key}, content=BODY)
+            answer = await http.post(url + ENGLISH, headers={"x-api-key": key}, content=BODY)
             assert (await http.post(url, headers={"x-api-key": "gd_other"}, content=BODY)).status_code == 500
         return url, key, answer
 

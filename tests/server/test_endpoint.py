@@ -9,7 +9,11 @@ import time
 import httpx
 import pytest
 
-from tests.server.bodies import noise, sha256, texts, wav
+from pipeline.gradium.wire import LANGUAGE_REQUIRED, EndText, Text
+from pipeline.server.answer import messages
+from pipeline.server.recognizer import RecognizedWord
+from pipeline.server.refusal import BAD_KEY
+from tests.server.bodies import ENGLISH, noise, sha256, texts, wav
 from tests.server.conftest import Client, lines, until
 from tests.servers import start_server
 
@@ -50,7 +54,7 @@ def test_times_are_late_by_the_delay(client: Client, alias: str, delay: int) -> 
 
 def test_each_line_is_a_chunk_of_its_own(client: Client) -> None:
     request = (
-        f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nx-api-key: {client.server.key}\r\n"
+        f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\nx-api-key: {client.server.key}\r\n"
         f"Content-Length: {len(BODY)}\r\nConnection: close\r\n\r\n"
     ).encode() + BODY
     with socket.create_connection((client.server.host, client.server.port), 10) as connection:
@@ -81,12 +85,9 @@ def test_unsupported_content_type_is_refused_in_the_proxys_words(client: Client)
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        ("{", "invalid json_config"),
-        ("[]", "invalid json_config"),
         ('{"language":"xx"}', "unknown language 'xx'"),
-        ('{"delay_in_frames":11}', "delay_in_frames 11"),
+        ('{"delay_in_frames":4}', "delay_in_frames 4"),
         ('{"temp":1.6}', "temp 1.6 is not between 0 and 1.5"),
-        ('{"temp":"hot"}', "invalid json_config"),
         ('{"padding_bonus":-4.5}', "padding_bonus"),
         ('{"keywords":{"words":["two words"]}}', "not a single token"),
         ('{"keywords":{"words":["a"],"boost":7}}', "keywords.boost"),
@@ -97,6 +98,11 @@ def test_settings_outside_the_documented_ones_are_refused(client: Client, config
     text = client.refusal(BODY, json_config=config)
     assert text.startswith("error from server 1008: invalid json_config")
     assert reason in text
+
+
+@pytest.mark.parametrize("config", ["{", "[]", '{"temp":"hot"}'])
+def test_settings_that_do_not_parse_are_refused(client: Client, config: str) -> None:
+    assert client.refusal(BODY, json_config=config).startswith("error from server 1011: invalid json_config: ")
 
 
 def test_documented_settings_are_taken_and_unknown_keys_ignored(client: Client) -> None:
@@ -111,16 +117,107 @@ def test_documented_settings_are_taken_and_unknown_keys_ignored(client: Client) 
     assert client.texts(BODY, json_config=config, model="default") == texts(SAMPLES)
 
 
-def test_300_seconds_pass_and_more_are_refused(client: Client) -> None:
-    limit = bytes(300 * 8000 * 2)
-    assert client.messages(limit, input_format="pcm_8000")[-1]["type"] == "end_of_stream"
-    text = client.refusal(limit + bytes(160), input_format="pcm_8000")
-    assert text.startswith("error from server 1008: audio of 300.0 s is longer")
+@pytest.mark.parametrize("longest_s", [300, 3000])
+def test_so_many_seconds_pass_and_more_are_refused(http: httpx.Client, longest_s: int) -> None:
+    limit = bytes(longest_s * 8000 * 2)
+    with start_server(max_audio_s=longest_s) as server:
+        client = Client(http, server)
+        assert client.messages(limit, input_format="pcm_8000")[-1]["type"] == "end_of_stream"
+        text = client.refusal(limit + bytes(160), input_format="pcm_8000")
+    assert text == f"error from server 1008: audio of {longest_s}.0 s is longer than the limit of {longest_s} s"
+
+
+@pytest.mark.parametrize("config", [None, "{}", '{"temp":0}'])
+def test_a_language_is_demanded_unless_it_is_told_not_to(http: httpx.Client, config: str | None) -> None:
+    query = {} if config is None else {"json_config": config}
+    for required in (True, False):
+        with start_server(language_required=required) as server:
+            answer = http.post(server.url, headers=server.headers, content=BODY, params=query)
+        assert answer.status_code == (500 if required else 200)
+        assert answer.text.startswith("error from server 1011: A language is required") == required
+
+
+REFUSED = {
+    "bad key": ({"key": "gd_other"}, BAD_KEY, 1008, 401),
+    "bad audio": ({"body": b"RIFF"}, "invalid WAV: no RIFF/WAVE header", 1008, 400),
+    "bad settings": ({"json_config": {"temp": 9}}, "invalid json_config: temp 9 is not between 0 and 1.5", 1008, 422),
+    "no language": ({"json_config": "{}"}, LANGUAGE_REQUIRED, 1011, 500),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED)
+def test_refusals_have_the_form_that_is_asked_for(http: httpx.Client, refused: str) -> None:
+    request, reason, code, status = REFUSED[refused]
+    answers = []
+    for form in ("documented", "live", "json"):
+        with start_server(refusals=form) as server:
+            answers.append(Client(http, server).post(**{"body": BODY, **request}))
+    documented, live, as_json = answers
+    assert (documented.status_code, documented.text) == (500, f"error from server {code}: {reason}")
+    first, _, footer = live.text.partition("\n")
+    assert (live.status_code, first) == (500, f"error from server Some({code}): {reason}")
+    assert "API key" in footer
+    assert as_json.status_code == status
+    page = as_json.json()
+    detail = page.get("detail")
+    assert reason in (detail, detail[0]["msg"] if isinstance(detail, list) else page.get("error", {}).get("message"))
+
+
+def test_times_come_with_the_decoders_delay_or_without(http: httpx.Client) -> None:
+    found = {}
+    for times in ("delayed", "audio"):
+        with start_server(times=times) as server:
+            stream = Client(http, server).messages(BODY, json_config={"delay_in_frames": 10})
+        found[times] = [one["start_s"] for one in stream if one["type"] == "text"]
+    assert found["audio"][0] == 0
+    assert found["delayed"] == pytest.approx([start_s + 0.8 for start_s in found["audio"]])
+
+
+def test_several_words_come_in_one_message_and_punctuation_alone() -> None:
+    words = [
+        RecognizedWord(text, n, n + 0.5)
+        for n, text in enumerate(["Hello,", "world", "and", "you!", "All", "of", "you", "who", "are", "here", "today"])
+    ]
+    same = {"duration_s": 9, "delay_in_frames": 0, "request_id": "r", "model": "m", "times": "audio"}
+    stream = messages(words, words_per_text=3, **same)
+    found = [one for one in stream if isinstance(one, Text | EndText)]
+    told = [one.text for one in found if isinstance(one, Text)]
+    assert [mark for mark in told if not any(map(str.isalnum, mark))] == [",", "!"]
+    assert (
+        "".join(f" {text}" if any(map(str.isalnum, text)) else text for text in told)
+        == " Hello, world and you! All of you who are here today"
+    )
+    assert any(" " in text for text in told)
+    assert found[:3] == [Text("Hello", 0, 0), EndText(0.5, 0), Text(",", 0.5, 0)]
+
+
+def test_a_session_stays_counted_for_a_moment_after_its_answer(http: httpx.Client) -> None:
+    with start_server(linger_s=0.5, max_sessions=1) as server:
+        client = Client(http, server)
+        assert client.post(BODY).status_code == 200
+        assert "Concurrency limit" in client.refusal(BODY)
+        until(lambda: server.stats()["sessions"] == 0)
+        assert client.post(BODY).status_code == 200
+
+
+def test_answers_and_refusals_say_where_they_were_computed(http: httpx.Client) -> None:
+    with start_server(residency="pinned; zone=eu") as server:
+        client = Client(http, server)
+        for answer in (client.post(BODY), client.post(b"RIFF")):
+            assert answer.headers["x-gradium-residency"] == "pinned; zone=eu"
+
+
+def test_a_translation_costs_four_credits_a_second(http: httpx.Client) -> None:
+    with start_server() as server:
+        client = Client(http, server)
+        client.post(BODY, model="stt-translate")
+        stats = server.stats()
+    assert stats["credits_charged"] == pytest.approx(stats["audio_s"] * 4)
 
 
 def test_endless_body_is_refused_without_being_read(client: Client) -> None:
     key = f"x-api-key: {client.server.key}\r\n"
-    head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {1 << 40}\r\n\r\n"
+    head = f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {1 << 40}\r\n\r\n"
     with socket.create_connection((client.server.host, client.server.port), 10) as connection:
         connection.sendall(head.encode())
         assert connection.recv(12) == b"HTTP/1.1 413"
@@ -128,7 +225,7 @@ def test_endless_body_is_refused_without_being_read(client: Client) -> None:
 
 def test_curls_expect_100_continue_is_answered(client: Client) -> None:
     head = (
-        f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nx-api-key: {client.server.key}\r\n"
+        f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\nx-api-key: {client.server.key}\r\n"
         f"Expect: 100-continue\r\nContent-Length: {len(BODY)}\r\n\r\n"
     )
     with socket.create_connection((client.server.host, client.server.port), 10) as connection:
@@ -174,7 +271,7 @@ def test_sessions_over_the_cap_are_refused_while_others_are_worked_on(http: http
     with start_server(max_sessions=1, faults='[[fault]]\nkind = "hang"\nat_most = 1') as server:
         client = Client(http, server)
         key = f"x-api-key: {server.key}\r\n"
-        request = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {len(BODY)}\r\n\r\n"
+        request = f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {len(BODY)}\r\n\r\n"
         with socket.create_connection((server.host, server.port), 10) as connection:
             connection.sendall(request.encode() + BODY)
             until(lambda: server.stats()["sessions"] == 1)
@@ -208,7 +305,9 @@ def test_stats_count_requests_and_answers_by_body(http: httpx.Client) -> None:
 
 
 def test_client_that_leaves_is_noted_and_holds_no_session(http: httpx.Client) -> None:
-    head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    head = (
+        f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    )
     with start_server(key=None, faults='[[fault]]\nkind = "drip"\ninterval_s = 0.001\ntimes = 1') as server:
         for sent in (BODY[:-1], BODY):
             with socket.create_connection((server.host, server.port), 10) as connection:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from pipeline.server.faults.plan import KINDS
-from tests.server.bodies import noise, sha256, texts, wav
+from tests.server.bodies import ENGLISH, noise, sha256, texts, wav
 from tests.server.conftest import Client, lines, texts_of
 from tests.servers import RunningServer, start_server
 
@@ -49,6 +49,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "open_end": {},
     "long_line": {"size_bytes": 3_000_000},
     "empty_200": {},
+    "page": {"status": 403, "retry_after_s": 3},
+    "json_refusal": {"message": "no such model", "status": 422},
     "untidy_lines": {},
     "odd_chunks": {},
     "unknown_types": {},
@@ -88,7 +90,7 @@ def faulty(http: httpx.Client) -> Iterator[Client]:
 def raw(server: RunningServer, audio: bytes, timeout: float = 10) -> bytes:
     """Sends a request over a bare socket and returns every byte that comes back."""
     head = (
-        f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nx-api-key: {server.key}\r\n"
+        f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\nx-api-key: {server.key}\r\n"
         f"Content-Length: {len(audio)}\r\nConnection: close\r\n\r\n"
     )
     with socket.create_connection((server.host, server.port), timeout) as connection:
@@ -150,6 +152,17 @@ def test_redirect_points_elsewhere(faulty: Client) -> None:
     assert (answer.status_code, answer.headers["location"]) == (307, "http://other.example/api/post/speech/asr")
 
 
+def test_page(faulty: Client) -> None:
+    answer = faulty.post(body("page"))
+    assert (answer.status_code, answer.headers["retry-after"]) == (403, "3")
+    assert "<h1>403 Forbidden</h1>" in answer.text
+
+
+def test_json_refusal(faulty: Client) -> None:
+    answer = faulty.post(body("json_refusal"))
+    assert (answer.status_code, answer.json()) == (422, {"detail": "no such model"})
+
+
 def test_reset_before_answer(faulty: Client) -> None:
     with pytest.raises(ConnectionResetError):
         raw(faulty.server, body("reset_before_answer"))
@@ -162,7 +175,7 @@ def test_reset_in_stream(faulty: Client) -> None:
     with (
         pytest.raises(httpx.ReadError),
         httpx.stream(
-            "POST", faulty.server.url, headers=faulty.server.headers, content=body("reset_in_stream")
+            "POST", faulty.server.url + ENGLISH, headers=faulty.server.headers, content=body("reset_in_stream")
         ) as answer,
     ):
         received.extend(answer.iter_lines())
@@ -203,7 +216,7 @@ def test_settings_refused_is_an_empty_200_for_the_named_keys(faulty: Client) -> 
     refused = faulty.post(body(name), json_config={"temp": 0.5})
     assert (refused.status_code, refused.content) == (200, b"")
     assert faulty.texts(body(name), json_config={"language": "en"}) == words(name)
-    outside = faulty.post(body(name), json_config={"delay_in_frames": 9})
+    outside = faulty.post(body(name), json_config={"delay_in_frames": 3})
     assert (outside.status_code, outside.content) == (200, b"")
 
 
@@ -266,7 +279,7 @@ def test_open_end(faulty: Client) -> None:
     url = urlsplit(faulty.server.url)
     with socket.create_connection((url.hostname, url.port)) as peer:
         sent = body("open_end")
-        head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: a\r\nx-api-key: {faulty.server.key}\r\n"
+        head = f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: a\r\nx-api-key: {faulty.server.key}\r\n"
         peer.sendall(f"{head}Content-Length: {len(sent)}\r\n\r\n".encode() + sent)
         said = b""
         while b"end_of_stream" not in said:
@@ -297,7 +310,9 @@ def test_untidy_lines(faulty: Client) -> None:
 
 def test_odd_chunks_end_inside_characters(faulty: Client) -> None:
     chunks: list[bytes] = []
-    with httpx.stream("POST", faulty.server.url, headers=faulty.server.headers, content=body("odd_chunks")) as answer:
+    with httpx.stream(
+        "POST", faulty.server.url + ENGLISH, headers=faulty.server.headers, content=body("odd_chunks")
+    ) as answer:
         whole = b"".join(answer.iter_bytes())
     pieces = raw(faulty.server, body("odd_chunks")).partition(b"\r\n\r\n")[2].split(b"\r\n")
     chunks = pieces[1::2]

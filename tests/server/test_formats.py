@@ -108,11 +108,16 @@ def test_companded_audio_is_expanded_as_libsndfile_does(client: Client, input_fo
     assert client.texts(body, input_format=input_format) == texts(expected.tobytes(), 8000)
 
 
-@pytest.mark.parametrize("content_type", ["audio/ogg", "audio/opus", "audio/ogg; codecs=opus"])
+@pytest.mark.parametrize("content_type", ["audio/ogg", "audio/opus", "AUDIO/OGG"])
 def test_ogg_opus_is_decoded(client: Client, content_type: str) -> None:
     body = encoded(SAMPLES, "OGG", "OPUS")
     decoded, rate = soundfile.read(io.BytesIO(body), dtype="int16")
     assert client.texts(body, content_type=content_type) == texts(decoded.tobytes(), rate)
+
+
+def test_a_content_type_with_a_parameter_is_refused(client: Client) -> None:
+    text = client.refusal(encoded(SAMPLES, "OGG", "OPUS"), content_type="audio/ogg;codecs=opus")
+    assert text == "unsupported content type for SST 'audio/ogg;codecs=opus'"
 
 
 def test_ogg_without_opus_is_refused(client: Client) -> None:

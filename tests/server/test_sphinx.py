@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.bodies import noise, wav
+from tests.server.bodies import ENGLISH, noise, wav
 from tests.server.conftest import Client, texts_of, until
 from tests.servers import RunningServer, is_alive, start_server
 
@@ -82,7 +82,7 @@ def test_workers_do_not_outlive_a_killed_server_even_in_the_middle_of_a_call(htt
         (pid,) = worker_pids(server)
         before = cpu_ticks(pid)
         long = wav(noise("long", 200))
-        head = f"POST /api/post/speech/asr HTTP/1.1\r\nHost: x\r\nx-api-key: {server.key}\r\n"
+        head = f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\nx-api-key: {server.key}\r\n"
         with socket.create_connection((server.host, server.port), 10) as connection:
             connection.sendall(f"{head}Content-Length: {len(long)}\r\n\r\n".encode() + long)
             until(lambda: server.stats()["sessions"] == 1)

@@ -16,7 +16,7 @@ from pipeline.server.options import ServerOptions
 from pipeline.server.serve import is_loopback, serve
 from tests.batch import batch
 from tests.forked import Started
-from tests.server.bodies import noise, texts, wav
+from tests.server.bodies import ENGLISH, noise, texts, wav
 from tests.server.conftest import Client, until
 from tests.servers import RunningServer, start_server
 
@@ -28,7 +28,7 @@ def connected(server: RunningServer) -> socket.socket:
     return socket.create_connection((server.host, server.port), 20)
 
 
-def head(size: int | None, key: str = "", path: str = "/api/post/speech/asr") -> bytes:
+def head(size: int | None, key: str = "", path: str = f"/api/post/speech/asr{ENGLISH}") -> bytes:
     length = "Transfer-Encoding: chunked" if size is None else f"Content-Length: {size}"
     return f"POST {path} HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n{length}\r\n\r\n".encode()
 

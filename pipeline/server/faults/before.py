@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from email.utils import formatdate
+from http.client import responses
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,17 +15,18 @@ from pipeline.gradium import wire
 from pipeline.server.answer import Script
 from pipeline.server.faults.fault import Arrival, Fault, Natural, Positive
 from pipeline.server.listener import Connection
-from pipeline.server.request import BAD_KEY, NO_CREDITS, OVER_LIMIT, RefusalError, internal, json_config, policy
+from pipeline.server.refusal import BAD_KEY, JSON, NO_CREDITS, OVER_LIMIT, RefusalError, internal, policy
+from pipeline.server.request import json_config
 
 HTML = """<html>
 <head><title>{status} {reason}</title></head>
 <body><center><h1>{status} {reason}</h1></center><hr><center>nginx</center></body>
 </html>
 """
-REASONS = {502: "Bad Gateway", 504: "Gateway Time-out"}
 NOTHING = Script(chunks=())
 """Status 200 and not one byte."""
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Status = Annotated[int, msgspec.Meta(ge=400, le=599)]
 
 
 class InternalError(Fault, tag="internal_error", frozen=True, kw_only=True):
@@ -49,7 +51,7 @@ class ProxyRejection(Fault, tag="proxy_rejection", frozen=True, kw_only=True):
     """Plain text without a code, as from the proxy in front of the service."""
 
     message: str = "upstream connect error or disconnect before headers"
-    status: Annotated[int, msgspec.Meta(ge=400, le=599)] = 500
+    status: Status = 500
 
     async def before(self, connection: Connection) -> None:
         raise RefusalError("proxy_rejection", self.status, self.message)
@@ -81,8 +83,30 @@ class BadGateway(Fault, tag="bad_gateway", frozen=True, kw_only=True):
     status: Literal[502, 504] = 502
 
     async def before(self, connection: Connection) -> None:
-        page = HTML.format(status=self.status, reason=REASONS[self.status])
-        raise RefusalError("bad_gateway", self.status, page, content_type="text/html")
+        raise RefusalError("bad_gateway", self.status, _page(self.status), content_type="text/html")
+
+
+class Page(Fault, tag="page", frozen=True, kw_only=True):
+    """An HTML page, as from a CDN or a firewall; with `retry_after_s` also the header, in seconds."""
+
+    status: Status = 403
+    retry_after_s: int | None = None
+
+    async def before(self, connection: Connection) -> None:
+        headers = {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        raise RefusalError("page", self.status, _page(self.status), headers=headers, content_type="text/html")
+
+
+class JsonRefusal(Fault, tag="json_refusal", frozen=True, kw_only=True):
+    """A refusal in JSON: `{"detail": message}`, or under another `key`."""
+
+    message: str
+    status: Status = 400
+    key: str = "detail"
+
+    async def before(self, connection: Connection) -> None:
+        body = msgspec.json.encode({self.key: self.message}).decode()
+        raise RefusalError("json_refusal", self.status, body, content_type=JSON)
 
 
 class Redirect(Fault, tag="redirect", frozen=True, kw_only=True):
@@ -109,7 +133,7 @@ class SettingsRefused(Fault, tag="settings_refused", frozen=True, kw_only=True):
 
     def applies(self, arrival: Arrival) -> bool:
         try:
-            json_config(arrival.query)
+            json_config(arrival.query, language_required=False)
         except RefusalError:
             return True
         named = msgspec.json.decode(arrival.query.get("json_config") or "{}")
@@ -206,3 +230,8 @@ class Hang(Fault, tag="hang", frozen=True, kw_only=True):
             await connection.hold()
         else:
             await asyncio.sleep(self.for_s)
+
+
+def _page(status: int) -> str:
+    reason = responses.get(status, "Error")
+    return HTML.format(status=status, reason=reason)

@@ -56,16 +56,26 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Not for the first so many requests."""
     until_requests: int | None = None
     """Not after so many requests."""
+    after_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Not in the first so many seconds from the first request."""
+    until_s: float | None = None
+    """Not after so many seconds."""
 
     def __post_init__(self) -> None:
         if self.until_requests is not None and self.until_requests <= self.after_requests:
             raise ValueError("until_requests is larger than after_requests")
+        if self.until_s is not None and self.until_s <= self.after_s:
+            raise ValueError("until_s is larger than after_s")
         if self.file is not None and self.sha256 is not None:
             raise ValueError("file and sha256 say the same thing: give one of them")
 
     def in_window(self, number: int) -> bool:
         """Says whether the request of this number is between `after_requests` and `until_requests`."""
         return self.after_requests < number and (self.until_requests is None or number <= self.until_requests)
+
+    def in_time(self, elapsed_s: float) -> bool:
+        """Says whether so many seconds after the first request are between `after_s` and `until_s`."""
+        return self.after_s <= elapsed_s and (self.until_s is None or elapsed_s < self.until_s)
 
     def applies(self, arrival: Arrival) -> bool:
         """Says whether the kind's own condition holds."""

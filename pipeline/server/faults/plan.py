@@ -67,6 +67,8 @@ class FaultPlan:
     def _applies(self, index: int, fault: Fault, arrival: Arrival) -> bool:
         if not fault.in_window(arrival.number) or fault.sha256 not in (None, arrival.digest):
             return False
+        if not fault.in_time(arrival.elapsed_s):
+            return False
         if fault.at_most is not None and self._injected[index] >= fault.at_most:
             return False
         if fault.times is not None and self._injected_by_body[index, arrival.digest] >= fault.times:
