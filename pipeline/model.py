@@ -82,6 +82,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     """One word with its times, decoder delay already taken off."""
 
     text: str
+    """Without white space; with the punctuation at it."""
     start_s: float
     stop_s: float | None = None
     """None where the service gave no end."""
@@ -90,6 +91,9 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     clip: int = 0
     timing: Timing = "exact"
     """`spread` where one message held several words, whose times are spread over its own."""
+    written: str | msgspec.UnsetType = msgspec.UNSET
+    """How the service wrote it, where that is not `text`: with a space before its punctuation, for instance. Answers
+    have it; in a transcript it is part of the text, and unset."""
 
 
 @built

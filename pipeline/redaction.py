@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 MARK = "[API key]"
 KEY_PREFIXES = ("gd_", "gsk_")
@@ -45,6 +47,19 @@ def hide(secret: str) -> None:
 def redacted(text: str, *secrets: str) -> str:
     """The text without these secrets, those that are hidden, and what looks like a key."""
     return _LOOKS_LIKE_KEY.sub(MARK, _without(text, secrets))
+
+
+def redacted_words(words: Sequence[str], *secrets: str) -> list[str]:
+    """The words of a text, each as by `redacted`, and without those that a secret is spread over."""
+    text = " ".join(words)
+    clean = [redacted(word, *secrets) for word in words] if redacted(text, *secrets) != text else [*words]
+    ends = [*accumulate(map(len, words))]
+    forms = _forms(frozenset(_hidden.union(secrets)))
+    for start, end in _spans("".join(words), forms, NESTED):
+        for place in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
+            if clean[place] == words[place]:
+                clean[place] = MARK
+    return clean
 
 
 def _without(text: str, secrets: Iterable[str]) -> str:

@@ -78,7 +78,7 @@ def _pause_s(before: Word, word: Word) -> float:
 
 def _segment(words: Sequence[Word]) -> Segment:
     return Segment(
-        text=" ".join(word.text for word in words),
+        text=" ".join(word.written or word.text for word in words),
         start_s=words[0].start_s,
         stop_s=max((word.stop_s for word in words if word.stop_s is not None), default=None),
         channel=words[0].channel,

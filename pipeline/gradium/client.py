@@ -23,7 +23,8 @@ from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.response import read_refusal, read_rest, uncompressed
 from pipeline.gradium.transport import BROKEN, sending
 from pipeline.gradium.words import WordCollector
-from pipeline.redaction import redacted
+from pipeline.model import Word
+from pipeline.redaction import redacted_words
 from pipeline.texts import presentable
 
 WORDS_PER_S, MORE_WORDS = 25, 1_000
@@ -167,11 +168,8 @@ class GradiumClient:
         if decoder.replaced:
             issues = (*issues, "replaced_characters")
         key = self._endpoint.key
-        text = " ".join(word.text for word in words)
-        if redacted(text, key) != text:  # a service that repeats the key must not get it into a file
-            words = tuple(msgspec.structs.replace(word, text=redacted(word.text, key)) for word in words)
         return Answer(
-            words=words,
+            words=_without_key(words, key),
             issues=issues,
             request_id=_name(collector.request_id, key),
             model=_name(collector.model, key),
@@ -179,6 +177,18 @@ class GradiumClient:
             bytes_sent=body.sent_bytes,
             is_certain=collector.ended or bool(words),
         )
+
+
+def _without_key(words: tuple[Word, ...], key: str) -> tuple[Word, ...]:
+    """The words; a service that repeats the key must not get it into a file."""
+    texts = [word.text for word in words]
+    clean = redacted_words(texts, key)
+    if clean == texts:
+        return words
+    return tuple(
+        word if text == word.text else msgspec.structs.replace(word, text=text, written=msgspec.UNSET)
+        for word, text in zip(words, clean, strict=True)
+    )
 
 
 def _name(text: str | None, key: str) -> str | None:

@@ -1,6 +1,7 @@
 """Turns the messages of one stream into words with times on the clip's clock.
 
-Pure: no I/O. Pairs each `text` with its `end_text` per stream, and subtracts the decoder's delay and the lead silence.
+Pure: no I/O. Pairs each `text` with its `end_text` per stream, and subtracts the decoder's delay and the lead silence;
+`splitting` makes single words of that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from pipeline.errors import AttemptError, EmptyAnswer, StreamMalformed
 from pipeline.gradium import wire
 from pipeline.gradium.classify import in_stream
+from pipeline.gradium.punctuation import is_opening, is_punctuation
+from pipeline.gradium.splitting import MAX_WORD, Said, single_words
 from pipeline.model import Word
 from pipeline.profile import GRADIUM
 
@@ -17,8 +20,6 @@ MAX_DELAY_IN_FRAMES = 1_000
 """A `ready` that reports more does not mean frames of look-ahead; then the requested delay is used."""
 MAX_WORDS = 1 << 18
 """For any audio; a caller that knows the audio's length sets a lower limit."""
-MAX_WORD = 1_000
-"""The most characters of one word."""
 MEAN_WORD = 20
 """The most characters of a word on average."""
 
@@ -83,22 +84,18 @@ class WordCollector:
         """
         if not self._has_message:
             raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
-        words = []
-        for place in sorted(range(len(self._texts)), key=lambda place: self._texts[place].start_s):
-            text, stop = self._texts[place], self._stops.get(place)
-            start = self._on_clip_clock(text.start_s, duration_s)
-            words.append(
-                Word(
-                    text=" ".join(text.text.split()),
-                    start_s=start,
-                    stop_s=None if stop is None else max(start, self._on_clip_clock(stop, duration_s)),
-                    channel=channel,
-                    stream_id=text.stream_id,
-                    clip=clip,
-                )
+        said = [
+            Said(
+                text=text.text,
+                start_s=self._on_clip_clock(text.start_s),
+                stop_s=None if (stop_s := self._stops.get(place)) is None else self._on_clip_clock(stop_s),
+                stream_id=text.stream_id,
             )
+            for place, text in enumerate(self._texts)
+        ]
+        words = single_words(said, duration_s=duration_s, channel=channel, clip=clip)
         odd = {"no_words": not words, "times_backwards": self._backwards}
-        return tuple(words), tuple(issue for issue, holds in odd.items() if holds)
+        return words, tuple(issue for issue, holds in odd.items() if holds)
 
     def _take_text(self, message: wire.Text) -> None:
         words = message.text.split()
@@ -115,9 +112,13 @@ class WordCollector:
             raise _too_much(f"the answer has more than the {self._max_characters:,} characters that its audio may hold")
         if len(message.text) > MAX_WORD and max(map(len, words)) > MAX_WORD:
             raise _too_much(f"a word of the answer is longer than {MAX_WORD:,} characters")
-        self._backwards |= message.start_s < self._latest_s.get(message.stream_id, message.start_s)
-        self._latest_s[message.stream_id] = message.start_s
-        self._open[message.stream_id] = len(self._texts)
+        stream = message.stream_id
+        is_mark = all(map(is_punctuation, words))
+        if not is_mark:  # the time of punctuation tells nothing
+            self._backwards |= message.start_s < self._latest_s.get(stream, message.start_s)
+            self._latest_s[stream] = message.start_s
+        if stream not in self._open or not is_mark or is_opening(words[0]):
+            self._open[stream] = len(self._texts)  # else the end that follows is that of the word and its punctuation
         self._texts.append(message)
 
     def _take_ready(self, message: wire.Ready) -> None:
@@ -130,8 +131,8 @@ class WordCollector:
             frame_s = message.frame_size / message.sample_rate
         self._delay_s = message.delay_in_frames * frame_s
 
-    def _on_clip_clock(self, decoder_s: float, duration_s: float) -> float:
-        return round(min(max(decoder_s - self._delay_s - self._lead_s, 0.0), duration_s), 3)
+    def _on_clip_clock(self, decoder_s: float) -> float:
+        return decoder_s - self._delay_s - self._lead_s
 
 
 def _too_much(text: str) -> StreamMalformed:

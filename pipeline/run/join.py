@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from pipeline.audio.spans import MIN_SAMPLES
 from pipeline.audio.tracks import SAMPLE_RATE
@@ -58,7 +59,7 @@ def joined(clips: Mapping[int, Clip], results: Mapping[int, ClipResult], **about
     segments = segments_of(words)
     return Transcript(
         text=text_of(segments),
-        words=tuple(words),
+        words=tuple(msgspec.structs.replace(word, written=UNSET) if word.written else word for word in words),
         segments=segments,
         status="suspect" if issues else "ok",
         issues=issues,

@@ -513,7 +513,7 @@ def test_an_answer_is_bounded_by_its_audio(clip: Request, text: str, said: str |
     body = READY + (b"".join(lines) if said is not None else next(lines)) + END
     with Scripted(answer(body, headers=NDJSON)) as peer:
         if said is None:
-            assert ask(peer.url, clip)[0].words[0].text == text
+            assert [word.text for word in ask(peer.url, clip)[0].words] == text.split()
             return
         error = failure(peer.url, clip)
     assert (type(error), error.message, error.billed) == (errors.StreamMalformed, said, "maybe")
@@ -681,6 +681,26 @@ def test_a_service_that_repeats_the_key_does_not_get_it_into_an_error(clip: Requ
     for found in chain:
         assert KEY[:6] not in f"{found!r} {found}"
     assert KEY[:6] not in error.message
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"one {KEY} two ."],
+        [f"one {KEY[:4]} {KEY[4:9]} {KEY[9:]} two", "."],
+        ["one " + " ".join(KEY), "two."],
+        ["one", *KEY, "two", "."],
+        ["one", KEY[:7], f"{KEY[7:]} two ."],
+    ],
+)
+def test_a_key_in_a_transcript_is_taken_out_also_where_it_is_spread_over_words(clip: Request, texts: list[str]) -> None:
+    said_so = [{"type": "text", "text": text, "start_s": at} for at, text in enumerate(texts)]
+    body = READY + b"".join(json.dumps(one).encode() + b"\n" for one in said_so) + END
+    with Scripted(answer(body, headers=NDJSON)) as peer:
+        found = ask(peer.url, clip)[0].words
+    assert (found[0].text, found[-1].text) == ("one", "two.")
+    for text in (f"{word.text} {word.written}" for word in found[1:-1]):
+        assert text == "[API key] UNSET"
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

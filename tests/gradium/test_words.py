@@ -147,9 +147,9 @@ def test_a_word_said_twice_at_one_time_is_one_word() -> None:
     ]
 
 
-def test_white_space_around_and_within_a_text_is_one_space() -> None:
+def test_no_white_space_is_in_a_word() -> None:
     found = words(Text(" one\n", 1.0, 0), Text("two \t three", 2.0, 0), Text(" \u00a0", 3.0, 0), Text("", 4.0, 0))
-    assert [word.text for word in found] == ["one", "two three"]
+    assert [word.text for word in found] == ["one", "two", "three"]
 
 
 def test_silence_is_an_answer_with_a_flag() -> None:

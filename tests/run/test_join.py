@@ -6,6 +6,7 @@ import msgspec
 
 from pipeline.audio.prepare import Prepared
 from pipeline.checkpoint import Identity, Selected, State
+from pipeline.checkpoint.codec import decode_clip, encode
 from pipeline.errors import AudioRefused, StreamCut
 from pipeline.exchange import Answer, Clip, Request
 from pipeline.model import FileVersion, Transcript, Utterance, Word
@@ -71,6 +72,20 @@ def test_words_come_back_on_the_utterances_clock_whatever_the_order_of_the_answe
     ]  # fmt: skip
     assert (row.request_ids, row.latency_s, row.credits) == (("r0", "r1", "r2"), 3.0, 90.0)
     assert (row.status, row.issues, row.model) == ("ok", (), "m")
+
+
+def test_the_text_reads_as_the_service_wrote_it_and_words_of_the_output_do_not() -> None:
+    made, first = in_flight(clip(0), clip(1)), clip(0)
+    said = Answer(words=(Word(text="Bonjour!", start_s=1.0, written="Bonjour !"), Word(text="Ah", start_s=1.5)))
+    kept = made.answered(first, said, latency_s=1, cost=30)
+    assert decode_clip(encode(kept)) == kept  # as the checkpoint stores it
+    assert msgspec.json.encode(kept).count(b"written") == 1
+    made.answered(clip(1), said, latency_s=1, cost=30)
+    row = joined(made)
+    assert row.text == "Bonjour ! Ah Bonjour ! Ah"
+    assert [segment.text for segment in row.segments] == ["Bonjour !", "Ah", "Bonjour !", "Ah"]
+    assert [word.text for word in row.words] == ["Bonjour!", "Ah", "Bonjour!", "Ah"]
+    assert b"written" not in msgspec.json.encode(row)
 
 
 def test_channels_are_merged_by_time() -> None:
