@@ -32,7 +32,8 @@ DuckDB: `duckdb -init views.sql` gives views of these tables, and of words, segm
 - `id`, `audio`: the manifest row, and the file it names
 - `text`: all words; of several channels turn after turn
 - `words`: in time order: `text`, `start_s`, `stop_s` (null where unknown), `channel`, `stream_id`, `clip` (request),
-  `timing` (`exact`: as the service said it)
+  `timing` (`exact`: as the service said it; `spread`: it said several words at once, whose times are spread over them
+  by their length)
 - `segments`: sentences, or the turns of several channels: `text`, `start_s`, `stop_s`, `channel`
 - `duration_s`: length of the transcribed audio, measured
 - `offset_s`, `span_s`, `channel`: the part of the recording that the row asks for; 0 and null mean all of it. Times
