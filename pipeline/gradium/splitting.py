@@ -11,21 +11,33 @@ from itertools import accumulate, groupby, zip_longest
 import msgspec
 
 from pipeline.gradium.punctuation import is_opening, is_punctuation, space_between
-from pipeline.model import Word
+from pipeline.model import Timing
 
 MAX_WORD = 1_000
 """The most characters of one word."""
-CHARACTER_S = 0.08
+CHARACTER_MS = 80
 """How long a character of a word takes where no end is known: slow speech has about 12 in a second."""
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """A message: its text, and its times on the clip's clock as the service said them, which may be outside of it."""
+class Said(msgspec.Struct, frozen=True):
+    """A message: its text, and its times as the service said them, in milliseconds."""
 
     text: str
-    start_s: float
-    stop_s: float | None
+    start: int
+    stop: int | None
     stream_id: int | None
+
+
+class Spoken(msgspec.Struct, frozen=True):
+    """A single word, with times in milliseconds that may be outside of the audio, as those of messages."""
+
+    text: str
+    written: str | msgspec.UnsetType
+    """How it was written, where that is not `text`."""
+    start: int
+    stop: int | None
+    stream_id: int | None
+    timing: Timing
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -39,34 +51,23 @@ class _Part(msgspec.Struct, frozen=True):
     """Its last token, and the message that has it."""
 
 
-def single_words(messages: Sequence[Said], *, duration_s: float, channel: int, clip: int) -> tuple[Word, ...]:
-    """The words of all messages, which are in the order they came in; in time order within 0 … `duration_s`."""
+def single_words(messages: Sequence[Said], *, latest: int) -> list[Spoken]:
+    """The words of all messages, which are in the order they came in; in time order. The audio is over at `latest`."""
     streams: dict[int | None, list[int]] = {}
     for place, message in enumerate(messages):
         streams.setdefault(message.stream_id, []).append(place)
-    limit_s = round(duration_s, 3)
-    if limit_s > duration_s:
-        limit_s = max(0.0, round(limit_s - 0.001, 3))
     words = []
     for stream_id, places in streams.items():
         parts = _parts((place, messages[place].text) for place in places)
         by_message = [(messages[place], [*group]) for place, group in groupby(parts, key=lambda part: part.place)]
         for (message, group), following in zip_longest(by_message, by_message[1:]):
-            until_s = None if following is None else following[0].start_s
-            spans = _spread(message, [len(part.text) for part in group], until_s, limit_s)
-            for part, (start_s, stop_s) in zip(group, spans, strict=True):
-                word = Word(
-                    text=part.text,
-                    start_s=start_s,
-                    stop_s=stop_s,
-                    channel=channel,
-                    stream_id=stream_id,
-                    clip=clip,
-                    timing="exact" if len(group) == 1 else "spread",
-                    written=msgspec.UNSET if part.written == part.text else part.written,
-                )
-                words.append((start_s, message.start_s, part.place, word))
-    return tuple(word for *_, word in sorted(words, key=lambda one: one[:3]))
+            until = latest if following is None else following[0].start
+            timing: Timing = "exact" if len(group) == 1 else "spread"
+            for part, (start, stop) in zip(group, _spread(message, group, until, latest), strict=True):
+                written = msgspec.UNSET if part.written == part.text else part.written
+                word = Spoken(part.text, written, start, stop, stream_id, timing)
+                words.append((start, message.start, part.place, word))
+    return [word for *_, word in sorted(words, key=lambda one: one[:3])]
 
 
 def _parts(messages: Iterable[tuple[int, str]]) -> list[_Part]:
@@ -102,22 +103,18 @@ def _joined(before: _Part, after: _Part, place: int) -> list[_Part]:
     return [_Part(place, before.text + after.text, written, after.last)]
 
 
-def _spread(
-    message: Said, lengths: Sequence[int], until_s: float | None, limit_s: float
-) -> list[tuple[float, float | None]]:
-    """Start and stop of a message's words of these lengths in characters; the stream's next words are at `until_s`.
+def _spread(message: Said, parts: Sequence[_Part], until: int, latest: int) -> list[tuple[int, int | None]]:
+    """Start and stop of a message's words, by their length in characters; the stream's next words begin at `until`.
 
     Where the message has no end, its words have none, and start as they would at a slow pace.
     """
-    start_s = _within(message.start_s, limit_s)
-    stop_s = None if message.stop_s is None else max(start_s, _within(message.stop_s, limit_s))
-    characters = sum(lengths)
-    end_s = min(limit_s, start_s + characters * CHARACTER_S) if stop_s is None else stop_s
-    if until_s is not None and until_s >= message.start_s:
-        end_s = min(end_s, _within(until_s, limit_s))
-    *starts, _ = (round(start_s + (end_s - start_s) * done / characters, 3) for done in accumulate(lengths, initial=0))
-    return [*zip(starts, [None] * len(starts) if stop_s is None else [*starts[1:], stop_s], strict=True)]
-
-
-def _within(at_s: float, limit_s: float) -> float:
-    return round(min(max(at_s, 0.0), limit_s), 3)
+    if len(parts) == 1:
+        return [(message.start, message.stop)]
+    lengths = [len(part.text) for part in parts]
+    whole, start = sum(lengths), message.start
+    end = min(start + whole * CHARACTER_MS, latest) if message.stop is None else message.stop
+    if until >= start:
+        end = min(end, until)
+    span = max(end - start, 0)
+    *starts, _ = (start + span * done // whole for done in accumulate(lengths, initial=0))
+    return [*zip(starts, [None] * len(starts) if message.stop is None else [*starts[1:], message.stop], strict=True)]

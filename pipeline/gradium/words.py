@@ -7,6 +7,7 @@ Pure: no I/O. Pairs each `text` with its `end_text` per stream, and subtracts th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import overload
 
 from pipeline.errors import AttemptError, EmptyAnswer, StreamMalformed
 from pipeline.gradium import wire
@@ -22,6 +23,9 @@ MAX_WORDS = 1 << 18
 """For any audio; a caller that knows the audio's length sets a lower limit."""
 MEAN_WORD = 20
 """The most characters of a word on average."""
+
+LONGEST_S = 1e9
+"""A time beyond this is none: it is cut like any other outside of the audio."""
 
 
 class WordCollector:
@@ -86,16 +90,31 @@ class WordCollector:
             raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
         said = [
             Said(
-                text=text.text,
-                start_s=self._on_clip_clock(text.start_s),
-                stop_s=None if (stop_s := self._stops.get(place)) is None else self._on_clip_clock(stop_s),
-                stream_id=text.stream_id,
+                text.text,
+                self._on_clip_clock(text.start_s),
+                self._on_clip_clock(self._stops.get(place)),
+                text.stream_id,
             )
             for place, text in enumerate(self._texts)
         ]
-        words = single_words(said, duration_s=duration_s, channel=channel, clip=clip)
+        end = round(1000 * duration_s)
+        words = []
+        for word in single_words(said, latest=end):
+            start, stop = min(max(word.start, 0), end), word.stop
+            words.append(
+                Word(
+                    text=word.text,
+                    start_s=start / 1000,
+                    stop_s=None if stop is None else max(start, min(stop, end)) / 1000,
+                    channel=channel,
+                    stream_id=word.stream_id,
+                    clip=clip,
+                    timing=word.timing,
+                    written=word.written,
+                )
+            )
         odd = {"no_words": not words, "times_backwards": self._backwards}
-        return words, tuple(issue for issue, holds in odd.items() if holds)
+        return tuple(words), tuple(issue for issue, holds in odd.items() if holds)
 
     def _take_text(self, message: wire.Text) -> None:
         words = message.text.split()
@@ -131,8 +150,15 @@ class WordCollector:
             frame_s = message.frame_size / message.sample_rate
         self._delay_s = message.delay_in_frames * frame_s
 
-    def _on_clip_clock(self, decoder_s: float) -> float:
-        return decoder_s - self._delay_s - self._lead_s
+    @overload
+    def _on_clip_clock(self, decoder_s: float) -> int: ...
+    @overload
+    def _on_clip_clock(self, decoder_s: float | None) -> int | None: ...
+    def _on_clip_clock(self, decoder_s: float | None) -> int | None:
+        """A time of the service in milliseconds of the clip's clock."""
+        if decoder_s is None:
+            return None
+        return round(1000 * max(-LONGEST_S, min(LONGEST_S, decoder_s - self._delay_s - self._lead_s)))
 
 
 def _too_much(text: str) -> StreamMalformed:

@@ -175,6 +175,8 @@ marked = st.tuples(
     st.lists(st.sampled_from([",", ".", "!", "?", "…", ")", "”", '"', "\u3002", "..."]), max_size=3).map("".join),
 )
 
+durations = st.integers(0, 50_000).map(lambda number: number / 1000)
+
 
 @st.composite
 def messages_of(draw: st.DrawFn, said_words: list[Marked], stream: int) -> list[AnyMessage]:
@@ -214,7 +216,7 @@ def streams(draw: st.DrawFn) -> tuple[list[list[Marked]], list[AnyMessage]]:
     return said_words, merged
 
 
-@given(streams(), st.floats(0.1, 50))
+@given(streams(), durations)
 def test_any_grouping_and_any_detached_punctuation_is_the_same_words_and_text(
     said_so: tuple[list[list[Marked]], list[AnyMessage]], duration_s: float
 ) -> None:
@@ -248,7 +250,7 @@ anything = st.one_of(
 )
 
 
-@given(st.lists(anything), st.floats(0, 20))
+@given(st.lists(anything), durations)
 @example([Text("a b", 0.0), Text("c", -5.0), Text("(", 3.0)], 1.0)
 def test_of_any_messages_no_character_is_lost_and_every_word_is_within_the_audio(
     messages: list[AnyMessage], duration_s: float
