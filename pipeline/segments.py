@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+import msgspec
+
 from pipeline.model import Segment, Word
 
 PAUSE_S = 1.0
@@ -45,6 +47,29 @@ def has_turns(words: Sequence[Word]) -> bool:
 def text_of(segments: Sequence[Segment]) -> str:
     """The text of a transcript: that of its segments, in their order."""
     return " ".join(segment.text for segment in segments)
+
+
+def as_written(words: Sequence[Word], segments: Sequence[Segment]) -> list[Word]:
+    """The words of a transcript, each with how the service wrote it, as its segments tell: to make other segments of
+    the same words. Words that are not those of the segments are returned as they are."""
+    tokens = {
+        channel: iter([token for one in segments if one.channel == channel for token in one.text.split()])
+        for channel in {word.channel for word in words}
+    }
+    found = []
+    for word in words:
+        written: list[str] = []
+        wanted = "".join(word.text.split())
+        while sum(map(len, written)) < len(wanted):
+            token = next(tokens[word.channel], None)
+            if token is None:
+                return [*words]
+            written.append(token)
+        if "".join(written) != wanted:
+            return [*words]
+        spaced = " ".join(written)
+        found.append(word if spaced == word.text else msgspec.structs.replace(word, written=spaced))
+    return found
 
 
 def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model import Segment, Word
-from pipeline.segments import segments_of, text_of
+from pipeline.segments import as_written, segments_of, text_of
 
 
 def said(text: str, *, at: float = 0.0, channel: int = 0, each: float = 0.3) -> list[Word]:
@@ -69,6 +70,21 @@ def test_a_turn_holds_several_sentences_and_ends_where_another_speaks_or_after_a
 
 def test_one_channel_of_several_that_speaks_has_sentences() -> None:
     assert [segment.channel for segment in segments_of(said("One. Two.", channel=1))] == [1, 1]
+
+
+def test_segments_are_of_the_text_as_it_was_written_and_tell_how_that_was() -> None:
+    words = [
+        Word(text="Bonjour!", start_s=0.0, written="Bonjour !"),
+        Word(text="«Hi", start_s=0.1, written="« Hi", channel=1),
+        Word(text="Ça", start_s=0.5),
+        Word(text="va?»,", start_s=0.7, written="va ? »,"),
+    ]
+    segments = segments_of(words)
+    assert [one.text for one in segments] == ["Bonjour !", "« Hi", "Ça va ? »,"]
+    unwritten = [msgspec.structs.replace(word, written=msgspec.UNSET) for word in words]
+    assert as_written(unwritten, segments) == words
+    for other in (unwritten[1:], [*unwritten, unwritten[0]], [*unwritten, Word(text="x", start_s=0, channel=7)]):
+        assert as_written(other, segments) == other
 
 
 words = st.builds(
