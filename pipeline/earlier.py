@@ -25,8 +25,8 @@ from pipeline.model import (
 )
 from pipeline.segments import has_turns, segments_of, text_of
 
-FORMAT = 2
-"""The format of the rows of an output; versions before 0.2 wrote format 1."""
+FORMAT = 3
+"""The format of an output's tables. Versions before 0.2 wrote format 1; in format 2 attempts had no `residency`."""
 
 
 @built

@@ -78,6 +78,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     issues: tuple[str, ...] = ()
     """Why the answer deserves a second look: `no_words`, `times_backwards` …; empty when nothing is odd."""
     request_id: str | None = None
+    residency: str | None = None
+    """Where the service says that it worked: `pinned; zone=eu`."""
     model: str | None = None
     http_status: int = 200
     latency_s: float = 0.0

@@ -162,6 +162,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     http_status: int | None = None
     code: int | None = None
     request_id: str | None = None
+    residency: str | None = None
+    """Where the service says that it worked: `pinned; zone=eu`; None where it did not, or an earlier version asked."""
 
 
 @built

@@ -6,6 +6,7 @@ the service's public documentation (speech-to-text-rest, transcription-settings,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ class ServiceProfile:
     name: str
     url: str
     """Where requests go by default."""
+    regional_hosts: tuple[str, ...]
+    """Hosts of the same service that keep the data in one region."""
     balance_path: str
     plain_hosts: tuple[str, ...]
     """Hosts that the key may be sent to without TLS: this machine."""
@@ -36,6 +39,9 @@ class ServiceProfile:
     """Of a file that is sent."""
     languages: tuple[str, ...]
     delays_in_frames: tuple[int, ...]
+    """The documented ones."""
+    delay_range: tuple[int, int]
+    """What may be tried."""
     default_delay_in_frames: int
     """Of its REST endpoint, where a request names none."""
     temp: Range
@@ -44,8 +50,17 @@ class ServiceProfile:
     max_keywords: int
     keywords_bytes: int
     """The most bytes of keywords, which are part of the URL: many servers limit that to 8 KB, httpx to 64."""
-    credits_per_s: float
-    """Price of a second of sent audio."""
+    prices: Mapping[str, float]
+    """Credits for a second of sent audio, by model; of other models `price_of_others`."""
+    price_of_others: float
+
+    def credits_per_s(self, model: str) -> float:
+        """Price of a second of audio that is sent to the model."""
+        return self.prices.get(model, self.price_of_others)
+
+    def is_regional(self, url: str) -> bool:
+        """Whether the address is one of a region."""
+        return urlsplit(url).hostname in self.regional_hosts
 
     def is_this_machine(self, url: str) -> bool:
         """Whether the address is on this machine."""
@@ -55,6 +70,7 @@ class ServiceProfile:
 GRADIUM = ServiceProfile(
     name="gradium",
     url="https://api.gradium.ai/api/post/speech/asr",
+    regional_hosts=("eu.api.gradium.ai", "us.api.gradium.ai"),
     balance_path="/api/usages/credits",
     plain_hosts=("127.0.0.1", "::1", "localhost"),
     sample_rate=24_000,
@@ -65,11 +81,13 @@ GRADIUM = ServiceProfile(
     channels=1,
     languages=("en", "fr", "de", "es", "pt", "any"),
     delays_in_frames=(7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48),
+    delay_range=(4, 80),
     default_delay_in_frames=48,
     temp=(0.0, 1.5),
     padding_bonus=(-4.0, 4.0),
     boost=(-6.0, 6.0),
     max_keywords=500,
     keywords_bytes=7_000,
-    credits_per_s=3.0,
+    prices={"stt-translate": 4.0},
+    price_of_others=3.0,
 )

@@ -13,7 +13,7 @@ def test_the_profile_and_the_local_server_say_the_same() -> None:
     assert GRADIUM.balance_path == wire.CREDITS_PATH
     assert (GRADIUM.sample_rate, GRADIUM.frame_s) == (wire.MODEL_RATE, wire.FRAME_S)
     assert GRADIUM.max_request_s <= wire.MAX_AUDIO_S
-    assert GRADIUM.credits_per_s == wire.CREDITS_PER_S
+    assert GRADIUM.credits_per_s("default") == wire.CREDITS_PER_S
     assert set(GRADIUM.content_types) <= wire.CONTENT_TYPES.keys()
     assert GRADIUM.wav_bits == wire.WAV_BITS
     assert GRADIUM.languages == wire.LANGUAGES

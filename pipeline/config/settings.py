@@ -39,12 +39,19 @@ class Section(BaseModel):
 class ServiceSettings(Section):
     url: str = Field(
         GRADIUM.url,
-        description='the endpoint; "local" starts the embedded server for the length of the run',
+        description='the endpoint, one of a region too; "local" starts the embedded server for the length of the run',
     )
     api_key_env: str = Field("GRADIUM_API_KEY", description="environment variable that holds the API key")
     api_key_file: str = Field("", description="file that holds the API key; used when the variable is empty")
-    model: str = Field("default", min_length=1, description="model name, the query parameter `model`")
-    language: str = Field("en", description="language of rows that name none; `any` lets the service find out")
+    model: str = Field(
+        "default",
+        min_length=1,
+        description="model name, the query parameter `model`; `stt-translate`, which costs more, translates into "
+        "the language",
+    )
+    language: str = Field(
+        "en", description="language of rows that name none, sent with each request; `any` lets the service find out"
+    )
     require_credits: bool = Field(
         False, description="stop before the first request when the balance is below the estimate or cannot be learned"
     )
@@ -80,7 +87,11 @@ class AudioSettings(Section):
         GRADIUM.max_request_s, ge=5, le=GRADIUM.max_request_s, description="the most audio one request carries"
     )
     lead_silence_s: float = Field(
-        0.0, ge=0, le=1, description="silence put in front of each clip, and paid for; taken off the times again"
+        0.0,
+        ge=0,
+        le=1,
+        description="silence put in front of each clip, and paid for, so that a first word at once is heard (0.32); "
+        "taken off the times again",
     )
     allow_truncated: bool = Field(
         False, description="transcribe a broken file as far as it decodes, with the issue `truncated`"

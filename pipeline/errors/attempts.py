@@ -20,6 +20,7 @@ class AttemptError(GradiumBatchError):
     before_work: bool = False  # refused before it cost anything, see gradium/billing.py
     bytes_sent: int = 0
     request_id: str | None = None
+    residency: str | None = None
 
     def bare(self) -> Self:
         """The error as a value to keep: without its causes and its traceback, which holds everything in its frames."""

@@ -33,7 +33,7 @@ BYTES_PER_S, MORE_BYTES = 32 << 10, 1 << 20
 """The most bytes of an answer; one with telemetry has about 7 KB per second of audio."""
 MAX_URLS = 256
 MAX_NAME = 200
-"""Characters of a request id or model name that are kept."""
+"""Characters of a request id, model name or residency that are kept."""
 
 
 class GradiumClient:
@@ -77,6 +77,7 @@ class GradiumClient:
             error.message = presentable(error.message, self._endpoint.key)
             error.args = (error.message,)
             error.request_id = _name(error.request_id, self._endpoint.key)
+            error.residency = _name(error.residency, self._endpoint.key)
             raise
 
     async def _exchange(self, request: Request, body: RequestBody, deadline: Deadline) -> Answer:
@@ -103,6 +104,9 @@ class GradiumClient:
                 if (task := asyncio.current_task()) is not None:
                     task.uncancel()
             return answer
+        except AttemptError as error:
+            error.residency = None if response is None else response.headers.get(wire.RESIDENCY_HEADER)
+            raise
         finally:
             sending.reset(token)
             body.abandon()
@@ -172,6 +176,7 @@ class GradiumClient:
             words=_without_key(words, key),
             issues=issues,
             request_id=_name(collector.request_id, key),
+            residency=_name(response.headers.get(wire.RESIDENCY_HEADER), key),
             model=_name(collector.model, key),
             latency_s=deadline.elapsed_s,
             bytes_sent=body.sent_bytes,

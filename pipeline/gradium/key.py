@@ -11,9 +11,11 @@ import shlex
 import stat
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError, GradiumBatchError, KeyRefused
+from pipeline.profile import GRADIUM
 from pipeline.redaction import KEY_PREFIXES, hide
 
 log = logging.getLogger(__name__)
@@ -55,10 +57,15 @@ def key_place(service: ServiceSettings) -> str:
 
 
 def with_key_place(error: GradiumBatchError, service: ServiceSettings) -> GradiumBatchError:
-    """Adds to KeyRefused where the key is from; any other error is returned unchanged."""
+    """Adds to KeyRefused where the key is from, and what may be wrong with it; returns any other error unchanged."""
     if not isinstance(error, KeyRefused) or service.url == "local":
         return error
     message = f"{error.message} (the key is from {key_place(service)})"
+    if GRADIUM.is_regional(service.url):
+        message += (
+            f"; a key of another region can look revoked at {urlsplit(service.url).hostname} (service.url): is the key "
+            "one of this region?"
+        )
     return KeyRefused(message, http_status=error.http_status, code=error.code)
 
 

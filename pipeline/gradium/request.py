@@ -60,6 +60,18 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         return frames * GRADIUM.frame_s
 
     @property
+    def warning(self) -> str | None:
+        """What to say of settings that are sent, and that the service may not take."""
+        delay = self.config.delay_in_frames
+        if delay is None or delay in GRADIUM.delays_in_frames:
+            return None
+        documented = ", ".join(map(str, GRADIUM.delays_in_frames))
+        return (
+            f"service.json_config.delay_in_frames: {delay} is not a documented value ({documented}); the service may "
+            "refuse it"
+        )
+
+    @property
     def answered_fact(self) -> str:
         """Name of the checkpoint's fact that is 1 once something was answered with these settings."""
         settings = {"model": self.model, "config": self.config}
@@ -69,9 +81,11 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 def request_settings(service: ServiceSettings) -> RequestSettings:
     """The request settings of a configuration. Raises ConfigError for one that the service would refuse or ignore."""
     given = service.json_config
-    _refuse_unknown("service.json_config", given, wire.JsonConfig)
     if "language" in given:
         raise ConfigError("service.json_config.language: set the language as service.language")
+    if "target_language" in given:
+        raise ConfigError("service.json_config.target_language: set the language to translate into as service.language")
+    _refuse_unknown("service.json_config", given, wire.JsonConfig)
     keywords = given.get("keywords")
     if isinstance(keywords, dict):
         _refuse_unknown("service.json_config.keywords", keywords, wire.Keywords)
@@ -102,6 +116,8 @@ def check_language(language: str) -> str | None:
     """A sentence about what is wrong with a language, or None."""
     if language in GRADIUM.languages:
         return None
+    if not language.strip():
+        return f"every request names a language; give one of {', '.join(GRADIUM.languages)}"
     return f"language {language!r} is not one of the service's: {', '.join(GRADIUM.languages)}"
 
 
@@ -162,9 +178,7 @@ def _check_values(config: wire.JsonConfig) -> None:
         raise ConfigError(f"service.language: {problem}")
     for name in ("delay_in_frames", "delay_in_tokens"):
         delay = getattr(config, name)
-        if delay is not None and delay not in GRADIUM.delays_in_frames:
-            known = ", ".join(map(str, GRADIUM.delays_in_frames))
-            raise ConfigError(f"service.json_config.{name}: {delay} is not one of {known}")
+        _check_range(name, delay, GRADIUM.delay_range)
     if config.delay_in_frames is not None and config.delay_in_tokens is not None:
         raise ConfigError("service.json_config: delay_in_frames and delay_in_tokens are one setting; give one")
     _check_range("temp", config.temp, GRADIUM.temp)

@@ -71,6 +71,7 @@ class Judge:
             billed="maybe",
             bytes_sent=ended.bytes_sent,
             request_id=ended.request_id,
+            residency=ended.residency,
         )
 
     def judge(self, job: Job, ended: Answer | AttemptError, *, others: int, at_limit: bool) -> Verdict:

@@ -12,11 +12,11 @@ from pipeline.checkpoint.schema import CREDITS
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
 from pipeline.exchange import AccountBalance, Connection
 from pipeline.pool import Budget, outage_sentence
-from pipeline.profile import GRADIUM
 from pipeline.run.context import RunContext
 from pipeline.run.control import Control
 from pipeline.run.costs import Bounds
 from pipeline.run.owner import owner_of
+from pipeline.run.price import Price
 from pipeline.run.pricing import costs_of
 
 ROUGHLY = 8.0
@@ -84,9 +84,9 @@ class Balance:
     async def _needed(self, balance: float, rows: int, at_most: int | None) -> float:
         """Credits that the run takes. For a mere warning an estimate is enough, unless it is near the balance."""
         if not self._settings.service.require_credits:
-            roughly_s = await self._store.expected_s(at_most, surely=True)
-            if balance >= ROUGHLY * roughly_s * GRADIUM.credits_per_s or min(rows, at_most or rows) > MOST_TO_WARN:
-                return roughly_s * GRADIUM.credits_per_s
+            roughly = Price.under(self._settings).of_s(await self._store.expected_s(at_most, surely=True))
+            if balance >= ROUGHLY * roughly or min(rows, at_most or rows) > MOST_TO_WARN:
+                return roughly
         stopped = self._control.stopped
         return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))
 

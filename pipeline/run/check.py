@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import UTC, datetime
 
@@ -11,7 +12,6 @@ from pipeline.built import built
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
-from pipeline.profile import GRADIUM
 from pipeline.report.figures import above_budget, format_credits, length, rounded
 from pipeline.report.table import aligned, waiting_rows
 from pipeline.run.context import RunOptions
@@ -21,12 +21,14 @@ from pipeline.run.month import month_at
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.plan import ManifestRows, many_missing
+from pipeline.run.price import Price
 from pipeline.run.pricing import costs_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.verify import require_checkpoint
 from pipeline.texts import plural
 
 PROBLEMS_SHOWN = 10
+log = logging.getLogger(__name__)
 OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "gone", "selected")
 """Figures that a forecast has as they are."""
 
@@ -57,6 +59,8 @@ class Forecast(Costs, frozen=True, kw_only=True):
     many_gone: str | None
     """A sentence, where so many recordings are missing since the last run that a disk may not be mounted."""
     selected: int
+    credits_per_s: float
+    """The price of the model."""
     limit: int | None
     """--limit, and …"""
     beyond_limit: int
@@ -86,6 +90,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
     request = request_settings(settings.service)
     if settings.service.url != "local":
         check_url(settings.service.url)
+    if request.warning is not None:
+        log.warning("%s", request.warning)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
     rows = ManifestRows(options, hashes, run_id="check", skip_bad_rows=True)
     require_checkpoint(out)
@@ -134,6 +140,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         bad_rows=rows.bad.count,
         skips_bad_rows=options.skip_bad_rows and not repeated,
         many_gone=many_missing(plan, is_folder=rows.manifests.has_folder),
+        credits_per_s=Price.under(settings).credits_per_s,
         limit=options.limit,
         beyond_limit=plan.selected - costs.within_limit,
         budget=settings.budget.limit,
@@ -181,7 +188,7 @@ def as_table(forecast: Forecast) -> str:
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
         (
             "credits",
-            f"{rounded(forecast.credits)} ({GRADIUM.credits_per_s:g} per second that is sent, without retries)",
+            f"{rounded(forecast.credits)} ({forecast.credits_per_s:g} per second that is sent, without retries)",
         ),
     ]
     if forecast.estimated_credits:

@@ -16,8 +16,8 @@ import msgspec
 from pipeline.audio.upload import Estimate
 from pipeline.built import built
 from pipeline.pool.budget import ROUNDING
-from pipeline.profile import GRADIUM
 from pipeline.report.figures import NAMED
+from pipeline.run.price import Price
 
 PROBLEMS_NAMED = 100
 
@@ -140,7 +140,8 @@ CREATE INDEX passed_over_keys ON passed_over (key) WHERE key IS NOT NULL;"""
 class CostTable:
     """Sums up priced utterances in their order, whichever order they come in; a temporary database."""
 
-    def __init__(self) -> None:
+    def __init__(self, price: Price) -> None:
+        self._price = price
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_TABLES)
 
@@ -188,8 +189,8 @@ class CostTable:
             requests=int(requests),
             audio_s=round(audio_s, 6),
             sent_s=round(sent_s, 6),
-            credits=round(sent_s * GRADIUM.credits_per_s, 6),
-            estimated_credits=round(guessed_s * GRADIUM.credits_per_s, 6),
+            credits=round(self._price.of_s(sent_s), 6),
+            estimated_credits=round(self._price.of_s(guessed_s), 6),
             estimated_share=round(guessed_s / sent_s, 4) if sent_s else 0.0,
             fitting=fitting,
             above_budget=above,
@@ -215,12 +216,12 @@ class CostTable:
                 needs = found[0] if found else 0.0
             elif kind == Kind.SENT:
                 for count, seconds in pieces_in(pieces):
-                    left = budget - sent_s * GRADIUM.credits_per_s + ROUNDING
-                    fit = max(0, min(count, math.floor(left / max(seconds * GRADIUM.credits_per_s, ROUNDING))))
+                    left, price = budget - self._price.of_s(sent_s) + ROUNDING, self._price.of_s(seconds)
+                    fit = max(0, min(count, math.floor(left / max(price, ROUNDING))))
                     sent_s += fit * seconds
                     fitting += fit
                     if fit < count:
-                        needs = max(needs, round(seconds * GRADIUM.credits_per_s, 6))
+                        needs = max(needs, round(price, 6))
             requests += fitting
             passed_over += needs > 0
             utterances += not needs and kind <= Kind.COPY
@@ -228,7 +229,7 @@ class CostTable:
                 self._db.execute("INSERT INTO passed_over VALUES (?, ?, ?, ?)", (place, id_, key, needs))
             within_limit += not needs or fitting > 0  # what is passed over as a whole takes no place of the limit
         self._db.execute("DELETE FROM priced WHERE place > ?", (last,))
-        credits_ = round(sent_s * GRADIUM.credits_per_s, 6)
+        credits_ = round(self._price.of_s(sent_s), 6)
         return Fitting(utterances=utterances, requests=requests, credits=credits_, passed_over=passed_over)
 
 

@@ -9,22 +9,16 @@ from typing import Any
 
 from pipeline.checkpoint import Sent, Started, Store
 from pipeline.errors import AttemptError, CutOff, UnknownFault
-from pipeline.exchange import Answer, Request
+from pipeline.exchange import Answer
 from pipeline.failures import consequence_of
 from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, Attempt
 from pipeline.pool import Job
-from pipeline.profile import GRADIUM
 from pipeline.report.figures import format_credits
 from pipeline.run.budget import RunBudget
 from pipeline.texts import plural
 
 MAX_UNKNOWN_TEXTS = 20
 log = logging.getLogger(__name__)
-
-
-def price(request: Request) -> float:
-    """Credits that a request costs when it is billed."""
-    return request.sent_s * GRADIUM.credits_per_s
 
 
 class Ledger:
@@ -39,6 +33,7 @@ class Ledger:
         self._store = store
         self._run_id = run_id
         self._budget = budget
+        self.price = budget.price
 
     async def end_open_attempts(self) -> None:
         """Notes requests that were in flight when the last run was killed as cut off."""
@@ -59,7 +54,7 @@ class Ledger:
             latency_s=0.0,
             outcome=CutOff.__name__,
             billed="maybe",
-            credits=round(price(job.request), CREDITS_DIGITS),
+            credits=round(self.price.of(job.request), CREDITS_DIGITS),
             bytes_sent=0,
         )
         self._store.add(Started(attempt=attempt))
@@ -69,7 +64,7 @@ class Ledger:
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | AttemptError) -> None:
         answered = isinstance(ended, Answer)
         billed = "yes" if isinstance(ended, Answer) else ended.billed
-        cost = 0.0 if billed == "no" else price(job.request)
+        cost = 0.0 if billed == "no" else self.price.of(job.request)
         self.requests += 1
         self.retries += job.requests > 1
         self.refusals += isinstance(ended, AttemptError) and consequence_of(ended).retry == "wait"
@@ -88,6 +83,7 @@ class Ledger:
             http_status=ended.http_status,
             code=None if isinstance(ended, Answer) else ended.code,
             request_id=ended.request_id,
+            residency=ended.residency,
         )
         self._store.add(Sent(attempt=attempt))
 

@@ -50,16 +50,21 @@ class Publisher:
             await self.finish()
 
     async def _convert(self, raise_if_stopped: Callable[[], None]) -> None:
-        """Rewrites what a version before 0.2 published in today's format. Stopped, the next run goes on."""
+        """Rewrites what an earlier version published in today's format. Stopped, the next run goes on."""
         store = self._store
         if await store.fact(OUTPUT_FORMAT, int) == FORMAT:
             return
         rewriter = await store.blocking(Rewriter, self._sink, None)
-        if parts := await store.call(rewriter.list_format_1):
-            log.warning("converting %s of an earlier version; nothing is sent for that", plural(len(parts), "file"))
+        parts, attempts = await store.call(rewriter.list_format_1), await store.parts("attempts")
+        ledger = await store.call(self._sink.attempts.of_earlier_versions, attempts)
+        if count := len(parts) + len(ledger):
+            log.warning("converting %s of an earlier version; nothing is sent for that", plural(count, "file"))
         for part in parts:
             raise_if_stopped()
             await store.call(rewriter.convert, part)
+        for part in ledger:
+            raise_if_stopped()
+            await store.call(self._sink.attempts.convert, part, attempts[part])
         await store.call(rewriter.finish)
         await store.blocking(Checkpoint.convert_results)
         await store.set_fact(ERRORS_STALE, 1)

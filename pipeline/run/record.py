@@ -13,7 +13,7 @@ from pipeline.errors import AttemptError
 from pipeline.exchange import Answer
 from pipeline.pool import Job, OverBudget
 from pipeline.run.in_flight import InFlight
-from pipeline.run.ledger import Ledger, price
+from pipeline.run.ledger import Ledger
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.settlement import Settlement
 
@@ -76,7 +76,7 @@ class Recorder:
     def _answered(self, job: Job, in_flight: InFlight, answer: Answer) -> list[Event]:
         """The events of an answer, which go into one commit with the outcome that follows."""
         clip, events = in_flight.clips[job.request.clip], list[Event]()
-        result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=price(job.request))
+        result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=self._ledger.price.of(job.request))
         if self._answered_fact is not None:
             events.append(Noted(fact=self._answered_fact))
             self._answered_fact = None

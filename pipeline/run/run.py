@@ -175,6 +175,8 @@ class _Run:
         )
         if warning is not None:
             log.warning("%s", warning)
+        if (warning := self.context.request.warning) is not None:
+            log.warning("%s", warning)
         await tell_opening(self.store, plan, self.context, expected_s, have_spans=self.rows.have_spans)
         selection = Selection(self.store, self.duplicates, self.budget, limit)
         lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement)

@@ -22,9 +22,9 @@ from pipeline.pool import AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool,
 from pipeline.run.balance import Balance
 from pipeline.run.context import RunContext
 from pipeline.run.control import Control
-from pipeline.run.ledger import price
 from pipeline.run.owner import claim, owner_by_recognizer, owner_of
 from pipeline.run.prepare import Preparer
+from pipeline.run.price import Price
 from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
@@ -110,7 +110,7 @@ class Sending:
             ),
             breaker=CircuitBreaker(first_pause_s=settings.retry.probe_s, clock=clock),
             budget=budget,
-            price=price,
+            price=Price.under(settings).of,
             outage_max_s=settings.retry.outage_max_s,
             settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),
             # of failed recordings, which were asked for, all may be refused

@@ -18,7 +18,6 @@ from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.in_flight import GivenUp, InFlight
-from pipeline.run.ledger import price
 from pipeline.run.outcomes import Outcomes
 
 
@@ -69,7 +68,7 @@ class Settlement:
 
     def prepared(self, in_flight: InFlight, clips: Sequence[Clip]) -> None:
         """These clips of it are to be sent; without any it has all its answers from earlier runs."""
-        self._budget.prepared(in_flight.selected.expected_s, [price(clip.request) for clip in clips])
+        self._budget.prepared(in_flight.selected.expected_s, [self._budget.price.of(clip.request) for clip in clips])
         if not clips:
             self.settle(in_flight)
 

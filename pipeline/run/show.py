@@ -128,8 +128,9 @@ def _attempt(attempt: Attempt) -> str:
     code = f" code {attempt.code}" if attempt.code is not None else ""
     billed = {"yes": "billed", "no": "not billed", "maybe": "maybe billed"}[attempt.billed]
     request = f", request {attempt.request_id}" if attempt.request_id else ""
+    residency = f", residency {attempt.residency}" if attempt.residency else ""
     return (
         f"{attempt.started_at:%Y-%m-%d %H:%M:%S}  clip {attempt.clip}, attempt {attempt.attempt}: {attempt.outcome}"
         f"{status}{code}, {attempt.latency_s:.1f} s, {format_credits(attempt.credits)} {billed}, "
-        f"run {attempt.run_id}{request}"
+        f"run {attempt.run_id}{request}{residency}"
     )

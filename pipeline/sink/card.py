@@ -55,7 +55,8 @@ DuckDB: `duckdb -init views.sql` gives views of these tables, and of words, segm
 ## attempts
 
 `id`, `clip`, `attempt`, `run_id`, `started_at`, `latency_s`, `http_status`, `code`, `outcome` (`ok` or the error's
-class), `billed` (`yes`, `no`, `maybe`), `credits`, `bytes_sent`, `request_id`
+class), `billed` (`yes`, `no`, `maybe`), `credits`, `bytes_sent`, `request_id`, `residency` (the region, where
+the service names it)
 """
 _EXAMPLES = {
     True: """\

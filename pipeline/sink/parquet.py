@@ -52,6 +52,11 @@ class Table(Generic[T]):
         with self._store.read(self._name) as source, decoding(self._store, self._name):
             return is_format_1(pq.read_schema(source))
 
+    def has_columns(self) -> bool:
+        """Whether the file has today's columns. Raises DamagedFile."""
+        with self._store.read(self._name) as source, decoding(self._store, self._name):
+            return bool(pq.read_schema(source).names == self._schema.names)
+
     def replace(self, which: Which, records: Iterable[T], had: int, order: Order) -> int:
         """Rewrites the file, which has `had` rows, without those that `which` selects and with `records`, in the order
         of the places that `order` gives them; returns its new number of rows. Of format 1 no row may stay.

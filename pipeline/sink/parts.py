@@ -100,6 +100,15 @@ class AttemptParts(Parts[Attempt]):
     def publish(self, attempts: Sequence[Attempt], part: int) -> None:
         self.table(part).write([attempts])
 
+    def of_earlier_versions(self, parts: Iterable[int]) -> list[int]:
+        """Those of the parts that lack columns of today. Many readers take the columns of all parts from one of them,
+        or load none where they differ."""
+        return [part for part in parts if not self.table(part).has_columns()]
+
+    def convert(self, part: int, had: int) -> None:
+        """Rewrites a part, which has `had` rows, with today's columns. Repeated, it does the same."""
+        self.table(part).replace(lambda ids: (), (), had, lambda ids: range(len(ids)))
+
     def of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
         """The attempts of one utterance. Of parts without one only the ids are read."""
         return [

@@ -94,7 +94,7 @@ ERRORS = _schema(
     metadata=pa.string(),
 )
 ATTEMPTS = _schema(
-    "http_status code request_id",
+    "http_status code request_id residency",
     id=pa.string(),
     clip=pa.int32(),
     attempt=pa.int32(),
@@ -108,6 +108,7 @@ ATTEMPTS = _schema(
     credits=pa.float64(),
     bytes_sent=pa.int64(),
     request_id=pa.string(),
+    residency=pa.string(),
 )
 SCHEMAS: dict[type, pa.Schema] = {Transcript: TRANSCRIPTS, Failure: ERRORS, Attempt: ATTEMPTS}
 

@@ -48,7 +48,7 @@ def test_a_run_converts_it_and_sends_nothing_for_that(tmp_path: Path, server: Ru
     before, requests = rows(out), server.stats()["requests"]
     done = run(kind, manifest, out, "--id", "one", server=server)
     assert (done.exit, server.stats()["requests"]) == (0, requests)
-    assert f"converting {1 if kind == 'lines' else 3} file" in done.stderr
+    assert f"converting {4 if kind == 'lines' else 6} files" in done.stderr, "three of them are the ledger's"
     after = rows(out)
     assert_converted(before, after)
     assert after.keys() - before.keys() == {"late-0", "late-1", "late-2"}, "answered before the run was killed"

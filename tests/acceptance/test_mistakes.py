@@ -114,7 +114,7 @@ def test_a_manifest_that_is_not_there(server: RunningServer, tmp_path: Path, out
     [
         ("[service]\nlangage = 'fr'\n", "c.toml:2: unknown key 'service.langage'; did you mean 'service.language'?"),
         ("[service.json_config]\ntemperature = 0.5\n", "unknown key 'temperature'"),
-        ("[service.json_config]\ndelay_in_frames = 17\n", "delay_in_frames: 17 is not one of 7, 8, 10"),
+        ("[service.json_config]\ndelay_in_frames = 81\n", "delay_in_frames: 81 is not between 4 and 80"),
         ("[service.json_config]\ntemp = 3.0\n", "temp: 3.0 is not between 0 and 1.5"),
         ("[service]\nlanguage = 'klingon'\n", "language 'klingon' is not one of the service's"),
         ("[pool]\nconcurrency = 0\n", "c.toml:2: pool.concurrency"),

@@ -39,7 +39,7 @@ from pipeline.pool import (
     Put,
     RetryPolicy,
 )
-from pipeline.run.ledger import price
+from pipeline.run.price import Price
 from tests.gradium.scripted import Scripted, answer
 from tests.gradium.test_client import clip_of, failure
 from tests.servers import KEY
@@ -228,7 +228,7 @@ class Books:
 
     def sent(self, job: Job, started_at: datetime, latency_s: float, ended: Answer | errors.AttemptError) -> None:
         self.billed.append("yes" if isinstance(ended, Answer) else ended.billed)
-        self.credits += price(job.request) if self.billed[-1] != "no" else 0.0
+        self.credits += Price(3.0).of(job.request) if self.billed[-1] != "no" else 0.0
 
     def retrying(self, job: Job, error: errors.AttemptError, pause_s: float) -> None:
         pass
@@ -251,7 +251,7 @@ async def night(url: str, clip: Request, books: Books, budget: float, concurrenc
             limiter=AdaptiveLimiter(concurrency),
             breaker=CircuitBreaker(first_pause_s=0.001),
             budget=Budget(budget),
-            price=price,
+            price=Price(3.0).of,
             outage_max_s=0.3,
             settings_answered=True,
         )

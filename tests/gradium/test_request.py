@@ -106,8 +106,10 @@ def test_the_language_has_one_place() -> None:
 @pytest.mark.parametrize(
     ("json_config", "said"),
     [
-        ({"delay_in_frames": 17}, "service.json_config.delay_in_frames: 17 is not one of 7, 8, 10, 12, 14, 16, 20"),
-        ({"delay_in_tokens": 1}, "service.json_config.delay_in_tokens: 1 is not one of"),
+        ({"delay_in_frames": 3}, "service.json_config.delay_in_frames: 3 is not between 4 and 80"),
+        ({"delay_in_frames": 81}, "service.json_config.delay_in_frames: 81 is not between 4 and 80"),
+        ({"delay_in_frames": -16}, "service.json_config.delay_in_frames: -16 is not between 4 and 80"),
+        ({"delay_in_tokens": 0}, "service.json_config.delay_in_tokens: 0 is not between 4 and 80"),
         ({"delay_in_frames": 16, "delay_in_tokens": 16}, "are one setting; give one"),
         ({"temp": -0.1}, "service.json_config.temp: -0.1 is not between 0 and 1.5"),
         ({"temp": 1.6}, "service.json_config.temp: 1.6 is not between 0 and 1.5"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.audio.upload import Estimate
 from pipeline.run.costs import Bounds, Costs, CostTable, Fitting, Kind, Priced, Problem
+from pipeline.run.price import Price
 
 
 def sent(place: int, *pieces: tuple[int, float], key: str | None = None, **more: Any) -> Priced:
@@ -16,7 +17,7 @@ def sent(place: int, *pieces: tuple[int, float], key: str | None = None, **more:
 
 
 def costs(priced: Sequence[Priced], **bounds: Any) -> Costs:
-    with CostTable() as table:
+    with CostTable(Price(3.0)) as table:
         table.keep(priced)
         return table.sum_up(Bounds(**bounds))
 
