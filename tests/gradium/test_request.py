@@ -7,10 +7,13 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError
 from pipeline.gradium.request import check_language, check_url, request_settings
+from pipeline.profile import GRADIUM
 
 
 def settings(language: str = "en", model: str = "default", **json_config: Any) -> ServiceSettings:
@@ -37,6 +40,63 @@ def test_a_rows_language_goes_before_the_configured_one() -> None:
     request = request_settings(settings("en"))
     assert json.loads(parse_qs(request.query("fr"))["json_config"][0])["language"] == "fr"
     assert json.loads(parse_qs(request.query(None))["json_config"][0])["language"] == "en"
+
+
+@given(
+    language=st.sampled_from(GRADIUM.languages),
+    rows=st.none() | st.sampled_from(GRADIUM.languages),
+    model=st.sampled_from(("default", "stt-translate", "another")),
+    json_config=st.fixed_dictionaries(
+        {},
+        optional={
+            "delay_in_frames": st.integers(*GRADIUM.delay_range),
+            "temp": st.floats(*GRADIUM.temp),
+            "padding_bonus": st.floats(*GRADIUM.padding_bonus),
+            "keywords": st.fixed_dictionaries({"words": st.just(["one"])}, optional={"boost": st.floats(-6, 6)}),
+        },
+    ),
+    keywords=st.sampled_from(((), ("two",))),
+)
+def test_no_query_is_without_a_language(
+    language: str, rows: str | None, model: str, json_config: dict[str, Any], keywords: tuple[str, ...]
+) -> None:
+    query = request_settings(settings(language, model, **json_config)).query(rows, keywords)
+    assert json.loads(parse_qs(query, strict_parsing=True)["json_config"][0])["language"] == (rows or language)
+
+
+@pytest.mark.parametrize("language", ["", " ", "\t\n", "\u00a0"])
+def test_a_language_is_always_given(language: str) -> None:
+    with pytest.raises(ConfigError, match=r"^service\.language: every request names a language; give one of en, fr, "):
+        request_settings(settings(language))
+    assert check_language(language)
+
+
+@given(frames=st.integers(-(2**40), 2**40), name=st.sampled_from(("delay_in_frames", "delay_in_tokens")))
+@example(frames=3, name="delay_in_frames")
+@example(frames=4, name="delay_in_tokens")
+@example(frames=80, name="delay_in_frames")
+@example(frames=81, name="delay_in_tokens")
+def test_a_delay_is_taken_warned_of_or_refused(frames: int, name: str) -> None:
+    service = settings(**{name: frames})
+    if not 4 <= frames <= 80:
+        with pytest.raises(ConfigError, match=rf"^service\.json_config\.{name}: {frames} is not between 4 and 80$"):
+            request_settings(service)
+        return
+    request = request_settings(service)
+    assert request.delay_s == pytest.approx(frames * 0.08), "times follow it"
+    assert json.loads(parse_qs(request.query(None))["json_config"][0])["delay_in_frames"] == frames
+    documented = frames in (7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48)
+    assert (request.warning is None) == documented
+    if request.warning is not None:
+        assert request.warning.startswith(
+            f"service.json_config.delay_in_frames: {frames} is not a documented value (7, "
+        )
+
+
+def test_the_language_of_a_translation_has_one_place() -> None:
+    assert complaint(target_language="fr") == (
+        "service.json_config.target_language: set the language to translate into as service.language"
+    )
 
 
 def test_everything_survives_the_encoding() -> None:
@@ -175,6 +235,8 @@ def test_an_unknown_language_is_refused() -> None:
     "url",
     [
         "https://api.gradium.ai/api/post/speech/asr",
+        "https://eu.api.gradium.ai/api/post/speech/asr",
+        "https://us.api.gradium.ai/api/post/speech/asr",
         "https://proxy.example:8443/asr",
         "http://127.0.0.1:8000/api/post/speech/asr",
         "http://localhost/asr",
