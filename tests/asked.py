@@ -25,13 +25,19 @@ class Asked:
     """Listens on loopback."""
 
     def __init__(
-        self, *, headers: Mapping[str, str] | None = None, recognizer: str | None = None, refuses: bool = False
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        recognizer: str | None = None,
+        credits: float = 1e6,
+        refuses: bool = False,
     ) -> None:
-        """`headers` go with every answer; `recognizer` is whom the balance names; `refuses` each recording."""
+        """`headers` go with every answer; the balance has `credits`, and names the `recognizer`; `refuses` each
+        recording."""
         self.queries: list[dict[str, str]] = []
         """Of each POST, decoded once."""
         self._headers = dict(headers or {})
-        balance: dict[str, Any] = {"remaining_credits": 1e6}
+        balance: dict[str, Any] = {"remaining_credits": credits}
         self._balance = json.dumps(balance | ({} if recognizer is None else {"recognizer": recognizer})).encode()
         self._answer = (500, REFUSAL) if refuses else (200, ANSWER)
 
