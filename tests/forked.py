@@ -148,6 +148,11 @@ def put_command_into(folder: Path) -> int:
     return fd
 
 
+def start_commands() -> None:
+    """Starts the process that runs them, unless it runs."""
+    _commands()
+
+
 @cache
 def _commands() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     """Where commands are asked for, and the process that runs them, which ends with this one."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from pipeline import redaction, workers
-from tests.forked import ForkedWorker
+from tests.forked import ForkedWorker, start_commands
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HOOKS = ((sys, "excepthook"), (threading, "excepthook"), (sys, "unraisablehook"))
@@ -162,6 +162,7 @@ def _threads() -> Iterator[None]:
     """None but those of the command are seen by it, and they and its processes end with it."""
     enumerate_all = threading.enumerate
     before = {*enumerate_all()} - {threading.main_thread()}
+    start_commands()  # else a decoder would, and the command would seem to have left it behind
     processes = _processes()
     threading.enumerate = lambda: [thread for thread in enumerate_all() if thread not in before]
     try:

@@ -42,9 +42,8 @@ def write_rows(folder: Path, *rows: dict[str, object]) -> Path:
 def test_each_request_of_the_command_names_one(
     tmp_path: Path, out: Path, options: tuple[str, ...], rows: list[dict[str, object]], languages: list[str]
 ) -> None:
-    decodes = "audio.upload=opus" in options
     with Asked() as service:
-        done = batch("run", write_rows(tmp_path, *rows), "--out", out, *options, server=service, own_process=decodes)
+        done = batch("run", write_rows(tmp_path, *rows), "--out", out, *options, server=service)
     assert done.exit == 0, done.stderr
     assert sorted(config["language"] for config in service.configs) == languages
 
