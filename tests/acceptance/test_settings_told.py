@@ -16,7 +16,7 @@ from pipeline.errors import CreditsSpent, GradiumBatchError, KeyRefused
 from pipeline.gradium.key import with_key_place
 from tests.asked import Asked
 from tests.batch import Corpus, batch, errors_of, table_of
-from tests.servers import KEY
+from tests.servers import KEY, start_server
 
 EU, US = (f"service.url=https://{region}.api.gradium.ai/api/post/speech/asr" for region in ("eu", "us"))
 TRANSLATES = ("--set", "service.model=stt-translate")
@@ -76,6 +76,13 @@ def test_a_budget_holds_for_a_translation(calls: Corpus, out: Path, limit: tuple
         done = batch("run", calls.folder, "--out", out, *options, server=service)
     assert planned["fitting"]["requests"] == len(service.queries) == 3, "four at the price of a transcription"
     assert (done.exit, done.figures["credits"]) == (4, 6.0)
+
+
+def test_the_service_charges_a_translation_as_the_ledger_does(calls: Corpus, out: Path) -> None:
+    with start_server(residency="best-effort; zone=eu") as server:
+        assert batch("run", calls.folder, "--out", out, *TRANSLATES, server=server).exit == 0
+        assert server.stats()["credits_charged"] == pytest.approx(sum(row["credits"] for row in attempts_of(out))) == 8
+    assert {row["residency"] for row in attempts_of(out)} == {"best-effort; zone=eu"}
 
 
 def test_a_balance_has_to_be_enough_for_a_translation(calls: Corpus, out: Path) -> None:
