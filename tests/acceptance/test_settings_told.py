@@ -23,6 +23,11 @@ TRANSLATES = ("--set", "service.model=stt-translate")
 
 
 @pytest.fixture
+def call(tmp_path: Path) -> Corpus:
+    return Corpus(tmp_path / "audio", count=1)
+
+
+@pytest.fixture
 def calls(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path / "audio", count=4)
 
@@ -32,9 +37,8 @@ def attempts_of(out: Path) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("name", ["delay_in_frames", "delay_in_tokens"])
-def test_a_delay_outside_the_list_is_warned_of_once(calls: Corpus, out: Path, name: str) -> None:
-    words = "delay_in_frames: 17 is not a documented value"
+def test_a_delay_outside_the_list_is_warned_of_once(calls: Corpus, out: Path) -> None:
+    name, words = "delay_in_tokens", "delay_in_frames: 17 is not a documented value"
     odd = ("--set", f"service.json_config.{name}=17")
     with Asked() as service:
         planned = batch("check", calls.folder, "--out", out, *odd, server=service)
@@ -94,25 +98,25 @@ def test_a_balance_has_to_be_enough_for_a_translation(calls: Corpus, out: Path) 
         assert batch("run", calls.folder, "--out", out, *needs, server=service).exit == 0
 
 
-@pytest.mark.parametrize("refuses", [False, True], ids=["answered", "refused"])
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("said", "kept", "refuses"),
     [
-        ("pinned; zone=eu", "pinned; zone=eu"),
-        ("best-effort; zone=eu", "best-effort; zone=eu"),
-        (None, None),
-        ("x" * 5000, "x" * 200),
-        (f"pinned; zone={KEY}", "pinned; zone=[API key]"),
-        ("pinned\x1b[31m; zone=eu", "pinned\x1b[31m; zone=eu"),
+        ("pinned; zone=eu", "pinned; zone=eu", False),
+        ("best-effort; zone=eu", "best-effort; zone=eu", True),
+        (None, None, False),
+        (None, None, True),
+        ("x" * 5000, "x" * 200, False),
+        (f"pinned; zone={KEY}", "pinned; zone=[API key]", False),
+        (f"pinned; zone={KEY}", "pinned; zone=[API key]", True),
+        ("pinned\x1b[31m; zone=eu", "pinned\x1b[31m; zone=eu", False),
     ],
-    ids=["pinned", "best effort", "nothing", "long", "the key", "escapes"],
 )
 def test_where_the_service_worked_is_in_the_ledger(
-    calls: Corpus, out: Path, said: str | None, kept: str | None, refuses: bool
+    call: Corpus, out: Path, said: str | None, kept: str | None, refuses: bool
 ) -> None:
     headers = {} if said is None else {"x-gradium-residency": said}
     with Asked(headers=headers, refuses=refuses) as service:
-        batch("run", calls.folder, "--out", out, "--only", "failed", "--only", "new", server=service)
+        batch("run", call.folder, "--out", out, "--only", "failed", "--only", "new", server=service)
     assert table_of(out, "attempts").column_names[-1] == "residency"
     assert {row["residency"] for row in attempts_of(out)} == {kept}
     shown = json.loads(batch("show", out, "--id", "00000.wav", "--json").stdout)

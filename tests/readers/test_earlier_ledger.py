@@ -28,7 +28,9 @@ Go = Callable[[], Finished]
 Row = tuple[str, int, str, float, str | None]
 
 
-@pytest.fixture(params=[*archive.KINDS, "format 2"])
+@pytest.fixture(
+    params=[*(pytest.param(kind, marks=pytest.mark.slow) for kind in archive.KINDS[1:]), "both", "format 2"]
+)
 def begun(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, tuple[Any, ...]]:
     """(an output of an earlier version, how to run on)."""
     if request.param != "format 2":
