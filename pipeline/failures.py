@@ -67,6 +67,8 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.ItemError: _FILE,
     errors.AudioMissing: replace(_FILE, excused_by_transcript=True),
     errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
+    # its keywords are part of what its audio is known by
+    errors.KeywordsRefused: Consequence(is_final=True, breaker="answer"),
     errors.PassingError: _PASSING,
     errors.AudioUnavailable: Consequence(is_of_the_file=True),
     errors.ConnectionFailed: replace(_PASSING, may_be_unreachable=True),
@@ -83,6 +85,9 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.AccountError: Consequence(ends_run="at once"),
     # once the same settings were answered, they are not what is wrong
     errors.SettingsRefused: replace(_PASSING, ends_run="unanswered settings", exit_status=ExitStatus.USAGE),
+    errors.SettingsInvalid: Consequence(ends_run="at once", exit_status=ExitStatus.USAGE),
+    # nothing is known of the audio; the same request again breaks the same rule
+    errors.ProtocolFault: Consequence(breaker="failure", ends_run="first alike"),
 }
 """By class; one that is not here is treated as its nearest base is."""
 

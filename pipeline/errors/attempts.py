@@ -13,6 +13,7 @@ class AttemptError(GradiumBatchError):
     """One clip got no usable answer; `message` has the service's own text if there was any."""
 
     message: str = field(kw_only=False)
+    reason: str = ""  # what of the service's text tells why, see gradium/reason.py
     http_status: int | None = None
     code: int | None = None
     retry_after_s: float | None = None
@@ -22,6 +23,16 @@ class AttemptError(GradiumBatchError):
     request_id: str | None = None
     residency: str | None = None
 
+    @property
+    def said(self) -> str:
+        """What tells why: the reason, or, where none is known, the message."""
+        return self.reason or self.message
+
+    def as_class(self, kind: type[AttemptError]) -> AttemptError:
+        """The same failure as an error of this class."""
+        about = {name: value for name, value in vars(self).items() if name != "message"}
+        return kind(self.message, **about)  # by position, which is what str() and copy() go by
+
     def bare(self) -> Self:
         """The error as a value to keep: without its causes and its traceback, which holds everything in its frames."""
         self.__traceback__ = self.__context__ = self.__cause__ = None
@@ -29,7 +40,7 @@ class AttemptError(GradiumBatchError):
 
 
 class ItemError(AttemptError):
-    """Something is wrong with the audio or the row; nothing is sent, except for AudioRefused."""
+    """Something is wrong with the audio or the row; nothing is sent, except for AudioRefused and KeywordsRefused."""
 
 
 class AudioMissing(ItemError):
@@ -66,6 +77,10 @@ class BadManifestRow(ItemError):
 
 class AudioRefused(ItemError):
     """The service refuses this audio."""
+
+
+class KeywordsRefused(ItemError):
+    """The service refuses the keywords that are the row's own."""
 
 
 class RepeatedStreamError(AudioRefused):
@@ -162,3 +177,11 @@ class CutOff(AttemptError):
 
 class SettingsRefused(AttemptError):
     """The service refuses the request settings, whatever the audio."""
+
+
+class SettingsInvalid(SettingsRefused):
+    """The service says that a setting is missing or wrong: no request with these settings can be answered."""
+
+
+class ProtocolFault(AttemptError):
+    """The service says that the request broke its protocol (code 1002): a fault of this program."""

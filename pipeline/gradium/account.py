@@ -14,7 +14,8 @@ import msgspec
 
 from pipeline.errors import CompressedAnswer, EndpointUnreachable, KeyRefused, StreamCut
 from pipeline.exchange import Endpoint
-from pipeline.gradium import classify, wire
+from pipeline.gradium import wire
+from pipeline.gradium.reason import read
 from pipeline.gradium.response import read_refusal, uncompressed
 from pipeline.gradium.transport import BROKEN
 from pipeline.profile import GRADIUM
@@ -46,8 +47,9 @@ async def ask_credits(http: httpx.AsyncClient, endpoint: Endpoint) -> wire.Credi
                     "check service.url and the network, then run the same command again"
                 ) from None
             await asyncio.sleep(PAUSE_S * 2**attempt)
-    if status in (401, 403) and not (isinstance(body, str) and classify.is_page({}, body)):
-        text = presentable(str(body or "").strip(), endpoint.key)
+    told = read(body if isinstance(body, str) else "")
+    if status in (401, 403) and not told.is_page:
+        text = presentable(told.text, endpoint.key)
         raise KeyRefused(text or f"HTTP {status} without a readable message", http_status=status)
     if status != 200 or body is None:
         return f"HTTP {status} from {GRADIUM.balance_path}"

@@ -1,18 +1,20 @@
 """Classifies failures: the one place where status, code, text and transport error become a class of `errors`.
 
 The status alone is not enough (a revoked key, a broken file and a temporary fault all arrive as HTTP 500), so the
-parsed code and the reason decide first. The raw text stays in the error; a text that matches no rule is UnknownFault
-(or, inside the stream, StreamError).
+parsed code and the reason decide first (`gradium/reason.py` finds them). The raw text stays in the error; a text that
+matches no rule is UnknownFault (or, inside the stream, StreamError).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
+import msgspec
 
 from pipeline.errors import (
     AccessDenied,
@@ -24,35 +26,37 @@ from pipeline.errors import (
     ConnectionFailed,
     CreditsSpent,
     KeyRefused,
+    KeywordsRefused,
     LimitError,
+    ProtocolFault,
     RateLimited,
     Redirected,
     ServerFault,
+    SettingsInvalid,
     SettingsRefused,
     StreamCut,
     StreamError,
     UnknownFault,
 )
 from pipeline.gradium import billing, wire
+from pipeline.gradium.reason import Reason, read
 from pipeline.gradium.response import MAX_NAME, coding_of
+from pipeline.gradium.setting_words import blames_setting, names_keywords
 from pipeline.texts import presentable
 
-_DOCUMENTED = re.compile(r"^\s*error from server (?:(\d{1,9})|Some\((\d{1,9})\)):[ \t]*(.*)", re.DOTALL)
-_PAGE = re.compile(r"^\W*<|<(!doctype|html|head|body)\b", re.IGNORECASE)
-PAGE_CHARS = 4_000
-"""Characters in which an HTML page is recognized."""
 REASON_CHARS = 1_000
 """Characters of a reason that are matched: a pattern's time may grow with their square."""
 
 _AUDIO = r"\b(audio|recording|file|clip|wav|ogg|opus|pcm)\b"
 _BROKEN = r"\b(bad|invalid|unsupported|unknown|malformed|undecodable|empty|truncated|corrupt(ed)?|not an?( valid)?)"
 
-# The first rule whose pattern is found in the reason decides. AudioRefused is final for a recording, so the patterns of
+# The first rule whose pattern is found in the reason decides; the concurrency limit, which comes with any code and
+# status, has to stay the first. AudioRefused is final for a recording, so the patterns of
 # its rules need the audio as their subject and a statement about its content or length.
 _REASONS: tuple[tuple[re.Pattern[str], type[AttemptError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), error)
     for pattern, error in (
-        (r"concurrency limit|concurrent (sessions|requests|streams)|too many (open |active )?sessions",
+        (r"concurrency[ _-]limit|concurrent (sessions|requests|streams)|too many (open |active )?sessions",
          ConcurrencyLimit),
         (r"(?<!sample )\brate[ _-]limit|too many requests"
          r"|\b(quota.{0,100}|(requests?|calls?|sessions?) ?)(per |/ ?)(s|sec|second|min|minute|h|hour)\b", RateLimited),
@@ -88,7 +92,7 @@ _NOT_THE_AUDIO = re.compile(
 _ABOUT_SETTINGS = re.compile(r"\b(setup|language|model)\b", re.IGNORECASE)
 """Words too common to stop a run, except in the service's own refusals by policy."""
 _UNCLEAR_STATUS = frozenset({400, 403, 413, 415, 422, 500})
-"""Statuses for which the text decides, if it is plain text."""
+"""Statuses for which plain text decides; the documented form and JSON do for all."""
 _ONE_EXCHANGE = frozenset({401, 402, 403, 413, 415})
 """With an HTML page these concern this one exchange: a firewall rejects something in the body."""
 
@@ -123,40 +127,54 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         return by_status(
             f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
             http_status=status,
-            before_work=billing.is_before_work(status, None, "", is_page=False),
+            before_work=billing.is_before_work(status, Reason(), is_page=False),
             retry_after_s=_retry_after(headers.get("retry-after")),
         )
-    code: int | None = None
-    kind: type[AttemptError] | None = None
-    page = is_page(headers, body)
-    if page:
-        kind = AccessDenied if status in _ONE_EXCHANGE else None
-    elif documented := _documented(body):
-        code, reason = documented
-        kind = _by_reason(reason, code)
-    elif status in _UNCLEAR_STATUS or status == TOO_MANY:
-        kind = _by_reason(_first_line(body), None)
+    kind: type[AttemptError] | None
+    reason = read(body)
+    page = "html" in headers.get("content-type", "").lower() or reason.is_page
+    if page:  # of a proxy or firewall: no reason is looked for in its text
+        reason, kind = Reason(), AccessDenied if status in _ONE_EXCHANGE else None
+    else:
+        kind = _by_reason(reason)
+        if kind is not ConcurrencyLimit and not (reason.is_formal or status in _UNCLEAR_STATUS):
+            kind = None
     if status == TOO_MANY and kind is not ConcurrencyLimit:
         kind = RateLimited  # whatever the text: the service asks for fewer requests
     if kind is None:
         kind = _BY_STATUS.get(status, UnknownFault)
     return kind(
         body.strip() or f"HTTP {status} with an empty body",
+        reason=reason.text,
         http_status=status,
-        code=code,
-        before_work=billing.is_before_work(status, code, body, is_page=page),
+        code=reason.code,
+        before_work=billing.is_before_work(status, reason, is_page=page),
         retry_after_s=_retry_after(headers.get("retry-after")),
     )
 
 
-def in_stream(message: str, code: int | str | None, *, is_first: bool) -> AttemptError:
-    """The error of an `error` message inside the stream; `is_first` if no message came before it."""
-    documented, given = _documented(message), _as_number(code)
-    number, reason = documented or (given, message)
-    kind = _by_reason(reason, number) or StreamError
-    codes = [each for each in (documented and number, code if given is None else given) if each is not None]
-    before_work = is_first and billing.is_before_stream(kind, codes, message)
-    return kind(message or "an error without a message", http_status=200, code=number, before_work=before_work)
+def in_stream(message: Any, code: int | str | None, *, is_first: bool) -> AttemptError:
+    """The error of an `error` message inside the stream; `is_first` if no message came before it.
+
+    `message` is text or any JSON.
+    """
+    text = message if isinstance(message, str) else msgspec.json.encode(message).decode()
+    reason = read(text) if code is None else read(text).with_code(code)
+    kind = (None if reason.is_page else _by_reason(reason)) or StreamError
+    return kind(
+        text or "an error without a message",
+        reason=reason.text,
+        http_status=200,
+        code=reason.code,
+        before_work=is_first and billing.is_before_stream(kind, reason),
+    )
+
+
+def of_row(error: AttemptError, keywords: Sequence[str]) -> AttemptError:
+    """The error as one of the row whose own `keywords` the request had, if it is about them."""
+    if keywords and isinstance(error, SettingsRefused) and names_keywords(error.said):
+        return error.as_class(KeywordsRefused)
+    return error
 
 
 def transport(error: Exception, *, streaming: bool) -> AttemptError:
@@ -168,42 +186,23 @@ def transport(error: Exception, *, streaming: bool) -> AttemptError:
     return StreamCut(text, http_status=200) if streaming else ConnectionFailed(text)
 
 
-def is_page(headers: Mapping[str, str], body: str) -> bool:
-    """Whether the answer is an HTML page: it is from a proxy or firewall, and no reason is looked for in its text."""
-    return "html" in headers.get("content-type", "").lower() or _PAGE.search(body[:PAGE_CHARS]) is not None
-
-
-def _documented(text: str) -> tuple[int, str] | None:
-    """The code and the reason of a refusal in the documented form; lines after the first are a footer."""
-    found = _DOCUMENTED.match(text)
-    return None if found is None else (int(found[1] or found[2]), found[3].partition("\n")[0])
-
-
-def _first_line(body: str) -> str:
-    """The line that has the reason; the whole body if it is JSON."""
-    body = body.strip()
-    return body if body[:1] in ("{", "[") else body.partition("\n")[0]
-
-
-def _by_reason(reason: str, code: int | None) -> type[AttemptError] | None:
-    reason = reason[:REASON_CHARS]
-    found = next((error for pattern, error in _REASONS if pattern.search(reason)), None)
-    if found is AudioRefused and _NOT_THE_AUDIO.search(reason):
+def _by_reason(reason: Reason) -> type[AttemptError] | None:
+    text, code = reason.text[:REASON_CHARS], reason.code
+    found = next((error for pattern, error in _REASONS if pattern.search(text)), None)
+    if found is ConcurrencyLimit:
+        return found
+    if code == wire.CODE_BEFORE_SETUP:
+        return ProtocolFault
+    if code == wire.CODE_INTERNAL and not (found is not None and issubclass(found, LimitError)):
+        # the service failed inside, whatever its text blames, unless a limit was exceeded or a setting is wrong
+        return SettingsInvalid if blames_setting(text) else ServerFault
+    if found is AudioRefused and _NOT_THE_AUDIO.search(text):
         found = None
-    if code == wire.CODE_INTERNAL:
-        # the service failed inside, whatever its text blames, unless a limit was exceeded
-        return found if found is not None and issubclass(found, LimitError) else ServerFault
-    if found is None and code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(reason):
+    if found is None and (
+        (code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(text)) or (code is None and blames_setting(text))
+    ):
         return SettingsRefused
     return found
-
-
-def _as_number(code: int | str | None) -> int | None:
-    try:
-        number = None if code is None else int(code)
-    except ValueError:
-        return None
-    return number if number is not None and abs(number) < 1 << 31 else None
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -75,10 +75,11 @@ class GradiumClient:
         except AttemptError as error:
             error.bytes_sent, error.billed = body.sent_bytes, billing.billed(error, body.sent_bytes)
             error.message = presentable(error.message, self._endpoint.key)
+            error.reason = presentable(error.reason, self._endpoint.key)
             error.args = (error.message,)
             error.request_id = _name(error.request_id, self._endpoint.key)
             error.residency = _name(error.residency, self._endpoint.key)
-            raise
+            raise classify.of_row(error, request.keywords) from error.__cause__
 
     async def _exchange(self, request: Request, body: RequestBody, deadline: Deadline) -> Answer:
         response: httpx.Response | None = None

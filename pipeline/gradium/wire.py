@@ -7,7 +7,7 @@ types, missing fields); the constants are what the server enforces.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -134,7 +134,8 @@ class EndOfStream(Message, frozen=True, tag="end_of_stream"):
 class Error(Message, frozen=True, tag="error"):
     """Ends the stream."""
 
-    message: str = ""
+    message: Any = ""
+    """Text; seen elsewhere: a JSON object with the text in it."""
     code: int | str | None = None
 
 

@@ -20,7 +20,7 @@ from pipeline.errors import (
 from pipeline.exchange import Answer
 from pipeline.failures import Consequence, consequence_of
 from pipeline.pool.job import Again, EndRun, Job, Limits, Verdict
-from pipeline.pool.refusals import FirstRefusals, as_class, unconfirmed
+from pipeline.pool.refusals import FirstRefusals, unconfirmed
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class Judge:
         is_repeated = self._is_repeated(job, error)
         pause_s = self._limits.retry.pause_s(error, job.attempts)
         if pause_s is None:
-            return as_class(RepeatedStreamError, error) if is_repeated else error
+            return error.as_class(RepeatedStreamError) if is_repeated else error
         return Again(error, pause_s)
 
     def _is_repeated(self, job: Job, error: AttemptError) -> bool:
@@ -220,8 +220,8 @@ class Judge:
         if not consequence_of(error).may_be_the_audio or error.http_status != 200:
             job.same_errors = 0
             return False
-        job.same_errors = job.same_errors + 1 if error.message == job.stream_error else 1
-        job.stream_error = error.message
+        job.same_errors = job.same_errors + 1 if error.said == job.stream_error else 1
+        job.stream_error = error.said
         healthy = self.answered and self._limits.breaker.failure_rate() < HEALTHY
         return bool(healthy) and job.same_errors >= SAME_STREAM_ERRORS
 

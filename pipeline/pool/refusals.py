@@ -15,6 +15,7 @@ from pipeline.errors import (
     CreditsSpent,
     GradiumBatchError,
     KeyRefused,
+    ProtocolFault,
     RefusesAll,
     UnconfirmedRefusal,
 )
@@ -92,7 +93,7 @@ class FirstRefusals:
 
     def probe_refused(self, error: AttemptError) -> None:
         """A probe was refused; may set `end`."""
-        words, before = same_words(error.message), self._probed
+        words, before = same_words(error.said), self._probed
         self._probed = words, before[1] + 1 if words == before[0] else 1
         if self._doubts and not self._any_answered and self._probed[1] >= PROBES_ALIKE:
             self.end = _end(error, "each recording that was sent was")
@@ -113,27 +114,26 @@ class FirstRefusals:
 
 def _kind(error: AttemptError) -> tuple[str, str]:
     # without the status: two machines may send the same text with different ones
-    return type(error).__name__, same_words(error.message)
+    return type(error).__name__, same_words(error.said)
 
 
 def unconfirmed(error: AttemptError) -> AttemptError:
     """A refusal of the audio as UnconfirmedRefusal, which is tried again; any other error unchanged."""
-    return as_class(UnconfirmedRefusal, error) if consequence_of(error).is_of_the_audio else error
-
-
-def as_class(kind: type[AttemptError], error: AttemptError) -> AttemptError:
-    """The same failure as an error of this class."""
-    about = {name: value for name, value in vars(error).items() if name != "message"}
-    return kind(error.message, **about)  # by position, which is what str() and copy() go by
+    return error.as_class(UnconfirmedRefusal) if consequence_of(error).is_of_the_audio else error
 
 
 def _end(error: AttemptError, who: str) -> GradiumBatchError:
-    said = " ".join(error.message.split())[:MAX_QUOTED]
+    said = " ".join(error.said.split())[:MAX_QUOTED]
     refused = f"{who} refused with the same words and none was answered: {said}"
     if isinstance(error, AccessDenied) and error.http_status in DENIED:
         if error.http_status == PAYMENT_REQUIRED:
             return CreditsSpent(f"{refused} (HTTP 402)", http_status=error.http_status)
         return KeyRefused(f"{refused} (HTTP {error.http_status}, as for a bad key)", http_status=error.http_status)
+    if isinstance(error, ProtocolFault):
+        return RefusesAll(
+            f"{refused} (code {error.code}: the requests break the service's protocol); nothing more is sent and no "
+            "recording is given up: this is a fault of gradium-batch, please report it with these words"
+        )
     return RefusesAll(
         f"{refused}; nothing more is sent and no recording is given up for good: run the same command again later, or, "
         "where the recordings are at fault, with --only new --only changed --only failed: each is refused for good then"

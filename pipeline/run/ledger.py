@@ -70,8 +70,8 @@ class Ledger:
         self.refusals += isinstance(ended, AttemptError) and consequence_of(ended).retry == "wait"
         self.credits += cost
         self.credits_maybe += cost if billed == "maybe" else 0.0
-        if isinstance(ended, UnknownFault) and (ended.message in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
-            self.unknown[ended.message] += 1
+        if isinstance(ended, UnknownFault) and (ended.said in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
+            self.unknown[ended.said] += 1
         attempt = self._attempt(
             job,
             started_at,

@@ -64,6 +64,11 @@ FREE: dict[str, bytes] = {
     "limit as 503": answer(b"error from server 1008: " + LIMIT, status=503, headers=PLAIN),
     "429": answer(b"slow down", status=429, headers={"Retry-After": "0"}),
     "429 page": answer(b"<html>Too many requests</html>", status=429, headers=HTML),
+    "limit, code in its footer": answer(LIMIT + b"\nerror from server 1011: x", status=500, headers=PLAIN),
+    "limit in JSON": answer(b'{"detail":"%s"}' % LIMIT, status=400),
+    "limit in JSON, the status in it": answer(b'{"code":400,"message":"%s"}' % LIMIT, status=400),
+    "policy in JSON": answer(b'{"error":{"code":1008,"message":"something new"}}', status=500),
+    "policy: limit, Some": answer(b"error from server Some(1008): " + LIMIT + b"\nwrite to us", status=500),
     "content type": answer(b"unsupported content type for SST 'audio/mpeg'", status=500, headers=PLAIN),
     "limit as the first line": answer(b"\r\n" + LIMIT_LINE),
 }
@@ -73,6 +78,7 @@ ENDS_RUN: dict[str, bytes] = {
     "policy: key": answer(b"error from server 1008: API key is revoked or expired", status=500, headers=PLAIN),
     "key as the first line": answer(KEY_LINE),
     "credits as the first line": answer(CREDITS_LINE),
+    "key as the first line, in JSON": answer(b'{"type":"error","message":{"detail":"no API key"},"code":1008}\n'),
 }
 """The same, after which nothing more is sent."""
 CHARGED: dict[str, bytes] = {
@@ -113,7 +119,6 @@ CHARGED: dict[str, bytes] = {
             "code below 0": "error from server -1: Concurrency limit exceeded",
             "quoted": '"error from server 1011: Concurrency limit exceeded"',
             "BOM": "\ufefferror from server 1011: Concurrency limit exceeded",
-            "code on its second line": "Concurrency limit exceeded\nerror from server 1011: x",
         }.items()
     },
     **{
@@ -125,6 +130,11 @@ CHARGED: dict[str, bytes] = {
     ),
     "limit first, capitals": answer(b'{"type":"error","message":"Error from server 1011: Concurrency limit"}\n'),
     "credits first, no code": answer(b'{"type":"error","message":"Insufficient credits: no credits remaining"}\n'),
+    "limit in JSON, two codes": answer(b'{"code":1008,"message":"error from server 1011: %s"}' % LIMIT, status=500),
+    "limit in JSON, a code in words": answer(b'{"code":"E1","message":"%s"}' % LIMIT, status=500),
+    "policy in JSON, 502": answer(b'{"code":1008,"message":"%s"}' % LIMIT, status=502),
+    "policy, a page in it": answer(b"error from server 1008: <html>", status=500),
+    "setting, a fault of ours": answer(b"error from server 1002: input before setup", status=500),
     "key after ready": answer(READY + KEY_LINE),
     "credits after a word": answer(READY + WORD + CREDITS_LINE),
     "limit after a step": answer(b'{"type":"step"}\n' + LIMIT_LINE),

@@ -107,7 +107,8 @@ def test_the_words_of_a_html_page_are_not_the_services(
         ("text/html", PAGE.format(title="Forbidden")),
         ("text/plain", "\ufeff<html>no credits left, invalid audio file</html>"),
         ("text/html", "error from server 1008: API key is revoked or expired"),
-        ("text/plain", "403 Forbidden\n<html><body>API key</body></html>"),
+        ("text/plain", "\r\n403 Forbidden <html><body>API key</body></html>"),
+        ("application/json", '{"error": "<html>no credits left</html>"}'),
     ],
 )
 def test_a_page_that_denies_access_is_about_its_exchange_only(
@@ -206,10 +207,12 @@ def test_only_a_sentence_about_its_audio_fails_a_recording_for_good(
     plain, json_ = f"{sentence}\nno API key?" if sentence else "", f'{{\n  "detail": "{sentence}"\n}}'
     for error in (classify.refused(500, {}, body) for body in (told, plain, json_)):
         assert type(error) is kind
+        assert error.reason == sentence or not sentence
     within = classify.in_stream(sentence, 1008, is_first=True)
     assert type(within) is (errors.StreamError if kind is PASSING else kind)
     inside = classify.refused(500, {}, f"error from server 1011: {sentence}")
-    assert type(inside) is (kind if issubclass(kind, errors.LimitError) else errors.ServerFault)
+    expected = errors.SettingsInvalid if kind is errors.SettingsRefused else errors.ServerFault
+    assert type(inside) is (kind if issubclass(kind, errors.LimitError) else expected)
 
 
 @pytest.mark.parametrize(("sentence", "kind"), SENTENCES)
