@@ -198,9 +198,7 @@ def _by_reason(reason: Reason) -> type[AttemptError] | None:
         return SettingsInvalid if blames_setting(text) else ServerFault
     if found is AudioRefused and _NOT_THE_AUDIO.search(text):
         found = None
-    if found is None and (
-        (code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(text)) or (code is None and blames_setting(text))
-    ):
+    if found is None and (blames_setting(text) or (code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(text))):
         return SettingsRefused
     return found
 

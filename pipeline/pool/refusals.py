@@ -123,7 +123,7 @@ def unconfirmed(error: AttemptError) -> AttemptError:
 
 
 def _end(error: AttemptError, who: str) -> GradiumBatchError:
-    said = " ".join(error.said.split())[:MAX_QUOTED]
+    said = " ".join(error.message.split())[:MAX_QUOTED]
     refused = f"{who} refused with the same words and none was answered: {said}"
     if isinstance(error, AccessDenied) and error.http_status in DENIED:
         if error.http_status == PAYMENT_REQUIRED:
@@ -131,8 +131,8 @@ def _end(error: AttemptError, who: str) -> GradiumBatchError:
         return KeyRefused(f"{refused} (HTTP {error.http_status}, as for a bad key)", http_status=error.http_status)
     if isinstance(error, ProtocolFault):
         return RefusesAll(
-            f"{refused} (code {error.code}: the requests break the service's protocol); nothing more is sent and no "
-            "recording is given up: this is a fault of gradium-batch, please report it with these words"
+            f"{refused}; nothing more is sent and no recording is given up: that the requests break the service's "
+            "protocol is a fault of gradium-batch, please report it with these words"
         )
     return RefusesAll(
         f"{refused}; nothing more is sent and no recording is given up for good: run the same command again later, or, "

@@ -118,7 +118,7 @@ class Figures(Standing, frozen=True, kw_only=True):
     rtfx: float
     """Audio seconds per wall second."""
     unknown_refusals: dict[str, int]
-    """Refusals that no rule matches, and how often they came: please report them."""
+    """Refusals that no rule matches or that are a fault of ours, and how often they came: please report them."""
     left_out: int = 0
     """Failed utterances that this run left out, because they failed run after run."""
     redo_failed: int = 0

@@ -29,7 +29,6 @@ HINTS = {
     "ConcurrencyLimit": "the service broke off for its limits in mid-answer; coming runs try again",
     "RateLimited": "the service broke off for its limits in mid-answer; coming runs try again",
     "SettingsRefused": "the service refused settings that it took before; coming runs try again",
-    "SettingsInvalid": "the service names a setting that is missing or wrong: fix service.* and run again",
     "ProtocolFault": "gradium-batch broke the service's protocol: please report the words",
     "AccessDenied": "something on the way (a firewall, a proxy) refuses this recording; coming runs try again",
     "UnconfirmedRefusal": "the service answered nothing else meanwhile, so this may pass; coming runs try again",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.checkpoint import Sent, Started, Store
-from pipeline.errors import AttemptError, CutOff, UnknownFault
+from pipeline.errors import AttemptError, CutOff, ProtocolFault, UnknownFault
 from pipeline.exchange import Answer
 from pipeline.failures import consequence_of
 from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, Attempt
@@ -29,7 +29,7 @@ class Ledger:
         self.credits = self.credits_maybe = 0.0
         """All that was spent, and what of it only may have been billed."""
         self.unknown: Counter[str] = Counter()
-        """Refusals that no rule matches, and how often they came."""
+        """Refusals that no rule matches or that are a fault of ours, by reason and code, and how often they came."""
         self._store = store
         self._run_id = run_id
         self._budget = budget
@@ -70,8 +70,10 @@ class Ledger:
         self.refusals += isinstance(ended, AttemptError) and consequence_of(ended).retry == "wait"
         self.credits += cost
         self.credits_maybe += cost if billed == "maybe" else 0.0
-        if isinstance(ended, UnknownFault) and (ended.said in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS):
-            self.unknown[ended.said] += 1
+        if isinstance(ended, UnknownFault | ProtocolFault):
+            text = ended.said if ended.code is None else f"{ended.said} (code {ended.code})"
+            if text in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS:
+                self.unknown[text] += 1
         attempt = self._attempt(
             job,
             started_at,

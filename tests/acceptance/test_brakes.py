@@ -114,3 +114,71 @@ def test_a_quota_of_requests_a_minute_is_waited_out(tmp_path: Path, out: Path) -
     assert result.exit == 0, result.stderr
     assert rows_of(out) == corpus.texts
     assert {"ok", "RateLimited"} == set(table_of(out, "attempts")["outcome"].to_pylist())
+
+
+LANGUAGE = "A language is required to start an ASR session. Supported languages: en, fr, de, es, pt, any."
+FOOTER = "\\nNeed help? Never send your API key: <html>no credits, Concurrency limit</html>"
+
+
+def internal(message: str, more: str = "") -> str:
+    return f'[[fault]]\nkind = "internal_error"\nmessage = "{message}{FOOTER}"\n{more}\n'
+
+
+def test_a_1011_that_asks_for_a_language_is_the_configurations_fault_also_in_a_folder_that_was_answered(
+    tmp_path: Path, out: Path
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=5)
+    with start_server() as healthy:
+        assert run(corpus, out, healthy).exit == 0
+    for number in range(5, 60):
+        corpus.add(number)
+    with start_server(faults=internal(LANGUAGE)) as server:
+        result = run(corpus, out, server, "--concurrency", "3")
+        assert 1 <= server.stats()["requests"] <= 3
+    assert result.exit == 2, result.stderr
+    assert LANGUAGE in result.stderr
+    assert errors_of(out) == {}
+    with start_server() as healthy:
+        assert run(corpus, out, healthy).exit == 0
+    assert rows_of(out) == corpus.texts
+
+
+def test_keywords_of_a_row_that_are_refused_fail_that_row_until_they_change(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    manifest = tmp_path / "m.jsonl"
+
+    def write(words: list[str]) -> None:
+        rows = [f'{{"audio": "{corpus.folder}/{name}"}}' for name in sorted(corpus.texts)[1:]]
+        first = f'{{"audio": "{corpus.folder}/00000.wav", "keywords": {words}}}'.replace("'", '"')
+        manifest.write_text("\n".join([first, *rows]))
+
+    fault = internal("keywords must be single tokens", f'file = "{corpus.folder}/00000.wav"\ntimes = 1')
+    with start_server(faults=fault) as server:
+        write(["one"])
+        result = batch("run", manifest, "--out", out, *FAST, server=server)
+        assert result.exit == 3, result.stderr
+        [row] = jsonl_of(out, "errors.jsonl")
+        assert (row["error"], row["attempts"], row["retryable"]) == ("KeywordsRefused", 1, False)
+        assert server.stats()["requests"] == 12
+        assert batch("run", manifest, "--out", out, *FAST, server=server).exit == 0
+        assert server.stats()["requests"] == 12
+        write(["two"])
+        assert batch("run", manifest, "--out", out, *FAST, server=server).exit == 0
+        assert server.stats()["requests"] == 13
+    assert errors_of(out) == {}
+
+
+def test_a_request_that_breaks_the_protocol_is_our_fault_and_nothing_is_given_up(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=40)
+    broken = '[[fault]]\nkind = "proxy_rejection"\nmessage = "error from server Some(1002): input before setup"\n'
+    with start_server(faults=broken) as server:
+        result = run(corpus, out, server)
+        assert server.stats()["requests"] <= 20
+    assert result.exit == 1, result.stderr
+    assert "fault of gradium-batch, please report it" in result.stderr
+    assert all(row["retryable"] and row["attempts"] == 1 for row in jsonl_of(out, "errors.jsonl"))
+    with start_server(faults=f'{broken}file = "{corpus.folder}/00007.wav"\n') as server:
+        result = run(corpus, out, server)
+        assert result.exit == 3, result.stderr
+        assert "input before setup (code 1002) (please report it)" in result.stderr
+    assert errors_of(out) == {"00007.wav": "ProtocolFault"}

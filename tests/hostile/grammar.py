@@ -23,6 +23,10 @@ BY_SERVICE = (400, 403, 422, 500, 503)
 FREE = {
     "error from server 1008: bad format: the moon is full": BY_SERVICE,
     "error from server 1008: Concurrency limit exceeded: 3 active sessions": BY_SERVICE,
+    "error from server Some(1008): Concurrency limit exceeded\nno API key? <html>write to us</html>": BY_SERVICE,
+    "Concurrency limit exceeded\nerror from server 1011: your API key": BY_SERVICE,
+    '{"detail": "Concurrency limit exceeded"}': BY_SERVICE,
+    '{"error": {"code": 1008, "message": "Concurrency limit exceeded"}}': BY_SERVICE,
     "unsupported content type for SST 'audio/mpeg'": (500,),
 }
 """Refusals before any work with their statuses; beside FREE_STATUSES and FREE_LINE all that this service does not bill.
@@ -36,6 +40,9 @@ SENTENCES = (
     *FREE,
     "error from server 1011: internal server error",
     "error from server Some(1011): internal server error\nplease contact support",
+    "error from server Some(1011): language model worker out of memory\nno credits? A language is required",
+    "error from server Some(1002): input before setup",
+    '{"error": "Concurrency limit exceeded", "code": "busy"}',
     "Overloaded: input queue too long",
     "Quota exceeded for requests per minute",
     "error from server 4294967295: Concurrency limit exceeded",

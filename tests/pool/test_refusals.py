@@ -163,6 +163,82 @@ def test_other_faults_in_between_change_nothing() -> None:
     assert isinstance(ended.error, errors.RefusesAll)
 
 
+def ours() -> errors.AttemptError:
+    said = f"error from server 1002: input before setup\nrequest {next(numbers)} abc"
+    return errors.ProtocolFault(said, reason="input before setup", http_status=500, code=1002, billed="maybe")
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+def test_a_fault_of_ours_that_meets_the_first_recordings_ends_the_run_and_asks_for_a_report(concurrency: int) -> None:
+    ended = night(names_of(200, "clip"), everybody(ours), concurrency=concurrency)
+    assert isinstance(ended.error, errors.RefusesAll)
+    assert "error from server 1002: input before setup" in str(ended.error)
+    assert "fault of gradium-batch, please report it" in str(ended.error)
+    assert set(ended.failed.values()) == {"ProtocolFault"}
+    assert set(ended.requests.values()) == {1}
+    assert ended.requests.total() <= ALIKE + 8
+
+
+@pytest.mark.parametrize("bad", [1, 4])
+def test_one_that_meets_a_few_fails_them_in_this_run_after_one_request_each(bad: int) -> None:
+    ended = night([*names_of(bad, "bad"), *names_of(30, "good")], poisoned(set(names_of(bad, "bad")), ours))
+    assert ended.error is None
+    assert ended.failed == dict.fromkeys(names_of(bad, "bad"), "ProtocolFault")
+    assert set(ended.requests.values()) == {1}
+    assert len(ended.done) == 30
+
+
+def test_one_that_meets_everybody_later_is_not_paid_for_by_each_recording() -> None:
+    ended = night(names_of(2_000, "clip"), lambda clip, at_s, before: ours() if at_s > 10 else OK)
+    assert isinstance(ended.error, errors.ServiceOut)
+    assert len(ended.failed) < 120  # as many probes as an outage may have
+    assert set(ended.requests.values()) == {1}
+
+
+@pytest.mark.parametrize("at_s", [0, 5])
+@pytest.mark.parametrize("settings_answered", [False, True])
+def test_a_setting_that_is_wrong_ends_the_run_at_once_whatever_was_answered(
+    at_s: float, settings_answered: bool
+) -> None:
+    def plan(clip: Request, now_s: float, before: int) -> Answer | errors.AttemptError:
+        return errors.SettingsInvalid("a language is required", code=1011, billed="maybe") if now_s >= at_s else OK
+
+    ended = night(names_of(500, "clip"), plan, concurrency=4, settings_answered=settings_answered)
+    assert isinstance(ended.error, errors.SettingsInvalid)
+    assert ended.failed == {}
+    assert len(ended.done) >= (1 if at_s else 0)
+    assert 0 < ended.requests.total() - len(ended.done) <= 4
+    assert ended.took_s < at_s + 1
+
+
+def test_keywords_that_are_refused_fail_their_row_for_good_and_nothing_else() -> None:
+    bad = set(names_of(12, "bad"))
+    refusal = poisoned(bad, lambda: errors.KeywordsRefused("keywords must be single tokens", code=1011, billed="maybe"))
+    ended = night([*sorted(bad), *names_of(30, "good")], refusal)
+    assert ended.error is None
+    assert ended.failed == dict.fromkeys(bad, "KeywordsRefused")
+    assert set(ended.requests.values()) == {1}
+    assert ended.outages == 0
+
+
+def test_a_footer_with_ids_makes_no_other_refusal() -> None:
+    def footed() -> errors.AttemptError:
+        said = f"bad format\nsee {next(words)} for help"
+        return errors.AudioRefused(said, reason="bad format", http_status=500)
+
+    words = itertools.cycle(["one", "two", "three", "four", "five"])
+    assert isinstance(night(names_of(40, "clip"), everybody(footed)).error, errors.RefusesAll)
+
+
+def test_nor_does_it_hide_that_the_same_error_comes_in_each_stream() -> None:
+    def footed() -> errors.AttemptError:
+        said = f"lost it\nrequest {next(numbers)}"
+        return errors.StreamError(said, reason="lost it", http_status=200, billed="maybe")
+
+    ended = night(["bad", *names_of(30, "good")], poisoned({"bad"}, footed))
+    assert ended.failed == {"bad": "RepeatedStreamError"}
+
+
 @pytest.mark.parametrize(
     ("one", "other", "alike"),
     [

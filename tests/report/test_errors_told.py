@@ -22,8 +22,9 @@ def kinds(of: type[BaseException]) -> Iterator[type[BaseException]]:
 
 
 def can_fail() -> set[str]:
-    """What a row can fail as; what is the account's fault ends the run."""
-    found = {kind.__name__ for kind in kinds(errors.AttemptError) if not issubclass(kind, errors.AccountError)}
+    """What a row can fail as; what is the account's or a setting's fault ends the run."""
+    ends_run = errors.AccountError | errors.SettingsInvalid
+    found = {kind.__name__ for kind in kinds(errors.AttemptError) if not issubclass(kind, ends_run)}
     return found - ONLY_BASES - NO_FAILURE
 
 
