@@ -158,7 +158,7 @@ def in_stream(message: Any, code: int | str | None, *, is_first: bool) -> Attemp
 
     `message` is text or any JSON.
     """
-    text = message if isinstance(message, str) else msgspec.json.encode(message).decode()
+    text = message if isinstance(message, str) else "" if message is None else msgspec.json.encode(message).decode()
     reason = read(text) if code is None else read(text).with_code(code)
     kind = (None if reason.is_page else _by_reason(reason)) or StreamError
     return kind(

@@ -182,3 +182,18 @@ def test_a_request_that_breaks_the_protocol_is_our_fault_and_nothing_is_given_up
         assert result.exit == 3, result.stderr
         assert "input before setup (code 1002) (please report it)" in result.stderr
     assert errors_of(out) == {"00007.wav": "ProtocolFault"}
+
+
+@pytest.mark.parametrize("form", ["documented", "live", "json"])
+def test_the_form_of_a_refusal_changes_nothing(tmp_path: Path, out: Path, form: str) -> None:
+    corpus = Corpus(tmp_path / "audio", count=12)
+    with start_server(refusals=form, max_sessions=2, latency_s=0.05) as server:
+        assert run(corpus, out, server).exit == 0
+    assert rows_of(out) == corpus.texts
+    attempts = table_of(out, "attempts").to_pylist()
+    assert {(each["outcome"], each["billed"]) for each in attempts} == {("ok", "yes"), ("ConcurrencyLimit", "no")}
+    corpus.add(12)
+    with start_server(refusals=form, credits=0) as server:
+        result = run(corpus, out, server)
+    assert result.exit == 1, result.stderr
+    assert "Insufficient credits" in result.stderr

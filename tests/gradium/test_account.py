@@ -233,6 +233,19 @@ def test_a_balance_of_nothing_is_known() -> None:
         assert why_unknown(found_at(peer.url)) is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"detail": "Invalid API key"}',
+        b'{"error": {"message": "Invalid API key\\nHelp?"}}',
+        b"Invalid API key\nHelp? <html>",
+    ],
+)
+def test_a_bad_key_is_told_in_the_services_words(body: bytes) -> None:
+    with Scripted(answer(body, status=401)) as peer, pytest.raises(KeyRefused, match=r"^Invalid API key$"):
+        credits_at(peer.url)
+
+
 def test_nothing_at_the_address_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "PAUSE_S", 0.001)
     with socket.socket() as unused:

@@ -358,6 +358,19 @@ def test_a_rows_own_keywords_are_its_own_fault(
     assert (error.message, error.http_status, error.bytes_sent) == (said, 500, clip.body_bytes)
 
 
+def test_refusals_as_json_are_alike_by_their_words() -> None:
+    said = [
+        classify.refused(500, {}, json.dumps({"detail": text, "trace": text})).said
+        for text in ("bad format of a.1", "bad format of b.22", "the audio is too long")
+    ]
+    assert same_words(said[0]) == same_words(said[1]) != same_words(said[2])
+
+
+def test_an_error_without_words_says_so() -> None:
+    for nothing in ("", None):
+        assert classify.in_stream(nothing, None, is_first=True).message == "an error without a message"
+
+
 def test_no_secret_is_in_the_reason(clip: Request) -> None:
     with Scripted(answer(f'{{"detail": "API key {KEY} is unknown"}}'.encode(), status=401)) as peer:
         error = failure(peer.url, clip)
