@@ -130,7 +130,7 @@ def test_the_balance_is_told(server: RunningServer) -> None:
 
 
 def test_a_wrong_key_is_refused_before_anything_is_sent(server: RunningServer) -> None:
-    with pytest.raises(KeyRefused, match="invalid API key") as caught:
+    with pytest.raises(KeyRefused, match="API key is revoked or expired") as caught:
         credits_at(server.url, "gd_wrong_key")
     assert caught.value.http_status == 401
     assert server.stats()["requests"] == 0

@@ -48,6 +48,11 @@ BROKEN: list[tuple[str, type[errors.AttemptError]]] = [
     ('kind = "unavailable"\nretry_after_s = 30', errors.ServerFault),
     ('kind = "bad_gateway"', errors.ServerFault),
     ('kind = "bad_gateway"\nstatus = 504', errors.ServerFault),
+    ('kind = "page"', errors.AccessDenied),
+    ('kind = "page"\nstatus = 429\nretry_after_s = 7', errors.RateLimited),
+    ('kind = "json_refusal"\nmessage = "no credits left"', errors.CreditsSpent),
+    ('kind = "json_refusal"\nmessage = "Concurrency limit"\nkey = "error"\nstatus = 500', errors.ConcurrencyLimit),
+    ('kind = "internal_error"\nmessage = "A language is required"', errors.SettingsInvalid),
     ('kind = "reset_before_answer"', errors.ConnectionFailed),
     ('kind = "reset_in_stream"', errors.StreamCut),
     ('kind = "cut"\nat_byte = 0', errors.StreamCut),
@@ -309,7 +314,7 @@ def test_audio_that_the_service_cannot_read_is_its_own_fault(server: RunningServ
 
 
 def test_audio_that_is_too_long_is_refused(server: RunningServer, tmp_path: Path) -> None:
-    long = clip_of(tmp_path / "a.wav", wav(bytes(2 * 301 * 1000), rate=1000))
+    long = clip_of(tmp_path / "a.wav", wav(bytes(2 * 3001 * 1000), rate=1000))
     assert isinstance(failure(server.url, long), errors.AudioRefused)
 
 
