@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,11 @@ def test_the_form_of_a_refusal_changes_nothing(tmp_path: Path, out: Path, form: 
         result = run(corpus, out, server)
     assert result.exit == 1, result.stderr
     assert "Insufficient credits" in result.stderr
+
+
+def test_unknown_refusals_are_counted_by_their_words_whatever_follows_them(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=6)
+    faults = (policy(f"something new\\nid {n}", f'file = "{corpus.folder}/0000{n}.wav"\ntimes = 1') for n in range(2))
+    with start_server(faults="".join(faults)) as server:
+        assert run(corpus, out, server).exit == 0
+    assert json.loads((out / "summary.json").read_text())["unknown_refusals"] == {"something new (code 1008)": 2}
