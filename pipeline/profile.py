@@ -30,7 +30,9 @@ class ServiceProfile:
     frame_s: float
     """The model's step."""
     max_request_s: float
-    """The most audio of one request."""
+    """The most audio of one request, by its newest documentation; …"""
+    usual_clip_s: float
+    """… what it has always taken, and clips carry by default."""
     content_types: tuple[str, str]
     """Of WAV and of Ogg-Opus, the files that are sent as they are."""
     wav_bits: tuple[int, ...]
@@ -75,7 +77,8 @@ GRADIUM = ServiceProfile(
     plain_hosts=("127.0.0.1", "::1", "localhost"),
     sample_rate=24_000,
     frame_s=0.08,
-    max_request_s=300.0,
+    max_request_s=3000.0,
+    usual_clip_s=300.0,
     content_types=("audio/wav", "audio/ogg"),
     wav_bits=(16, 24, 32),
     channels=1,

@@ -83,6 +83,14 @@ class KeywordsRefused(ItemError):
     """The service refuses the keywords that are the row's own."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
+class ClipTooLong(AudioRefused):
+    """The service does not take so much audio in one request; in shorter clips it may."""
+
+    limit_s: float | None = None
+    """The most that it takes, in seconds, where its text names that."""
+
+
 class RepeatedStreamError(AudioRefused):
     """The same error in the stream in each attempt, which is due to the audio."""
 

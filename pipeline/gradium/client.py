@@ -21,6 +21,7 @@ from pipeline.gradium.deadline import Deadline
 from pipeline.gradium.ndjson import MessageDecoder
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.response import read_refusal, read_rest, uncompressed
+from pipeline.gradium.too_long import as_too_long
 from pipeline.gradium.transport import BROKEN, sending
 from pipeline.gradium.words import WordCollector
 from pipeline.model import Word
@@ -97,7 +98,7 @@ class GradiumClient:
             # the outcome is known: the deadline no longer applies
             if answer is None:
                 refusal = await read_refusal(chunks, response.headers)
-                raise classify.refused(response.status_code, response.headers, refusal)
+                raise as_too_long(classify.refused(response.status_code, response.headers, refusal), request.sent_s)
             try:
                 await read_rest(chunks)
             except asyncio.CancelledError:
@@ -161,7 +162,7 @@ class GradiumClient:
             raise collector.with_request_id(_broken(error, body, streaming=True)) from error
         except AttemptError as error:  # an error message in the stream
             error.before_work &= not decoder.dropped
-            raise
+            raise as_too_long(error, request.sent_s) from None
         cut = None
         if not body.is_sent:
             cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {request.body_bytes} bytes)"

@@ -20,7 +20,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 64 << 20
 """For any audio; a caller that knows the audio's length sets a lower limit."""
 MAX_LINES = 1 << 18
-"""300 s of audio with telemetry have fewer than 10,000. Each line costs time, also a blank one."""
+"""3,000 s of audio with telemetry have fewer than 100,000. Each line costs time, also a blank one."""
 
 MAX_SHOWN = 200
 """Characters of a malformed line that its error quotes."""

@@ -1,0 +1,104 @@
+"""Recognizes the refusal of a clip as too long, and the limit that its text names. Pure.
+
+How the service words it is not known. A clip of more audio than it has always taken is therefore taken for too long on
+any sentence about length or size, whatever status or code comes with it; of a shorter clip only where its audio is
+refused and the text names a limit in seconds or minutes.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.errors import AttemptError, AudioRefused, ClipTooLong
+from pipeline.gradium.classify import is_page
+from pipeline.profile import GRADIUM
+
+PAYLOAD_TOO_LARGE = 413
+SHORTEST_S = 5.0
+"""A limit below this is none: clips are not made shorter."""
+NEAR_S, NEAR_SHARE = 1.0, 0.01
+"""A number so near to the clip's own length is that length, rounded."""
+TEXT_CHARS = 1_000
+CODES = frozenset({1002, 1008, 1011})
+
+_PREFIX = re.compile(r"^\s*error from server \S{1,20}:")
+_SUBJECT = re.compile(
+    r"\b(audio|recordings?|files?|clips?|wav|ogg|opus|pcm|session|stream|input|request|body|payload|entity|content"
+    r"|upload|duration|length)\b",
+    re.IGNORECASE,
+)
+_TOO_MUCH = re.compile(
+    r"\b(too (long|large|big)|exceed(s|ed|ing)?|(longer|larger|more|greater) than|maximum|max|limit(ed)?|at most|up to"
+    r"|only)\b",
+    re.IGNORECASE,
+)
+_ABOUT_OTHERS = re.compile(
+    r"\b(concurren\w*|sessions|rate|quotas?|credits?|balance|requests|calls|key|queues?|backlog|bits?|channels?|k?hz"
+    r"|per|deadline|time(d)?[ -]?out|memory|disk|descriptors?|connections?|overload(ed)?|busy|language|keywords?|boost"
+    r"|delay_in_frames|padding_bonus|audioformat|header)\b",
+    re.IGNORECASE,
+)
+"""With one of these words it is, or may be, another limit than that on length, …"""
+_VAGUE = re.compile(
+    r"\b(plan|servers?|service|upstream|gateway|internal|later|again|retr(y|ies)|temporar(y|ily)|unavailable)\b",
+    re.IGNORECASE,
+)
+"""… and with one of these where it names no length."""
+_NUMBER = re.compile(
+    r"(?<![\w.,:/-])(\d{1,9}(?:[.,]\d{1,9})?)"
+    r"(?:[ _-]?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b|(?!\d|\s?[A-Za-z%]|[.,:]\d))",
+    re.IGNORECASE,
+)
+_THOUSANDS = re.compile(r",(?=\d{3}$)")
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def as_too_long(error: AttemptError, sent_s: float) -> AttemptError:
+    """The refusal of a request with `sent_s` of audio; ClipTooLong in its place where it is about the length."""
+    if error.http_status is None or 300 <= error.http_status < 400:
+        return error
+    is_long, text = sent_s > GRADIUM.usual_clip_s, _reason(error.message)
+    if is_page({}, error.message):  # its text is not the service's
+        return _too_long(error, None) if is_long and error.http_status == PAYLOAD_TOO_LARGE else error
+    limit_s, has_unit = limit_named(text, sent_s)
+    if is_long and error.http_status == PAYLOAD_TOO_LARGE:
+        return _too_long(error, limit_s)
+    is_about_length = _SUBJECT.search(text) and _TOO_MUCH.search(text) and not _ABOUT_OTHERS.search(text)
+    if is_long and is_about_length and (has_unit or not _VAGUE.search(text)):
+        return _too_long(error, limit_s)
+    return _too_long(error, limit_s) if isinstance(error, AudioRefused) and is_about_length and has_unit else error
+
+
+def limit_named(text: str, sent_s: float) -> tuple[float | None, bool]:
+    """(the limit in seconds that the refusal of a clip of this length names, whether with its unit): the least number
+    in it that can be one."""
+    most = sent_s - max(NEAR_S, NEAR_SHARE * sent_s)
+    found = [(_seconds(number, unit), bool(unit)) for number, unit in _NUMBER.findall(text)]
+    fitting = [one for one in found if SHORTEST_S <= one[0] <= most and (one[1] or one[0] not in CODES)]
+    with_unit = [one for one in fitting if one[1]]
+    return min(with_unit or fitting, default=(None, False))
+
+
+def _seconds(number: str, unit: str) -> float:
+    value = float(_THOUSANDS.sub("", number).replace(",", "."))
+    unit = unit.lower()
+    return value / 1000 if unit.startswith(("ms", "mil")) else value * _UNIT_S[unit[:1] or "s"]
+
+
+def _reason(message: str) -> str:
+    """The text that has the reason: the first line, or a whole body of JSON."""
+    message = message.strip()
+    text = message if message[:1] in ("{", "[") else message.partition("\n")[0]
+    return _PREFIX.sub("", text)[:TEXT_CHARS]
+
+
+def _too_long(error: AttemptError, limit_s: float | None) -> ClipTooLong:
+    return ClipTooLong(
+        error.message,
+        http_status=error.http_status,
+        code=error.code,
+        retry_after_s=error.retry_after_s,
+        before_work=error.before_work,
+        request_id=error.request_id,
+        limit_s=limit_s,
+    )
