@@ -20,10 +20,11 @@ EndsRun = Literal["no", "at once", "unanswered settings", "all empty", "in a row
 class Consequence:
     """What follows from an error of a class."""
 
-    retry: Literal["no", "backoff", "wait"] = "no"
+    retry: Literal["no", "backoff", "wait", "shorter"] = "no"
     """Whether the request is sent again in this run: as long as its clip has attempts left, or, for a limit of the
-    service, however often, unless it may have been billed. A failed request that may have been billed uses up an
-    attempt, one that was not does so by `backoff` alone, and in part where the service fails for others too."""
+    service, however often, unless it may have been billed; or its audio in shorter clips, where the limit allows those.
+    A failed request that may have been billed uses up an attempt, one that was not does so by `backoff` alone, and in
+    part where the service fails for others too."""
     breaker: Literal["nothing", "failure", "refusal", "answer"] = "nothing"
     """What it counts as for the circuit breaker; a refusal says that the service works, an answer also that it works by
     other clips than those that failed."""
@@ -69,6 +70,7 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
     # its keywords are part of what its audio is known by
     errors.KeywordsRefused: Consequence(is_final=True, breaker="answer"),
+    errors.ClipTooLong: Consequence(retry="shorter", is_final=True, breaker="refusal", ends_run="first alike"),
     errors.PassingError: _PASSING,
     errors.AudioUnavailable: Consequence(is_of_the_file=True),
     errors.ConnectionFailed: replace(_PASSING, may_be_unreachable=True),

@@ -108,6 +108,10 @@ class Preparation:
             files=tuple(files),
         )
 
+    def keep_to(self, max_clip_s: float) -> None:
+        """Cuts what is prepared from now on into clips of at most so much audio."""
+        self._settings = self._settings.model_copy(update={"max_clip_s": max_clip_s})
+
     def release(self, utterance: Utterance, prepared: Prepared) -> None:
         """Frees what was decoded for an utterance, once all its clips are sent or given up."""
         if prepared.spool_key is not None:

@@ -103,9 +103,10 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Noted(msgspec.Struct, frozen=True, kw_only=True):
-    """Sets a fact to 1, in the same commit as the events that showed it."""
+    """Sets a fact, in the same commit as the events that showed it."""
 
     fact: str
+    value: str | int = 1
 
 
 Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | Tried | Missing | Reused | Moved | Noted
@@ -162,7 +163,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
         case Moved():
             _apply_moved(db, event)
         case Noted():
-            db.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (event.fact,))
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (event.fact, event.value))
 
 
 def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:

@@ -84,7 +84,10 @@ class AudioSettings(Section):
         "auto", description="`auto`: what the service takes untouched, all else as WAV; `opus`: small uploads"
     )
     max_clip_s: float = Field(
-        GRADIUM.max_request_s, ge=5, le=GRADIUM.max_request_s, description="the most audio one request carries"
+        GRADIUM.usual_clip_s,
+        ge=5,
+        le=GRADIUM.max_request_s,
+        description="the most audio one request carries; above 300, clips become shorter where the service refuses that",
     )
     lead_silence_s: float = Field(
         0.0,

@@ -30,7 +30,8 @@ class AttemptError(GradiumBatchError):
 
     def as_class(self, kind: type[AttemptError]) -> AttemptError:
         """The same failure as an error of this class."""
-        about = {name: value for name, value in vars(self).items() if name != "message"}
+        about = {name: value for name, value in vars(self).items() if name in kind.__dataclass_fields__}
+        del about["message"]
         return kind(self.message, **about)  # by position, which is what str() and copy() go by
 
     def bare(self) -> Self:

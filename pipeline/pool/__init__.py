@@ -2,20 +2,22 @@
 
 `pool` sends, and acts on what the others decide: `judge` what the end of a request means, `refusals` whether the
 service refuses one recording or all, `retry` when a failure is tried again, `limiter` how many requests at a time,
-`breaker` whether the service is out, `budget` what may still be spent; `pending` is the queue, `job` has the records.
+`breaker` whether the service is out, `lengths` how long clips may be, `budget` what may still be spent; `pending` is
+the queue, `job` has the records.
 No HTTP, files or database here.
 """
 
 from pipeline.pool.breaker import CircuitBreaker
 from pipeline.pool.budget import Budget
-from pipeline.pool.job import Job, Limits, Listener, OverBudget
+from pipeline.pool.job import Job, Limits, Listener, OverBudget, TooLong
 from pipeline.pool.judge import outage_sentence
+from pipeline.pool.lengths import Lengths
 from pipeline.pool.limiter import AdaptiveLimiter
 from pipeline.pool.pending import Put
 from pipeline.pool.pool import Pool
 from pipeline.pool.retry import RetryPolicy
 
 __all__ = [
-    "AdaptiveLimiter", "Budget", "CircuitBreaker", "Job", "Limits", "Listener", "OverBudget", "Pool", "Put",
-    "RetryPolicy", "outage_sentence",
+    "AdaptiveLimiter", "Budget", "CircuitBreaker", "Job", "Lengths", "Limits", "Listener", "OverBudget", "Pool", "Put",
+    "RetryPolicy", "TooLong", "outage_sentence",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from pipeline.errors import AttemptError, GradiumBatchError
 from pipeline.exchange import Answer, Request
 from pipeline.pool.breaker import CircuitBreaker
 from pipeline.pool.budget import Budget
+from pipeline.pool.lengths import Lengths
 from pipeline.pool.limiter import AdaptiveLimiter
 from pipeline.pool.retry import RetryPolicy
 
@@ -55,12 +56,19 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     """These request settings were answered in an earlier run: empty answers do not mean that they are refused."""
     doubts_refusals: bool = True
     """Whether the same refusal of a run's first recordings is taken for the service's fault, see `refusals`."""
+    lengths: Lengths = msgspec.field(default_factory=Lengths)
 
 
 class OverBudget(msgspec.Struct, frozen=True):
     """The request costs more than is left of the budget: it is not sent in this run."""
 
     price: float
+
+
+class TooLong(msgspec.Struct, frozen=True):
+    """The service takes no more than `limit_s` in one request: the audio of the clip is to come in shorter ones."""
+
+    limit_s: float
 
 
 class Listener(Protocol):
@@ -75,8 +83,8 @@ class Listener(Protocol):
     def retrying(self, job: Job, error: AttemptError, pause_s: float) -> None:
         """The clip will be sent again after a pause."""
 
-    def settled(self, job: Job, result: Answer | AttemptError | OverBudget) -> None:
-        """The clip has its answer, or is given up in this run."""
+    def settled(self, job: Job, result: Answer | AttemptError | OverBudget | TooLong) -> None:
+        """The clip has its answer, or is not sent again in this run."""
 
     async def wait_for_room(self) -> None:
         """Waits while results come faster than they can be stored; the request keeps its slot meanwhile."""
@@ -95,6 +103,6 @@ class EndRun(msgspec.Struct, frozen=True):
     error: GradiumBatchError
 
 
-Verdict = Answer | AttemptError | Again | EndRun | None
-"""What happens to a clip at the end of a request: settled with an answer or an error, sent again, or the run ends.
+Verdict = Answer | AttemptError | TooLong | Again | EndRun | None
+"""What happens to a clip at the end of a request: settled, sent again, or the run ends.
 None: `Judge.release` decides it later, by what happens to others."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pipeline.errors import (
     AttemptError,
+    AudioRefused,
     CompressedAnswer,
     GradiumBatchError,
     RepeatedStreamError,
@@ -19,7 +20,7 @@ from pipeline.errors import (
 )
 from pipeline.exchange import Answer
 from pipeline.failures import Consequence, consequence_of
-from pipeline.pool.job import Again, EndRun, Job, Limits, Verdict
+from pipeline.pool.job import Again, EndRun, Job, Limits, TooLong, Verdict
 from pipeline.pool.refusals import FirstRefusals, unconfirmed
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,11 @@ class Judge:
             return EndRun(end)
         if follows.retry == "wait":
             return self._limit(job, ended, others)
+        if follows.retry == "shorter":
+            if (limit_s := self._limits.lengths.refused(job, ended)) is not None:
+                self._limits.breaker.refused(job)
+                return TooLong(limit_s)
+            ended = ended.as_class(AudioRefused)
         if follows.ends_run == "first alike" and self.firsts.refused(job, ended):
             return None if self.firsts.end is None else EndRun(self.firsts.end)
         return self._failure(job, ended)
@@ -99,6 +105,7 @@ class Judge:
         self._ended += 1
         self._compressed = 0
         self.firsts.answered(job)
+        self._limits.lengths.answered(job)
         self._service_works(job)
         if open_for_s and not breaker.is_open:
             log.warning("the service answers again after %.0f s", open_for_s)

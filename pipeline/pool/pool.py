@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
 from pipeline.exchange import Answer, Transcriber
-from pipeline.pool.job import Again, EndRun, Job, Limits, Listener, OverBudget, Verdict
+from pipeline.pool.job import Again, EndRun, Job, Limits, Listener, OverBudget, TooLong, Verdict
 from pipeline.pool.judge import Judge
 from pipeline.pool.limiter import DOUBLE_AFTER_S
 from pipeline.pool.pending import Pending, Source
@@ -37,7 +37,7 @@ class Pool:
         self._limits = limits
         self._drain_s = drain_s
         self._changed = asyncio.Event()
-        self._pending = Pending(queue, self._changed.set)
+        self._pending = Pending(queue, limits.lengths, self._changed.set)
         self._judge = Judge(limits, _now)
         self._in_flight: dict[asyncio.Task[None], Job] = {}
         self._at_limit = False
@@ -85,15 +85,14 @@ class Pool:
         self._fatal = self._fatal or error
         self.stop()
 
-    async def run(self, source: Source) -> None:
-        """Returns when every request of the source is settled, or the pool was stopped, which cancels the source.
+    async def run(self, source: Source, has_more: Callable[[], bool] = lambda: False) -> None:
+        """Returns when every request of the source is settled, or the pool was stopped, which cancels the source. The
+        source is called again whenever it has ended and `has_more`.
 
         Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut or RefusesAll, the error given to `end_with`
         or that of a bug, as soon as the requests in flight have ended.
         """
-        self._pending.source_ended = False
-        filling = asyncio.create_task(self._pending.fill(source))
-        filling.add_done_callback(self._task_ended)
+        filling = self._fill(source)
         try:
             while not self._finished():
                 self._changed.clear()
@@ -101,6 +100,8 @@ class Pool:
                 self._at_limit = self.in_flight >= self._limits.limiter.limit
                 if not self._finished():
                     await self._sleep()
+                if filling.done() and not self._stopping and has_more():
+                    filling = self._fill(source)
         except BaseException:
             self.cut()
             raise
@@ -112,6 +113,12 @@ class Pool:
         if self._fatal is not None:
             raise self._fatal
 
+    def _fill(self, source: Source) -> asyncio.Task[None]:
+        self._pending.source_ended = False
+        filling = asyncio.create_task(self._pending.fill(source))
+        filling.add_done_callback(self._task_ended)
+        return filling
+
     # -- what is sent next ------------------------------------------------------------------------------------------
 
     def _finished(self) -> bool:
@@ -119,7 +126,7 @@ class Pool:
 
     def _dispatch(self) -> None:
         """Sends all that may be sent now."""
-        breaker, budget = self._limits.breaker, self._limits.budget
+        breaker, budget, lengths = self._limits.breaker, self._limits.budget, self._limits.lengths
         self._end_what_is_due()
         if not breaker.is_open:
             self._limits.limiter.not_refused(self.in_flight, _now() - self._last_sent)
@@ -129,7 +136,9 @@ class Pool:
             if job is None:
                 return
             price = self._limits.price(job.request)
-            if budget.can_reserve(price):
+            if not lengths.takes(job):
+                self._listener.settled(job, TooLong(lengths.longest_s))
+            elif budget.can_reserve(price):
                 self._send(job, price)
             elif budget.may_fit_later(price):
                 self._pending.put_back(job)
@@ -156,6 +165,7 @@ class Pool:
         self._limits.budget.reserve(price)
         self._sent += 1
         job.order, self._last_sent = self._sent, _now()
+        self._limits.lengths.sent(job)
         task = asyncio.create_task(self._attempt(job, price))
         self._in_flight[task] = job
         task.add_done_callback(self._task_ended)
@@ -221,6 +231,7 @@ class Pool:
         job.latency_s += latency_s
         self._limits.budget.settle(price, billed=isinstance(ended, Answer) or ended.billed != "no")
         self._limits.breaker.ended(job)
+        self._limits.lengths.ended(job)
         self._listener.sent(job, started_at, latency_s, ended)
         self._last_ended = _now()
         verdict = self._judge.judge(job, ended, others=self.in_flight - 1, at_limit=self._at_limit)
@@ -230,7 +241,7 @@ class Pool:
     def _carry_out(self, verdicts: Iterable[tuple[Job, Verdict]]) -> None:
         for job, verdict in verdicts:
             match verdict:
-                case Answer() | AttemptError():
+                case Answer() | AttemptError() | TooLong():
                     self._listener.settled(job, verdict)
                 case EndRun(error):
                     self.end_with(error)

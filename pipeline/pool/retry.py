@@ -37,7 +37,7 @@ class RetryPolicy:
         state.attempt_number = math.floor(attempts + ROUNDING)
         retry = consequence_of(error).retry
         waited_out = retry == "wait" and error.billed == "no"
-        if not waited_out and (retry == "no" or self._rules.stop(state)):
+        if not waited_out and (retry in {"no", "shorter"} or self._rules.stop(state)):
             return None
         state.attempt_number = max(1, state.attempt_number)
         return max(self._rules.wait(state), min(error.retry_after_s or 0.0, self._longest_s))

@@ -56,6 +56,10 @@ class RunBudget:
                 f"which {round(left, 3):,.10g} were left"
             )
 
+    def keep_to_clips(self, max_clip_s: float) -> None:
+        """A request carries no more than so much audio from now on."""
+        self._max_clip_s = max_clip_s
+
     def prepared(self, expected_s: float, prices: Sequence[float]) -> None:
         """A recording was made into requests of these prices."""
         estimate = self.price.of_s(min(expected_s, self._max_clip_s))

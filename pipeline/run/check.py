@@ -16,6 +16,7 @@ from pipeline.report.figures import above_budget, format_credits, length, rounde
 from pipeline.report.table import aligned, waiting_rows
 from pipeline.run.context import RunOptions
 from pipeline.run.costs import Bounds, Costs, Fitting
+from pipeline.run.lengths import KnownLengths
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
@@ -82,6 +83,10 @@ class Forecast(Costs, frozen=True, kw_only=True):
     """Files that were left out of folders, by what their names end in, or `hidden` or `excluded`, and …"""
     ignored_told: str
     """… in a sentence, with the folders that were not searched."""
+    max_clip_s: float
+    """The most audio of one request: the setting, or what a service that refused more takes."""
+    shorter_clips: str | None
+    """A sentence, where it is less than the setting."""
 
 
 def check(options: RunOptions, settings: Settings) -> Forecast:
@@ -111,6 +116,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         names = settle_names(checkpoint, rows.manifests.names, out)
         if not options.shared_out:
             refuse_unlike_manifest(checkpoint, rows.manifests.place, out, names)
+        lengths = KnownLengths.of(checkpoint, settings.audio.max_clip_s, datetime.now(UTC))
+        settings = lengths.applied(settings)
         month = month_at(datetime.now(UTC), checkpoint, out, settings.budget.month_limit)
         plan = checkpoint.plan(only)
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
@@ -153,6 +160,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         warning_count=rows.warnings.count,
         ignored=rows.ignored.counts(),
         ignored_told=str(rows.ignored),
+        max_clip_s=lengths.longest_s,
+        shorter_clips=lengths.sentence,
         **about_plan,
         **(msgspec.structs.asdict(costs) | about_postponed),
     )
@@ -186,6 +195,7 @@ def as_table(forecast: Forecast) -> str:
         ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
+        *([("clips", forecast.shorter_clips.removeprefix("clips of "))] if forecast.shorter_clips else []),
         (
             "credits",
             f"{rounded(forecast.credits)} ({forecast.credits_per_s:g} per second that is sent, without retries)",

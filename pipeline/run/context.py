@@ -9,9 +9,11 @@ from typing import Self
 
 import msgspec
 
+from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import RequestSettings, request_settings
 from pipeline.report.progress import Mode
+from pipeline.run.lengths import KnownLengths
 from pipeline.run.settings_hash import SettingsHash
 
 
@@ -52,6 +54,8 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     request: RequestSettings
     hashes: SettingsHash
+    lengths: KnownLengths
+    """How long clips may be; the settings are in accord with it."""
 
     @classmethod
     def of(cls, options: RunOptions, settings: Settings) -> Self:
@@ -65,4 +69,10 @@ class RunContext(msgspec.Struct, frozen=True, kw_only=True):
             settings=settings,
             request=request,
             hashes=SettingsHash(settings, request),
+            lengths=KnownLengths(max_clip_s=settings.audio.max_clip_s),
         )
+
+    def with_lengths(self, checkpoint: Checkpoint) -> Self:
+        """The same run, with what earlier ones learned of the service's longest audio."""
+        known = KnownLengths.of(checkpoint, self.settings.audio.max_clip_s, self.started_at)
+        return msgspec.structs.replace(self, settings=known.applied(self.settings), lengths=known)

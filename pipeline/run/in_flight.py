@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pipeline.audio.prepare import Prepared
-from pipeline.audio.probe import length_of
+from pipeline.audio.probe import Recording, length_of
 from pipeline.checkpoint import Identity, Partly, Selected
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.errors import AttemptError
@@ -90,6 +90,8 @@ class InFlight:
         self.duplicates: list[Selected] = []
         self.more_duplicates = array("q")
         """Row numbers of further ones."""
+        self.look: Recording | None = None
+        """Its recording, once it was read."""
         self.prepared: Prepared | None = None
         """Its audio, until that is released."""
         self.results: dict[int, ClipResult] = {}
@@ -110,7 +112,8 @@ class InFlight:
         self.clips: dict[int, Clip] = {}
         """By number."""
         self._unanswered = 0
-        """Clips that were given up or did not fit the budget."""
+        """Clips that were given up, did not fit the budget or are too long."""
+        self._too_long = False
         self._error_clip: int | None = None
         self._sending_failed = self._answered_now = False
         self._maybe_billed: tuple[Clip, AttemptError] | None = None
@@ -126,6 +129,7 @@ class InFlight:
         self.results = {
             clip.number: earlier_result(clip, known[clip.key]) for clip in prepared.clips if clip.key in known
         }
+        self._unanswered, self._too_long, self.credits_needed, self._maybe_billed = 0, False, 0.0, None
         return [clip for clip in prepared.clips if clip.number not in self.results]
 
     def note_failed_before(self, known: KnownFailure, *, is_postponed: bool) -> None:
@@ -168,6 +172,16 @@ class InFlight:
         """A request for a clip failed, and is to be sent again."""
         if error.billed != "no":
             self._maybe_billed = clip, error
+
+    def withdrawn(self) -> None:
+        """A clip is longer than the service takes; the others go on."""
+        self._unanswered += 1
+        self._too_long = True
+
+    @property
+    def comes_again(self) -> bool:
+        """Whether it is to be prepared again, in shorter clips; not where another clip of it was given up."""
+        return self._too_long and self.error is None
 
     def over_budget(self, cost: float) -> None:
         """A clip of this price does not fit the budget; the others go on."""

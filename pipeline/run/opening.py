@@ -45,6 +45,8 @@ async def tell_opening(store: Store, plan: Plan, context: RunContext, expected_s
     seconds, is_counted = await _seconds(sample, settings.audio, rows=rows, expected_s=expected_s)
     audio = [f"{'' if is_counted else 'about '}{length(seconds, short=True)} of audio"] if seconds else []
     say(", ".join([what, *audio, _who(await store.fact(OWNER, str), settings.service.url)]))
+    if (sentence := context.lengths.sentence) is not None:
+        say(sentence)
 
 
 async def _seconds(

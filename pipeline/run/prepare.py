@@ -11,6 +11,7 @@ from pipeline.errors import AttemptError, Stopped
 from pipeline.exchange import Clip
 from pipeline.model import ClipResult
 from pipeline.pool import Put
+from pipeline.run.in_flight import InFlight
 from pipeline.run.lookup import Lookup, Sendable
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
@@ -51,7 +52,12 @@ class Preparer:
             raise failed
 
     async def _fill_one_by_one(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
-        while batch := await selection.next():
+        while True:
+            while self._recorder.again:
+                for clip in await self._shorter_clips_of(self._recorder.again.popleft()):
+                    await put(clip.request)
+            if not (batch := await selection.next()):
+                return
             await self._store.has_room()
             try:
                 sendable = await self._lookup.sendable(batch, stopped)
@@ -81,10 +87,27 @@ class Preparer:
         except AttemptError as error:
             self._settlement.fail(in_flight, error)
             return []
+        in_flight.look = one.look
         missing = in_flight.expect(prepared, answered)
         if in_flight.is_postponed and missing:
             self._settlement.postpone(in_flight)
             return []
+        return self._expected(in_flight, missing)
+
+    async def _shorter_clips_of(self, in_flight: InFlight) -> list[Clip]:
+        """The clips to send for an utterance some of whose clips were too long, around those that were answered."""
+        utterance, answered, before = in_flight.selected.utterance, [*in_flight.results.values()], in_flight.prepared
+        assert in_flight.look is not None and before is not None  # noqa: S101, PT018 for the type checker
+        try:
+            known = {result.key for result in answered}
+            prepared = await self._preparation.prepare(utterance, in_flight.look, known)
+        except AttemptError as error:
+            self._settlement.fail(in_flight, error)
+            return []
+        self._preparation.release(utterance, before)  # only now, so that it is not decoded again
+        return self._expected(in_flight, in_flight.expect(prepared, answered))
+
+    def _expected(self, in_flight: InFlight, missing: list[Clip]) -> list[Clip]:
         if missing:
             self._recorder.expect(in_flight)
         self._settlement.prepared(in_flight, missing)

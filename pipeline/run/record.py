@@ -5,17 +5,22 @@ Called in the event loop; never blocks.
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+from collections import deque
+from datetime import UTC, datetime
 
 from pipeline.checkpoint import Store
 from pipeline.checkpoint.events import Event, Noted
 from pipeline.errors import AttemptError
 from pipeline.exchange import Answer
-from pipeline.pool import Job, OverBudget
+from pipeline.pool import Job, OverBudget, TooLong
 from pipeline.run.in_flight import InFlight
 from pipeline.run.ledger import Ledger
+from pipeline.run.lengths import ClipLengths
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.settlement import Settlement
+
+log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -26,13 +31,17 @@ class Recorder:
         settlement: Settlement,
         outcomes: Outcomes,
         ledger: Ledger,
+        lengths: ClipLengths,
         store: Store,
         answered_fact: str,
     ) -> None:
         """`answered_fact` is noted with the first answer."""
+        self.again = deque[InFlight]()
+        """Utterances that are to be prepared again, in shorter clips."""
         self._settlement = settlement
         self._outcomes = outcomes
         self._ledger = ledger
+        self._lengths = lengths
         self._store = store
         self._answered_fact: str | None = answered_fact
         self._in_flight: dict[str, InFlight] = {}
@@ -56,22 +65,36 @@ class Recorder:
         in_flight.retried(in_flight.clips[job.request.clip], error)
         self._outcomes.retried(job.request, error, pause_s)
 
-    def settled(self, job: Job, result: Answer | AttemptError | OverBudget) -> None:
+    def settled(self, job: Job, result: Answer | AttemptError | OverBudget | TooLong) -> None:
         in_flight = self._in_flight[job.request.id]
         in_flight.requests += job.requests
         clip, events = in_flight.clips[job.request.clip], list[Event]()
         match result:
             case Answer():
                 events = self._answered(job, in_flight, result)
+            case TooLong(limit_s):
+                events = self._too_long(job, limit_s)
+                in_flight.withdrawn()
             case OverBudget(price):
                 in_flight.over_budget(price)
             case AttemptError():
                 in_flight.given_up(clip, result, requests=job.requests)
         if in_flight.is_settled:
             del self._in_flight[job.request.id]
-            self._settlement.settle(in_flight, *events)
-        else:
-            self._outcomes.note(*events)
+            if not in_flight.comes_again:
+                self._settlement.settle(in_flight, *events)
+                return
+            self.again.append(in_flight)
+        self._outcomes.note(*events)
+
+    def _too_long(self, job: Job, limit_s: float) -> list[Event]:
+        events = self._lengths.too_long(limit_s, datetime.now(UTC))
+        if events:
+            log.warning(
+                "the service refused a clip of %s as too long: clips of at most %s from now on, and in the next runs",
+                f"{job.request.sent_s:,.4g} s", f"{limit_s:,.4g} s",
+            )  # fmt: skip
+        return events
 
     def _answered(self, job: Job, in_flight: InFlight, answer: Answer) -> list[Event]:
         """The events of an answer, which go into one commit with the outcome that follows."""
@@ -80,6 +103,7 @@ class Recorder:
         if self._answered_fact is not None:
             events.append(Noted(fact=self._answered_fact))
             self._answered_fact = None
+        events += self._lengths.answered(job.request.sent_s)
         if in_flight.has_several_clips:
             events.append(self._outcomes.clip_answered(in_flight, clip, result))
         return events

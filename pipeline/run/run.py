@@ -26,6 +26,7 @@ from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.control import Control
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
+from pipeline.run.lengths import ClipLengths
 from pipeline.run.lookup import Lookup
 from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
 from pipeline.run.opening import tell_opening
@@ -71,6 +72,7 @@ async def run(
                 async with service.endpoint(settings) as target:
                     owner = await asyncio.to_thread(owner_at, target)
             await store.blocking(_claim_output, context, owner)
+            context = await store.blocking(lambda checkpoint: context.with_lengths(checkpoint))
             return await _Run(context, control, store, counted).result(service)
 
 
@@ -114,7 +116,8 @@ class _Run:
         self.preparation = Preparation(settings.audio, options.out / SPOOL)
         self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
         fact = context.request.answered_fact
-        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, store, fact)
+        lengths = ClipLengths(context.lengths, self.preparation, self.budget)
+        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, fact)
         self.sending = Sending(context, store, self.publisher, self.recorder, control)
 
     async def result(self, service: SpeechService) -> RunResult:

@@ -85,11 +85,9 @@ class Sending:
             source = partial(preparer.fill, selection=selection, stopped=self._control.stopped)
             try:
                 async with self._storing(pool):
-                    await pool.run(source)
-                    # duplicates whose first one's file failed, and rows in place of those that did not fit the budget;
-                    # a stopped pool takes none
-                    while selection.has_more and not pool.is_stopping:
-                        await pool.run(source)
+                    # more: duplicates whose first one's file failed, rows in place of those that did not fit the
+                    # budget, and recordings that are cut again
+                    await pool.run(source, lambda: selection.has_more or bool(self._recorder.again))
             finally:
                 self.outages, self.outage_lasts = limits.breaker.outages, limits.breaker.is_open
             await self._store.set_fact(LEARNED, limits.limiter.learned or 0)
@@ -115,6 +113,7 @@ class Sending:
             settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),
             # of failed recordings, which were asked for, all may be refused
             doubts_refusals="failed" not in self._context.options.only,
+            lengths=self._context.lengths.for_pool(),
         )
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Refusals as too long: recognized by their words, with the limit that they name; what is about something else is not."""
+"""Refusals as too long: known by their words, with the limit that they name; what is about something else is not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def refused(text: str, *, status: int = 500, sent_s: float = LONG_S, html: bool 
         ("error from server 1008: invalid audio: 2999.5 s is longer than 300 s", 300),
         ("error from server Some(1008): audio too long: 3000 s exceeds maximum of 300 seconds", 300),
         ("error from server 1011: maximum session duration of 5 minutes exceeded", 300),
-        ("error from server 1011: maximum session duration exceeded\n\nQuote your API key and request 7 to support", None),
+        (
+            "error from server 1011: maximum session duration exceeded\n\nQuote your API key and request 7 to support",
+            None,
+        ),
         ("Session limit reached: 300 seconds", 300),
         ("Max audio length is 600s", 600),
         ("The service takes up to 10 min of audio", 600),

@@ -21,6 +21,7 @@ from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
+from pipeline.run.lengths import ClipLengths, KnownLengths
 from pipeline.run.lookup import Lookup
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.plan import ManifestRows, make_plan
@@ -42,7 +43,7 @@ class Stations:
         self.options = RunOptions(manifests=(str(manifest),), out=out, shared_out=True, only=only)
         self.context = RunContext(
             run_id=f"{now:%H%M%S%f}", started_at=now, options=self.options, settings=settings, request=request,
-            hashes=SettingsHash(settings, request),
+            hashes=SettingsHash(settings, request), lengths=KnownLengths(max_clip_s=settings.audio.max_clip_s),
         )  # fmt: skip
         run_id = self.context.run_id
         self.rows = ManifestRows(self.options, self.context.hashes, run_id=run_id, skip_bad_rows=False)
@@ -53,7 +54,8 @@ class Stations:
         self.duplicates = Duplicates()
         self.preparation = Preparation(settings.audio, out / ".spool")
         self.settlement = Settlement(self.context, self.outcomes, self.duplicates, self.budget, self.preparation)
-        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, store, request.answered_fact)
+        lengths = ClipLengths(self.context.lengths, self.preparation, self.budget)
+        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, request.answered_fact)
         self.transcripts = StoredTranscripts(Sink(FolderStore(out), ("parquet", "jsonl")))
         self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement)
         self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, store)
