@@ -70,7 +70,7 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
     # its keywords are part of what its audio is known by
     errors.KeywordsRefused: Consequence(is_final=True, breaker="answer"),
-    errors.ClipTooLong: Consequence(retry="shorter", is_final=True, breaker="refusal", ends_run="first alike"),
+    errors.ClipTooLong: Consequence(retry="shorter", breaker="refusal"),
     errors.PassingError: _PASSING,
     errors.AudioUnavailable: Consequence(is_of_the_file=True),
     errors.ConnectionFailed: replace(_PASSING, may_be_unreachable=True),

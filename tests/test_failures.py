@@ -37,7 +37,7 @@ def classes(below: type[errors.GradiumBatchError] = errors.GradiumBatchError) ->
 def told(kind: type[errors.GradiumBatchError]) -> tuple[str, ...]:
     """What the documentation says of a class."""
     follows = by_class(kind)
-    again = {"no": "no", "backoff": "with backoff", "wait": "waited out"}[follows.retry]
+    again = {"no": "no", "backoff": "with backoff", "wait": "waited out", "shorter": "in shorter clips"}[follows.retry]
     if not issubclass(kind, errors.AttemptError) or follows.ends_run == "at once":
         later = "no failure"
     elif not follows.is_final:
@@ -75,7 +75,7 @@ def test_a_final_failure_is_not_sent_again_and_a_limit_of_the_service_breaks_no_
 ) -> None:
     follows = by_class(kind)
     assert follows.retry == "no" or not follows.is_final
-    assert (follows.breaker == "refusal") == (follows.retry == "wait")
+    assert (follows.breaker == "refusal") == (follows.retry in {"wait", "shorter"})
     assert not follows.is_of_the_file or follows.breaker == "nothing"
 
 

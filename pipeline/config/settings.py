@@ -87,7 +87,7 @@ class AudioSettings(Section):
         GRADIUM.usual_clip_s,
         ge=5,
         le=GRADIUM.max_request_s,
-        description="the most audio one request carries; above 300, clips become shorter where the service refuses that",
+        description="the most audio one request carries; above 300, shorter where the service refuses that",
     )
     lead_silence_s: float = Field(
         0.0,

@@ -19,7 +19,7 @@ from pipeline.errors import (
     UnconfirmedSilence,
 )
 from pipeline.exchange import Answer
-from pipeline.failures import Consequence, consequence_of
+from pipeline.failures import Consequence, by_class, consequence_of
 from pipeline.pool.job import Again, EndRun, Job, Limits, TooLong, Verdict
 from pipeline.pool.refusals import FirstRefusals, unconfirmed
 
@@ -93,7 +93,7 @@ class Judge:
             if (limit_s := self._limits.lengths.refused(job, ended)) is not None:
                 self._limits.breaker.refused(job)
                 return TooLong(limit_s)
-            ended = ended.as_class(AudioRefused)
+            ended, follows = ended.as_class(AudioRefused), by_class(AudioRefused)
         if follows.ends_run == "first alike" and self.firsts.refused(job, ended):
             return None if self.firsts.end is None else EndRun(self.firsts.end)
         return self._failure(job, ended)

@@ -55,11 +55,6 @@ class Pool:
     def in_flight(self) -> int:
         return len(self._in_flight)
 
-    @property
-    def is_stopping(self) -> bool:
-        """Nothing more is sent, now or in another `run`."""
-        return self._stopping
-
     def stop(self) -> None:
         """Sends nothing more, and waits for the answers in flight. Pending clips are dropped unsettled."""
         if not self._stopping:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Self
 
 import msgspec
 
@@ -39,11 +38,11 @@ class KnownLengths(msgspec.Struct, frozen=True, kw_only=True):
     """… and when it did."""
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, max_clip_s: float, now: datetime) -> Self:
+    def of(cls, checkpoint: Checkpoint, max_clip_s: float, now: datetime) -> KnownLengths:
         """What holds now under this setting."""
         known = cls(max_clip_s=max_clip_s)
         with suppress(msgspec.DecodeError):
-            known = msgspec.json.decode(checkpoint.fact(CLIP_LENGTHS, str) or "", type=cls)
+            known = msgspec.json.decode(checkpoint.fact(CLIP_LENGTHS, str) or "", type=KnownLengths)
         is_new = known.learned_at is not None and now - known.learned_at < KEPT
         if known.max_clip_s != max_clip_s or not is_new:
             known = cls(max_clip_s=max_clip_s, answered_s=known.answered_s)

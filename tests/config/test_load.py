@@ -212,7 +212,7 @@ def test_a_budget_of_nothing_is_refused_wherever_it_is_given(text: str, monkeypa
         ("[service]\nlanguage = 1", "{}:2: service.language: should be a valid string (given: 1)"),
         ("[service]\nmodel = ''", "{}:2: service.model: string should have at least 1 character (given: '')"),
         ("[audio]\nchannels = 'both'", "{}:2: audio.channels: should be 'mix', 'split' or 'first' (given: 'both')"),
-        ("[audio]\nmax_clip_s = 301", "{}:2: audio.max_clip_s: should be less than or equal to 300 (given: 301)"),
+        ("[audio]\nmax_clip_s = 3001", "{}:2: audio.max_clip_s: should be less than or equal to 3000 (given: 3001)"),
         ("[sink]\nformats = ['parqet']", "{}:2: sink.formats: should be 'parquet' or 'jsonl' (given: 'parqet')"),
         ("[sink]\nformats = []", "{}:2: sink.formats: should not be empty (given: [])"),
         ("[sink]\nformats = 'jsonl'", "{}:2: sink.formats: should be a list (given: 'jsonl')"),
