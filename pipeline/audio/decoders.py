@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.tracks import Channels, Decoded, DecodeLimits, OutOfSpace
+from pipeline.audio.tracks import SAMPLE_RATE, Channels, Decoded, DecodeLimits, OutOfSpace
 from pipeline.errors import AttemptError, AudioUnavailable, AudioUnreadable, NoDecoder, OutputError, RecordingTooLong
 from pipeline.model import FileVersion
 from pipeline.workers import NotStarted, WorkerCrashed, Workers
@@ -127,7 +127,7 @@ class Decoders:
 
     async def encode(self, task: EncodeTask) -> None:
         """Encodes a span in a worker. Raises what `ogg.encode_opus` raises, and as `decode` does after crashes."""
-        await self._perform(task, MIN_TIMEOUT_S)
+        await self._perform(task, MIN_TIMEOUT_S + task.samples / SAMPLE_RATE / MIN_SPEED)
 
     async def close(self) -> None:
         """Ends the processes at once."""

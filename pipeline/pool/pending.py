@@ -43,8 +43,14 @@ class Pending:
         self._order = 0
         self._on_change = on_change
 
-    async def fill(self, source: Source) -> None:
-        """Runs the source to its end."""
+    def begin(self, source: Source, when_done: Callable[[asyncio.Task[None]], None]) -> asyncio.Task[None]:
+        """Runs the source to its end, beside the caller."""
+        self.source_ended = False
+        filling = asyncio.create_task(self._fill(source))
+        filling.add_done_callback(when_done)
+        return filling
+
+    async def _fill(self, source: Source) -> None:
         try:
             await source(self._put)
         finally:

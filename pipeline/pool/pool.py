@@ -87,7 +87,7 @@ class Pool:
         Raises AccountError, SettingsRefused, CompressedAnswer, ServiceOut or RefusesAll, the error given to `end_with`
         or that of a bug, as soon as the requests in flight have ended.
         """
-        filling = self._fill(source)
+        filling = self._pending.begin(source, self._task_ended)
         try:
             while not self._finished():
                 self._changed.clear()
@@ -96,7 +96,7 @@ class Pool:
                 if not self._finished():
                     await self._sleep()
                 if filling.done() and not self._stopping and has_more():
-                    filling = self._fill(source)
+                    filling = self._pending.begin(source, self._task_ended)
         except BaseException:
             self.cut()
             raise
@@ -107,12 +107,6 @@ class Pool:
                 self._cut_later.cancel()
         if self._fatal is not None:
             raise self._fatal
-
-    def _fill(self, source: Source) -> asyncio.Task[None]:
-        self._pending.source_ended = False
-        filling = asyncio.create_task(self._pending.fill(source))
-        filling.add_done_callback(self._task_ended)
-        return filling
 
     # -- what is sent next ------------------------------------------------------------------------------------------
 

@@ -313,9 +313,27 @@ def test_audio_that_the_service_cannot_read_is_its_own_fault(server: RunningServ
     assert isinstance(failure(server.url, mp3), errors.AudioRefused)
 
 
-def test_audio_that_is_too_long_is_refused(server: RunningServer, tmp_path: Path) -> None:
-    long = clip_of(tmp_path / "a.wav", wav(bytes(2 * 3001 * 1000), rate=1000))
-    assert isinstance(failure(server.url, long), errors.AudioRefused)
+def test_audio_that_is_too_long_is_refused_with_the_limit(tmp_path: Path) -> None:
+    long = clip_of(tmp_path / "a.wav", wav(bytes(2 * 310 * 1000), rate=1000), duration_s=310)
+    with start_server(max_audio_s=300) as short:
+        error = failure(short.url, long)
+    assert isinstance(error, errors.ClipTooLong)
+    assert (error.limit_s, error.billed) == (300, "no")
+
+
+def test_the_answer_to_fifty_minutes_is_within_the_limits(tmp_path: Path) -> None:
+    steps = b"".join(
+        json.dumps({"type": "step", "step_idx": n, "vad": [{"p": 0.25}] * 4}).encode() + b"\n" for n in range(37_500)
+    )
+    words = b"".join(
+        json.dumps({"type": "text", "text": "hello", "start_s": 0.3 * n, "stream_id": 0}).encode()
+        + b'\n{"type": "end_text", "stop_s": %.1f, "stream_id": 0}\n' % (0.3 * n + 0.2)
+        for n in range(10_000)
+    )
+    clip = clip_of(tmp_path / "a.wav", wav(bytes(2_000), rate=1000), duration_s=3000)
+    with Scripted(answer(b'{"type": "ready"}\n' + steps + words + b'{"type": "end_of_stream"}\n')) as peer:
+        [found] = ask(peer.url, clip)
+    assert len(found.words) == 10_000
 
 
 def test_a_redirect_is_not_followed_and_the_key_stays_here(clip: Request) -> None:
