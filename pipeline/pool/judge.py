@@ -6,7 +6,7 @@ Counts, and consults the circuit breaker, the limiter and the retry rules; the p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from pipeline.errors import (
     AttemptError,
@@ -141,14 +141,16 @@ class Judge:
         held = self.firsts.release(over=over, stalled=stalled)
         return [(job, unconfirmed(error) if unknown else self._failure(job, error)) for job, error in held]
 
-    def time_is_up_at(self, in_flight: int, drain_s: float) -> float | None:
+    def time_is_up_at(self, in_flight: Collection[Job], drain_s: float) -> float | None:
         """When the run ends unless something is answered before; None if there is no outage."""
-        longest_s, moments = self._limits.outage_max_s, []
-        if self._limits.breaker.open_since is not None:
-            moments.append(self._limits.breaker.open_since + longest_s)
+        breaker, longest_s, moments = self._limits.breaker, self._limits.outage_max_s, []
+        more_s = self._limits.lengths.more_s  # the answer to a long clip may take that much longer
+        if breaker.open_since is not None:
+            moments.append(breaker.open_since + longest_s + (more_s(breaker.probe) if breaker.probe else 0.0))
         if self._refusing_since is not None:
             # the requests in flight may take all sessions of the plan
-            moments.append(self._refusing_since + longest_s + (drain_s if in_flight else 0.0))
+            most_s = max(map(more_s, in_flight), default=None)
+            moments.append(self._refusing_since + longest_s + (0.0 if most_s is None else drain_s + most_s))
         return min(moments, default=None)
 
     def postpone(self, seconds: float) -> None:

@@ -36,6 +36,10 @@ class Lengths:
         """Whether the clip is of more than the usual length."""
         return job.request.sent_s > self._usual_s
 
+    def more_s(self, job: Job) -> float:
+        """How much longer than usual the clip is."""
+        return max(0.0, job.request.sent_s - self._usual_s)
+
     def takes(self, job: Job) -> bool:
         """Whether the clip is within the limit; else it is not sent."""
         return job.request.sent_s <= self.longest_s
@@ -69,7 +73,7 @@ class Lengths:
         if limit_s is not None:
             self._was_named |= named_s is not None
             self.longest_s = limit_s
-            self._accepted_s = min(self._accepted_s, max(limit_s, self._usual_s))
+            self._accepted_s = self._usual_s
         return limit_s
 
     def _accept(self, answered_s: float) -> None:

@@ -179,7 +179,7 @@ class Pool:
     def _time_is_up_at(self) -> float | None:
         if self._held_since is not None:
             return None
-        return self._judge.time_is_up_at(self.in_flight, self._drain_s)
+        return self._judge.time_is_up_at(self._in_flight.values(), self._drain_s)
 
     def _release_at(self) -> float | None:
         """When refusals that are held back are released, if no other clip can be sent."""

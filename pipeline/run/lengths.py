@@ -90,8 +90,7 @@ class ClipLengths:
             return []
         self._preparation.keep_to(limit_s)
         self._budget.keep_to_clips(limit_s)
-        answered_s = min(self._known.answered_s, limit_s)
-        return self._learned(limit_s=limit_s, learned_at=now, answered_s=answered_s)
+        return self._learned(limit_s=limit_s, learned_at=now, answered_s=0.0)
 
     def answered(self, sent_s: float) -> list[Event]:
         """A request with so much audio was answered; returns the event that keeps it, where it is news."""

@@ -112,14 +112,20 @@ def night(
     budget: float | None = None,
     outage_max_s: float = 600.0,
     max_clip_s: float = 3000.0,
+    sessions: int = 1000,
+    speed: float = 50.0,
 ) -> Night:
-    """One run with recordings of `lengths_s` and a service that takes `limit_s` in one request, and `names` that."""
+    """One run with recordings of `lengths_s` and a service that takes `limit_s` in one request, and `names` that.
+
+    It works on so many at a time, and `speed` times as fast as the audio plays.
+    """
     ended, known = Night(), lengths or Lengths()
 
     class Service:
         def __init__(self) -> None:
             self.requests: Counter[str] = Counter()
             self.began = asyncio.get_running_loop().time()
+            self.at_work = 0
 
         async def transcribe(self, request: Request) -> Answer:
             loop, before = asyncio.get_running_loop(), self.requests[request.id]
@@ -129,7 +135,11 @@ def night(
             if error is None and request.sent_s > limit_s:
                 ended.refused.append(request.sent_s)
                 error = errors.ClipTooLong("too long", http_status=500, limit_s=limit_s if names else None)
-            await asyncio.sleep(0.2 if error is not None else 1 + request.sent_s / 50)
+            if self.at_work >= sessions:
+                error = errors.ConcurrencyLimit("Concurrency limit", http_status=500)
+            self.at_work += 1
+            await asyncio.sleep(0.2 if error is not None else 1 + request.sent_s / speed)
+            self.at_work -= 1
             ended.sent.append((request.sent_s, began, loop.time()))
             if error is not None:
                 raise error
@@ -203,6 +213,17 @@ def test_what_an_earlier_run_learned_needs_no_request() -> None:
     assert ended.most_at_once(300.0) > 1
 
 
+def test_after_a_refusal_the_named_length_has_to_be_answered_once_too() -> None:
+    ended = night([2999.5] * 10, 600.0, lengths=Lengths(answered_s=2999.5))
+    refused = len(ended.refused)
+    assert 1 < refused <= 8, "those in flight: the service took them the last time"
+    assert ended.learned == [600.0]
+    first_end = min(end for length, _, end in ended.sent if 300 < length <= 600)
+    assert ended.most_at_once(300.0, until=first_end) <= refused
+    begun = [begin for length, begin, _ in ended.sent if 300 < length <= 600]
+    assert sum(begin < first_end for begin in begun) == 1
+
+
 def test_a_service_that_refuses_every_length_ends_soon_and_each_recording_for_good() -> None:
     ended = night([2999.5] * 3 + [40.0] * 30, 1.0, names=False)
     assert isinstance(ended.error, errors.RefusesAll)
@@ -237,6 +258,20 @@ def test_a_long_clip_that_fails_otherwise_keeps_no_other_from_its_turn(failures:
     assert ended.error is None
     assert len(ended.refused) <= 1
     assert ended.seconds("Answer", "ServerFault") == pytest.approx(12 * 2999.5 + 800)
+
+
+def test_slow_answers_to_long_clips_that_take_all_sessions_are_no_outage() -> None:
+    ended = night([2999.5] * 4 + [20.0] * 10, 3000.0, sessions=1, speed=1.0)
+    assert ended.error is None
+    assert ended.seconds("Answer") == pytest.approx(4 * 2999.5 + 200)
+
+
+def test_a_probe_of_a_long_clip_has_its_time() -> None:
+    def plan(at_s: float, before: int) -> errors.AttemptError | None:
+        return FAULTS["no connection"]() if at_s < 60 else None
+
+    ended = night([2999.5], 3000.0, plan=plan, speed=1.0)
+    assert ended.error is None
 
 
 FAULTS = {
