@@ -166,6 +166,18 @@ def test_fifty_minutes_against_a_service_that_takes_five(tmp_path: Path, refusal
 
 
 @pytest.mark.slow
+def test_one_refusal_is_enough_however_many_are_long(tmp_path: Path) -> None:
+    folder, out, raw = tmp_path / "audio", tmp_path / "out", tmp_path / "raw"
+    right = {f"{number}.wav": record(folder / f"{number}.wav", 400 - number, seed=number) for number in range(10)}
+    right |= {f"{number}.wav": record(folder / f"{number}.wav", 5, seed=number) for number in range(10, 40)}
+    with start_server(max_audio_s=300, latency_s=0.5) as server:
+        found = transcribe(folder, out, 3000, server, "--concurrency", "32")
+        assert found.exit == 0, found.stderr
+        assert rows_of(out) == {name: said(samples, 300, raw) for name, samples in right.items()}
+        assert outcomes(out) == {"ClipTooLong": 1, "ok": 50}
+
+
+@pytest.mark.slow
 def test_fifty_minutes_against_a_service_that_takes_them(tmp_path: Path) -> None:
     folder, out, raw = tmp_path / "audio", tmp_path / "out", tmp_path / "raw"
     long = record(folder / "long.wav", 3000, seed=1)
