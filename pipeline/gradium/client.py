@@ -80,7 +80,7 @@ class GradiumClient:
             error.args = (error.message,)
             error.request_id = _name(error.request_id, self._endpoint.key)
             error.residency = _name(error.residency, self._endpoint.key)
-            raise classify.of_row(error, request.keywords) from error.__cause__
+            raise as_too_long(classify.of_row(error, request.keywords), request.sent_s) from error.__cause__
 
     async def _exchange(self, request: Request, body: RequestBody, deadline: Deadline) -> Answer:
         response: httpx.Response | None = None
@@ -98,7 +98,7 @@ class GradiumClient:
             # the outcome is known: the deadline no longer applies
             if answer is None:
                 refusal = await read_refusal(chunks, response.headers)
-                raise as_too_long(classify.refused(response.status_code, response.headers, refusal), request.sent_s)
+                raise classify.refused(response.status_code, response.headers, refusal)
             try:
                 await read_rest(chunks)
             except asyncio.CancelledError:
@@ -162,7 +162,7 @@ class GradiumClient:
             raise collector.with_request_id(_broken(error, body, streaming=True)) from error
         except AttemptError as error:  # an error message in the stream
             error.before_work &= not decoder.dropped
-            raise as_too_long(error, request.sent_s) from None
+            raise
         cut = None
         if not body.is_sent:
             cut = f"the answer ended before all of the audio was sent ({body.sent_bytes} of {request.body_bytes} bytes)"

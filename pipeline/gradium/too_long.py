@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 
 from pipeline.errors import AttemptError, AudioRefused, ClipTooLong
-from pipeline.gradium.classify import is_page
 from pipeline.profile import GRADIUM
 
 PAYLOAD_TOO_LARGE = 413
@@ -21,7 +20,6 @@ NEAR_S, NEAR_SHARE = 1.0, 0.01
 TEXT_CHARS = 1_000
 CODES = frozenset({1002, 1008, 1011})
 
-_PREFIX = re.compile(r"^\s*error from server \S{1,20}:")
 _SUBJECT = re.compile(
     r"\b(audio|recordings?|files?|clips?|wav|ogg|opus|pcm|session|stream|input|request|body|payload|entity|content"
     r"|upload|duration|length)\b",
@@ -54,19 +52,16 @@ _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def as_too_long(error: AttemptError, sent_s: float) -> AttemptError:
-    """The refusal of a request with `sent_s` of audio; ClipTooLong in its place where it is about the length."""
-    if error.http_status is None or 300 <= error.http_status < 400:
-        return error
-    is_long, text = sent_s > GRADIUM.usual_clip_s, _reason(error.message)
-    if is_page({}, error.message):  # its text is not the service's
-        return _too_long(error, None) if is_long and error.http_status == PAYLOAD_TOO_LARGE else error
+    """The error of a request with `sent_s` of audio; ClipTooLong in its place where it refuses the length."""
+    is_long, text = sent_s > GRADIUM.usual_clip_s, error.reason[:TEXT_CHARS]
     limit_s, has_unit = limit_named(text, sent_s)
     if is_long and error.http_status == PAYLOAD_TOO_LARGE:
         return _too_long(error, limit_s)
-    is_about_length = _SUBJECT.search(text) and _TOO_MUCH.search(text) and not _ABOUT_OTHERS.search(text)
-    if is_long and is_about_length and (has_unit or not _VAGUE.search(text)):
+    if not _SUBJECT.search(text) or not _TOO_MUCH.search(text) or _ABOUT_OTHERS.search(text):
+        return error
+    if is_long and (has_unit or not _VAGUE.search(text)):
         return _too_long(error, limit_s)
-    return _too_long(error, limit_s) if isinstance(error, AudioRefused) and is_about_length and has_unit else error
+    return _too_long(error, limit_s) if isinstance(error, AudioRefused) and has_unit else error
 
 
 def limit_named(text: str, sent_s: float) -> tuple[float | None, bool]:
@@ -85,20 +80,8 @@ def _seconds(number: str, unit: str) -> float:
     return value / 1000 if unit.startswith(("ms", "mil")) else value * _UNIT_S[unit[:1] or "s"]
 
 
-def _reason(message: str) -> str:
-    """The text that has the reason: the first line, or a whole body of JSON."""
-    message = message.strip()
-    text = message if message[:1] in ("{", "[") else message.partition("\n")[0]
-    return _PREFIX.sub("", text)[:TEXT_CHARS]
-
-
-def _too_long(error: AttemptError, limit_s: float | None) -> ClipTooLong:
-    return ClipTooLong(
-        error.message,
-        http_status=error.http_status,
-        code=error.code,
-        retry_after_s=error.retry_after_s,
-        before_work=error.before_work,
-        request_id=error.request_id,
-        limit_s=limit_s,
-    )
+def _too_long(error: AttemptError, limit_s: float | None) -> AttemptError:
+    found = error.as_class(ClipTooLong)
+    assert isinstance(found, ClipTooLong)  # noqa: S101 for the type checker
+    found.limit_s = limit_s
+    return found

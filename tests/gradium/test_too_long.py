@@ -128,6 +128,6 @@ def test_what_this_client_says_of_an_answer_is_no_refusal() -> None:
 
 @given(st.text(max_size=2000), st.sampled_from([200, 400, 413, 500]), st.floats(0.1, 3000))
 def test_whatever_is_said_the_limit_is_one_that_helps(text: str, status: int, sent_s: float) -> None:
-    error = as_too_long(AudioRefused(text, http_status=status), sent_s)
+    error = as_too_long(AudioRefused(text, reason=text, http_status=status), sent_s)
     if isinstance(error, ClipTooLong) and error.limit_s is not None:
         assert 5 <= error.limit_s < sent_s
