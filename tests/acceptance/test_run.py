@@ -115,6 +115,7 @@ def test_the_tables_have_the_contracts_columns(server: RunningServer, tmp_path: 
         "credits",
         "bytes_sent",
         "request_id",
+        "residency",
     ]
     [attempt] = table_of(out, "attempts").to_pylist()
     assert attempt["credits"] == 1.5
