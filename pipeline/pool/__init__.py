@@ -1,9 +1,10 @@
 """Sends requests concurrently: which one next, how many at a time, how often again, when to stop.
 
-`pool` sends, and acts on what the others decide: `judge` what the end of a request means, `refusals` whether the
-service refuses one recording or all, `retry` when a failure is tried again, `limiter` how many requests at a time,
-`breaker` whether the service is out, `lengths` how long clips may be, `budget` what may still be spent; `pending` is
-the queue, `job` has the records.
+`pool` decides what is sent, `attempt` sends it once, and both act on what the others decide: `judge` what the end of a
+request means, `refusals` whether the service refuses one recording or all, `retry` when a failure is tried again,
+`limiter` how many requests at a time, `breaker` whether the service is out, `lengths` how
+long clips may be, `budget` what may still be spent;
+`pending` is the queue, `job` has the records.
 No HTTP, files or database here.
 """
 

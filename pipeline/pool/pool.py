@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 
-from pipeline.errors import AttemptError, CutOff
+from pipeline.errors import AttemptError
 from pipeline.exchange import Answer, Transcriber
+from pipeline.pool.attempt import Attempts
 from pipeline.pool.job import Again, EndRun, Job, Limits, Listener, OverBudget, TooLong, Verdict
 from pipeline.pool.judge import Judge
 from pipeline.pool.limiter import DOUBLE_AFTER_S
@@ -32,13 +32,13 @@ class Pool:
     ) -> None:
         """`queue` requests are taken from the source ahead of sending; `drain_s` is how long `stop` waits for answers
         in flight."""
-        self._transcriber = transcriber
         self._listener = listener
         self._limits = limits
         self._drain_s = drain_s
         self._changed = asyncio.Event()
         self._pending = Pending(queue, limits.lengths, self._changed.set)
         self._judge = Judge(limits, _now)
+        self._attempts = Attempts(transcriber, listener, limits, self._judge)
         self._in_flight: dict[asyncio.Task[None], Job] = {}
         self._at_limit = False
         """Whether the limit was reached after the last dispatch."""
@@ -202,26 +202,7 @@ class Pool:
     # -- one attempt ------------------------------------------------------------------------------------------------
 
     async def _attempt(self, job: Job, price: float) -> None:
-        job.requests += 1
-        started_at, started = datetime.now(UTC), _now()
-        ended: Answer | AttemptError
-        try:
-            await self._listener.sending(job, started_at)
-            started = _now()
-            ended = await self._transcriber.transcribe(job.request)
-        except AttemptError as error:
-            ended = error.bare()
-        except BaseException:  # cancelled, or a bug: counted as sent, to be safe
-            cut = CutOff("cut off before the answer came", billed="maybe")
-            self._listener.sent(job, started_at, _now() - started, cut)
-            raise
-        ended = self._judge.confirmed(job, ended)
-        latency_s = _now() - started
-        job.latency_s += latency_s
-        self._limits.budget.settle(price, billed=isinstance(ended, Answer) or ended.billed != "no")
-        self._limits.breaker.ended(job)
-        self._limits.lengths.ended(job)
-        self._listener.sent(job, started_at, latency_s, ended)
+        ended = await self._attempts.send(job, price)
         self._last_ended = _now()
         verdict = self._judge.judge(job, ended, others=self.in_flight - 1, at_limit=self._at_limit)
         self._carry_out([(job, verdict), *self._judge.release()])
