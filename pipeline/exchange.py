@@ -9,6 +9,9 @@ import msgspec
 from pipeline.model import FileVersion, Word
 from pipeline.redaction import hide
 
+MOST_CREDITS = 1e12
+"""A larger balance is not believed."""
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What one POST needs, and nothing more: plain values, so that it can travel to another process."""
@@ -131,3 +134,12 @@ class Connection(Protocol):
     async def balance(self) -> AccountBalance | str:
         """The account's balance, or why it is not known. Raises KeyRefused and EndpointUnreachable."""
         ...
+
+
+def why_unknown(balance: AccountBalance | str) -> str | None:
+    """Why the balance is not known; None where it is."""
+    if isinstance(balance, str):
+        return balance
+    held = balance.remaining_credits
+    plausible = 0 <= held <= MOST_CREDITS
+    return None if plausible else f"the account is said to hold {held:g} credits, which is not plausible"

@@ -84,7 +84,9 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     # the silence may be the service's or the recording's
     errors.UnconfirmedSilence: replace(_PASSING, breaker="nothing"),
     errors.LimitError: Consequence(retry="wait", breaker="refusal"),
+    # by then the balance has confirmed it, see pool/account.py
     errors.AccountError: Consequence(ends_run="at once"),
+    errors.AccountDoubted: replace(_PASSING, ends_run="probes alike"),
     # once the same settings were answered, they are not what is wrong
     errors.SettingsRefused: replace(_PASSING, ends_run="unanswered settings", exit_status=ExitStatus.USAGE),
     errors.SettingsInvalid: Consequence(ends_run="at once", exit_status=ExitStatus.USAGE),

@@ -5,6 +5,7 @@
 
 from pipeline.errors.attempts import (
     AccessDenied,
+    AccountDoubted,
     AccountError,
     AttemptError,
     AttemptTimeout,
@@ -69,6 +70,7 @@ from pipeline.errors.runs import (
 
 __all__ = [
     "AccessDenied",
+    "AccountDoubted",
     "AccountError",
     "AttemptError",
     "AttemptTimeout",

@@ -180,6 +180,22 @@ class CreditsSpent(AccountError):
     """No credits are left."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
+class AccountDoubted(PassingError):
+    """Refused as for a bad key or spent credits, which the account's balance did not confirm: it may pass, or be this
+    one clip's matter."""
+
+    suspected: type[AccountError] = KeyRefused
+    balance: str = ""
+    """What the balance said, in words, and …"""
+    is_known: bool = False
+    """… whether it is known."""
+
+    def as_account(self, text: str) -> AccountError:
+        """The account's error that it is taken for after all."""
+        return self.suspected(f"{text} ({self.balance})", http_status=self.http_status, code=self.code)
+
+
 class CutOff(AttemptError):
     """Cut off in flight by a stop or a kill: its outcome is unknown."""
 

@@ -21,7 +21,7 @@ class Attempts:
         self._judge = judge
 
     async def send(self, job: Job, price: float) -> Answer | AttemptError:
-        """How the request ended; `price` was reserved for it."""
+        """How the request ended, for which `price` was reserved; where it blames the account, after the balance."""
         job.requests += 1
         started_at, started = datetime.now(UTC), _now()
         ended: Answer | AttemptError
@@ -42,7 +42,7 @@ class Attempts:
         self._limits.breaker.ended(job)
         self._limits.lengths.ended(job)
         self._listener.sent(job, started_at, latency_s, ended)
-        return ended
+        return ended if isinstance(ended, Answer) else await self._limits.account.judged(ended, price)
 
 
 def _now() -> float:

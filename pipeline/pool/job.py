@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.errors import AttemptError, GradiumBatchError
 from pipeline.exchange import Answer, Request
+from pipeline.pool.account import Account
 from pipeline.pool.breaker import CircuitBreaker
 from pipeline.pool.budget import Budget
 from pipeline.pool.lengths import Lengths
@@ -52,6 +53,7 @@ class Limits(msgspec.Struct, kw_only=True, eq=False):
     price: Callable[[Request], float]
     """Credits that a request may cost."""
     outage_max_s: float
+    account: Account
     settings_answered: bool = False
     """These request settings were answered in an earlier run: empty answers do not mean that they are refused."""
     doubts_refusals: bool = True

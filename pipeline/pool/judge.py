@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from pipeline.errors import (
+    AccountDoubted,
     AttemptError,
     AudioRefused,
     CompressedAnswer,
@@ -59,6 +60,8 @@ class Judge:
         """Answers in a row that could not be decompressed."""
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
+        self._doubted: AccountDoubted | None = None
+        """The last failure, if it blamed the account."""
         self.firsts = FirstRefusals(watches=limits.doubts_refusals)
 
     def confirmed(self, job: Job, ended: Answer | AttemptError) -> Answer | AttemptError:
@@ -159,10 +162,11 @@ class Judge:
         if self._refusing_since is not None:
             self._refusing_since += seconds
 
-    def service_out(self) -> ServiceOut:
+    def service_out(self) -> GradiumBatchError:
         """The error of a run that gives up on the service."""
         if self._limits.breaker.is_open:
-            return ServiceOut(outage_sentence("failed for everybody", self._limits.breaker.open_for_s))
+            out = ServiceOut(outage_sentence("failed for everybody", self._limits.breaker.open_for_s))
+            return out if self._doubted is None else self._doubted.as_account(f"{self._doubted.message}; {out}")
         refusing_s = self._clock() - (self._refusing_since or 0.0)
         return ServiceOut(outage_sentence("only refused requests for its limits", refusing_s))
 
@@ -180,7 +184,7 @@ class Judge:
 
     def _service_works(self, job: Job) -> None:
         self._limits.breaker.answered(job)
-        self._refused_in_a_row, self._refusing_since = 0, None
+        self._refused_in_a_row, self._refusing_since, self._doubted = 0, None, None
 
     def _limit(self, job: Job, error: AttemptError, others: int) -> Verdict:
         limits, now = self._limits, self._clock()
@@ -203,6 +207,7 @@ class Judge:
 
     def _retryable(self, job: Job, error: AttemptError, follows: Consequence) -> Verdict:
         breaker, billed = self._limits.breaker, error.billed != "no"
+        self._doubted = error if isinstance(error, AccountDoubted) else None
         unreachable = follows.may_be_unreachable and not (error.bytes_sent or billed)
         if billed:
             used = 1.0
@@ -221,6 +226,8 @@ class Judge:
         is_repeated = self._is_repeated(job, error)
         pause_s = self._limits.retry.pause_s(error, job.attempts)
         if pause_s is None:
+            if self._doubted is not None and not self._doubted.is_known and not self.answered:
+                return EndRun(self._doubted.as_account(f"{error.message}; nothing was answered in this run"))
             return error.as_class(RepeatedStreamError) if is_repeated else error
         return Again(error, pause_s)
 

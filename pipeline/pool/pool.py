@@ -103,6 +103,7 @@ class Pool:
         finally:
             filling.cancel()
             await asyncio.gather(filling, *self._in_flight, return_exceptions=True)
+            self._limits.account.close()
             if self._cut_later is not None:
                 self._cut_later.cancel()
         if self._fatal is not None:
@@ -163,7 +164,7 @@ class Pool:
             self._limits.breaker.probe_sent(job, self._pending.retries + 1 if self._pending.all_tried else 0)
 
     def _may_send(self) -> bool:
-        if self._held_since is not None:
+        if self._held_since is not None or self._limits.account.is_asked:
             return False
         if self._limits.breaker.is_open:
             return self._limits.breaker.may_probe
@@ -190,7 +191,7 @@ class Pool:
     def _sending_at(self) -> float | None:
         """When something may be sent if nothing else changes."""
         breaker, limiter, paused_until = self._limits.breaker, self._limits.limiter, self._judge.paused_until
-        if self._short or self._held_since is not None:
+        if self._short or self._held_since is not None or self._limits.account.is_asked:
             return None
         if breaker.is_open:
             due = self._pending.next_probe_at if breaker.probe is None else None

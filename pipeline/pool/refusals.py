@@ -10,16 +10,15 @@ import re
 from collections import defaultdict
 
 from pipeline.errors import (
-    AccessDenied,
+    AccountDoubted,
     AttemptError,
-    CreditsSpent,
     GradiumBatchError,
-    KeyRefused,
     ProtocolFault,
     RefusesAll,
     UnconfirmedRefusal,
 )
 from pipeline.failures import consequence_of
+from pipeline.pool.account import suspected_by
 from pipeline.pool.job import Job
 
 FIRST = 8
@@ -29,8 +28,6 @@ ALIKE = 5
 PROBES_ALIKE = 6
 """Probes with the same refusal that end a run in which nothing was answered: about a minute."""
 MAX_QUOTED = 200
-PAYMENT_REQUIRED = 402
-DENIED = (401, PAYMENT_REQUIRED, 403)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _PARTICULAR = re.compile(r"[/\\\d]")
 """What a word has in it that is a path, a number or an id."""
@@ -77,6 +74,8 @@ class FirstRefusals:
     def refused(self, job: Job, error: AttemptError) -> bool:
         """Returns whether the refusal is held; may set `end`."""
         recording = job.request.id
+        if suspected_by(error) is not None:
+            return False  # a page that denies access, and an account that the balance has cleared: it may pass
         if len(self._refused) < 2:
             self._refused.add(recording)
         if not self._watches:
@@ -125,10 +124,8 @@ def unconfirmed(error: AttemptError) -> AttemptError:
 def _end(error: AttemptError, who: str) -> GradiumBatchError:
     said = " ".join(error.message.split())[:MAX_QUOTED]
     refused = f"{who} refused with the same words and none was answered: {said}"
-    if isinstance(error, AccessDenied) and error.http_status in DENIED:
-        if error.http_status == PAYMENT_REQUIRED:
-            return CreditsSpent(f"{refused} (HTTP 402)", http_status=error.http_status)
-        return KeyRefused(f"{refused} (HTTP {error.http_status}, as for a bad key)", http_status=error.http_status)
+    if isinstance(error, AccountDoubted):
+        return error.as_account(refused)
     if isinstance(error, ProtocolFault):
         return RefusesAll(
             f"{refused}; nothing more is sent and no recording is given up: that the requests break the service's "

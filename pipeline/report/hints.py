@@ -30,6 +30,7 @@ HINTS = {
     "RateLimited": "the service broke off for its limits in mid-answer; coming runs try again",
     "SettingsRefused": "the service refused settings that it took before; coming runs try again",
     "ProtocolFault": "gradium-batch broke the service's protocol: please report the words",
+    "AccountDoubted": "the service blamed the account, which its balance did not confirm; coming runs try again",
     "AccessDenied": "something on the way (a firewall, a proxy) refuses this recording; coming runs try again",
     "UnconfirmedRefusal": "the service answered nothing else meanwhile, so this may pass; coming runs try again",
     "UnknownFault": "a refusal that no rule knows: please report its words",

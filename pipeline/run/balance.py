@@ -10,7 +10,7 @@ import time
 from pipeline.checkpoint import Checkpoint, Store
 from pipeline.checkpoint.schema import CREDITS
 from pipeline.errors import BalanceTooLow, BalanceUnknown, EndpointUnreachable, ServiceOut
-from pipeline.exchange import AccountBalance, Connection
+from pipeline.exchange import AccountBalance, Connection, why_unknown
 from pipeline.pool import Budget, outage_sentence
 from pipeline.run.context import RunContext
 from pipeline.run.control import Control
@@ -21,8 +21,6 @@ from pipeline.run.pricing import costs_of
 
 ROUGHLY = 8.0
 """Lengths estimated from file sizes are wrong by at most this factor."""
-MOST_CREDITS = 1e12
-"""A larger balance is not believed."""
 MOST_TO_WARN = 10_000
 """For a mere warning the headers of no more recordings are read."""
 log = logging.getLogger(__name__)
@@ -103,12 +101,3 @@ class Balance:
                 stopped=stopped,
             )
         return costs.fitting_credits
-
-
-def why_unknown(balance: AccountBalance | str) -> str | None:
-    """Why the balance is not known; None where it is."""
-    if isinstance(balance, str):
-        return balance
-    held = balance.remaining_credits
-    plausible = 0 <= held <= MOST_CREDITS
-    return None if plausible else f"the account is said to hold {held:g} credits, which is not plausible"

@@ -18,7 +18,7 @@ from pipeline.config import Settings
 from pipeline.errors import CheckpointError, OutputGone
 from pipeline.exchange import AccountBalance, Connection, Endpoint
 from pipeline.gradium.request import RequestSettings
-from pipeline.pool import AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool, RetryPolicy
+from pipeline.pool import Account, AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool, RetryPolicy
 from pipeline.run.balance import Balance
 from pipeline.run.context import RunContext
 from pipeline.run.control import Control
@@ -73,7 +73,7 @@ class Sending:
             balance = await account.fetch(connection)
             await self._claim(balance)
             await account.compare(balance, rows=rows, at_most=selection.limit)
-            limits = await self._limits(budget)
+            limits = await self._limits(connection, budget)
             pool = Pool(
                 connection.transcriber,
                 self._recorder,
@@ -98,7 +98,7 @@ class Sending:
             owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)
             await self._store.blocking(claim, self._context.options.out, owner)
 
-    async def _limits(self, budget: Budget) -> Limits:
+    async def _limits(self, connection: Connection, budget: Budget) -> Limits:
         settings, clock = self._context.settings, asyncio.get_running_loop().time
         learned = await self._store.fact(LEARNED, int) or None
         return Limits(
@@ -110,6 +110,7 @@ class Sending:
             budget=budget,
             price=Price.under(settings).of,
             outage_max_s=settings.retry.outage_max_s,
+            account=Account(connection.balance),
             settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),
             # of failed recordings, which were asked for, all may be refused
             doubts_refusals="failed" not in self._context.options.only,

@@ -94,19 +94,6 @@ def test_a_recording_that_a_firewall_dislikes_is_named_and_the_run_goes_on(
         assert (row["http_status"], row["retryable"]) == (status, True)
 
 
-def test_a_firewall_that_denies_everything_is_told_as_the_key(tmp_path: Path, out: Path) -> None:
-    corpus = Corpus(tmp_path / "audio", count=40)
-    with start_server(faults=firewall()) as server:
-        result = run(corpus, out, server)
-        assert server.stats()["requests"] <= 20
-    assert result.exit == 1, result.stderr
-    assert "HTTP 403, as for a bad key" in result.stderr
-    assert set(errors_of(out).values()) == {"AccessDenied"}
-    with start_server() as healthy:
-        assert run(corpus, out, healthy).exit == 0
-    assert rows_of(out) == corpus.texts
-
-
 def test_a_quota_of_requests_a_minute_is_waited_out(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=12)
     quota = '[[fault]]\nkind = "proxy_rejection"\nstatus = 429\nmessage = "Quota exceeded for requests per minute"'

@@ -14,13 +14,12 @@ import pytest
 from pipeline.config import Settings
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
-from pipeline.exchange import Endpoint
+from pipeline.exchange import Endpoint, why_unknown
 from pipeline.gradium import account, response, wire
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import request_settings
 from pipeline.gradium.service import GradiumService
 from pipeline.gradium.transport import http_client
-from pipeline.run.balance import why_unknown
 from tests.gradium.scripted import Scripted, answer
 from tests.gradium.test_client import SECONDS, clip_of
 from tests.server.bodies import noise, wav

@@ -42,6 +42,7 @@ from pipeline.pool import (
 from pipeline.run.price import Price
 from tests.gradium.scripted import Scripted, answer
 from tests.gradium.test_client import clip_of, failure
+from tests.pool.accounts import account_with
 from tests.servers import KEY
 
 LIMIT = b"Concurrency limit exceeded: 3 active sessions"
@@ -263,6 +264,7 @@ async def night(url: str, clip: Request, books: Books, budget: float, concurrenc
             budget=Budget(budget),
             price=Price(3.0).of,
             outage_max_s=0.3,
+            account=account_with("nobody was asked"),
             settings_answered=True,
         )
 

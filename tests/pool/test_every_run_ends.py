@@ -32,6 +32,7 @@ from pipeline.pool import (
     RetryPolicy,
 )
 from pipeline.pool.budget import ROUNDING
+from tests.pool.accounts import Told, account_with
 from tests.pool.test_pool import clip
 from tests.pool.virtual import in_virtual_time
 
@@ -147,6 +148,7 @@ def night(
     settings_answered: bool = True,
     doubts_refusals: bool = True,
     pauses_s: float = 0.0,
+    balance: Told | Callable[[], Told] = 1e6,
 ) -> Ended:
     """One run with the default settings; a clip costs one credit, or its `price`, and takes `pauses_s` to be made. What
     holds for every run is checked here."""
@@ -170,6 +172,7 @@ def night(
             budget=Budget(budget),
             price=lambda clip: price(clip.id),
             outage_max_s=outage_max_s,
+            account=account_with(balance),
             settings_answered=settings_answered,
             doubts_refusals=doubts_refusals,
         )

@@ -14,6 +14,7 @@ from pipeline.config.settings import RetrySettings
 from pipeline.exchange import Answer, Request
 from pipeline.model import FileVersion, Word
 from pipeline.pool import (
+    Account,
     AdaptiveLimiter,
     Budget,
     CircuitBreaker,
@@ -24,6 +25,7 @@ from pipeline.pool import (
     Put,
     RetryPolicy,
 )
+from tests.pool.accounts import account_with
 
 OK = Answer(words=(Word(text="ok", start_s=0.0),))
 Step = Answer | errors.AttemptError | Exception | Callable[[], Awaitable[Answer]]
@@ -123,6 +125,7 @@ def pool_of(
     outage_max_s: float = 60,
     probe_s: float = 1.0,
     adaptive: bool = False,
+    account: Account | None = None,
 ) -> Pool:
     limits = Limits(
         retry=RetryPolicy(RetrySettings(max_attempts=max_attempts, base_s=base_s, max_s=max_s)),
@@ -131,6 +134,7 @@ def pool_of(
         budget=Budget(budget),
         price=lambda _: 1.0,
         outage_max_s=outage_max_s,
+        account=account or account_with("nobody was asked"),
     )
     return Pool(transcriber, heard, limits, queue=concurrency, drain_s=drain_s)
 
@@ -455,8 +459,11 @@ def test_what_is_nobodys_fault_stops_everything_and_marks_nothing_failed(kind: t
         transcriber = Scripted(slow=[slow], late=[slow], bad=[kind("revoked")])
         heard = Heard()
         heard.on_sent = lambda name: release.set()
+        account = account_with(0.0 if kind is errors.CreditsSpent else errors.KeyRefused("no", http_status=401))
         with pytest.raises(kind, match="revoked"):
-            await pool_of(transcriber, heard, concurrency=3).run(Source("slow", "bad", "late", *numbered(50)).fill)
+            await pool_of(transcriber, heard, concurrency=3, account=account).run(
+                Source("slow", "bad", "late", *numbered(50)).fill
+            )
         assert sorted(transcriber.asked) == ["bad", "late", "slow"]
         assert dict(heard.events) == {
             "bad": [f"sent {kind.__name__}"],
@@ -471,9 +478,9 @@ def test_the_first_of_many_refusals_is_the_one_that_is_raised() -> None:
     async def run() -> None:
         names = numbered(10)
         scripts: dict[str, Sequence[Step]] = {name: [errors.KeyRefused(name)] for name in names}
-        heard = Heard()
+        heard, account = Heard(), account_with(errors.KeyRefused("no", http_status=401))
         with pytest.raises(errors.KeyRefused, match=r"^clip0$"):
-            await pool_of(Scripted(**scripts), heard, concurrency=10).run(Source(*names).fill)
+            await pool_of(Scripted(**scripts), heard, concurrency=10, account=account).run(Source(*names).fill)
         assert heard.ended("sent KeyRefused") == names
 
     asyncio.run(run())

@@ -115,17 +115,6 @@ def test_refusals_that_are_held_keep_nobody_from_being_prepared() -> None:
     assert ended.failed == dict.fromkeys(names_of(3, "bad"), "UnconfirmedRefusal")
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(403, errors.KeyRefused), (401, errors.KeyRefused), (402, errors.CreditsSpent)]
-)
-def test_a_page_that_denies_everything_is_the_accounts_fault(status: int, kind: type[errors.AttemptError]) -> None:
-    ended = night(names_of(200, "clip"), everybody(lambda: denied(status)))
-    assert type(ended.error) is kind
-    assert f"HTTP {status}" in str(ended.error)
-    assert set(ended.failed.values()) == {"AccessDenied"}
-    assert ended.requests.total() <= 2 * FIRST
-
-
 @pytest.mark.parametrize("place", ["first", "last"])
 @pytest.mark.parametrize("bad", [1, 2, 4])
 def test_a_page_that_denies_a_few_names_them_and_the_run_goes_on(bad: int, place: str) -> None:

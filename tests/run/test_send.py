@@ -31,12 +31,15 @@ class Scripted:
         self.sent: list[str] = []
         self.control = Control()
         self.stops_after = 1 << 30
+        self.refused_key: KeyRefused | None = None
 
     @property
     def transcriber(self) -> Scripted:
         return self
 
     async def balance(self) -> Credits | str:
+        if self.refused_key is not None:
+            raise self.refused_key
         return Credits(remaining_credits=1e6)
 
     async def transcribe(self, request: Request) -> Answer:
@@ -44,6 +47,7 @@ class Scripted:
         if len(self.sent) == self.stops_after:
             self.control.stop(ExitStatus.SIGINT, "SIGINT")
         if (error := self.script.get(request.id.partition(".")[0])) is not None:
+            self.refused_key = error if isinstance(error, KeyRefused) else None
             raise error
         return answer()
 
