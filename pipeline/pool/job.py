@@ -32,6 +32,8 @@ class Job(msgspec.Struct, kw_only=True, eq=False):
     """How often it was sent as a probe of the circuit breaker."""
     order: int = 0
     """Number of its last request among all requests of the pool."""
+    sent_at: float = 0.0
+    """When that was sent, on the event loop's clock."""
     suspect: bool = False
     """It failed while a later request was answered: its failures are no evidence about the service."""
     refused: int = 0

@@ -85,6 +85,8 @@ class Judge:
         follows = consequence_of(ended)
         if follows.is_of_the_file:
             return ended  # no evidence about the service
+        if follows.retry != "wait":
+            self._limits.limiter.session_ended()
         self._ended += ended.http_status is not None
         self._empty += follows.ends_run == "all empty"
         self._compressed += follows.ends_run == "in a row"
@@ -112,6 +114,7 @@ class Judge:
         self._service_works(job)
         if open_for_s and not breaker.is_open:
             log.warning("the service answers again after %.0f s", open_for_s)
+        self._limits.limiter.session_ended()
         self._limits.limiter.answered(at_limit=at_limit)
         return answer
 
@@ -189,8 +192,10 @@ class Judge:
     def _limit(self, job: Job, error: AttemptError, others: int) -> Verdict:
         limits, now = self._limits, self._clock()
         limits.breaker.refused(job)
-        limits.limiter.refused(others)
-        self._refused_in_a_row += 1
+        allowed = limits.limiter.limit
+        limits.limiter.refused(others, job.sent_at)
+        # those that lower the limit are explained by it
+        self._refused_in_a_row = self._refused_in_a_row + 1 if limits.limiter.limit == allowed else 0
         job.refused += 1
         if self._refusing_since is None:
             self._refusing_since = now

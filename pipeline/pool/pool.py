@@ -43,6 +43,8 @@ class Pool:
         self._at_limit = False
         """Whether the limit was reached after the last dispatch."""
         self._sent = 0
+        self._unanswered = 0
+        """Requests in flight without those whose end is being dealt with."""
         self._last_sent = self._last_ended = 0.0
         self._stopping = False
         self._held_since: float | None = None
@@ -92,7 +94,7 @@ class Pool:
             while not self._finished():
                 self._changed.clear()
                 self._dispatch()
-                self._at_limit = self.in_flight >= self._limits.limiter.limit
+                self._at_limit = self._limits.limiter.is_full(self.in_flight)
                 if not self._finished():
                     await self._sleep()
                 if filling.done() and not self._stopping and has_more():
@@ -154,7 +156,8 @@ class Pool:
     def _send(self, job: Job, price: float) -> None:
         self._limits.budget.reserve(price)
         self._sent += 1
-        job.order, self._last_sent = self._sent, _now()
+        job.order, job.sent_at = self._sent, _now()
+        self._last_sent = job.sent_at
         self._limits.lengths.sent(job)
         task = asyncio.create_task(self._attempt(job, price))
         self._in_flight[task] = job
@@ -168,7 +171,7 @@ class Pool:
             return False
         if self._limits.breaker.is_open:
             return self._limits.breaker.may_probe
-        return self.in_flight < self._limits.limiter.limit and _now() >= self._judge.paused_until
+        return not self._limits.limiter.is_full(self.in_flight) and _now() >= self._judge.paused_until
 
     async def _sleep(self) -> None:
         """Waits for a change, or for the next moment at which time alone allows something."""
@@ -196,16 +199,21 @@ class Pool:
         if breaker.is_open:
             due = self._pending.next_probe_at if breaker.probe is None else None
             return None if due is None else max(due, breaker.probe_at)
-        if self.in_flight >= limiter.limit:
-            return self._last_sent + DOUBLE_AFTER_S if limiter.may_double else None
+        if limiter.is_full(self.in_flight):
+            doubles = limiter.may_double and self.in_flight >= limiter.limit
+            return self._last_sent + DOUBLE_AFTER_S if doubles else limiter.opens_at(self.in_flight)
         return paused_until if paused_until > _now() else self._pending.next_retry_at
 
     # -- one attempt ------------------------------------------------------------------------------------------------
 
     async def _attempt(self, job: Job, price: float) -> None:
-        ended = await self._attempts.send(job, price)
+        self._unanswered += 1
+        try:
+            ended = await self._attempts.send(job, price)
+        finally:
+            self._unanswered -= 1
         self._last_ended = _now()
-        verdict = self._judge.judge(job, ended, others=self.in_flight - 1, at_limit=self._at_limit)
+        verdict = self._judge.judge(job, ended, others=self._unanswered, at_limit=self._at_limit)
         self._carry_out([(job, verdict), *self._judge.release()])
         await self._listener.wait_for_room()
 

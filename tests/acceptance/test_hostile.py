@@ -75,6 +75,17 @@ def test_the_plans_limit_is_found_kept_and_remembered(tmp_path: Path, out: Path,
         assert [row["outcome"] for row in _attempts(out)[before:]] == ["ok"] * 40
 
 
+def test_sessions_that_stay_counted_for_a_moment_do_not_lower_the_limit(tmp_path: Path, out: Path) -> None:
+    corpus = Corpus(tmp_path / "audio", count=60)
+    cap = '[[fault]]\nkind = "session_cap"\ncap = 3\n'
+    with start_server(faults=cap, latency_s=0.1, linger_s=0.1) as server:
+        result = batch("run", corpus.folder, "--out", out, "--concurrency", "32", *FAST, server=server)
+        assert result.exit == 0
+        assert rows_of(out) == corpus.texts
+        assert "plan's limit  3 requests at a time" in result.stderr
+        assert sum(row["outcome"] != "ok" for row in _attempts(out)) <= 40
+
+
 def test_a_revoked_key_stops_the_run_at_once_and_marks_nothing_as_failed(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=200)
     with start_server(faults='[[fault]]\nkind = "key_revoked"\nafter_requests = 60') as server:
