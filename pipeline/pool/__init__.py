@@ -9,10 +9,9 @@ No HTTP, files or database here.
 """
 
 from pipeline.pool.account import Account
-from pipeline.pool.breaker import CircuitBreaker
+from pipeline.pool.breaker import CircuitBreaker, outage_sentence
 from pipeline.pool.budget import Budget
 from pipeline.pool.job import Job, Limits, Listener, OverBudget, TooLong
-from pipeline.pool.judge import outage_sentence
 from pipeline.pool.lengths import Lengths
 from pipeline.pool.limiter import AdaptiveLimiter
 from pipeline.pool.pending import Put
@@ -20,6 +19,6 @@ from pipeline.pool.pool import Pool
 from pipeline.pool.retry import RetryPolicy
 
 __all__ = [
-    "Account", "AdaptiveLimiter", "Budget", "CircuitBreaker", "Job", "Lengths", "Limits", "Listener", "OverBudget", "Pool",
-    "Put", "RetryPolicy", "TooLong", "outage_sentence",
+    "Account", "AdaptiveLimiter", "Budget", "CircuitBreaker", "Job", "Lengths", "Limits", "Listener", "OverBudget",
+    "Pool", "Put", "RetryPolicy", "TooLong", "outage_sentence",
 ]  # fmt: skip

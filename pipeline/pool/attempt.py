@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from pipeline.errors import AttemptError, CutOff
 from pipeline.exchange import Answer, Transcriber
+from pipeline.failures import consequence_of
 from pipeline.pool.job import Job, Limits, Listener
 from pipeline.pool.judge import Judge
 
@@ -41,6 +42,10 @@ class Attempts:
         self._limits.budget.settle(price, billed=isinstance(ended, Answer) or ended.billed != "no")
         self._limits.breaker.ended(job)
         self._limits.lengths.ended(job)
+        if isinstance(ended, Answer) or not (
+            consequence_of(ended).retry == "wait" or consequence_of(ended).is_of_the_file
+        ):
+            self._limits.limiter.session_ended()
         self._listener.sent(job, started_at, latency_s, ended)
         return ended if isinstance(ended, Answer) else await self._limits.account.judged(ended, price)
 

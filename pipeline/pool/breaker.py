@@ -179,3 +179,11 @@ class CircuitBreaker:
 
     def _plan_probe(self) -> None:
         self.probe_at = self._clock() + self._pause_s * random.uniform(0.8, 1.2)
+
+
+def outage_sentence(what: str, seconds: float) -> str:
+    """The text of ServiceOut."""
+    return (
+        f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "
+        "run the same command again when it is back"
+    )

@@ -21,6 +21,7 @@ from pipeline.errors import (
 )
 from pipeline.exchange import Answer
 from pipeline.failures import Consequence, by_class, consequence_of
+from pipeline.pool.breaker import outage_sentence
 from pipeline.pool.job import Again, EndRun, Job, Limits, TooLong, Verdict
 from pipeline.pool.refusals import FirstRefusals, unconfirmed
 
@@ -85,8 +86,6 @@ class Judge:
         follows = consequence_of(ended)
         if follows.is_of_the_file:
             return ended  # no evidence about the service
-        if follows.retry != "wait":
-            self._limits.limiter.session_ended()
         self._ended += ended.http_status is not None
         self._empty += follows.ends_run == "all empty"
         self._compressed += follows.ends_run == "in a row"
@@ -114,7 +113,6 @@ class Judge:
         self._service_works(job)
         if open_for_s and not breaker.is_open:
             log.warning("the service answers again after %.0f s", open_for_s)
-        self._limits.limiter.session_ended()
         self._limits.limiter.answered(at_limit=at_limit)
         return answer
 
@@ -245,11 +243,3 @@ class Judge:
         job.stream_error = error.said
         healthy = self.answered and self._limits.breaker.failure_rate() < HEALTHY
         return bool(healthy) and job.same_errors >= SAME_STREAM_ERRORS
-
-
-def outage_sentence(what: str, seconds: float) -> str:
-    """The text of ServiceOut."""
-    return (
-        f"the service has {what} for {seconds:.0f} s (retry.outage_max_s); nothing is lost, "
-        "run the same command again when it is back"
-    )

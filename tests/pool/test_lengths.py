@@ -35,6 +35,7 @@ from pipeline.pool import (
     TooLong,
 )
 from pipeline.pool.budget import ROUNDING
+from tests.pool.accounts import account_with
 from tests.pool.test_pool import clip
 from tests.pool.virtual import in_virtual_time
 
@@ -166,6 +167,7 @@ def night(
             budget=Budget(budget),
             price=lambda request: request.sent_s,
             outage_max_s=outage_max_s,
+            account=account_with("nobody was asked"),
             settings_answered=True,
             lengths=known,
         )
