@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from pipeline.model import FileVersion, Word
+from pipeline.model import ClipTimes, FileVersion, Word
 from pipeline.redaction import hide
 
 MOST_CREDITS = 1e12
@@ -78,6 +78,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The service's answer for one clip, from a stream that ended cleanly."""
 
     words: tuple[Word, ...]
+    """On the clip's clock, the decoder's delay taken off."""
+    times: ClipTimes | None = None
+    """How their times came about; None where the service has no such delay."""
     issues: tuple[str, ...] = ()
     """Why the answer deserves a second look: `no_words`, `times_backwards` …; empty when nothing is odd."""
     request_id: str | None = None

@@ -79,7 +79,7 @@ class FileVersion(msgspec.Struct, frozen=True):
 
 @built
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """One word with its times, decoder delay already taken off."""
+    """One word with its times, from the start of the audio."""
 
     text: str
     """Without white space; with the punctuation at it."""
@@ -108,6 +108,27 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @built
+class ClipTimes(msgspec.Struct, frozen=True, array_like=True):
+    """How the times of a clip's words came about, so that the decoder's delay can be taken off them or put back, as
+    `times` does. In milliseconds on the clock of the words; for the checkpoint, and no column of an output."""
+
+    clip: int
+    begin: int
+    """Where the clip begins."""
+    delay: int
+    """Of the decoder: what is taken off most times."""
+    others: tuple[tuple[int, int, int | None, int, int | None], ...]
+    """The words for which it is not just that, because they were cut to the clip: their place among the clip's words,
+    start and stop with the delay, start and stop without it."""
+    checks: tuple[int, int]
+    """Checksums of all times with the delay and without it, which tell in which state words are."""
+    outside: tuple[bool, bool]
+    """Whether the service said a time that is outside of the clip with the delay, or without it."""
+    contains: bool | None
+    """Whether these times say that the delay is in what the service said; None where they do not tell."""
+
+
+@built
 class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
     """What an answered clip adds to its utterance's transcript; kept until all clips of the utterance have theirs."""
 
@@ -125,6 +146,8 @@ class ClipResult(msgspec.Struct, frozen=True, kw_only=True):
     audio_bytes: int | None = None
     """Length of the file that it is a clip of: only one of that length can be the same. None where an older version
     stored it."""
+    times: ClipTimes | None = None
+    """None where an older version stored it."""
 
 
 @built
@@ -201,6 +224,8 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None = None
     wer: float | None = None
     metadata: dict[str, str] = {}
+    clip_times: tuple[ClipTimes, ...] | msgspec.UnsetType = msgspec.UNSET
+    """For the checkpoint alone: not in the output, nor in what is read from it."""
 
 
 @built

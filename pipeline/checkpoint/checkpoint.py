@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pipeline.checkpoint.codec import decode_attempt
 from pipeline.checkpoint.connection import reads, unusable, writes
+from pipeline.checkpoint.conversion import Conversion
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.lookup import Lookup
 from pipeline.checkpoint.merge import Planning
@@ -18,10 +19,11 @@ from pipeline.checkpoint.rebuilding import Rebuilding
 from pipeline.checkpoint.replaced import Replaced
 from pipeline.checkpoint.selection import Selection
 from pipeline.checkpoint.sharing import Sharing
+from pipeline.checkpoint.subtracted import Subtracted
 from pipeline.model import Attempt
 
 
-class Checkpoint(Planning, Sharing, Selection, Lookup, Publishing, Replaced, Rebuilding):
+class Checkpoint(Planning, Sharing, Selection, Lookup, Publishing, Subtracted, Conversion, Replaced, Rebuilding):
     """All methods on the checkpoint of an output; those of `scan`, `figures` and `facts` come with `Planning`."""
 
     @writes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from pipeline.earlier import Transcript1, decoding_either
-from pipeline.model import Attempt, ClipResult, Failure, Transcript, Utterance
+from pipeline.model import Attempt, ClipResult, ClipTimes, Failure, Transcript, Utterance
 
 encode = msgspec.msgpack.Encoder().encode
 decode_attempt = msgspec.msgpack.Decoder(Attempt).decode
+decode_clip_times = msgspec.msgpack.Decoder(tuple[ClipTimes, ...]).decode
 decode_clip = msgspec.msgpack.Decoder(ClipResult).decode
 decode_failure = msgspec.msgpack.Decoder(Failure).decode
 decode_transcript = decoding_either(

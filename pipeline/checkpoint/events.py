@@ -15,8 +15,9 @@ from pipeline.checkpoint.failing import Failed, apply_failed, forget_known
 from pipeline.checkpoint.identity import PARTIAL, Identity
 from pipeline.checkpoint.lookup import clips_changed, drop_needless
 from pipeline.checkpoint.replaced import keep_replaced
-from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.schema import VERDICT, State
 from pipeline.model import Attempt, ClipResult, Transcript
+from pipeline.verdict import Verdict
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +110,13 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     value: str | int = 1
 
 
-Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | Tried | Missing | Reused | Moved | Noted
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer said about the decoder's delay: the verdict so far, in the same commit as the answer."""
+
+    verdict: Verdict
+
+
+Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | Tried | Missing | Reused | Moved | Noted | Heard
 
 
 _SET_DONE = f"""state = {State.DONE:d}, selected = 0, gone = 0, other_path = 0, tries = 0, sent = '', setbacks = 0,
@@ -164,6 +171,8 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
             _apply_moved(db, event)
         case Noted():
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (event.fact, event.value))
+        case Heard():
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (VERDICT, event.verdict.written()))
 
 
 def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:

@@ -12,12 +12,15 @@ from pipeline.built import built
 from pipeline.checkpoint.codec import decode_clip, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database, reads, translated, writes
 from pipeline.checkpoint.failing import KnownFailure, known_failure
-from pipeline.checkpoint.identity import TRANSCRIBED, Identity
-from pipeline.checkpoint.replaced import Stored, find_replaced
+from pipeline.checkpoint.identity import HAS_TRANSCRIPT, Identity
+from pipeline.checkpoint.replaced import Stored, find_replaced, times_in
 from pipeline.checkpoint.schema import CLIPS_STALE, Seen, State
 from pipeline.model import ClipResult, KeptClip, Utterance
 
-_PLACED = "SELECT u.n, u.id, u.row, u.part, r.row FROM utterances u LEFT JOIN results r USING (n)"
+_WITH_TIMES = "utterances u LEFT JOIN results r USING (n) LEFT JOIN subtracted s USING (n)"
+_PLACED = f"SELECT u.n, u.id, u.row, u.part, r.row, s.times FROM {_WITH_TIMES}"  # noqa: S608 fixed texts
+_OF_IDENTITY = f"""SELECT coalesce(r.was, u.id), u.part, r.row, s.times FROM {_WITH_TIMES}
+        WHERE {HAS_TRANSCRIPT} LIMIT 1"""  # noqa: S608 fixed texts
 _HAS_ONE = "(u.part IS NOT NULL OR r.row IS NOT NULL)"
 _RENAMED = f"""{_PLACED} WHERE u.done_audio = ? AND u.done_config = ? AND u.vanished = {Seen.REMOVED:d}
         AND u.manifest = (SELECT manifest FROM utterances WHERE n = ? AND part IS NULL)
@@ -74,10 +77,7 @@ class Lookup(Database):
         """Where the transcripts of these identities are, for those that have one: of any utterance, or replaced."""
         found: dict[Identity, Stored] = {}
         for identity in identities:
-            row = self._db.execute(
-                f"SELECT coalesce(r.was, u.id), u.part, r.row FROM {TRANSCRIBED}",  # noqa: S608 fixed texts
-                identity.hashes,
-            ).fetchone()
+            row = self._db.execute(_OF_IDENTITY, identity.hashes).fetchone()
             stored = find_replaced(self._db, identity) if row is None else _stored(*row)
             if stored is not None:
                 found[identity] = stored
@@ -219,13 +219,11 @@ def clips_changed(db: sqlite3.Connection) -> None:
     db.execute("INSERT OR REPLACE INTO facts VALUES (?, 1)", (CLIPS_STALE,))
 
 
-def _stored(id_: str, part: int | None, result: bytes | None) -> Stored:
+def _stored(id_: str, part: int | None, result: bytes | None, times: bytes | None) -> Stored:
     transcript = None if result is None else decode_transcript(result)
-    return Stored(id=id_, part=part, transcript=transcript)
+    return Stored(id=id_, part=part, transcript=transcript, clip_times=times_in(times))
 
 
-def _placed(found: tuple[int, str, bytes, int | None, bytes | None]) -> Placed:
-    n, id_, row, part, result = found
-    transcript = _stored(id_, part, result).transcript
-    utterance = decode_utterance(row)
-    return Placed(n=n, utterance=utterance, id=id_, part=part, transcript=transcript)
+def _placed(found: tuple[int, str, bytes, int | None, bytes | None, bytes | None]) -> Placed:
+    n, id_, row, part, result, times = found
+    return Placed(n=n, utterance=decode_utterance(row), **msgspec.structs.asdict(_stored(id_, part, result, times)))

@@ -9,6 +9,7 @@ import sqlite3
 
 from pipeline.checkpoint import schema
 from pipeline.checkpoint.codec import decode_clip, decode_failure
+from pipeline.verdict import EARLIER
 
 CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, PRIMARY KEY (n, clip));
@@ -16,6 +17,7 @@ CREATE INDEX clips_key ON clips (key);
 """
 VERSION_UNTIL_6 = f"iif(size = -1, '{schema.UNREADABLE}', size || ':' || mtime_ns)"
 """A recording's version from the two columns that held it before, in the format of source/local.py."""
+REPLACED_UNTIL_8 = schema.REPLACED.replace(" times BLOB,", "")
 SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
 
 MIGRATIONS = {
@@ -73,7 +75,7 @@ ALTER TABLE utterances ADD COLUMN turn {schema.TURN};
 ALTER TABLE utterances ADD COLUMN longest {schema.LONGEST};
 {schema.SELECTED_INDEX}
 UPDATE utterances SET tries = 1 WHERE attempts OR state IN (3, 4);
-{schema.REPLACED}{schema.KNOWN_FAILURES}
+{REPLACED_UNTIL_8}{schema.KNOWN_FAILURES}
 ALTER TABLE clips RENAME TO clips_5;
 DROP INDEX clips_key;
 {schema.CLIPS}
@@ -92,6 +94,13 @@ UPDATE utterances SET version = {VERSION_UNTIL_6}, size = nullif(size, -1),
 """,  # noqa: S608 fixed texts
     # transcripts have other fields since then, which versions before that cannot read; `convert_results` adds them
     7: "",
+    # versions before that took the delay off all times: what they transcribed decides for the output
+    8: f"""
+{schema.SUBTRACTED}
+ALTER TABLE replaced ADD COLUMN times BLOB;
+INSERT OR IGNORE INTO facts SELECT '{schema.VERDICT}', '{EARLIER.written()}'
+    WHERE EXISTS (SELECT 1 FROM utterances WHERE done_audio IS NOT NULL) OR EXISTS (SELECT 1 FROM clips);
+""",  # noqa: S608 fixed texts
 }
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.checkpoint.codec import decode_attempt, decode_transcript, decode_utterance, encode
+from pipeline.checkpoint.codec import decode_attempt, decode_transcript, decode_utterance
 from pipeline.checkpoint.connection import Database, reads, transaction, translated, writes
 from pipeline.checkpoint.schema import JSONL_BYTES, TO_REFRESH
 from pipeline.checkpoint.selection import up_to
-from pipeline.earlier import with_span
+from pipeline.checkpoint.subtracted import Timed, begin_notes, is_stale, save_noted, save_timed
 from pipeline.model import Attempt, Transcript, Utterance
 
 Unpublished = tuple[int, bytes]
@@ -96,9 +96,13 @@ class Publishing(Database):
         return up_to(found, most_bytes, 1)
 
     @writes
-    def results_published(self, placed: Sequence[tuple[int, int]], parts: Mapping[int, int], jsonl: int) -> None:
-        """Records results as published: (n, part) of each, the rows of the parts, and the bytes of the JSONL."""
+    def results_published(
+        self, placed: Sequence[tuple[int, int]], parts: Mapping[int, int], jsonl: int, timed: Sequence[Timed] = ()
+    ) -> None:
+        """Records results as published: (n, part) of each, the rows of the parts, the bytes of the JSONL, and how the
+        times of those came about that have a record."""
         self._db.executemany("UPDATE utterances SET part = ?2 WHERE n = ?1", placed)
+        save_timed(self._db, (n for n, _ in placed), timed)
         for table in ("results", "temp.unpublished"):
             self._db.executemany(f"DELETE FROM {table} WHERE n = ?", [(n,) for n, _ in placed])  # noqa: S608 fixed texts
         self._save_parts("transcripts", parts)
@@ -132,27 +136,6 @@ class Publishing(Database):
         """The published parts of a kind ("transcripts", "attempts") and their numbers of rows."""
         return dict(self._db.execute("SELECT part, rows FROM parts WHERE kind = ?", (kind,)).fetchall())
 
-    @writes
-    def convert_results(self) -> None:
-        """Gives unpublished transcripts of an earlier version, or of a rebuild, the span and the channel of their rows.
-        Their text may read otherwise now: those with a reference are refreshed, for their word error rate."""
-
-        def converted(result: bytes, row: bytes) -> bytes:
-            return encode(with_span(decode_transcript(result), decode_utterance(row)))
-
-        self._db.create_function("converted", 2, converted)
-        self._db.execute(
-            "UPDATE results SET row = converted(row, (SELECT row FROM utterances u WHERE u.n = results.n))"
-        )
-        self._db.execute("UPDATE utterances SET refresh = 1 WHERE ref_words AND n IN (SELECT n FROM results)")
-
-    @writes
-    def recount(self, part: int, counts: Iterable[tuple[str, int, int]]) -> None:
-        """Records (id, ref_words, ref_errors) of published transcripts in a part whose text reads otherwise now."""
-        query = """UPDATE utterances SET ref_words = ?3, ref_errors = ?4
-                   WHERE id = ?2 AND part = ?1 AND n NOT IN (SELECT n FROM results)"""
-        self._db.executemany(query, ((part, *count) for count in counts))
-
     def _save_parts(self, kind: str, parts: Mapping[int, int]) -> None:
         rows = [(kind, part, rows) for part, rows in parts.items()]
         self._db.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", rows)
@@ -162,9 +145,10 @@ class Publishing(Database):
     @reads
     def list_replacing(self) -> dict[int, bool]:
         """Lists the results that replace published rows, up to now. Returns the parts with rows to rewrite (0: the
-        JSONL), and whether a listed result is among them."""
+        JSONL), and whether a listed result is among them; without those of `stale_parts`."""
         for statement in _TABLES.split(";"):
             self._db.execute(statement)
+        begin_notes(self._db)
         query = f"SELECT DISTINCT part FROM utterances WHERE {TO_REFRESH} AND part IS NOT NULL"  # noqa: S608 fixed texts
         found = {part for (part,) in self._db.execute(query)}
         waiting = {part for (part,) in self._db.execute("SELECT DISTINCT part FROM temp.replacing")}
@@ -188,13 +172,13 @@ class Publishing(Database):
         return found
 
     @reads
-    def superseded(self, part: int, ids: Iterable[str], *, refresh: bool) -> set[str]:
-        """The ids whose rows in a part are replaced, or refreshed. They include the new id of a moved result: after a
-        crash it may be in the part already."""
+    def superseded(self, part: int, ids: Iterable[str], *, refresh: bool, wanted: bool | None = None) -> set[str]:
+        """The ids whose rows in a part are replaced, or refreshed, or get times as `wanted`. They include the new id of
+        a moved result: after a crash it may be in the part already."""
         query = f"""SELECT EXISTS (SELECT 1 FROM utterances u WHERE id = ?1 AND part = ?2
-                           AND (n IN (SELECT n FROM results) OR (?3 AND {TO_REFRESH})))
+                           AND (n IN (SELECT n FROM results) OR (?3 AND {TO_REFRESH}) OR {is_stale("?4")}))
                 OR EXISTS (SELECT 1 FROM temp.replacing WHERE was = ?1 AND part = ?2)"""  # noqa: S608 fixed texts
-        return {id_ for id_ in ids if self._db.execute(query, (id_, part, refresh)).fetchone()[0]}
+        return {id_ for id_ in ids if self._db.execute(query, (id_, part, refresh, wanted)).fetchone()[0]}
 
     @reads
     def refreshing(self, part: int, ids: Iterable[str]) -> dict[str, tuple[int, Utterance]]:
@@ -209,6 +193,7 @@ class Publishing(Database):
     def begin_rewriting(self) -> None:
         """Discards the notes of a rewrite that was not finished."""
         self._db.execute("DELETE FROM temp.refreshed")
+        begin_notes(self._db)
 
     @reads
     def note_refreshed(self, rows: Sequence[Refreshed]) -> None:
@@ -244,5 +229,6 @@ class Publishing(Database):
                  AND (t.ref_words <> utterances.ref_words OR t.ref_errors <> utterances.ref_errors)"""
         )
         self._db.execute("DELETE FROM temp.refreshed")
+        save_noted(self._db)
         self._save_parts("transcripts", {part: rows} if part else {})
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (JSONL_BYTES, jsonl))

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pipeline.checkpoint.codec import decode_transcript, encode
+from pipeline.checkpoint.codec import decode_clip_times, decode_transcript, encode
 from pipeline.checkpoint.connection import Database, reads, writes
 from pipeline.checkpoint.identity import HAS_TRANSCRIPT, TRANSCRIBED, Identity
-from pipeline.model import Transcript
+from pipeline.model import ClipTimes, Transcript
 
 KEPT_BYTES = 256 << 20
 """Replaced transcripts kept, in compressed bytes; the oldest are deleted first. Until a run has hashed every row, this
@@ -42,15 +42,22 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """The part that has it (0: the JSONL), where `transcript` is None."""
     transcript: Transcript | None
     """The transcript, where it is in the checkpoint."""
+    clip_times: tuple[ClipTimes, ...] | msgspec.UnsetType = msgspec.UNSET
+    """How its times came about, where it is in a part."""
+
+    def read(self, row: Transcript) -> Transcript:
+        """The row of the part with what only the checkpoint has of it."""
+        return msgspec.structs.replace(row, clip_times=self.clip_times)
 
 
 def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: bool) -> None:
     """Keeps the transcript of row `n`, which the one of identity `now` is about to replace, unless another row has it
     too. With `is_copy` files may have swapped names, and it is kept as one of the same settings."""
     db.execute("DELETE FROM replaced WHERE audio = ? AND config = ?", now.hashes)
-    audio, config, prefix_hashes, same_settings, id_, part, row = db.execute(
+    audio, config, prefix_hashes, same_settings, id_, part, row, times = db.execute(
         """SELECT u.done_audio, u.done_config, u.marks, u.config_hash = u.done_config OR ?, coalesce(r.was, u.id),
-               u.part, r.row FROM utterances u LEFT JOIN results r USING (n) WHERE u.n = ?""",
+               u.part, r.row, s.times FROM utterances u LEFT JOIN results r USING (n) LEFT JOIN subtracted s USING (n)
+           WHERE u.n = ?""",
         (is_copy, n),
     ).fetchone()
     if not audio or not config or (audio, config) == now.hashes or (part is None and row is None):
@@ -58,19 +65,25 @@ def keep_replaced(db: sqlite3.Connection, n: int, now: Identity, *, is_copy: boo
     held = f"SELECT 1 FROM utterances u LEFT JOIN results r USING (n) WHERE {HAS_TRANSCRIPT} AND u.n <> ?"  # noqa: S608 fixed texts
     if db.execute(held, (audio, config, n)).fetchone() is None:
         db.execute(
-            """INSERT OR REPLACE INTO replaced (audio, config, marks, same_settings, id, part, row)
-               VALUES (?, ?, ?, ?, ?, ?, ?)""",
-            (audio, config, prefix_hashes, same_settings, id_, part, row and zlib.compress(row, _LEVEL)),
+            """INSERT OR REPLACE INTO replaced (audio, config, marks, same_settings, id, part, row, times)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+            (audio, config, prefix_hashes, same_settings, id_, part, row and zlib.compress(row, _LEVEL), times),
         )
 
 
 def find_replaced(db: sqlite3.Connection, identity: Identity) -> Stored | None:
     """Where the replaced transcript of an identity is stored; None where there is none."""
-    found = db.execute("SELECT id, part, row FROM replaced WHERE audio = ? AND config = ?", identity.hashes).fetchone()
+    query = "SELECT id, part, row, times FROM replaced WHERE audio = ? AND config = ?"
+    found = db.execute(query, identity.hashes).fetchone()
     if found is None:
         return None
-    id_, part, row = found
-    return Stored(id=id_, part=part, transcript=None if row is None else unpacked(row))
+    id_, part, row, times = found
+    return Stored(id=id_, part=part, transcript=None if row is None else unpacked(row), clip_times=times_in(times))
+
+
+def times_in(encoded: bytes | None) -> tuple[ClipTimes, ...] | msgspec.UnsetType:
+    """The record of times of a transcript in a part."""
+    return msgspec.UNSET if encoded is None else decode_clip_times(encoded)
 
 
 class Replaced(Database):
@@ -92,14 +105,14 @@ class Replaced(Database):
     def take_over(self, part: int, rows: Iterable[Transcript]) -> int:
         """Copies replaced transcripts out of a part that is about to be rewritten; returns the bytes stored."""
         size = 0
+        which = "row IS NULL AND part = ? AND id = ? AND audio = ? AND config = ?"
         for row in rows:
-            stored = packed(row)
-            taken = self._db.execute(
-                """UPDATE replaced SET row = ?, part = NULL
-                   WHERE row IS NULL AND part = ? AND id = ? AND audio = ? AND config = ?""",
-                (stored, part, row.id, *Identity.of(row).hashes),
-            ).rowcount
-            size += len(stored) * taken
+            key = (part, row.id, *Identity.of(row).hashes)
+            for (times,) in self._db.execute(f"SELECT times FROM replaced WHERE {which}", key).fetchall():  # noqa: S608 fixed texts
+                stored = packed(msgspec.structs.replace(row, clip_times=times_in(times)))
+                query = f"UPDATE replaced SET row = ?, part = NULL, times = NULL WHERE {which}"  # noqa: S608 fixed texts
+                self._db.execute(query, (stored, *key))
+                size += len(stored)
         return size
 
     @writes

@@ -30,7 +30,8 @@ Columns of `utterances`:
 Other tables: `clips` has the answers to clips of a long recording until all are there. They are found by what they
 answer to, so that other cuts and other rows of the recording find them: `key` is the audio and the settings, `span` the
 samples and the channel, `config` the config_hash of the row that was sent (part of the key before version 6).
-`open_attempts` has the requests in flight, which become rows of `attempts` when they end.
+`open_attempts` has the requests in flight, which become rows of `attempts` when they end. `subtracted` tells how times
+of published transcripts came about: whether the delay is taken off, and whether a verdict may change that (`open`).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from __future__ import annotations
 from enum import IntEnum
 from itertools import product
 
-VERSION = 8
+VERSION = 9
 
 
 class State(IntEnum):
@@ -92,6 +93,8 @@ MANIFEST = "manifest"
 """The fact with the manifest that a default output belongs to."""
 PLACES = "places"
 """The fact with the paths that the output folder has had, one a line, the newest last."""
+VERDICT = "delay_correction"
+"""The fact with the `Verdict` on the decoder's delay."""
 
 CLIPS = """CREATE TABLE clips (key TEXT NOT NULL, span TEXT NOT NULL, n INTEGER NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, config TEXT NOT NULL, PRIMARY KEY (key, span));
@@ -107,11 +110,16 @@ CREATE TABLE replaced (
     same_settings INTEGER NOT NULL,
     id     TEXT NOT NULL,
     part   INTEGER,
-    row    BLOB,
+    row    BLOB, times BLOB,
     UNIQUE (audio, config)
 );
 CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
 CREATE INDEX replaced_other ON replaced (number) WHERE row IS NOT NULL AND NOT same_settings;
+"""
+
+SUBTRACTED = """CREATE TABLE subtracted (n INTEGER PRIMARY KEY, applied INTEGER NOT NULL, open INTEGER NOT NULL,
+    times BLOB NOT NULL);
+CREATE INDEX subtracted_open ON subtracted (open, applied);
 """
 
 # Failures of audio that was sent, by its identity; `setbacks`, `due` and `marks` as in utterances.
@@ -131,9 +139,7 @@ CREATE TABLE known_failures (
 # Requests in flight: `row` is the attempt to record where the end of the request is never seen.
 OPEN_ATTEMPTS = """
 CREATE TABLE open_attempts (
-    id      TEXT    NOT NULL,
-    clip    INTEGER NOT NULL,
-    attempt INTEGER NOT NULL,
+    id TEXT NOT NULL, clip INTEGER NOT NULL, attempt INTEGER NOT NULL,
     credits REAL    NOT NULL,
     row     BLOB    NOT NULL,
     PRIMARY KEY (id, clip, attempt)
@@ -238,7 +244,7 @@ CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 CREATE INDEX oldest ON failures (error, first_seen);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
-{REPLACED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}
+{REPLACED}{SUBTRACTED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);

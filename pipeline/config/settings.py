@@ -52,6 +52,10 @@ class ServiceSettings(Section):
     language: str = Field(
         "en", description="language of rows that name none, sent with each request; `any` lets the service find out"
     )
+    delay_correction: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="take the decoder's delay off the times; `auto` finds out from the answers whether they contain it",
+    )
     require_credits: bool = Field(
         False, description="stop before the first request when the balance is below the estimate or cannot be learned"
     )

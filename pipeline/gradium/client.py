@@ -170,12 +170,15 @@ class GradiumClient:
             cut = "the connection closed without end_of_stream"
         if cut is not None:
             raise collector.with_request_id(StreamCut(cut, http_status=200))
-        words, issues = collector.words(duration_s=request.duration_s, channel=request.channel, clip=request.clip)
+        words, issues, times = collector.words(
+            duration_s=request.duration_s, channel=request.channel, clip=request.clip
+        )
         if decoder.replaced:
             issues = (*issues, "replaced_characters")
         key = self._endpoint.key
         return Answer(
             words=_without_key(words, key),
+            times=times,
             issues=issues,
             request_id=_name(collector.request_id, key),
             residency=_name(response.headers.get(wire.RESIDENCY_HEADER), key),

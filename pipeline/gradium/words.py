@@ -14,8 +14,9 @@ from pipeline.gradium import wire
 from pipeline.gradium.classify import in_stream
 from pipeline.gradium.punctuation import is_opening, is_punctuation
 from pipeline.gradium.splitting import MAX_WORD, Said, single_words
-from pipeline.model import Word
+from pipeline.model import ClipTimes, Word
 from pipeline.profile import GRADIUM
+from pipeline.times import clip_times, placed
 
 MAX_DELAY_IN_FRAMES = 1_000
 """A `ready` that reports more does not mean frames of look-ahead; then the requested delay is used."""
@@ -81,8 +82,11 @@ class WordCollector:
         error.request_id = self.request_id
         return error
 
-    def words(self, *, duration_s: float, channel: int, clip: int) -> tuple[tuple[Word, ...], tuple[str, ...]]:
-        """Words in time order within 0 … `duration_s`, and issues for anomalies.
+    def words(
+        self, *, duration_s: float, channel: int, clip: int
+    ) -> tuple[tuple[Word, ...], tuple[str, ...], ClipTimes]:
+        """Words in time order within 0 … `duration_s`, the delay taken off; issues for anomalies; how the times came
+        about.
 
         Call it only after the stream ended cleanly. Raises EmptyAnswer if there was no message at all.
         """
@@ -97,24 +101,25 @@ class WordCollector:
             )
             for place, text in enumerate(self._texts)
         ]
-        end = round(1000 * duration_s)
-        words = []
-        for word in single_words(said, latest=end):
-            start, stop = min(max(word.start, 0), end), word.stop
-            words.append(
-                Word(
-                    text=word.text,
-                    start_s=start / 1000,
-                    stop_s=None if stop is None else max(start, min(stop, end)) / 1000,
-                    channel=channel,
-                    stream_id=word.stream_id,
-                    clip=clip,
-                    timing=word.timing,
-                    written=word.written,
-                )
+        end, delay = round(1000 * duration_s), round(1000 * self._delay_s)
+        spoken = single_words(said, latest=end + delay)
+        times = clip_times([(word.start, word.stop) for word in spoken], clip=clip, end=end, delay=delay)
+        words = tuple(
+            Word(
+                text=word.text,
+                start_s=start / 1000,
+                stop_s=None if stop is None else stop / 1000,
+                channel=channel,
+                stream_id=word.stream_id,
+                clip=clip,
+                timing=word.timing,
+                written=word.written,
             )
+            for word in spoken
+            for start, stop in [placed((word.start, word.stop), 0, end, delay)]
+        )
         odd = {"no_words": not words, "times_backwards": self._backwards}
-        return tuple(words), tuple(issue for issue, holds in odd.items() if holds)
+        return words, tuple(issue for issue, holds in odd.items() if holds), times
 
     def _take_text(self, message: wire.Text) -> None:
         words = message.text.split()
@@ -155,10 +160,10 @@ class WordCollector:
     @overload
     def _on_clip_clock(self, decoder_s: float | None) -> int | None: ...
     def _on_clip_clock(self, decoder_s: float | None) -> int | None:
-        """A time of the service in milliseconds of the clip's clock."""
+        """A time of the service in milliseconds of the clip's clock, with the delay."""
         if decoder_s is None:
             return None
-        return round(1000 * max(-LONGEST_S, min(LONGEST_S, decoder_s - self._delay_s - self._lead_s)))
+        return round(1000 * max(-LONGEST_S, min(LONGEST_S, decoder_s - self._lead_s)))
 
 
 def _too_much(text: str) -> StreamMalformed:

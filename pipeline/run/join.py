@@ -15,9 +15,19 @@ from pipeline.audio.spans import MIN_SAMPLES
 from pipeline.audio.tracks import SAMPLE_RATE
 from pipeline.checkpoint.identity import GAP
 from pipeline.exchange import Answer, Clip
-from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, WER_DIGITS, ClipResult, Transcript, Utterance, Word
+from pipeline.model import (
+    CREDITS_DIGITS,
+    LATENCY_DIGITS,
+    WER_DIGITS,
+    ClipResult,
+    ClipTimes,
+    Transcript,
+    Utterance,
+    Word,
+)
 from pipeline.report import wer
 from pipeline.segments import segments_of, text_of
+from pipeline.times import on_other_clock
 
 NO_WORDS = "no_words"
 CLIP_WITHOUT_WORDS = "clip_without_words"
@@ -31,6 +41,7 @@ def result_of(clip: Clip, answer: Answer, *, latency_s: float, cost: float, audi
         key=clip.key,
         start_s=clip.start_s,
         words=_shifted(answer.words, clip.start_s),
+        times=None if answer.times is None else on_other_clock(answer.times, clip.start_s, clip.number),
         issues=answer.issues,
         request_id=answer.request_id,
         model=answer.model,
@@ -44,7 +55,8 @@ def earlier_result(clip: Clip, result: ClipResult) -> ClipResult:
     """An answer to the same samples, of an earlier run or another utterance, as the result of this clip."""
     shift_s = 0.0 if result.start_s is None else clip.start_s - result.start_s
     words = tuple(msgspec.structs.replace(word, clip=clip.number) for word in _shifted(result.words, shift_s))
-    return msgspec.structs.replace(result, clip=clip.number, start_s=clip.start_s, words=words)
+    times = None if result.times is None else on_other_clock(result.times, shift_s, clip.number)
+    return msgspec.structs.replace(result, clip=clip.number, start_s=clip.start_s, words=words, times=times)
 
 
 def joined(clips: Mapping[int, Clip], results: Mapping[int, ClipResult], **about: Any) -> Transcript:
@@ -67,6 +79,7 @@ def joined(clips: Mapping[int, Clip], results: Mapping[int, ClipResult], **about
         request_ids=tuple(result.request_id for result in in_order if result.request_id),
         latency_s=round(sum(result.latency_s for result in in_order), LATENCY_DIGITS),
         credits=round(sum(result.credits for result in in_order), CREDITS_DIGITS),
+        clip_times=_times_of(in_order),
         **about,
     )
 
@@ -139,7 +152,14 @@ def _issues_of(results: Sequence[ClipResult], clips: Mapping[int, Clip], *, seve
     return list(issues)
 
 
+def _times_of(results: Sequence[ClipResult]) -> tuple[ClipTimes, ...] | msgspec.UnsetType:
+    """How the times of the whole came about; unknown where those of a part are not known."""
+    times = tuple(result.times for result in results if result.times is not None)
+    return times if len(times) == len(results) else msgspec.UNSET
+
+
 def _shifted(words: tuple[Word, ...], by_s: float) -> tuple[Word, ...]:
+    by_s = round(by_s, 3)  # as `times` counts
     if not by_s:
         return words
     return tuple(

@@ -15,6 +15,7 @@ from pipeline.checkpoint import Checkpoint, Store
 from pipeline.checkpoint.schema import CLIPS_STALE, CLOSED_JSONL, ERRORS_STALE, JSONL_BYTES, OUTPUT_FORMAT, OWNER
 from pipeline.earlier import FORMAT
 from pipeline.errors import OutputError, OutputGone
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.join import with_service
 from pipeline.run.rewrite import Rewriter
 from pipeline.run.settings_hash import SettingsHash
@@ -34,8 +35,9 @@ log = logging.getLogger(__name__)
 class Publisher:
     """Publishes for one run: `keep` beside the pool, `finish` after it."""
 
-    def __init__(self, store: Store, sink: Sink, rows_per_part: int) -> None:
+    def __init__(self, store: Store, sink: Sink, rows_per_part: int, delay: DelayCorrection) -> None:
         self._store = store
+        self._delay = delay
         self._sink = sink
         self._rows_per_part = rows_per_part
         self._closing = asyncio.Event()
@@ -54,7 +56,7 @@ class Publisher:
         store = self._store
         if await store.fact(OUTPUT_FORMAT, int) == FORMAT:
             return
-        rewriter = await store.blocking(Rewriter, self._sink, None)
+        rewriter = await store.blocking(Rewriter, self._sink, None, self._delay.clock)
         parts, attempts = await store.call(rewriter.list_format_1), await store.parts("attempts")
         ledger = await store.call(self._sink.attempts.of_earlier_versions, attempts)
         if count := len(parts) + len(ledger):
@@ -104,13 +106,14 @@ class Publisher:
         """Publishes everything that is committed and unpublished.
 
         With `hashed`, transcripts are rewritten, too, whose manifest row has another reference or other metadata
-        now, or whose settings have another hash in their canonical form. Once it `is_stopped` the next run does
-        that, but for parts that are rewritten anyway.
+        now, whose settings have another hash in their canonical form, or whose times are not as the verdict says by
+        now. Once it `is_stopped` the next run does that, but for parts that are rewritten anyway.
         """
         while await self._publish_new():
             pass
         store = self._store
-        rewriter = await store.blocking(Rewriter, self._sink, hashed)
+        retimes = hashed is not None and self._delay.retimes
+        rewriter = await store.blocking(Rewriter, self._sink, hashed, self._delay.clock, retimes=retimes)
         for part, has_results in (await store.call(rewriter.list_parts)).items():
             if has_results or (hashed is not None and not is_stopped()):
                 await store.call(rewriter.rewrite, part)
@@ -159,10 +162,11 @@ class Publisher:
             next_part = max(await store.parts("transcripts"), default=0) + 1
             jsonl = await store.fact(JSONL_BYTES, int) or 0
             owner = await store.fact(OWNER, str)
-            rows, append_at = [with_service(row, owner) for _, row in found], None if jsonl == CLOSED_JSONL else jsonl
+            clock, append_at = self._delay.clock, None if jsonl == CLOSED_JSONL else jsonl
+            rows, timed = await asyncio.to_thread(clock.published, [(n, with_service(row, owner)) for n, row in found])
             part, size = await asyncio.to_thread(self._sink.publish, rows, next_part, append_at)
             placed, counts = [(n, part) for n, _ in found], {part: len(found)} if part else {}
-            await store.results_published(placed, counts, CLOSED_JSONL if size is None else size)
+            await store.results_published(placed, counts, CLOSED_JSONL if size is None else size, timed)
         return len(found)
 
     async def _publish_attempts(self) -> int:

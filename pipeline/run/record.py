@@ -14,6 +14,7 @@ from pipeline.checkpoint.events import Event, Noted
 from pipeline.errors import AttemptError
 from pipeline.exchange import Answer
 from pipeline.pool import Job, OverBudget, TooLong
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.in_flight import InFlight
 from pipeline.run.ledger import Ledger
 from pipeline.run.lengths import ClipLengths
@@ -33,6 +34,7 @@ class Recorder:
         ledger: Ledger,
         lengths: ClipLengths,
         store: Store,
+        delay: DelayCorrection,
         answered_fact: str,
     ) -> None:
         """`answered_fact` is noted with the first answer."""
@@ -43,6 +45,7 @@ class Recorder:
         self._ledger = ledger
         self._lengths = lengths
         self._store = store
+        self._delay = delay
         self._answered_fact: str | None = answered_fact
         self._in_flight: dict[str, InFlight] = {}
         """Utterances whose clips are with the pool, by id."""
@@ -98,7 +101,7 @@ class Recorder:
 
     def _answered(self, job: Job, in_flight: InFlight, answer: Answer) -> list[Event]:
         """The events of an answer, which go into one commit with the outcome that follows."""
-        clip, events = in_flight.clips[job.request.clip], list[Event]()
+        clip, events = in_flight.clips[job.request.clip], self._delay.heard(answer)
         result = in_flight.answered(clip, answer, latency_s=job.latency_s, cost=self._ledger.price.of(job.request))
         if self._answered_fact is not None:
             events.append(Noted(fact=self._answered_fact))

@@ -1,6 +1,6 @@
 """Rewrites published rows, a part at a time, or the JSONL where it stands alone: new transcripts take the place of old
-rows, others get the fields of their current manifest row, and rows of an earlier format are converted. An old
-transcript that is nowhere else is copied into the checkpoint first.
+rows, others get the fields of their current manifest row, or times with or without the decoder's delay, and rows of an
+earlier format are converted. An old transcript that is nowhere else is copied into the checkpoint first.
 
 Reads and writes the output folder and the checkpoint, in the checkpoint's thread; in memory is a batch of rows.
 """
@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 
+import msgspec
+
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.publishing import Refreshed
 from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES, OWNER
 from pipeline.earlier import with_span
 from pipeline.errors import OutputError
-from pipeline.model import Transcript, Utterance
+from pipeline.model import ClipTimes, Transcript, Utterance
+from pipeline.run.delay import Clock
 from pipeline.run.join import for_row, with_service, with_word_error_rate, word_errors
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.segments import has_turns
@@ -30,11 +33,19 @@ COPIED_BYTES = 64 << 20
 class Rewriter:
     """Rewrites parts of one output. Methods block, and raise OutputError or CheckpointError."""
 
-    def __init__(self, checkpoint: Checkpoint, sink: Sink, hashed: SettingsHash | None) -> None:
-        """Without `hashed` only new transcripts take the place of rows, and none is refreshed."""
+    def __init__(
+        self, checkpoint: Checkpoint, sink: Sink, hashed: SettingsHash | None, clock: Clock, *, retimes: bool = False
+    ) -> None:
+        """New transcripts take the place of rows, with times by `clock`. With `hashed` others are refreshed; where it
+        `retimes`, those that follow the verdict get other times."""
         self._checkpoint = checkpoint
         self._sink = sink
         self._hashed = hashed
+        self._clock = clock
+        self._wanted = clock.applied if retimes else None
+        """Whether the delay should be taken off; None: whatever rows have, they keep."""
+        self.retimed = 0
+        """Rows that got other times."""
         self._owner = checkpoint.fact(OWNER, str)
         self._had: dict[int, int] = {}
         self._copied_bytes = 0
@@ -42,7 +53,9 @@ class Rewriter:
     def list_parts(self) -> dict[int, bool]:
         """The parts in which rows do not stay as they are, and whether new transcripts take the place of some."""
         self._had = self._checkpoint.parts("transcripts")
-        return self._checkpoint.list_replacing()
+        found = self._checkpoint.list_replacing()
+        stale = [] if self._wanted is None else self._checkpoint.stale_parts(self._wanted)
+        return {part: found.get(part, False) for part in sorted({*found, *stale})}
 
     def list_format_1(self) -> list[int]:
         """The parts of format 1 (0: the JSONL, which stands alone)."""
@@ -70,8 +83,8 @@ class Rewriter:
         had = self._had.get(part, 0)
         self._copy_replaced(part, had)
         checkpoint.begin_rewriting()
-        superseded = partial(checkpoint.superseded, part, refresh=self._hashed is not None)
-        rows = chain(self._new(part), self._refreshed(part))
+        superseded = partial(checkpoint.superseded, part, refresh=self._hashed is not None, wanted=self._wanted)
+        rows = chain(self._new(part), self._changed(part))
         written = self._sink.replace(part, superseded, rows, had, checkpoint.places_of)
         checkpoint.rewritten(part, written if part else 0, CLOSED_JSONL if part else written)
 
@@ -117,21 +130,51 @@ class Rewriter:
             done = batch[-1].number
             changed = [(one.n, one.transcript, one.row) for one in batch if one.row is not None]
             refreshed = {} if self._hashed is None else self._refresh(self._hashed, changed)
-            yield from (with_service(refreshed.get(one.n, one.transcript), self._owner) for one in batch)
+            yield from self._timed(
+                [(one.n, with_service(refreshed.get(one.n, one.transcript), self._owner)) for one in batch]
+            )
 
-    def _refreshed(self, part: int) -> Iterator[Transcript]:
-        """The transcripts that stay while their manifest rows changed, with the new fields."""
-        if self._hashed is None:
+    def _changed(self, part: int) -> Iterator[Transcript]:
+        """The transcripts that stay, with the new fields of their manifest rows, or with other times."""
+        checkpoint, hashed, wanted = self._checkpoint, self._hashed, self._wanted
+
+        def refreshing(ids: list[str]) -> dict[str, tuple[int, Utterance]]:
+            return {} if hashed is None else checkpoint.refreshing(part, ids)
+
+        def stale(ids: list[str]) -> dict[str, tuple[int, tuple[ClipTimes, ...]]]:
+            return {} if wanted is None else checkpoint.stale(part, ids, wanted)
+
+        if hashed is None and wanted is None:
             return
-        refreshing = partial(self._checkpoint.refreshing, part)
-        for batch in in_batches(self._sink.rows(part, refreshing)):
-            rows = refreshing([transcript.id for transcript in batch])
-            changed = [(rows[transcript.id][0], transcript, rows[transcript.id][1]) for transcript in batch]
-            yield from self._refresh(self._hashed, changed).values()
-        if (missing := self._checkpoint.not_refreshed(part)) is not None:
+        for batch in in_batches(self._sink.rows(part, lambda ids: {*refreshing(ids), *stale(ids)})):
+            ids = [old.id for old in batch]
+            rows, times = refreshing(ids), stale(ids)
+            changed = [(rows[old.id][0], old, rows[old.id][1]) for old in batch if old.id in rows]
+            renewed = {} if hashed is None else self._refresh(hashed, changed)
+            others = []
+            for old in batch:
+                n = (times if old.id in times else rows)[old.id][0]
+                row = renewed.get(n, old)
+                if old.id in times:
+                    others.append((n, msgspec.structs.replace(row, clip_times=times[old.id][1])))
+                else:
+                    yield row
+            yield from self._timed(others)
+            self.retimed += len(others)
+        missing = None if hashed is None else checkpoint.not_refreshed(part)
+        if missing is None and wanted is not None:
+            missing = checkpoint.not_retimed(part, wanted)
+        if missing is not None:
             raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
 
+    def _timed(self, rows: list[tuple[int, Transcript]]) -> list[Transcript]:
+        """The rows as they are published, noted for the checkpoint."""
+        published, timed = self._clock.published(rows)
+        self._checkpoint.note_timed(timed)
+        return published
+
     def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
+        """The transcripts by number, with the fields of their manifest rows."""
         renewed = {n: with_service(_renewed(hashed, old, row), self._owner) for n, old, row in changed}
         self._checkpoint.note_refreshed(
             [Refreshed(n=n, config_hash=Identity.of(row).config_hash, **word_errors(row)) for n, row in renewed.items()]

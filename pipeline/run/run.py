@@ -24,6 +24,7 @@ from pipeline.report.progress import Progress, progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.control import Control
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lengths import ClipLengths
@@ -112,12 +113,13 @@ class _Run:
         self.duplicates = Duplicates()
         sink = Sink(FolderStore(options.out), settings.sink.formats)
         self.transcripts = StoredTranscripts(sink)
-        self.publisher = Publisher(store, sink, settings.sink.rows_per_part)
+        self.delay = DelayCorrection(settings.service.delay_correction, options.out)
+        self.publisher = Publisher(store, sink, settings.sink.rows_per_part, self.delay)
         self.preparation = Preparation(settings.audio, options.out / SPOOL)
         self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
         fact = context.request.answered_fact
         lengths = ClipLengths(context.lengths, self.preparation, self.budget)
-        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, fact)
+        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, self.delay, fact)
         self.sending = Sending(context, store, self.publisher, self.recorder, control)
 
     async def result(self, service: SpeechService) -> RunResult:
@@ -155,6 +157,7 @@ class _Run:
     async def _begin(self) -> None:
         """Finishes what an interrupted run or an earlier version left; bounds the budget by what the month has left."""
         await self.ledger.end_open_attempts()
+        await self.delay.begin(self.store)
         await self.publisher.tidy(self.control.raise_if_stopped)
         self.may_publish = True
         await self.store.blocking(self._keep_to_month)
@@ -195,6 +198,7 @@ class _Run:
             self.control.note_limit("; ".join(reasons))
 
     async def _publish(self) -> None:
+        await self.delay.end(self.store)
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
         await self.publisher.write_errors_and_clips()
         await self.publisher.describe()

@@ -57,10 +57,7 @@ class StoredTranscripts:
                 by_part[one.part].add(one.id)
         with self._lock:
             found = {part: self._in_part(part, ids) for part, ids in by_part.items()}
-        return [
-            one.transcript if one.transcript is not None or one.part is None else found[one.part].get(one.id)
-            for one in stored
-        ]
+        return [_of(one, found) for one in stored]
 
     def _in_part(self, part: int, ids: set[str]) -> dict[str, Transcript]:
         if part and part not in self._asked:
@@ -91,3 +88,11 @@ class StoredTranscripts:
         if part:
             return iter(()) if done else enumerate(self._sink.rows(part), 1)
         return iter(()) if self._sink.lines.size() == done else self._sink.lines.rows_behind(done)
+
+
+def _of(stored: Stored, found: Mapping[int, Mapping[str, Transcript]]) -> Transcript | None:
+    """The transcript: the stored one, or what was `found` in its part."""
+    if stored.transcript is not None or stored.part is None:
+        return stored.transcript
+    row = found[stored.part].get(stored.id)
+    return None if row is None else stored.read(row)

@@ -103,7 +103,7 @@ some_bytes = st.one_of(
 @example(b'{"type":"ready","delay_in_frames":16,"frame_size":' + b"9" * 400 + b',"sample_rate":1}', [])
 def test_any_bytes_end_as_words_or_as_an_error_of_ours(stream: bytes, cuts: list[int]) -> None:
     try:
-        words, _ = heard(cut(stream, cuts)).words(duration_s=300, channel=0, clip=0)
+        words, *_ = heard(cut(stream, cuts)).words(duration_s=300, channel=0, clip=0)
     except AttemptError:
         return
     assert all(0 <= word.start_s <= (word.stop_s or 300) <= 300 for word in words)

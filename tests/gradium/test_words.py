@@ -164,7 +164,7 @@ def test_nothing_at_all_is_no_answer() -> None:
 
 
 def test_words_carry_their_channel_and_clip() -> None:
-    found, _ = listened(Text("one", 1.0, 0)).words(duration_s=9, channel=1, clip=4)
+    found, *_ = listened(Text("one", 1.0, 0)).words(duration_s=9, channel=1, clip=4)
     assert (found[0].channel, found[0].clip) == (1, 4)
 
 
@@ -194,7 +194,7 @@ def test_an_error_message_ends_the_stream(error: Error, kind: type[Exception]) -
 def test_nothing_after_the_end_of_the_stream_is_heard() -> None:
     collector = listened(Text("one", 1.0), EndText(1.5), EndOfStream(), Text("two", 2.0), Error(message="lost"))
     collector.take([Text("three", 3.0), Error(message="lost")])
-    found, odd = collector.words(duration_s=300, channel=0, clip=0)
+    found, odd, _ = collector.words(duration_s=300, channel=0, clip=0)
     assert (times(list(found)), odd) == ([("one", 1.0, 1.5)], ())
 
 

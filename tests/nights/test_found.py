@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Store
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.publish import Publisher
 from pipeline.sink import FolderStore, Sink
 from tests.nights.life import Life
@@ -96,7 +97,7 @@ def test_a_kill_between_the_lines_and_their_note_doubles_none_whatever_is_answer
         journal = Store(checkpoint)
         try:
             sink = Sink(FolderStore(tmp_path), ("parquet", "jsonl"))
-            publisher = Publisher(journal, sink, rows_per_part=2)
+            publisher = Publisher(journal, sink, rows_per_part=2, delay=DelayCorrection("auto", Path()))
             await publisher.tidy()
             await publisher.finish()
         finally:

@@ -19,6 +19,7 @@ from pipeline.model import Failure, Word
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext, RunOptions
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lengths import ClipLengths, KnownLengths
@@ -55,7 +56,10 @@ class Stations:
         self.preparation = Preparation(settings.audio, out / ".spool")
         self.settlement = Settlement(self.context, self.outcomes, self.duplicates, self.budget, self.preparation)
         lengths = ClipLengths(self.context.lengths, self.preparation, self.budget)
-        self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, request.answered_fact)
+        delay = DelayCorrection("auto", Path())
+        self.recorder = Recorder(
+            self.settlement, self.outcomes, self.ledger, lengths, store, delay, request.answered_fact
+        )
         self.transcripts = StoredTranscripts(Sink(FolderStore(out), ("parquet", "jsonl")))
         self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement)
         self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, store)

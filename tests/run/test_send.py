@@ -16,6 +16,7 @@ from pipeline.exits import ExitStatus
 from pipeline.gradium.request import RequestSettings
 from pipeline.gradium.wire import Credits
 from pipeline.run.control import Control
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.publish import Publisher
 from pipeline.run.send import Sending
 from pipeline.sink import FolderStore, Sink
@@ -61,7 +62,7 @@ class Scripted:
 
 async def sent(run: Stations, service: Scripted) -> None:
     sink = Sink(FolderStore(run.context.options.out), ("jsonl",))
-    publisher = Publisher(run.store, sink, 10_000)
+    publisher = Publisher(run.store, sink, 10_000, DelayCorrection("auto", Path()))
     sending = Sending(run.context, run.store, publisher, run.recorder, service.control)
     await sending.send(service, run.preparer, run.selection(), run.budget.credits, rows=run.outcomes.transcribed)
 

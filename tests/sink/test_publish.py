@@ -17,6 +17,7 @@ from pipeline.checkpoint import Checkpoint, Failed, Finished, Sent, Store
 from pipeline.config import Settings
 from pipeline.errors import OutputError
 from pipeline.gradium.request import request_settings
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.publish import Publisher
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink import FolderStore, Sink
@@ -42,7 +43,7 @@ class Output:
                 journal = Store(checkpoint)
                 try:
                     sink = Sink(FolderStore(self.out), FORMATS)
-                    await action(checkpoint, Publisher(journal, sink, rows_per_part))
+                    await action(checkpoint, Publisher(journal, sink, rows_per_part, DelayCorrection("auto", Path())))
                 finally:
                     journal.release()
 

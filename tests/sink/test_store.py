@@ -19,6 +19,7 @@ import pytest
 from pipeline.checkpoint import Checkpoint, Finished, Store
 from pipeline.errors import DamagedFile, OutputError
 from pipeline.model import Transcript
+from pipeline.run.delay import DelayCorrection
 from pipeline.run.publish import Publisher
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.lines import Lines
@@ -165,7 +166,7 @@ def test_an_output_is_published_into_a_store_that_cannot_append(tmp_path: Path) 
             ]
         )
         journal = Store(checkpoint)
-        publisher = Publisher(journal, sink, 2)
+        publisher = Publisher(journal, sink, 2, DelayCorrection("auto", Path()))
         await publisher.tidy()
         await publisher.finish()
         journal.release()
