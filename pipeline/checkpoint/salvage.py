@@ -16,14 +16,21 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.built import built
-from pipeline.checkpoint.codec import decode_attempt, decode_clip, decode_failure, decode_transcript, decode_utterance
+from pipeline.checkpoint.codec import (
+    decode_attempt,
+    decode_clip,
+    decode_clip_times,
+    decode_failure,
+    decode_transcript,
+    decode_utterance,
+)
 from pipeline.checkpoint.connection import Database
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.migrations import VERSION_UNTIL_6
 from pipeline.checkpoint.replaced import unpacked
 from pipeline.checkpoint.schema import State
-from pipeline.model import Attempt, Failure, KeptClip, Transcript, Utterance
+from pipeline.model import Attempt, ClipTimes, Failure, KeptClip, Transcript, Utterance
 
 T = TypeVar("T")
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1
@@ -138,11 +145,24 @@ class Old(Database):
         """A fact; None where it is missing or cannot be read."""
         return next((value for name, value in self._rows("facts", "key, value") if name == key), None)
 
+    def times_of(self, id_: str) -> tuple[tuple[ClipTimes, ...], bool] | None:
+        """How the times of the published transcript of an id came about, and whether that follows the verdict."""
+        try:
+            found = self._db.execute(
+                "SELECT s.times, s.open FROM utterances u JOIN subtracted s USING (n) WHERE u.id = ?", (id_,)
+            ).fetchone()
+        except sqlite3.Error:  # damaged, or before schema 9
+            return None
+        times = None if found is None else self._decoded(found[0], decode_clip_times)
+        return None if times is None else (times, bool(found[1]))
+
     def read_through(self) -> None:
         """Reads all rows, to count `skipped`."""
         read = (self.results, self.attempts, self.failures, self.known_failures, self.clips, self.replaced)
         for rows in (*read, self.utterances, self.manifests):
             deque(rows(), maxlen=0)
+        for (times,) in self._rows("subtracted", "times"):
+            self._decoded(times, decode_clip_times)
 
     def _decoded(self, row: Any, decode: Callable[[Any], T]) -> T | None:
         try:

@@ -150,6 +150,11 @@ class Subtracted(Database):
         return int(self._db.execute(query, (is_open, not wanted)).fetchone()[0])
 
     @reads
+    def unpublished(self) -> int:
+        """The transcripts that wait to be published."""
+        return int(self._db.execute("SELECT count(*) FROM results").fetchone()[0])
+
+    @reads
     def without_record(self) -> int:
         """The published rows whose times are as an earlier version left them."""
         query = "SELECT count(*) FROM utterances u WHERE part IS NOT NULL AND n NOT IN (SELECT n FROM subtracted)"

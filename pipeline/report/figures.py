@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -49,6 +50,23 @@ class Untried(msgspec.Struct, frozen=True, kw_only=True):
     """Those of what is left that were not asked for either."""
 
 
+@built
+class DelayCorrection(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the decoder's delay is taken off the times of an output, and why."""
+
+    applied: Literal["on", "off"]
+    decided: bool
+    """False while answers are counted: `applied` is what they say so far."""
+    decided_by: str | None = None
+    """`answers`, `no evidence`, `earlier transcripts`, `setting` or `rebuild`."""
+    answers_on: int = 0
+    """Answers whose times contain the delay, …"""
+    answers_off: int = 0
+    """… and whose times do not: those that were counted before it was decided."""
+    doubted: bool = False
+    """The newest answers speak against it."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How an output stands: over the rows of one manifest, or of all that it serves."""
 
@@ -74,6 +92,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Over all that have a transcript and a reference."""
     learned_concurrency: int | None
     """Requests in flight that the plan carries, where a limit was met."""
+    delay_correction: DelayCorrection | None = None
+    """None where nothing was answered so far, or in figures of an earlier version."""
 
 
 @built

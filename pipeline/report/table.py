@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.report.figures import Figures, Standing, Untried, format_credits, length
+from pipeline.report.figures import DelayCorrection, Figures, Standing, Untried, format_credits, length
 from pipeline.texts import plural, visible
 
 Row = tuple[str, str]
@@ -86,11 +86,30 @@ def kept_rows(found: Standing) -> list[Row]:
 
 
 def measured_rows(found: Standing) -> list[Row]:
-    """The word error rate and the plan's limit, where they are known."""
+    """The word error rate, the decoder's delay and the plan's limit, where they are known."""
     rows = [] if found.wer is None else [("WER", f"{found.wer:.1%} over all transcripts with a reference")]
+    if (delay := found.delay_correction) is not None:
+        rows.append(("delay", delay_text(delay)))
     if found.learned_concurrency:
         rows.append(("plan's limit", f"{plural(found.learned_concurrency, 'request')} at a time"))
     return rows
+
+
+def delay_text(found: DelayCorrection) -> str:
+    """Whether the decoder's delay is taken off the times, and why."""
+    counted = found.answers_on + found.answers_off
+    agree = found.answers_on if found.applied == "on" else found.answers_off
+    why = {
+        "answers": f"{agree} of {counted} answers say so",
+        "no evidence": "no answer said whether they contain it",
+        "earlier transcripts": "as in the earlier transcripts of this output",
+        "setting": "as service.delay_correction says",
+        "rebuild": "as the last rebuild was told",
+        None: f"{agree} of {plural(counted, 'answer')} so far say so",
+    }[found.decided_by]
+    what = "taken off the times" if found.applied == "on" else "not taken off the times, which do not contain it"
+    doubt = "; the newest answers speak against that: see docs/configuration.md" if found.doubted else ""
+    return f"{what} ({why}){doubt}"
 
 
 def untried_rows(untried: Untried) -> list[Row]:

@@ -46,7 +46,7 @@ class Publisher:
         """Brings the folder back to what the checkpoint records, however the last run ended, and into today's format.
         Files that have to be rewritten wait for the end of the run, so that each is written once. Nothing may be
         published where this failed or was stopped."""
-        await self._store.blocking(self._tidy)
+        await self._store.blocking(tidy, self._sink)
         await self._convert(raise_if_stopped)
         if await self._store.has_moved():  # else a row of this run may get the id it leaves
             await self.finish()
@@ -144,16 +144,6 @@ class Publisher:
             self._sink.write_clips(checkpoint.kept_clips)
             checkpoint.set_fact(CLIPS_STALE, 0)
 
-    def _tidy(self, checkpoint: Checkpoint) -> None:
-        sink = self._sink
-        committed = checkpoint.fact(JSONL_BYTES, int) or 0
-        if not sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"), committed):
-            log.warning("transcripts.jsonl is missing or truncated; the end of the run rewrites it from the parts")
-            checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
-        elif committed == CLOSED_JSONL and not sink.has_parts:
-            # the lines may hold rows already that are still to be appended
-            checkpoint.set_fact(JSONL_BYTES, sink.drop_lines(checkpoint.never_published))
-
     async def _publish_new(self) -> int:
         """Publishes transcripts that no part holds as the next part; returns how many."""
         store = self._store
@@ -177,3 +167,14 @@ class Publisher:
             await asyncio.to_thread(self._sink.attempts.publish, [attempt for _, attempt in found], part)
             await store.attempts_published(found[-1][0], part, len(found))
         return len(found)
+
+
+def tidy(checkpoint: Checkpoint, sink: Sink) -> None:
+    """Brings the folder back to what the checkpoint records. Raises OutputError."""
+    committed = checkpoint.fact(JSONL_BYTES, int) or 0
+    if not sink.tidy(checkpoint.parts("transcripts"), checkpoint.parts("attempts"), committed):
+        log.warning("transcripts.jsonl is missing or truncated; it is rewritten from the parts at the end")
+        checkpoint.set_fact(JSONL_BYTES, CLOSED_JSONL)
+    elif committed == CLOSED_JSONL and not sink.has_parts:
+        # the lines may hold rows already that are still to be appended
+        checkpoint.set_fact(JSONL_BYTES, sink.drop_lines(checkpoint.never_published))

@@ -15,6 +15,7 @@ from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.schema import JSONL_BYTES
 from pipeline.errors import OutputError, UsageError
 from pipeline.report.figures import format_credits
+from pipeline.run.correct_times import correct_times
 from pipeline.run.recovery import Recovery
 from pipeline.run.verify import REBUILT, interrupted_rebuild, what_is_wrong
 from pipeline.sink.salvage import Salvage
@@ -25,9 +26,9 @@ _SUFFIXES = ("-wal", "-shm", "")
 """Suffixes of a checkpoint's files. The main file is renamed last: while it has its name, others may remain."""
 
 
-def rebuild(out: Path, *, force: bool = False) -> list[str]:
-    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is. Returns lines
-    that say what it holds.
+def rebuild(out: Path, *, force: bool = False, takes_delay_off: bool | None = None) -> list[str]:
+    """Makes a new checkpoint for `out`, with `force` also where nothing is wrong with the one there is; then takes the
+    decoder's delay off the times, or puts it back. Returns lines that say what was done.
 
     Raises UsageError where there is nothing to do or nothing to make it from, OutputHeld, OutputError, and
     CheckpointError where the old one is not damaged and cannot be worked with.
@@ -36,22 +37,31 @@ def rebuild(out: Path, *, force: bool = False) -> list[str]:
     files = (out / "transcripts").is_dir() or sink.lines.size() is not None or sink.clips.size() is not None
     if not files and not path.exists() and interrupted_rebuild(out) is None:
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")
+    lines = []
     with hold_output(out):
-        if not force and interrupted_rebuild(out) is None and what_is_wrong(out) is None:
+        if force or interrupted_rebuild(out) is not None or what_is_wrong(out) is not None:
+            lines += _made_anew(path, sink)
+        elif takes_delay_off is None:
             raise UsageError(
                 f"{out}: nothing is wrong with the checkpoint and the files beside it, so there is nothing to rebuild; "
                 "just run, or use --force to rebuild anyway"
             )
-        new, old_path = set_aside(path)
-        with Old(old_path) as old:
-            sink.set_damaged_aside()
-            with Checkpoint(new) as checkpoint:
-                recovery = Recovery(sink, old, checkpoint)
-                rebuilt = recovery.take_all()
-        put_in_place(new, path)
-        if recovery.lines_are_stale:
-            with Checkpoint(path) as checkpoint:
-                checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
+        if takes_delay_off is not None:
+            lines += correct_times(out, applied=takes_delay_off)
+    return lines
+
+
+def _made_anew(path: Path, sink: Salvage) -> list[str]:
+    new, old_path = set_aside(path)
+    with Old(old_path) as old:
+        sink.set_damaged_aside()
+        with Checkpoint(new) as checkpoint:
+            recovery = Recovery(sink, old, checkpoint)
+            rebuilt = recovery.take_all()
+    put_in_place(new, path)
+    if recovery.lines_are_stale:
+        with Checkpoint(path) as checkpoint:
+            checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
     count = rebuilt.transcripts
     are = "is" if count == 1 else "are"
     aside = "" if old_path is None else f"; the old checkpoint is {visible(str(old_path))}"

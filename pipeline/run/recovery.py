@@ -14,13 +14,16 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Known, Old
-from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, OWNER, PLACES
+from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, OWNER, PLACES, VERDICT
+from pipeline.checkpoint.subtracted import Timed
 from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.join import word_errors
 from pipeline.run.month import MONTH_BUDGET
 from pipeline.sink.rows import in_batches
 from pipeline.sink.salvage import Salvage
+from pipeline.times import state_of
+from pipeline.verdict import EARLIER, Verdict
 
 BATCH = 10_000
 
@@ -58,6 +61,9 @@ class Recovery:
         for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
             if (value := old.fact(fact)) is not None and isinstance(value, kind):
                 checkpoint.set_fact(fact, value)
+        verdict = Verdict.read(old.fact(VERDICT))
+        if verdict is not None:
+            checkpoint.set_verdict(verdict)
         self._take_attempts()
         checkpoint.adopt_manifests(old.manifests())
         for known in in_batches(old.utterances(), BATCH):
@@ -78,6 +84,8 @@ class Recovery:
             checkpoint.adopt_known_failures(paid)
         checkpoint.forget_unexplained()
         clips, runs = self._take_clips(), self._take_runs()
+        if verdict is None and (published or salvaged or clips):
+            checkpoint.set_verdict(EARLIER)
         checkpoint.bound_waits()
         return Rebuilt(
             transcripts=published + salvaged,
@@ -93,7 +101,8 @@ class Recovery:
         """Notes rows as done, or with gaps, published in `part`, or for None as still to be published; those that have
         a transcript already only where it is to stand `instead`. Returns how many had none."""
         count = read = 0
-        for batch in in_batches(rows, BATCH):
+        for found_rows in in_batches(rows, BATCH):
+            batch = [row if part is None else self._with_times(row) for row in found_rows]
             read += len(batch)
             found = self._checkpoint.adopt_transcribed(batch)
             count += sum(not has_one for _, has_one in found)
@@ -101,8 +110,22 @@ class Recovery:
             self._checkpoint.apply([_event_of(n, row) for n, row in taken])
             if part is not None:
                 placed = [(n, part) for n, _ in taken]
-                self._checkpoint.results_published(placed, {part: read} if part else {}, jsonl=0)
+                timed = [one for n, row in taken if (one := self._timed(n, row)) is not None]
+                self._checkpoint.results_published(placed, {part: read} if part else {}, 0, timed)
         return count
+
+    def _with_times(self, row: Transcript) -> Transcript:
+        """A published transcript with the old checkpoint's record of its times."""
+        found = self._old.times_of(row.id)
+        return row if found is None else msgspec.structs.replace(row, clip_times=found[0])
+
+    def _timed(self, n: int, row: Transcript) -> Timed | None:
+        """The record of a published transcript, where it has one that fits."""
+        found = self._old.times_of(row.id)
+        is_applied = state_of(row)
+        if found is None or is_applied is None:
+            return None
+        return Timed.of(n, row, applied=is_applied, is_open=found[1])
 
     def _take_lines(self, has_parts: bool) -> int:
         """Takes in the JSONL, and notes how it is continued; returns how many utterances got a transcript from it.

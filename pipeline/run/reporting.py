@@ -17,9 +17,10 @@ from pipeline.checkpoint.figures import Totals
 from pipeline.checkpoint.schema import LEARNED
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
 from pipeline.failures import status_of
-from pipeline.report.figures import FailureClass, Figures, Untried
+from pipeline.report.figures import DelayCorrection, FailureClass, Figures, Untried
 from pipeline.sink import FolderStore
 from pipeline.texts import json_line
+from pipeline.verdict import Verdict
 
 if TYPE_CHECKING:  # `status` imports this module, and these take long to load
     from pipeline.run.ledger import Ledger
@@ -83,7 +84,22 @@ def standing(checkpoint: Checkpoint, totals: Totals, *, whole: bool = False) -> 
         ],
         "wer": round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
         "learned_concurrency": checkpoint.fact(LEARNED, int) or None,
+        "delay_correction": delay_found(checkpoint.verdict(), has_answers=checkpoint.holds_answers()),
     }
+
+
+def delay_found(verdict: Verdict, *, has_answers: bool) -> DelayCorrection | None:
+    """What is told of the decoder's delay."""
+    if not has_answers:
+        return None
+    return DelayCorrection(
+        applied="on" if verdict.applied else "off",
+        decided=verdict.decided is not None,
+        decided_by=verdict.by,
+        answers_on=verdict.on,
+        answers_off=verdict.off,
+        doubted=verdict.is_doubted,
+    )
 
 
 async def save_result(store: Store, out: Path, result: RunResult) -> RunResult:
