@@ -148,4 +148,4 @@ def _check(spans: Sequence[Span], begin: int) -> int:
 
 
 def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+    return round(round(seconds, 3) * 1000)  # as the times of words are rounded

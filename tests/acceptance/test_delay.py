@@ -4,51 +4,82 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+import wave
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.server.fingerprint import fingerprint_words
 from pipeline.server.options import Times
-from tests.batch import batch, jsonl_of, write_wav
+from tests.batch import RATE, batch, jsonl_of, write_wav
+from tests.earlier import archive, corpus
 from tests.servers import start_server
 
 FRAME_S = 0.08
 WORLDS: dict[Times, str] = {"delayed": "on", "audio": "off"}
+Row = dict[str, Any]
 
 
-def recordings(folder: Path, count: int, seconds: float = 2.5) -> Path:
+def recording(path: Path, seed: int, seconds: float = 2.5, *, quiet: bool = False) -> Path:
+    """Noise; `quiet`: with a second of silence on both sides, so that its times are within the audio in both worlds."""
+    write_wav(path, seed, seconds)
+    if quiet:
+        with wave.open(str(path), "rb") as file:
+            samples = bytes(2 * RATE) + file.readframes(file.getnframes()) + bytes(2 * RATE)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            file.writeframes(samples)
+    return path
+
+
+def recordings(folder: Path, count: int, *, quiet: int = 0) -> Path:
     for number in range(count):
-        write_wav(folder / f"{number:03d}.wav", seed=number, seconds=seconds)
+        recording(folder / f"a-{number:03d}.wav", number)
+    for number in range(quiet):
+        recording(folder / f"0-quiet-{number}.wav", 1000 + number, quiet=True)
     return folder
 
 
-def published(out: Path) -> list[dict[str, Any]]:
+def published(out: Path) -> list[Row]:
     """The rows, which are the same in both formats."""
     rows = sorted(jsonl_of(out), key=lambda row: str(row["id"]))
     parts = pq.read_table(out / "transcripts").sort_by("id").to_pylist()
     assert [(row["id"], row["words"], row["segments"], row["issues"]) for row in parts] == [
         (row["id"], row["words"], row["segments"], row["issues"]) for row in rows
     ]
+    assert len({row["id"] for row in rows}) == len(rows)
     return rows
 
 
-def off_by(rows: list[dict[str, Any]]) -> float:
-    """How far the worst time is from the truth: a word for each second of the audio."""
-    assert rows
+def off_by(rows: list[Row]) -> float:
+    """How far the worst time is from the truth, which the recordings tell."""
     worst = 0.0
     for row in rows:
+        with wave.open(row["audio"], "rb") as file:
+            true = fingerprint_words(file.readframes(file.getnframes()), RATE)
+        assert [word["text"] for word in row["words"]] == [text for text, _, _ in true]
+        for word, (_, start_s, stop_s) in zip(row["words"], true, strict=True):
+            worst = max(worst, abs(word["start_s"] - start_s), abs(word["stop_s"] - stop_s))
         assert [segment["start_s"] for segment in row["segments"]][:1] == [word["start_s"] for word in row["words"]][:1]
-        for second, word in enumerate(row["words"]):
-            stop_s = min(second + 1, row["duration_s"])
-            worst = max(worst, abs(word["start_s"] - second), abs(word["stop_s"] - stop_s))
+    assert rows
     return worst
 
 
-def told(out: Path) -> tuple[str, bool]:
+def told(out: Path) -> tuple[str, bool, str | None]:
     found = json.loads((out / "summary.json").read_text())["delay_correction"]
-    return found["applied"], found["decided"]
+    asked = json.loads(batch("status", out, "--json").stdout)["delay_correction"]
+    assert asked == found
+    return found["applied"], found["decided"], found["decided_by"]
+
+
+def with_delay(frames: int, *more: str) -> tuple[str, ...]:
+    return ("--set", f"service.json_config.delay_in_frames={frames}", "--set", "sink.rows_per_part=2", *more)
 
 
 @pytest.mark.parametrize("delay", [7, 48])
@@ -56,16 +87,133 @@ def told(out: Path) -> tuple[str, bool]:
 @pytest.mark.parametrize("count", [3, 26])
 def test_auto_finds_out_which_it_is(tmp_path: Path, times: Times, delay: int, count: int) -> None:
     folder, out = recordings(tmp_path / "audio", count), tmp_path / "out"
-    shutil.copy(folder / "001.wav", folder / "copy.wav")
+    shutil.copy(folder / "a-001.wav", folder / "copy.wav")
     with start_server(times=times) as server:
-        setting = f"service.json_config.delay_in_frames={delay}"
-        options = ("--set", setting, "--set", "sink.rows_per_part=2", "--concurrency", "4")
-        assert batch("run", folder, "--out", out, *options, server=server).exit == 0
+        done = batch("run", folder, "--out", out, *with_delay(delay), server=server)
+        assert done.exit == 0
         rows = published(out)
         assert len(rows) == count + 1
         assert off_by(rows) <= FRAME_S
         assert {row["status"] for row in rows} == {"ok"}
-        assert told(out) == (WORLDS[times], count >= 20)
-        again = batch("run", folder, "--out", out, *options, server=server)
+        assert told(out) == (WORLDS[times], count >= 20, "answers" if count >= 20 else None)
+        assert ("not taken off the times" in done.stderr) == (times == "audio")
+        again = batch("run", folder, "--out", out, *with_delay(delay), server=server)
         assert (again.exit, published(out)) == (0, rows)
         assert server.stats()["requests"] == count
+
+
+def test_what_was_published_before_the_evidence_came_is_mended(tmp_path: Path) -> None:
+    folder, out = recordings(tmp_path / "audio", 2, quiet=3), tmp_path / "out"
+    options = ("--set", "sink.rows_per_part=1", "--set", "pool.concurrency=1", *with_delay(7)[:2])
+    with start_server(times="audio", latency_s=0.4) as server:  # the long ones are answered first, and published
+        assert batch("run", folder, "--out", out, *options, server=server).exit == 0
+    rows = published(out)
+    assert len(rows) == 5
+    assert off_by(rows) <= 0.001
+    assert {row["status"] for row in rows} == {"ok"}
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db:
+        assert db.execute("SELECT DISTINCT applied FROM subtracted").fetchall() == [(0,)]
+        assert db.execute("SELECT sum(suspect) FROM utterances").fetchone() == (0,)
+
+
+def test_clips_spans_channels_and_lead_silence_are_the_same_in_both_worlds(tmp_path: Path) -> None:
+    folder = tmp_path / "audio"
+    for number in range(3):
+        recording(folder / f"{number}.wav", number, 13.3)
+    manifest = tmp_path / "rows.csv"
+    spans = ["0.wav,,", "0.wav,1.25,7", "1.wav,,", "1.wav,6,", "2.wav,3.5,2.125"]
+    lines = [f"r{number},audio/{span}" for number, span in enumerate(spans)]
+    manifest.write_text("\n".join(["id,audio,offset_s,duration_s", *lines]))
+    found: dict[str, list[Row]] = {}
+    options = with_delay(16, "--set", "audio.max_clip_s=5", "--set", "audio.lead_silence_s=0.32")
+    for times, expected in WORLDS.items():
+        with start_server(times=times) as server:
+            out = tmp_path / times
+            assert batch("run", manifest, "--out", out, *options, server=server).exit == 0
+            found[times] = published(out)
+            assert told(out)[0] == expected
+    for one, other in zip(found["delayed"], found["audio"], strict=True):
+        assert [one[name] for name in ("id", "text", "issues")] == [other[name] for name in ("id", "text", "issues")]
+        for kind in ("words", "segments"):
+            for this, that in zip(one[kind], other[kind], strict=True):
+                # the server rounds what it says
+                assert (this["start_s"], this["stop_s"]) == pytest.approx((that["start_s"], that["stop_s"]), abs=0.0011)
+        assert max(word["clip"] for word in one["words"]) == {"0": 2, "1": 1, "2": 2, "3": 1, "4": 0}[one["id"][1:]]
+
+
+def test_a_service_with_another_delay_than_asked_for(tmp_path: Path) -> None:
+    folder, out = recordings(tmp_path / "audio", 4), tmp_path / "out"
+    with start_server(faults='[[fault]]\nkind = "other_delay"\ndelay_in_frames = 24') as server:
+        assert batch("run", folder, "--out", out, *with_delay(7), server=server).exit == 0
+    assert off_by(published(out)) <= FRAME_S
+    assert told(out)[0] == "on"
+
+
+def test_rebuild_puts_it_back_and_takes_it_off_without_paying(tmp_path: Path) -> None:
+    folder, out = recordings(tmp_path / "audio", 24), tmp_path / "out"
+    with start_server() as server:
+        options = with_delay(16)
+        assert batch("run", folder, "--out", out, *options, server=server).exit == 0
+        right, sent = published(out), server.stats()["requests"]
+        done = batch("rebuild", out, "--delay-correction", "off")
+        assert (done.exit, "24 transcripts changed" in done.stdout) == (0, True)
+        wrong = published(out)
+        assert off_by(wrong) > 1.0
+        assert {row["status"] for row in wrong} == {"suspect"}
+        assert [*out.glob("*.old*")] == [], "the checkpoint stayed"
+        later = batch("run", folder, "--out", out, *options, server=server)
+        assert (later.exit, published(out)) == (0, wrong)
+        assert told(out) == ("off", True, "rebuild")
+        assert '"suspect": 24' in (out / "summary.json").read_text()
+        assert batch("rebuild", out, "--delay-correction", "on").exit == 0
+        again = batch("rebuild", out, "--delay-correction", "on")
+        assert (again.exit, "0 transcripts changed" in again.stdout) == (0, True)
+        assert published(out) == right
+        assert server.stats()["requests"] == sent
+
+
+def test_a_setting_holds_for_new_answers_and_tells_of_the_others(tmp_path: Path) -> None:
+    folder, out = recordings(tmp_path / "audio", 3), tmp_path / "out"
+    with start_server() as server:
+        assert batch("run", folder, "--out", out, *with_delay(16), server=server).exit == 0
+        before = published(out)
+        recording(folder / "new.wav", 99)
+        off = ("--set", "service.delay_correction=off")
+        done = batch("run", folder, "--out", out, *with_delay(16), *off, server=server)
+        command = f"gradium-batch rebuild {out} --delay-correction off"
+        assert (done.exit, done.stderr.count(command)) == (0, 1)
+        rows = published(out)
+        assert [row for row in rows if not row["id"].startswith("new")] == before
+        assert off_by([row for row in rows if row["id"].startswith("new")]) == pytest.approx(1.28, abs=0.01)
+        assert server.stats()["requests"] == 4
+        assert batch("rebuild", out, "--delay-correction", "on").exit == 0
+        assert off_by(published(out)) <= FRAME_S
+
+
+def test_an_output_of_the_version_before_stays_as_it_was(tmp_path: Path) -> None:
+    manifest, out = archive.unpack("both", tmp_path)
+    with start_server(times="audio") as server:
+        done = batch("run", manifest, "--out", out, *corpus.SETTINGS, server=server)
+        assert done.exit in (0, 3)
+        assert told(out) == ("on", True, "earlier transcripts")
+        for number in range(24):
+            recording(tmp_path / "more" / f"{number}.wav", number)
+        more = batch("run", tmp_path / "more", "--out", out, *corpus.SETTINGS, server=server)
+        assert more.stderr.count(f"gradium-batch rebuild {out} --delay-correction off") == 1
+        assert told(out) == ("on", True, "earlier transcripts")
+        assert json.loads((out / "summary.json").read_text())["delay_correction"]["doubted"] is True
+        rows = {row["id"]: row for row in published(out)}
+        assert "times_outside_audio" in rows["3.wav"]["issues"]
+        done = batch("rebuild", out, "--delay-correction", "off")
+        assert f"an earlier version recorded nothing to undo: {len(rows) - 24}\n" in done.stdout
+        later = {row["id"]: row for row in published(out)}
+    assert off_by([later[f"{number}.wav"] for number in range(24)]) <= FRAME_S
+    assert later["one"] == rows["one"]
+
+
+def test_without_evidence_it_is_on(tmp_path: Path) -> None:
+    folder, out = recordings(tmp_path / "audio", 0, quiet=2), tmp_path / "out"
+    with start_server() as server:
+        assert batch("run", folder, "--out", out, *with_delay(7), server=server).exit == 0
+    assert told(out) == ("on", True, "no evidence")
+    assert off_by(published(out)) <= FRAME_S

@@ -125,7 +125,7 @@ def test_a_word_stops_where_it_was_said_to_stop(messages: list[AnyMessage], want
 def test_the_time_of_punctuation_tells_nothing_about_words() -> None:
     collector = WordCollector(0.0)
     collector.take([Text("five or", 1.0), Text(",", 1.0), Text("six", 2.0), Text(".", 0.0), Text("!", 99.0)])
-    found, issues = collector.words(duration_s=9, channel=0, clip=0)
+    found, issues, _ = collector.words(duration_s=9, channel=0, clip=0)
     assert (times(found), issues) == ([("five", 1.0, None), ("or,", 1.32, None), ("six.!", 2.0, None)], ())
 
 

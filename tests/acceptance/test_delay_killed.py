@@ -1,0 +1,102 @@
+"""Killed while times are decided or rewritten: the next command goes on, and every row has true times in the end."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_cut_steps import EndAt, Step, end_at, slow
+from tests.acceptance.test_delay import off_by, published, recordings, told, with_delay
+from tests.batch import batch
+from tests.servers import start_server
+
+__all__ = ["end_at"]
+KILL = signal.SIGKILL
+
+
+def applied(out: Path) -> set[int]:
+    with closing(sqlite3.connect(out / "checkpoint.sqlite")) as db:
+        return {value for (value,) in db.execute("SELECT applied FROM subtracted")}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ("Checkpoint", "results_published", "after", 1),
+        slow(("Sink", "publish", "after", 1)),
+        slow(("Checkpoint", "apply", "after", 2)),
+        slow(("Checkpoint", "apply", "after", 6)),
+        slow(("Table", "replace", "before", 1)),
+        ("Table", "replace", "after", 1),
+        slow(("Table", "replace", "after", 2)),
+        slow(("Checkpoint", "rewritten", "after", 1)),
+        slow(("Sink", "rewrite_lines", "before", 1)),
+        slow(("Sink", "rewrite_lines", "after", 1)),
+    ],
+)
+def test_a_run_before_and_after_the_evidence(tmp_path: Path, end_at: EndAt, step: Step) -> None:
+    """The quiet recordings are answered first and published as if the times contained the delay, which they do not."""
+    folder, out = recordings(tmp_path / "audio", 3, quiet=3), tmp_path / "out"
+    args = ("run", folder, "--out", out, *with_delay(7)[:2], "--set", "sink.rows_per_part=1")
+    one = ("--set", "pool.concurrency=1", "--progress", "off")
+    with start_server(times="audio", latency_s=0.4) as server:
+        end_at(step, KILL, *args, *one, server=server)
+        if step[1] == "results_published":
+            assert applied(out) == {1}
+        assert batch(*args, server=server).exit == 0
+        assert server.stats()["requests"] <= 7
+        assert off_by(published(out)) <= 0.001
+        assert told(out)[0] == "off"
+        assert applied(out) == {0}
+        assert {row["status"] for row in published(out)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        slow(("Checkpoint", "set_verdict", "after", 1)),
+        ("Table", "replace", "after", 2),
+        slow(("Checkpoint", "rewritten", "before", 2)),
+        slow(("Checkpoint", "rewritten", "after", 2)),
+        slow(("Sink", "rewrite_lines", "before", 1)),
+        slow(("Sink", "rewrite_lines", "after", 1)),
+    ],
+)
+@pytest.mark.parametrize("then", ["rebuild", pytest.param("run", marks=pytest.mark.slow)])
+def test_a_rebuild_that_takes_it_back(tmp_path: Path, end_at: EndAt, step: Step, then: str) -> None:
+    folder, out = recordings(tmp_path / "audio", 6), tmp_path / "out"
+    with start_server() as server:
+        args = ("run", folder, "--out", out, *with_delay(16))
+        assert batch(*args, server=server).exit == 0
+        right = published(out)
+        end_at(step, KILL, "rebuild", out, "--delay-correction", "off")
+        again = ("rebuild", out, "--delay-correction", "off") if then == "rebuild" else args
+        assert batch(*again, server=server).exit == 0
+        wrong = published(out)
+        assert min(off_by([row]) for row in wrong) > 1.0
+        assert applied(out) == {0}
+        assert batch("rebuild", out, "--delay-correction", "on").exit == 0
+        assert published(out) == right
+        assert server.stats()["requests"] == 6
+
+
+@pytest.mark.parametrize("formats", ['["jsonl"]', pytest.param('["parquet"]', marks=pytest.mark.slow)])
+def test_a_new_checkpoint_keeps_the_verdict_and_what_was_subtracted(tmp_path: Path, formats: str) -> None:
+    folder, out = recordings(tmp_path / "audio", 24), tmp_path / "out"
+    options = with_delay(16, "--set", f"sink.formats={formats}")
+    with start_server(times="audio") as server:
+        assert batch("run", folder, "--out", out, *options, server=server).exit == 0
+        assert told(out) == ("off", True, "answers")
+        assert batch("rebuild", out, "--force").exit == 0
+        assert applied(out) == {0}
+        done = batch("rebuild", out, "--delay-correction", "on")
+        assert "24 transcripts changed" in done.stdout
+        done = batch("rebuild", out, "--force", "--delay-correction", "off")
+        assert "24 transcripts changed" in done.stdout
+        assert batch("run", folder, "--out", out, *options, server=server).exit == 0
+        assert told(out) == ("off", True, "rebuild")
+        assert server.stats()["requests"] == 24

@@ -1,0 +1,62 @@
+"""The verdict on the decoder's delay: the majority of the first answers with evidence, which then stays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.verdict import DECIDES, EARLIER, Setting, Verdict
+
+answers = st.lists(st.booleans(), max_size=3 * DECIDES)
+settings: st.SearchStrategy[Setting] = st.sampled_from(["auto", "on", "off"])
+
+
+def after(said: list[bool], setting: Setting = "auto", begun: Verdict | None = None) -> Verdict:
+    verdict = begun or Verdict()
+    for contain in said:
+        verdict = verdict.heard(contain, setting)
+    return verdict
+
+
+@given(answers, settings)
+def test_the_majority_of_the_first_decides_and_it_never_flips(said: list[bool], setting: Setting) -> None:
+    verdict, first = after(said, setting), said[:DECIDES]
+    agree = first.count(True) >= first.count(False)
+    assert (verdict.applied, verdict.decided) == (agree, agree if len(said) >= DECIDES else None)
+    assert (verdict.on, verdict.off) == (first.count(True), first.count(False))
+    assert Verdict.read(verdict.written()) == verdict
+
+
+@given(answers, st.integers(0, 60), settings)
+def test_in_pieces_it_is_the_same(said: list[bool], place: int, setting: Setting) -> None:
+    begun = Verdict.read(after(said[:place], setting).written())
+    assert after(said[place:], setting, begun) == after(said, setting)
+
+
+@given(settings, answers)
+def test_without_evidence_the_setting_says_or_it_is_on(setting: Setting, said: list[bool]) -> None:
+    ended = after(said, setting).ended(setting)
+    assert ended.decided is not None or 0 < len(said) < DECIDES
+    if not said:
+        assert (ended.decided, ended.by) == (setting != "off", "no evidence" if setting == "auto" else "setting")
+
+
+@pytest.mark.parametrize("begun", [EARLIER, after([True] * DECIDES)])
+def test_a_clear_majority_against_it_is_told_and_flips_nothing(begun: Verdict) -> None:
+    assert not after([False] * (DECIDES - 1), begun=begun).is_doubted
+    doubted = after([True, False, False] * DECIDES, begun=begun)
+    assert (doubted.is_doubted, doubted.applied) == (True, True)
+    assert not after([False, True] * 100, begun=begun).is_doubted
+    assert not after([True] * DECIDES, begun=doubted).is_doubted
+
+
+def test_against_a_setting_it_counts_from_the_start() -> None:
+    assert after([False] * DECIDES, "on").is_doubted
+    assert not after([False] * DECIDES, "off").is_doubted
+    assert after([False] * DECIDES, "on").applied is False, "the verdict is what the answers say"
+
+
+@pytest.mark.parametrize("fact", [None, 7, "", "{", "[]", '{"on": "many"}'])
+def test_what_cannot_be_read_is_no_verdict(fact: object) -> None:
+    assert Verdict.read(fact) is None
