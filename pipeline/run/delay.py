@@ -72,9 +72,9 @@ class DelayCorrection:
         self._verdict = await store.blocking(Checkpoint.verdict)
         now = self.clock.applied
         others = await store.blocking(Checkpoint.with_other_times, now)
-        if self._setting != "auto" and now != self._verdict.applied:
+        if self._setting != "auto":
             others += await store.blocking(Checkpoint.with_other_times, now, is_open=True)
-            if self._verdict.by == "earlier transcripts":
+            if self._verdict.by == "earlier transcripts" and not now:
                 others += await store.blocking(Checkpoint.without_record)
         if others:
             log.warning(
@@ -99,12 +99,13 @@ class DelayCorrection:
             log.info("%s", found_out(self._verdict))
         if self._verdict.is_doubted and not self._told:
             self._told = True
-            other = STATES[not self.clock.applied]
+            now, other = STATES[self.clock.applied], STATES[not self.clock.applied]
             log.warning(
                 "the newest answers speak against delay_correction %s: their times seem to %s the decoder's delay, and "
-                "the times in this output may be wrong by it; nothing is changed by itself: %s %s changes all of them",
-                STATES[self.clock.applied],
+                "the times in this output may be wrong by it; nothing changes by itself: %s%s %s changes all of them",
+                now,
                 "be without" if self.clock.applied else "contain",
+                "" if self._setting == "auto" else f'set service.delay_correction = "{other}"; ',
                 self._rebuild,
                 other,
             )

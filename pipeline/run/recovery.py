@@ -101,8 +101,7 @@ class Recovery:
         """Notes rows as done, or with gaps, published in `part`, or for None as still to be published; those that have
         a transcript already only where it is to stand `instead`. Returns how many had none."""
         count = read = 0
-        for found_rows in in_batches(rows, BATCH):
-            batch = [row if part is None else self._with_times(row) for row in found_rows]
+        for batch in in_batches(map(self._with_times, rows), BATCH):
             read += len(batch)
             found = self._checkpoint.adopt_transcribed(batch)
             count += sum(not has_one for _, has_one in found)
@@ -115,8 +114,8 @@ class Recovery:
         return count
 
     def _with_times(self, row: Transcript) -> Transcript:
-        """A published transcript with the old checkpoint's record of its times."""
-        found = self._old.times_of(row.id)
+        """A published transcript with the old checkpoint's record of its times; others have their own."""
+        found = self._old.times_of(row.id) if row.clip_times is msgspec.UNSET else None
         return row if found is None else msgspec.structs.replace(row, clip_times=found[0])
 
     def _timed(self, n: int, row: Transcript) -> Timed | None:

@@ -79,10 +79,10 @@ def _suggestions(id_: str, near: list[str]) -> str:
 
 def _transcript(sink: Sink, one: One) -> Transcript | None:
     stored = one.stored
-    if stored is None or stored.transcript is not None:
-        return None if stored is None else stored.transcript
-    found = next(sink.rows(stored.part or 0, {stored.id}.intersection), None)
-    return None if found is None else msgspec.structs.replace(found, id=one.utterance.id)
+    if stored is None:
+        return None
+    found = stored.transcript or next(sink.rows(stored.part or 0, {stored.id}.intersection), None)
+    return None if found is None else msgspec.structs.replace(found, id=one.utterance.id, clip_times=msgspec.UNSET)
 
 
 def as_table(found: Shown) -> str:

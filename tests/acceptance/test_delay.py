@@ -13,13 +13,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+import gradium_batch as gb
 from pipeline.server.fingerprint import fingerprint_words
 from pipeline.server.options import Times
 from tests.batch import RATE, batch, jsonl_of, write_wav
 from tests.earlier import archive, corpus
-from tests.servers import start_server
+from tests.servers import KEY, start_server
 
 FRAME_S = 0.08
+SLOW = pytest.mark.slow
 WORLDS: dict[Times, str] = {"delayed": "on", "audio": "off"}
 Row = dict[str, Any]
 
@@ -82,9 +84,10 @@ def with_delay(frames: int, *more: str) -> tuple[str, ...]:
     return ("--set", f"service.json_config.delay_in_frames={frames}", "--set", "sink.rows_per_part=2", *more)
 
 
-@pytest.mark.parametrize("delay", [7, 48])
+@pytest.mark.parametrize(
+    ("count", "delay"), [(3, 7), (26, 48), pytest.param(3, 48, marks=SLOW), pytest.param(26, 7, marks=SLOW)]
+)
 @pytest.mark.parametrize("times", WORLDS)
-@pytest.mark.parametrize("count", [3, 26])
 def test_auto_finds_out_which_it_is(tmp_path: Path, times: Times, delay: int, count: int) -> None:
     folder, out = recordings(tmp_path / "audio", count), tmp_path / "out"
     shutil.copy(folder / "a-001.wav", folder / "copy.wav")
@@ -216,4 +219,19 @@ def test_without_evidence_it_is_on(tmp_path: Path) -> None:
     with start_server() as server:
         assert batch("run", folder, "--out", out, *with_delay(7), server=server).exit == 0
     assert told(out) == ("on", True, "no evidence")
+    assert off_by(published(out)) <= FRAME_S
+
+
+@pytest.mark.parametrize("times", ["audio", pytest.param("delayed", marks=SLOW)])
+def test_the_library_finds_out_too(tmp_path: Path, times: Times, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIUM_API_KEY", KEY)
+    folder, out = recordings(tmp_path / "audio", 4), tmp_path / "out"
+    with start_server(times=times) as server:
+        settings = {"service": {"url": server.url, "json_config": {"delay_in_frames": 48}}}
+        result = gb.transcribe(folder, out, settings=settings)
+    found = result.figures.delay_correction
+    assert found is not None
+    assert (found.applied, found.decided) == (WORLDS[times], False)
+    assert gb.status(out).delay_correction == found
+    assert [word.start_s for row in gb.read(out) for word in row.words] == pytest.approx([0.0, 1.0, 2.0] * 4)
     assert off_by(published(out)) <= FRAME_S

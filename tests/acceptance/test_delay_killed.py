@@ -26,7 +26,7 @@ def applied(out: Path) -> set[int]:
 @pytest.mark.parametrize(
     "step",
     [
-        ("Checkpoint", "results_published", "after", 1),
+        slow(("Checkpoint", "results_published", "after", 1)),
         slow(("Sink", "publish", "after", 1)),
         slow(("Checkpoint", "apply", "after", 2)),
         slow(("Checkpoint", "apply", "after", 6)),
