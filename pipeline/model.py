@@ -114,9 +114,8 @@ class ClipTimes(msgspec.Struct, frozen=True, array_like=True):
 
     clip: int
     begin: int
-    """Where the clip begins."""
+    """Where the clip begins, and the delay of the decoder, which is taken off most times."""
     delay: int
-    """Of the decoder: what is taken off most times."""
     others: tuple[tuple[int, int, int | None, int, int | None], ...]
     """The words for which it is not just that, because they were cut to the clip: their place among the clip's words,
     start and stop with the delay, start and stop without it."""
@@ -125,7 +124,7 @@ class ClipTimes(msgspec.Struct, frozen=True, array_like=True):
     outside: tuple[bool, bool]
     """Whether the service said a time that is outside of the clip with the delay, or without it."""
     contains: bool | None
-    """Whether these times say that the delay is in what the service said; None where they do not tell."""
+    """Whether these times say that the service's times contain the delay; None where they do not tell."""
 
 
 @built

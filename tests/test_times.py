@@ -88,12 +88,19 @@ def test_put_back_it_is_as_if_it_had_never_been_taken_off(
     ]
 
 
-@given(spoken, spoken, st.integers(0, 10**8).map(lambda samples: samples / 16_000), st.sampled_from([0.56, 1.28]))
+@given(
+    spoken,
+    spoken,
+    st.integers(0, 10**8).map(lambda samples: samples / 16_000),
+    st.sampled_from([0.56, 1.28]),
+    st.sampled_from([0, 1]),
+)
 def test_on_the_clock_of_a_recording_it_is_the_same(
     first: list[tuple[str, float, float | None, int]],
     second: list[tuple[str, float, float | None, int]],
     start_s: float,
     delay_s: float,
+    channel: int,
 ) -> None:
     words, times = answered(second, delay_s)
     by_s = round(start_s, 3)
@@ -101,6 +108,7 @@ def test_on_the_clock_of_a_recording_it_is_the_same(
         msgspec.structs.replace(
             word,
             clip=1,
+            channel=channel,
             start_s=round(by_s + word.start_s, 3),
             stop_s=None if word.stop_s is None else round(by_s + word.stop_s, 3),
         )
@@ -108,7 +116,9 @@ def test_on_the_clock_of_a_recording_it_is_the_same(
     )
     row = row_of([answered(first, delay_s), (moved, on_other_clock(times, start_s, 1))])
     off = retimed(row, applied=False)
-    assert retimed(off, applied=True) == retimed(row, applied=True)
+    on = retimed(off, applied=True)
+    assert on == retimed(row, applied=True)
+    assert (on.words, on.segments, on.text) == (row.words, row.segments, row.text)
     alone = retimed(row_of([(words, times)]), applied=False)
     assert [round(word.start_s - by_s, 3) for word in off.words if word.clip == 1] == [
         word.start_s for word in alone.words

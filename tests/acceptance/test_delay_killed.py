@@ -100,3 +100,50 @@ def test_a_new_checkpoint_keeps_the_verdict_and_what_was_subtracted(tmp_path: Pa
         assert batch("run", folder, "--out", out, *options, server=server).exit == 0
         assert told(out) == ("off", True, "rebuild")
         assert server.stats()["requests"] == 24
+
+
+@pytest.mark.parametrize("change", ["metadata", slow("renamed"), slow("gone")])
+def test_rows_that_change_otherwise_while_their_times_are_to_be_mended(
+    tmp_path: Path, end_at: EndAt, change: str
+) -> None:
+    folder, out = recordings(tmp_path / "audio", 2, quiet=2), tmp_path / "out"
+    manifest = tmp_path / "rows.csv"
+
+    def written(note: str) -> Path:
+        rows = [f"audio/{path.name},{note}" for path in sorted(folder.iterdir())]
+        manifest.write_text("\n".join(["audio,note", *rows, ""]))
+        return manifest
+
+    args = ("--out", out, *with_delay(7)[:2], "--set", "sink.rows_per_part=1", "--set", "pool.concurrency=1")
+    with start_server(times="audio", latency_s=0.4) as server:
+        step = ("Checkpoint", "results_published", "after", 1)
+        end_at(step, KILL, "run", written("before"), *args, "--progress", "off", server=server)
+        assert applied(out) == {1}
+        if change == "renamed":
+            (folder / "0-quiet-0.wav").rename(folder / "0-quiet-9.wav")
+        if change == "gone":
+            (folder / "0-quiet-0.wav").rename(tmp_path / "away.wav")
+        assert batch("run", written("after"), *args, server=server).exit in (0, 3)
+        if change == "gone":
+            (tmp_path / "away.wav").rename(folder / "0-quiet-0.wav")
+        rows = published(out)
+        assert len(rows) == 4
+        assert off_by(rows) <= 0.001
+        assert {row["metadata"]["note"] for row in rows} == ({"before", "after"} if change == "gone" else {"after"})
+        assert server.stats()["requests"] <= 5
+
+
+@pytest.mark.slow
+def test_a_transcript_that_was_replaced_and_comes_back(tmp_path: Path, end_at: EndAt) -> None:
+    """Its times are those of the verdict, although it was published before that, and is copied from its part."""
+    folder, out = recordings(tmp_path / "audio", 3, quiet=2), tmp_path / "out"
+    args = ("run", folder, "--out", out, "--set", "sink.rows_per_part=1", "--set", "pool.concurrency=1")
+    with start_server(times="audio", latency_s=0.4) as server:
+        step = ("Checkpoint", "results_published", "after", 2)
+        end_at(step, KILL, *args, *with_delay(7)[:2], "--progress", "off", server=server)
+        assert batch(*args, *with_delay(48)[:2], server=server).exit == 0
+        assert off_by(published(out)) <= 0.001
+        sent = server.stats()["requests"]
+        assert batch(*args, *with_delay(7)[:2], server=server).exit == 0
+        assert server.stats()["requests"] <= sent + 3
+        assert off_by(published(out)) <= 0.001
