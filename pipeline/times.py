@@ -25,18 +25,18 @@ TOLERANCE = round(1000 * GRADIUM.frame_s) + 1
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def clip_times(said: Sequence[Span], *, clip: int, end: int, delay: int) -> ClipTimes:
-    """How the times of a clip, which is over at `end`, come about from what the service said of its words, with the
-    delay, on the clip's clock."""
+def clip_times(said: Sequence[Span], *, clip: int, end: int, delay: int, lead: int = 0) -> ClipTimes:
+    """How the times of a clip come about from what the service `said` of its words, with the delay, on the clip's
+    clock. What was sent began with so much `lead` silence before it, and was over at its `end`."""
     late, early = ([placed(span, 0, end, by) for span in said] for by in (0, delay))
     others = tuple(
         (place, *late[place], *early[place])
         for place, span in enumerate(said)
         if (late[place], early[place]) != (span, _earlier(span, delay))
     )
-    outside = _is_outside(said, 0, end), _is_outside(said, delay, end)
+    outside = _is_outside(said, -lead, end), _is_outside(said, delay - lead, end + delay)
     checks = _check(late, 0), _check(early, 0)
-    return ClipTimes(clip, 0, delay, others, checks, outside, _contain(said, end, delay))
+    return ClipTimes(clip, 0, delay, others, checks, outside, _contain(said, -lead, end, delay))
 
 
 def placed(said: Span, begin: int, end: int, by: int) -> Span:
@@ -115,16 +115,16 @@ def _segments(row: Transcript, found: Sequence[Sequence[Word]], clips: Sequence[
     return segments_of(sorted(words, key=lambda word: word.start_s))
 
 
-def _contain(said: Sequence[Span], end: int, delay: int) -> bool | None:
+def _contain(said: Sequence[Span], begin: int, end: int, delay: int) -> bool | None:
     """True where a time is beyond the audio with the delay in it, False where a word would begin before the audio
     without it; None where neither holds, or both."""
     is_late = any(max(start, stop or start) > end + TOLERANCE for start, stop in said)
-    is_early = any(-TOLERANCE <= start < delay - TOLERANCE for start, _ in said)
+    is_early = any(begin - TOLERANCE <= start < begin - TOLERANCE + delay for start, _ in said)
     return None if is_late == is_early or not delay else is_late
 
 
-def _is_outside(said: Sequence[Span], by: int, end: int) -> bool:
-    first, last = by - TOLERANCE, by + end + TOLERANCE
+def _is_outside(said: Sequence[Span], begin: int, end: int) -> bool:
+    first, last = begin - TOLERANCE, end + TOLERANCE
     return any(not first <= time <= last for span in said for time in span if time is not None)
 
 

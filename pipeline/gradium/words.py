@@ -103,7 +103,8 @@ class WordCollector:
         ]
         end, delay = round(1000 * duration_s), round(1000 * self._delay_s)
         spoken = single_words(said, latest=end + delay)
-        times = clip_times([(word.start, word.stop) for word in spoken], clip=clip, end=end, delay=delay)
+        spans = [(word.start, word.stop) for word in spoken]
+        times = clip_times(spans, clip=clip, end=end, delay=delay, lead=round(1000 * self._lead_s))
         words = tuple(
             Word(
                 text=word.text,

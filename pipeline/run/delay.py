@@ -93,11 +93,9 @@ class DelayCorrection:
         if found is None:
             return []
         before, self._verdict = self._verdict, self._verdict.heard(found, self._setting)
-        if self._verdict == before:
-            return []
         if before.decided is None and self._verdict.decided is not None:
             log.info("%s", found_out(self._verdict))
-        if self._verdict.is_doubted and not self._told:
+        if self._verdict.is_doubted and not self._told:  # also where an earlier run has told it
             self._told = True
             now, other = STATES[self.clock.applied], STATES[not self.clock.applied]
             log.warning(
@@ -109,7 +107,7 @@ class DelayCorrection:
                 self._rebuild,
                 other,
             )
-        return [Heard(verdict=self._verdict)]
+        return [Heard(verdict=self._verdict)] if self._verdict != before else []
 
     async def end(self, store: Store) -> None:
         """Decides where an output has answers and none of them said anything."""

@@ -16,6 +16,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Identity
 from pipeline.checkpoint.publishing import Refreshed
 from pipeline.checkpoint.schema import CLOSED_JSONL, JSONL_BYTES, OWNER
+from pipeline.checkpoint.subtracted import Timed
 from pipeline.earlier import with_span
 from pipeline.errors import OutputError
 from pipeline.model import ClipTimes, Transcript, Utterance
@@ -130,9 +131,8 @@ class Rewriter:
             done = batch[-1].number
             changed = [(one.n, one.transcript, one.row) for one in batch if one.row is not None]
             refreshed = {} if self._hashed is None else self._refresh(self._hashed, changed)
-            yield from self._timed(
-                [(one.n, with_service(refreshed.get(one.n, one.transcript), self._owner)) for one in batch]
-            )
+            rows = [(one.n, with_service(refreshed.get(one.n, one.transcript), self._owner)) for one in batch]
+            yield from self._timed(rows)[0]
 
     def _changed(self, part: int) -> Iterator[Transcript]:
         """The transcripts that stay, with the new fields of their manifest rows, or with other times."""
@@ -159,19 +159,20 @@ class Rewriter:
                     others.append((n, msgspec.structs.replace(row, clip_times=times[old.id][1])))
                 else:
                     yield row
-            yield from self._timed(others)
-            self.retimed += len(others)
+            published, timed = self._timed(others)
+            self.retimed += sum(one.times is not None for one in timed)
+            yield from published
         missing = None if hashed is None else checkpoint.not_refreshed(part)
         if missing is None and wanted is not None:
             missing = checkpoint.not_retimed(part, wanted)
         if missing is not None:
             raise OutputError(f"the transcript of {missing!r} is no longer in the output folder; restore it")
 
-    def _timed(self, rows: list[tuple[int, Transcript]]) -> list[Transcript]:
-        """The rows as they are published, noted for the checkpoint."""
+    def _timed(self, rows: list[tuple[int, Transcript]]) -> tuple[list[Transcript], list[Timed]]:
+        """The rows as they are published, and what is noted for the checkpoint."""
         published, timed = self._clock.published(rows)
         self._checkpoint.note_timed(timed)
-        return published
+        return published, timed
 
     def _refresh(self, hashed: SettingsHash, changed: list[tuple[int, Transcript, Utterance]]) -> dict[int, Transcript]:
         """The transcripts by number, with the fields of their manifest rows."""

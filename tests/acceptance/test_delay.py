@@ -135,6 +135,10 @@ def test_clips_spans_channels_and_lead_silence_are_the_same_in_both_worlds(tmp_p
             assert batch("run", manifest, "--out", out, *options, server=server).exit == 0
             found[times] = published(out)
             assert told(out)[0] == expected
+            counted = json.loads((out / "summary.json").read_text())["delay_correction"]
+            assert counted["answers_off" if times == "delayed" else "answers_on"] == 0
+            assert counted["answers_on" if times == "delayed" else "answers_off"] >= 10
+    assert [row["issues"] for row in found["delayed"]] == [[]] * 5, "what is in the silence in front is not outside"
     for one, other in zip(found["delayed"], found["audio"], strict=True):
         assert [one[name] for name in ("id", "text", "issues")] == [other[name] for name in ("id", "text", "issues")]
         for kind in ("words", "segments"):
@@ -205,12 +209,15 @@ def test_an_output_of_the_version_before_stays_as_it_was(tmp_path: Path) -> None
         assert more.stderr.count(f"gradium-batch rebuild {out} --delay-correction off") == 1
         assert told(out) == ("on", True, "earlier transcripts")
         assert json.loads((out / "summary.json").read_text())["delay_correction"]["doubted"] is True
+        recording(tmp_path / "more" / "24.wav", 24)
+        again = batch("run", tmp_path / "more", "--out", out, *corpus.SETTINGS, server=server)
+        assert again.stderr.count(f"gradium-batch rebuild {out} --delay-correction off") == 1, "once in each run"
         rows = {row["id"]: row for row in published(out)}
         assert "times_outside_audio" in rows["3.wav"]["issues"]
         done = batch("rebuild", out, "--delay-correction", "off")
-        assert f"an earlier version recorded nothing to undo: {len(rows) - 24}\n" in done.stdout
+        assert f"an earlier version recorded nothing to undo: {len(rows) - 25}\n" in done.stdout
         later = {row["id"]: row for row in published(out)}
-    assert off_by([later[f"{number}.wav"] for number in range(24)]) <= FRAME_S
+    assert off_by([later[f"{number}.wav"] for number in range(25)]) <= FRAME_S
     assert later["one"] == rows["one"]
 
 
