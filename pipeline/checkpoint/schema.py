@@ -140,9 +140,7 @@ CREATE TABLE known_failures (
 OPEN_ATTEMPTS = """
 CREATE TABLE open_attempts (
     id TEXT NOT NULL, clip INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    credits REAL    NOT NULL,
-    row     BLOB    NOT NULL,
-    PRIMARY KEY (id, clip, attempt)
+    credits REAL NOT NULL, row BLOB NOT NULL, PRIMARY KEY (id, clip, attempt)
 );
 """
 
