@@ -5,7 +5,7 @@ Pure: no I/O. The verdict is kept as a fact of the checkpoint.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
 import msgspec
 
@@ -31,11 +31,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     against: int = 0
     """How many more of the later answers were against what is in force than for it, from 0 to DECIDES."""
 
-    @classmethod
-    def read(cls, fact: object) -> Self | None:
+    @staticmethod
+    def read(fact: object) -> Verdict | None:
         """From the fact; None where there is none, or it cannot be read."""
         try:
-            return msgspec.json.decode(fact, type=cls) if isinstance(fact, str) else None
+            return msgspec.json.decode(fact, type=Verdict) if isinstance(fact, str) else None
         except msgspec.DecodeError:
             return None
 
