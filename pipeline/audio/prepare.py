@@ -96,7 +96,7 @@ class Preparation:
                 for span in await self._pieces(track, start, length, answered):
                     clips.append(await self._clip(utterance, recording, track, span, start, len(clips), files))
         except BaseException:
-            self._release(utterance, key, files)
+            self._release(key, files, keep=is_span(utterance))
             raise
         return Prepared(
             clips=tuple(clips),
@@ -112,19 +112,20 @@ class Preparation:
         """Cuts what is prepared from now on into clips of at most so much audio."""
         self._settings = self._settings.model_copy(update={"max_clip_s": max_clip_s})
 
-    def release(self, utterance: Utterance, prepared: Prepared) -> None:
-        """Frees what was decoded for an utterance, once all its clips are sent or given up."""
+    def release(self, utterance: Utterance, prepared: Prepared, *, comes_again: bool = False) -> None:
+        """Frees what was decoded for an utterance, once all its clips are sent or given up; where it `comes_again`,
+        only when other recordings need the space."""
         if prepared.spool_key is not None:
-            self._release(utterance, prepared.spool_key, prepared.files)
+            self._release(prepared.spool_key, prepared.files, keep=comes_again or is_span(utterance))
 
     async def close(self) -> None:
         """Ends the decoders and removes the spool."""
         await self._decoders.close()
         await self._spool.close()
 
-    def _release(self, utterance: Utterance, key: Hashable, files: Collection[str]) -> None:
+    def _release(self, key: Hashable, files: Collection[str], *, keep: bool) -> None:
         # where one row is a span of a recording, others probably are too
-        self._spool.release(key, keep=is_span(utterance))
+        self._spool.release(key, keep=keep)
         for file in files:
             Path(file).unlink(missing_ok=True)
 

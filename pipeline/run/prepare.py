@@ -96,15 +96,14 @@ class Preparer:
 
     async def _shorter_clips_of(self, in_flight: InFlight) -> list[Clip]:
         """The clips to send for an utterance some of whose clips were too long, around those that were answered."""
-        utterance, answered, before = in_flight.selected.utterance, [*in_flight.results.values()], in_flight.prepared
-        assert in_flight.look is not None and before is not None  # noqa: S101, PT018 for the type checker
+        answered = [*in_flight.results.values()]
+        assert in_flight.look is not None  # noqa: S101 for the type checker
         try:
             known = {result.key for result in answered}
-            prepared = await self._preparation.prepare(utterance, in_flight.look, known)
+            prepared = await self._preparation.prepare(in_flight.selected.utterance, in_flight.look, known)
         except AttemptError as error:
             self._settlement.fail(in_flight, error)
             return []
-        self._preparation.release(utterance, before)  # only now, so that it is not decoded again
         return self._expected(in_flight, in_flight.expect(prepared, answered))
 
     def _expected(self, in_flight: InFlight, missing: list[Clip]) -> list[Clip]:

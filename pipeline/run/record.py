@@ -87,6 +87,7 @@ class Recorder:
             if not in_flight.comes_again:
                 self._settlement.settle(in_flight, *events)
                 return
+            self._settlement.put_back(in_flight)
             self.again.append(in_flight)
         self._outcomes.note(*events)
 

@@ -88,6 +88,10 @@ class Settlement:
             for selected in duplicates:
                 self._outcomes.copied(selected, transcript, in_flight)
 
+    def put_back(self, in_flight: InFlight) -> None:
+        """It is prepared again. Until then it holds no disk: those before it may wait for that."""
+        self._release(in_flight, comes_again=True)
+
     def fail(self, in_flight: InFlight, error: AttemptError) -> None:
         """Gives it up for this run: its audio cannot be prepared, or a clip was given up."""
         why = self._why(in_flight, error)
@@ -117,7 +121,7 @@ class Settlement:
     def _joined(self, in_flight: InFlight) -> Transcript:
         return in_flight.transcript(run_id=self._context.run_id, language=self._context.settings.service.language)
 
-    def _release(self, in_flight: InFlight) -> None:
+    def _release(self, in_flight: InFlight, *, comes_again: bool = False) -> None:
         if in_flight.prepared is not None:
-            self._preparation.release(in_flight.selected.utterance, in_flight.prepared)
+            self._preparation.release(in_flight.selected.utterance, in_flight.prepared, comes_again=comes_again)
             in_flight.prepared = None

@@ -147,6 +147,17 @@ def test_answered_clips_that_are_short_enough_are_kept(tmp_path: Path) -> None:
         assert [word["start_s"] for word in row["words"]] == sorted(word["start_s"] for word in row["words"])
 
 
+def test_recordings_that_are_cut_again_hold_no_disk_that_others_wait_for(tmp_path: Path) -> None:
+    folder, out = tmp_path / "audio", tmp_path / "out"
+    for number in range(3):  # the spool has room for two of them
+        stereo = np.frombuffer(record(folder / f"{number}.wav", 16, seed=number), dtype="<i2").reshape(-1, 2)
+        soundfile.write(folder / f"{number}.wav", stereo, RATE, subtype="PCM_16")
+    with start_server(max_audio_s=6) as server:
+        found = transcribe(folder, out, 300, server, "--set", "audio.spool_mb=1", "--max-duration", "20s")
+        assert found.exit == 0, found.stderr
+        assert outcomes(out)["ok"] == 6
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("refusals", ["documented", "live", "json"])
 def test_fifty_minutes_against_a_service_that_takes_five(tmp_path: Path, refusals: str) -> None:
