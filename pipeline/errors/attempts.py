@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pipeline.errors.runs import GradiumBatchError
+
+E = TypeVar("E", bound="AttemptError")
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -28,11 +30,11 @@ class AttemptError(GradiumBatchError):
         """What tells why: the reason, or, where none is known, the message."""
         return self.reason or self.message
 
-    def as_class(self, kind: type[AttemptError]) -> AttemptError:
-        """The same failure as an error of this class."""
+    def as_class(self, kind: type[E], **more: Any) -> E:
+        """The same failure as an error of this class, with `more` of its fields."""
         about = {name: value for name, value in vars(self).items() if name in kind.__dataclass_fields__}
         del about["message"]
-        return kind(self.message, **about)  # by position, which is what str() and copy() go by
+        return kind(self.message, **(about | more))  # by position, which is what str() and copy() go by
 
     def bare(self) -> Self:
         """The error as a value to keep: without its causes and its traceback, which holds everything in its frames."""

@@ -1,15 +1,15 @@
 """Recognizes the refusal of a clip as too long, and the limit that its text names. Pure.
 
 How the service words it is not known. A clip of more audio than it has always taken is therefore taken for too long on
-any sentence about length or size, whatever status or code comes with it; of a shorter clip only where its audio is
-refused and the text names a limit in seconds or minutes.
+any sentence about length or size, whatever status or code comes with it, unless that is a limit on requests or concerns
+the account; a shorter clip only where its audio is refused and the text names a limit in seconds or minutes.
 """
 
 from __future__ import annotations
 
 import re
 
-from pipeline.errors import AttemptError, AudioRefused, ClipTooLong
+from pipeline.errors import AccountError, AttemptError, AudioRefused, ClipTooLong, LimitError
 from pipeline.profile import GRADIUM
 
 PAYLOAD_TOO_LARGE = 413
@@ -53,15 +53,20 @@ _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 def as_too_long(error: AttemptError, sent_s: float) -> AttemptError:
     """The error of a request with `sent_s` of audio; ClipTooLong in its place where it refuses the length."""
-    is_long, text = sent_s > GRADIUM.usual_clip_s, error.reason[:TEXT_CHARS]
+    text = error.reason[:TEXT_CHARS]
     limit_s, has_unit = limit_named(text, sent_s)
-    if is_long and error.http_status == PAYLOAD_TOO_LARGE:
-        return _too_long(error, limit_s)
-    if not _SUBJECT.search(text) or not _TOO_MUCH.search(text) or _ABOUT_OTHERS.search(text):
-        return error
-    if is_long and (has_unit or not _VAGUE.search(text)):
-        return _too_long(error, limit_s)
-    return _too_long(error, limit_s) if isinstance(error, AudioRefused) and has_unit else error
+    is_of_length = (
+        not isinstance(error, LimitError | AccountError)
+        and _SUBJECT.search(text) is not None
+        and _TOO_MUCH.search(text) is not None
+        and _ABOUT_OTHERS.search(text) is None
+    )
+    if sent_s > GRADIUM.usual_clip_s:
+        is_vague = not has_unit and _VAGUE.search(text) is not None
+        is_refused = error.http_status == PAYLOAD_TOO_LARGE or (is_of_length and not is_vague)
+    else:
+        is_refused = isinstance(error, AudioRefused) and is_of_length and has_unit
+    return error.as_class(ClipTooLong, limit_s=limit_s) if is_refused else error
 
 
 def limit_named(text: str, sent_s: float) -> tuple[float | None, bool]:
@@ -78,10 +83,3 @@ def _seconds(number: str, unit: str) -> float:
     value = float(_THOUSANDS.sub("", number).replace(",", "."))
     unit = unit.lower()
     return value / 1000 if unit.startswith(("ms", "mil")) else value * _UNIT_S[unit[:1] or "s"]
-
-
-def _too_long(error: AttemptError, limit_s: float | None) -> AttemptError:
-    found = error.as_class(ClipTooLong)
-    assert isinstance(found, ClipTooLong)  # noqa: S101 for the type checker
-    found.limit_s = limit_s
-    return found

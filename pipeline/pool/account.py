@@ -85,10 +85,7 @@ class Account:
             log.warning("a request was refused as for %s, which the balance does not confirm: %s", what, balance)
         if not isinstance(error, AccountError):
             return error
-        about = {name: value for name, value in vars(error).items() if name != "message"}
-        return AccountDoubted(
-            error.message, suspected=suspected, balance=balance, is_known=isinstance(found, float), **about
-        )
+        return error.as_class(AccountDoubted, suspected=suspected, balance=balance, is_known=isinstance(found, float))
 
     def close(self) -> None:
         """Nobody waits any more."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import AttemptError, AudioRefused, ClipTooLong, ConcurrencyLimit
+from pipeline.errors import AttemptError, AudioRefused, ClipTooLong, ConcurrencyLimit, CreditsSpent, RateLimited
 from pipeline.gradium import classify
 from pipeline.gradium.too_long import as_too_long
 
@@ -131,3 +131,11 @@ def test_whatever_is_said_the_limit_is_one_that_helps(text: str, status: int, se
     error = as_too_long(AudioRefused(text, reason=text, http_status=status), sent_s)
     if isinstance(error, ClipTooLong) and error.limit_s is not None:
         assert 5 <= error.limit_s < sent_s
+
+
+@pytest.mark.parametrize(
+    "text", ["Request limit exceeded", "Maximum audio reached", '{"detail": "audio limit exceeded"}']
+)
+@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (402, CreditsSpent)])
+def test_a_limit_on_requests_or_credits_is_none_on_length(text: str, status: int, kind: type[AttemptError]) -> None:
+    assert type(refused(text, status=status)) is kind
