@@ -16,8 +16,8 @@ from pipeline.checkpoint.identity import PARTIAL, Identity
 from pipeline.checkpoint.lookup import clips_changed, drop_needless
 from pipeline.checkpoint.replaced import keep_replaced
 from pipeline.checkpoint.schema import VERDICT, State
+from pipeline.checkpoint.verdict import DelayVerdict
 from pipeline.model import Attempt, ClipResult, Transcript
-from pipeline.verdict import Verdict
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +113,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer said about the decoder's delay: the verdict so far, in the same commit as the answer."""
 
-    verdict: Verdict
+    verdict: DelayVerdict
 
 
 Event = Started | Sent | ClipAnswered | Finished | Failed | Partly | Tried | Missing | Reused | Moved | Noted | Heard

@@ -9,7 +9,7 @@ import sqlite3
 
 from pipeline.checkpoint import schema
 from pipeline.checkpoint.codec import decode_clip, decode_failure
-from pipeline.verdict import EARLIER
+from pipeline.checkpoint.verdict import EARLIER
 
 CLIPS_UNTIL_5 = """CREATE TABLE clips (n INTEGER, clip INTEGER, key TEXT NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, PRIMARY KEY (n, clip));

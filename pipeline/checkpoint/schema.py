@@ -94,7 +94,7 @@ MANIFEST = "manifest"
 PLACES = "places"
 """The fact with the paths that the output folder has had, one a line, the newest last."""
 VERDICT = "delay_correction"
-"""The fact with the `Verdict` on the decoder's delay."""
+"""The fact with the `DelayVerdict` on the decoder's delay."""
 
 CLIPS = """CREATE TABLE clips (key TEXT NOT NULL, span TEXT NOT NULL, n INTEGER NOT NULL, row BLOB NOT NULL,
     credits REAL NOT NULL, config TEXT NOT NULL, PRIMARY KEY (key, span));

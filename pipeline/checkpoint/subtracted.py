@@ -15,8 +15,8 @@ from pipeline.built import built
 from pipeline.checkpoint.codec import decode_clip_times, encode
 from pipeline.checkpoint.connection import Database, reads, transaction, writes
 from pipeline.checkpoint.schema import VERDICT
+from pipeline.checkpoint.verdict import DelayVerdict
 from pipeline.model import ClipTimes, Transcript
-from pipeline.verdict import Verdict
 
 
 @built
@@ -93,17 +93,17 @@ def _save(db: sqlite3.Connection, one: Timed) -> None:
 class Subtracted(Database):
     """The records of times, and the verdict."""
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> DelayVerdict:
         """The verdict of the output so far."""
-        return self._verdict() or Verdict()
+        return self._verdict() or DelayVerdict()
 
     @reads
-    def _verdict(self) -> Verdict | None:
+    def _verdict(self) -> DelayVerdict | None:
         found = self._db.execute("SELECT value FROM facts WHERE key = ?", (VERDICT,)).fetchone()
-        return None if found is None else Verdict.read(found[0])
+        return None if found is None else DelayVerdict.read(found[0])
 
     @writes
-    def set_verdict(self, verdict: Verdict, *, for_all: bool = False) -> None:
+    def set_verdict(self, verdict: DelayVerdict, *, for_all: bool = False) -> None:
         """Sets the verdict; `for_all` also for the rows that have other times for another reason."""
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (VERDICT, verdict.written()))
         if for_all:

@@ -15,11 +15,11 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Store
 from pipeline.checkpoint.events import Event, Heard
 from pipeline.checkpoint.subtracted import Timed
+from pipeline.checkpoint.verdict import DelayVerdict, Setting
 from pipeline.exchange import Answer
 from pipeline.model import Transcript
 from pipeline.run.join import with_word_error_rate, word_errors
 from pipeline.times import retimed
-from pipeline.verdict import Setting, Verdict
 
 log = logging.getLogger(__name__)
 STATES = {True: "on", False: "off"}
@@ -52,7 +52,7 @@ class DelayCorrection:
     def __init__(self, setting: Setting, out: Path) -> None:
         self._setting = setting
         self._rebuild = f"gradium-batch rebuild {out} --delay-correction"
-        self._verdict = Verdict()
+        self._verdict = DelayVerdict()
         self._told = False
 
     @property
@@ -117,7 +117,7 @@ class DelayCorrection:
             await store.blocking(Checkpoint.set_verdict, ended)
 
 
-def found_out(verdict: Verdict) -> str:
+def found_out(verdict: DelayVerdict) -> str:
     """The verdict as a sentence."""
     if verdict.applied:
         return (

@@ -16,6 +16,7 @@ from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Known, Old
 from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, OWNER, PLACES, VERDICT
 from pipeline.checkpoint.subtracted import Timed
+from pipeline.checkpoint.verdict import EARLIER, DelayVerdict
 from pipeline.model import Attempt, KeptClip, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.join import word_errors
@@ -23,7 +24,6 @@ from pipeline.run.month import MONTH_BUDGET
 from pipeline.sink.rows import in_batches
 from pipeline.sink.salvage import Salvage
 from pipeline.times import state_of
-from pipeline.verdict import EARLIER, Verdict
 
 BATCH = 10_000
 
@@ -61,7 +61,7 @@ class Recovery:
         for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
             if (value := old.fact(fact)) is not None and isinstance(value, kind):
                 checkpoint.set_fact(fact, value)
-        verdict = Verdict.read(old.fact(VERDICT))
+        verdict = DelayVerdict.read(old.fact(VERDICT))
         if verdict is not None:
             checkpoint.set_verdict(verdict)
         self._take_attempts()

@@ -15,12 +15,12 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Plan, Store
 from pipeline.checkpoint.figures import Totals
 from pipeline.checkpoint.schema import LEARNED
+from pipeline.checkpoint.verdict import DelayVerdict
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
 from pipeline.failures import status_of
 from pipeline.report.figures import DelayCorrection, FailureClass, Figures, Untried
 from pipeline.sink import FolderStore
 from pipeline.texts import json_line
-from pipeline.verdict import Verdict
 
 if TYPE_CHECKING:  # `status` imports this module, and these take long to load
     from pipeline.run.ledger import Ledger
@@ -88,7 +88,7 @@ def standing(checkpoint: Checkpoint, totals: Totals, *, whole: bool = False) -> 
     }
 
 
-def delay_found(verdict: Verdict, *, has_answers: bool) -> DelayCorrection | None:
+def delay_found(verdict: DelayVerdict, *, has_answers: bool) -> DelayCorrection | None:
     """What is told of the decoder's delay."""
     if not has_answers:
         return None

@@ -17,7 +17,7 @@ Setting = Literal["auto", "on", "off"]
 
 
 @built
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The verdict of one output folder."""
 
     on: int = 0
@@ -32,10 +32,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many more of the later answers were against what is in force than for it, from 0 to DECIDES."""
 
     @staticmethod
-    def read(fact: object) -> Verdict | None:
+    def read(fact: object) -> DelayVerdict | None:
         """From the fact; None where there is none, or it cannot be read."""
         try:
-            return msgspec.json.decode(fact, type=Verdict) if isinstance(fact, str) else None
+            return msgspec.json.decode(fact, type=DelayVerdict) if isinstance(fact, str) else None
         except msgspec.DecodeError:
             return None
 
@@ -53,7 +53,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether later answers are against what is in force."""
         return self.against >= DECIDES
 
-    def heard(self, contain: bool, setting: Setting) -> Verdict:
+    def heard(self, contain: bool, setting: Setting) -> DelayVerdict:
         """The verdict after another answer with evidence, whose times `contain` the delay or do not."""
         used = self.applied if setting == "auto" else setting == "on"
         if setting != "auto" or self.decided is not None:
@@ -64,10 +64,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return msgspec.structs.replace(self, against=against)
         on, off = self.on + contain, self.off + (not contain)
         if on + off < DECIDES:
-            return Verdict(on=on, off=off, against=against)
-        return Verdict(on=on, off=off, decided=on >= off, by="answers", against=against)
+            return DelayVerdict(on=on, off=off, against=against)
+        return DelayVerdict(on=on, off=off, decided=on >= off, by="answers", against=against)
 
-    def ended(self, setting: Setting) -> Verdict:
+    def ended(self, setting: Setting) -> DelayVerdict:
         """The verdict after a run, in an output that has answers: without any evidence it is as the setting says, or
         on."""
         if self.decided is not None or self.on or self.off:
@@ -76,5 +76,5 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, decided=setting != "off", by=by)
 
 
-EARLIER = Verdict(decided=True, by="earlier transcripts")
+EARLIER = DelayVerdict(decided=True, by="earlier transcripts")
 """Of an output that has transcripts of a version which always took the delay off."""

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.verdict import DECIDES, EARLIER, Setting, Verdict
+from pipeline.checkpoint.verdict import DECIDES, EARLIER, DelayVerdict, Setting
 
 answers = st.lists(st.booleans(), max_size=3 * DECIDES)
 settings: st.SearchStrategy[Setting] = st.sampled_from(["auto", "on", "off"])
 
 
-def after(said: list[bool], setting: Setting = "auto", begun: Verdict | None = None) -> Verdict:
-    verdict = begun or Verdict()
+def after(said: list[bool], setting: Setting = "auto", begun: DelayVerdict | None = None) -> DelayVerdict:
+    verdict = begun or DelayVerdict()
     for contain in said:
         verdict = verdict.heard(contain, setting)
     return verdict
@@ -25,12 +25,12 @@ def test_the_majority_of_the_first_decides_and_it_never_flips(said: list[bool], 
     agree = first.count(True) >= first.count(False)
     assert (verdict.applied, verdict.decided) == (agree, agree if len(said) >= DECIDES else None)
     assert (verdict.on, verdict.off) == (first.count(True), first.count(False))
-    assert Verdict.read(verdict.written()) == verdict
+    assert DelayVerdict.read(verdict.written()) == verdict
 
 
 @given(answers, st.integers(0, 60), settings)
 def test_in_pieces_it_is_the_same(said: list[bool], place: int, setting: Setting) -> None:
-    begun = Verdict.read(after(said[:place], setting).written())
+    begun = DelayVerdict.read(after(said[:place], setting).written())
     assert after(said[place:], setting, begun) == after(said, setting)
 
 
@@ -43,7 +43,7 @@ def test_without_evidence_the_setting_says_or_it_is_on(setting: Setting, said: l
 
 
 @pytest.mark.parametrize("begun", [EARLIER, after([True] * DECIDES)])
-def test_a_clear_majority_against_it_is_told_and_flips_nothing(begun: Verdict) -> None:
+def test_a_clear_majority_against_it_is_told_and_flips_nothing(begun: DelayVerdict) -> None:
     assert not after([False] * (DECIDES - 1), begun=begun).is_doubted
     doubted = after([True, False, False] * DECIDES, begun=begun)
     assert (doubted.is_doubted, doubted.applied) == (True, True)
@@ -59,4 +59,4 @@ def test_against_a_setting_it_counts_from_the_start() -> None:
 
 @pytest.mark.parametrize("fact", [None, 7, "", "{", "[]", '{"on": "many"}'])
 def test_what_cannot_be_read_is_no_verdict(fact: object) -> None:
-    assert Verdict.read(fact) is None
+    assert DelayVerdict.read(fact) is None
