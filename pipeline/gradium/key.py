@@ -11,11 +11,9 @@ import shlex
 import stat
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pipeline.config.settings import ServiceSettings
-from pipeline.errors import ConfigError, GradiumBatchError, KeyRefused
-from pipeline.profile import GRADIUM
+from pipeline.errors import ConfigError
 from pipeline.redaction import KEY_PREFIXES, hide
 
 log = logging.getLogger(__name__)
@@ -54,19 +52,6 @@ def key_place(service: ServiceSettings) -> str:
     if _in_environment(service) or not service.api_key_file:
         return f"the environment variable {service.api_key_env}"
     return f"the file {service.api_key_file} (service.api_key_file)"
-
-
-def with_key_place(error: GradiumBatchError, service: ServiceSettings) -> GradiumBatchError:
-    """Adds to KeyRefused where the key is from, and what may be wrong with it; returns any other error unchanged."""
-    if not isinstance(error, KeyRefused) or service.url == "local":
-        return error
-    message = f"{error.message} (the key is from {key_place(service)})"
-    if GRADIUM.is_regional(service.url):
-        message += (
-            f"; a key of another region can look revoked at {urlsplit(service.url).hostname} (service.url): is the key "
-            "one of this region?"
-        )
-    return KeyRefused(message, http_status=error.http_status, code=error.code)
 
 
 def _in_environment(service: ServiceSettings) -> str:

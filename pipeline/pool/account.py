@@ -75,7 +75,7 @@ class Account:
         blames_credits = isinstance(error, AccountError) or suspected is CreditsSpent
         if isinstance(found, float) and found < price and blames_credits:
             return CreditsSpent(
-                f"the account holds {found:,.0f} credits and the refused request takes {price:,.0f}: {error.message}",
+                f"the account holds {found:,.0f} credits and the refused request takes {price:,.0f}: {error.said}",
                 http_status=error.http_status,
                 code=error.code,
             )

@@ -17,7 +17,7 @@ from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus
 from pipeline.failures import status_of
-from pipeline.gradium.key import with_key_place
+from pipeline.gradium.ending import explained
 from pipeline.manifest import path_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import Progress, progress
@@ -132,7 +132,7 @@ class _Run:
         except Stopped:
             pass
         except GradiumBatchError as error:
-            self.error = with_key_place(error, self.context.settings.service)
+            self.error = explained(error, self.context.settings.service)
         self.control.work_is_over()
         self.control.standing = last_line(await self.store.blocking_unchecked(self._figures, plan))
         try:

@@ -124,7 +124,8 @@ def test_a_1011_that_asks_for_a_language_is_the_configurations_fault_also_in_a_f
         result = run(corpus, out, server, "--concurrency", "3")
         assert 1 <= server.stats()["requests"] <= 3
     assert result.exit == 2, result.stderr
-    assert LANGUAGE in result.stderr
+    assert f"{LANGUAGE}; what is sent are service.language, service.model and service.json_config" in result.stderr
+    assert "Need help" not in result.stderr
     assert errors_of(out) == {}
     with start_server() as healthy:
         assert run(corpus, out, healthy).exit == 0

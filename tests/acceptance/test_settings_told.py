@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.config.settings import ServiceSettings
 from pipeline.errors import CreditsSpent, GradiumBatchError, KeyRefused
-from pipeline.gradium.key import with_key_place
+from pipeline.gradium.ending import explained
 from tests.asked import Asked
 from tests.batch import Corpus, batch, errors_of, table_of
 from tests.servers import KEY, start_server
@@ -149,13 +149,13 @@ def test_another_region_is_the_same_service(calls: Corpus, out: Path) -> None:
 )
 def test_a_key_that_looks_revoked_in_a_region_may_be_of_another(url: str, is_told: bool) -> None:
     refused: GradiumBatchError = KeyRefused("API key is revoked or expired", http_status=500, code=1008)
-    told = with_key_place(refused, ServiceSettings(url=url))
+    told = explained(refused, ServiceSettings(url=url))
     assert isinstance(told, KeyRefused)
     assert (told.http_status, told.code) == (500, 1008)
     assert "GRADIUM_API_KEY" in str(told)
     assert ("a key of another region can look revoked" in str(told)) == is_told
     spent = CreditsSpent("no credits")
-    assert with_key_place(spent, ServiceSettings(url=url)) is spent
+    assert str(explained(spent, ServiceSettings(url=url))) == "no credits"
 
 
 def test_a_translation_has_its_language_as_a_setting_of_its_own(calls: Corpus, out: Path) -> None:
