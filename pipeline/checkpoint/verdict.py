@@ -26,7 +26,7 @@ class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """… and those whose times do not."""
     decided: bool | None = None
     """Whether the correction is on; None while answers are counted."""
-    by: Literal["answers", "no evidence", "earlier transcripts", "setting", "rebuild"] | None = None
+    by: Literal["answers", "earlier transcripts", "setting", "rebuild"] | None = None
     """What decided it."""
     against: int = 0
     """How many more of the later answers were against what is in force than for it, from 0 to DECIDES."""
@@ -68,12 +68,11 @@ class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         return DelayVerdict(on=on, off=off, decided=on >= off, by="answers", against=against)
 
     def ended(self, setting: Setting) -> DelayVerdict:
-        """The verdict after a run, in an output that has answers: without any evidence it is as the setting says, or
-        on."""
-        if self.decided is not None or self.on or self.off:
+        """The verdict after a run, in an output that has answers: without any evidence it is as the setting says. With
+        `auto` it stays open, because the first answers may be too few to tell."""
+        if setting == "auto" or self.decided is not None or self.on or self.off:
             return self
-        by: Literal["setting", "no evidence"] = "no evidence" if setting == "auto" else "setting"
-        return msgspec.structs.replace(self, decided=setting != "off", by=by)
+        return msgspec.structs.replace(self, decided=setting == "on", by="setting")
 
 
 EARLIER = DelayVerdict(decided=True, by="earlier transcripts")

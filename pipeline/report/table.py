@@ -101,11 +101,10 @@ def delay_text(found: DelayCorrection) -> str:
     agree = found.answers_on if found.applied == "on" else found.answers_off
     why = {
         "answers": f"{agree} of {counted} answers say so",
-        "no evidence": "no answer said whether they contain it",
         "earlier transcripts": "as in the earlier transcripts of this output",
         "setting": "as service.delay_correction says",
         "rebuild": "as the last rebuild was told",
-        None: f"{agree} of {plural(counted, 'answer')} so far say so",
+        None: f"{agree} of {plural(counted, 'answer')} so far say so" if counted else "no answer has told so far",
     }[found.decided_by]
     what = "taken off the times" if found.applied == "on" else "not taken off the times, which do not contain it"
     doubt = "; the newest answers speak against that: see docs/configuration.md" if found.doubted else ""

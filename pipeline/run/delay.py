@@ -110,7 +110,7 @@ class DelayCorrection:
         return [Heard(verdict=self._verdict)] if self._verdict != before else []
 
     async def end(self, store: Store) -> None:
-        """Decides where an output has answers and none of them said anything."""
+        """Decides as the setting says where an output has answers and none of them said anything."""
         ended = self._verdict.ended(self._setting)
         if ended != self._verdict and await store.holds_answers():
             self._verdict = ended

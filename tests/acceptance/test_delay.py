@@ -221,12 +221,20 @@ def test_an_output_of_the_version_before_stays_as_it_was(tmp_path: Path) -> None
     assert later["one"] == rows["one"]
 
 
-def test_without_evidence_it_is_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", ["audio", pytest.param("delayed", marks=SLOW)])
+def test_without_evidence_it_is_on_until_a_later_run_finds_some(tmp_path: Path, times: Times) -> None:
     folder, out = recordings(tmp_path / "audio", 0, quiet=2), tmp_path / "out"
-    with start_server() as server:
+    with start_server(times=times) as server:
+        assert batch("run", folder, "--out", out, *with_delay(7), "--limit", "1", server=server).exit == 4
+        done = batch("run", folder, "--out", out, *with_delay(7), server=server)
+        assert told(out) == ("on", False, None)
+        assert "taken off the times (no answer has told so far)" in done.stderr
+        assert off_by(published(out)) == pytest.approx(0 if times == "delayed" else 0.56, abs=0.001)
+        recordings(folder, 3)
         assert batch("run", folder, "--out", out, *with_delay(7), server=server).exit == 0
-    assert told(out) == ("on", True, "no evidence")
-    assert off_by(published(out)) <= FRAME_S
+        assert told(out) == (WORLDS[times], False, None)
+        assert server.stats()["requests"] == 5
+    assert off_by(published(out)) <= 0.001
 
 
 @pytest.mark.parametrize("times", ["audio", pytest.param("delayed", marks=SLOW)])

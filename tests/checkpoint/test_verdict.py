@@ -35,11 +35,13 @@ def test_in_pieces_it_is_the_same(said: list[bool], place: int, setting: Setting
 
 
 @given(settings, answers)
-def test_without_evidence_the_setting_says_or_it_is_on(setting: Setting, said: list[bool]) -> None:
+def test_without_evidence_the_setting_says_or_it_is_on_and_open(setting: Setting, said: list[bool]) -> None:
     ended = after(said, setting).ended(setting)
-    assert ended.decided is not None or 0 < len(said) < DECIDES
-    if not said:
-        assert (ended.decided, ended.by) == (setting != "off", "no evidence" if setting == "auto" else "setting")
+    if said or setting == "auto":
+        assert ended == after(said, setting)
+    else:
+        assert (ended.decided, ended.by) == (setting == "on", "setting")
+    assert ended.applied or said or setting == "off"
 
 
 @pytest.mark.parametrize("begun", [EARLIER, after([True] * DECIDES)])
