@@ -76,4 +76,5 @@ class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 EARLIER = DelayVerdict(decided=True, by="earlier transcripts")
-"""Of an output that has transcripts of a version which always took the delay off."""
+"""Of an output that has transcripts of a version which always took the delay off. Where a checkpoint is lost, its
+verdict is what the last run told, by the same name."""

@@ -74,7 +74,7 @@ class DelayCorrection:
         others = await store.blocking(Checkpoint.with_other_times, now)
         if self._setting != "auto":
             others += await store.blocking(Checkpoint.with_other_times, now, is_open=True)
-            if self._verdict.by == "earlier transcripts" and not now:
+            if self._verdict.by == "earlier transcripts" and self._verdict.decided != now:
                 others += await store.blocking(Checkpoint.without_record)
         if others:
             log.warning(

@@ -85,7 +85,7 @@ class Recovery:
         checkpoint.forget_unexplained()
         clips, runs = self._take_clips(), self._take_runs()
         if verdict is None and (published or salvaged or clips):
-            checkpoint.set_verdict(EARLIER)
+            checkpoint.set_verdict(self._verdict_of_runs())
         checkpoint.bound_waits()
         return Rebuilt(
             transcripts=published + salvaged,
@@ -178,6 +178,12 @@ class Recovery:
         """Whether there is one of the same audio under the same settings."""
         identity = Identity(audio_hash=clip.key.partition(":")[0], config_hash=clip.config_hash)
         return bool(self._checkpoint.stored_transcripts([identity]))
+
+    def _verdict_of_runs(self) -> DelayVerdict:
+        """What the last run that tells it did with the decoder's delay: transcripts without a record stay so."""
+        told = [figures for record in self._sink.run_records() if (figures := readable(record)) is not None]
+        found = [(one.started_at, one.delay_correction.applied) for one in told if one.delay_correction is not None]
+        return msgspec.structs.replace(EARLIER, decided=max(found)[1] == "on") if found else EARLIER
 
     def _take_runs(self) -> int:
         """Takes in the runs of the old checkpoint, and those that left a record in OUT/runs; returns how many."""

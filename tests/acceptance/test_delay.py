@@ -197,6 +197,20 @@ def test_a_setting_holds_for_new_answers_and_tells_of_the_others(tmp_path: Path)
         assert off_by(published(out)) <= FRAME_S
 
 
+@pytest.mark.parametrize("times", ["audio", pytest.param("delayed", marks=SLOW)])
+def test_a_lost_checkpoint_leaves_new_rows_the_times_of_the_others(tmp_path: Path, times: Times) -> None:
+    folder, out = recordings(tmp_path / "audio", 3), tmp_path / "out"
+    with start_server(times=times) as server:
+        assert batch("run", folder, "--out", out, *with_delay(16), server=server).exit == 0
+        (out / "checkpoint.sqlite").unlink()
+        assert batch("rebuild", out).exit == 0
+        recording(folder / "0-quiet.wav", 99, quiet=True)
+        done = batch("run", folder, "--out", out, *with_delay(16), server=server)
+        assert (done.exit, server.stats()["requests"]) == (0, 4)
+    assert told(out) == (WORLDS[times], True, "earlier transcripts")
+    assert off_by(published(out)) <= 0.001
+
+
 def test_an_output_of_the_version_before_stays_as_it_was(tmp_path: Path) -> None:
     manifest, out = archive.unpack("both", tmp_path)
     with start_server(times="audio") as server:
