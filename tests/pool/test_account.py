@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.exchange import Answer, Request
-from pipeline.pool.account import ASK_S, SHARED_LONGEST_S
+from pipeline.pool.account import ASK_S, SHARED_LONGEST_S, SHARED_S
 from pipeline.pool.refusals import PROBES_ALIKE
 from tests.pool.accounts import Told, account_with
 from tests.pool.test_every_run_ends import MAX_ATTEMPTS, OK, OUTAGE_MAX_S, Fault, names_of, night, poisoned
@@ -231,3 +231,39 @@ def test_a_balance_that_is_not_plausible_confirms_nothing(held: float) -> None:
     found = in_virtual_time(run())
     assert isinstance(found, errors.AccountDoubted)
     assert not found.is_known
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_page_that_denies_access_is_not_about_credits_however_few_there_are(status: int) -> None:
+    ended = night(names_of(30, "clip"), once(lambda: page(status), 0.0), balance=0.0)
+    assert ended.error is None
+    assert (len(ended.done), ended.requests.total()) == (30, 31)
+
+
+def test_after_a_quiet_time_an_answer_holds_no_longer_than_at_first() -> None:
+    asked = Asked(1e6)
+
+    async def run() -> None:
+        account = account_with(asked)
+        for _ in range(6):
+            await account.judged(key(), 1.0)
+            await asyncio.sleep(SHARED_LONGEST_S + 1)
+        await asyncio.sleep(SHARED_LONGEST_S)
+        for _ in range(2):
+            await account.judged(key(), 1.0)
+            await asyncio.sleep(SHARED_S + 1)
+
+    in_virtual_time(run())
+    assert asked.times == 8
+
+
+def test_all_who_share_a_question_tell_once_that_it_confirmed_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        account = account_with(1e6)
+        await asyncio.gather(*(account.judged(key(), 1.0) for _ in range(5)))
+        await asyncio.sleep(SHARED_S + 1)
+        await account.judged(key(), 1.0)
+
+    in_virtual_time(run())
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "the account holds 1,000,000 credits" in caplog.text
