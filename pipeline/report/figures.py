@@ -65,6 +65,8 @@ class DelayCorrection(msgspec.Struct, frozen=True, kw_only=True):
     """… and whose times do not: those that were counted before it was decided."""
     doubted: bool = False
     """The newest answers speak against it."""
+    others: int = 0
+    """Transcripts for which it is the other way, because the setting said so when they were written."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

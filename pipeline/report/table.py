@@ -107,8 +107,9 @@ def delay_text(found: DelayCorrection) -> str:
         None: f"{agree} of {plural(counted, 'answer')} so far say so" if counted else "no answer has told so far",
     }[found.decided_by]
     what = "taken off the times" if found.applied == "on" else "not taken off the times, which do not contain it"
+    but = f"; not so in {plural(found.others, 'transcript')}, as service.delay_correction said" if found.others else ""
     doubt = "; the newest answers speak against that: see docs/configuration.md" if found.doubted else ""
-    return f"{what} ({why}){doubt}"
+    return f"{what} ({why}){but}{doubt}"
 
 
 def untried_rows(untried: Untried) -> list[Row]:

@@ -15,7 +15,6 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, Plan, Store
 from pipeline.checkpoint.figures import Totals
 from pipeline.checkpoint.schema import LEARNED
-from pipeline.checkpoint.verdict import DelayVerdict
 from pipeline.errors import GradiumBatchError, OutputError, OutputGone
 from pipeline.failures import status_of
 from pipeline.report.figures import DelayCorrection, FailureClass, Figures, Untried
@@ -84,14 +83,13 @@ def standing(checkpoint: Checkpoint, totals: Totals, *, whole: bool = False) -> 
         ],
         "wer": round(totals.ref_errors / totals.ref_words, 5) if totals.ref_words else None,
         "learned_concurrency": checkpoint.fact(LEARNED, int) or None,
-        "delay_correction": delay_found(checkpoint.verdict(), has_answers=checkpoint.holds_answers()),
+        "delay_correction": delay_found(checkpoint) if checkpoint.holds_answers() else None,
     }
 
 
-def delay_found(verdict: DelayVerdict, *, has_answers: bool) -> DelayCorrection | None:
-    """What is told of the decoder's delay."""
-    if not has_answers:
-        return None
+def delay_found(checkpoint: Checkpoint) -> DelayCorrection:
+    """What is told of the decoder's delay, where there are answers."""
+    verdict = checkpoint.verdict()
     return DelayCorrection(
         applied="on" if verdict.applied else "off",
         decided=verdict.decided is not None,
@@ -99,6 +97,7 @@ def delay_found(verdict: DelayVerdict, *, has_answers: bool) -> DelayCorrection 
         answers_on=verdict.on,
         answers_off=verdict.off,
         doubted=verdict.is_doubted,
+        others=checkpoint.with_other_times(verdict.applied),
     )
 
 

@@ -192,9 +192,11 @@ def test_a_setting_holds_for_new_answers_and_tells_of_the_others(tmp_path: Path)
         rows = published(out)
         assert [row for row in rows if not row["id"].startswith("new")] == before
         assert off_by([row for row in rows if row["id"].startswith("new")]) == pytest.approx(1.28, abs=0.01)
+        assert "not so in 1 transcript, as service.delay_correction said" in done.stderr
         assert server.stats()["requests"] == 4
         assert batch("rebuild", out, "--delay-correction", "on").exit == 0
         assert off_by(published(out)) <= FRAME_S
+        assert "not so in" not in batch("status", out).stdout
 
 
 @pytest.mark.parametrize("times", ["audio", pytest.param("delayed", marks=SLOW)])
