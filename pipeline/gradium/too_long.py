@@ -32,7 +32,8 @@ _TOO_MUCH = re.compile(
 )
 _ABOUT_OTHERS = re.compile(
     r"\b(concurren\w*|sessions|rate|quotas?|credits?|balance|requests|calls|key|queues?|backlog|bits?|channels?|k?hz"
-    r"|per|deadline|time(d)?[ -]?out|memory|disk|descriptors?|connections?|overload(ed)?|busy|language|keywords?|boost"
+    r"|per(?! (session|request|stream|file|clip|upload)\b)"
+    r"|deadline|time(d)?[ -]?out|memory|disk|descriptors?|connections?|overload(ed)?|busy|language|keywords?|boost"
     r"|delay_in_frames|padding_bonus|audioformat|header)\b",
     re.IGNORECASE,
 )
