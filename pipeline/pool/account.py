@@ -19,7 +19,7 @@ from pipeline.errors import (
     GradiumBatchError,
     KeyRefused,
 )
-from pipeline.exchange import AccountBalance, why_unknown
+from pipeline.exchange import MOST_CREDITS, AccountBalance, why_unknown
 
 ASK_S = 5.0
 """A balance that does not come within this time is not known."""
@@ -110,9 +110,10 @@ class Account:
         try:
             async with asyncio.timeout(ASK_S):
                 balance = await self._ask()
-            if isinstance(balance, str) or (unknown := why_unknown(balance)) is not None:
-                found = f"its balance is not known: {balance if isinstance(balance, str) else unknown}"
-            else:
+            unknown = why_unknown(balance)
+            if isinstance(balance, str) or (unknown is not None and not -MOST_CREDITS <= balance.remaining_credits < 0):
+                found = f"its balance is not known: {unknown}"
+            else:  # less than nothing is left where requests at work together took more than there was
                 found = float(balance.remaining_credits)
         except KeyRefused as error:
             is_bad_key = error.http_status == 401
