@@ -73,6 +73,8 @@ class TooLong(msgspec.Struct, frozen=True):
     """The service takes no more than `limit_s` in one request: the audio of the clip is to come in shorter ones."""
 
     limit_s: float
+    failed: AttemptError | None = None
+    """The clip was not refused as too long, it only failed like this until it was given up."""
 
 
 class Listener(Protocol):

@@ -231,6 +231,8 @@ class Judge:
         if pause_s is None:
             if self._doubted is not None and not self._doubted.is_known and not self.answered:
                 return EndRun(self._doubted.as_account(f"{error.message}; nothing was answered in this run"))
+            if (limit_s := self._limits.lengths.given_up(job, error)) is not None:
+                return TooLong(limit_s, error)
             return error.as_class(RepeatedStreamError) if is_repeated else error
         return Again(error, pause_s)
 

@@ -2,7 +2,8 @@
 
 A clip of more than the usual length may be refused as too long. Until one of about its length was answered, only one
 such clip is in flight; then all may be. A refusal sets the limit to what it names, or to the usual length; clips above
-it come again as shorter ones. Pure: no I/O.
+it come again as shorter ones. A clip that fails until it is given up counts as refused: some servers say no more of the
+length than that they close the connection. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -75,6 +76,11 @@ class Lengths:
             self.longest_s = limit_s
             self._accepted_s = self._usual_s
         return limit_s
+
+    def given_up(self, job: Job, error: AttemptError) -> float | None:
+        """The clip failed as often as it may: returns the limit where its length may be why. None: that was answered
+        before, or is no more than usual."""
+        return self.refused(job, error) if job.request.sent_s > self._accepted_s else None
 
     def _accept(self, answered_s: float) -> None:
         # limits are round: what took 2,750 s takes 3,000, and clips of one recording differ by less

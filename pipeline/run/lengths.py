@@ -66,7 +66,7 @@ class KnownLengths(msgspec.Struct, frozen=True, kw_only=True):
         if self.learned_at is None or self.limit_s is None or self.longest_s == self.max_clip_s:
             return None
         return (
-            f"clips of at most {self.limit_s:,g} s: the service refused longer ones on {self.learned_at:%Y-%m-%d}; "
+            f"clips of at most {self.limit_s:,g} s: the service took no longer ones on {self.learned_at:%Y-%m-%d}; "
             f"audio.max_clip_s ({self.max_clip_s:,g}) is tried again from {self.learned_at + KEPT:%Y-%m-%d}, or when "
             "it is changed"
         )

@@ -75,8 +75,8 @@ class Recorder:
         match result:
             case Answer():
                 events = self._answered(job, in_flight, result)
-            case TooLong(limit_s):
-                events = self._too_long(job, limit_s)
+            case TooLong(limit_s, failed):
+                events = self._too_long(job, limit_s, failed)
                 in_flight.withdrawn()
             case OverBudget(price):
                 in_flight.over_budget(price)
@@ -91,12 +91,15 @@ class Recorder:
             self.again.append(in_flight)
         self._outcomes.note(*events)
 
-    def _too_long(self, job: Job, limit_s: float) -> list[Event]:
+    def _too_long(self, job: Job, limit_s: float, failed: AttemptError | None) -> list[Event]:
         events = self._lengths.too_long(limit_s, datetime.now(UTC))
         if events:
+            clip = f"a clip of {job.request.sent_s:,.4g} s"
             log.warning(
-                "the service refused a clip of %s as too long: clips of at most %s from now on, and in the next runs",
-                f"{job.request.sent_s:,.4g} s", f"{limit_s:,.4g} s",
+                "%s: clips of at most %s from now on, and in the next runs",
+                f"the service refused {clip} as too long" if failed is None
+                else f"{clip} failed as often as it may ({type(failed).__name__}), perhaps because it is too long",
+                f"{limit_s:,.4g} s",
             )  # fmt: skip
         return events
 

@@ -108,6 +108,7 @@ def night(
     *,
     names: bool = True,
     plan: Plan = lambda at_s, before: None,
+    by_clip: Callable[[Request], errors.AttemptError | None] = lambda request: None,
     lengths: Lengths | None = None,
     concurrency: int = 8,
     budget: float | None = None,
@@ -132,7 +133,7 @@ def night(
             loop, before = asyncio.get_running_loop(), self.requests[request.id]
             began = loop.time()
             self.requests[request.id] += 1
-            error = plan(began - self.began, before)
+            error = plan(began - self.began, before) or by_clip(request)
             if error is None and request.sent_s > limit_s:
                 ended.refused.append(request.sent_s)
                 error = errors.ClipTooLong("too long", http_status=500, limit_s=limit_s if names else None)
@@ -262,6 +263,30 @@ def test_a_long_clip_that_fails_otherwise_keeps_no_other_from_its_turn(failures:
     assert ended.seconds("Answer", "ServerFault") == pytest.approx(12 * 2999.5 + 800)
 
 
+@pytest.mark.parametrize("how", ["503", "1011", "reset", "audio in the stream"])
+def test_a_length_that_only_ever_fails_is_cut_again(how: str) -> None:
+    """A proxy closes the connection where a body is too large, and the words of a refusal may be unknown."""
+
+    def plan(request: Request) -> errors.AttemptError | None:
+        return FAULTS[how]() if request.sent_s > 300 else None
+
+    ended = night([2999.5] * 3 + [20.0] * 10, 3000.0, by_clip=plan)
+    assert ended.error is None
+    assert ended.learned == [300.0]
+    assert ended.seconds("Answer") == pytest.approx(3 * 2999.5 + 200)
+    assert sum(length > 300 for length, _, _ in ended.sent) <= 3 * RetrySettings().max_attempts
+
+
+def test_a_length_that_was_answered_before_is_not_why_a_clip_fails() -> None:
+    def plan(request: Request) -> errors.AttemptError | None:
+        return FAULTS["reset"]() if request.id.startswith("0 ") else None
+
+    ended = night([2999.5] * 3, 3000.0, by_clip=plan, lengths=Lengths(answered_s=2999.5))
+    assert ended.learned == []
+    assert ended.seconds("ConnectionFailed") == pytest.approx(2999.5)
+    assert ended.seconds("Answer") == pytest.approx(2 * 2999.5)
+
+
 def test_slow_answers_to_long_clips_that_take_all_sessions_are_no_outage() -> None:
     ended = night([2999.5] * 4 + [20.0] * 10, 3000.0, sessions=1, speed=1.0)
     assert ended.error is None
@@ -283,6 +308,7 @@ FAULTS = {
     "reset": lambda: errors.ConnectionFailed("reset", billed="maybe", bytes_sent=9),
     "no connection": lambda: errors.ConnectionFailed("refused"),
     "audio": lambda: errors.AudioRefused("bad audio", http_status=500),
+    "audio in the stream": lambda: errors.StreamError("no", http_status=200, billed="maybe", bytes_sent=9),
 }
 
 
