@@ -16,7 +16,7 @@ PAYLOAD_TOO_LARGE = 413
 SHORTEST_S = 5.0
 """A limit below this is none: clips are not made shorter."""
 NEAR_S, NEAR_SHARE = 1.0, 0.01
-"""A number so near to the clip's own length is that length, rounded."""
+"""A number so near to the clip's own length is that length, rounded, if no word before it says that it is the limit."""
 TEXT_CHARS = 1_000
 CODES = frozenset({1002, 1008, 1011})
 
@@ -48,6 +48,13 @@ _NUMBER = re.compile(
     r"(?:[ _-]?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b|(?!\d|\s?[A-Za-z%]|[.,:]\d))",
     re.IGNORECASE,
 )
+_IS_LIMIT = re.compile(
+    r"\b(limit|max(imum)?|at most|up to|(longer|larger|more|greater) than|exceeds)"
+    r"( (of|is|the|a|our|your|allowed|maximum|limit|duration|length|audio))*[ :=(]*$",
+    re.IGNORECASE,
+)
+"""What stands before a limit."""
+LIMIT_CHARS = 60
 _THOUSANDS = re.compile(r",(?=\d{3}$)")
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -74,8 +81,13 @@ def limit_named(text: str, sent_s: float) -> tuple[float | None, bool]:
     """(the limit in seconds that the refusal of a clip of this length names, whether with its unit): the least number
     in it that can be one."""
     most = sent_s - max(NEAR_S, NEAR_SHARE * sent_s)
-    found = [(_seconds(number, unit), bool(unit)) for number, unit in _NUMBER.findall(text)]
-    fitting = [one for one in found if SHORTEST_S <= one[0] <= most and (one[1] or one[0] not in CODES)]
+    fitting = []
+    for match in _NUMBER.finditer(text):
+        limit_s, has_unit = _seconds(match[1], match[2] or ""), bool(match[2])
+        is_limit = _IS_LIMIT.search(text[max(0, match.start() - LIMIT_CHARS) : match.start()]) is not None
+        helps = SHORTEST_S <= limit_s < sent_s if is_limit else SHORTEST_S <= limit_s <= most
+        if helps and (has_unit or limit_s not in CODES):
+            fitting.append((limit_s, has_unit))
     with_unit = [one for one in fitting if one[1]]
     return min(with_unit or fitting, default=(None, False))
 
