@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from pipeline.pool.job import Job
 
 
+FALLS = 0.8
+"""After the first limit that is named another is believed if it is at most this part of it: the limit may fall again
+in a run, but a service that refuses any length may name ever a little less."""
+
+
 class Lengths:
-    """The lengths that one run may send. The limit only ever falls, at most twice."""
+    """The lengths that one run may send. The limit only ever falls."""
 
     def __init__(
         self, *, longest_s: float = math.inf, answered_s: float = 0.0, usual_s: float = GRADIUM.usual_clip_s
@@ -68,8 +73,9 @@ class Lengths:
         sent_s = job.request.sent_s
         if sent_s > self.longest_s:  # another one was refused meanwhile
             return self.longest_s
-        # believed once: a service that refuses any length would name ever less
-        named_s = error.limit_s if isinstance(error, ClipTooLong) and not self._was_named else None
+        named_s = error.limit_s if isinstance(error, ClipTooLong) else None
+        if named_s is not None and self._was_named and named_s > FALLS * self.longest_s:
+            named_s = None
         limit_s = named_s or (self._usual_s if sent_s > self._usual_s else None)
         if limit_s is not None:
             self._was_named |= named_s is not None

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from pipeline import errors
 from pipeline.config.settings import RetrySettings
 from pipeline.exchange import Answer, Request
+from pipeline.gradium.too_long import SHORTEST_S
 from pipeline.model import Word
 from pipeline.pool import (
     AdaptiveLimiter,
@@ -244,6 +245,31 @@ def test_a_service_that_always_names_a_little_less_is_believed_once() -> None:
         error = errors.ClipTooLong("too long", limit_s=sent_s * 0.97)
         ended.learned.append(known.refused(job, error) or 0.0)
     assert ended.learned == [pytest.approx(2909.515), 300.0, 0.0]
+
+
+def test_a_limit_that_falls_again_in_the_same_run_is_followed() -> None:
+    requests = 0
+
+    def plan(request: Request) -> errors.AttemptError | None:
+        nonlocal requests
+        requests += 1
+        limit_s = 250.0 if requests < 3 else 60.0
+        return errors.ClipTooLong("too long", limit_s=limit_s) if request.sent_s > limit_s else None
+
+    ended = night([310.0] * 4 + [40.0] * 6, 3000.0, by_clip=plan)
+    assert ended.error is None
+    assert ended.learned == [250.0, 60.0]
+    assert ended.seconds("Answer") == pytest.approx(1480)
+
+
+def test_a_service_that_always_names_half_ends_too() -> None:
+    def plan(request: Request) -> errors.AttemptError | None:
+        half_s = request.sent_s / 2
+        return errors.ClipTooLong("too long", limit_s=half_s if half_s >= SHORTEST_S else None)
+
+    ended = night([2999.5] * 3, 3000.0, by_clip=plan)
+    assert ended.error is None or isinstance(ended.error, errors.RefusesAll)
+    assert len(ended.sent) < 500
 
 
 def test_a_limit_below_the_usual_length_is_fallen_back_to() -> None:
