@@ -29,7 +29,7 @@ class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     by: Literal["answers", "earlier transcripts", "setting", "rebuild"] | None = None
     """What decided it."""
     against: int = 0
-    """How many more of the later answers were against what is in force than for it, from 0 to DECIDES."""
+    """How many more of the later answers were against it than for it, from 0 to DECIDES."""
 
     @staticmethod
     def read(fact: object) -> DelayVerdict | None:
@@ -50,22 +50,18 @@ class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def is_doubted(self) -> bool:
-        """Whether later answers are against what is in force."""
+        """Whether later answers are against it."""
         return self.against >= DECIDES
 
-    def heard(self, contain: bool, setting: Setting) -> DelayVerdict:
+    def heard(self, contain: bool) -> DelayVerdict:
         """The verdict after another answer with evidence, whose times `contain` the delay or do not."""
-        used = self.applied if setting == "auto" else setting == "on"
-        if setting != "auto" or self.decided is not None:
-            against = max(0, min(DECIDES, self.against + (1 if contain != used else -1)))
-        else:
-            against = 0
         if self.decided is not None:
+            against = max(0, min(DECIDES, self.against + (1 if contain != self.decided else -1)))
             return msgspec.structs.replace(self, against=against)
         on, off = self.on + contain, self.off + (not contain)
         if on + off < DECIDES:
-            return DelayVerdict(on=on, off=off, against=against)
-        return DelayVerdict(on=on, off=off, decided=on >= off, by="answers", against=against)
+            return DelayVerdict(on=on, off=off)
+        return DelayVerdict(on=on, off=off, decided=on >= off, by="answers")
 
     def ended(self, setting: Setting) -> DelayVerdict:
         """The verdict after a run, in an output that has answers: without any evidence it is as the setting says. With

@@ -92,10 +92,13 @@ class DelayCorrection:
         found = None if answer.times is None else answer.times.contains
         if found is None:
             return []
-        before, self._verdict = self._verdict, self._verdict.heard(found, self._setting)
+        before, self._verdict = self._verdict, self._verdict.heard(found)
         if before.decided is None and self._verdict.decided is not None:
-            log.info("%s", found_out(self._verdict))
-        if self._verdict.is_doubted and not self._told:  # also where an earlier run has told it
+            is_followed = self.clock.applied == self._verdict.applied
+            log.log(logging.INFO if is_followed else logging.WARNING, "%s", found_out(self._verdict, self.clock))
+        if (
+            self._verdict.is_doubted and not self._told and self.clock.applied == self._verdict.applied
+        ):  # also where an earlier run has told it
             self._told = True
             now, other = STATES[self.clock.applied], STATES[not self.clock.applied]
             log.warning(
@@ -117,14 +120,13 @@ class DelayCorrection:
             await store.blocking(Checkpoint.set_verdict, ended)
 
 
-def found_out(verdict: DelayVerdict) -> str:
-    """The verdict as a sentence."""
+def found_out(verdict: DelayVerdict, clock: Clock) -> str:
+    """The verdict as a sentence, and what is done in this run."""
+    done = "it is taken off them" if clock.applied else "nothing is taken off them"
+    if clock.applied != verdict.applied:
+        done += ", as service.delay_correction says"
     if verdict.applied:
-        return (
-            "the times of the service contain the decoder's delay, which is taken off them "
-            f"({verdict.on} of {verdict.on + verdict.off} answers)"
-        )
-    return (
-        "the times of the service are those of the audio already, so that nothing is taken off them "
-        f"({verdict.off} of {verdict.on + verdict.off} answers)"
-    )
+        found, count = "the times of the service contain the decoder's delay", verdict.on
+    else:
+        found, count = "the times of the service are those of the audio already", verdict.off
+    return f"{found} ({count} of {verdict.on + verdict.off} answers); {done}"

@@ -199,6 +199,16 @@ def test_a_setting_holds_for_new_answers_and_tells_of_the_others(tmp_path: Path)
         assert "not so in" not in batch("status", out).stdout
 
 
+def test_a_setting_against_the_answers_is_told_once_and_no_doubt_about_them(tmp_path: Path) -> None:
+    folder, out = recordings(tmp_path / "audio", 45), tmp_path / "out"
+    with start_server() as server:
+        args = ("run", folder, "--out", out, *with_delay(16), "--set", "service.delay_correction=off")
+        done = batch(*args, server=server)
+    assert done.stderr.count("; nothing is taken off them, as service.delay_correction says") == 1
+    assert "not so in 45 transcripts, as service.delay_correction said" in done.stderr
+    assert "speak against" not in done.stderr
+
+
 @pytest.mark.parametrize("times", ["audio", pytest.param("delayed", marks=SLOW)])
 def test_a_lost_checkpoint_leaves_new_rows_the_times_of_the_others(tmp_path: Path, times: Times) -> None:
     folder, out = recordings(tmp_path / "audio", 3), tmp_path / "out"

@@ -12,33 +12,33 @@ answers = st.lists(st.booleans(), max_size=3 * DECIDES)
 settings: st.SearchStrategy[Setting] = st.sampled_from(["auto", "on", "off"])
 
 
-def after(said: list[bool], setting: Setting = "auto", begun: DelayVerdict | None = None) -> DelayVerdict:
+def after(said: list[bool], begun: DelayVerdict | None = None) -> DelayVerdict:
     verdict = begun or DelayVerdict()
     for contain in said:
-        verdict = verdict.heard(contain, setting)
+        verdict = verdict.heard(contain)
     return verdict
 
 
-@given(answers, settings)
-def test_the_majority_of_the_first_decides_and_it_never_flips(said: list[bool], setting: Setting) -> None:
-    verdict, first = after(said, setting), said[:DECIDES]
+@given(answers)
+def test_the_majority_of_the_first_decides_and_it_never_flips(said: list[bool]) -> None:
+    verdict, first = after(said), said[:DECIDES]
     agree = first.count(True) >= first.count(False)
     assert (verdict.applied, verdict.decided) == (agree, agree if len(said) >= DECIDES else None)
     assert (verdict.on, verdict.off) == (first.count(True), first.count(False))
     assert DelayVerdict.read(verdict.written()) == verdict
 
 
-@given(answers, st.integers(0, 60), settings)
-def test_in_pieces_it_is_the_same(said: list[bool], place: int, setting: Setting) -> None:
-    begun = DelayVerdict.read(after(said[:place], setting).written())
-    assert after(said[place:], setting, begun) == after(said, setting)
+@given(answers, st.integers(0, 60))
+def test_in_pieces_it_is_the_same(said: list[bool], place: int) -> None:
+    begun = DelayVerdict.read(after(said[:place]).written())
+    assert after(said[place:], begun) == after(said)
 
 
 @given(settings, answers)
 def test_without_evidence_the_setting_says_or_it_is_on_and_open(setting: Setting, said: list[bool]) -> None:
-    ended = after(said, setting).ended(setting)
+    ended = after(said).ended(setting)
     if said or setting == "auto":
-        assert ended == after(said, setting)
+        assert ended == after(said)
     else:
         assert (ended.decided, ended.by) == (setting == "on", "setting")
     assert ended.applied or said or setting == "off"
@@ -51,12 +51,6 @@ def test_a_clear_majority_against_it_is_told_and_flips_nothing(begun: DelayVerdi
     assert (doubted.is_doubted, doubted.applied) == (True, True)
     assert not after([False, True] * 100, begun=begun).is_doubted
     assert not after([True] * DECIDES, begun=doubted).is_doubted
-
-
-def test_against_a_setting_it_counts_from_the_start() -> None:
-    assert after([False] * DECIDES, "on").is_doubted
-    assert not after([False] * DECIDES, "off").is_doubted
-    assert after([False] * DECIDES, "on").applied is False, "the verdict is what the answers say"
 
 
 @pytest.mark.parametrize("fact", [None, 7, "", "{", "[]", '{"on": "many"}'])
