@@ -13,7 +13,6 @@ from pipeline.built import built
 
 DECIDES = 20
 """Answers with evidence that decide. Later ones, so many more against it than for it, are told."""
-Setting = Literal["auto", "on", "off"]
 
 
 @built
@@ -26,7 +25,7 @@ class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """… and those whose times do not."""
     decided: bool | None = None
     """Whether the correction is on; None while answers are counted."""
-    by: Literal["answers", "earlier transcripts", "setting", "rebuild"] | None = None
+    by: Literal["answers", "earlier transcripts", "rebuild"] | None = None
     """What decided it."""
     against: int = 0
     """How many more of the later answers were against it than for it, from 0 to DECIDES."""
@@ -62,13 +61,6 @@ class DelayVerdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         if on + off < DECIDES:
             return DelayVerdict(on=on, off=off)
         return DelayVerdict(on=on, off=off, decided=on >= off, by="answers")
-
-    def ended(self, setting: Setting) -> DelayVerdict:
-        """The verdict after a run, in an output that has answers: without any evidence it is as the setting says. With
-        `auto` it stays open, because the first answers may be too few to tell."""
-        if setting == "auto" or self.decided is not None or self.on or self.off:
-            return self
-        return msgspec.structs.replace(self, decided=setting == "on", by="setting")
 
 
 EARLIER = DelayVerdict(decided=True, by="earlier transcripts")

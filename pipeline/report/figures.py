@@ -58,7 +58,7 @@ class DelayCorrection(msgspec.Struct, frozen=True, kw_only=True):
     decided: bool
     """False while answers are counted: `applied` is what they say so far."""
     decided_by: str | None = None
-    """`answers`, `earlier transcripts`, `setting` or `rebuild`."""
+    """`answers`, `earlier transcripts` or `rebuild`."""
     answers_on: int = 0
     """Answers whose times contain the delay, …"""
     answers_off: int = 0

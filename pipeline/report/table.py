@@ -102,7 +102,6 @@ def delay_text(found: DelayCorrection) -> str:
     why = {
         "answers": f"{agree} of {counted} answers say so",
         "earlier transcripts": "as in the earlier transcripts of this output",
-        "setting": "as service.delay_correction says",
         "rebuild": "as the last rebuild was told",
         None: f"{agree} of {plural(counted, 'answer')} so far say so" if counted else "no answer has told so far",
     }[found.decided_by]

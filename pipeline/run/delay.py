@@ -9,19 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from pipeline.checkpoint import Checkpoint, Store
 from pipeline.checkpoint.events import Event, Heard
 from pipeline.checkpoint.subtracted import Timed
-from pipeline.checkpoint.verdict import DelayVerdict, Setting
+from pipeline.checkpoint.verdict import DelayVerdict
 from pipeline.exchange import Answer
 from pipeline.model import Transcript
 from pipeline.run.join import with_word_error_rate, word_errors
 from pipeline.times import retimed
 
 log = logging.getLogger(__name__)
+Setting = Literal["auto", "on", "off"]
 STATES = {True: "on", False: "off"}
 
 
@@ -111,13 +113,6 @@ class DelayCorrection:
                 other,
             )
         return [Heard(verdict=self._verdict)] if self._verdict != before else []
-
-    async def end(self, store: Store) -> None:
-        """Decides as the setting says where an output has answers and none of them said anything."""
-        ended = self._verdict.ended(self._setting)
-        if ended != self._verdict and await store.holds_answers():
-            self._verdict = ended
-            await store.blocking(Checkpoint.set_verdict, ended)
 
 
 def found_out(verdict: DelayVerdict, clock: Clock) -> str:

@@ -198,7 +198,6 @@ class _Run:
             self.control.note_limit("; ".join(reasons))
 
     async def _publish(self) -> None:
-        await self.delay.end(self.store)
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
         await self.publisher.write_errors_and_clips()
         await self.publisher.describe()

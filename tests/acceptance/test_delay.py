@@ -209,6 +209,19 @@ def test_a_setting_against_the_answers_is_told_once_and_no_doubt_about_them(tmp_
     assert "speak against" not in done.stderr
 
 
+def test_a_setting_decides_nothing_for_later_runs(tmp_path: Path) -> None:
+    folder, out = recordings(tmp_path / "audio", 0, quiet=1), tmp_path / "out"
+    with start_server(times="audio") as server:
+        args = ("run", folder, "--out", out, *with_delay(7))
+        assert batch(*args, "--set", "service.delay_correction=on", server=server).exit == 0
+        assert told(out) == ("on", False, None)
+        recordings(folder, 3)
+        done = batch(*args, server=server)
+        assert told(out) == ("off", False, None)
+    assert f"gradium-batch rebuild {out} --delay-correction off" not in done.stderr, "there was no other kind before"
+    assert off_by([row for row in published(out) if "quiet" not in row["id"]]) <= 0.001
+
+
 @pytest.mark.parametrize("times", ["audio", pytest.param("delayed", marks=SLOW)])
 def test_a_lost_checkpoint_leaves_new_rows_the_times_of_the_others(tmp_path: Path, times: Times) -> None:
     folder, out = recordings(tmp_path / "audio", 3), tmp_path / "out"

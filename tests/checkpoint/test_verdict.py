@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.checkpoint.verdict import DECIDES, EARLIER, DelayVerdict, Setting
+from pipeline.checkpoint.verdict import DECIDES, EARLIER, DelayVerdict
 
 answers = st.lists(st.booleans(), max_size=3 * DECIDES)
-settings: st.SearchStrategy[Setting] = st.sampled_from(["auto", "on", "off"])
 
 
 def after(said: list[bool], begun: DelayVerdict | None = None) -> DelayVerdict:
@@ -32,16 +31,6 @@ def test_the_majority_of_the_first_decides_and_it_never_flips(said: list[bool]) 
 def test_in_pieces_it_is_the_same(said: list[bool], place: int) -> None:
     begun = DelayVerdict.read(after(said[:place]).written())
     assert after(said[place:], begun) == after(said)
-
-
-@given(settings, answers)
-def test_without_evidence_the_setting_says_or_it_is_on_and_open(setting: Setting, said: list[bool]) -> None:
-    ended = after(said).ended(setting)
-    if said or setting == "auto":
-        assert ended == after(said)
-    else:
-        assert (ended.decided, ended.by) == (setting == "on", "setting")
-    assert ended.applied or said or setting == "off"
 
 
 @pytest.mark.parametrize("begun", [EARLIER, after([True] * DECIDES)])
