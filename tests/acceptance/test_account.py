@@ -80,7 +80,13 @@ def test_spent_credits_are_told_with_both_figures(tmp_path: Path, out: Path) -> 
     assert errors_of(out) == {}
 
 
-@pytest.mark.parametrize("more", ["until_s = 1.5", "after_s = 0.3\nuntil_s = 1.5"], ids=["first", "later"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param("until_s = 1.5", marks=pytest.mark.slow, id="first"),
+        pytest.param("after_s = 0.3\nuntil_s = 1.5", id="later"),
+    ],
+)
 def test_pages_of_a_cdn_are_waited_out(tmp_path: Path, out: Path, more: str) -> None:
     corpus = Corpus(tmp_path / "audio", count=200)
     with start_server(faults=fault("page", more), latency_s=0.02) as server:

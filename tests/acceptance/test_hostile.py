@@ -75,6 +75,7 @@ def test_the_plans_limit_is_found_kept_and_remembered(tmp_path: Path, out: Path,
         assert [row["outcome"] for row in _attempts(out)[before:]] == ["ok"] * 40
 
 
+@pytest.mark.slow
 def test_sessions_that_stay_counted_for_a_moment_do_not_lower_the_limit(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=60)
     cap = '[[fault]]\nkind = "session_cap"\ncap = 3\n'

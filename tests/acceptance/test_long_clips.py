@@ -84,6 +84,7 @@ def test_a_refused_clip_is_cut_again_in_the_same_run_and_the_next_run_knows_it(t
         assert outcomes(out) == {"ClipTooLong": 1, "ok": 4}
 
 
+@pytest.mark.slow
 def test_a_limit_is_tried_again_under_another_setting_and_after_a_while(tmp_path: Path) -> None:
     folder, out = tmp_path / "audio", tmp_path / "out"
     with start_server(max_audio_s=6) as server:
