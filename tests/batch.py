@@ -33,13 +33,18 @@ COMMAND = (sys.executable, "-m", "pipeline")
 def write_wav(path: Path, seed: int, seconds: float = 0.5) -> str:
     """Writes noise that no other seed makes; returns the transcript that the local server's `fingerprint` gives it."""
     samples = random.Random(seed).randbytes(int(seconds * RATE) * 2)
+    write_samples(path, samples, RATE)
+    return " ".join(word for word, _, _ in fingerprint_words(samples, RATE))
+
+
+def write_samples(path: Path, samples: bytes, rate: int) -> None:
+    """Writes 16-bit mono samples as a WAV file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(rate)
         file.writeframes(samples)
-    return " ".join(word for word, _, _ in fingerprint_words(samples, RATE))
 
 
 class Corpus:

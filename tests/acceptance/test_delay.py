@@ -16,7 +16,7 @@ import pytest
 import gradium_batch as gb
 from pipeline.server.fingerprint import fingerprint_words
 from pipeline.server.options import Times
-from tests.batch import RATE, batch, jsonl_of, write_wav
+from tests.batch import RATE, batch, jsonl_of, write_samples, write_wav
 from tests.earlier import archive, corpus
 from tests.servers import KEY, start_server
 
@@ -32,11 +32,7 @@ def recording(path: Path, seed: int, seconds: float = 2.5, *, quiet: bool = Fals
     if quiet:
         with wave.open(str(path), "rb") as file:
             samples = bytes(2 * RATE) + file.readframes(file.getnframes()) + bytes(2 * RATE)
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE)
-            file.writeframes(samples)
+        write_samples(path, samples, RATE)
     return path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import wave
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from pipeline.checkpoint.schema import CLIP_LENGTHS
 from pipeline.config.settings import AudioSettings
 from pipeline.run.lengths import KnownLengths
 from pipeline.server.fingerprint import fingerprint_words
-from tests.batch import Finished, batch, errors_of, rows_of, table_of
+from tests.batch import Finished, batch, errors_of, rows_of, table_of, write_samples
 from tests.servers import RunningServer, start_server
 
 RATE = 24_000
@@ -32,12 +31,7 @@ RATE = 24_000
 def record(path: Path, seconds: float, seed: int) -> bytes:
     """Writes noise at the rate of decoded audio, so that what is cut out of it is known; returns its samples."""
     samples = random.Random(seed).randbytes(int(seconds * RATE) * 2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(samples)
+    write_samples(path, samples, RATE)
     return samples
 
 
