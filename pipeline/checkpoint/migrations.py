@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from pipeline.checkpoint import schema
+from pipeline.checkpoint import schema, tally
 from pipeline.checkpoint.codec import decode_clip, decode_failure
 from pipeline.checkpoint.verdict import EARLIER
 
@@ -52,8 +52,8 @@ ALTER TABLE results RENAME TO results_4;
 CREATE TABLE results (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 INSERT INTO results SELECT n, row, NULL FROM results_4 WHERE row IS NOT NULL;
 DROP TABLE results_4;
-{schema.COUNTED}
-INSERT OR REPLACE INTO tally SELECT state, vanished, suspect, gone, count(*), sum({schema.micros("utterances")}),
+{tally.COUNTED}
+INSERT OR REPLACE INTO tally SELECT state, vanished, suspect, gone, count(*), sum({tally.micros("utterances")}),
     sum(ref_words), sum(ref_errors) FROM utterances GROUP BY 1, 2, 3, 4;
 CREATE INDEX IF NOT EXISTS oldest ON failures (error, first_seen);
 """,  # noqa: S608 fixed texts

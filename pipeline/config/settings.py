@@ -5,11 +5,13 @@ Pure declarations: no file or environment variable is read here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
+from pipeline.price import Price
 from pipeline.profile import GRADIUM
 
 PINNED = {"delay_in_frames": 16}
@@ -22,14 +24,23 @@ def _with_pinned_delay(given: Any) -> Any:
     return given
 
 
-def _credits_or_none(given: Any) -> Any:
-    found = given
-    with suppress(ValueError):
-        found = float(given) if isinstance(given, str) else given
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    if found != "none" and not (is_number and 0 < found < float("inf")):
-        raise ValueError('should be a number of credits above 0, or "none" for no limit')
-    return found
+def _credits_or(word: str, meaning: str) -> Callable[[Any], Any]:
+    """A check for a number of credits above 0, or the word."""
+
+    def checked(given: Any) -> Any:
+        found = given
+        with suppress(ValueError):
+            found = float(given) if isinstance(given, str) else given
+        is_number = isinstance(found, int | float) and not isinstance(found, bool)
+        if found != word and not (is_number and 0 < found < float("inf")):
+            raise ValueError(f'should be a number of credits above 0, or "{word}" for {meaning}')
+        return found
+
+    return checked
+
+
+_credits_or_none = _credits_or("none", "no limit")
+_credits_or_auto = _credits_or("auto", "the price of the model")
 
 
 class Section(BaseModel):
@@ -149,6 +160,14 @@ class BudgetSettings(Section):
         return min((limit for limit in (self.limit, self.month_limit) if limit is not None), default=None)
 
 
+class PriceSettings(Section):
+    credits_per_s: Annotated[Literal["auto"] | float, PlainValidator(_credits_or_auto)] = Field(
+        "auto", description="credits for a second that is billed; `auto`: 3, and 4 for the model `stt-translate`"
+    )
+    unit_s: float = Field(0.0, ge=0, le=3600, description="seconds that are billed as a whole, rounded up; 0: none")
+    overhead_s: float = Field(0.0, ge=0, le=60, description="seconds that each request is billed for beside its audio")
+
+
 class SinkSettings(Section):
     formats: tuple[Literal["parquet", "jsonl"], ...] = Field(
         ("parquet", "jsonl"),
@@ -171,6 +190,14 @@ class Settings(Section):
     audio: AudioSettings = Field(default_factory=AudioSettings)
     pool: PoolSettings = Field(default_factory=PoolSettings)
     retry: RetrySettings = Field(default_factory=RetrySettings)
+    price: PriceSettings = Field(default_factory=PriceSettings)
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     sink: SinkSettings = Field(default_factory=SinkSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
+
+    @property
+    def request_price(self) -> Price:
+        """What a request costs."""
+        price = self.price
+        rate = GRADIUM.credits_per_s(self.service.model) if price.credits_per_s == "auto" else price.credits_per_s
+        return Price(rate, price.unit_s, price.overhead_s)

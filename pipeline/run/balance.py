@@ -16,7 +16,6 @@ from pipeline.run.context import RunContext
 from pipeline.run.control import Control
 from pipeline.run.costs import Bounds
 from pipeline.run.owner import owner_of
-from pipeline.run.price import Price
 from pipeline.run.pricing import costs_of
 
 ROUGHLY = 8.0
@@ -82,7 +81,8 @@ class Balance:
     async def _needed(self, balance: float, rows: int, at_most: int | None) -> float:
         """Credits that the run takes. For a mere warning an estimate is enough, unless it is near the balance."""
         if not self._settings.service.require_credits:
-            roughly = Price.under(self._settings).of_s(await self._store.expected_s(at_most, surely=True))
+            expected_s = await self._store.expected_s(at_most, surely=True)
+            roughly = self._settings.request_price.at_most(expected_s, min(rows, at_most or rows))
             if balance >= ROUGHLY * roughly or min(rows, at_most or rows) > MOST_TO_WARN:
                 return roughly
         stopped = self._control.stopped

@@ -14,7 +14,6 @@ from pipeline.config import Settings
 from pipeline.pool import Budget
 from pipeline.report.figures import NAMED, above_budget
 from pipeline.run.month import Month
-from pipeline.run.price import Price
 
 READ_UNSENT = 100
 READ_UNSENT_S = 3600.0
@@ -31,7 +30,7 @@ class RunBudget:
         self.credits = Budget(settings.budget.limit)
         self.name = f"the budget of {settings.budget.limit or 0.0:,.10g} credits"
         """What the budget is called in sentences."""
-        self.price = Price.under(settings)
+        self.price = settings.request_price
         self._settings = settings.budget
         self.unsent = 0
         """Rows that did not fit, and nothing was sent for: they take no place of --limit."""
@@ -86,7 +85,7 @@ class RunBudget:
         """How long a recording may be by its estimate for one of its requests to fit perhaps."""
         if not self._ratios or (self._read_unsent < READ_UNSENT and self._read_unsent_s < READ_UNSENT_S):
             return math.inf
-        longest_s = self.credits.left / (self.price.credits_per_s * min(self._ratios))
+        longest_s = self.price.longest_s(self.credits.left / min(self._ratios))
         return math.inf if longest_s >= self._max_clip_s else longest_s
 
     def reasons(self, others: Sequence[str] = ()) -> list[str]:

@@ -22,7 +22,6 @@ from pipeline.run.month import month_at
 from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.plan import ManifestRows, many_missing
-from pipeline.run.price import Price
 from pipeline.run.pricing import costs_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.verify import require_checkpoint
@@ -147,7 +146,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         bad_rows=rows.bad.count,
         skips_bad_rows=options.skip_bad_rows and not repeated,
         many_gone=many_missing(plan, is_folder=rows.manifests.has_folder),
-        credits_per_s=Price.under(settings).credits_per_s,
+        credits_per_s=settings.request_price.credits_per_s,
         limit=options.limit,
         beyond_limit=plan.selected - costs.within_limit,
         budget=settings.budget.limit,

@@ -16,8 +16,8 @@ import msgspec
 from pipeline.audio.upload import Estimate
 from pipeline.built import built
 from pipeline.pool.budget import ROUNDING
+from pipeline.price import Price
 from pipeline.report.figures import NAMED
-from pipeline.run.price import Price
 
 PROBLEMS_NAMED = 100
 

@@ -19,7 +19,6 @@ from pipeline.checkpoint.lookup import AnswerIndex
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
 from pipeline.run.costs import Bounds, Costs, CostTable, Kind, Priced
-from pipeline.run.price import Price
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.threads import DaemonThreads
 
@@ -43,7 +42,7 @@ def costs_of(
     rows = TodoList(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
     answers = _Answers(checkpoint.answer_index(), hashed)
     measured = _measured(iter(rows), partial(_measure, settings, hashed, answers, stopped), stopped)
-    with CostTable(Price.under(settings)) as table:
+    with CostTable(settings.request_price) as table:
         table.keep(_priced(rows, *one, resends_failed=resends_failed) for one in measured)
         return table.sum_up(bounds)
 

@@ -24,7 +24,6 @@ from pipeline.run.context import RunContext
 from pipeline.run.control import Control
 from pipeline.run.owner import claim, owner_by_recognizer, owner_of
 from pipeline.run.prepare import Preparer
-from pipeline.run.price import Price
 from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
@@ -108,7 +107,7 @@ class Sending:
             ),
             breaker=CircuitBreaker(first_pause_s=settings.retry.probe_s, clock=clock),
             budget=budget,
-            price=Price.under(settings).of,
+            price=settings.request_price.of,
             outage_max_s=settings.retry.outage_max_s,
             account=Account(connection.balance),
             settings_answered=bool(await self._store.fact(self._context.request.answered_fact, int)),

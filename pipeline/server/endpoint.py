@@ -17,6 +17,7 @@ from aiohttp import web
 
 from pipeline.gradium import wire
 from pipeline.server import answer
+from pipeline.server.account import Account
 from pipeline.server.audio import Sound, decode
 from pipeline.server.body import Bodies
 from pipeline.server.faults.before import SessionCap
@@ -44,6 +45,7 @@ class LocalEndpoint:
         self._recognizer = recognizer
         self._plan = plan
         self._ledger = ledger
+        self._account = Account(options)
         self._bodies = Bodies(options.body_s)
         self._residency = {} if options.residency is None else {wire.RESIDENCY_HEADER: options.residency}
 
@@ -55,7 +57,8 @@ class LocalEndpoint:
             case "GET", wire.CREDITS_PATH:
                 return self._credits_page(request)
             case "GET", path if path == STATS_PATH:
-                return web.Response(body=msgspec.json.encode(self._ledger.stats()), content_type="application/json")
+                stats = self._ledger.stats() | {"credits_charged": self._account.charged}
+                return web.Response(body=msgspec.json.encode(stats), content_type="application/json")
         return web.Response(status=404, text="404: Not Found")
 
     async def _transcribe(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
@@ -86,7 +89,7 @@ class LocalEndpoint:
                 entry.fault = entry.outcome = str(fault.__struct_config__.tag)
                 if (instead := await fault.before(connection)) is not None:
                     return await self._send(request, connection, entry, instead)
-            if self._credits_left() <= 0:
+            if self._plan.credits_left(self._account.left, self._ledger.audio_s) <= 0:
                 raise policy("credits_spent", NO_CREDITS)
             sent_as = input_format(request.query, request.headers.get("Content-Type"))
             config = json_config(request.query, language_required=self._options.language_required)
@@ -144,7 +147,8 @@ class LocalEndpoint:
         if (wait_s := due - loop.time()) > 0:
             await asyncio.sleep(wait_s)
         entry.request_id = str(uuid.uuid4())
-        self._ledger.charge(entry, sound.duration_s, price_per_s)
+        self._ledger.recognized(entry, sound.duration_s)
+        self._account.charge(sound.duration_s, price_per_s)
         return answer.messages(
             words,
             duration_s=sound.duration_s,
@@ -187,10 +191,10 @@ class LocalEndpoint:
             refusal = msgspec.json.encode({"detail": BAD_KEY})
             return web.Response(status=401, body=refusal, content_type="application/json")
         page = wire.Credits(
-            remaining_credits=self._credits_left(),
+            remaining_credits=self._plan.credits_left(self._account.shown, self._ledger.audio_s),
             allocated_credits=self._options.credits,
             billing_period="monthly",
-            next_rollover_date="2100-01-01",
+            next_rollover_date=self._account.rollover_date,
             plan_name="local",
             recognizer=self._options.recognizer,
         )
@@ -202,7 +206,3 @@ class LocalEndpoint:
             return bool(sent)
         # surrogateescape: a header may hold any bytes, and such a key is refused, not a crash
         return hmac.compare_digest(sent.encode(errors="surrogateescape"), self._options.key.encode())
-
-    def _credits_left(self) -> float:
-        account = self._options.credits - self._ledger.credits
-        return self._plan.credits_left(account, self._ledger.audio_s)

@@ -81,9 +81,7 @@ class Ledger:
         self.max_sessions = 0
         """Requests that were admitted and are worked on."""
         self.audio_s = 0.0
-        """Audio that was paid for, …"""
-        self.credits = 0.0
-        """… and its price."""
+        """Audio that was paid for."""
         self.first_at: float | None = None
         self._outcomes: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
@@ -116,11 +114,10 @@ class Ledger:
         self.sessions += 1
         self.max_sessions = max(self.max_sessions, self.sessions)
 
-    def charge(self, entry: Entry, audio_s: float, credits_per_s: float) -> None:
-        """Takes the credits for this much audio."""
+    def recognized(self, entry: Entry, audio_s: float) -> None:
+        """Notes the audio of a request, which is paid for."""
         entry.audio_s = audio_s
         self.audio_s += audio_s
-        self.credits += audio_s * credits_per_s
 
     def finish(self, entry: Entry) -> None:
         """Closes the entry; a second call does nothing."""
@@ -155,7 +152,6 @@ class Ledger:
             "outcomes": dict(self._outcomes),
             "faults": dict(self._faults),
             "audio_s": self.audio_s,
-            "credits_charged": self.credits,
             "bodies": self._bodies,
         }
 

@@ -35,7 +35,20 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_sessions: int | None = None
     """Requests worked on at the same time before the server refuses; None is no limit."""
     credits: float = 10_000_000.0
-    """What the account holds at the start; 3 are taken per second of audio."""
+    """What the account holds at the start; 3 are taken per second that is billed."""
+    unit_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds that are billed as a whole, rounded up; 0: any length is billed as it is."""
+    overhead_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Seconds that each request is billed for beside its audio."""
+    balance_lag_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """The balance is shown as it was so long ago."""
+    top_up_credits: float = 0.0
+    top_up_after: int | None = None
+    """After so many billed requests `top_up_credits` are added."""
+    new_month_after: int | None = None
+    """After so many billed requests the balance is `credits` again, and has another rollover date."""
+    others_credits_per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """What somebody else with the same key spends each second, from the start."""
     workers: int = 0
     """Recognizer processes; 0 takes one per usable CPU. `fingerprint` has none."""
     latency_s: float = 0.0

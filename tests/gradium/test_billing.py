@@ -39,7 +39,7 @@ from pipeline.pool import (
     Put,
     RetryPolicy,
 )
-from pipeline.run.price import Price
+from pipeline.price import Price
 from tests.gradium.scripted import Scripted, answer
 from tests.gradium.test_client import clip_of, failure
 from tests.pool.accounts import account_with

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.audio.upload import Estimate
+from pipeline.price import Price
 from pipeline.run.costs import Bounds, Costs, CostTable, Fitting, Kind, Priced, Problem
-from pipeline.run.price import Price
 
 
 def sent(place: int, *pieces: tuple[int, float], key: str | None = None, **more: Any) -> Priced:
