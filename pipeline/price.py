@@ -13,8 +13,9 @@ import msgspec
 from pipeline.built import built
 from pipeline.exchange import Request
 
-ROUNDING_S = 1e-6
-"""Larger than the rounding error in a length: audio that fills a unit exactly does not cost another one."""
+ROUNDING_S = 1e-9
+"""Larger than the rounding error in a length, so that audio which fills a unit exactly does not cost another one; and
+less than any sample, or a request could cost more than the budget reserved for it."""
 
 
 @built
@@ -26,6 +27,11 @@ class Price(msgspec.Struct, frozen=True):
     """Seconds that are billed as a whole, rounded up; 0: any length is billed as it is."""
     overhead_s: float = 0.0
     """Seconds that each request is billed for beside its audio."""
+
+    def __str__(self) -> str:
+        unit = f" in units of {self.unit_s:.10g} s" if self.unit_s else ""
+        more = f", {self.overhead_s:.10g} s beside the audio of each request" if self.overhead_s else ""
+        return f"{self.credits_per_s:.10g} per second{unit or ' that is sent'}{more}"
 
     def of(self, request: Request) -> float:
         """Credits of the request where it is billed."""
@@ -40,9 +46,10 @@ class Price(msgspec.Struct, frozen=True):
         seconds = sent_s + self.overhead_s
         return seconds if not self.unit_s else max(1, math.ceil((seconds - ROUNDING_S) / self.unit_s)) * self.unit_s
 
-    def at_most(self, sent_s: float, requests: int) -> float:
-        """The most credits that so many requests cost which carry so many seconds together."""
-        return (sent_s + requests * (self.overhead_s + self.unit_s)) * self.credits_per_s
+    def about(self, sent_s: float, requests: float) -> float:
+        """Credits of so many requests that carry so many seconds together, if they use half of their last units."""
+        seconds = sent_s + requests * (self.overhead_s + self.unit_s / 2)
+        return max(seconds, requests * self.unit_s) * self.credits_per_s
 
     def longest_s(self, credits_: float) -> float:
         """The most seconds of audio that one request carries for so many credits; below 0 where none does."""

@@ -81,9 +81,10 @@ class Balance:
     async def _needed(self, balance: float, rows: int, at_most: int | None) -> float:
         """Credits that the run takes. For a mere warning an estimate is enough, unless it is near the balance."""
         if not self._settings.service.require_credits:
-            expected_s = await self._store.expected_s(at_most, surely=True)
-            roughly = self._settings.request_price.at_most(expected_s, min(rows, at_most or rows))
-            if balance >= ROUGHLY * roughly or min(rows, at_most or rows) > MOST_TO_WARN:
+            expected_s, rows = await self._store.expected_s(at_most, surely=True), min(rows, at_most or rows)
+            requests = rows + expected_s / self._settings.audio.max_clip_s
+            roughly = self._settings.request_price.about(expected_s, requests)
+            if balance >= ROUGHLY * roughly or rows > MOST_TO_WARN:
                 return roughly
         stopped = self._control.stopped
         return await self._control.unless_stopped(asyncio.to_thread(self._priced, at_most, stopped))

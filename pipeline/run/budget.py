@@ -39,7 +39,7 @@ class RunBudget:
         self._max_clip_s = settings.audio.max_clip_s
         self._read_unsent, self._read_unsent_s = 0, 0.0
         self._ratios: deque[float] = deque(maxlen=RATIOS_KEPT)
-        """What requests cost, per credit of their recordings' estimates."""
+        """How long the shortest requests of recordings are, per second of their estimates."""
         self._above = 0
         self._above_ids: list[str] = []
         self._least, self._most = math.inf, 0.0
@@ -59,12 +59,13 @@ class RunBudget:
         """A request carries no more than so much audio from now on."""
         self._max_clip_s = max_clip_s
 
-    def prepared(self, expected_s: float, prices: Sequence[float]) -> None:
-        """A recording was made into requests of these prices."""
-        estimate = self.price.of_s(min(expected_s, self._max_clip_s))
-        cheapest = min(prices, default=0.0)
-        if estimate and cheapest:
-            self._ratios.append(cheapest / estimate)
+    def prepared(self, expected_s: float, lengths: Sequence[float]) -> None:
+        """A recording was made into requests that carry so many seconds each."""
+        # not of credits: in units that are rounded up, a short recording looks as long as its estimate
+        estimate_s = min(expected_s, self._max_clip_s)
+        shortest_s = min(lengths, default=0.0)
+        if estimate_s and shortest_s:
+            self._ratios.append(shortest_s / estimate_s)
 
     def did_not_fit(self, needs: float, ids: Sequence[str], *, was_sent: bool = False, audio_s: float = 0.0) -> None:
         """The recording of the rows of these `ids` did not fit: the dearest of its requests that are left needs so many
@@ -85,7 +86,7 @@ class RunBudget:
         """How long a recording may be by its estimate for one of its requests to fit perhaps."""
         if not self._ratios or (self._read_unsent < READ_UNSENT and self._read_unsent_s < READ_UNSENT_S):
             return math.inf
-        longest_s = self.price.longest_s(self.credits.left / min(self._ratios))
+        longest_s = self.price.longest_s(self.credits.left) / min(self._ratios)
         return math.inf if longest_s >= self._max_clip_s else longest_s
 
     def reasons(self, others: Sequence[str] = ()) -> list[str]:

@@ -12,6 +12,7 @@ from pipeline.built import built
 from pipeline.checkpoint import Checkpoint
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
+from pipeline.price import Price
 from pipeline.report.figures import above_budget, format_credits, length, rounded
 from pipeline.report.table import aligned, waiting_rows
 from pipeline.run.context import RunOptions
@@ -60,7 +61,11 @@ class Forecast(Costs, frozen=True, kw_only=True):
     """A sentence, where so many recordings are missing since the last run that a disk may not be mounted."""
     selected: int
     credits_per_s: float
-    """The price of the model."""
+    """The price of a second that is billed, …"""
+    unit_s: float
+    """… the seconds that are billed as a whole, rounded up for each request, 0: any length is billed as it is, …"""
+    overhead_s: float
+    """… and the seconds that each request is billed for beside its audio."""
     limit: int | None
     """--limit, and …"""
     beyond_limit: int
@@ -146,7 +151,6 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         bad_rows=rows.bad.count,
         skips_bad_rows=options.skip_bad_rows and not repeated,
         many_gone=many_missing(plan, is_folder=rows.manifests.has_folder),
-        credits_per_s=settings.request_price.credits_per_s,
         limit=options.limit,
         beyond_limit=plan.selected - costs.within_limit,
         budget=settings.budget.limit,
@@ -162,6 +166,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         max_clip_s=lengths.longest_s,
         shorter_clips=lengths.sentence,
         **about_plan,
+        **msgspec.structs.asdict(settings.request_price),
         **(msgspec.structs.asdict(costs) | about_postponed),
     )
 
@@ -169,6 +174,7 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
 def as_table(forecast: Forecast) -> str:
     """The forecast for a person."""
     states = {"new": forecast.new, "changed": forecast.changed, "done": forecast.done, "failed": forecast.failed}
+    price = Price(forecast.credits_per_s, forecast.unit_s, forecast.overhead_s)
     refused, limited = "", ""
     if forecast.bad_rows:
         skipped = ": skipped, and listed in errors.*"
@@ -195,10 +201,7 @@ def as_table(forecast: Forecast) -> str:
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
         *([("clips", forecast.shorter_clips.removeprefix("clips of "))] if forecast.shorter_clips else []),
-        (
-            "credits",
-            f"{rounded(forecast.credits)} ({forecast.credits_per_s:g} per second that is sent, without retries)",
-        ),
+        ("credits", f"{rounded(forecast.credits)} ({price}, without retries)"),
     ]
     if forecast.estimated_credits:
         part = f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%})"

@@ -131,7 +131,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 _TABLES = """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
 CREATE TABLE priced (place INTEGER PRIMARY KEY, id TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT,
     runs INTEGER NOT NULL, error TEXT NOT NULL, message TEXT NOT NULL, requests INTEGER, answered INTEGER,
-    audio_s REAL, sent_s REAL, guessed_s REAL, pieces BLOB);
+    audio_s REAL, sent_s REAL, credits REAL, guessed REAL, pieces BLOB);
 CREATE INDEX priced_keys ON priced (key) WHERE key IS NOT NULL;
 CREATE TABLE passed_over (place INTEGER PRIMARY KEY, id TEXT NOT NULL, key TEXT, needs REAL NOT NULL);
 CREATE INDEX passed_over_keys ON passed_over (key) WHERE key IS NOT NULL;"""
@@ -153,21 +153,24 @@ class CostTable:
 
     def keep(self, priced: Iterable[Priced]) -> None:
         """Adds utterances, in any order."""
-        self._db.executemany("INSERT INTO priced VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", map(_row, priced))
+        rows = (_row(one, self._price) for one in priced)
+        self._db.executemany("INSERT INTO priced VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
     def sum_up(self, bounds: Bounds) -> Costs:
         """Sums up what was kept, in the order of its places, as far as a run within `bounds` comes."""
         ask = self._db.execute
         ask(
             """UPDATE priced AS p
-               SET kind = ?, requests = NULL, answered = NULL, audio_s = NULL, sent_s = NULL, guessed_s = NULL
+               SET kind = ?, requests = NULL, answered = NULL, audio_s = NULL, sent_s = NULL, credits = NULL,
+                   guessed = NULL
                WHERE key IS NOT NULL AND place > (SELECT min(place) FROM priced WHERE key = p.key)""",
             (Kind.COPY,),
         )
         fitting = None if bounds.budget is None else self._spend(bounds.budget, bounds.limit)
         kinds = dict(ask("SELECT kind, count(*) FROM priced GROUP BY kind"))
-        requests, answered, audio_s, sent_s, guessed_s = ask(
-            "SELECT total(requests), total(answered), total(audio_s), total(sent_s), total(guessed_s) FROM priced"
+        requests, answered, audio_s, sent_s, credits_, guessed = ask(
+            """SELECT total(requests), total(answered), total(audio_s), total(sent_s), total(credits), total(guessed)
+               FROM priced"""
         ).fetchone()
         [runs] = ask("SELECT coalesce(min(runs), 0) FROM priced WHERE kind = ?", (Kind.WAITS,)).fetchone()
         most = math.inf if bounds.most is None else bounds.most + ROUNDING
@@ -189,9 +192,9 @@ class CostTable:
             requests=int(requests),
             audio_s=round(audio_s, 6),
             sent_s=round(sent_s, 6),
-            credits=round(self._price.of_s(sent_s), 6),
-            estimated_credits=round(self._price.of_s(guessed_s), 6),
-            estimated_share=round(guessed_s / sent_s, 4) if sent_s else 0.0,
+            credits=round(credits_, 6),
+            estimated_credits=round(guessed, 6),
+            estimated_share=round(guessed / credits_, 4) if credits_ else 0.0,
             fitting=fitting,
             above_budget=above,
             above_credits=(least, dearest) if above else None,
@@ -203,7 +206,7 @@ class CostTable:
         beyond the limit."""
         last, within_limit = -1, 0
         utterances = requests = passed_over = 0
-        sent_s = 0.0
+        credits_ = 0.0
         pieces_in = msgspec.msgpack.Decoder(tuple[tuple[int, float], ...]).decode
         for place, id_, kind, key, pieces in self._db.execute(
             "SELECT place, id, kind, key, pieces FROM priced ORDER BY place"
@@ -216,9 +219,9 @@ class CostTable:
                 needs = found[0] if found else 0.0
             elif kind == Kind.SENT:
                 for count, seconds in pieces_in(pieces):
-                    left, price = budget - self._price.of_s(sent_s) + ROUNDING, self._price.of_s(seconds)
+                    left, price = budget - credits_ + ROUNDING, self._price.of_s(seconds)
                     fit = max(0, min(count, math.floor(left / max(price, ROUNDING))))
-                    sent_s += fit * seconds
+                    credits_ += fit * price
                     fitting += fit
                     if fit < count:
                         needs = max(needs, round(price, 6))
@@ -229,14 +232,15 @@ class CostTable:
                 self._db.execute("INSERT INTO passed_over VALUES (?, ?, ?, ?)", (place, id_, key, needs))
             within_limit += not needs or fitting > 0  # what is passed over as a whole takes no place of the limit
         self._db.execute("DELETE FROM priced WHERE place > ?", (last,))
-        credits_ = round(self._price.of_s(sent_s), 6)
+        credits_ = round(credits_, 6)
         return Fitting(utterances=utterances, requests=requests, credits=credits_, passed_over=passed_over)
 
 
-def _row(one: Priced) -> tuple[object, ...]:
+def _row(one: Priced, price: Price) -> tuple[object, ...]:
     *about, takes = msgspec.structs.astuple(one)
     if takes is None:
-        return (*about, *[None] * 6)
-    guessed_s = takes.sent_s if takes.is_guess else 0.0
+        return (*about, *[None] * 7)
+    credits_ = sum(count * price.of_s(seconds) for count, seconds in takes.pieces)
+    guessed = credits_ if takes.is_guess else 0.0
     pieces = msgspec.msgpack.encode(takes.pieces)
-    return (*about, takes.requests, takes.answered, takes.audio_s, takes.sent_s, guessed_s, pieces)
+    return (*about, takes.requests, takes.answered, takes.audio_s, takes.sent_s, credits_, guessed, pieces)

@@ -68,7 +68,7 @@ class Settlement:
 
     def prepared(self, in_flight: InFlight, clips: Sequence[Clip]) -> None:
         """These clips of it are to be sent; without any it has all its answers from earlier runs."""
-        self._budget.prepared(in_flight.selected.expected_s, [self._budget.price.of(clip.request) for clip in clips])
+        self._budget.prepared(in_flight.selected.expected_s, [clip.request.sent_s for clip in clips])
         if not clips:
             self.settle(in_flight)
 

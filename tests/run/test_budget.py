@@ -34,26 +34,26 @@ def budget_of(budget: float | None, max_clip_s: float = 300.0) -> RunBudget:
 
 def test_whatever_fits_perhaps_is_looked_at_until_enough_was_read_for_nothing() -> None:
     budget = budget_of(30)
-    budget.prepared(50, [300.0])  # twice what was expected
+    budget.prepared(50, [100.0])  # twice what was expected
     for _ in range(99):
         budget.did_not_fit(300, ["a"], audio_s=1)
     assert budget.longest_s == math.inf
     budget.did_not_fit(300, ["a"], audio_s=1)
     assert budget.longest_s == pytest.approx(5)
-    budget.prepared(10, [3.0])  # a tenth of what was expected
+    budget.prepared(10, [1.0])  # a tenth of what was expected
     assert budget.longest_s == pytest.approx(100)
 
 
 def test_an_hour_that_was_read_for_nothing_is_enough() -> None:
     budget = budget_of(30)
-    budget.prepared(3600, [900.0])
+    budget.prepared(3600, [300.0])
     budget.did_not_fit(900, ["a"], audio_s=3600)
     assert budget.longest_s == pytest.approx(30 / 3 * 300 / 300)
 
 
 def test_of_a_long_recording_the_cheapest_request_decides() -> None:
     budget = budget_of(100, max_clip_s=30.0)
-    budget.prepared(3600, [90.0, 45.0])
+    budget.prepared(3600, [30.0, 15.0])
     budget.did_not_fit(3000, ["a"], audio_s=3600)
     assert budget.longest_s == math.inf, "a request of at most 30 s costs 90 credits"
 
