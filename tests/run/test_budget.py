@@ -26,9 +26,11 @@ from tests.batch import Corpus
 from tests.servers import RunningServer
 
 
-def budget_of(budget: float | None, max_clip_s: float = 300.0) -> RunBudget:
+def budget_of(budget: float | None, max_clip_s: float = 300.0, **price: float) -> RunBudget:
     return RunBudget(
-        Settings.model_validate({"budget": {"credits": budget or "none"}, "audio": {"max_clip_s": max_clip_s}})
+        Settings.model_validate(
+            {"budget": {"credits": budget or "none"}, "audio": {"max_clip_s": max_clip_s}, "price": price}
+        )
     )
 
 
@@ -56,6 +58,20 @@ def test_of_a_long_recording_the_cheapest_request_decides() -> None:
     budget.prepared(3600, [30.0, 15.0])
     budget.did_not_fit(3000, ["a"], audio_s=3600)
     assert budget.longest_s == math.inf, "a request of at most 30 s costs 90 credits"
+
+
+def test_with_units_the_lengths_decide_what_may_fit_and_not_the_credits() -> None:
+    budget = budget_of(100, unit_s=15, overhead_s=1.04)
+    budget.prepared(10, [1.25])  # an eighth of what was expected, in the same unit
+    budget.did_not_fit(300, ["a"], audio_s=3600)
+    assert budget.longest_s == pytest.approx(8 * 28.96), "two units may be left of it"
+
+
+def test_nothing_is_looked_at_where_less_than_a_unit_is_left() -> None:
+    budget = budget_of(44, unit_s=15, overhead_s=1.04)
+    budget.prepared(10, [5.0])
+    budget.did_not_fit(45, ["a"], audio_s=3600)
+    assert budget.longest_s < 0
 
 
 def test_what_is_above_the_budget_is_told_with_the_least_and_the_most() -> None:

@@ -16,8 +16,11 @@ def sent(place: int, *pieces: tuple[int, float], key: str | None = None, **more:
     return Priced(place=place, id=f"u{place}", kind=Kind.SENT, key=key, takes=takes)
 
 
-def costs(priced: Sequence[Priced], **bounds: Any) -> Costs:
-    with CostTable(Price(3.0)) as table:
+BY_SECONDS, UNITS = Price(3.0), Price(3.0, 15.0, 1.04)
+
+
+def costs(priced: Sequence[Priced], price: Price = BY_SECONDS, **bounds: Any) -> Costs:
+    with CostTable(price) as table:
         table.keep(priced)
         return table.sum_up(Bounds(**bounds))
 
@@ -71,3 +74,22 @@ def test_what_is_passed_over_as_a_whole_takes_no_place_of_the_limit() -> None:
     found = costs(priced, budget=40.0, limit=2)
     assert found.fitting == Fitting(utterances=1, requests=2, credits=33.0, passed_over=2)
     assert (found.within_limit, found.requests) == (3, 4)
+
+
+def test_each_request_has_its_own_price() -> None:
+    priced = [sent(1, (3, 5.0)), sent(2, (1, 13.96), (2, 14.0), is_guess=True), sent(3, (1, 0.1))]
+    found = costs(priced, UNITS)
+    assert (found.requests, found.credits, found.estimated_credits) == (7, 405.0, 225.0)
+    assert found.estimated_share == round(225 / 405, 4)
+    # three units for the first, one for the second, which needs two more for each of its others; none is left for 3
+    found = costs(priced, UNITS, budget=224.9, most=89.0)
+    assert found.fitting == Fitting(utterances=1, requests=4, credits=180.0, passed_over=2)
+    assert (found.above_budget, found.above_credits, found.above_ids) == (1, (90.0, 90.0), ["u2"])
+    found = costs(priced, UNITS, budget=225.0)
+    assert found.fitting == Fitting(utterances=2, requests=5, credits=225.0, passed_over=1)
+
+
+def test_nothing_fits_a_budget_below_one_unit() -> None:
+    found = costs([sent(1, (1, 0.1)), sent(2, (2, 5.0))], UNITS, budget=44.9, most=44.9)
+    assert found.fitting == Fitting(passed_over=2)
+    assert (found.above_budget, found.above_credits) == (2, (45.0, 45.0))
