@@ -14,8 +14,8 @@ import soundfile
 
 from tests.acceptance.test_budget import corpus_of
 from tests.acceptance.test_check_costs import billed, forecast_of, stereo
-from tests.audio.forms import encoded
 from tests.acceptance.test_month import status_of
+from tests.audio.forms import encoded
 from tests.batch import Corpus, batch, jsonl_of, rows_of, start_batch, table_of, write_wav
 from tests.servers import RunningServer, start_server, wait_for_answers
 

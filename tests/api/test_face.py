@@ -65,6 +65,7 @@ MISTAKES: list[tuple[str, Any]] = [
     ("pool", {"max_attempts": 3}),
     ("pool", 3),
     ("budget", {"credits": 0}),
+    ("price", {"credits_per_s": 0}),
     ("audio", {"channels": "both"}),
     ("sink", {"formats": []}),
     ("sink", {"formats": ["parqet"]}),
