@@ -32,7 +32,8 @@ def command(
     Exit status: 0, or 2 where a run would refuse the configuration or the manifest.
     """
     from pipeline.report.logs import say
-    from pipeline.run.check import as_table, check
+    from pipeline.run.check import check
+    from pipeline.run.forecast_table import as_table
     from pipeline.run.output import default_out
     from pipeline.texts import json_line, plural
 
