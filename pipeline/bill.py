@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 import msgspec
 
 from pipeline.built import built
 from pipeline.price import Price
 
-LENGTH_S = 0.01
-"""The step in which lengths are counted."""
+LENGTH_S = 0.001
+"""The step in which lengths are counted, …"""
+COARSER, MOST_LENGTHS = 10, 20_000
+"""… and how many of them are one where more lengths than that differ."""
 
 
 @built
@@ -28,3 +33,13 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     paid: float | None
     """Credits that the account paid between the balance before the run and the one after it; None where these do not
     tell: they are not known, or a top-up or a new month lies between."""
+
+
+def counted(lengths: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
+    """Numbers of requests by length, as a bill has them."""
+    if len(lengths) <= MOST_LENGTHS:
+        return tuple(sorted(lengths.items()))
+    coarse = Counter[int]()
+    for length, requests in lengths.items():
+        coarse[round(length / COARSER) * COARSER] += requests
+    return tuple(sorted(coarse.items()))

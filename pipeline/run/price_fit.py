@@ -1,0 +1,250 @@
+"""Which price fits what the account paid in several runs, where it is not the configured one. Pure: no I/O.
+
+A price is a rate, a unit that is rounded up and an overhead of each request (`pipeline/price.py`). For a given rate and
+unit, what requests cost only rises with the overhead, so that a search by halves finds the overheads that fit a run.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.bill import LENGTH_S, Bill
+from pipeline.built import built
+from pipeline.price import ROUNDING_S, Price
+from pipeline.profile import GRADIUM
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+RUNS = 20
+"""The newest runs that are compared."""
+FEWEST = 3
+"""Runs that a price has to fit for it to be named, and …"""
+MOST_FIT = 5 / 6
+"""… the share of all that are compared."""
+MATTERS = 0.01
+"""A price is named where the configured one is wrong by at least this share of what was paid."""
+TOLERANCE, TOLERANCE_SHARE = 1.0, 0.002
+"""Credits, and share of what was paid, that a price may be wrong by in a run: balances may be whole credits, and of a
+million lengths some lie at the edge of a unit."""
+UNITS_S = (60.0, 30.0, 20.0, 15.0, 12.0, 10.0, 6.0, 5.0, 2.0, 1.0)
+PRICE_KEYS = Price.__struct_fields__
+OVERHEAD_STEP_S, OVERHEAD_STEPS = 0.01, 201
+"""Overheads are looked for from 0 to 2 s."""
+EXACT = 0.01
+"""Credits by which a price is wrong in a run that is right but for rounding in our own sums."""
+
+
+@built
+class Fit(msgspec.Struct, frozen=True, kw_only=True):
+    """A price that fits what the account paid better than the configured one."""
+
+    price: Price
+    fits: int
+    """Runs that it fits, of …"""
+    compared: int
+    """… those that can be compared."""
+    configured_fits: int
+    """Runs that the configured price fits."""
+    sentence: str
+
+
+class _Run:
+    """What one run paid, and for which lengths."""
+
+    def __init__(self, lengths: Mapping[int, int], paid: float) -> None:
+        import numpy as np  # here: `status` mostly needs none of it
+
+        self.lengths = lengths
+        """Numbers of requests by length, in steps of `LENGTH_S`."""
+        self.paid = paid
+        self.tolerance = TOLERANCE + TOLERANCE_SHARE * paid
+        self._lengths_s: npt.NDArray[np.float64] = np.asarray([*lengths], dtype=np.float64) * LENGTH_S
+        self._counts: npt.NDArray[np.float64] = np.asarray([*lengths.values()], dtype=np.float64)
+        self.requests = float(self._counts.sum())
+        self.sent_s = float(self._lengths_s @ self._counts)
+        self._units: dict[float, _Units] = {}
+
+    def billed_s(self, unit_s: float, overhead_s: float) -> float:
+        """Seconds that are billed in all."""
+        if not unit_s:
+            return self.sent_s + overhead_s * self.requests
+        if (units := self._units.get(unit_s)) is None:
+            units = self._units[unit_s] = _Units(self._lengths_s, self._counts, unit_s)
+        return units.count(overhead_s) * unit_s
+
+    def error(self, price: Price) -> float:
+        """Credits by which the price is above what was paid."""
+        return self.billed_s(price.unit_s, price.overhead_s) * price.credits_per_s - self.paid
+
+    def fits(self, price: Price) -> bool:
+        return abs(self.error(price)) <= self.tolerance
+
+
+class _Units:
+    """How many units some lengths take with any overhead; sorted once, so that each overhead is looked up."""
+
+    def __init__(self, lengths_s: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], unit_s: float) -> None:
+        import numpy as np
+
+        self._unit_s = unit_s
+        units = np.maximum(np.ceil((lengths_s - ROUNDING_S) / unit_s), 1.0)
+        room_s = units * unit_s - lengths_s
+        order = np.argsort(room_s)
+        self._room_s, self._more = room_s[order], np.concatenate(([0.0], np.cumsum(counts[order])))
+        self._units, self._requests = float(units @ counts), float(counts.sum())
+
+    def count(self, overhead_s: float) -> float:
+        """The units of all lengths, each with the overhead."""
+        whole, rest_s = divmod(overhead_s, self._unit_s)
+        beyond = self._more[self._room_s.searchsorted(rest_s - ROUNDING_S)]
+        return self._units + whole * self._requests + float(beyond)
+
+
+def best_fit(bills: Sequence[Bill]) -> Fit | None:
+    """The price that fits the newest bills, which come last; of the newest one's model.
+
+    None where the configured price fits, where fewer than `FEWEST` runs can be compared (what may have been billed, or
+    is not known to be paid, leaves a run out), or where no price fits nearly all of them.
+    """
+    if not bills:
+        return None
+    model, configured = bills[-1].model, bills[-1].price
+    comparable = [one for one in bills if one.model == model and one.lengths and one.paid and not one.maybe]
+    runs = [_Run(dict(one.lengths), one.paid) for one in comparable[-RUNS:] if one.paid is not None]
+    rates = dict.fromkeys((GRADIUM.credits_per_s(model), configured.credits_per_s))
+    counts = [len(runs), *(some for some in (5, FEWEST) if some < len(runs))] if len(runs) >= FEWEST else []
+    for count in counts:  # a price may have changed: then the configured one fits those before
+        older, newest = runs[:-count], runs[-count:]
+        configured_fits = sum(run.fits(configured) for run in newest)
+        fits_before = sum(run.fits(configured) for run in older) >= MOST_FIT * len(older)
+        if not fits_before or not _matters(configured, newest):
+            continue
+        found = _best(newest, [*rates])
+        if found is not None and found[1] > configured_fits:
+            price, fits = found
+            sentence = _sentence(price, configured, fits, count)
+            return Fit(price=price, fits=fits, compared=count, configured_fits=configured_fits, sentence=sentence)
+    return None
+
+
+def _matters(configured: Price, runs: Sequence[_Run]) -> bool:
+    return sum(abs(run.error(configured)) for run in runs) >= MATTERS * sum(run.paid for run in runs)
+
+
+def _best(runs: Sequence[_Run], rates: Sequence[float]) -> tuple[Price, int] | None:
+    """(the price that fits most runs, and how many it fits): the simplest one of a known rate without an overhead, or
+    else the one with the least error. None where all fit too few, or where they differ in what others would cost."""
+    least = max(FEWEST, MOST_FIT * len(runs))
+    if simple := _fitting(_simple(rates), runs, least):
+        return simple[0]
+    others = _fitting(_others(runs, rates), runs, least)
+    # what fits to the credit at a known rate is believed before what fits as well at another one
+    exact = [(price, fits) for price, fits in others if price.credits_per_s in rates and _error(price, runs) < EXACT]
+    alike = sorted(exact or others, key=lambda found: _error(found[0], runs))
+    return alike[0] if alike and not _differ(runs, [price for price, _ in alike]) else None
+
+
+def _fitting(prices: Iterator[Price], runs: Sequence[_Run], least: float) -> list[tuple[Price, int]]:
+    """Those that fit most runs, with how many they fit: at least so many."""
+    fits = {price: sum(run.fits(price) for run in runs) for price in prices}
+    most = max(fits.values(), default=0)
+    return [(price, most) for price in fits if fits[price] == most >= least]
+
+
+def _error(price: Price, runs: Sequence[_Run]) -> float:
+    """Credits by which the price is wrong in a run, on average."""
+    return sum(abs(run.error(price)) for run in runs) / len(runs)
+
+
+def _simple(rates: Sequence[float]) -> Iterator[Price]:
+    """Prices of known rates, without an overhead."""
+    for rate in rates:
+        yield from (Price(rate, unit_s) for unit_s in (0.0, *UNITS_S, _whole_credit_s(rate)))
+
+
+def _others(runs: Sequence[_Run], rates: Sequence[float]) -> Iterator[Price]:
+    """Prices of known rates with an overhead; and without one those of the rate, to a hundredth, at which everything
+    together costs what was paid. (With both unknown some price fits any three runs.)"""
+    paid = sum(run.paid for run in runs)
+    for unit_s in (0.0, *UNITS_S):
+        for rate in rates:
+            if (overhead_s := _overhead_s(runs, rate, unit_s)) is not None:
+                yield Price(rate, unit_s, overhead_s)
+        rate = round(paid / sum(run.billed_s(unit_s, 0.0) for run in runs), 2)
+        if rate > 0:
+            yield Price(rate, unit_s)
+
+
+def _differ(runs: Sequence[_Run], prices: Sequence[Price]) -> bool:
+    """Whether other requests would cost more or less by one of the prices than by another: the longer or the shorter
+    half of the lengths, each counted once."""
+    for half in _halves(runs):
+        costs = [half.error(price) for price in prices]
+        if max(costs) - min(costs) > MATTERS * max(costs):
+            return True
+    return False
+
+
+def _halves(runs: Sequence[_Run]) -> list[_Run]:
+    lengths = sorted({length for run in runs for length in run.lengths})
+    middle = len(lengths) // 2
+    return [_Run(dict.fromkeys(some, 1), 0.0) for some in (lengths[:middle], lengths[middle:]) if some]
+
+
+def _whole_credit_s(rate: float) -> float:
+    """Seconds that cost one credit, with a few digits; rounded up, so that whole credits fill no further unit."""
+    return round(1 / rate + 5e-7, 6)
+
+
+def _overhead_s(runs: Sequence[_Run], rate: float, unit_s: float) -> float | None:
+    """The overhead with the least error among those that fit most runs, the roundest of several; None where only 0
+    fits any."""
+    ranges = [found for run in runs if (found := _overheads(run, rate, unit_s)) is not None]
+    if not ranges:
+        return None
+    covered = {edge: sum(low <= edge <= high for low, high in ranges) for both in ranges for edge in both}
+    low = min(covered, key=lambda edge: (-covered[edge], edge))
+    high = min(high for first, high in ranges if first <= low <= high)
+
+    def rank(steps: int) -> tuple[float, int, int]:
+        error = round(_error(Price(rate, unit_s, steps * OVERHEAD_STEP_S), runs), 3)
+        return error, sum(steps % round_ != 0 for round_ in (100, 50, 10, 5)), abs(2 * steps - low - high)
+
+    return min(range(low, high + 1), key=rank) * OVERHEAD_STEP_S or None
+
+
+def _overheads(run: _Run, rate: float, unit_s: float) -> tuple[int, int] | None:
+    """The least and the greatest overhead that fit the run, in steps of `OVERHEAD_STEP_S`."""
+
+    def error(steps: int) -> float:
+        return run.error(Price(rate, unit_s, steps * OVERHEAD_STEP_S))
+
+    steps = range(OVERHEAD_STEPS)
+    low = bisect_left(steps, -run.tolerance, key=error)
+    high = bisect_right(steps, run.tolerance, key=error) - 1
+    return (low, high) if low <= high else None
+
+
+def _sentence(price: Price, configured: Price, fits: int, compared: int) -> str:
+    """What the account paid, and which settings say so: each one that differs from the configured price."""
+    rate, unit_s, overhead_s = (f"{value:.6g}" for value in msgspec.structs.astuple(price))
+    credits_ = f"{price.unit_s * price.credits_per_s:.4g}"
+    if credits_ == "1":
+        paid = "whole credits for each request, rounded up"
+    elif price.unit_s and price.overhead_s:
+        paid = f"{credits_} credits for each {unit_s} s begun of a request's audio and {overhead_s} s more"
+    elif price.unit_s:
+        paid = f"{credits_} credits for each request of up to {unit_s} s, and for each further {unit_s} s begun"
+    else:
+        more = f", and for {overhead_s} s more of each request" if price.overhead_s else ""
+        paid = f"{rate} credits for each second of audio{more}"
+    names = [name for name in PRICE_KEYS if getattr(price, name) != getattr(configured, name)]
+    settings = " and ".join(f"price.{name} = {getattr(price, name):.6g}" for name in names)
+    verb = "fits" if len(names) == 1 else "fit"
+    return f"the account paid {paid}; {settings} {verb} {fits} of {compared} runs"
