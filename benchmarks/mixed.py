@@ -33,6 +33,7 @@ from pipeline.audio.prepare import Preparation
 from pipeline.audio.probe import read_recording
 from pipeline.config.settings import AudioSettings
 from pipeline.model import Utterance
+from pipeline.price import Price
 
 SECONDS = 30
 COUNT = 600
@@ -51,7 +52,7 @@ def prepared_alone(folder: Path) -> Figures:
     """Recordings per second, as many at a time as a run sends."""
 
     async def run(spool: Path) -> float:
-        preparation = Preparation(AudioSettings(), spool)
+        preparation = Preparation(AudioSettings(), Price(3), spool)
         paths = iter([str(path) for path in sorted(folder.iterdir())])
 
         async def work(some: int | None = None) -> None:

@@ -13,16 +13,18 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.audio.cuts import cuts
 from pipeline.audio.decoders import Decoders, DecodeTask, EncodeTask
 from pipeline.audio.probe import OGG_TYPE, WAV_TYPE, Recording
-from pipeline.audio.spans import Span, answered_spans, best_spans, cuts, pieces_around
+from pipeline.audio.spans import Span, answered_spans, best_spans, pieces_around
 from pipeline.audio.spool import Spool
 from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE, Decoded, DecodeLimits, Track
-from pipeline.audio.upload import channels_of, is_sent_as_is, is_span, max_clip_samples, span_of
+from pipeline.audio.upload import channels_of, is_sent_as_is, is_span, piece_limits, span_of
 from pipeline.audio.wav import wav_header
 from pipeline.config.settings import AudioSettings
 from pipeline.exchange import Clip, Request
 from pipeline.model import Utterance
+from pipeline.price import Price
 from pipeline.source.local import file_version_at
 
 log = logging.getLogger(__name__)
@@ -50,9 +52,10 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 class Preparation:
     """Prepares the utterances of one run; owns the decoders and the spool."""
 
-    def __init__(self, settings: AudioSettings, folder: Path) -> None:
+    def __init__(self, settings: AudioSettings, price: Price, folder: Path) -> None:
         """`folder` holds what is decoded, for as long as the run lasts."""
         self._settings = settings
+        self._price = price
         self._decoders = Decoders(settings.decoders)
         self._spool = Spool(folder, settings.spool_mb << 20)
         self._encoded = 0
@@ -130,15 +133,15 @@ class Preparation:
             Path(file).unlink(missing_ok=True)
 
     async def _pieces(self, track: Track, start: int, samples: int, answered: Collection[str]) -> list[Span]:
-        longest, end = max_clip_samples(self._settings), start + samples
+        limits, end = piece_limits(self._settings, self._price), start + samples
         if samples <= 0:
             return []
         kept = best_spans(answered_spans(answered, track.names), start, end)
 
         def cut(first: int, count: int) -> list[int]:
-            return cuts(track.path, first, count, longest)
+            return cuts(track.path, first, count, limits)
 
-        if samples <= longest:
+        if samples <= limits.longest:
             return pieces_around(kept, track.name, start, end, cut)
         return await asyncio.to_thread(pieces_around, kept, track.name, start, end, cut)
 

@@ -9,8 +9,9 @@ from collections.abc import Collection
 
 import msgspec
 
+from pipeline.audio.pieces import PieceLimits, expected_pieces
 from pipeline.audio.probe import OGG_TYPE, Probe, probe
-from pipeline.audio.spans import MIN_SAMPLES, answered_spans, best_spans, count_pieces, gaps_between, lead_of
+from pipeline.audio.spans import MIN_SAMPLES, answered_spans, best_spans, gaps_between, lead_of
 from pipeline.audio.tracks import (
     EDGE_S,
     MIX,
@@ -26,9 +27,14 @@ from pipeline.built import built
 from pipeline.config.settings import AudioSettings
 from pipeline.errors import SpanOutside
 from pipeline.model import Utterance
+from pipeline.price import Price
 
 MARGIN_S = 0.5
 """Clips are cut this much shorter than a request may carry, because the service may count slightly differently."""
+UNIT_MARGIN_S = 0.25
+"""Pieces fill this much less than the units that they are billed for, for the same reason, …"""
+UNIT_MARGIN_SHARE = 0.125
+"""… and for units that are short this share."""
 ROW_TOLERANCE_S = 1.0
 """How far a row may end after its recording: manifests have rounded lengths, and lengths from headers."""
 SHORTER_S = 0.02
@@ -124,10 +130,15 @@ def _outside(verb: str, sample: int, recorded: int, hint: str = "") -> SpanOutsi
     return SpanOutside(f"the row {verb} at {sample / SAMPLE_RATE:.2f} s, the recording ends at {end_s:.2f} s{hint}")
 
 
-def max_clip_samples(settings: AudioSettings) -> int:
-    """The most samples of a recording in one clip."""
+def piece_limits(settings: AudioSettings, price: Price) -> PieceLimits:
+    """What of a recording goes into one clip."""
     margin_s = min(MARGIN_S, settings.max_clip_s / 100)
-    return int((settings.max_clip_s - settings.lead_silence_s - margin_s) * SAMPLE_RATE)
+    unit_margin_s = min(UNIT_MARGIN_S, price.unit_s * UNIT_MARGIN_SHARE)
+    return PieceLimits(
+        longest=int((settings.max_clip_s - settings.lead_silence_s - margin_s) * SAMPLE_RATE),
+        unit=price.unit_s * SAMPLE_RATE,
+        beside=(price.overhead_s + settings.lead_silence_s + unit_margin_s) * SAMPLE_RATE,
+    )
 
 
 @built
@@ -153,7 +164,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         return sum(count * seconds for count, seconds in self.pieces)
 
 
-def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection[str] = ()) -> Estimate:
+def estimate(utterance: Utterance, settings: AudioSettings, price: Price, answered: Collection[str] = ()) -> Estimate:
     """The requests for an utterance; `answered` are the keys of its audio's clips with an answer under these settings.
 
     Raises a subclass of ItemError where the run would refuse the recording or the row, judging by its header.
@@ -167,7 +178,7 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
         progress.seconds = found.duration_s
         progress.finish(found.declared_s, max(found.version.size_bytes, 1))
     start, samples = _expected_span(utterance, found, settings)
-    longest, lead = max_clip_samples(settings), round(settings.lead_silence_s * SAMPLE_RATE)
+    limits, lead = piece_limits(settings, price), round(settings.lead_silence_s * SAMPLE_RATE)
     pieces: list[tuple[int, float]] = []
     used, most_left = 0, 0
     for names in tracks:
@@ -178,9 +189,9 @@ def estimate(utterance: Utterance, settings: AudioSettings, answered: Collection
         kept = best_spans(spans, start, end)
         gaps = [last - first for first, last in gaps_between(kept, start, end)]
         for gap in gaps:
-            count = count_pieces(gap, longest)
-            silence = max(lead, lead_of(gap) if kept and count == 1 else 0)
-            pieces.append((count, (gap / count + silence) / SAMPLE_RATE))
+            expected = expected_pieces(gap, limits)
+            silence = max(lead, lead_of(gap) if kept and len(expected) == 1 else 0)
+            pieces += [(count, (length + silence) / SAMPLE_RATE) for count, length in expected]
         used += len(kept)
         most_left = max(most_left, sum(gaps))
     return Estimate(

@@ -15,7 +15,7 @@ from pipeline.audio.upload import estimate
 from pipeline.checkpoint import Plan, Store
 from pipeline.checkpoint.schema import OWNER
 from pipeline.checkpoint.selection import Sampled
-from pipeline.config.settings import AudioSettings
+from pipeline.config import Settings
 from pipeline.errors import AttemptError
 from pipeline.report.figures import length
 from pipeline.report.logs import say
@@ -42,7 +42,7 @@ async def tell_opening(store: Store, plan: Plan, context: RunContext, expected_s
     noun = "utterance" if have_spans else "file"
     what = plural(rows, noun) if rows == plan.rows else f"{rows:,} of {plural(plan.rows, noun)} to do"
     sample = await store.sample(limit, MEASURED, rows)
-    seconds, is_counted = await _seconds(sample, settings.audio, rows=rows, expected_s=expected_s)
+    seconds, is_counted = await _seconds(sample, settings, rows=rows, expected_s=expected_s)
     audio = [f"{'' if is_counted else 'about '}{length(seconds, short=True)} of audio"] if seconds else []
     say(", ".join([what, *audio, _who(await store.fact(OWNER, str), settings.service.url)]))
     if (sentence := context.lengths.sentence) is not None:
@@ -50,7 +50,7 @@ async def tell_opening(store: Store, plan: Plan, context: RunContext, expected_s
 
 
 async def _seconds(
-    sample: Sequence[Sampled], settings: AudioSettings, *, rows: int, expected_s: float
+    sample: Sequence[Sampled], settings: Settings, *, rows: int, expected_s: float
 ) -> tuple[float, bool]:
     """(seconds of audio of all `rows`, whether they were counted)."""
     stopped = threading.Event()
@@ -67,14 +67,14 @@ async def _seconds(
     return expected_s * (measured_s / estimated_s if estimated_s else 1.0), False
 
 
-def _measure(sample: Sequence[Sampled], settings: AudioSettings, stopped: threading.Event) -> tuple[float, float, bool]:
+def _measure(sample: Sequence[Sampled], settings: Settings, stopped: threading.Event) -> tuple[float, float, bool]:
     """(estimated seconds, measured seconds, whether all are counted) of the recordings that can be read."""
     estimated_s, measured_s, is_counted = 0.0, 0.0, True
     for one in sample:
         if stopped.is_set():
             break
         with suppress(AttemptError):
-            found = estimate(one.utterance, settings)
+            found = estimate(one.utterance, settings.audio, settings.request_price)
             estimated_s += one.expected_s
             measured_s += found.audio_s
             is_counted &= not found.is_guess

@@ -112,7 +112,7 @@ def _measure(
                 identities = all_identities
                 if todo.done in identities:
                     return todo, identities, None
-        return todo, identities, estimate(todo.utterance, settings.audio, keys)
+        return todo, identities, estimate(todo.utterance, settings.audio, settings.request_price, keys)
     except AttemptError as error:
         return todo, identities, error
 

@@ -115,7 +115,7 @@ class _Run:
         self.transcripts = StoredTranscripts(sink)
         self.delay = DelayCorrection(settings.service.delay_correction, options.out)
         self.publisher = Publisher(store, sink, settings.sink.rows_per_part, self.delay)
-        self.preparation = Preparation(settings.audio, options.out / SPOOL)
+        self.preparation = Preparation(settings.audio, settings.request_price, options.out / SPOOL)
         self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
         fact = context.request.answered_fact
         lengths = ClipLengths(context.lengths, self.preparation, self.budget)

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.audio.spans import cuts
-from pipeline.audio.upload import max_clip_samples
+from pipeline.audio.cuts import cuts
+from pipeline.audio.upload import piece_limits
 from pipeline.checkpoint.schema import CLIP_LENGTHS
 from pipeline.config.settings import AudioSettings
+from pipeline.price import Price
 from pipeline.run.lengths import KnownLengths
 from pipeline.server.fingerprint import fingerprint_words
 from tests.batch import Finished, batch, errors_of, rows_of, table_of, write_samples
@@ -38,10 +39,10 @@ def record(path: Path, seconds: float, seed: int) -> bytes:
 def said(samples: bytes, max_clip_s: float, raw: Path) -> str:
     """The right transcript of a recording that is cut into clips of at most so much."""
     raw.write_bytes(samples)
-    longest = max_clip_samples(AudioSettings(max_clip_s=max_clip_s))
+    limits = piece_limits(AudioSettings(max_clip_s=max_clip_s), Price(3))
     last = len(samples) // 2
     is_whole = last <= max_clip_s * RATE
-    edges = [0, *(cuts(str(raw), 0, last, longest) if not is_whole else []), last]
+    edges = [0, *(cuts(str(raw), 0, last, limits) if not is_whole else []), last]
     return " ".join(
         word for begin, end in pairwise(edges) for word, _, _ in fingerprint_words(samples[2 * begin : 2 * end], RATE)
     )

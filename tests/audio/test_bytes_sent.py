@@ -19,6 +19,7 @@ from pipeline.audio.probe import read_recording
 from pipeline.config.settings import AudioSettings
 from pipeline.exchange import Clip
 from pipeline.model import Utterance
+from pipeline.price import Price
 from tests.audio.forms import RATE, chunk, wav
 
 SECONDS = 12
@@ -109,7 +110,7 @@ def test_the_bytes_sent_are_those_of_all_versions_before(name: str, tmp_path: Pa
     path.write_bytes(wav(data, channels=case.channels, bits=case.bits, before=chunk(b"LIST", b"INFO")))
 
     async def scenario() -> list[str]:
-        preparation = Preparation(AudioSettings(decoders=1, **case.settings), tmp_path / "spool")
+        preparation = Preparation(AudioSettings(decoders=1, **case.settings), Price(3), tmp_path / "spool")
         utterance = Utterance(id="a", audio=str(path), **case.row)
         try:
             prepared = await preparation.prepare(utterance, read_recording(str(path)), case.answered)

@@ -13,7 +13,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.audio.spans import cuts
+from pipeline.audio.cuts import cuts
+from pipeline.audio.pieces import PieceLimits
 from tests.audio.forms import RATE, SAMPLE
 
 Track = npt.NDArray[np.int16]
@@ -45,18 +46,18 @@ def test_pieces_cover_the_span_and_fit(noise: str, start: int, samples: int, lon
     longest = max(longest, samples // 40)  # thousands of cuts only take time
     if longest == 0:
         return
-    found = cuts(noise, start, samples, longest)
+    found = cuts(noise, start, samples, PieceLimits(longest))
     check_cover(found, start, samples, longest)
-    assert found == cuts(noise, start, samples, longest)
+    assert found == cuts(noise, start, samples, PieceLimits(longest))
     assert bool(found) == (samples > longest)
 
 
 def test_what_fits_is_not_cut(tmp_path: Path) -> None:
-    assert cuts(track(tmp_path, np.zeros(1_000)), 0, 1_000, 1_000) == []
+    assert cuts(track(tmp_path, np.zeros(1_000)), 0, 1_000, PieceLimits(1_000)) == []
 
 
 def test_silence_is_cut_evenly(tmp_path: Path) -> None:
-    found = cuts(track(tmp_path, np.zeros(RATE * 600)), 0, RATE * 600, RATE * 300)
+    found = cuts(track(tmp_path, np.zeros(RATE * 600)), 0, RATE * 600, PieceLimits(RATE * 300))
     assert found == pytest.approx([RATE * 200, RATE * 400], abs=RATE // 50)
 
 
@@ -65,14 +66,14 @@ def test_long_pause_is_cut_in_its_middle(tmp_path: Path) -> None:
     for floor in (0.0, 0.002):
         sound = rng.normal(0, 0.1, RATE * 400)
         sound[RATE * 195 : RATE * 205] = rng.normal(0, 1, RATE * 10) * floor
-        (cut,) = cuts(track(tmp_path, sound), 0, RATE * 400, RATE * 300)
+        (cut,) = cuts(track(tmp_path, sound), 0, RATE * 400, PieceLimits(RATE * 300))
         assert cut / RATE == pytest.approx(200, abs=0.3)
 
 
 def test_short_pause_is_found_and_hit(tmp_path: Path) -> None:
     sound = np.random.default_rng(5).normal(0, 0.1, RATE * 400)
     sound[int(RATE * 212.3) : int(RATE * 212.45)] = 0
-    (cut,) = cuts(track(tmp_path, sound), 0, RATE * 400, RATE * 300)
+    (cut,) = cuts(track(tmp_path, sound), 0, RATE * 400, PieceLimits(RATE * 300))
     assert 212.33 < cut / RATE < 212.42
 
 
@@ -101,7 +102,7 @@ def test_speech_is_cut_between_sentences(noise_level: float, tmp_path: Path) -> 
     sound, pauses = conversation(6, noise_level)
     path = track(tmp_path, sound)
     # many short pieces: many cuts to look at
-    found = cuts(path, 0, sound.size, 20 * RATE)
+    found = cuts(path, 0, sound.size, PieceLimits(20 * RATE))
     check_cover(found, 0, sound.size, 20 * RATE)
     assert len(found) > 20
     for cut in found:
@@ -112,12 +113,12 @@ def test_cutting_is_fast_and_reads_little(tmp_path: Path) -> None:
     sound, _ = conversation(20, 0.003)
     path = track(tmp_path, sound)
     started = time.process_time()
-    assert cuts(path, 0, sound.size, 300 * RATE)
+    assert cuts(path, 0, sound.size, PieceLimits(300 * RATE))
     assert sound.size / RATE / (time.process_time() - started) > 5_000  # 40,000 on a quiet machine
 
 
 def test_a_span_is_cut_by_positions_of_the_track(tmp_path: Path) -> None:
     sound = np.random.default_rng(7).normal(0, 0.1, RATE * 100)
     sound[RATE * 70 : RATE * 71] = 0
-    (cut,) = cuts(track(tmp_path, sound), RATE * 50, RATE * 40, RATE * 30)
+    (cut,) = cuts(track(tmp_path, sound), RATE * 50, RATE * 40, PieceLimits(RATE * 30))
     assert cut / RATE == pytest.approx(70.5, abs=0.1)

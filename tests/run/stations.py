@@ -53,7 +53,7 @@ class Stations:
         self.outcomes = Outcomes(store, self.progress, run_id)
         self.ledger = Ledger(store, run_id, self.budget)
         self.duplicates = Duplicates()
-        self.preparation = Preparation(settings.audio, out / ".spool")
+        self.preparation = Preparation(settings.audio, settings.request_price, out / ".spool")
         self.settlement = Settlement(self.context, self.outcomes, self.duplicates, self.budget, self.preparation)
         lengths = ClipLengths(self.context.lengths, self.preparation, self.budget)
         delay = DelayCorrection("auto", Path())

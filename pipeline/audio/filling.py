@@ -1,0 +1,143 @@
+"""Cuts long recordings in pauses so that the pieces fill units of billing. Reads audio only around the cuts.
+
+All cuts are chosen together: where one piece ends decides where the next one fills its units. Positions and lengths are
+samples of the track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import nsmallest
+from typing import NamedTuple
+
+from pipeline.audio.levels import FINE, FLOOR, hop_of, levels_of, smoothed
+from pipeline.audio.pieces import PieceLimits, planned_cuts
+from pipeline.audio.tracks import SAMPLE_RATE
+
+_CONTEXT = SAMPLE_RATE // 2
+"""What is looked at beyond the places where a cut may lie."""
+_QUIET = 0.01
+"""The energy of a pause, as a share of the loud parts (-20 dB); …"""
+_LOUD_PERCENTILE = 90
+_AS_QUIET = 2.0
+"""… or as a ratio to the lowest energy, for pauses full of noise, …"""
+_DIP = 0.5
+"""… as long as that is well below the loudest parts: in even noise no place is better than another."""
+_LOUDEST_PERCENTILE = 98
+_PAUSE = SAMPLE_RATE // 5
+"""Shorter quiet may lie within a word."""
+_GUARD = SAMPLE_RATE // 4
+"""The distance to the words around a pause that is kept where it is long enough: the service may miss a word that
+begins at once."""
+_SEEK = SAMPLE_RATE // 2
+"""Where there is no pause, the cut lies at the quietest place so little before the end of a unit."""
+_SHORT = 1.0
+"""What each second by which a pause is shorter than twice the guard may cost in wasted seconds."""
+_LOUD = 0.5 * SAMPLE_RATE
+"""What may be wasted to cut in silence where there is no pause."""
+_IN_A_WORD = 3600.0 * SAMPLE_RATE
+"""No saving makes up for a cut beside all pauses."""
+_ASIDE = 0.05 * SAMPLE_RATE
+"""What may be wasted to be at the planned place."""
+_KEPT = 32
+"""Ways to cut up to a place that are followed further."""
+
+
+class _Way(NamedTuple):
+    """Cuts up to a position."""
+
+    cost: float
+    """The wasted samples, and what else speaks against these cuts."""
+    position: int
+    before: _Way | None
+
+
+def filling_cuts(path: str, start: int, samples: int, limits: PieceLimits) -> list[int]:
+    """Positions that split `samples` from `start` of the track in `path` into pieces that fill their units as far as
+    there are pauses for that.
+
+    Raises OSError, and ValueError where a piece holds not even one sample.
+    """
+    end, longest = start + samples, limits.longest
+    places = planned_cuts(samples, limits)
+    ways = [_Way(0.0, start, None)]
+    for number, place in enumerate(places, 1):
+        left = len(places) + 1 - number
+        low = max(start + place - limits.reach, start + number, end - left * longest)
+        high = min(start + place + limits.reach, start + number * longest, end - left)
+        window = _Window(path, (start, end), low, high, start + place)
+        found: dict[int, _Way] = {}
+        for way in ways:
+            for position, harm in window.places(way.position, limits):
+                cost = way.cost + limits.waste(position - way.position) + harm
+                if position not in found or cost < found[position].cost:
+                    found[position] = _Way(cost, position, way)
+        ways = nsmallest(_KEPT, found.values(), key=lambda way: way.cost)
+    best: _Way | None = min(ways, key=lambda way: way.cost + (limits.waste(end - way.position) if places else 0))
+    positions: list[int] = []
+    while best is not None:
+        positions.append(best.position)
+        best = best.before
+    return positions[-2::-1]
+
+
+class _Window:
+    """Where one cut may lie: from `low` to `high`, both included, and best at `wanted`."""
+
+    def __init__(self, path: str, span: tuple[int, int], low: int, high: int, wanted: int) -> None:
+        import numpy as np  # most recordings need no cut
+
+        self._low, self._high, self._wanted = low, high, wanted
+        self._hop = hop_of(high - low)
+        self._begin = max(span[0], low - _CONTEXT)
+        levels = levels_of(path, self._begin, min(span[1], high + _CONTEXT), self._hop)
+        self._levels = smoothed(levels, FINE // self._hop)
+        loud, self._loudest = np.percentile(self._levels, (_LOUD_PERCENTILE, _LOUDEST_PERCENTILE))
+        as_quiet = min(self._levels.min() * _AS_QUIET, self._loudest * _DIP)
+        runs = self._runs(0, self._levels.size, max(loud * _QUIET, as_quiet) + FLOOR)
+        self._pauses = [run for run in runs if run[1] - run[0] >= _PAUSE]
+
+    def places(self, before: int, limits: PieceLimits) -> Iterator[tuple[int, float]]:
+        """(position, what speaks against it in wasted samples) of the places worth a cut after one at `before`."""
+        low, high = max(self._low, before + 1), min(self._high, before + limits.longest)
+        have_pauses = False
+        for first, last in self._pauses:
+            guard = min(_GUARD, (last - first) // 2)
+            earliest, latest = max(first + guard, low), min(last - guard, high)
+            if earliest > latest:
+                continue
+            have_pauses = True
+            position = latest
+            if filled := limits.ends(earliest - before, latest - before):
+                nearest = min(filled, key=lambda units: abs(before + limits.filling(units) - self._wanted))
+                position = max(earliest, before + limits.filling(nearest))
+            yield position, max(0.0, 2 * _GUARD - (last - first)) * _SHORT + self._aside(position)
+        if have_pauses:
+            return
+        filled = limits.ends(low - before, high - before)
+        for units in filled[:: len(filled) // 8 + 1]:
+            place = max(low, before + limits.filling(units))
+            yield self._quietest(max(low, place - _SEEK), place)
+        if not filled:
+            yield self._quietest(low, high)
+
+    def _quietest(self, low: int, high: int) -> tuple[int, float]:
+        """The last of the quietest places between two positions, both included, with what speaks against it."""
+        first, last = (low - self._begin) // self._hop, (high - self._begin) // self._hop + 1
+        lowest = float(self._levels[first:last].min())
+        begun, ended = self._runs(first, last, lowest * _AS_QUIET + FLOOR)[-1]
+        position = high if ended > high else min(max((begun + ended) // 2, low), high)
+        harm = _LOUD * min(1.0, lowest / (self._loudest + FLOOR)) + self._aside(position)
+        return position, harm + (_IN_A_WORD if self._pauses else 0.0)
+
+    def _runs(self, first: int, last: int, quiet: float) -> list[tuple[int, int]]:
+        """(first position, position after the last) of each stretch of values that are at most `quiet`."""
+        import numpy as np
+
+        is_quiet = np.concatenate(([False], self._levels[first:last] <= quiet, [False]))
+        edges = np.flatnonzero(np.diff(is_quiet.astype(np.int8))) + first
+        positions = (self._begin + edges * self._hop).tolist()
+        return list(zip(positions[::2], positions[1::2], strict=True))
+
+    def _aside(self, position: int) -> float:
+        return _ASIDE * abs(position - self._wanted) / max(1, self._high - self._low)
