@@ -24,14 +24,14 @@ _AS_QUIET = 2.0
 _DIP = 0.5
 """… as long as that is well below the loudest parts: in even noise no place is better than another."""
 _LOUDEST_PERCENTILE = 98
-_PAUSE = SAMPLE_RATE // 5
+_PAUSE = SAMPLE_RATE // 10
 """Shorter quiet may lie within a word."""
 _GUARD = SAMPLE_RATE // 4
 """The distance to the words around a pause that is kept where it is long enough: the service may miss a word that
 begins at once."""
 _SEEK = SAMPLE_RATE // 2
 """Where there is no pause, the cut lies at the quietest place so little before the end of a unit."""
-_SHORT = 1.0
+_SHORT = 2.0
 """What each second by which a pause is shorter than twice the guard may cost in wasted seconds."""
 _LOUD = 0.5 * SAMPLE_RATE
 """What may be wasted to cut in silence where there is no pause."""

@@ -16,8 +16,10 @@ _REACH = 30 * SAMPLE_RATE
 """How far a cut may lie from its planned place, …"""
 _REACH_SHARE = 0.25
 """… and the same as a share of the longest piece, if that is less."""
-_EXPECTED_WASTE = 0.02
-"""What of a unit a cut leaves unused beside the margin, on an average of recordings of speech."""
+_EXPECTED_WASTE = 0.3 * SAMPLE_RATE
+"""What a piece leaves unused of its units beside the margin, on an average of recordings of speech, …"""
+_EXPECTED_WASTE_SHARE = 0.02
+"""… and the same as a share of a unit, if that is less."""
 
 
 class PieceLimits(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ def expected_pieces(samples: int, limits: PieceLimits) -> list[tuple[int, float]
     if not limits.unit:
         count = count_pieces(samples, limits)
         return [(count, samples / count)]
-    beside = limits.beside + _EXPECTED_WASTE * limits.unit
+    beside = limits.beside + min(_EXPECTED_WASTE, limits.unit * _EXPECTED_WASTE_SHARE)
     places = planned_cuts(samples, msgspec.structs.replace(limits, beside=beside))
     lengths = [last - first for first, last in pairwise([0, *places, samples])]
     return [(lengths.count(length), length) for length in dict.fromkeys(lengths)]
