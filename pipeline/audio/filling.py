@@ -19,10 +19,10 @@ _CONTEXT = SAMPLE_RATE // 2
 _QUIET = 0.01
 """The energy of a pause, as a share of the loud parts (-20 dB); …"""
 _LOUD_PERCENTILE = 90
-_AS_QUIET = 2.0
+_AS_QUIET = 4.0
 """… or as a ratio to the lowest energy, for pauses full of noise, …"""
-_DIP = 0.5
-"""… as long as that is well below the loudest parts: in even noise no place is better than another."""
+_CONTRAST = 0.1
+"""… as long as that is no more than this share of the way to the loudest parts: in even noise all places are alike."""
 _LOUDEST_PERCENTILE = 98
 _PAUSE = SAMPLE_RATE // 10
 """Shorter quiet may lie within a word."""
@@ -33,6 +33,8 @@ _SEEK = SAMPLE_RATE // 2
 """Where there is no pause, the cut lies at the quietest place so little before the end of a unit."""
 _SHORT = 2.0
 """What each second by which a pause is shorter than twice the guard may cost in wasted seconds."""
+_ALIKE = 1.5
+"""Ratio to the lowest energy within which places are alike there."""
 _LOUD = 0.5 * SAMPLE_RATE
 """What may be wasted to cut in silence where there is no pause."""
 _IN_A_WORD = 3600.0 * SAMPLE_RATE
@@ -93,7 +95,8 @@ class _Window:
         levels = levels_of(path, self._begin, min(span[1], high + _CONTEXT), self._hop)
         self._levels = smoothed(levels, FINE // self._hop)
         loud, self._loudest = np.percentile(self._levels, (_LOUD_PERCENTILE, _LOUDEST_PERCENTILE))
-        as_quiet = min(self._levels.min() * _AS_QUIET, self._loudest * _DIP)
+        lowest = self._levels.min()
+        as_quiet = min(lowest * _AS_QUIET, lowest + (self._loudest - lowest) * _CONTRAST)
         runs = self._runs(0, self._levels.size, max(loud * _QUIET, as_quiet) + FLOOR)
         self._pauses = [run for run in runs if run[1] - run[0] >= _PAUSE]
 
@@ -125,7 +128,7 @@ class _Window:
         """The last of the quietest places between two positions, both included, with what speaks against it."""
         first, last = (low - self._begin) // self._hop, (high - self._begin) // self._hop + 1
         lowest = float(self._levels[first:last].min())
-        begun, ended = self._runs(first, last, lowest * _AS_QUIET + FLOOR)[-1]
+        begun, ended = self._runs(first, last, lowest * _ALIKE + FLOOR)[-1]
         position = high if ended > high else min(max((begun + ended) // 2, low), high)
         harm = _LOUD * min(1.0, lowest / (self._loudest + FLOOR)) + self._aside(position)
         return position, harm + (_IN_A_WORD if self._pauses else 0.0)
