@@ -26,6 +26,9 @@ _CONTRAST = 0.1
 _LOUDEST_PERCENTILE = 98
 _PAUSE = SAMPLE_RATE // 10
 """Shorter quiet may lie within a word."""
+_NOISY = 0.01
+"""In noise above this share of the loudest parts soft words seem quiet: there only long pauses are found, by half
+seconds."""
 _GUARD = SAMPLE_RATE // 4
 """The distance to the words around a pause that is kept where it is long enough: the service may miss a word that
 begins at once."""
@@ -95,10 +98,14 @@ class _Window:
         levels = levels_of(path, self._begin, min(span[1], high + _CONTEXT), self._hop)
         self._levels = smoothed(levels, FINE // self._hop)
         loud, self._loudest = np.percentile(self._levels, (_LOUD_PERCENTILE, _LOUDEST_PERCENTILE))
-        lowest = self._levels.min()
-        as_quiet = min(lowest * _AS_QUIET, lowest + (self._loudest - lowest) * _CONTRAST)
+        lowest, ratio = self._levels.min(), _AS_QUIET
+        if lowest > self._loudest * _NOISY:
+            self._levels = smoothed(levels, _CONTEXT // self._hop)
+            lowest, ratio = self._levels.min(), _ALIKE
+        as_quiet = min(lowest * ratio, lowest + (self._loudest - lowest) * _CONTRAST)
         runs = self._runs(0, self._levels.size, max(loud * _QUIET, as_quiet) + FLOOR)
-        self._pauses = [run for run in runs if run[1] - run[0] >= _PAUSE]
+        are_alike = self._loudest <= lowest * _ALIKE + FLOOR and lowest > FLOOR
+        self._pauses = [] if are_alike else [run for run in runs if run[1] - run[0] >= _PAUSE]
 
     def places(self, before: int, limits: PieceLimits) -> Iterator[tuple[int, float]]:
         """(position, what speaks against it in wasted samples) of the places worth a cut after one at `before`."""
