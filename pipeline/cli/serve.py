@@ -41,6 +41,11 @@ AT_LEAST_0: dict[str, Any] = {"type": click.FloatRange(min=0), "callback": finit
 @click.option("--max-audio-s", **AT_LEAST_0, default=3000.0, help="The most audio of a request. [default: 3000]")
 @click.option("--language-required/--language-optional", default=True, help="Whether a request has to name a language.")
 @click.option(
+    "--websocket-language-required/--websocket-language-optional",
+    default=False,
+    help="The same of the WebSocket. [default: optional]",
+)
+@click.option(
     "--refusals",
     type=click.Choice(["documented", "live", "json"]),
     default="documented",
@@ -66,6 +71,8 @@ AT_LEAST_0: dict[str, Any] = {"type": click.FloatRange(min=0), "callback": finit
 @click.option("--request-log", type=click.Path(), help="Append one JSON line per finished request.")
 def command(**options: Any) -> None:
     """Run the local endpoint, which speaks the service's protocol with a recognizer of its own.
+
+    It answers POST /api/post/speech/asr and, for the official SDK, the WebSocket /api/speech/asr.
 
     It lets in the key in GRADIUM_API_KEY, or any key when that is empty, and prints its URL as one line of JSON.
     """

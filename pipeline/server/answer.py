@@ -53,30 +53,44 @@ def messages(
     words_per_text: int,
 ) -> list[wire.Message]:
     """Returns the whole answer; `words` have true times, the messages are late by the delay, or not."""
-    late_s = delay_in_frames * wire.FRAME_S if times == "delayed" else 0.0
-    stream: list[wire.Message] = [
-        wire.Ready(
-            request_id=request_id,
-            model_name=model,
-            sample_rate=wire.MODEL_RATE,
-            frame_size=round(wire.MODEL_RATE * wire.FRAME_S),
-            delay_in_frames=delay_in_frames,
-            text_stream_names=["text"],
-        )
-    ]
+    stream: list[wire.Message] = [ready(request_id, model, delay_in_frames)]
     next_s = TELEMETRY_EVERY_S
-    for text, start_s, stop_s in _texts(words, words_per_text):
-        while next_s <= start_s:
+    late_s = lateness_s(times, delay_in_frames)
+    for message in texts(words, late_s=late_s, words_per_text=words_per_text):
+        while isinstance(message, wire.Text) and next_s <= message.start_s - late_s:
             stream.append(_telemetry(next_s, speech=True))
             next_s += TELEMETRY_EVERY_S
-        stream.append(wire.Text(text, round(start_s + late_s, 3), STREAM_ID))
-        if stop_s is not None:
-            stream.append(wire.EndText(round(stop_s + late_s, 3), STREAM_ID))
+        stream.append(message)
     while next_s < duration_s:
         stream.append(_telemetry(next_s, speech=False))
         next_s += TELEMETRY_EVERY_S
     stream.append(wire.EndOfStream())
     return stream
+
+
+def ready(request_id: str, model: str, delay_in_frames: int) -> wire.Ready:
+    """Returns the first message; rate and frame are the model's, whatever was sent."""
+    return wire.Ready(
+        request_id=request_id,
+        model_name=model,
+        sample_rate=wire.MODEL_RATE,
+        frame_size=round(wire.MODEL_RATE * wire.FRAME_S),
+        delay_in_frames=delay_in_frames,
+        text_stream_names=["text"],
+    )
+
+
+def lateness_s(times: Times, delay_in_frames: int) -> float:
+    """Returns by how much times are late."""
+    return delay_in_frames * wire.FRAME_S if times == "delayed" else 0.0
+
+
+def texts(words: Sequence[RecognizedWord], *, late_s: float, words_per_text: int) -> Iterator[wire.Message]:
+    """Yields the messages of words."""
+    for text, start_s, stop_s in _texts(words, words_per_text):
+        yield wire.Text(text, round(start_s + late_s, 3), STREAM_ID)
+        if stop_s is not None:
+            yield wire.EndText(round(stop_s + late_s, 3), STREAM_ID)
 
 
 def _texts(words: Sequence[RecognizedWord], most: int) -> Iterator[tuple[str, float, float | None]]:

@@ -48,7 +48,7 @@ def decode(body: bytes, input_format: str) -> Sound:
         return _decode(body, format="RAW", subtype=wire.COMPANDED[input_format], channels=1, samplerate=G711_RATE)
     # the identification header is the first packet of the first page, and nothing else is on that page
     if not body.startswith(b"OggS") or b"OpusHead" not in body[:128]:
-        raise _bad_audio("audio: not an Ogg stream with Opus in it")
+        raise bad_audio("audio: not an Ogg stream with Opus in it")
     return _decode(body)
 
 
@@ -58,42 +58,45 @@ def _decode_wav(body: bytes) -> Sound:
     A data chunk that declares more than there is (streamed files say 0 or 0xFFFFFFFF) reaches to the end of the body.
     """
     if len(body) < 12 or body[:4] != b"RIFF" or body[8:12] != b"WAVE":
-        raise _bad_audio("WAV: no RIFF/WAVE header")
+        raise bad_audio("WAV: no RIFF/WAVE header")
     layout: tuple[int, int, int] | None = None
     offset = 12
     while offset + 8 <= len(body):
         name, size = struct.unpack_from("<4sI", body, offset)
         offset += 8
         if name == b"fmt ":
-            layout = _wav_layout(body[offset : offset + size])
+            layout = wav_layout(body[offset : offset + size])
         elif name == b"data":
             if layout is None:
-                raise _bad_audio("WAV: the data comes before its format")
+                raise bad_audio("WAV: the data comes before its format")
             channels, rate, bits = layout
             rest = len(body) - offset
             size = min(size or rest, rest)
             data = body[offset : offset + size - size % (channels * bits // 8)]
-            if bits == 16:
-                return Sound(_mix_down(data, channels), rate)
-            return _decode(
-                data, format="RAW", subtype=f"PCM_{bits}", endian="LITTLE", channels=channels, samplerate=rate
-            )
+            return decode_pcm(data, channels, rate, bits)
         offset += size + (size & 1)  # chunks are padded to even length
-    raise _bad_audio("WAV: no data chunk")
+    raise bad_audio("WAV: no data chunk")
 
 
-def _wav_layout(chunk: bytes) -> tuple[int, int, int]:
+def decode_pcm(data: bytes, channels: int, rate: int, bits: int) -> Sound:
+    """Returns the sound of whole frames of integer PCM in one of `wire.WAV_BITS`."""
+    if bits == 16:
+        return Sound(_mix_down(data, channels), rate)
+    return _decode(data, format="RAW", subtype=f"PCM_{bits}", endian="LITTLE", channels=channels, samplerate=rate)
+
+
+def wav_layout(chunk: bytes) -> tuple[int, int, int]:
     """Returns (channels, rate, bits) of a `fmt ` chunk."""
     if len(chunk) < FORMAT_CHUNK_BYTES:
-        raise _bad_audio("WAV: the format chunk is cut short")
+        raise bad_audio("WAV: the format chunk is cut short")
     kind, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", chunk)
     if kind != INTEGER_PCM:
         name = FORMAT_NAMES.get(kind, "unknown")
-        raise _bad_audio(f"WAV: unsupported AudioFormat {kind} ({name}), only 1 (PCM) is supported")
+        raise bad_audio(f"WAV: unsupported AudioFormat {kind} ({name}), only 1 (PCM) is supported")
     if bits not in wire.WAV_BITS:
-        raise _bad_audio(f"WAV: unsupported {bits} bits per sample, only 16, 24 and 32 are supported")
+        raise bad_audio(f"WAV: unsupported {bits} bits per sample, only 16, 24 and 32 are supported")
     if not channels or not 0 < rate <= MAX_RATE:
-        raise _bad_audio(f"WAV: {channels} channels at {rate} Hz")
+        raise bad_audio(f"WAV: {channels} channels at {rate} Hz")
     return channels, rate, bits
 
 
@@ -105,7 +108,7 @@ def _decode(data: bytes, **layout: Any) -> Sound:
             samples = bytes(file.buffer_read(dtype="int16"))
             return Sound(_mix_down(samples, file.channels), file.samplerate)
     except soundfile.LibsndfileError as error:
-        raise _bad_audio(f"audio: {error.error_string}") from error
+        raise bad_audio(f"audio: {error.error_string}") from error
 
 
 def _mix_down(samples: bytes, channels: int) -> bytes:
@@ -119,5 +122,6 @@ def _mix_down(samples: bytes, channels: int) -> bytes:
     return mixed
 
 
-def _bad_audio(reason: str) -> RefusalError:
+def bad_audio(reason: str) -> RefusalError:
+    """Returns the refusal (1008) of audio that is none."""
     return policy("bad_audio", f"invalid {reason}")

@@ -24,9 +24,9 @@ class Bodies:
     def __init__(self, timeout_s: float) -> None:
         """A body has so many seconds to arrive, the wait for memory included."""
         self._timeout_s = timeout_s
-        self._held: Counter[str] = Counter()
+        self.held: Counter[str] = Counter()
         """Bytes by client."""
-        self._changed = asyncio.Condition()
+        self.changed = asyncio.Condition()
 
     @asynccontextmanager
     async def body(self, request: web.BaseRequest) -> AsyncIterator[tuple[bytes, str]]:
@@ -40,26 +40,49 @@ class Bodies:
         if (request.content_length or 0) > MAX_BODY_BYTES:
             raise _too_large()
         size = MAX_BODY_BYTES if request.content_length is None else request.content_length
-        client, held = request.remote or "", 0
-        try:
+        async with self.memory(request.remote or "") as memory:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    async with self._changed:
-                        await self._changed.wait_for(lambda: self._fits(client, size))
-                        held = size
-                        self._held[client] += held
+                    await memory.take(size)
                     found = await _read(request)
             except TimeoutError:
-                raise RefusalError("body_too_slow", 408, "Request Timeout", headers=CLOSE) from None
+                raise too_slow() from None
             yield found
-        finally:
-            self._held[client] -= held
-            self._held += Counter()  # forgets clients that hold nothing
-            async with self._changed:
-                self._changed.notify_all()
 
-    def _fits(self, client: str, size: int) -> bool:
-        return self._held[client] + size <= ONE_CLIENTS_BYTES and self._held.total() + size <= ALL_BYTES
+    @asynccontextmanager
+    async def memory(self, client: str) -> AsyncIterator[Memory]:
+        """The memory of one body; it is free again after the block."""
+        memory = Memory(self, client)
+        try:
+            yield memory
+        finally:
+            self.held[client] -= memory.taken
+            self.held += Counter()  # forgets clients that hold nothing
+            async with self.changed:
+                self.changed.notify_all()
+
+    def fits(self, client: str, size: int) -> bool:
+        """Says whether the client may have so many bytes more."""
+        return self.held[client] + size <= ONE_CLIENTS_BYTES and self.held.total() + size <= ALL_BYTES
+
+
+class Memory:
+    """What one body takes of the memory for all."""
+
+    def __init__(self, bodies: Bodies, client: str) -> None:
+        self._bodies = bodies
+        self._client = client
+        self.taken = 0
+
+    async def take(self, size: int) -> None:
+        """Waits until there is so much more. Raises RefusalError (413) for more than `MAX_BODY_BYTES` together."""
+        if self.taken + size > MAX_BODY_BYTES:
+            raise _too_large()
+        bodies = self._bodies
+        async with bodies.changed:
+            await bodies.changed.wait_for(lambda: bodies.fits(self._client, size))
+            self.taken += size
+            bodies.held[self._client] += size
 
 
 async def _read(request: web.BaseRequest) -> tuple[bytes, str]:
@@ -79,3 +102,8 @@ async def _read(request: web.BaseRequest) -> tuple[bytes, str]:
 
 def _too_large() -> RefusalError:
     return RefusalError("body_too_large", 413, "Payload Too Large", headers=CLOSE)
+
+
+def too_slow() -> RefusalError:
+    """Returns what a client is told that does not send its body in time."""
+    return RefusalError("body_too_slow", 408, "Request Timeout", headers=CLOSE)

@@ -59,6 +59,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The most audio of one request."""
     language_required: bool = True
     """Whether a request that names no language is refused."""
+    websocket_language_required: bool = False
+    """The same of the WebSocket endpoint: the SDK's command sends none."""
     refusals: Refusals = "documented"
     times: Times = "delayed"
     words_per_text: Annotated[int, msgspec.Meta(ge=1)] = 1

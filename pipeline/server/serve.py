@@ -26,6 +26,7 @@ from pipeline.server.ledger import Ledger
 from pipeline.server.listener import Listener
 from pipeline.server.options import KEY_ENV, ServerOptions
 from pipeline.server.recognizer import Recognizer, load_recognizer
+from pipeline.server.service import Service
 
 ANY_HOST = ("0.0.0.0", "::", "")  # noqa: S104  compared, not bound
 STDIN = 0
@@ -80,7 +81,7 @@ async def _run(options: ServerOptions, recognizer: Recognizer, plan: FaultPlan, 
         loop.add_signal_handler(number, stop.set)
     if options.until_stdin_eof:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
-    endpoint = LocalEndpoint(options, recognizer=recognizer, plan=plan, ledger=ledger)
+    endpoint = LocalEndpoint(Service(options, recognizer=recognizer, plan=plan, ledger=ledger))
     listener = Listener(endpoint.handle, options.host, options.port, head_s=options.head_s)
     port = await listener.open()
     try:
