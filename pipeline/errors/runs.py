@@ -86,7 +86,8 @@ class BalanceTooLow(RunError):
 
 
 class BalanceUnknown(RunError):
-    """What the account holds cannot be learned, and `service.require_credits` is set."""
+    """What the account holds cannot be learned, and `service.require_credits` is set; or who answers on this machine
+    cannot be, which the same answer tells, and the output belongs to a local recognizer."""
 
 
 class OutputHeld(GradiumBatchError):

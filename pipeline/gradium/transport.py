@@ -6,10 +6,12 @@ httpx over aiohttp's connections, because httpx's default transport gets slow wi
 
 from __future__ import annotations
 
+import asyncio
 import select
 import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Protocol
 
 import aiohttp
 import httpx
@@ -17,14 +19,20 @@ from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 from httpx_aiohttp import AiohttpTransport
 
-from pipeline.gradium.body import RequestBody
-
 # UnicodeError comes from the libraries' decoding of a status line or header that is not text
 BROKEN = (httpx.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 """Errors of the connection or the HTTP exchange; httpx over aiohttp does not translate all of aiohttp's."""
 HEAD_END = b"\r\n\r\n"
-sending: ContextVar[RequestBody | None] = ContextVar("sending", default=None)
-"""The body of the request that the current task is sending."""
+
+
+class Sending(Protocol):
+    """What is told of its connection: the body of a request, for instance."""
+
+    transport: asyncio.Transport | None
+
+
+sending: ContextVar[Sending | None] = ContextVar("sending", default=None)
+"""What the current task is sending."""
 
 
 def http_client(url: str, *, connect_s: float, idle_s: float, trust_env: bool) -> httpx.AsyncClient:

@@ -116,8 +116,7 @@ class Account:
             else:  # less than nothing is left where requests at work together took more than there was
                 found = float(balance.remaining_credits)
         except KeyRefused as error:
-            is_bad_key = error.http_status == 401
-            found = error if is_bad_key else f"its balance is not known: HTTP {error.http_status}, {error.message}"
+            found = error
         except GradiumBatchError as error:
             found = f"its balance is not known: {error}"
         except TimeoutError:

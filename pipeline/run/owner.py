@@ -15,7 +15,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.schema import OWNER
 from pipeline.config import Settings
-from pipeline.errors import ConfigError, OutputError
+from pipeline.errors import BalanceUnknown, ConfigError, OutputError
 from pipeline.exchange import Endpoint
 from pipeline.gradium.wire import KEY_HEADER, Credits
 from pipeline.profile import GRADIUM
@@ -96,6 +96,16 @@ def refuse_another(before: str | None, out: Path, owner: str) -> None:
         raise ConfigError(
             f"{out} belongs to {_named(str(before))}, and {_named(owner)} would mix its own transcripts into it: "
             "choose another folder with --out, or the configuration that this output was made with"
+        )
+
+
+def refuse_unknown(checkpoint: Checkpoint, out: Path, url: str, why: str) -> None:
+    """Raises BalanceUnknown for an output of a local recognizer: `why` it is not known that the same answers at `url`."""
+    before = recorded_owner(checkpoint, out) if checkpoint.holds_answers() else None
+    if before not in (None, SERVICE):
+        raise BalanceUnknown(
+            f"{out} belongs to {_named(str(before))}, and the balance, which tells who answers at {url}, is not known "
+            f"({why}); nothing was sent: run the same command again when it answers"
         )
 
 

@@ -22,7 +22,7 @@ from pipeline.pool import Account, AdaptiveLimiter, Budget, CircuitBreaker, Limi
 from pipeline.run.balance import Balance
 from pipeline.run.context import RunContext
 from pipeline.run.control import Control
-from pipeline.run.owner import claim, owner_by_recognizer, owner_of
+from pipeline.run.owner import claim, owner_by_recognizer, owner_of, refuse_unknown
 from pipeline.run.prepare import Preparer
 from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
@@ -92,10 +92,14 @@ class Sending:
             await self._store.set_fact(LEARNED, limits.limiter.learned or 0)
 
     async def _claim(self, balance: AccountBalance | str) -> None:
-        """Raises ConfigError where an address on this machine is answered by another than the output's owner."""
+        """Raises ConfigError where an address on this machine is answered by another than the output's owner, and
+        BalanceUnknown where it is not known who answers there and the owner is a local recognizer."""
         if owner_of(self._context.settings) is None:
+            out = self._context.options.out
+            if isinstance(balance, str):
+                await self._store.blocking(refuse_unknown, out, self._context.settings.service.url, balance)
             owner = owner_by_recognizer(None if isinstance(balance, str) else balance.recognizer)
-            await self._store.blocking(claim, self._context.options.out, owner)
+            await self._store.blocking(claim, out, owner)
 
     async def _limits(self, connection: Connection, budget: Budget) -> Limits:
         settings, clock = self._context.settings, asyncio.get_running_loop().time

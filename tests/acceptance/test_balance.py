@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.asked import ANSWER
 from tests.batch import Corpus, Finished, batch
 from tests.gradium.scripted import Scripted, answer
 from tests.servers import KEY, start_server
 
 REQUIRED = ("--set", "service.require_credits=true", "--set", "retry.outage_max_s=1", "--set", "retry.probe_s=0.1")
 JSON = {"Content-Type": "application/json"}
+NDJSON = {"Content-Type": "application/x-ndjson"}
 UNKNOWN: dict[str, tuple[bytes, str]] = {
     "page": (answer(b"<html>Please log in</html>", headers={"Content-Type": "text/html"}), "no balance in the answer"),
     "302": (answer(b"", status=302, headers={"Location": "https://elsewhere.example/"}), "HTTP 302"),
@@ -81,3 +83,30 @@ def test_an_outage_before_the_first_request_is_waited_out_and_not_begun_without_
         result = batch("run", corpus.folder, "--out", out, *REQUIRED, server=server)
     assert result.exit == 1, result.stderr
     assert result.figures["credits"] == 0
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        pytest.param(None, "no answer within 10 s", marks=pytest.mark.slow, id="hangs"),
+        pytest.param(answer(b"Forbidden", status=403), "HTTP 403 from /api/usages/credits", id="403"),
+    ],
+)
+def test_a_run_goes_on_without_a_balance_unless_it_has_to_know_who_answers(
+    tmp_path: Path, out: Path, page: bytes | None, why: str
+) -> None:
+    """The first run into a folder goes on to what requests say; one into that of a local recognizer does not."""
+    corpus, word = Corpus(tmp_path / "audio", count=1), answer(ANSWER, headers=NDJSON)
+    with Scripted(page, word) as peer:
+        result = run_against(peer, corpus, out, "--set", "service.require_credits=false")
+    assert result.exit == 0, result.stderr
+    mine = tmp_path / "mine"
+    with start_server() as server:
+        assert batch("run", corpus.folder, "--out", mine, server=server).exit == 0
+    corpus.add(1)
+    with Scripted(page, page, word) as peer:
+        result = run_against(peer, corpus, mine, "--set", "service.require_credits=false")
+        assert all(request.head.startswith("GET ") for request in peer.requests)
+    assert (result.exit, result.figures["done"], result.figures["left"]) == (1, 1, 1), result.stderr
+    told = f"belongs to the local recognizer 'fingerprint', and the balance, which tells who answers at {peer.url}, "
+    assert f"{told}is not known ({why}); nothing was sent: run the same command again when it answers" in result.stderr

@@ -214,16 +214,6 @@ def test_a_request_that_is_cut_off_leaves_the_question_to_the_others() -> None:
     assert type(in_virtual_time(run())) is errors.KeyRefused
 
 
-def test_a_refusal_that_is_no_401_confirms_no_bad_key() -> None:
-    async def run() -> errors.AttemptError:
-        return await account_with(errors.KeyRefused("Forbidden", http_status=403)).judged(key(), 1.0)
-
-    found = in_virtual_time(run())
-    assert isinstance(found, errors.AccountDoubted)
-    assert not found.is_known
-    assert "HTTP 403, Forbidden" in found.balance
-
-
 @pytest.mark.parametrize("held", [-1e13, 1e13])
 def test_a_balance_that_is_not_plausible_confirms_nothing(held: float) -> None:
     async def run() -> errors.AttemptError:
