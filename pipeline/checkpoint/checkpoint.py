@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from pipeline.bill import Bill
+from pipeline.checkpoint.bills import Bills, keep_bill
 from pipeline.checkpoint.codec import decode_attempt
 from pipeline.checkpoint.connection import reads, unusable, writes
 from pipeline.checkpoint.conversion import Conversion
@@ -23,7 +25,7 @@ from pipeline.checkpoint.subtracted import Subtracted
 from pipeline.model import Attempt
 
 
-class Checkpoint(Planning, Sharing, Selection, Lookup, Publishing, Subtracted, Conversion, Replaced, Rebuilding):
+class Checkpoint(Planning, Sharing, Selection, Lookup, Publishing, Subtracted, Conversion, Replaced, Rebuilding, Bills):
     """All methods on the checkpoint of an output; those of `scan`, `figures` and `facts` come with `Planning`."""
 
     @writes
@@ -42,9 +44,11 @@ class Checkpoint(Planning, Sharing, Selection, Lookup, Publishing, Subtracted, C
         return attempts
 
     @writes
-    def save_run(self, run_id: str, started_at: str, figures: bytes | None) -> None:
-        """Records a run: at its start without its figures, at its end with them."""
+    def save_run(self, run_id: str, started_at: str, figures: bytes | None, bill: Bill | None = None) -> None:
+        """Records a run: at its start without its figures, at its end with them and with its bill."""
         self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run_id, started_at, figures))
+        if bill is not None:
+            keep_bill(self._db, bill)
 
     @reads
     def check_integrity(self) -> None:

@@ -101,6 +101,7 @@ ALTER TABLE replaced ADD COLUMN times BLOB;
 INSERT OR IGNORE INTO facts SELECT '{schema.VERDICT}', '{EARLIER.written()}'
     WHERE EXISTS (SELECT 1 FROM utterances WHERE done_audio IS NOT NULL) OR EXISTS (SELECT 1 FROM clips);
 """,  # noqa: S608 fixed texts
+    9: schema.BILLS,
 }
 
 

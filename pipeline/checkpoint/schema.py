@@ -40,7 +40,7 @@ from enum import IntEnum
 
 from pipeline.checkpoint.tally import COUNTED
 
-VERSION = 9
+VERSION = 10
 
 
 class State(IntEnum):
@@ -151,6 +151,9 @@ MANIFESTS = """CREATE TABLE manifests (n INTEGER PRIMARY KEY, name TEXT NOT NULL
 CREATE INDEX elsewhere ON utterances (n) WHERE vanished = 2;
 """
 
+# What the newest runs cost, and how long their requests were; see `bills`.
+BILLS = "CREATE TABLE bills (n INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, row BLOB NOT NULL);\n"
+
 ORDER = "tries, turn, longest, n"
 """The order of work: rows never tried first, then by fewest and oldest tries, then the longest first, in steps of 15 s.
 The steps keep spans of one recording, whose rows are neighbours, together, so that it is decoded once."""
@@ -205,7 +208,7 @@ CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 CREATE INDEX oldest ON failures (error, first_seen);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
-{REPLACED}{SUBTRACTED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}
+{REPLACED}{SUBTRACTED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}{BILLS}
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);

@@ -166,6 +166,9 @@ class PriceSettings(Section):
     )
     unit_s: float = Field(0.0, ge=0, le=3600, description="seconds that are billed as a whole, rounded up; 0: none")
     overhead_s: float = Field(0.0, ge=0, le=60, description="seconds that each request is billed for beside its audio")
+    settle_s: float = Field(
+        10.0, ge=0, le=600, description="longest wait at the end for a balance that lags behind; 0: it is asked once"
+    )
 
 
 class SinkSettings(Section):

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.built import built
+from pipeline.report.account import AccountFigures
 from pipeline.texts import plural, shown_id
 
 NAMED = 3
@@ -134,6 +135,8 @@ class Figures(Standing, frozen=True, kw_only=True):
     credits_maybe_billed: float = 0.0
     """What of `credits` only may have been billed."""
     credits_in_all: float
+    account: AccountFigures | None = None
+    """The account's balance beside the ledger; None where nothing was sent, or the embedded server answered."""
     local: bool
     """The embedded server answered: nothing was billed."""
     wall_s: float

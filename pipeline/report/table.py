@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.report.account import AccountFigures
 from pipeline.report.figures import DelayCorrection, Figures, Standing, Untried, format_credits, length
 from pipeline.texts import plural, visible
 
@@ -37,6 +38,7 @@ def table(figures: Figures) -> list[str]:
     rows += kept_rows(figures)
     rows.append(("found", f"{figures.new:,} new, {figures.changed:,} changed{_reused(figures)}"))
     rows.append(("sent", _sent(figures)))
+    rows += account_rows(figures.account)
     if figures.outages:
         ended = "the last one still lasted at the end" if figures.outage_lasts else "waited out"
         rows.append(("outages", f"{figures.outages}, {ended}"))
@@ -51,6 +53,11 @@ def table(figures: Figures) -> list[str]:
     if figures.many_gone is not None:
         rows.append(("warning", figures.many_gone))
     return aligned(rows)
+
+
+def account_rows(found: AccountFigures | None) -> list[Row]:
+    """What the account paid beside the ledger of one run."""
+    return [] if found is None else [("account", found.sentence)]
 
 
 def suspect(found: Standing) -> str:

@@ -45,14 +45,18 @@ class Control:
         """How the output stands, for a process that is ended before its last line; None before the plan."""
         self._pool: Stoppable | None = None
         self._asked = asyncio.Event()
-        self.signalled = False
-        """A stop was asked for by a signal."""
+        self._by_signal = asyncio.Event()
 
     def attach(self, pool: Stoppable) -> None:
         """Names what carries the stop out; asked before that, it is carried out now."""
         self._pool = pool
         if self.stopped.is_set():
             pool.stop()
+
+    @property
+    def signalled(self) -> bool:
+        """A stop was asked for by a signal."""
+        return self._by_signal.is_set()
 
     @property
     def is_sending(self) -> bool:
@@ -67,7 +71,9 @@ class Control:
     def stop(self, status: ExitStatus, reason: str) -> None:
         """Asks to stop. Asked again by a signal, cuts what is in flight."""
         by_signal = status in (ExitStatus.SIGINT, ExitStatus.SIGTERM)
-        signalled_before, self.signalled = self.signalled, self.signalled or by_signal
+        signalled_before = self.signalled
+        if by_signal:
+            self._by_signal.set()
         self.stopped.set()
         self._asked.set()
         if by_signal or self.status is None:
@@ -98,13 +104,21 @@ class Control:
 
     async def unless_stopped(self, waiting: Coroutine[Any, Any, T]) -> T:
         """What `waiting` returns; raises Stopped, and cancels it, when a stop is asked for before."""
-        work, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._asked.wait())
-        try:
-            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise Stopped
-            return work.result()
-        finally:
-            for task in (work, stop):
-                task.cancel()
-            await asyncio.gather(work, stop, return_exceptions=True)
+        return await _unless(self._asked, waiting)
+
+    async def unless_signalled(self, waiting: Coroutine[Any, Any, T]) -> T:
+        """The same, but only a signal counts."""
+        return await _unless(self._by_signal, waiting)
+
+
+async def _unless(stop_asked: asyncio.Event, waiting: Coroutine[Any, Any, T]) -> T:
+    work, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(stop_asked.wait())
+    try:
+        await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise Stopped
+        return work.result()
+    finally:
+        for task in (work, stop):
+            task.cancel()
+        await asyncio.gather(work, stop, return_exceptions=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pipeline.bill import Bill
 from pipeline.checkpoint import Checkpoint, Plan, Store
 from pipeline.checkpoint.figures import Totals
 from pipeline.checkpoint.schema import LEARNED
@@ -101,16 +102,16 @@ def delay_found(checkpoint: Checkpoint) -> DelayCorrection:
     )
 
 
-async def save_result(store: Store, out: Path, result: RunResult) -> RunResult:
-    """Writes the figures into the files and into the checkpoint: where only one of them can be written, that one says
-    how the run ended. Returns the result, with the error where one cannot be written."""
+async def save_result(store: Store, out: Path, result: RunResult, bill: Bill | None = None) -> RunResult:
+    """Writes the figures into the files and, with the bill, into the checkpoint: where only one of them can be
+    written, that one says how the run ended. Returns the result, with the error where one cannot be written."""
     try:
         await asyncio.to_thread(_write_summary, out, result.figures)
     except OutputError as error:
         result = result.failed_by(error)
     try:
         started_at = result.figures.started_at.isoformat()
-        await store.save_run(result.figures.run_id, started_at, _encoded(result.figures))
+        await store.save_run(result.figures.run_id, started_at, _encoded(result.figures), bill)
     except GradiumBatchError as error:
         result = result.failed_by(error)
         if not isinstance(error, OutputGone):

@@ -42,6 +42,7 @@ from pipeline.run.reporting import RunResult, figures_of, save_result
 from pipeline.run.select import Selection
 from pipeline.run.send import Sending, SpeechService
 from pipeline.run.settlement import Settlement
+from pipeline.run.settling import AccountReadings
 from pipeline.run.stored import StoredTranscripts
 from pipeline.run.verify import require_checkpoint
 from pipeline.sink import FolderStore, Sink
@@ -110,6 +111,7 @@ class _Run:
         self.budget = RunBudget(settings)
         self.outcomes = Outcomes(store, self.progress, context.run_id)
         self.ledger = Ledger(store, context.run_id, self.budget)
+        self.account = AccountReadings(settings, self.ledger, control)
         self.duplicates = Duplicates()
         sink = Sink(FolderStore(options.out), settings.sink.formats)
         self.transcripts = StoredTranscripts(sink)
@@ -120,7 +122,7 @@ class _Run:
         fact = context.request.answered_fact
         lengths = ClipLengths(context.lengths, self.preparation, self.budget)
         self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, self.delay, fact)
-        self.sending = Sending(context, store, self.publisher, self.recorder, control)
+        self.sending = Sending(context, store, self.publisher, self.recorder, control, self.account)
 
     async def result(self, service: SpeechService) -> RunResult:
         """Plans, sends, publishes and reports; errors after the plan are in the result."""
@@ -211,7 +213,7 @@ class _Run:
         result = RunResult(figures=figures, error=self.error)
         if isinstance(self.error, OutputGone):
             return result
-        return await save_result(self.store, self.context.options.out, result)
+        return await save_result(self.store, self.context.options.out, result, self.account.bill(self.context.run_id))
 
     def _figures(self, checkpoint: Checkpoint, plan: Plan) -> Figures:
         return figures_of(
@@ -231,6 +233,7 @@ class _Run:
             outage_lasts=self.sending.outage_lasts,
             local=self.context.settings.service.url == "local",
             many_gone=self.many_gone,
+            account=self.account.figures,
         )
 
     def _status(self) -> ExitStatus:

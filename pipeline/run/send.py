@@ -15,7 +15,7 @@ from typing import Protocol
 from pipeline.checkpoint import Store
 from pipeline.checkpoint.schema import LEARNED
 from pipeline.config import Settings
-from pipeline.errors import CheckpointError, OutputGone
+from pipeline.errors import CheckpointError, GradiumBatchError, OutputGone
 from pipeline.exchange import AccountBalance, Connection, Endpoint
 from pipeline.gradium.request import RequestSettings
 from pipeline.pool import Account, AdaptiveLimiter, Budget, CircuitBreaker, Limits, Pool, RetryPolicy
@@ -27,6 +27,7 @@ from pipeline.run.prepare import Preparer
 from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
 from pipeline.run.select import Selection
+from pipeline.run.settling import AccountReadings
 
 WATCH_S = 1.0
 log = logging.getLogger(__name__)
@@ -48,7 +49,13 @@ class Sending:
     """Sends for one run."""
 
     def __init__(
-        self, context: RunContext, store: Store, publisher: Publisher, recorder: Recorder, control: Control
+        self,
+        context: RunContext,
+        store: Store,
+        publisher: Publisher,
+        recorder: Recorder,
+        control: Control,
+        account: AccountReadings,
     ) -> None:
         self.outages, self.outage_lasts = 0, False
         self._context = context
@@ -56,6 +63,7 @@ class Sending:
         self._publisher = publisher
         self._recorder = recorder
         self._control = control
+        self._account = account
 
     async def send(
         self, service: SpeechService, preparer: Preparer, selection: Selection, budget: Budget, *, rows: int
@@ -68,10 +76,10 @@ class Sending:
         """
         settings = self._context.settings
         async with service.connect(self._context.request, settings) as connection:
-            account = Balance(self._context, self._store, budget, self._control)
-            balance = await account.fetch(connection)
+            asking = Balance(self._context, self._store, budget, self._control)
+            balance = self._account.before = await asking.fetch(connection)
             await self._claim(balance)
-            await account.compare(balance, rows=rows, at_most=selection.limit)
+            await asking.compare(balance, rows=rows, at_most=selection.limit)
             limits = await self._limits(connection, budget)
             pool = Pool(
                 connection.transcriber,
@@ -87,9 +95,13 @@ class Sending:
                     # more: duplicates whose first one's file failed, rows in place of those that did not fit the
                     # budget, and recordings that are cut again
                     await pool.run(source, lambda: selection.has_more or bool(self._recorder.again))
+            except GradiumBatchError:
+                await self._account.read_end(connection, once=True)
+                raise
             finally:
                 self.outages, self.outage_lasts = limits.breaker.outages, limits.breaker.is_open
             await self._store.set_fact(LEARNED, limits.limiter.learned or 0)
+            await self._account.read_end(connection)
 
     async def _claim(self, balance: AccountBalance | str) -> None:
         """Raises ConfigError where an address on this machine is answered by another than the output's owner, and

@@ -14,9 +14,11 @@ from pipeline.built import built
 from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.connection import holds_something
 from pipeline.errors import GradiumBatchError, UsageError
+from pipeline.report.account import AccountFigures
 from pipeline.report.figures import Standing, Untried, format_credits, length, readable, rounded
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.report.table import (
+    account_rows,
     aligned,
     failed_row,
     kept_rows,
@@ -29,7 +31,7 @@ from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.reporting import standing
 from pipeline.texts import plural
 
-OF_FIGURES = ("exit", "stopped_by", "transcribed", "requests", "credits")
+OF_FIGURES = ("exit", "stopped_by", "transcribed", "requests", "credits", "account")
 """Figures of a run that its line has under the same names."""
 RUNS_SHOWN = 5
 MESSAGE_SHOWN = 200
@@ -47,6 +49,8 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
     transcribed: int | None = None
     requests: int | None = None
     credits: float | None = None
+    account: AccountFigures | None = None
+    """What the account paid beside its ledger; None where it is unknown or nothing was billed."""
 
 
 @built
@@ -74,6 +78,8 @@ class Status(Standing, frozen=True, kw_only=True):
     """What the waiting clips cost."""
     at_work: Owner | None
     """Who holds the output now."""
+    account: AccountFigures | None
+    """Of the last run that has one."""
     runs: list[RunLine]
 
 
@@ -91,6 +97,7 @@ def status(out: Path) -> Status:
         totals = checkpoint.totals(whole=True)
         month = month_at(datetime.now(UTC), checkpoint, out, checkpoint.fact(MONTH_BUDGET, float) or None)
         waiting_clips, waiting_credits = checkpoint.waiting_clips()
+        runs = [_run_line(out, *run) for run in checkpoint.last_runs(RUNS_SHOWN)]
         return Status(
             out=str(out),
             **standing(checkpoint, totals, whole=True),
@@ -105,7 +112,8 @@ def status(out: Path) -> Status:
             waiting_credits=round(waiting_credits, 3),
             untried=Untried(**checkpoint.untried(whole=True)),
             at_work=owner,
-            runs=[_run_line(out, *run) for run in checkpoint.last_runs(RUNS_SHOWN)],
+            account=next((run.account for run in runs if run.account is not None), None),
+            runs=runs,
         )
 
 
@@ -155,6 +163,7 @@ def as_table(found: Status) -> str:
         if found.month_left is not None and found.month_budget is not None:
             left = f", {rounded(found.month_left)} of {rounded(found.month_budget)} left"
         rows.append(("this month", f"{format_credits(found.month_credits)} in {found.month} (UTC){left}"))
+    rows += account_rows(found.account)
     rows += measured_rows(found)
     owner = found.at_work
     if owner is not None and not any(_is_of(run, owner) for run in found.runs):

@@ -19,6 +19,7 @@ from pipeline.run.control import Control
 from pipeline.run.delay import DelayCorrection
 from pipeline.run.publish import Publisher
 from pipeline.run.send import Sending
+from pipeline.run.settling import AccountReadings
 from pipeline.sink import FolderStore, Sink
 from tests.batch import Corpus
 from tests.run.stations import Stations, answer, stations
@@ -63,7 +64,14 @@ class Scripted:
 async def sent(run: Stations, service: Scripted) -> None:
     sink = Sink(FolderStore(run.context.options.out), ("jsonl",))
     publisher = Publisher(run.store, sink, 10_000, DelayCorrection("auto", Path()))
-    sending = Sending(run.context, run.store, publisher, run.recorder, service.control)
+    sending = Sending(
+        run.context,
+        run.store,
+        publisher,
+        run.recorder,
+        service.control,
+        AccountReadings(run.context.settings, run.ledger, service.control),
+    )
     await sending.send(service, run.preparer, run.selection(), run.budget.credits, rows=run.outcomes.transcribed)
 
 

@@ -1,0 +1,126 @@
+"""Asks for the account's balance after the last request, until it has settled, and compares it with the ledger.
+
+Nothing here is an error of the run: a balance that is not known is told as that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from textwrap import shorten
+
+from pipeline.bill import Bill
+from pipeline.config import Settings
+from pipeline.errors import GradiumBatchError, Stopped
+from pipeline.exchange import MOST_CREDITS, AccountBalance, Connection, why_unknown
+from pipeline.report.account import AccountFigures
+from pipeline.run.control import Control
+from pipeline.run.ledger import Ledger
+from pipeline.run.reconciliation import Spent, agrees, reconciled
+
+ASK_S = 5.0
+"""A balance that does not come within this time is not known."""
+AGAIN_S = 1.0
+STEADY_S = 3.0
+"""A balance that has not changed for so long has settled."""
+SHOWN = 200
+NOT_ASKED = "it was not asked for, because the run was stopped or broke off"
+
+
+class AccountReadings:
+    """The account's balance before and after the requests of one run."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, control: Control) -> None:
+        self.before: AccountBalance | str | None = None
+        """None until a run is about to send."""
+        self._after: AccountBalance | str = NOT_ASKED
+        self._settled = False
+        self._settings = settings
+        self._ledger = ledger
+        self._control = control
+
+    async def read_end(self, connection: Connection, *, once: bool = False) -> None:
+        """Asks for the balance; again while it changes, at most `price.settle_s`, unless it is to be asked `once`. A
+        signal ends the waiting."""
+        before = self.before
+        if before is None or isinstance(before, str) or why_unknown(before) is not None or self._is_local:
+            return
+        if not self._ledger.requests or self._control.signalled:
+            return
+        settle_s = 0.0 if once else self._settings.price.settle_s
+        try:
+            await self._control.unless_signalled(self._settle(connection, before.remaining_credits, settle_s))
+        except Stopped:
+            return
+
+    @property
+    def figures(self) -> AccountFigures | None:
+        """The comparison; None where nothing was sent, or nothing was billed because the server is the embedded one."""
+        if self.before is None or self._is_local or not self._ledger.requests:
+            return None
+        before = self.before if (unknown := why_unknown(self.before)) is None else _short(unknown)
+        return reconciled(before, self._after, self._spent, settled=self._settled)
+
+    def bill(self, run_id: str) -> Bill | None:
+        """The run's bill, for the fit of the price; None as above, or where its lengths are too many to be kept."""
+        found = self.figures
+        if found is None or self._ledger.lengths is None:
+            return None
+        return Bill(
+            run_id=run_id,
+            model=self._settings.service.model,
+            price=self._settings.request_price,
+            lengths=tuple(sorted(self._ledger.lengths.items())),
+            ledger=found.ledger,
+            maybe=found.maybe,
+            paid=found.paid,
+        )
+
+    @property
+    def _is_local(self) -> bool:
+        return self._settings.service.url == "local"
+
+    @property
+    def _spent(self) -> Spent:
+        ledger = self._ledger
+        return Spent(ledger=ledger.credits, maybe=ledger.credits_maybe, requests=ledger.requests)
+
+    async def _settle(self, connection: Connection, before: float, settle_s: float) -> None:
+        """Asks until the balance agrees with the ledger, has not changed for a while, or the time is over."""
+        clock = asyncio.get_running_loop().time
+        over_at = clock() + settle_s
+        held, since = None, clock()
+        while True:
+            found = await _asked(connection, ASK_S)
+            if isinstance(found, str):
+                if held is None:
+                    self._after = found
+                return
+            self._after = found
+            if found.remaining_credits != held:
+                held, since = found.remaining_credits, clock()
+            self._settled = clock() - since >= STEADY_S
+            if self._settled or agrees(before, held, self._spent):
+                return
+            if clock() + AGAIN_S > over_at:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _asked(connection: Connection, within_s: float) -> AccountBalance | str:
+    """The balance, or why it is not known."""
+    try:
+        async with asyncio.timeout(within_s):
+            found = await connection.balance()
+    except GradiumBatchError as error:
+        return _short(str(error))
+    except TimeoutError:
+        return f"no answer within {within_s:g} s"
+    unknown = why_unknown(found)
+    # less than nothing is left where requests at work together took more than there was
+    if isinstance(found, str) or (unknown is not None and not -MOST_CREDITS <= found.remaining_credits < 0):
+        return _short(str(unknown))
+    return found
+
+
+def _short(text: str) -> str:
+    return shorten(text, SHOWN, placeholder=" …")

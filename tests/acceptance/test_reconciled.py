@@ -1,0 +1,109 @@
+"""The ledger is compared with the account's balance at the end of a run, and every sentence about that is true."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.batch import Corpus, batch, finish, start_batch
+from tests.servers import start_server, wait_for_answers
+
+
+def account(out: Path) -> Any:
+    found = json.loads((out / "summary.json").read_text("utf-8"))["account"]
+    status = json.loads(batch("status", out, "--json").stdout)
+    assert status["account"] == found
+    if found is not None:
+        assert found["sentence"] in batch("status", out).stdout
+    return found
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    return Corpus(tmp_path / "audio", count=4)  # 2 s together: 6 credits
+
+
+def run(corpus: Corpus, out: Path, *args: str, **options: Any) -> Any:
+    with start_server(**options) as server:
+        done = batch("run", corpus.folder, "--out", out, *args, server=server)
+        assert done.exit == 0, done.stderr
+    found = account(out)
+    assert found["sentence"] in done.stderr
+    return found
+
+
+def test_an_account_that_agrees_is_believed_at_once(corpus: Corpus, out: Path) -> None:
+    found = run(corpus, out)
+    assert (found["paid"], found["ledger"], found["difference"]) == (6, 6, 0)
+    assert found["sentence"] == "the account paid 6 credits, as the ledger has"
+
+
+def test_units_that_are_not_configured_are_a_difference(corpus: Corpus, out: Path) -> None:
+    found = run(corpus, out, "--set", "price.settle_s=0", unit_s=15)
+    assert (found["paid"], found["difference"]) == (180, 174)
+    assert "174 more than the ledger has: perhaps somebody else used the account" in found["sentence"]
+    assert "its price is another one" in found["sentence"]
+
+
+def test_a_balance_that_lags_is_waited_for(corpus: Corpus, out: Path) -> None:
+    found = run(corpus, out, balance_lag_s=2)
+    assert found["difference"] == 0
+
+
+def test_without_waiting_a_balance_that_lags_tells_nothing(corpus: Corpus, out: Path) -> None:
+    found = run(corpus, out, "--set", "price.settle_s=0", balance_lag_s=30)
+    assert (found["paid"], found["difference"]) == (None, None)
+    assert "it lags behind" in found["sentence"]
+
+
+def test_another_user_is_a_difference(corpus: Corpus, out: Path) -> None:
+    found = run(corpus, out, "--set", "price.settle_s=0", others_credits_per_s=100_000)
+    assert found["difference"] > 1
+    assert "perhaps somebody else used the account" in found["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"top_up_after": 2, "top_up_credits": 500}, "its balance rose by 494"),
+        ({"top_up_after": 2, "top_up_credits": 5}, "5 less than was billed by the ledger"),
+        ({"new_month_after": 4}, "a new month began"),
+    ],
+)
+def test_a_top_up_or_a_new_month_is_left_out(corpus: Corpus, out: Path, options: Any, said: str) -> None:
+    found = run(corpus, out, "--set", "price.settle_s=0", **options)
+    assert (found["paid"], found["difference"]) == (None, None)
+    assert said in found["sentence"]
+
+
+def test_the_embedded_server_bills_nothing(corpus: Corpus, out: Path) -> None:
+    local = ("--set", "service.url=local", "--set", "local.recognizer=fingerprint")
+    assert batch("run", corpus.folder, "--out", out, *local).exit == 0
+    assert account(out) is None
+
+
+def test_nothing_is_told_where_nothing_was_sent(corpus: Corpus, out: Path) -> None:
+    with start_server() as server:
+        batch("run", corpus.folder, "--out", out, server=server)
+        batch("run", corpus.folder, "--out", out, server=server)
+    assert json.loads((out / "summary.json").read_text("utf-8"))["account"] is None
+
+
+def test_a_signal_ends_the_settling(corpus: Corpus, out: Path) -> None:
+    with start_server(balance_lag_s=60) as server:
+        settling = ("--set", "price.settle_s=60")
+        process = start_batch("run", corpus.folder, "--out", out, *settling, server=server)
+        wait_for_answers(server, 4)
+        began = time.monotonic()
+        process.terminate()
+        done = finish(process)
+    assert time.monotonic() - began < 30, "it waited for the balance"
+    assert done.exit == 143, done.stderr
+    assert done.figures["done"] == 4
+    found = account(out)
+    assert found["paid"] is None
+    assert "not known" in found["sentence"]
