@@ -100,7 +100,7 @@ def refuse_another(before: str | None, out: Path, owner: str) -> None:
 
 
 def refuse_unknown(checkpoint: Checkpoint, out: Path, url: str, why: str) -> None:
-    """Raises BalanceUnknown for an output of a local recognizer: `why` it is not known that the same answers at `url`."""
+    """Raises BalanceUnknown for an output of a local recognizer: `why` it is not known who answers at `url`."""
     before = recorded_owner(checkpoint, out) if checkpoint.holds_answers() else None
     if before not in (None, SERVICE):
         raise BalanceUnknown(
