@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.server.bodies import noise, texts, wav
 from tests.server.conftest import Client, until
 from tests.servers import RunningServer, start_server
 
+PAGE = Path(__file__).parents[2] / "docs" / "local-server.md"
 SAMPLES = noise("sdk", 2.5, 24_000)
 WORDS = texts(SAMPLES, 24_000)
 
@@ -25,8 +28,10 @@ def sdk(server: RunningServer, key: str | None = None) -> Any:
 
 
 def run(server: RunningServer, file: Path, key: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gradium.cli", "stt", str(file), "--api-key", key]
-    command += ["--gradium-base-url", f"{server.base}/api"]
+    """Runs the command of docs/local-server.md."""
+    [line] = re.findall(r"^gradium stt .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    line = line.replace("http://127.0.0.1:8765", server.base).replace("recording.wav", str(file)).replace("any", key)
+    command = [str(Path(sys.executable).with_name("gradium")), *shlex.split(line)[1:]]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
