@@ -85,6 +85,7 @@ def environment(server: RunningServer | None = None, **more: str) -> dict[str, s
     if server is not None:
         env["GRADIUM_API_KEY"] = KEY
         env["GRADIUM_BATCH_SERVICE__URL"] = server.url
+        env["GRADIUM_BATCH_PRICE__SETTLE_S"] = "0"  # services of tests whose balance never changes are not waited for
     return env | more
 
 

@@ -50,7 +50,7 @@ def test_units_that_are_not_configured_are_a_difference(corpus: Corpus, out: Pat
 
 
 def test_a_balance_that_lags_is_waited_for(corpus: Corpus, out: Path) -> None:
-    found = run(corpus, out, balance_lag_s=2)
+    found = run(corpus, out, "--set", "price.settle_s=10", balance_lag_s=2)
     assert found["difference"] == 0
 
 
