@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 import msgspec
 
@@ -11,9 +10,9 @@ from pipeline.built import built
 from pipeline.price import Price
 
 LENGTH_S = 0.001
-"""The step in which lengths are counted, …"""
-COARSER, MOST_LENGTHS = 10, 20_000
-"""… and how many of them are one where more lengths than that differ."""
+"""The step in which lengths are counted."""
+MOST_LENGTHS = 20_000
+"""Where more lengths differ they are counted in steps ten times as long, so that a bill stays small."""
 
 
 @built
@@ -35,11 +34,20 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     tell: they are not known, or a top-up or a new month lies between."""
 
 
-def counted(lengths: Mapping[int, int]) -> tuple[tuple[int, int], ...]:
-    """Numbers of requests by length, as a bill has them."""
-    if len(lengths) <= MOST_LENGTHS:
-        return tuple(sorted(lengths.items()))
-    coarse = Counter[int]()
-    for length, requests in lengths.items():
-        coarse[round(length / COARSER) * COARSER] += requests
-    return tuple(sorted(coarse.items()))
+class Lengths:
+    """Counts requests by length."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[int] = Counter()
+        self._step = 1
+
+    def add(self, sent_s: float, requests: int = 1) -> None:
+        self._requests[round(sent_s / LENGTH_S / self._step) * self._step] += requests
+        if len(self._requests) > MOST_LENGTHS:
+            found, self._requests, self._step = self._requests, Counter(), self._step * 10
+            for length, count in found.items():
+                self.add(length * LENGTH_S, count)
+
+    def counted(self) -> tuple[tuple[int, int], ...]:
+        """As a bill has them."""
+        return tuple(sorted(self._requests.items()))

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from pipeline.bill import LENGTH_S
+from pipeline.bill import Lengths
 from pipeline.checkpoint import Sent, Started, Store
 from pipeline.errors import AttemptError, CutOff, ProtocolFault, UnknownFault
 from pipeline.exchange import Answer
@@ -19,8 +19,6 @@ from pipeline.run.budget import RunBudget
 from pipeline.texts import plural
 
 MAX_UNKNOWN_TEXTS = 20
-MOST_LENGTHS = 30_001
-"""Distinct lengths that are counted: all up to 300 s."""
 log = logging.getLogger(__name__)
 
 
@@ -33,8 +31,8 @@ class Ledger:
         """All that was spent, and what of it only may have been billed."""
         self.unknown: Counter[str] = Counter()
         """Refusals that no rule matches or that are a fault of ours, by reason and code, and how often they came."""
-        self.lengths: Counter[int] | None = Counter()
-        """Requests that were billed for sure by their audio in steps of `LENGTH_S`; None where these are too many."""
+        self.lengths = Lengths()
+        """Of the requests that were billed for sure."""
         self._store = store
         self._run_id = run_id
         self._budget = budget
@@ -75,10 +73,8 @@ class Ledger:
         self.refusals += isinstance(ended, AttemptError) and consequence_of(ended).retry == "wait"
         self.credits += cost
         self.credits_maybe += cost if billed == "maybe" else 0.0
-        if billed == "yes" and self.lengths is not None:
-            self.lengths[round(job.request.sent_s / LENGTH_S)] += 1
-            if len(self.lengths) > MOST_LENGTHS:
-                self.lengths = None
+        if billed == "yes":
+            self.lengths.add(job.request.sent_s)
         if isinstance(ended, UnknownFault | ProtocolFault):
             text = ended.said if ended.code is None else f"{ended.said} (code {ended.code})"
             if text in self.unknown or len(self.unknown) < MAX_UNKNOWN_TEXTS:

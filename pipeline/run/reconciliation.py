@@ -46,6 +46,17 @@ def agrees(before: float, after: float, spent: Spent) -> bool:
     return any(abs(paid - known) <= BALANCE_ROUNDING for known in (spent.ledger, spent.surely))
 
 
+def is_short(fell: float, spent: Spent) -> bool:
+    """Whether the balance fell by less than what was billed for sure."""
+    return fell < spent.surely - spent.rounding
+
+
+def fallen(before: AccountBalance, after: AccountBalance) -> float | None:
+    """By how much the balance fell; None where a top-up, a new month or another plan lies between."""
+    fell = before.remaining_credits - after.remaining_credits
+    return None if fell < 0 or _other_terms(before, after) is not None else fell
+
+
 def reconciled(
     before: AccountBalance | str, after: AccountBalance | str, spent: Spent, *, settled: bool
 ) -> AccountFigures:
@@ -81,7 +92,7 @@ def _compared(
     if fell < -BALANCE_ROUNDING:
         added = "credits were added, by a top-up, a new month or a refund"
         return None, f"what the account paid is not known: its balance rose by {rounded(-fell)} ({added}); {ledger}"
-    if fell < spent.surely - spent.rounding:
+    if is_short(fell, spent):
         why = "it lags behind, credits were added (a top-up, a new month, a refund), or its price is a lower one"
         paid = max(fell, 0.0)
         short = f"its balance fell by {rounded(paid)}, {rounded(spent.surely - paid)} less than was billed"

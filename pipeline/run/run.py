@@ -213,7 +213,10 @@ class _Run:
         result = RunResult(figures=figures, error=self.error)
         if isinstance(self.error, OutputGone):
             return result
-        return await save_result(self.store, self.context.options.out, result, self.account.bill(self.context.run_id))
+        bill = self.account.bill(self.context.run_id)
+        result = await save_result(self.store, self.context.options.out, result, bill)
+        await self.account.tell_price(self.store)
+        return result
 
     def _figures(self, checkpoint: Checkpoint, plan: Plan) -> Figures:
         return figures_of(

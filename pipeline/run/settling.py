@@ -6,16 +6,20 @@ Nothing here is an error of the run: a balance that is not known is told as that
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import suppress
 from textwrap import shorten
 
 from pipeline.bill import Bill
+from pipeline.checkpoint import Store
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, Stopped
 from pipeline.exchange import MOST_CREDITS, AccountBalance, Connection, why_unknown
 from pipeline.report.account import AccountFigures
 from pipeline.run.control import Control
 from pipeline.run.ledger import Ledger
-from pipeline.run.reconciliation import Spent, agrees, reconciled
+from pipeline.run.price_fit import best_fit
+from pipeline.run.reconciliation import Spent, agrees, fallen, is_short, reconciled
 
 ASK_S = 5.0
 """A balance that does not come within this time is not known."""
@@ -23,6 +27,7 @@ AGAIN_S = 1.0
 STEADY_S = 3.0
 """A balance that has not changed for so long has settled."""
 SHOWN = 200
+log = logging.getLogger(__name__)
 NOT_ASKED = "it was not asked for, because the run was stopped or broke off"
 
 
@@ -61,19 +66,31 @@ class AccountReadings:
         return reconciled(before, self._after, self._spent, settled=self._settled)
 
     def bill(self, run_id: str) -> Bill | None:
-        """The run's bill, for the fit of the price; None as above, or where its lengths are too many to be kept."""
+        """The run's bill, for the fit of the price; None as above."""
         found = self.figures
-        if found is None or self._ledger.lengths is None:
+        if found is None:
             return None
+        before, after, paid = self.before, self._after, None
+        if not isinstance(before, str | None) and not isinstance(after, str):
+            paid = fallen(before, after)
         return Bill(
             run_id=run_id,
             model=self._settings.service.model,
             price=self._settings.request_price,
-            lengths=tuple(sorted(self._ledger.lengths.items())),
+            lengths=self._ledger.lengths.counted(),
             ledger=found.ledger,
             maybe=found.maybe,
-            paid=found.paid,
+            paid=paid,
         )
+
+    async def tell_price(self, store: Store) -> None:
+        """Warns where another price than the configured one fits what the account paid in the newest runs."""
+        if self.figures is None:
+            return
+        with suppress(GradiumBatchError):  # the run is over and saved
+            fit = await store.blocking_unchecked(lambda checkpoint: best_fit(checkpoint.bills()))
+            if fit is not None:
+                log.warning("%s", fit.sentence)
 
     @property
     def _is_local(self) -> bool:
@@ -98,7 +115,9 @@ class AccountReadings:
             self._after = found
             if found.remaining_credits != held:
                 held, since = found.remaining_credits, clock()
-            self._settled = clock() - since >= STEADY_S
+            # one that has not fallen by what was billed for sure has not begun to change yet
+            is_steady = clock() - since >= STEADY_S
+            self._settled = is_steady and not is_short(before - held, self._spent)
             if self._settled or agrees(before, held, self._spent):
                 return
             if clock() + AGAIN_S > over_at:

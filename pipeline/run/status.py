@@ -28,6 +28,7 @@ from pipeline.report.table import (
     waiting_rows,
 )
 from pipeline.run.month import MONTH_BUDGET, month_at
+from pipeline.run.price_fit import Fit, best_fit
 from pipeline.run.reporting import standing
 from pipeline.texts import plural
 
@@ -80,6 +81,8 @@ class Status(Standing, frozen=True, kw_only=True):
     """Who holds the output now."""
     account: AccountFigures | None
     """Of the last run that has one."""
+    price_fit: Fit | None
+    """The price that fits what the account paid, where it is not the configured one."""
     runs: list[RunLine]
 
 
@@ -112,6 +115,7 @@ def status(out: Path) -> Status:
             waiting_credits=round(waiting_credits, 3),
             untried=Untried(**checkpoint.untried(whole=True)),
             at_work=owner,
+            price_fit=best_fit(checkpoint.bills()),
             account=next((run.account for run in runs if run.account is not None), None),
             runs=runs,
         )
@@ -164,6 +168,7 @@ def as_table(found: Status) -> str:
             left = f", {rounded(found.month_left)} of {rounded(found.month_budget)} left"
         rows.append(("this month", f"{format_credits(found.month_credits)} in {found.month} (UTC){left}"))
     rows += account_rows(found.account)
+    rows += [] if found.price_fit is None else [("price", found.price_fit.sentence)]
     rows += measured_rows(found)
     owner = found.at_work
     if owner is not None and not any(_is_of(run, owner) for run in found.runs):

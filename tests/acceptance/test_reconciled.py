@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.batch import Corpus, batch, finish, start_batch
+from tests.batch import Corpus, batch, finish, start_batch, write_wav
 from tests.servers import start_server, wait_for_answers
 
 
@@ -78,6 +79,43 @@ def test_a_top_up_or_a_new_month_is_left_out(corpus: Corpus, out: Path, options:
     found = run(corpus, out, "--set", "price.settle_s=0", **options)
     assert (found["paid"], found["difference"]) == (None, None)
     assert said in found["sentence"]
+
+
+@pytest.mark.parametrize("lag_s", [0.0, pytest.param(2.0, marks=pytest.mark.slow)])
+def test_after_three_runs_the_price_is_named_and_with_it_check_is_right(
+    tmp_path: Path, out: Path, lag_s: float
+) -> None:
+    chance, told = random.Random(18), ""
+    for number in range(45):
+        folder = tmp_path / str(number // 15)
+        write_wav(folder / f"{number}.wav", seed=number, seconds=round(chance.uniform(0.5, 40), 2))
+    settle = ("--set", "price.settle_s=10" if lag_s else "price.settle_s=0")
+    with start_server(unit_s=15, overhead_s=1.04, balance_lag_s=lag_s) as server:
+        for night in range(3):
+            assert "fit 3 of 3 runs" not in told
+            told = batch("run", tmp_path / str(night), "--out", out, *settle, server=server).stderr
+        assert "price.unit_s = 15 and price.overhead_s = 1" in told
+        fit = json.loads(batch("status", out, "--json").stdout)["price_fit"]
+        assert fit["sentence"] in told
+        assert fit["sentence"] in batch("status", out).stdout
+        assert (fit["fits"], fit["compared"], fit["configured_fits"]) == (3, 3, 0)
+        price = [f"price.{key}={value}" for key, value in fit["price"].items() if key != "credits_per_s"]
+        named = [word for one in price for word in ("--set", one)]
+        for number in range(45, 60):
+            write_wav(tmp_path / "3" / f"{number}.wav", seed=number, seconds=round(chance.uniform(0.5, 40), 2))
+        forecast = json.loads(batch("check", tmp_path / "3", "--out", out, "--json", *named, server=server).stdout)
+        batch("run", tmp_path / "3", "--out", out, *settle, *named, server=server)
+    assert account(out)["paid"] == pytest.approx(forecast["credits"], rel=0.01)
+    assert json.loads(batch("status", out, "--json").stdout)["price_fit"] is None
+
+
+def test_a_price_that_is_configured_too_high_is_found_too(tmp_path: Path, out: Path) -> None:
+    dear = ("--set", "price.unit_s=15", "--set", "price.settle_s=0")
+    with start_server() as server:
+        for night in range(3):
+            write_wav(tmp_path / str(night) / f"{night}.wav", seed=night, seconds=2 + night)
+            told = batch("run", tmp_path / str(night), "--out", out, *dear, server=server).stderr
+    assert "price.unit_s = 0 fits 3 of 3 runs" in told
 
 
 def test_the_embedded_server_bills_nothing(corpus: Corpus, out: Path) -> None:

@@ -6,7 +6,9 @@ import random
 import sqlite3
 from pathlib import Path
 
-from pipeline.bill import Bill
+import pytest
+
+from pipeline.bill import LENGTH_S, Bill, Lengths
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.bills import MOST_BILLS, packed
 from pipeline.checkpoint.migrations import MIGRATIONS
@@ -33,9 +35,13 @@ def test_the_newest_are_kept_and_damaged_ones_left_out(tmp_path: Path) -> None:
 
 
 def test_a_million_lengths_take_little_room() -> None:
-    numbers = random.Random(1)
-    many = tuple((length, numbers.randint(1, 70)) for length in range(30_001))
-    assert len(packed(bill("run", many))) < 100_000
+    numbers, lengths = random.Random(1), Lengths()
+    for _ in range(200_000):
+        lengths.add(numbers.uniform(0, 300), 5)
+    counted = lengths.counted()
+    assert sum(count for _, count in counted) == 1_000_000
+    assert sum(length * LENGTH_S * count for length, count in counted) == pytest.approx(150 * 1_000_000, rel=0.01)
+    assert len(packed(bill("run", counted))) < 100_000
 
 
 def test_a_checkpoint_of_version_9_gets_the_table(tmp_path: Path) -> None:

@@ -198,4 +198,4 @@ def test_it_is_quick() -> None:
     evidence = [bill(one, sum(map(DOCUMENTED.of_s, one)) * (1.1 + number / 50)) for number, one in enumerate(runs)]
     began = time.process_time()
     assert best_fit(evidence) is None
-    assert time.process_time() - began < 20  # 0.5 s on a free machine
+    assert time.process_time() - began < 20  # 1 s on a free machine
