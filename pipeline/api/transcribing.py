@@ -10,11 +10,12 @@ from pipeline.api.arguments import PathLike, Paths, SettingsLike, Texts, options
 from pipeline.api.raising import raised
 from pipeline.api.records import Progress, Result, without_secrets
 from pipeline.engines.background import BackgroundRun
-from pipeline.errors import UsageError
+from pipeline.engines.forecast import Forecasted, forecast
+from pipeline.errors import KeyRefused, UsageError
 from pipeline.report.progress import Progress as Counts
-from pipeline.run import check as forecasting
 from pipeline.run import status as standing
 from pipeline.run.check import Forecast
+from pipeline.run.check import check as forecast_only
 from pipeline.run.reporting import RunResult
 from pipeline.run.status import Status
 from pipeline.texts import visible
@@ -118,8 +119,12 @@ def check(
     skip_bad_rows: bool = False,
     include: Texts = (),
     exclude: Texts = (),
+    ask_balance: bool = False,
 ) -> Forecast:
-    """What `transcribe` with these arguments would send and cost; sends nothing and needs no key.
+    """What `transcribe` with these arguments would send and cost; sends nothing, needs no key and uses no network.
+
+    With `ask_balance` the service is asked for the account's balance, for 5 seconds at most, where there is a key: it
+    is the forecast's `balance`, or `balance_unknown` says why there is none. Raises KeyRefused for a bad key.
 
     Raises UsageError where the run would be refused; bad rows are in the forecast (`bad`). Blocks while it reads the
     manifest and the headers of recordings: in an event loop use `asyncio.to_thread`.
@@ -137,7 +142,10 @@ def check(
             include=include,
             exclude=exclude,
         )
-        return without_secrets(forecasting.check(options, chosen))
+        found = forecast(options, chosen) if ask_balance else Forecasted(forecast_only(options, chosen))
+        if isinstance(found.error, KeyRefused):
+            raise found.error
+        return without_secrets(found.forecast)
 
 
 def status(out: PathLike) -> Status:

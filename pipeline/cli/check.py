@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from pipeline.cli.base import Command, end
 from pipeline.cli.options import json_option, manifest_options, refuse_unprintable, run_options, settings_of
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, KeyRefused
 from pipeline.exits import ExitStatus
-
-if TYPE_CHECKING:
-    from pipeline.config.settings import ServiceSettings
+from pipeline.failures import status_of
 
 
 @click.command("check", cls=Command)
 @manifest_options
+@click.option("--offline", is_flag=True, help="Do not ask the service for the balance: use no network.")
 @json_option("the forecast")
 def command(
     config: Path | None,
     out: Path | None,
     overrides: tuple[str, ...],
     budget: float | str | None,
+    offline: bool,
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Say what a run of these options would send and what it would cost; send nothing.
+    """Say what a run of these options would send and cost, and what the account would have left; send nothing.
 
-    Exit status: 0, or 2 where a run would refuse the configuration or the manifest.
+    Where there is an API key, the service is asked for the balance, once and for 5 seconds at most.
+
+    Exit status: 0, 1 for a key that is refused, or 2 where a run would refuse the configuration or the manifest.
     """
-    from pipeline.report.logs import say
-    from pipeline.run.check import check
+    from pipeline.engines.forecast import forecast
+    from pipeline.report.logs import say, say_error
     from pipeline.run.forecast_table import as_table
     from pipeline.run.output import default_out
     from pipeline.texts import json_line, plural
@@ -40,29 +42,23 @@ def command(
     refuse_unprintable(out, asked["ids"], asked["manifests"], overrides)
     settings = settings_of(config, overrides, budget=budget)
     folder = out or default_out(asked["manifests"], settings.service.url)
-    forecast = check(run_options(folder, shared_out=out is not None, **asked), settings)
+    found = forecast(run_options(folder, shared_out=out is not None, **asked), settings, offline=offline)
+    told = found.forecast
     if as_json:
-        click.echo(json_line(forecast))
+        click.echo(json_line(told))
     else:
-        for bad in forecast.bad:
+        for bad in told.bad:
             say(bad)
-        if (problem := _missing_key(settings.service)) is not None:
-            say(f"a run would stop: {problem}")
-        click.echo(as_table(forecast))
-    if asked["strict"] and forecast.warning_count:
-        warnings = plural(forecast.warning_count, "warning")
+        if isinstance(found.error, ConfigError):
+            say(f"a run would stop: {found.error}")
+        elif found.was_asked and found.error is None and told.balance_unknown is not None:
+            say(f"the account's balance is not known: {told.balance_unknown}")
+        click.echo(as_table(told))
+    if isinstance(found.error, KeyRefused):
+        say_error(found.error)
+        end(status_of(found.error))
+    if asked["strict"] and told.warning_count:
+        warnings = plural(told.warning_count, "warning")
         say(f"gradium-batch: {warnings} (see above): with --strict a run refuses the manifest and sends nothing")
         end(ExitStatus.USAGE)
-    end(ExitStatus.USAGE if forecast.bad_rows and not forecast.skips_bad_rows else ExitStatus.OK)
-
-
-def _missing_key(service: ServiceSettings) -> str | None:
-    """Why a run would have no key, which a forecast does not need."""
-    from pipeline.gradium.key import read_key
-
-    if service.url != "local":
-        try:
-            read_key(service)
-        except ConfigError as error:
-            return str(error)
-    return None
+    end(ExitStatus.USAGE if told.bad_rows and not told.skips_bad_rows else ExitStatus.OK)

@@ -169,6 +169,12 @@ class PriceSettings(Section):
     settle_s: float = Field(
         10.0, ge=0, le=600, description="longest wait at the end for a balance that lags behind; 0: it is asked once"
     )
+    per_1000_credits: float = Field(
+        0.0,
+        ge=0,
+        le=1e9,
+        description="money for 1,000 credits, in your currency, which `check` then shows; 0: not told",
+    )
 
 
 class SinkSettings(Section):

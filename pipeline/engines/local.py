@@ -68,11 +68,11 @@ async def run_in_loop(
     options: RunOptions, settings: Settings, control: Control, counted: Progress | None = None
 ) -> RunResult:
     """One run in the running event loop, which is its own: its default executor is replaced."""
-    asyncio.get_running_loop().set_default_executor(_Threads(THREADS, "gradium-batch"))
+    asyncio.get_running_loop().set_default_executor(Threads(THREADS, "gradium-batch"))
     return await run(options, settings, GradiumService(partial(_endpoint, control)), control, counted)
 
 
-class _Threads(DaemonThreads):
+class Threads(DaemonThreads):
     """The threads of a loop, whose end does not wait for them."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -41,6 +41,18 @@ class GradiumService:
             yield GradiumConnection(http, endpoint, request, settings)
 
 
+async def balance_at(endpoint: Endpoint, settings: Settings, *, within_s: float) -> Credits | str:
+    """The balance of an account, asked for once, or why it is unknown. Raises KeyRefused and EndpointUnreachable."""
+    from pipeline.gradium.account import ask_credits
+    from pipeline.gradium.transport import http_client
+
+    timeouts, trust_env = settings.timeouts, settings.service.trust_env
+    async with http_client(
+        endpoint.url, connect_s=timeouts.connect_s, idle_s=timeouts.idle_s, trust_env=trust_env
+    ) as http:
+        return await ask_credits(http, endpoint, tries=1, within_s=within_s)
+
+
 class GradiumConnection:
     """A connection to the endpoint; see `exchange.Connection`."""
 

@@ -61,6 +61,16 @@ class Forecast(Costs, frozen=True, kw_only=True):
     """… the seconds that are billed as a whole, rounded up for each request, 0: any length is billed as it is, …"""
     overhead_s: float
     """… and the seconds that each request is billed for beside its audio."""
+    balance: float | None = None
+    """The credits that the account holds; None where that is not known, …"""
+    balance_unknown: str | None = None
+    """… and why."""
+    left_after: float | None = None
+    """The balance without what the run would spend within its budget; below 0 where the balance does not suffice."""
+    per_1000_credits: float
+    """Money for 1,000 credits, 0: not told, …"""
+    money: float | None
+    """… and for what the run would spend within its budget."""
     limit: int | None
     """--limit, and …"""
     beyond_limit: int
@@ -87,9 +97,19 @@ class Forecast(Costs, frozen=True, kw_only=True):
     shorter_clips: str | None
     """A sentence, where it is less than the setting."""
 
+    def with_balance(self, balance: float | str) -> Forecast:
+        """The same with the account's credits, or why they are not known."""
+        if isinstance(balance, str):
+            return msgspec.structs.replace(self, balance_unknown=balance)
+        left = round(balance - self.fitting_credits, 3)
+        return msgspec.structs.replace(self, balance=balance, balance_unknown=None, left_after=left)
 
-def check(options: RunOptions, settings: Settings) -> Forecast:
-    """Forecasts a run of these options. Raises UsageError where a run would, OutputError, CheckpointError."""
+
+def check(options: RunOptions, settings: Settings, *, balance: str = "not asked") -> Forecast:
+    """Forecasts a run of these options, without asking for the `balance`: it says why.
+
+    Raises UsageError where a run would, OutputError, CheckpointError.
+    """
     out, only = options.out, options.only
     request = request_settings(settings.service)
     if settings.service.url != "local":
@@ -146,6 +166,9 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         bad_rows=rows.bad.count,
         skips_bad_rows=options.skip_bad_rows and not repeated,
         many_gone=many_missing(plan, is_folder=rows.manifests.has_folder),
+        balance_unknown=balance,
+        per_1000_credits=settings.price.per_1000_credits,
+        money=money_for(costs.fitting_credits, settings.price.per_1000_credits),
         limit=options.limit,
         beyond_limit=plan.selected - costs.within_limit,
         budget=settings.budget.limit,
@@ -164,3 +187,8 @@ def check(options: RunOptions, settings: Settings) -> Forecast:
         **msgspec.structs.asdict(settings.request_price),
         **(msgspec.structs.asdict(costs) | about_postponed),
     )
+
+
+def money_for(credits_: float, per_1000: float) -> float | None:
+    """What credits cost, to a hundredth; None where their price is not told."""
+    return round(credits_ * per_1000 / 1000, 2) if per_1000 else None

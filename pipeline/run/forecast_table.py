@@ -60,7 +60,20 @@ def as_table(forecast: Forecast) -> str:
     lines += budgets
     if forecast.fitting is not None:
         lines.append(("fits", _fits(forecast, forecast.fitting)))
-    return "\n".join(aligned(lines))
+    if forecast.money is not None:
+        lines.append(
+            ("money", f"{forecast.money:,.2f} for that, at {forecast.per_1000_credits:.10g} for 1,000 credits")
+        )
+    return "\n".join(aligned([*lines, *_balance(forecast)]))
+
+
+def _balance(forecast: Forecast) -> list[tuple[str, str]]:
+    if forecast.balance is None or forecast.left_after is None:
+        return [("balance", f"unknown ({forecast.balance_unknown})")]
+    left = rounded(forecast.left_after)
+    if forecast.left_after < 0:
+        left = f"nothing: the balance does not suffice, {format_credits(-forecast.left_after)} are missing"
+    return [("balance", format_credits(forecast.balance)), ("left after", left)]
 
 
 def _fits(forecast: Forecast, fitting: Fitting) -> str:

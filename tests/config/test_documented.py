@@ -17,7 +17,7 @@ from pipeline.config import Settings, load_settings
 from pipeline.gradium.request import request_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-ROW = re.compile(r"^\| `(?P<key>[a-z_]+)` \| `(?P<default>[^`]*)` \| (?P<meaning>.+) \|$")
+ROW = re.compile(r"^\| `(?P<key>[a-z0-9_]+)` \| `(?P<default>[^`]*)` \| (?P<meaning>.+) \|$")
 
 
 def keys() -> Iterator[tuple[str, Any]]:

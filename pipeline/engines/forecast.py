@@ -1,0 +1,82 @@
+"""A forecast with the account's balance, which is asked for meanwhile: nothing else goes to the service."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import wait
+
+import msgspec
+
+from pipeline.config import Settings
+from pipeline.engines.local import Threads, check_endpoint
+from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
+from pipeline.exchange import AccountBalance, Endpoint, why_unknown
+from pipeline.gradium.ending import explained
+from pipeline.gradium.key import read_key
+from pipeline.gradium.service import balance_at
+from pipeline.run.check import Forecast, check
+from pipeline.run.context import RunOptions
+from pipeline.threads import DaemonThreads
+
+ASK_S = 5.0
+"""A balance that does not come within this time is not known."""
+START_S = 5.0
+"""A busy machine may take so long to load the HTTP libraries."""
+LOCAL = 'not asked: service.url is "local"'
+OFFLINE = "not asked: --offline"
+LATE = f"no answer within {ASK_S:.10g} s"
+STOPS = "not asked: a run would stop before"
+
+
+class Forecasted(msgspec.Struct, frozen=True):
+    """A forecast, and what of the account would stop a run."""
+
+    forecast: Forecast
+    was_asked: bool = False
+    """Whether the service was asked for the balance."""
+    error: ConfigError | KeyRefused | None = None
+    """No key, or an address that cannot be asked as things are; or a key that is refused."""
+
+
+def forecast(options: RunOptions, settings: Settings, *, offline: bool = False) -> Forecasted:
+    """Forecasts a run, and asks for the balance where there is a key, once and for ASK_S at most; with `offline` not.
+
+    Whatever comes of that, the forecast is made. Raises what `run.check.check` does.
+    """
+    if settings.service.url == "local":
+        return Forecasted(check(options, settings, balance=LOCAL))
+    error: ConfigError | KeyRefused | None = None
+    try:
+        check_endpoint(settings)
+    except ConfigError as missing:
+        error = missing
+    if offline or error is not None:
+        return Forecasted(check(options, settings, balance=OFFLINE if offline else STOPS), error=error)
+    # read here: the thread may not warn of other users' access a second time
+    endpoint = Endpoint(url=settings.service.url, key=read_key(settings.service))
+    threads = DaemonThreads(1, "gradium-batch-balance")
+    asking = threads.submit(_ask, endpoint, settings)
+    balance: AccountBalance | str
+    try:
+        found = check(options, settings, balance="")
+        balance = asking.result() if wait([asking], ASK_S + START_S).done else LATE
+    except EndpointUnreachable as unreachable:
+        balance = str(unreachable).partition(";")[0]
+    except KeyRefused as refused:
+        error = refused
+        balance = f"the key is refused: {refused}"
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    known = why_unknown(balance) or balance
+    return Forecasted(
+        found.with_balance(known if isinstance(known, str) else known.remaining_credits), was_asked=True, error=error
+    )
+
+
+def _ask(endpoint: Endpoint, settings: Settings) -> AccountBalance | str:
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.get_loop().set_default_executor(Threads(1, "gradium-batch-names"))  # a name server may hang
+        try:
+            return runner.run(balance_at(endpoint, settings, within_s=ASK_S))
+        except KeyRefused as refused:
+            raise explained(refused, settings.service) from None
