@@ -370,7 +370,7 @@ def test_an_output_of_the_local_recognizer_is_not_continued_with_the_service(
     assert service.exit == 2
     assert f"{out} belongs to the local recognizer 'fingerprint', and the Gradium service" in service.stderr
     assert "--out" in service.stderr
-    assert batch("check", corpus.folder, "--out", out, GRADIUM_API_KEY="gd_x").exit == 2
+    assert batch("check", corpus.folder, "--out", out, "--offline", GRADIUM_API_KEY="gd_x").exit == 2
     assert batch("run", corpus.folder, "--out", out, "--set", "service.url=local").exit == 2, "pocketsphinx is another"
     assert rows_of(out) == corpus.texts
 

@@ -86,7 +86,13 @@ def test_a_working_folder_that_was_removed(tmp_path: Path, args: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
-    "args", [("check", "audio", "--out", "out"), ("check", "audio", "--json"), ("check", "--help"), ("--help",)]
+    "args",
+    [
+        ("check", "audio", "--out", "out", "--offline"),
+        ("check", "audio", "--offline", "--json"),
+        ("check", "--help"),
+        ("--help",),
+    ],
 )
 def test_a_full_disk_below_stdout(folder: Path, args: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123  no file

@@ -132,7 +132,9 @@ def test_another_region_is_the_same_service(calls: Corpus, out: Path) -> None:
     with Asked() as service:
         assert batch("run", calls.folder, "--out", out, server=service).exit == 0
     for region in (EU, US, "service.url=https://EU.api.gradium.ai/api/post/speech/asr"):
-        planned = batch("check", calls.folder, "--out", out, "--set", region, "--json", GRADIUM_API_KEY=KEY)
+        planned = batch(
+            "check", calls.folder, "--out", out, "--offline", "--set", region, "--json", GRADIUM_API_KEY=KEY
+        )
         assert json.loads(planned.stdout)["requests"] == 0
         done = batch("run", calls.folder, "--out", out, "--set", region, GRADIUM_API_KEY=KEY)
         assert (done.exit, done.figures["done"], done.figures["credits"]) == (0, 4, 0), done.stderr

@@ -119,7 +119,7 @@ def test_names_and_data_of_a_manifest_act_on_no_terminal(
     assert "exit=0" in ran.stderr, "a name is shown, within a line"
     for told in (
         batch("status", out),
-        batch("check", manifest, "--out", out, GRADIUM_API_KEY=KEY),
+        batch("check", manifest, "--out", out, "--offline", GRADIUM_API_KEY=KEY),
         check_run(form, folder, "--out", tmp_path / "2", url=server.url),
     ):
         assert not ACTING.search(told.stdout + told.stderr)
