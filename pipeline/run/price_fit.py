@@ -7,31 +7,27 @@ unit, what requests cost only rises with the overhead, so that a search by halve
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from pipeline.bill import LENGTH_S, Bill
+from pipeline.bill import Bill
 from pipeline.built import built
-from pipeline.price import ROUNDING_S, Price
+from pipeline.price import Price
 from pipeline.profile import GRADIUM
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from pipeline.run.paid_run import PaidRun
 
 RUNS = 20
 """The newest runs that are compared."""
 FEWEST = 3
-"""Runs that a price has to fit for it to be named, and …"""
+"""Runs that a price has to fit for it to be named, …"""
+FEWEST_OF_OTHER_RATES = 5
+"""… so many where its rate is neither documented nor configured: somebody else who spends a steady share looks like
+that; and …"""
 MOST_FIT = 5 / 6
-"""… the share of all that are compared."""
+"""… the share of all that are compared that it fits."""
 MATTERS = 0.01
 """A price is named where the configured one is wrong by at least this share of what was paid."""
-TOLERANCE, TOLERANCE_SHARE = 1.0, 0.002
-"""Credits, and share of what was paid, that a price may be wrong by in a run: balances may be whole credits, and of a
-million lengths some lie at the edge of a unit."""
 UNITS_S = (60.0, 30.0, 20.0, 15.0, 12.0, 10.0, 6.0, 5.0, 2.0, 1.0)
 PRICE_KEYS = Price.__struct_fields__
 OVERHEAD_STEP_S, OVERHEAD_STEPS = 0.01, 201
@@ -54,58 +50,6 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
-class _Run:
-    """What one run paid, and for which lengths."""
-
-    def __init__(self, lengths: Mapping[int, int], paid: float) -> None:
-        import numpy as np  # here: `status` mostly needs none of it
-
-        self.lengths = lengths
-        """Numbers of requests by length, in steps of `LENGTH_S`."""
-        self.paid = paid
-        self.tolerance = TOLERANCE + TOLERANCE_SHARE * paid
-        self._lengths_s: npt.NDArray[np.float64] = np.asarray([*lengths], dtype=np.float64) * LENGTH_S
-        self._counts: npt.NDArray[np.float64] = np.asarray([*lengths.values()], dtype=np.float64)
-        self.requests = float(self._counts.sum())
-        self.sent_s = float(self._lengths_s @ self._counts)
-        self._units: dict[float, _Units] = {}
-
-    def billed_s(self, unit_s: float, overhead_s: float) -> float:
-        """Seconds that are billed in all."""
-        if not unit_s:
-            return self.sent_s + overhead_s * self.requests
-        if (units := self._units.get(unit_s)) is None:
-            units = self._units[unit_s] = _Units(self._lengths_s, self._counts, unit_s)
-        return units.count(overhead_s) * unit_s
-
-    def error(self, price: Price) -> float:
-        """Credits by which the price is above what was paid."""
-        return self.billed_s(price.unit_s, price.overhead_s) * price.credits_per_s - self.paid
-
-    def fits(self, price: Price) -> bool:
-        return abs(self.error(price)) <= self.tolerance
-
-
-class _Units:
-    """How many units some lengths take with any overhead; sorted once, so that each overhead is looked up."""
-
-    def __init__(self, lengths_s: npt.NDArray[np.float64], counts: npt.NDArray[np.float64], unit_s: float) -> None:
-        import numpy as np
-
-        self._unit_s = unit_s
-        units = np.maximum(np.ceil((lengths_s - ROUNDING_S) / unit_s), 1.0)
-        room_s = units * unit_s - lengths_s
-        order = np.argsort(room_s)
-        self._room_s, self._more = room_s[order], np.concatenate(([0.0], np.cumsum(counts[order])))
-        self._units, self._requests = float(units @ counts), float(counts.sum())
-
-    def count(self, overhead_s: float) -> float:
-        """The units of all lengths, each with the overhead."""
-        whole, rest_s = divmod(overhead_s, self._unit_s)
-        beyond = self._more[self._room_s.searchsorted(rest_s - ROUNDING_S)]
-        return self._units + whole * self._requests + float(beyond)
-
-
 def best_fit(bills: Sequence[Bill]) -> Fit | None:
     """The price that fits the newest bills, which come last; of the newest one's model.
 
@@ -116,7 +60,7 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
         return None
     model, configured = bills[-1].model, bills[-1].price
     comparable = [one for one in bills if one.model == model and one.lengths and one.paid and not one.maybe]
-    runs = [_Run(dict(one.lengths), one.paid) for one in comparable[-RUNS:] if one.paid is not None]
+    runs = [PaidRun(dict(one.lengths), one.paid) for one in comparable[-RUNS:] if one.paid is not None]
     rates = dict.fromkeys((GRADIUM.credits_per_s(model), configured.credits_per_s))
     counts = [len(runs), *(some for some in (5, FEWEST) if some < len(runs))] if len(runs) >= FEWEST else []
     for count in counts:  # a price may have changed: then the configured one fits those before
@@ -133,11 +77,11 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
     return None
 
 
-def _matters(configured: Price, runs: Sequence[_Run]) -> bool:
+def _matters(configured: Price, runs: Sequence[PaidRun]) -> bool:
     return sum(abs(run.error(configured)) for run in runs) >= MATTERS * sum(run.paid for run in runs)
 
 
-def _best(runs: Sequence[_Run], rates: Sequence[float]) -> tuple[Price, int] | None:
+def _best(runs: Sequence[PaidRun], rates: Sequence[float]) -> tuple[Price, int] | None:
     """(the price that fits most runs, and how many it fits): the simplest one of a known rate without an overhead, or
     else the one with the least error. None where all fit too few, or where they differ in what others would cost."""
     least = max(FEWEST, MOST_FIT * len(runs))
@@ -147,17 +91,19 @@ def _best(runs: Sequence[_Run], rates: Sequence[float]) -> tuple[Price, int] | N
     # what fits to the credit at a known rate is believed before what fits as well at another one
     exact = [(price, fits) for price, fits in others if price.credits_per_s in rates and _error(price, runs) < EXACT]
     alike = sorted(exact or others, key=lambda found: _error(found[0], runs))
-    return alike[0] if alike and not _differ(runs, [price for price, _ in alike]) else None
+    if not alike or _differ(runs, [price for price, _ in alike]):
+        return None
+    return alike[0] if alike[0][0].credits_per_s in rates or len(runs) >= FEWEST_OF_OTHER_RATES else None
 
 
-def _fitting(prices: Iterator[Price], runs: Sequence[_Run], least: float) -> list[tuple[Price, int]]:
+def _fitting(prices: Iterator[Price], runs: Sequence[PaidRun], least: float) -> list[tuple[Price, int]]:
     """Those that fit most runs, with how many they fit: at least so many."""
     fits = {price: sum(run.fits(price) for run in runs) for price in prices}
     most = max(fits.values(), default=0)
     return [(price, most) for price in fits if fits[price] == most >= least]
 
 
-def _error(price: Price, runs: Sequence[_Run]) -> float:
+def _error(price: Price, runs: Sequence[PaidRun]) -> float:
     """Credits by which the price is wrong in a run, on average."""
     return sum(abs(run.error(price)) for run in runs) / len(runs)
 
@@ -168,7 +114,7 @@ def _simple(rates: Sequence[float]) -> Iterator[Price]:
         yield from (Price(rate, unit_s) for unit_s in (0.0, *UNITS_S, _whole_credit_s(rate)))
 
 
-def _others(runs: Sequence[_Run], rates: Sequence[float]) -> Iterator[Price]:
+def _others(runs: Sequence[PaidRun], rates: Sequence[float]) -> Iterator[Price]:
     """Prices of known rates with an overhead; and without one those of the rate, to a hundredth, at which everything
     together costs what was paid. (With both unknown some price fits any three runs.)"""
     paid = sum(run.paid for run in runs)
@@ -181,7 +127,7 @@ def _others(runs: Sequence[_Run], rates: Sequence[float]) -> Iterator[Price]:
             yield Price(rate, unit_s)
 
 
-def _differ(runs: Sequence[_Run], prices: Sequence[Price]) -> bool:
+def _differ(runs: Sequence[PaidRun], prices: Sequence[Price]) -> bool:
     """Whether other requests would cost more or less by one of the prices than by another: the longer or the shorter
     half of the lengths, each counted once."""
     for half in _halves(runs):
@@ -191,10 +137,10 @@ def _differ(runs: Sequence[_Run], prices: Sequence[Price]) -> bool:
     return False
 
 
-def _halves(runs: Sequence[_Run]) -> list[_Run]:
+def _halves(runs: Sequence[PaidRun]) -> list[PaidRun]:
     lengths = sorted({length for run in runs for length in run.lengths})
     middle = len(lengths) // 2
-    return [_Run(dict.fromkeys(some, 1), 0.0) for some in (lengths[:middle], lengths[middle:]) if some]
+    return [PaidRun(dict.fromkeys(some, 1), 0.0) for some in (lengths[:middle], lengths[middle:]) if some]
 
 
 def _whole_credit_s(rate: float) -> float:
@@ -202,7 +148,7 @@ def _whole_credit_s(rate: float) -> float:
     return round(1 / rate + 5e-7, 6)
 
 
-def _overhead_s(runs: Sequence[_Run], rate: float, unit_s: float) -> float | None:
+def _overhead_s(runs: Sequence[PaidRun], rate: float, unit_s: float) -> float | None:
     """The overhead with the least error among those that fit most runs, the roundest of several; None where only 0
     fits any."""
     ranges = [found for run in runs if (found := _overheads(run, rate, unit_s)) is not None]
@@ -219,7 +165,7 @@ def _overhead_s(runs: Sequence[_Run], rate: float, unit_s: float) -> float | Non
     return min(range(low, high + 1), key=rank) * OVERHEAD_STEP_S or None
 
 
-def _overheads(run: _Run, rate: float, unit_s: float) -> tuple[int, int] | None:
+def _overheads(run: PaidRun, rate: float, unit_s: float) -> tuple[int, int] | None:
     """The least and the greatest overhead that fit the run, in steps of `OVERHEAD_STEP_S`."""
 
     def error(steps: int) -> float:

@@ -56,38 +56,43 @@ def found(runs: Sequence[Bill]) -> Fit:
             Price(3.0, 15.0),
             DOCUMENTED,
             "the account paid 45 credits for each request of up to 15 s, and for each further 15 s begun; "
-            "price.unit_s = 15 fits 3 of 3 runs",
+            "price.unit_s = 15 fits 5 of 5 runs",
         ),
         (
             Price(4.0),
             DOCUMENTED,
-            "the account paid 4 credits for each second of audio; price.credits_per_s = 4 fits 3 of 3 runs",
+            "the account paid 4 credits for each second of audio; price.credits_per_s = 4 fits 5 of 5 runs",
         ),
         (
             Price(3.0, 0.0, 0.5),
             DOCUMENTED,
             "the account paid 3 credits for each second of audio, and for 0.5 s more of each request; "
-            "price.overhead_s = 0.5 fits 3 of 3 runs",
+            "price.overhead_s = 0.5 fits 5 of 5 runs",
         ),
         (
             DOCUMENTED,
             Price(3.0, 15.0, 1.04),
-            "the account paid 3 credits for each second of audio; price.unit_s = 0 and price.overhead_s = 0 fit 3 of 3 "
+            "the account paid 3 credits for each second of audio; price.unit_s = 0 and price.overhead_s = 0 fit 5 of 5 "
             "runs",
         ),
         (
             Price(2.5, 10.0),
             DOCUMENTED,
             "the account paid 25 credits for each request of up to 10 s, and for each further 10 s begun; "
-            "price.credits_per_s = 2.5 and price.unit_s = 10 fit 3 of 3 runs",
+            "price.credits_per_s = 2.5 and price.unit_s = 10 fit 5 of 5 runs",
         ),
     ],
 )
 def test_it_is_said_what_to_configure(true: Price, configured: Price, sentence: str) -> None:
-    fit = found(bills(drawn(1), true, configured))
-    assert (fit.price, fit.fits, fit.compared) == (true, 3, 3)
-    assert fit.configured_fits < 3
+    fit = found(bills(drawn(1, 5), true, configured))
+    assert (fit.price, fit.fits, fit.compared) == (true, 5, 5)
+    assert fit.configured_fits < 5
     assert fit.sentence == sentence
+
+
+def test_a_rate_that_nobody_documents_takes_more_runs() -> None:
+    assert best_fit(bills(drawn(1, 4), Price(2.5))) is None
+    assert found(bills(drawn(1, 5), Price(2.5))).price == Price(2.5)
 
 
 def test_whole_credits_are_recognized() -> None:
