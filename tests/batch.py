@@ -82,10 +82,10 @@ class Finished:
 def environment(server: RunningServer | None = None, **more: str) -> dict[str, str]:
     """The environment of a command: no key unless a server is given."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GRADIUM_")}
+    env["GRADIUM_BATCH_PRICE__SETTLE_S"] = "0"  # services of tests whose balance never changes are not waited for
     if server is not None:
         env["GRADIUM_API_KEY"] = KEY
         env["GRADIUM_BATCH_SERVICE__URL"] = server.url
-        env["GRADIUM_BATCH_PRICE__SETTLE_S"] = "0"  # services of tests whose balance never changes are not waited for
     return env | more
 
 

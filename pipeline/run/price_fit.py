@@ -60,9 +60,11 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
         return None
     model, configured = bills[-1].model, bills[-1].price
     comparable = [one for one in bills if one.model == model and one.lengths and one.paid and not one.maybe]
+    if len(comparable) < FEWEST:
+        return None
     runs = [PaidRun(dict(one.lengths), one.paid) for one in comparable[-RUNS:] if one.paid is not None]
     rates = dict.fromkeys((GRADIUM.credits_per_s(model), configured.credits_per_s))
-    counts = [len(runs), *(some for some in (5, FEWEST) if some < len(runs))] if len(runs) >= FEWEST else []
+    counts = [len(runs), *(some for some in (5, FEWEST) if some < len(runs))]
     for count in counts:  # a price may have changed: then the configured one fits those before
         older, newest = runs[:-count], runs[-count:]
         configured_fits = sum(run.fits(configured) for run in newest)

@@ -54,7 +54,7 @@ def test_each_request_of_the_python_api_names_one(tmp_path: Path, out: Path, mon
     with Asked() as service:
         for language in (None, "fr"):
             chosen = {"url": service.url} | ({} if language is None else {"language": language})
-            gradium_batch.transcribe(manifest, out, settings={"service": chosen})
+            gradium_batch.transcribe(manifest, out, settings={"service": chosen, "price": {"settle_s": 0}})
     assert sorted(config["language"] for config in service.configs) == ["en", "es", "fr"]
 
 

@@ -227,7 +227,7 @@ def test_a_folder_at_work_is_held_and_another_is_not(tmp_path: Path, monkeypatch
     Corpus(tmp_path / "audio", count=2)
     monkeypatch.setenv("GRADIUM_API_KEY", KEY)
     with start_server(faults="[[fault]]\nkind = 'hang'\nfor_s = 3\nuntil_requests = 2\n") as slow:
-        settings = gb.Settings(service={"url": slow.url})
+        settings = gb.Settings(service={"url": slow.url}, price={"settle_s": 0})
         first: list[gb.Result] = []
 
         def work() -> None:

@@ -91,6 +91,7 @@ def configured(service: Service, world: World) -> dict[str, dict[str, Any]]:
         "retry": {"max_attempts": 3, "base_s": 0.001, "max_s": 0.01, "probe_s": 0.005, "outage_max_s": 0.2},
         "sink": {"rows_per_part": 4},
         "audio": {"channels": world.channels},
+        "price": {"settle_s": 0},
     }
 
 

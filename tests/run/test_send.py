@@ -70,7 +70,7 @@ async def sent(run: Stations, service: Scripted) -> None:
         publisher,
         run.recorder,
         service.control,
-        AccountReadings(run.context.settings, run.ledger, service.control),
+        AccountReadings(at_once(run.context.settings), run.ledger, service.control),
     )
     await sending.send(service, run.preparer, run.selection(), run.budget.credits, rows=run.outcomes.transcribed)
 
@@ -127,3 +127,8 @@ def test_a_stop_lets_answers_in_flight_come_and_sends_nothing_more(tmp_path: Pat
 
     assert asyncio.run(night()) == (3, 0, 17)
     assert len(service.sent) == 3
+
+
+def at_once(settings: Settings) -> Settings:
+    """The settings without a wait for the balance, which never changes here."""
+    return settings.model_copy(update={"price": settings.price.model_copy(update={"settle_s": 0.0})})
