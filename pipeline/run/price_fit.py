@@ -74,7 +74,7 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
         found = _best(newest, [*rates])
         if found is not None and found[1] > configured_fits:
             price, fits = found
-            sentence = _sentence(price, configured, fits, count)
+            sentence = f"{_sentence(price, configured)} {fits} of {count} runs{_other_overheads(price, newest)}"
             return Fit(price=price, fits=fits, compared=count, configured_fits=configured_fits, sentence=sentence)
     return None
 
@@ -84,14 +84,17 @@ def _matters(configured: Price, runs: Sequence[PaidRun]) -> bool:
 
 
 def _best(runs: Sequence[PaidRun], rates: Sequence[float]) -> tuple[Price, int] | None:
-    """(the price that fits most runs, and how many it fits): the simplest one of a known rate without an overhead, or
-    else the one with the least error. None where all fit too few, or where they differ in what others would cost."""
+    """(the price that fits most runs, and how many it fits). None where all fit too few, or where those that fit alike
+    differ in what others would cost."""
     least = max(FEWEST, MOST_FIT * len(runs))
-    if simple := _fitting(_simple(rates), runs, least):
+    simple, others = _fitting(_simple(rates), runs, least), _fitting(_others(runs, rates), runs, least)
+    # what fits to the credit at a known rate is believed before what fits about as well; the simplest before others
+    exact = [found for found in simple if _error(found[0], runs) < EXACT]
+    if exact:
+        return exact[0]
+    exact = [found for found in others if found[0].credits_per_s in rates and _error(found[0], runs) < EXACT]
+    if not exact and simple:
         return simple[0]
-    others = _fitting(_others(runs, rates), runs, least)
-    # what fits to the credit at a known rate is believed before what fits as well at another one
-    exact = [(price, fits) for price, fits in others if price.credits_per_s in rates and _error(price, runs) < EXACT]
     alike = sorted(exact or others, key=lambda found: _error(found[0], runs))
     if not alike or _differ(runs, [price for price, _ in alike]):
         return None
@@ -179,7 +182,7 @@ def _overheads(run: PaidRun, rate: float, unit_s: float) -> tuple[int, int] | No
     return (low, high) if low <= high else None
 
 
-def _sentence(price: Price, configured: Price, fits: int, compared: int) -> str:
+def _sentence(price: Price, configured: Price) -> str:
     """What the account paid, and which settings say so: each one that differs from the configured price."""
     rate, unit_s, overhead_s = (f"{value:.6g}" for value in msgspec.structs.astuple(price))
     credits_ = f"{price.unit_s * price.credits_per_s:.4g}"
@@ -194,5 +197,14 @@ def _sentence(price: Price, configured: Price, fits: int, compared: int) -> str:
         paid = f"{rate} credits for each second of audio{more}"
     names = [name for name in PRICE_KEYS if getattr(price, name) != getattr(configured, name)]
     settings = " and ".join(f"price.{name} = {getattr(price, name):.6g}" for name in names)
-    verb = "fits" if len(names) == 1 else "fit"
-    return f"the account paid {paid}; {settings} {verb} {fits} of {compared} runs"
+    return f"the account paid {paid}; {settings} {'fits' if len(names) == 1 else 'fit'}"
+
+
+def _other_overheads(price: Price, runs: Sequence[PaidRun]) -> str:
+    """The other overheads that fit as well, in words."""
+    if not price.unit_s:
+        return ""
+    prices = {step: msgspec.structs.replace(price, overhead_s=step * OVERHEAD_STEP_S) for step in range(OVERHEAD_STEPS)}
+    error = _error(price, runs)
+    alike = [step * OVERHEAD_STEP_S for step, one in prices.items() if abs(_error(one, runs) - error) < EXACT]
+    return f" (overheads of {alike[0]:.4g} to {alike[-1]:.4g} s fit as well)" if len(alike) > 1 else ""

@@ -56,7 +56,7 @@ def found(runs: Sequence[Bill]) -> Fit:
             Price(3.0, 15.0),
             DOCUMENTED,
             "the account paid 45 credits for each request of up to 15 s, and for each further 15 s begun; "
-            "price.unit_s = 15 fits 5 of 5 runs",
+            "price.unit_s = 15 fits 5 of 5 runs (overheads of 0 to 0.3 s fit as well)",
         ),
         (
             Price(4.0),
@@ -79,7 +79,7 @@ def found(runs: Sequence[Bill]) -> Fit:
             Price(2.5, 10.0),
             DOCUMENTED,
             "the account paid 25 credits for each request of up to 10 s, and for each further 10 s begun; "
-            "price.credits_per_s = 2.5 and price.unit_s = 10 fit 5 of 5 runs",
+            "price.credits_per_s = 2.5 and price.unit_s = 10 fit 5 of 5 runs (overheads of 0 to 0.01 s fit as well)",
         ),
     ],
 )
@@ -152,6 +152,15 @@ def test_beside_another_user_nothing_false_is_named(noise: list[float], true: Pr
     paid = [sum(map(true.of_s, one)) * (1 + share) for one, share in zip(runs, noise, strict=True)]
     fit = best_fit([bill(one, credits_) for one, credits_ in zip(runs, paid, strict=True)])
     assert fit is None or predicts(fit, true, drawn(seed + 1))
+
+
+def test_what_fits_to_the_credit_is_believed_whatever_was_configured() -> None:
+    """Twelve requests of 405.67 s for 1,620 credits are 4 a second to 0.2 %, and units of 15 s to the credit."""
+    true, configured = Price(3.0, 15.0, 1.04), Price(4.0, 15.0)
+    lengths = [3.0, 14.2, 13.97, 17.5, 22.4, 28.98, 33.1, 41.7, 47.3, 46.9, 66.6, 70.02]
+    fit = found(bills([lengths] * 3, true, configured))
+    assert (fit.price.credits_per_s, fit.price.unit_s) == (3.0, 15.0)
+    assert sum(map(fit.price.of_s, lengths)) == sum(map(true.of_s, lengths)) == 1620
 
 
 def test_a_configured_price_that_fits_is_not_spoken_of() -> None:
