@@ -29,6 +29,8 @@ MOST_FIT = 5 / 6
 MATTERS = 0.01
 """A price is named where the configured one is wrong by at least this share of what was paid."""
 UNITS_S = (60.0, 30.0, 20.0, 15.0, 12.0, 10.0, 6.0, 5.0, 2.0, 1.0)
+SEEN_UNIT_S = 15.0
+"""The unit that accounts were seen to pay for."""
 PRICE_KEYS = Price.__struct_fields__
 OVERHEAD_STEP_S, OVERHEAD_STEPS = 0.01, 201
 """Overheads are looked for from 0 to 2 s."""
@@ -89,16 +91,16 @@ def _best(runs: Sequence[PaidRun], rates: Sequence[float]) -> tuple[Price, int] 
     least = max(FEWEST, MOST_FIT * len(runs))
     simple, others = _fitting(_simple(rates), runs, least), _fitting(_others(runs, rates), runs, least)
     # what fits to the credit at a known rate is believed before what fits about as well; the simplest before others
-    exact = [found for found in simple if _error(found[0], runs) < EXACT]
-    if exact:
-        return exact[0]
-    exact = [found for found in others if found[0].credits_per_s in rates and _error(found[0], runs) < EXACT]
+    known = [found for found in (*simple, *others) if found[0].credits_per_s in rates]
+    exact = [found for found in known if _error(found[0], runs) < EXACT]
     if not exact and simple:
         return simple[0]
-    alike = sorted(exact or others, key=lambda found: _error(found[0], runs))
-    if not alike or _differ(runs, [price for price, _ in alike]):
-        return None
-    return alike[0] if alike[0][0].credits_per_s in rates or len(runs) >= FEWEST_OF_OTHER_RATES else None
+    alike = exact or sorted(others, key=lambda found: _error(found[0], runs))
+    if _differ(runs, [price for price, _ in alike]):
+        # a few requests, or the same ones again and again, fit several units
+        return next((found for found in exact if found[0].unit_s == SEEN_UNIT_S), None)
+    is_sure = bool(alike) and (alike[0][0].credits_per_s in rates or len(runs) >= FEWEST_OF_OTHER_RATES)
+    return alike[0] if is_sure else None
 
 
 def _fitting(prices: Iterator[Price], runs: Sequence[PaidRun], least: float) -> list[tuple[Price, int]]:
@@ -135,7 +137,7 @@ def _others(runs: Sequence[PaidRun], rates: Sequence[float]) -> Iterator[Price]:
 def _differ(runs: Sequence[PaidRun], prices: Sequence[Price]) -> bool:
     """Whether other requests would cost more or less by one of the prices than by another: the longer or the shorter
     half of the lengths, each counted once."""
-    for half in _halves(runs):
+    for half in _halves(runs) if prices else ():
         costs = [half.error(price) for price in prices]
         if max(costs) - min(costs) > MATTERS * max(costs):
             return True
