@@ -26,7 +26,7 @@ run: $(VENV)/.run ## transcribe MANIFEST
 rerun-failed: $(VENV)/.run ## send again only what failed
 	$(COMMAND) run "$(MANIFEST)" --config "$(CONFIG)" $(if $(OUT),--out "$(OUT)") --only failed $(ARGS)
 
-plan: $(VENV)/.run ## what a run would send and cost; sends nothing
+plan: $(VENV)/.run ## what a run would send and cost; sends no audio
 	$(COMMAND) check "$(MANIFEST)" --config "$(CONFIG)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 test: $(VENV)/.dev ## the tests

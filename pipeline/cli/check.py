@@ -53,6 +53,8 @@ def command(
             say(f"a run would stop: {found.error}")
         elif found.was_asked and found.error is None and told.balance_unknown is not None:
             say(f"the account's balance is not known: {told.balance_unknown}")
+        if settings.service.require_credits and found.was_asked and (told.left_after is None or told.left_after < 0):
+            say("a run would stop: the balance does not suffice or is not known (service.require_credits)")
         click.echo(as_table(told))
     if isinstance(found.error, KeyRefused):
         say_error(found.error)

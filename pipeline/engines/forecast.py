@@ -25,7 +25,7 @@ START_S = 5.0
 LOCAL = 'not asked: service.url is "local"'
 OFFLINE = "not asked: --offline"
 LATE = f"no answer within {ASK_S:.10g} s"
-STOPS = "not asked: a run would stop before"
+NO_KEY = "not asked: there is no usable key or address"
 
 
 class Forecasted(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ def forecast(options: RunOptions, settings: Settings, *, offline: bool = False) 
     except ConfigError as missing:
         error = missing
     if offline or error is not None:
-        return Forecasted(check(options, settings, balance=OFFLINE if offline else STOPS), error=error)
+        return Forecasted(check(options, settings, balance=OFFLINE if offline else NO_KEY), error=error)
     # read here: the thread may not warn of other users' access a second time
     endpoint = Endpoint(url=settings.service.url, key=read_key(settings.service))
     threads = DaemonThreads(1, "gradium-batch-balance")

@@ -141,7 +141,7 @@ class Figures(Standing, frozen=True, kw_only=True):
     """The embedded server answered: nothing was billed."""
     wall_s: float
     rtfx: float
-    """Audio seconds per wall second."""
+    """Audio seconds per wall second, without the wait for the balance at the end."""
     unknown_refusals: dict[str, int]
     """Refusals that no rule matches or that are a fault of ours, and how often they came: please report them."""
     left_out: int = 0

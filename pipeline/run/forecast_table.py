@@ -61,9 +61,8 @@ def as_table(forecast: Forecast) -> str:
     if forecast.fitting is not None:
         lines.append(("fits", _fits(forecast, forecast.fitting)))
     if forecast.money is not None:
-        lines.append(
-            ("money", f"{forecast.money:,.2f} for that, at {forecast.per_1000_credits:.10g} for 1,000 credits")
-        )
+        spent = format_credits(forecast.fitting_credits)
+        lines.append(("money", f"{forecast.money:,.2f} ({spent} at {forecast.per_1000_credits:.10g} for 1,000)"))
     return "\n".join(aligned([*lines, *_balance(forecast)]))
 
 

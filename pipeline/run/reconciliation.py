@@ -93,10 +93,10 @@ def _compared(
         added = "credits were added, by a top-up, a new month or a refund"
         return None, f"what the account paid is not known: its balance rose by {rounded(-fell)} ({added}); {ledger}"
     if is_short(fell, spent):
-        why = "it lags behind, credits were added (a top-up, a new month, a refund), or its price is a lower one"
+        why = "perhaps it lags behind, credits were added (a top-up, a new month, a refund) or the price is a lower one"
         paid = max(fell, 0.0)
-        short = f"its balance fell by {rounded(paid)}, {rounded(spent.surely - paid)} less than was billed"
-        return None, f"what the account paid is not known: {short} by the ledger: {why} ({MANUAL}); {ledger}"
+        short = f"{rounded(spent.surely - paid)} less than was billed by the ledger"
+        return None, f"the account's balance fell by {format_credits(paid)}, {short}: {why} ({MANUAL}); {ledger}"
     paid = max(fell, 0.0)
     return paid, f"the account paid {format_credits(paid)}, {_difference(paid, spent, settled=settled)}"
 

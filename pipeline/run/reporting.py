@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # `status` imports this module, and these take long to load
     from pipeline.run.ledger import Ledger
     from pipeline.run.outcomes import Outcomes
     from pipeline.run.plan import ManifestRows
+    from pipeline.run.settling import AccountReadings
 
 OF_TOTALS = ("done", "failed", "left", "suspect", "vanished", "gone", "kept", "partial", "postponed", "postponed_runs")
 """Totals of the checkpoint that a Standing has under the same names."""
@@ -46,7 +47,13 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def figures_of(
-    checkpoint: Checkpoint, plan: Plan, rows: ManifestRows, outcomes: Outcomes, ledger: Ledger, **about: Any
+    checkpoint: Checkpoint,
+    plan: Plan,
+    rows: ManifestRows,
+    outcomes: Outcomes,
+    ledger: Ledger,
+    account: AccountReadings,
+    **about: Any,
 ) -> Figures:
     """The run in figures; `about` are the fields that none of the others has."""
     totals, wall_s = checkpoint.totals(), about["wall_s"]
@@ -64,7 +71,8 @@ def figures_of(
         credits=round(ledger.credits, 3),
         credits_maybe_billed=round(ledger.credits_maybe, 3),
         credits_in_all=round(totals.credits, 3),
-        rtfx=round(outcomes.audio_s / max(wall_s, 1e-3), 3),
+        account=account.figures,
+        rtfx=round(outcomes.audio_s / max(wall_s - account.took_s, 1e-3), 3),
         **about | {"wall_s": round(wall_s, 3)},
     )
 

@@ -225,6 +225,7 @@ class _Run:
             self.rows,
             self.outcomes,
             self.ledger,
+            self.account,
             run_id=self.context.run_id,
             out=str(self.context.options.out),
             started_at=self.context.started_at,
@@ -236,7 +237,6 @@ class _Run:
             outage_lasts=self.sending.outage_lasts,
             local=self.context.settings.service.url == "local",
             many_gone=self.many_gone,
-            account=self.account.figures,
         )
 
     def _status(self) -> ExitStatus:

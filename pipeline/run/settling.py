@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from textwrap import shorten
 
@@ -37,6 +38,8 @@ class AccountReadings:
     def __init__(self, settings: Settings, ledger: Ledger, control: Control) -> None:
         self.before: AccountBalance | str | None = None
         """None until a run is about to send."""
+        self.took_s = 0.0
+        """What the reading at the end took, in seconds."""
         self._after: AccountBalance | str = NOT_ASKED
         self._settled = False
         self._settings = settings
@@ -52,10 +55,13 @@ class AccountReadings:
         if not self._ledger.requests or self._control.signalled:
             return
         settle_s = 0.0 if once else self._settings.price.settle_s
+        began = time.monotonic()
         try:
             await self._control.unless_signalled(self._settle(connection, before.remaining_credits, settle_s))
         except Stopped:
             return
+        finally:
+            self.took_s = time.monotonic() - began
 
     @property
     def figures(self) -> AccountFigures | None:

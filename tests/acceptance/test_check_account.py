@@ -45,7 +45,7 @@ def test_the_balance_is_shown_with_what_would_be_left_and_in_money(corpus: Corpu
     with start_server(credits=30) as server:
         result = check_at(server.url, corpus, out, "--set", "price.per_1000_credits=12.5")
         assert lines_of(result, "money", "balance", "left after") == [
-            "money          0.30 for that, at 12.5 for 1,000 credits",
+            "money          0.30 (24 credits at 12.5 for 1,000)",
             "balance        30 credits",
             "left after     6",
         ]
@@ -130,7 +130,7 @@ def test_nothing_is_asked_where_it_must_not_be(corpus: Corpus, out: Path) -> Non
         assert peer.requests == []
     assert result.exit == 0
     assert result.stderr.startswith("a run would stop: no API key: set the environment variable GRADIUM_API_KEY")
-    assert lines_of(result, "balance") == ["balance        unknown (not asked: a run would stop before)"]
+    assert lines_of(result, "balance") == ["balance        unknown (not asked: there is no usable key or address)"]
 
 
 @pytest.mark.parametrize("price", ["-1", "nan", "inf", "much"])

@@ -103,4 +103,4 @@ def test_nobody_is_told_to_install_what_no_registry_has() -> None:
         if "pip install" in line
     ]
     assert told
-    assert not [line for line in told if re.search(r"pip install ['\"]?gradium", line)]
+    assert not [line for line in told if re.search(r"pip install ['\"]?gradium[-_]", line)]

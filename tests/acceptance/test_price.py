@@ -121,7 +121,8 @@ def test_check_says_how_the_price_is_made(tmp_path: Path, out: Path) -> None:
 
 def test_the_examples_of_the_documentation_are_what_check_prints(tmp_path: Path) -> None:
     page = (ROOT / "docs/price.md").read_text("utf-8")
-    [commands], [printed] = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[:1] for kind in ("sh", "text"))
+    [commands] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    [printed] = re.findall(r"```text\n(would send.*?)```", page, re.DOTALL)
     for command, lines in zip(commands.splitlines(), printed.split("\n\n"), strict=True):
         told = batch(*command.split()[1:], "--out", tmp_path / "out", cwd=ROOT)
         assert f"\n{lines.strip()}\n" in told.stdout

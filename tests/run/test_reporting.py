@@ -11,7 +11,9 @@ from pipeline.checkpoint import Checkpoint, Plan
 from pipeline.errors import AudioRefused, OutputError, ServerFault
 from pipeline.pool import Job
 from pipeline.report.figures import Figures
+from pipeline.run.control import Control
 from pipeline.run.reporting import RunResult, figures_of, save_result
+from pipeline.run.settling import AccountReadings
 from tests.batch import Corpus
 from tests.run.stations import Stations, answer, stations
 
@@ -24,6 +26,7 @@ def result(run: Stations, checkpoint: Checkpoint) -> RunResult:
         run.rows,
         run.outcomes,
         run.ledger,
+        AccountReadings(run.context.settings, run.ledger, Control()),
         run_id=run.context.run_id,
         out=str(run.options.out),
         started_at=run.context.started_at,

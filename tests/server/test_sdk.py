@@ -30,7 +30,11 @@ def sdk(server: RunningServer, key: str | None = None) -> Any:
 def run(server: RunningServer, file: Path, key: str) -> subprocess.CompletedProcess[str]:
     """Runs the command of docs/local-server.md."""
     [line] = re.findall(r"^gradium stt .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    line = line.replace("http://127.0.0.1:8765", server.base).replace("recording.wav", str(file)).replace("any", key)
+    line = (
+        line.replace("http://127.0.0.1:8765", server.base)
+        .replace("manifests/sample/rain-16k.wav", str(file))
+        .replace("any", key)
+    )
     command = [str(Path(sys.executable).with_name("gradium")), *shlex.split(line)[1:]]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
