@@ -40,10 +40,9 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
         return max(BALANCE_ROUNDING, min(float(self.requests), SMALL * self.ledger))
 
 
-def agrees(before: float, after: float, spent: Spent) -> bool:
+def agrees(fell: float, spent: Spent) -> bool:
     """Whether the balance fell by what the ledger has, with or without what only may have been billed."""
-    paid = before - after
-    return any(abs(paid - known) <= BALANCE_ROUNDING for known in (spent.ledger, spent.surely))
+    return any(abs(fell - known) <= BALANCE_ROUNDING for known in (spent.ledger, spent.surely))
 
 
 def is_short(fell: float, spent: Spent) -> bool:

@@ -57,7 +57,7 @@ class AccountReadings:
         settle_s = 0.0 if once else self._settings.price.settle_s
         began = time.monotonic()
         try:
-            await self._control.unless_signalled(self._settle(connection, before.remaining_credits, settle_s))
+            await self._control.unless_signalled(self._settle(connection, before, settle_s))
         except Stopped:
             return
         finally:
@@ -107,8 +107,9 @@ class AccountReadings:
         ledger = self._ledger
         return Spent(ledger=ledger.credits, maybe=ledger.credits_maybe, requests=ledger.requests)
 
-    async def _settle(self, connection: Connection, before: float, settle_s: float) -> None:
-        """Asks until the balance agrees with the ledger, has not changed for a while, or the time is over."""
+    async def _settle(self, connection: Connection, before: AccountBalance, settle_s: float) -> None:
+        """Asks until the balance agrees with the ledger, has not changed for a while, tells nothing because of a top-up
+        or a new month, or the time is over."""
         clock = asyncio.get_running_loop().time
         over_at = clock() + settle_s
         held, since = None, clock()
@@ -121,12 +122,12 @@ class AccountReadings:
             self._after = found
             if found.remaining_credits != held:
                 held, since = found.remaining_credits, clock()
-            # one that has not fallen by what was billed for sure has not begun to change yet
-            is_steady = clock() - since >= STEADY_S
-            self._settled = is_steady and not is_short(before - held, self._spent)
-            if self._settled or agrees(before, held, self._spent):
+            fell = fallen(before, found)
+            if fell is None or agrees(fell, self._spent):
                 return
-            if clock() + AGAIN_S > over_at:
+            # one that has not fallen by what was billed for sure has not begun to change yet
+            self._settled = clock() - since >= STEADY_S and not is_short(fell, self._spent)
+            if self._settled or clock() + AGAIN_S > over_at:
                 return
             await asyncio.sleep(AGAIN_S)
 

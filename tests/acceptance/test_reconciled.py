@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.batch import Corpus, batch, finish, start_batch, write_wav
+from tests.batch import Corpus, batch, finish, rows_of, start_batch, write_wav
 from tests.servers import start_server, wait_for_answers
 
 
@@ -131,17 +132,48 @@ def test_nothing_is_told_where_nothing_was_sent(corpus: Corpus, out: Path) -> No
     assert json.loads((out / "summary.json").read_text("utf-8"))["account"] is None
 
 
-def test_a_signal_ends_the_settling(corpus: Corpus, out: Path) -> None:
+@pytest.mark.parametrize(("number", "exit_"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_settling(corpus: Corpus, out: Path, number: int, exit_: int) -> None:
     with start_server(balance_lag_s=60) as server:
         settling = ("--set", "price.settle_s=60")
         process = start_batch("run", corpus.folder, "--out", out, *settling, server=server)
         wait_for_answers(server, 4)
         began = time.monotonic()
-        process.terminate()
+        process.send_signal(number)
         done = finish(process)
     assert time.monotonic() - began < 30, "it waited for the balance"
-    assert done.exit == 143, done.stderr
+    assert done.exit == exit_, done.stderr
     assert done.figures["done"] == 4
     found = account(out)
     assert found["paid"] is None
     assert "not known" in found["sentence"]
+
+
+def test_after_kill_9_while_the_balance_settles_nothing_is_sent_again(corpus: Corpus, out: Path) -> None:
+    with start_server(balance_lag_s=60) as server:
+        process = start_batch("run", corpus.folder, "--out", out, "--set", "price.settle_s=60", server=server)
+        wait_for_answers(server, 4)
+        while json.loads(batch("status", out, "--json").stdout)["done"] < 4:
+            assert process.poll() is None
+        process.kill()
+        process.communicate()
+        done = batch("run", corpus.folder, "--out", out, server=server)
+        assert (done.exit, server.stats()["requests"]) == (0, 4), done.stderr
+    assert rows_of(out) == corpus.texts
+    assert account(out) is None
+
+
+def test_a_key_that_is_revoked_after_the_last_answer_fails_no_run(corpus: Corpus, out: Path) -> None:
+    found = run(corpus, out, faults="[[fault]]\nkind = 'key_revoked'\nafter_requests = 4\n")
+    assert found["paid"] is None
+    assert "no balance after the run (" in found["sentence"]
+    assert "revoked or expired" in found["sentence"]
+
+
+@pytest.mark.parametrize(("settle_s", "lag_s"), [(0, 0.0), pytest.param(10, 2.0, marks=pytest.mark.slow)])
+def test_requests_that_may_have_been_billed_are_a_possible_reason(
+    corpus: Corpus, out: Path, settle_s: int, lag_s: float
+) -> None:
+    cut = "[[fault]]\nkind = 'cut'\nat_byte = 100\ntimes = 1\n"
+    found = run(corpus, out, "--set", f"price.settle_s={settle_s}", faults=cut, balance_lag_s=lag_s)
+    assert (found["paid"], found["ledger"], found["maybe"], found["difference"]) == (12, 12, 6, 0)
