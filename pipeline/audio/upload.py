@@ -5,6 +5,7 @@ Only `estimate` reads the header; it blocks, so call it in a thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import msgspec
@@ -160,7 +161,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sent_s(self) -> float:
-        """Seconds that would be paid for."""
+        """Seconds of audio that the requests would carry."""
         return sum(count * seconds for count, seconds in self.pieces)
 
 
@@ -212,4 +213,5 @@ def _expected_span(utterance: Utterance, found: Probe, settings: AudioSettings) 
         if is_span(utterance):  # the manifest is likelier to be right than an estimate
             seconds = max(seconds, utterance.offset_s + (utterance.duration_s or EDGE_S))
         seconds = min(seconds, max_s)
-    return _span_within(utterance, round(seconds * SAMPLE_RATE), settings)[:2]
+    samples = math.floor(seconds * SAMPLE_RATE + 0.5)  # as soxr, which counts half a sample as one
+    return _span_within(utterance, samples, settings)[:2]
