@@ -74,12 +74,14 @@ def planned_cuts(samples: int, limits: PieceLimits) -> list[int]:
     if not limits.unit or count == 1:
         return even
     units = math.ceil((samples + count * limits.beside) / limits.unit)
-    most = math.floor((limits.longest + limits.beside) / limits.unit)
-    if units >= count * limits.units(samples / count) or units > count * most:
+    if units >= count * limits.units(samples / count):
         return even
-    return [
+    filled = [
         math.floor(round(number * units / count) * limits.unit - number * limits.beside) for number in range(1, count)
     ]
+    # not where there are fewer units than pieces, or where the last unit is not even begun
+    fits = all(0 < last - first <= limits.longest for first, last in pairwise([0, *filled, samples]))
+    return filled if fits else even
 
 
 def expected_pieces(samples: int, limits: PieceLimits) -> list[tuple[int, float]]:
