@@ -41,8 +41,8 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agrees(fell: float, spent: Spent) -> bool:
-    """Whether the balance fell by what the ledger has, with or without what only may have been billed."""
-    return any(abs(fell - known) <= BALANCE_ROUNDING for known in (spent.ledger, spent.surely))
+    """Whether the balance fell by what the ledger has. Less what only may have been billed it may still be to come."""
+    return abs(fell - spent.ledger) <= BALANCE_ROUNDING
 
 
 def is_short(fell: float, spent: Spent) -> bool:
