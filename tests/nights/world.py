@@ -144,7 +144,8 @@ class World:
         state: State = "gone" if content is None else "unreadable" if path in self.unreadable else content.kind
         wants = content is not None and content.kind == "sound"
         identity = self.identity_of(content) if content is not None and wants else None
-        stamp = path, self._times.get(path), state, identity
+        # with another way to take channels it looks changed, also where it has but one
+        stamp = path, self._times.get(path), state, identity, self.channels
         tracks = 2 if identity is not None and identity.channels == "split" else 1
         price = 0.0 if content is None else price_of(content.data) * tracks
         return Wanted(id_, path, by_path, state, identity, reference, metadata or {}, stamp, price)
