@@ -16,7 +16,7 @@ from aiohttp import web
 from pipeline.gradium import wire
 from pipeline.server import answer, websocket
 from pipeline.server.audio import Sound, decode
-from pipeline.server.ledger import ANSWERED, UNFINISHED, Entry
+from pipeline.server.ledger import UNFINISHED, Entry
 from pipeline.server.listener import Connection
 from pipeline.server.refusal import BAD_KEY, RefusalError
 from pipeline.server.request import delay_in_frames, input_format, json_config
@@ -95,13 +95,7 @@ class LocalEndpoint:
                 words_per_text=options.words_per_text,
             )
             del body, sound
-        if fault is None:
-            script = answer.Script(chunks=answer.lines(stream))
-        else:
-            script = fault.script(answer.lines(fault.messages(stream)))
-        if fault is None or fault.answer_is_whole:
-            entry.outcome = ANSWERED
-        return await self._send(request, connection, entry, script)
+        return await self._send(request, connection, entry, service.script(entry, fault, stream))
 
     async def _decode(self, body: bytes, sent_as: str) -> Sound:
         if len(body) > INLINE_BYTES or sent_as == "opus":

@@ -15,13 +15,14 @@ import msgspec
 from aiohttp import web
 
 from pipeline.gradium import wire
+from pipeline.server import answer
 from pipeline.server.account import Account
 from pipeline.server.audio import Sound
 from pipeline.server.body import Bodies
 from pipeline.server.faults.before import SessionCap
 from pipeline.server.faults.fault import Arrival, Fault
 from pipeline.server.faults.plan import FaultPlan
-from pipeline.server.ledger import KEY_REFUSED, BodyCount, Entry, Ledger
+from pipeline.server.ledger import ANSWERED, KEY_REFUSED, BodyCount, Entry, Ledger
 from pipeline.server.options import ServerOptions
 from pipeline.server.recognizer import RecognizedWord, Recognizer
 from pipeline.server.refusal import BAD_KEY, CLOSE, NO_CREDITS, OVER_LIMIT, internal, policy
@@ -102,6 +103,14 @@ class Service:
         """Bills a request for the audio that was recognized."""
         self.ledger.recognized(entry, audio_s)
         self._account.charge(audio_s, credits_per_s(query))
+
+    def script(self, entry: Entry, fault: Fault | None, stream: list[wire.Message]) -> answer.Script:
+        """Returns how a whole answer is written, damaged by the fault if there is one."""
+        if fault is None or fault.answer_is_whole:
+            entry.outcome = ANSWERED
+        if fault is None:
+            return answer.Script(chunks=answer.lines(stream))
+        return fault.script(answer.lines(fault.messages(stream)))
 
     def stats(self) -> web.Response:
         """Answers GET /_stats."""

@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from pipeline.gradium import wire
 from pipeline.server import answer, frames
 from pipeline.server.body import too_slow
-from pipeline.server.ledger import ANSWERED, UNFINISHED, Entry
+from pipeline.server.ledger import UNFINISHED, Entry
 from pipeline.server.listener import LINGERING_S, Connection
 from pipeline.server.refusal import RefusalError, internal
 from pipeline.server.service import Service
@@ -177,13 +177,7 @@ class _Talk:
         if script is None:
             words = await session.words()
             session.bill()
-            stream = [session.ready, *words, wire.EndOfStream()]
-            if fault is None:
-                script = answer.Script(chunks=answer.lines(stream))
-            else:
-                script = fault.script(answer.lines(fault.messages(stream)))
-            if fault is None or fault.answer_is_whole:
-                entry.outcome = ANSWERED
+            script = self._service.script(entry, fault, [session.ready, *words, wire.EndOfStream()])
         await self._write(script, session.ready, entry)
         if stays_open and fault is None:
             return
