@@ -22,7 +22,7 @@ from pipeline.exits import ExitStatus
 from pipeline.gradium.key import read_key
 from pipeline.gradium.request import check_url
 from pipeline.gradium.service import GradiumService
-from pipeline.machine import limit_arenas
+from pipeline.machine import limit_heap
 from pipeline.report.figures import LastLine
 from pipeline.report.logs import say_last
 from pipeline.report.progress import Progress
@@ -42,7 +42,7 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
 
     Threads may be stuck afterwards: end the process without waiting for them.
     """
-    limit_arenas()
+    limit_heap()
     check_endpoint(settings)
     return asyncio.run(_until_signalled(options, settings))
 
