@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,6 +15,8 @@ T = TypeVar("T")
 _Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 END_S = 0.2
 """Idle threads need much less to end."""
+SIGNALLED_S = 0.2
+"""How long a signal may wait that another thread got, or that came just before the main thread began to wait."""
 
 
 class DaemonThreads(ThreadPoolExecutor):
@@ -75,3 +78,11 @@ class DaemonThreads(ThreadPoolExecutor):
             future.set_exception(error)
         else:
             future.set_result(result)
+
+
+def is_done(future: Future[Any], within_s: float = math.inf) -> bool:
+    """Waits for it, as long as that. Ctrl-C ends it in the main thread, which it may not where one waits in one go."""
+    end = time.monotonic() + within_s
+    while not future.done() and (left := end - time.monotonic()) > 0:
+        wait([future], min(left, SIGNALLED_S))
+    return future.done()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import wait
 
 import msgspec
 
@@ -16,7 +15,7 @@ from pipeline.gradium.key import read_key
 from pipeline.gradium.service import balance_at
 from pipeline.run.check import Forecast, check
 from pipeline.run.context import RunOptions
-from pipeline.threads import DaemonThreads
+from pipeline.threads import DaemonThreads, is_done
 
 ASK_S = 5.0
 """A balance that does not come within this time is not known."""
@@ -59,7 +58,7 @@ def forecast(options: RunOptions, settings: Settings, *, offline: bool = False) 
     balance: AccountBalance | str
     try:
         found = check(options, settings, balance="")
-        balance = asking.result() if wait([asking], ASK_S + START_S).done else LATE
+        balance = asking.result() if is_done(asking, ASK_S + START_S) else LATE
     except EndpointUnreachable as unreachable:
         balance = str(unreachable).partition(";")[0]
     except KeyRefused as refused:

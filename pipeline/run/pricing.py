@@ -20,7 +20,7 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
 from pipeline.run.costs import Bounds, Costs, CostTable, Kind, Priced
 from pipeline.run.settings_hash import SettingsHash
-from pipeline.threads import DaemonThreads
+from pipeline.threads import DaemonThreads, is_done
 
 AT_ONCE = 100
 
@@ -87,7 +87,9 @@ def _measured(
         while batch := list(islice(rows, AT_ONCE)):
             if stopped.is_set():
                 raise Stopped
-            yield from threads.map(measure, batch)
+            for measuring in [threads.submit(measure, todo) for todo in batch]:
+                is_done(measuring)  # in steps, which Ctrl-C ends
+                yield measuring.result()
     finally:  # Ctrl-C does not wait for a huge file, or for a disk that hangs
         threads.shutdown(wait=False, cancel_futures=True)
 

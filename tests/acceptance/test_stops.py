@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -46,6 +47,24 @@ def look(*args):
     time.sleep(60)
 
 pipeline.run.lookup.read_recording = look
+from pipeline.cli import main
+main()
+"""
+
+SIGNALLED_THREAD = """
+import signal, sys, threading, time
+import pipeline.run.pricing
+
+def read(*args):
+    waiting = 0
+    while waiting < 100:  # else it looks for signals before it waits
+        waits = sys._current_frames()[threading.main_thread().ident].f_code.co_filename == threading.__file__
+        waiting = waiting + 1 if waits else 0
+        time.sleep(0.001)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    time.sleep(60)
+
+pipeline.run.pricing.read_recording = read
 from pipeline.cli import main
 main()
 """
@@ -392,6 +411,17 @@ def test_check_is_ended_by_ctrl_c_while_it_hashes(tmp_path: Path, out: Path, sta
     process.send_signal(signal.SIGINT)
     assert finish(process).exit == 130
     assert time.monotonic() - begun < PROMISED_S
+
+
+def test_check_is_ended_by_ctrl_c_also_where_another_thread_gets_the_signal(
+    tmp_path: Path, out: Path, start: Start
+) -> None:
+    write_wav(tmp_path / "audio" / "a.wav", seed=1)
+    shutil.copy(tmp_path / "audio" / "a.wav", tmp_path / "audio" / "b.wav")
+    begun = time.monotonic()
+    process = start("check", tmp_path / "audio", "--out", out, command=(sys.executable, "-c", SIGNALLED_THREAD))
+    assert finish(process).exit == 130
+    assert time.monotonic() - begun < 30
 
 
 def test_ctrl_c_that_comes_where_nothing_can_be_raised_is_not_lost() -> None:
