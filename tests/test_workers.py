@@ -59,6 +59,7 @@ def fails() -> Callable[[str], int]:
     raise ImportError("libsound.so.7 is not there")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("factory", "executable", "said"),
     [

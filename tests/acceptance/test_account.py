@@ -27,6 +27,7 @@ def requests_of(out: Path) -> list[tuple[float, float, str]]:
     ]
 
 
+@pytest.mark.slow
 def test_a_revoked_key_ends_a_run_with_many_in_flight_within_a_second(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=300)
     with start_server(faults=fault("key_revoked", "after_requests = 100"), latency_s=0.2) as server:
@@ -57,6 +58,7 @@ def test_one_request_that_blames_the_account_does_not_stop_the_run(
     assert rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_a_recording_that_always_draws_it_is_named_and_stops_no_night(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=12)
     odd = fault("policy", f'message = "{KEY_WORDS}"\nfile = "{corpus.folder}/00003.wav"')
@@ -80,6 +82,7 @@ def test_spent_credits_are_told_with_both_figures(tmp_path: Path, out: Path) -> 
     assert errors_of(out) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -98,6 +101,7 @@ def test_pages_of_a_cdn_are_waited_out(tmp_path: Path, out: Path, more: str) -> 
     assert 8 <= outcomes.count("AccessDenied") < 40
 
 
+@pytest.mark.slow
 def test_pages_that_do_not_end_end_the_run_as_an_outage(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=60)
     with start_server(faults=fault("page")) as server:

@@ -85,6 +85,7 @@ def test_a_long_recording_is_split_at_pauses_and_its_words_are_back_on_its_clock
     assert "sent    nothing" in run(server, tmp_path / "audio", out, "--set", "audio.max_clip_s=30").stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_sends_only_the_clips_that_have_no_answer(tmp_path: Path, out: Path) -> None:
     said = talk(120, seed=2)
     write(tmp_path / "audio/long.wav", beeps(said, 120, 16_000), rate=16_000)

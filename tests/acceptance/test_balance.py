@@ -41,6 +41,7 @@ def test_nothing_is_sent_where_the_balance_cannot_be_learned(tmp_path: Path, out
     assert "service.require_credits = false" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "status_line", [b"HTTP/1.1 200 \xff\xfe", b"HTTP/1.1 \xff\xff OK", b"\xff\xfe\xfd", b"HTTP/1.1"]
 )
@@ -54,6 +55,7 @@ def test_a_status_line_that_is_no_text_is_an_address_where_nothing_answers(
     assert result.figures["credits"] == 0
 
 
+@pytest.mark.slow
 def test_where_it_is_not_required_a_run_goes_on_without_knowing_the_balance(tmp_path: Path, out: Path) -> None:
     with Scripted(answer(b'{"remaining_credits": "0"}', headers=JSON)) as peer:
         run_against(peer, Corpus(tmp_path / "audio", count=1), out, "--set", "service.require_credits=false")
@@ -71,6 +73,7 @@ def test_an_account_that_holds_enough_is_let_through_and_one_that_does_not_is_no
         assert batch("run", corpus.folder, "--out", out, *REQUIRED, server=server).exit == 0
 
 
+@pytest.mark.slow
 def test_an_outage_before_the_first_request_is_waited_out_and_not_begun_without_a_balance(
     tmp_path: Path, out: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_one_refusal_for_everything_stops_the_run_and_fails_nothing_for_good(tmp
     assert errors_of(out) == {}
 
 
+@pytest.mark.slow
 def test_what_is_refused_again_while_others_are_answered_is_refused_for_good(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=200)
     with start_server(faults=policy(DECODE)) as server:
@@ -65,6 +66,7 @@ def test_who_asks_for_the_failed_ones_has_each_refused_by_itself(tmp_path: Path,
     assert errors_of(out) == dict.fromkeys(corpus.texts, "AudioRefused")
 
 
+@pytest.mark.slow
 def test_an_overload_for_everybody_ends_the_run_and_fails_nothing(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=60)
     with start_server(faults=policy("Overloaded: input queue too long")) as server:

@@ -159,6 +159,7 @@ def planned_s(path: Path, count: int) -> float:
     return took
 
 
+@pytest.mark.slow
 def test_many_ids_cost_what_few_cost_each(tmp_path: Path) -> None:
     few, many = (min(planned_s(tmp_path / f"{count} {turn}", count) for turn in range(3)) for count in (2_000, 20_000))
     assert many < 30 * few

@@ -123,6 +123,7 @@ PLANNING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "number"), PLANNING)
 def test_while_it_plans(
     tmp_path: Path, out: Path, server: RunningServer, end_at: EndAt, step: Step, number: signal.Signals
@@ -183,6 +184,7 @@ REPLACING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("formats", "step", "number"), REPLACING)
 def test_while_it_replaces_rows(
     tmp_path: Path, out: Path, server: RunningServer, end_at: EndAt, formats: str, step: Step, number: signal.Signals
@@ -253,6 +255,7 @@ MIGRATING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "at", "number"), MIGRATING)
 def test_while_it_migrates_an_older_checkpoint(
     tmp_path: Path, out: Path, server: RunningServer, end_at: EndAt, version: int, at: int, number: signal.Signals

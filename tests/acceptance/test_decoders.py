@@ -88,6 +88,7 @@ def run(
     return batch(*args, server=server, cwd=cwd, **more)
 
 
+@pytest.mark.slow
 def test_modules_in_the_working_folder_are_not_taken_for_others(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_modules_in_the_working_folder_are_not_taken_for_others(
     assert (done.exit, len(rows_of(out))) == (0, 2), done.stderr
 
 
+@pytest.mark.slow
 def test_a_recognizer_of_the_working_folder_is_found_there_and_nothing_else(tmp_path: Path, out: Path) -> None:
     here, folder = poisoned(tmp_path), recordings(tmp_path / "audio", "a")
     shutil.copy(ROOT / "tests/server/own_recognizer.py", here / "mine.py")
@@ -110,6 +112,7 @@ def test_a_recognizer_of_the_working_folder_is_found_there_and_nothing_else(tmp_
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_recognizers_processes_take_nothing_from_the_working_folder(tmp_path: Path, out: Path) -> None:
     (tmp_path / "m.csv").write_text(f"audio\n{ROOT / 'manifests/sample/door-16k.wav'}\n")
     local = ("--config", "configs/local.toml")
@@ -160,6 +163,7 @@ def test_a_decoder_that_is_killed_once_costs_nothing(server: RunningServer, tmp_
     assert (tmp_path / "once").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", [pytest.param("soxr", marks=pytest.mark.slow), "av"])
 def test_where_no_decoder_starts_the_run_stops_with_a_sentence_and_nothing_is_filed(
     missing: str, server: RunningServer, tmp_path: Path, out: Path

@@ -101,6 +101,7 @@ def test_auto_finds_out_which_it_is(tmp_path: Path, times: Times, delay: int, co
         assert server.stats()["requests"] == count
 
 
+@pytest.mark.slow
 def test_what_was_published_before_the_evidence_came_is_mended(tmp_path: Path) -> None:
     folder, out = recordings(tmp_path / "audio", 2, quiet=3), tmp_path / "out"
     options = ("--set", "sink.rows_per_part=1", "--set", "pool.concurrency=1", *with_delay(7)[:2])
@@ -152,6 +153,7 @@ def test_a_service_with_another_delay_than_asked_for(tmp_path: Path) -> None:
     assert told(out)[0] == "on"
 
 
+@pytest.mark.slow
 def test_rebuild_puts_it_back_and_takes_it_off_without_paying(tmp_path: Path) -> None:
     folder, out = recordings(tmp_path / "audio", 24), tmp_path / "out"
     with start_server() as server:
@@ -232,6 +234,7 @@ def test_a_lost_checkpoint_leaves_new_rows_the_times_of_the_others(tmp_path: Pat
     assert off_by(published(out)) <= 0.001
 
 
+@pytest.mark.slow
 def test_an_output_of_the_version_before_stays_as_it_was(tmp_path: Path) -> None:
     manifest, out = archive.unpack("both", tmp_path)
     with start_server(times="audio") as server:

@@ -23,6 +23,7 @@ def applied(out: Path) -> set[int]:
         return {value for (value,) in db.execute("SELECT applied FROM subtracted")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [
@@ -102,6 +103,7 @@ def test_a_new_checkpoint_keeps_the_verdict_and_what_was_subtracted(tmp_path: Pa
         assert server.stats()["requests"] == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["metadata", slow("renamed"), slow("gone")])
 def test_rows_that_change_otherwise_while_their_times_are_to_be_mended(
     tmp_path: Path, end_at: EndAt, change: str

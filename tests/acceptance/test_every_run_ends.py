@@ -63,6 +63,7 @@ def test_files_that_are_all_malformed_are_failures_and_no_outage(tmp_path: Path,
     assert set(requests_of(out).values()) == {6}
 
 
+@pytest.mark.slow
 def test_a_pause_with_the_budget_nearly_used_up_ends(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=20, seconds=1.0)
     with start_server(faults='[[fault]]\nkind = "rate_limited"\nretry_after_s = 1\nat_most = 2') as server:
@@ -72,6 +73,7 @@ def test_a_pause_with_the_budget_nearly_used_up_ends(tmp_path: Path, out: Path) 
     assert result.figures["done"] == 2
 
 
+@pytest.mark.slow
 def test_an_outage_ends_the_run_to_the_second_also_when_the_budget_is_nearly_used_up(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=40)
     with start_server(faults='[[fault]]\nkind = "policy"\nmessage = "something new"\nafter_requests = 2') as server:
@@ -83,6 +85,7 @@ def test_an_outage_ends_the_run_to_the_second_also_when_the_budget_is_nearly_use
     assert "the service has failed for everybody for 1 s" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_stream_that_breaks_off_for_the_services_limits_uses_up_attempts(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=6, seconds=2.0)
     limit = 'kind = "stream_error"\nmessage = "Concurrency limit exceeded: 3 active sessions"\ncode = 1008'

@@ -80,6 +80,7 @@ def shifted(nights: int = NIGHTS) -> Iterator[list[int]]:
         yield [*range(9 + night, 9, -1), *range(10)]
 
 
+@pytest.mark.slow
 def test_what_always_fails_is_sent_at_growing_distances_while_its_id_shifts(passing: Archive) -> None:
     with passing.serve() as server:
         requests, waiting = [], []
@@ -94,6 +95,7 @@ def test_what_always_fails_is_sent_at_growing_distances_while_its_id_shifts(pass
     assert (status["failed"], status["postponed"], status["postponed_runs"]) == (1, 1, 7)
 
 
+@pytest.mark.slow
 def test_what_the_service_refused_is_sent_once_while_its_id_shifts(final: Archive) -> None:
     with final.serve() as server:
         requests = [final.night(server, final.manifest(files))[0] for files in shifted(5)]
@@ -104,6 +106,7 @@ def test_what_the_service_refused_is_sent_once_while_its_id_shifts(final: Archiv
     assert not failure["retryable"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["passing", "final"])
 def test_a_copy_in_another_manifest_takes_the_failure_over(kind: str, request: pytest.FixtureRequest) -> None:
     archive: Archive = request.getfixturevalue(kind)
@@ -120,6 +123,7 @@ def test_a_copy_in_another_manifest_takes_the_failure_over(kind: str, request: p
     assert Path(failures["50"]["audio"]).name == "copy.wav"
 
 
+@pytest.mark.slow
 def test_a_touched_file_is_not_sent_before_it_is_due_and_another_content_is(passing: Archive) -> None:
     requests = []
     with passing.serve() as server:
@@ -144,6 +148,7 @@ def test_other_settings_send_it_and_the_settings_of_before_go_on_waiting(passing
     assert requests == [1, 1, 1, 1, 0]
 
 
+@pytest.mark.slow
 def test_ids_that_change_places_keep_what_is_known_of_their_recordings(final: Archive) -> None:
     with final.serve() as server:
         assert final.night(server, final.manifest([5, 6]))[0] == 4
@@ -156,6 +161,7 @@ def test_ids_that_change_places_keep_what_is_known_of_their_recordings(final: Ar
     assert set(rows_of(final.out)) == {"0", "1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("only", ["failed", "all"])
 def test_who_asks_for_what_failed_has_it_sent_at_once_also_under_another_id(final: Archive, only: str) -> None:
     with final.serve() as server:
@@ -165,6 +171,7 @@ def test_who_asks_for_what_failed_has_it_sent_at_once_also_under_another_id(fina
     assert final.failures()["1"]["attempts"] == 8
 
 
+@pytest.mark.slow
 def test_a_transcript_ends_it(tmp_path: Path, out: Path) -> None:
     archive = Archive(tmp_path / "audio", out, PASSING[0], times=2)
     with archive.serve() as server:
@@ -175,6 +182,7 @@ def test_a_transcript_ends_it(tmp_path: Path, out: Path) -> None:
     assert (row["id"], len(rows_of(out))) == ("10", 15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "then"), [("passing", [0, 1, 0]), ("final", [0, 0, 0])])
 def test_a_rebuild_keeps_what_is_known(kind: str, then: list[int], request: pytest.FixtureRequest) -> None:
     archive: Archive = request.getfixturevalue(kind)
@@ -199,6 +207,7 @@ def test_a_copy_that_comes_after_the_failure_of_the_same_run_is_not_sent(tmp_pat
     assert (sent, result.exit, set(archive.failures())) == (1, 3, {"0", "55"})
 
 
+@pytest.mark.slow
 def test_what_is_done_with_channels_makes_no_other_audio_of_a_mono_recording(final: Archive) -> None:
     with final.serve() as server:
         final.night(server, final.manifest([5, 6]))

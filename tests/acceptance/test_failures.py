@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.batch import Corpus, batch, errors_of, jsonl_of, jsonl_rows_of, rows_of, write_wav
 from tests.servers import RunningServer, start_server
 
@@ -131,6 +133,7 @@ def test_an_id_that_two_rows_claim_is_a_bad_row(server: RunningServer, tmp_path:
     assert f"{manifest}:4: id 'a' is taken by line 2" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_retry_on_request_that_fails_for_now_leaves_a_refusal_final(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=4)
     refused, stream, changed = (corpus.folder / f"{n:05d}.wav" for n in (1, 2, 3))

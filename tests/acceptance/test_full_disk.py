@@ -41,6 +41,7 @@ def fill(folder: Path) -> Path:
     return filler
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_moment_is_waited_for(tmp_path: Path, start: Callable[..., AtWork]) -> None:
     corpus = Corpus(tmp_path / "audio", count=150)
     with small_disk(tmp_path / "small", 8) as disk, start_server(latency_s=0.05) as server:
@@ -59,6 +60,7 @@ def test_a_disk_that_is_full_for_a_moment_is_waited_for(tmp_path: Path, start: C
         assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_a_part_that_a_full_disk_keeps_from_being_written_is_written_at_the_end(
     tmp_path: Path, start: Callable[..., AtWork]
 ) -> None:

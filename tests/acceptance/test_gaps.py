@@ -140,6 +140,7 @@ def test_a_budget_is_not_spent_night_after_night_on_one_clip_that_fails(tmp_path
     assert errors_of(out) == {"a.wav": "StreamCut"}
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_written_with_its_gap_until_the_clip_comes(long: Long, tmp_path: Path, out: Path) -> None:
     audio = tmp_path / "audio"
     audio.mkdir()

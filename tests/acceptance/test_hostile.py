@@ -56,6 +56,7 @@ def test_mixed_passing_faults_lose_and_double_no_word(tmp_path: Path, out: Path)
     assert summary["unknown_refusals"].keys() == {"upstream is restarting"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dress", ["policy", *(pytest.param(dress, marks=pytest.mark.slow) for dress in ("rate_limited", "in_stream"))]
 )
@@ -112,6 +113,7 @@ def test_spent_credits_stop_the_run(tmp_path: Path, out: Path) -> None:
         assert errors_of(out) == {}
 
 
+@pytest.mark.slow
 def test_an_outage_is_waited_out_with_few_probes_and_costs_nobody_an_attempt(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=200)
     gone = '[[fault]]\nkind = "connection_refused"\nafter_requests = 60\nfor_s = 4'
@@ -126,6 +128,7 @@ def test_an_outage_is_waited_out_with_few_probes_and_costs_nobody_an_attempt(tmp
     assert json.loads((out / "summary.json").read_text())["outages"] == 1
 
 
+@pytest.mark.slow
 def test_an_outage_that_does_not_end_ends_the_run_resumable(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=80)
     with start_server(faults=faults("internal_error", probability=1.0, more="after_requests = 30\n")) as server:

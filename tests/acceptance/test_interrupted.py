@@ -149,6 +149,7 @@ def _exited_within(process: object, seconds: float) -> None:
         raise TimeoutError from None
 
 
+@pytest.mark.slow
 def test_max_duration_stops_and_resumes(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=20)
     with start_server(latency_s=0.25) as server:

@@ -334,6 +334,7 @@ def test_what_a_limit_leaves_out_is_not_vanished(server: RunningServer, tmp_path
 # -- copies ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_copy_is_sent_where_the_file_of_the_first_one_is_taken_away(tmp_path: Path, out: Path) -> None:
     text = write_wav(tmp_path / "audio" / "a.wav", seed=1, seconds=0.6)
     for name in "bcd":
@@ -579,6 +580,7 @@ def test_a_compressed_copy_that_broke_off_is_told_from_a_broken_file(
         assert rows_of(out) == before
 
 
+@pytest.mark.slow
 def test_a_time_limit_that_comes_when_all_is_done_changes_nothing(tmp_path: Path, out: Path) -> None:
     write_wav(tmp_path / "audio" / "a.wav", seed=1)
     with start_server(latency_s=1.5) as server:

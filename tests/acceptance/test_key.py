@@ -80,6 +80,7 @@ def every_answer(masks: Sequence[str], step: int) -> list[bytes]:
     return [*in_every_place(tuple(masks)), *(answer for mask in masks for answer in at_every_cut(mask, step))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "masks", "step"),
     [
@@ -126,6 +127,7 @@ BALANCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["plain", "half json", "percent", "base64", "base64, 1 before", "hex"])
 def test_the_balance_shows_no_key(mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.gradium.account.PAUSE_S", 0.0)
@@ -145,6 +147,7 @@ def test_the_balance_shows_no_key(mask: str, monkeypatch: pytest.MonkeyPatch) ->
         assert not leaks_in(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     ["length", "recognizer", *(pytest.param(place, marks=pytest.mark.slow) for place in ("status", "cookie", "401"))],
@@ -254,6 +257,7 @@ def test_a_proxy_gets_no_request_in_clear(tmp_path: Path, out: Path) -> None:
     assert proxy.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [b"200 OK", b"407 " + KEY.encode() + b"\x1b[2J", b"502 \xff" + KEY.encode()])
 def test_a_proxy_for_https_never_sees_the_key(tmp_path: Path, out: Path, status: bytes) -> None:
     corpus = Corpus(tmp_path / "audio", count=1)

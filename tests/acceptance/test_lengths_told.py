@@ -23,6 +23,7 @@ HONEST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upload", ["auto", "opus"])
 def test_no_request_is_charged_more_than_the_ledger_says_whatever_headers_say(
     tmp_path: Path, out: Path, upload: str

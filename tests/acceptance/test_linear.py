@@ -107,6 +107,7 @@ def same_in_both(out: Path) -> dict[str, str]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formats", [BOTH, pytest.param(PARTS, marks=pytest.mark.slow), LINES])
 def test_a_changed_column_costs_bytes_as_the_rows_do(tmp_path: Path, server: RunningServer, formats: str) -> None:
     wrote = []
@@ -140,6 +141,7 @@ def redone_of_other_recordings(archive: Archive) -> None:
     archive.rows(400, "new", recordings=8, first=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formats", [BOTH, pytest.param(PARTS, marks=pytest.mark.slow), LINES])
 @pytest.mark.parametrize("change", [refreshed, refreshed_with_new_rows, redone, redone_of_other_recordings])
 def test_each_file_is_written_anew_at_most_once(
@@ -156,6 +158,7 @@ def test_each_file_is_written_anew_at_most_once(
     assert again.most(again.written) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", "csv"])
 @pytest.mark.parametrize("formats", [BOTH, LINES])
 def test_an_archive_that_was_renamed_reads_each_part_a_few_times(
@@ -188,6 +191,7 @@ def test_an_archive_that_was_renamed_reads_each_part_a_few_times(
         same_in_both(archive.out)
 
 
+@pytest.mark.slow
 def test_many_recordings_of_one_content_are_renamed_one_by_one(tmp_path: Path, server: RunningServer) -> None:
     archive, count = Archive(tmp_path / "a", server), 450
     folder = archive.base / "audio"

@@ -25,6 +25,7 @@ def locked(out: Path) -> Iterator[None]:
         db.execute("ROLLBACK")
 
 
+@pytest.mark.slow
 def test_a_foreign_lock_is_waited_for_with_nothing_sent_and_nothing_lost(
     tmp_path: Path, out: Path, start: Callable[..., AtWork]
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_lock_before_the_first_request_is_waited_for(
     assert rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_a_stop_is_heard_while_the_checkpoint_is_waited_for(
     tmp_path: Path, out: Path, start: Callable[..., AtWork]
 ) -> None:

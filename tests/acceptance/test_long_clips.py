@@ -56,6 +56,7 @@ def outcomes(out: Path) -> Counter[str]:
     return Counter(table_of(out, "attempts").column("outcome").to_pylist())
 
 
+@pytest.mark.slow
 def test_a_refused_clip_is_cut_again_in_the_same_run_and_the_next_run_knows_it(tmp_path: Path) -> None:
     folder, out, raw = tmp_path / "audio", tmp_path / "out", tmp_path / "raw"
     long = record(folder / "long.wav", 330, seed=1)

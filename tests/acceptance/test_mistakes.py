@@ -38,6 +38,7 @@ def test_a_wrong_key(server: RunningServer, folder: Path, out: Path) -> None:
     assert server.stats()["requests"] == before
 
 
+@pytest.mark.slow
 def test_an_endpoint_where_nothing_listens(folder: Path, out: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -156,6 +156,7 @@ class Charge(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None: ...
 
 
+@pytest.mark.slow
 def test_a_month_is_kept_to_also_by_runs_that_are_killed_with_requests_on_their_way(tmp_path: Path, out: Path) -> None:
     corpus = corpus_of(tmp_path / "audio", *[1.0] * 40)
     with Charging(("127.0.0.1", 0), Charge) as service:

@@ -106,6 +106,7 @@ def test_rows_that_change_places_a_few_a_night_are_not_sent_again(
     assert rows_of(out) == jsonl_rows_of(out) == numbered.texts
 
 
+@pytest.mark.slow
 def test_rows_that_change_places_while_runs_are_killed_are_not_sent_again(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

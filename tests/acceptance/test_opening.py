@@ -37,6 +37,7 @@ def stereo_wav(path: Path, seconds: float) -> None:
         file.writeframes(os.urandom(2 * 2 * int(44_100 * seconds)))
 
 
+@pytest.mark.slow
 def test_a_run_says_first_what_it_will_do_and_then_what_is_left(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=4, seconds=2.25)
     args = ("run", corpus.folder, "--out", out, *LOCAL)
@@ -54,6 +55,7 @@ def test_a_run_says_first_what_it_will_do_and_then_what_is_left(tmp_path: Path, 
     )
 
 
+@pytest.mark.slow
 def test_lengths_are_those_of_the_headers_in_every_format(tmp_path: Path, out: Path) -> None:
     folder = tmp_path / "audio"
     folder.mkdir()
@@ -65,6 +67,7 @@ def test_lengths_are_those_of_the_headers_in_every_format(tmp_path: Path, out: P
     assert opening(result) == f"3 files, 30 s of audio, {BY}"
 
 
+@pytest.mark.slow
 def test_many_files_are_estimated_by_the_headers_of_a_few(tmp_path: Path, out: Path) -> None:
     folder = tmp_path / "audio"
     folder.mkdir()
@@ -96,6 +99,7 @@ def test_a_length_that_no_header_counts_is_told_as_about(tmp_path: Path, out: Pa
     assert re.fullmatch(rf"1 file, about [\d.]+ s of audio, {BY}", told), told
 
 
+@pytest.mark.slow
 def test_rows_that_are_parts_of_a_recording_are_not_called_files(tmp_path: Path, out: Path) -> None:
     write_wav(tmp_path / "a.wav", seed=1, seconds=20.0)
     (tmp_path / "m.csv").write_text("id,audio,offset_s,duration_s\na,a.wav,0,5\nb,a.wav,5,\n")
@@ -106,6 +110,7 @@ def test_rows_that_are_parts_of_a_recording_are_not_called_files(tmp_path: Path,
     assert opening(result) == f"1 file, 20 s of audio, {BY}"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_counts_as_a_file_and_adds_no_audio(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=2, seconds=3.0)
     (corpus.folder / "broken.wav").write_bytes(b"RIFF of nothing")
@@ -115,6 +120,7 @@ def test_what_cannot_be_read_counts_as_a_file_and_adds_no_audio(tmp_path: Path, 
     assert opening(alone) == f"1 file, {BY}"
 
 
+@pytest.mark.slow
 def test_who_answers_is_named_as_far_as_it_is_known(tmp_path: Path, out: Path, server: RunningServer) -> None:
     corpus = Corpus(tmp_path / "audio", count=1, seconds=3.0)
     args = ("run", corpus.folder, "--out", out)
@@ -130,6 +136,7 @@ def test_who_answers_is_named_as_far_as_it_is_known(tmp_path: Path, out: Path, s
     assert opening(service) == "2 files, 6 s of audio, Gradium service"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_it_is_one_line_of_the_form_that_was_asked_for(tmp_path: Path, out: Path, form: str) -> None:
     write_wav(tmp_path / "audio" / f"x {FORGED} \u202e.wav", seed=1, seconds=3.0)
@@ -167,6 +174,7 @@ def test_the_name_that_a_local_server_gives_itself_acts_on_no_terminal(tmp_path:
     assert len(told) < 250
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_delays_it_for_a_moment_only(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

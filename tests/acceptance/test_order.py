@@ -23,6 +23,7 @@ def failing(folder: Path, names: list[str], *, kind: str = "internal_error", tim
     return path
 
 
+@pytest.mark.slow
 def test_long_recordings_that_always_fail_do_not_keep_the_others_waiting(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=6)
     bad = ["long-1.wav", "long-2.wav"]
@@ -91,6 +92,7 @@ def test_what_a_run_was_killed_over_comes_after_what_was_never_tried(tmp_path: P
     assert rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_what_is_above_the_budget_comes_after_what_was_never_tried(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

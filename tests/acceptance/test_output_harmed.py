@@ -61,6 +61,7 @@ def harm(out: Path, how: str) -> None:
         path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", ["cut in half", "gone", *(pytest.param(how, marks=pytest.mark.slow) for how in ("garbage", "empty"))]
 )
@@ -87,6 +88,7 @@ def test_a_harmed_checkpoint_is_told_and_rebuilt_and_nothing_is_sent_again(
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_rebuild_takes_rows_whose_part_is_gone_from_the_jsonl(server: RunningServer, corpus: Corpus, out: Path) -> None:
     (out / "transcripts" / "part-000002.parquet").unlink()
     before = server.stats()["requests"]
@@ -99,6 +101,7 @@ def test_rebuild_takes_rows_whose_part_is_gone_from_the_jsonl(server: RunningSer
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["transcripts", "transcripts.jsonl"])
 def test_rebuild_makes_one_format_from_the_other(server: RunningServer, corpus: Corpus, out: Path, gone: str) -> None:
     harm(out, "gone")
@@ -129,6 +132,7 @@ def test_an_output_of_lines_only_is_rebuilt_as_that(server: RunningServer, tmp_p
     assert jsonl_rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_a_part_cut_short_is_told_set_aside_and_made_anew(server: RunningServer, corpus: Corpus, out: Path) -> None:
     part = out / "transcripts" / "part-000002.parquet"
     part.write_bytes(part.read_bytes()[:100])
@@ -162,6 +166,7 @@ def test_touched_files_are_no_reason_to_stop_for_a_low_balance(corpus: Corpus, o
         assert poor.stats()["requests"] == 0
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_down_on_a_later_night_is_waited_for(corpus: Corpus, out: Path, tmp_path: Path) -> None:
     corpus.add(90)
     url = "http://127.0.0.1:9/api/post/speech/asr"
@@ -191,6 +196,7 @@ def test_rebuild_keeps_what_was_only_in_the_checkpoint(tmp_path: Path, out: Path
         assert server.stats()["answered"] <= 40 + 4 + 4, f"{answered} had been answered"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     ["gone", *(pytest.param(how, marks=pytest.mark.slow) for how in ("cut in half", "garbage", "empty", "not at all"))],

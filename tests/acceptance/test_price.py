@@ -65,6 +65,7 @@ def at_the_edge(folder: Path, full_s: float) -> None:
         (folder / f"{name}-.opus").write_bytes(opus)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("full_s", "settings"),
     [
@@ -207,6 +208,7 @@ def test_a_budget_is_kept_to_the_credit_with_32_in_flight_faults_and_retries(
             done = result.figures["done"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_month_is_kept_to_the_credit_however_often_its_runs_are_killed(tmp_path: Path, out: Path, kills: int) -> None:
     corpus = corpus_of(tmp_path / "audio", *[0.5, 13.97] * 30)
@@ -233,6 +235,7 @@ def test_a_month_is_kept_to_the_credit_however_often_its_runs_are_killed(tmp_pat
 # -- a price that changes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_price_changes_nothing_that_was_recorded_and_sends_nothing_again(
     in_units: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -252,6 +255,7 @@ def test_a_price_changes_nothing_that_was_recorded_and_sends_nothing_again(
     assert rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_clips_that_wait_for_the_others_keep_what_they_cost(tmp_path: Path, out: Path) -> None:
     corpus = corpus_of(tmp_path / "audio", 40.0)
     short = (corpus.folder, "--out", out, "--set", "pool.concurrency=1", "--set", "audio.max_clip_s=16", *QUICK)

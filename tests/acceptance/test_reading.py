@@ -113,6 +113,7 @@ def test_who_may_write_the_folder_and_not_the_checkpoint_leaves_no_files_of_his_
         stale.out.chmod(0o555)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", ["killed", "backup"])
 def test_a_mount_that_is_read_only_is_read(stale: Stale, command: str, kind: str) -> None:

@@ -51,6 +51,7 @@ def test_units_that_are_not_configured_are_a_difference(corpus: Corpus, out: Pat
     assert "its price is another one" in found["sentence"]
 
 
+@pytest.mark.slow
 def test_a_balance_that_lags_is_waited_for(corpus: Corpus, out: Path) -> None:
     found = run(corpus, out, "--set", "price.settle_s=10", balance_lag_s=2)
     assert found["difference"] == 0
@@ -82,6 +83,7 @@ def test_a_top_up_or_a_new_month_is_left_out(corpus: Corpus, out: Path, options:
     assert said in found["sentence"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lag_s", [0.0, pytest.param(2.0, marks=pytest.mark.slow)])
 def test_after_three_runs_the_price_is_named_and_with_it_check_is_right(
     tmp_path: Path, out: Path, lag_s: float
@@ -119,6 +121,7 @@ def test_a_price_that_is_configured_too_high_is_found_too(tmp_path: Path, out: P
     assert "price.unit_s = 0 fits 3 of 3 runs" in told
 
 
+@pytest.mark.slow
 def test_the_embedded_server_bills_nothing(corpus: Corpus, out: Path) -> None:
     local = ("--set", "service.url=local", "--set", "local.recognizer=fingerprint")
     assert batch("run", corpus.folder, "--out", out, *local).exit == 0

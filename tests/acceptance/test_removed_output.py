@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.at_work import AtWork, wait_until
 from tests.batch import Corpus, batch, rows_of
 from tests.servers import start_server, wait_for_answers
@@ -35,6 +37,7 @@ def test_a_run_whose_output_is_removed_stops_within_seconds_and_makes_no_new_one
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_removed_output_is_noticed_while_no_answer_comes(
     tmp_path: Path, out: Path, start: Callable[..., AtWork]
 ) -> None:
@@ -49,6 +52,7 @@ def test_a_removed_output_is_noticed_while_no_answer_comes(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_run_whose_output_is_removed_writes_nothing_into_the_one_that_takes_its_place(
     tmp_path: Path, out: Path, start: Callable[..., AtWork]
 ) -> None:

@@ -13,6 +13,7 @@ from tests.batch import batch, jsonl_of, rows_of, table_of
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_sample_corpus_is_understood(out: Path) -> None:
     args = ("run", ROOT / "manifests/sample.csv", "--config", ROOT / "configs/local.toml", "--out", out)
     result = batch(*args)
@@ -50,6 +51,7 @@ def test_the_samples_other_manifests_name_the_same_recordings(out: Path) -> None
         assert json.loads(forecast.stdout)["requests"] == json.loads(forecast.stdout)["rows"] >= 12
 
 
+@pytest.mark.slow
 def test_no_figure_has_more_decimals_than_it_means(out: Path) -> None:
     local = ("--set", "service.url=local", "--set", "local.recognizer=fingerprint")
     sample = ("manifests/sample.csv", *local, "--out", out)

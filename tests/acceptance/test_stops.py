@@ -223,6 +223,7 @@ def test_while_recordings_of_an_id_that_two_manifests_have_are_compared(
     assert len(rows_of(out)) == 1
 
 
+@pytest.mark.slow
 def test_while_a_recording_is_decoded(tmp_path: Path, out: Path, server: RunningServer, start: Start) -> None:
     stereo = tmp_path / "audio" / "stereo.wav"
     stereo.parent.mkdir()
@@ -248,6 +249,7 @@ def test_while_a_folder_without_audio_is_walked(
     assert stopped(process, number).exit == status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
 def test_while_a_pipe_is_read_that_sends_nothing(
     tmp_path: Path, out: Path, server: RunningServer, start: Start, number: signal.Signals, status: int
@@ -267,6 +269,7 @@ def test_a_second_signal_ends_a_run_that_reads_a_pipe_at_once(
         assert stopped(process, signal.SIGTERM, signal.SIGINT, within_s=1.0).exit in (130, 143)
 
 
+@pytest.mark.slow
 def test_a_stderr_that_nobody_reads_keeps_no_run(
     tmp_path: Path, out: Path, server: RunningServer, start: Start
 ) -> None:
@@ -289,6 +292,7 @@ def test_a_stderr_that_nobody_reads_keeps_no_run(
     os.close(unread)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what", ["hashing", *(pytest.param(what, marks=pytest.mark.slow) for what in ("walking", "reading"))]
 )
@@ -361,6 +365,7 @@ def test_while_a_mount_hangs_under_all_recordings(
     assert result.figures["left"] == 200
 
 
+@pytest.mark.slow
 def test_answers_in_flight_come_while_hashing_ends(tmp_path: Path, out: Path, start: Start) -> None:
     corpus = Corpus(tmp_path / "audio", count=2)
     huge = huge_wav(corpus.folder / "huge.wav")
@@ -376,6 +381,7 @@ def test_answers_in_flight_come_while_hashing_ends(tmp_path: Path, out: Path, st
     assert rows_of(out) == corpus.texts
 
 
+@pytest.mark.slow
 def test_a_run_under_nohup_goes_on_when_its_terminal_closes(tmp_path: Path, out: Path, start: Start) -> None:
     corpus = Corpus(tmp_path / "audio", count=12)
     with start_server(latency_s=0.1) as server:

@@ -14,6 +14,7 @@ NO_UTF8 = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 NAME = "Gespräch łódź 会議.wav"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [
@@ -111,6 +112,7 @@ def test_an_environment_that_no_connection_can_be_made_with_is_told_before_anyth
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_other")
 @pytest.mark.parametrize(
     "variables",
@@ -129,6 +131,7 @@ def test_what_is_not_used_of_the_environment_keeps_no_run_from_its_work(
     assert "nothing answers at https://127.0.0.1:1" in result.stderr
 
 
+@pytest.mark.slow
 def test_tls_secrets_are_noted_nowhere_and_keep_no_run_from_its_work(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:
@@ -140,6 +143,7 @@ def test_tls_secrets_are_noted_nowhere_and_keep_no_run_from_its_work(
         assert not file.exists()
 
 
+@pytest.mark.slow
 def test_the_embedded_server_starts_whatever_tls_secrets_were_to_be_noted(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=1)
     variables = environment(SSLKEYLOGFILE=str(tmp_path / "nowhere" / "keys"), PYTHONHASHSEED="0")

@@ -54,6 +54,7 @@ def check_run(form: str, *args: str | Path, url: str = "http://127.0.0.1:1/asr",
 FORMS = pytest.mark.parametrize("form", ["text", "json"])
 
 
+@pytest.mark.slow
 @FORMS
 def test_what_a_service_says_acts_on_no_terminal(tmp_path: Path, out: Path, form: str) -> None:
     corpus = Corpus(tmp_path / "audio", count=24)
@@ -162,6 +163,7 @@ def test_other_commands_escape_as_well(tmp_path: Path) -> None:
         assert not re.search("^done=", result.stderr, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_stop_by_a_signal_ends_with_json(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=1)
     with start_server(latency_s=1) as server:

@@ -120,6 +120,7 @@ def test_where_nobody_can_say_how_it_stands_there_are_zeros_and_one_error(
     assert len(result.stderr.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_status_says_who_is_at_work_and_then_why_each_run_ended(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=3)
     args = ("run", corpus.folder, "--out", out, *QUIET, "--set", "timeouts.drain_s=0.1")
@@ -163,6 +164,7 @@ def test_a_run_is_not_kept_out_by_those_who_look_at_the_lock(tmp_path: Path, out
             assert at_work(out) is not None
 
 
+@pytest.mark.slow
 def test_a_run_that_could_not_write_its_checkpoint_at_the_end_is_told_with_its_end(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=3)
     args = ("run", corpus.folder, "--out", out, *QUIET)
@@ -180,6 +182,7 @@ def test_a_run_that_could_not_write_its_checkpoint_at_the_end_is_told_with_its_e
     assert "did not reach its end" not in batch("status", out).stdout
 
 
+@pytest.mark.slow
 def test_a_run_says_why_it_has_not_tried_what_failed(tmp_path: Path, out: Path) -> None:
     corpus = Corpus(tmp_path / "audio", count=4)
     manifest = tmp_path / "m.csv"

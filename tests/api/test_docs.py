@@ -11,6 +11,7 @@ from tests.acceptance.test_docs import BLOCK, ROOT
 TEXT = (ROOT / "docs/python.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_its_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("manifests", "configs"):

@@ -81,6 +81,7 @@ def settings(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> gb.Setti
     return gb.Settings(service={"url": server.url})
 
 
+@pytest.mark.slow
 def test_nothing_of_the_host_is_changed_and_nothing_printed(tmp_path: Path) -> None:
     record_flac_and_mp3(tmp_path / "recordings")
     (tmp_path / "recordings" / "notes.txt").write_text("told by the command: ignored")
@@ -223,6 +224,7 @@ def test_what_is_wrong_is_one_sentence(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_at_work_is_held_and_another_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Corpus(tmp_path / "audio", count=2)
     monkeypatch.setenv("GRADIUM_API_KEY", KEY)

@@ -61,11 +61,13 @@ def test_a_flac_and_an_mp3_are_transcribed_from_a_script(script: str, told: str,
         assert rows_of(tmp_path / other) == rows_of(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_from_a_command_line_where_the_working_folder_comes_first(tmp_path: Path) -> None:
     record_flac_and_mp3(tmp_path / "recordings")
     assert run_python("-c", NO_GUARD, cwd=tmp_path) == (0, "2 0 0\n", "")
 
 
+@pytest.mark.slow
 def test_from_an_archive_that_holds_the_library_as_well(tmp_path: Path) -> None:
     record_flac_and_mp3(tmp_path / "recordings")
     program = tmp_path / "program"
@@ -80,6 +82,7 @@ def test_from_an_archive_that_holds_the_library_as_well(tmp_path: Path) -> None:
     assert (tmp_path / "times-run").read_text() == "once "
 
 
+@pytest.mark.slow
 def test_where_libraries_are_found_by_the_program_alone(tmp_path: Path) -> None:
     """Without site-packages: processes that it starts find what they need as it does, also behind odd entries."""
     record_flac_and_mp3(tmp_path / "recordings")
@@ -93,6 +96,7 @@ def test_where_libraries_are_found_by_the_program_alone(tmp_path: Path) -> None:
     assert run_python("-S", "-I", "host.py", cwd=tmp_path) == (0, "2 0 0\n", "")
 
 
+@pytest.mark.slow
 def test_where_the_program_has_loops_of_its_own_that_start_no_processes(tmp_path: Path) -> None:
     """As uvloop's policy does not."""
     record_flac_and_mp3(tmp_path / "recordings")
@@ -106,6 +110,7 @@ def test_where_the_program_has_loops_of_its_own_that_start_no_processes(tmp_path
     assert run_script(policy + NO_GUARD, tmp_path) == (0, "2 0 0\n", "")
 
 
+@pytest.mark.slow
 def test_with_warnings_as_errors_and_in_development_mode(tmp_path: Path) -> None:
     """What is not closed, and what is deprecated, would be told there."""
     record_flac_and_mp3(tmp_path / "recordings")

@@ -89,6 +89,7 @@ def wait_for_requests(server: RunningServer, count: int) -> None:
         assert time.monotonic() < deadline, "the server was not asked"
 
 
+@pytest.mark.slow
 def test_ctrl_c_reaches_the_host_again_and_again(tmp_path: Path, slow: RunningServer) -> None:
     corpus = Corpus(tmp_path / "audio", count=40)
     (tmp_path / "host.py").write_text(TWICE)
@@ -128,6 +129,7 @@ def test_a_second_ctrl_c_does_not_wait_for_answers(tmp_path: Path) -> None:
         process.communicate(timeout=30)
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_keeps_no_host(tmp_path: Path, server: RunningServer) -> None:
     Corpus(tmp_path / "audio", count=4)
     (tmp_path / "host.py").write_text(HUNG)
@@ -142,6 +144,7 @@ def test_a_disk_that_hangs_keeps_no_host(tmp_path: Path, server: RunningServer) 
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.slow
 def test_a_cancelled_task_waits_for_the_answers_in_flight(
     tmp_path: Path, slow: RunningServer, settings: gb.Settings
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_cancelled_task_waits_for_the_answers_in_flight(
     assert len(rows_of(tmp_path / "out")) == slow.stats()["requests"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["plain", "async"])
 def test_what_the_callback_raises_stops_the_run_and_is_raised(
     form: str, tmp_path: Path, slow: RunningServer, settings: gb.Settings
@@ -199,6 +203,7 @@ def test_a_time_limit_needs_no_signals(tmp_path: Path, slow: RunningServer, sett
     assert result.done == len(rows_of(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_a_run_whose_answers_come_is_not_left(tmp_path: Path, slow: RunningServer, settings: gb.Settings) -> None:
     """In a loop that is closed meanwhile nobody waits; what was asked for is in the output all the same."""
     Corpus(tmp_path / "audio", count=8)
@@ -217,6 +222,7 @@ def test_a_run_whose_answers_come_is_not_left(tmp_path: Path, slow: RunningServe
     assert len(rows_of(tmp_path / "out")) == slow.stats()["requests"]
 
 
+@pytest.mark.slow
 def test_a_signal_while_the_first_one_is_passed_on_leaves_no_run_behind(
     tmp_path: Path, slow: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +248,7 @@ def test_a_signal_while_the_first_one_is_passed_on_leaves_no_run_behind(
     assert slow.stats()["requests"] < len(corpus.texts)
 
 
+@pytest.mark.slow
 def test_a_program_that_changes_its_folder_meanwhile_keeps_its_output(
     tmp_path: Path, slow: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_outputs_of_earlier_versions_are_read_as_they_are(kind: str, tmp_path: P
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_it_is_read_while_a_run_is_at_work_and_where_there_is_nothing_yet(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_second_of_a_recording_is_no_more_than_memory_has_room_for(channels: i
         check_shape(channels, rate)
 
 
+@pytest.mark.slow
 def test_recordings_over_the_bounds_are_errors_that_name_the_setting(
     tmp_path: Path, out: Path, server: RunningServer
 ) -> None:

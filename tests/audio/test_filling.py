@@ -116,6 +116,7 @@ def test_no_word_is_cut_and_little_is_wasted(
     assert credits_of(pieces) <= (fewest + SHORTER.unit) / RATE * 3
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     start=st.integers(0, 50_000), samples=st.integers(1, 150_000), longest=st.integers(1, 160_000),

@@ -40,6 +40,7 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> str:
     return track(tmp_path_factory.mktemp("noise"), samples)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(start=st.integers(0, 50_000), samples=st.integers(1, 150_000), longest=st.integers(1, 160_000))
 def test_pieces_cover_the_span_and_fit(noise: str, start: int, samples: int, longest: int) -> None:
@@ -109,6 +110,7 @@ def test_speech_is_cut_between_sentences(noise_level: float, tmp_path: Path) -> 
         assert any(start < cut / RATE < stop for start, stop in pauses), f"cut in speech at {cut / RATE:.2f} s"
 
 
+@pytest.mark.slow
 def test_cutting_is_fast_and_reads_little(tmp_path: Path) -> None:
     sound, _ = conversation(20, 0.003)
     path = track(tmp_path, sound)

@@ -65,6 +65,7 @@ def test_a_full_disk_is_waited_for_and_told_when_it_begins_and_ends(checkpoint: 
     assert checkpoint.totals().done == 1
 
 
+@pytest.mark.slow
 def test_what_could_be_written_at_the_last_moment_is_not_told_as_lost(checkpoint: Checkpoint) -> None:
     async def run() -> str:
         journal = Store(checkpoint, Patience(0.1))
@@ -82,6 +83,7 @@ def test_what_could_be_written_at_the_last_moment_is_not_told_as_lost(checkpoint
     assert checkpoint.pending_attempts() == 2
 
 
+@pytest.mark.slow
 def test_what_could_not_be_written_at_all_is_told_with_its_price(checkpoint: Checkpoint) -> None:
     async def run() -> str:
         journal = Store(checkpoint, Patience(0.1))

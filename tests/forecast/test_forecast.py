@@ -29,7 +29,7 @@ def failing() -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(2))
 def test_check_says_what_is_then_billed(
     seed: int, tmp_path: Path, server: RunningServer, failing: RunningServer
 ) -> None:
@@ -39,12 +39,12 @@ def test_check_says_what_is_then_billed(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
-@pytest.mark.parametrize("hundred", range(4))
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(100, 500, 20))
 def test_check_says_what_is_then_billed_in_many_more_lives(
-    hundred: int, tmp_path_factory: pytest.TempPathFactory, server: RunningServer, failing: RunningServer
+    first: int, tmp_path_factory: pytest.TempPathFactory, server: RunningServer, failing: RunningServer
 ) -> None:
-    for seed in range(100 + 100 * hundred, 200 + 100 * hundred):
+    for seed in range(first, first + 20):
         life = Life(seed, tmp_path_factory.mktemp(f"life{seed}"), server, failing)
         for _ in range(ROUNDS):
             life.go_on()

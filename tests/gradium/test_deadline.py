@@ -43,6 +43,7 @@ asyncio.run(both(sys.argv[1], sys.argv[2], float(sys.argv[3]), 60))
 """
 
 
+@pytest.mark.slow
 def test_an_answer_that_arrived_while_the_process_was_stopped_counts(tmp_path: Path) -> None:
     """One request with a short deadline, one with a short limit of silence."""
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -216,6 +216,7 @@ def streams(draw: st.DrawFn) -> tuple[list[list[Marked]], list[AnyMessage]]:
     return said_words, merged
 
 
+@pytest.mark.slow
 @given(streams(), durations)
 def test_any_grouping_and_any_detached_punctuation_is_the_same_words_and_text(
     said_so: tuple[list[list[Marked]], list[AnyMessage]], duration_s: float

@@ -38,6 +38,7 @@ def write(path: Path, rows: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_300_000_rows_cost_no_more_memory_than_3_000(tmp_path: Path, kind: str) -> None:

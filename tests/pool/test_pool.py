@@ -213,6 +213,7 @@ def test_answers_that_come_together_each_let_one_more_be_sent() -> None:
         assert transcriber.together == [4, 8, 16]
 
 
+@pytest.mark.slow
 def test_the_first_answers_need_not_come_before_more_is_sent() -> None:
     class Slow(Scripted):
         """Answers nobody before so many have asked."""

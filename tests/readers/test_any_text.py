@@ -31,6 +31,7 @@ rows = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_hugging_face")
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=rows)

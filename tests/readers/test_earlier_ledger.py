@@ -74,6 +74,7 @@ def spent(out: Path) -> float:
     return float(json.loads(batch("status", out, "--json").stdout)["credits"])
 
 
+@pytest.mark.slow
 def test_every_reader_loads_it(begun: tuple[Path, tuple[Any, ...]], load_dataset: Load) -> None:
     out, asked = begun
     before, had = ledger(out), spent(out)
@@ -108,6 +109,7 @@ def test_every_reader_loads_it(begun: tuple[Path, tuple[Any, ...]], load_dataset
     assert ledger(out)[: len(found)] == found
 
 
+@pytest.mark.slow
 def test_a_conversion_that_was_cut_short_goes_on(
     begun: tuple[Path, tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

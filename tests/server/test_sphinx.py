@@ -36,6 +36,7 @@ def sample_wavs() -> list[dict[str, str]]:
         return [row for row in csv.DictReader(file) if row["audio"].endswith(".wav")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sample_wavs(), reason="manifests/sample is not there yet")
 def test_sample_speech_is_understood(sphinx: Client) -> None:
     for row in sample_wavs()[:2]:
@@ -48,6 +49,7 @@ def test_sample_speech_is_understood(sphinx: Client) -> None:
         assert starts[0] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sample_wavs(), reason="manifests/sample is not there yet")
 def test_an_utterance_does_not_change_the_next_ones_text(sphinx: Client) -> None:
     first, second = ((MANIFEST.parent / row["audio"]).read_bytes() for row in sample_wavs()[:2])
@@ -92,6 +94,7 @@ def test_workers_do_not_outlive_a_killed_server_even_in_the_middle_of_a_call(htt
         until(lambda: not is_alive(pid))
 
 
+@pytest.mark.slow
 def test_worker_that_dies_costs_its_call_and_is_replaced(http: httpx.Client) -> None:
     with start_server(recognizer="pocketsphinx", workers=1) as server:
         client = Client(http, server)

@@ -73,6 +73,7 @@ def test_a_wrong_key_leaves_no_line_in_the_request_log(http: httpx.Client, tmp_p
         assert server.stats()["outcomes"] == {"key_refused": 1, "answered": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [b"", b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n"])
 @pytest.mark.parametrize("sent", [b"P", b"PO", head(10)[:-2]])
 def test_a_head_that_does_not_come_ends_the_connection(http: httpx.Client, before: bytes, sent: bytes) -> None:
@@ -86,6 +87,7 @@ def test_a_head_that_does_not_come_ends_the_connection(http: httpx.Client, befor
         assert Client(http, server).texts(BODY) == texts(SAMPLES)
 
 
+@pytest.mark.slow
 def test_a_head_that_came_is_not_ended_by_the_deadline_for_heads(http: httpx.Client) -> None:
     with start_server(head_s=1, latency_s=1.5) as server:
         client = Client(http, server)

@@ -75,6 +75,7 @@ def test_a_client_that_leaves_in_mid_audio_holds_no_session_and_pays_nothing(tmp
     assert [json.loads(line)["outcome"] for line in log.read_text().splitlines()] == ["client_gone", "answered"]
 
 
+@pytest.mark.slow
 def test_a_client_that_says_nothing_is_dropped() -> None:
     with serving(body_s=0.3) as client:
         for sent in ((), (SETUP,), (SETUP, audio(wav(SAMPLES[:3000])))):

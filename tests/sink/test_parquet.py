@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,7 @@ def test_a_table_has_what_the_records_have(records: list[Any]) -> None:
     assert as_table(records, kind).equals(pa.Table.from_pylist(rows, schema=SCHEMAS[kind]))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(records=st.lists(transcripts, min_size=1, max_size=4))
 def test_records_are_read_as_they_were_written(tmp_path_factory: Any, records: list[Transcript]) -> None:
