@@ -138,6 +138,7 @@ def test_a_recording_that_decoders_die_of_twice_while_others_are_decoded_is_at_f
     assert "its decoder failed twice, while other recordings decode" in failure["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "names"),
     [(KILL, ("a", "marked")), (CRASH, ("marked",)), (SPOIL, ("a", "b", "marked"))],

@@ -42,6 +42,7 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks("sh"))
 def test_each_shell_command_works(block: str, workspace: Path) -> None:
     folder = workspace / "bin"

@@ -69,6 +69,7 @@ def closed_to_the_group(out: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_another_member_of_the_group_goes_on_with_a_run_that_was_killed(folder: Path) -> None:
     corpus, out = Corpus(folder / "audio", count=40), folder / "out"
     with start_server(latency_s=0.05) as server:

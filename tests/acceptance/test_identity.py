@@ -308,6 +308,7 @@ def as_paid(out: Path) -> dict[str, dict[str, Any]]:
     return {row["id"]: {key: value for key, value in row.items() if key not in apart} for row in jsonl_of(out)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "channels", [("mix", "split"), pytest.param(("split", "mix", "first", "split"), marks=pytest.mark.slow)]
 )

@@ -326,6 +326,7 @@ def test_a_last_line_without_an_end_is_told_of_a_manifest_on_stdin(
     assert "newline" not in whole.stderr
 
 
+@pytest.mark.slow
 def test_a_run_over_one_manifest_hides_no_failure_of_another(tmp_path: Path, out: Path) -> None:
     for n in range(4):
         write_wav(tmp_path / f"{n}.wav", seed=n)

@@ -50,6 +50,7 @@ def forget_months(out: Path) -> None:
         assert db.execute("DELETE FROM facts WHERE key GLOB 'credits of *'").rowcount
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_month_spend_no_more_than_its_budget_and_the_smaller_of_both_stops_them(
     tmp_path: Path, out: Path, server: RunningServer
 ) -> None:

@@ -57,6 +57,7 @@ ORDERS: dict[str, Callable[[Sequence[str]], Sequence[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formats", ['["parquet","jsonl"]', pytest.param('["jsonl"]', marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "order", [one if one == "shuffled" else pytest.param(one, marks=pytest.mark.slow) for one in ORDERS]
@@ -129,6 +130,7 @@ def replaced(out: Path) -> int:
         return int(db.execute("SELECT count(*) FROM replaced").fetchone()[0])
 
 
+@pytest.mark.slow
 def test_settings_that_are_changed_and_changed_back_are_paid_once_each(
     server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_many_files_are_estimated_by_the_headers_of_a_few(tmp_path: Path, out: P
     assert 40 <= int(found[1]) <= 80, "60 min; by their sizes alone, 180"
 
 
+@pytest.mark.slow
 def test_a_length_that_no_header_counts_is_told_as_about(tmp_path: Path, out: Path) -> None:
     folder = tmp_path / "audio"
     folder.mkdir()

@@ -321,6 +321,7 @@ def test_audio_that_is_too_long_is_refused_with_the_limit(tmp_path: Path) -> Non
     assert (error.limit_s, error.billed) == (300, "no")
 
 
+@pytest.mark.slow
 def test_the_answer_to_fifty_minutes_is_within_the_limits(tmp_path: Path) -> None:
     steps = b"".join(
         json.dumps({"type": "step", "step_idx": n, "vad": [{"p": 0.25}] * 4}).encode() + b"\n" for n in range(37_500)

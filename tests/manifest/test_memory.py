@@ -60,6 +60,7 @@ def walk_peak(folder: Path, folders: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_walk_holds_one_folder_at_a_time(tmp_path: Path) -> None:
     few = walk_peak(tmp_path / "few", 10)
     many = walk_peak(tmp_path / "many", 200)

@@ -138,6 +138,7 @@ def test_names_that_change_places_pay_nothing_whatever_the_order(life: Life, ord
     assert life.night(Night()).asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", pytest.param("paths", marks=pytest.mark.slow), "ids"])
 @pytest.mark.parametrize("kind", ["many"])
 def test_names_that_change_places_pay_nothing_in_nights_that_do_a_few_each_or_are_killed(life: Life) -> None:
@@ -187,6 +188,7 @@ def test_what_always_fails_keeps_nobody_waiting_behind_a_limit(life: Life) -> No
         life.night(Night(limit=1, faults=Faults("internal", every=3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["ids"])
 @pytest.mark.parametrize("kind", ["many"])
 def test_failed_and_suspect_ones_are_done_again_in_turn(life: Life) -> None:
@@ -206,6 +208,7 @@ def test_what_fits_a_budget_is_sent_behind_what_does_not(life: Life) -> None:
         life.night(Night(budget=0.3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["paths"])
 def test_what_was_only_told_to_wait_while_others_used_the_budget_has_not_failed(life: Life) -> None:
     life.move("add_many", 158, 127)

@@ -496,6 +496,7 @@ ENDS_AS = {kind: type(make()).__name__ for kind, make in OWN.items()} | {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     good=st.integers(0, 40),

@@ -34,6 +34,7 @@ def calls(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path / "audio", count=3)
 
 
+@pytest.mark.slow
 def test_a_run_describes_its_output_and_later_ones_keep_it(
     calls: Corpus, out: Path, server: RunningServer, load_dataset: Load
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_moved_output_gets_new_views(tmp_path: Path) -> None:
     assert Session(out / "views.sql").rows("SELECT id FROM transcripts") == [("a",)]
 
 
+@pytest.mark.slow
 def test_a_recording_of_a_day_is_a_long_line(tmp_path: Path) -> None:
     words = full(1).words[:1] * 300_000
     row = msgspec.structs.replace(full(1), words=words)

@@ -78,6 +78,7 @@ def cpu_ticks(pid: int) -> int:
     return int(user) + int(system)
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_killed_server_even_in_the_middle_of_a_call(http: httpx.Client) -> None:
     with start_server(recognizer="pocketsphinx", workers=1) as server:
         Client(http, server).messages(wav(noise("warm", 0.2)))
