@@ -154,6 +154,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """Clips that were answered before and are used."""
     is_guess: bool = False
     """Only decoding would show how long the recording is, or which of its channels are sent."""
+    depends_on_pauses: bool = False
+    """Where it is cut, and so how many units are billed, depends on its pauses, which only decoding would show."""
 
     @property
     def requests(self) -> int:
@@ -181,7 +183,7 @@ def estimate(utterance: Utterance, settings: AudioSettings, price: Price, answer
     start, samples = _expected_span(utterance, found, settings)
     limits, lead = piece_limits(settings, price), round(settings.lead_silence_s * SAMPLE_RATE)
     pieces: list[tuple[int, float]] = []
-    used, most_left = 0, 0
+    used, most_left, has_cuts = 0, 0, False
     for names in tracks:
         spans = answered_spans(answered, names)
         end = start + samples
@@ -191,7 +193,9 @@ def estimate(utterance: Utterance, settings: AudioSettings, price: Price, answer
         gaps = [last - first for first, last in gaps_between(kept, start, end)]
         for gap in gaps:
             expected = expected_pieces(gap, limits)
-            silence = max(lead, lead_of(gap) if kept and len(expected) == 1 else 0)
+            is_cut = sum(count for count, _ in expected) > 1
+            has_cuts |= is_cut
+            silence = max(lead, lead_of(gap) if kept and not is_cut else 0)
             pieces += [(count, (length + silence) / SAMPLE_RATE) for count, length in expected]
         used += len(kept)
         most_left = max(most_left, sum(gaps))
@@ -200,6 +204,7 @@ def estimate(utterance: Utterance, settings: AudioSettings, price: Price, answer
         audio_s=most_left / SAMPLE_RATE,
         answered=used,
         is_guess=not found.is_counted or len(tracks) > 1,
+        depends_on_pauses=bool(limits.unit) and has_cuts,
     )
 
 

@@ -109,8 +109,8 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     credits: float = 0.0
     """What they cost, whatever the budget."""
     estimated_credits: float = 0.0
-    """What of that is an estimate: no header counts how long the recordings are, or several channels are priced that
-    may turn out to be silent or alike; and …"""
+    """What of that is an estimate: no header counts how long the recordings are, several channels are priced that may
+    turn out to be silent or alike, or pauses decide how many units the pieces of a recording are billed for; and …"""
     estimated_share: float = 0.0
     """… what part of the whole it is."""
     fitting: Fitting | None = None
@@ -241,6 +241,6 @@ def _row(one: Priced, price: Price) -> tuple[object, ...]:
     if takes is None:
         return (*about, *[None] * 7)
     credits_ = sum(count * price.of_s(seconds) for count, seconds in takes.pieces)
-    guessed = credits_ if takes.is_guess else 0.0
+    guessed = credits_ if takes.is_guess or takes.depends_on_pauses else 0.0
     pieces = msgspec.msgpack.encode(takes.pieces)
     return (*about, takes.requests, takes.answered, takes.audio_s, takes.sent_s, credits_, guessed, pieces)

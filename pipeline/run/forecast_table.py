@@ -47,6 +47,8 @@ def as_table(forecast: Forecast) -> str:
     if forecast.estimated_credits:
         part = f"{rounded(forecast.estimated_credits)} of these credits ({forecast.estimated_share:.0%})"
         why = "no header counts the length, or channels may turn out alike or silent"
+        if forecast.unit_s:
+            why += ", or long recordings are cut in pauses that are not known yet"
         lines.append(("estimated", f"{part}: {why}"))
     budgets = []
     if forecast.budget is not None:

@@ -145,3 +145,16 @@ def test_channels_that_are_sent_by_themselves_may_turn_out_alike(tmp_path: Path)
     assert (split.is_guess, split.requests) == (True, 2)
     assert split.sent_s == pytest.approx(2 * split.audio_s)
     assert not estimate(Utterance(id="a", audio=path), AudioSettings(), PER_SECOND).is_guess
+
+
+def test_only_units_make_the_price_of_pieces_depend_on_pauses(tmp_path: Path) -> None:
+    utterance = Utterance(id="a", audio=made(tmp_path, written("WAV", "PCM_16")))
+    whole, cut = AudioSettings(), AudioSettings().model_copy(update={"max_clip_s": 1.0})
+    in_units = Price(3, 1.0, 0.1)
+    assert estimate(utterance, cut, in_units).requests > 1
+    found = {
+        (name, price): estimate(utterance, settings, price).depends_on_pauses
+        for name, settings in (("whole", whole), ("cut", cut))
+        for price in (PER_SECOND, in_units)
+    }
+    assert [about for about, depends in found.items() if depends] == [("cut", in_units)]

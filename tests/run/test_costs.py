@@ -50,6 +50,11 @@ def test_each_kind_is_counted_and_only_what_is_sent_costs() -> None:
     assert found.fitting is None
 
 
+def test_what_depends_on_pauses_is_an_estimate() -> None:
+    found = costs([sent(1, (2, 14.0), depends_on_pauses=True), sent(2, (1, 20.0))], UNITS)
+    assert (found.credits, found.estimated_credits) == (270.0, 180.0)
+
+
 def test_the_same_audio_is_sent_once_for_the_first_of_its_rows() -> None:
     found = costs([sent(3, (1, 5.0), key="k"), sent(1, (1, 5.0), key="k"), sent(2, (1, 5.0), key="other")])
     assert (found.copies, found.requests, found.credits) == (1, 2, 30.0)
