@@ -86,7 +86,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """The costs of the selected utterances within the limit."""
 
     within_limit: int = 0
-    """Utterances that the limit lets through, with those that are passed over; what follows is of them."""
+    """Utterances that the limit lets through, with those that the budget passes over; what follows is of them."""
     postponed: int = 0
     """Those that the run leaves out, because their audio failed run after run, and …"""
     postponed_runs: int = 0
@@ -102,12 +102,14 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     answered_clips: int = 0
     """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
     requests: int = 0
+    """… those that a run within the limit sends if it has no budget: with one, others take the place of what is passed
+    over."""
     audio_s: float = 0.0
     """Seconds of recordings that they carry, however many channels are sent separately."""
     sent_s: float = 0.0
     """Seconds that they carry: of each separately sent channel what has no answer yet, and the lead silence."""
     credits: float = 0.0
-    """What they cost, whatever the budget."""
+    """What they cost."""
     estimated_credits: float = 0.0
     """What of that is an estimate: no header counts how long the recordings are, several channels are priced that may
     turn out to be silent or alike, or pauses decide how many units the pieces of a recording are billed for; and …"""
@@ -170,7 +172,8 @@ class CostTable:
         kinds = dict(ask("SELECT kind, count(*) FROM priced GROUP BY kind"))
         requests, answered, audio_s, sent_s, credits_, guessed = ask(
             """SELECT total(requests), total(answered), total(audio_s), total(sent_s), total(credits), total(guessed)
-               FROM priced"""
+               FROM (SELECT * FROM priced ORDER BY place LIMIT ?)""",
+            (-1 if bounds.limit is None else bounds.limit,),
         ).fetchone()
         [runs] = ask("SELECT coalesce(min(runs), 0) FROM priced WHERE kind = ?", (Kind.WAITS,)).fetchone()
         most = math.inf if bounds.most is None else bounds.most + ROUNDING

@@ -83,7 +83,8 @@ def _fits(forecast: Forecast, fitting: Fitting) -> str:
     passed = f"{plural(fitting.passed_over, 'utterance')} passed over"
     if not fitting.requests:
         return f"nothing; {passed}"
-    return (
-        f"{fitting.requests:,} of {plural(forecast.requests, 'request')}, {format_credits(fitting.credits)}; "
-        f"{plural(fitting.utterances, 'utterance')} done, {passed}"
-    )
+    if forecast.limit is None:
+        requests = f"{fitting.requests:,} of {plural(forecast.requests, 'request')}"
+    else:  # these may be others: what is passed over takes no place of the limit
+        requests = plural(fitting.requests, "request")
+    return f"{requests}, {format_credits(fitting.credits)}; {plural(fitting.utterances, 'utterance')} done, {passed}"

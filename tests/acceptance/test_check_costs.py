@@ -226,6 +226,15 @@ def test_a_budget_below_the_estimate_says_what_of_it_fits(tmp_path: Path, out: P
     assert "would send     4 requests" in told
 
 
+def test_what_a_budget_passes_over_takes_no_place_of_the_limit_and_is_not_told_as_sent(
+    tmp_path: Path, out: Path
+) -> None:
+    corpus = lengths(tmp_path / "audio", *[20.0] * 5, *[2.0] * 3)
+    told = batch("check", corpus.folder, "--out", out, "--limit", "2", "--budget", "20").stdout
+    assert "would send     2 requests, 40.0 s of audio\ncredits        120 (3 per" in told
+    assert "fits           2 requests, 12 credits; 2 utterances done, 5 utterances passed over" in told
+
+
 def test_nothing_fits_a_month_that_is_used_up(server: RunningServer, tmp_path: Path, out: Path) -> None:
     corpus = lengths(tmp_path / "audio", *[2.0] * 3)
     month = ("--set", "budget.credits_per_month=12")

@@ -78,7 +78,7 @@ def test_what_is_passed_over_as_a_whole_takes_no_place_of_the_limit() -> None:
     priced = [sent(1, (1, 50.0)), sent(2, (2, 10.0)), sent(3, (1, 1.0)), sent(4, (1, 1.0))]
     found = costs(priced, budget=40.0, limit=2)
     assert found.fitting == Fitting(utterances=1, requests=2, credits=33.0, passed_over=2)
-    assert (found.within_limit, found.requests) == (3, 4)
+    assert (found.within_limit, found.requests, found.credits) == (3, 3, 210.0), "without the budget: the first two"
 
 
 def test_each_request_has_its_own_price() -> None:
