@@ -151,10 +151,11 @@ class Connection(Protocol):
         ...
 
 
-def why_unknown(balance: AccountBalance | str) -> str | None:
-    """Why the balance is not known; None where it is."""
+def why_unknown(balance: AccountBalance | str, *, may_be_overdrawn: bool = False) -> str | None:
+    """Why the balance is not known; None where it is. It `may_be_overdrawn` once requests were sent: those in flight
+    together may cost more than there was."""
     if isinstance(balance, str):
         return balance
     held = balance.remaining_credits
-    plausible = 0 <= held <= MOST_CREDITS
-    return None if plausible else f"the account is said to hold {held:g} credits, which is not plausible"
+    is_plausible = (-MOST_CREDITS if may_be_overdrawn else 0) <= held <= MOST_CREDITS
+    return None if is_plausible else f"the account is said to hold {held:g} credits, which is not plausible"

@@ -13,17 +13,16 @@ from pipeline.exchange import AccountBalance, Endpoint, why_unknown
 from pipeline.gradium.ending import explained
 from pipeline.gradium.key import read_key
 from pipeline.gradium.service import balance_at
+from pipeline.pool.account import ASK_S
 from pipeline.run.check import Forecast, check
 from pipeline.run.context import RunOptions
 from pipeline.threads import DaemonThreads, is_done
 
-ASK_S = 5.0
-"""A balance that does not come within this time is not known."""
 START_S = 5.0
 """A busy machine may take so long to load the HTTP libraries."""
 LOCAL = 'not asked: service.url is "local"'
 OFFLINE = "not asked: --offline"
-LATE = f"no answer within {ASK_S:.10g} s"
+LATE = f"no answer within {ASK_S:g} s"
 NO_KEY = "not asked: there is no usable key or address"
 
 

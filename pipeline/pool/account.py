@@ -19,7 +19,7 @@ from pipeline.errors import (
     GradiumBatchError,
     KeyRefused,
 )
-from pipeline.exchange import MOST_CREDITS, AccountBalance, why_unknown
+from pipeline.exchange import AccountBalance, why_unknown
 
 ASK_S = 5.0
 """A balance that does not come within this time is not known."""
@@ -28,7 +28,24 @@ SHARED_LONGEST_S = 60.0
 """How long an answer holds: at first, and at most."""
 _PAGES: dict[int | None, type[AccountError]] = {401: KeyRefused, 402: CreditsSpent, 403: KeyRefused}
 """What it would be if it were the service that denied access with this status."""
+Ask = Callable[[], Awaitable[AccountBalance | str]]
+"""`Connection.balance`."""
 log = logging.getLogger(__name__)
+
+
+async def balance_now(ask: Ask) -> AccountBalance | KeyRefused | str:
+    """The account's balance while requests are sent or after that; that the key is refused; or why neither is known.
+    Takes ASK_S at most."""
+    try:
+        async with asyncio.timeout(ASK_S):
+            found = await ask()
+    except KeyRefused as error:
+        return error
+    except GradiumBatchError as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer within {ASK_S:g} s"
+    return why_unknown(found, may_be_overdrawn=True) or found
 
 
 def suspected_by(error: AttemptError) -> type[AccountError] | None:
@@ -41,8 +58,7 @@ def suspected_by(error: AttemptError) -> type[AccountError] | None:
 class Account:
     """The account that one run sends with."""
 
-    def __init__(self, ask: Callable[[], Awaitable[AccountBalance | str]]) -> None:
-        """`ask` is `Connection.balance`."""
+    def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._question: asyncio.Task[KeyRefused | float | str] | None = None
         self._told: object = None
@@ -106,21 +122,14 @@ class Account:
             self._waiting -= 1
 
     async def _asked(self) -> KeyRefused | float | str:
+        balance = await balance_now(self._ask)
         found: KeyRefused | float | str
-        try:
-            async with asyncio.timeout(ASK_S):
-                balance = await self._ask()
-            unknown = why_unknown(balance)
-            if isinstance(balance, str) or (unknown is not None and not -MOST_CREDITS <= balance.remaining_credits < 0):
-                found = f"its balance is not known: {unknown}"
-            else:  # less than nothing is left where requests at work together took more than there was
-                found = float(balance.remaining_credits)
-        except KeyRefused as error:
-            found = error
-        except GradiumBatchError as error:
-            found = f"its balance is not known: {error}"
-        except TimeoutError:
-            found = f"its balance is not known: no answer within {ASK_S:.0f} s"
+        if isinstance(balance, KeyRefused):
+            found = balance
+        elif isinstance(balance, str):
+            found = f"its balance is not known: {balance}"
+        else:
+            found = float(balance.remaining_credits)
         self._holds_until = asyncio.get_running_loop().time() + self._holds_s
         self._holds_s = min(2 * self._holds_s, SHARED_LONGEST_S)
         return found

@@ -14,16 +14,15 @@ from textwrap import shorten
 from pipeline.bill import Bill
 from pipeline.checkpoint import Store
 from pipeline.config import Settings
-from pipeline.errors import GradiumBatchError, Stopped
-from pipeline.exchange import MOST_CREDITS, AccountBalance, Connection, why_unknown
+from pipeline.errors import GradiumBatchError, KeyRefused, Stopped
+from pipeline.exchange import AccountBalance, Connection, why_unknown
+from pipeline.pool.account import balance_now
 from pipeline.report.account import AccountFigures
 from pipeline.run.control import Control
 from pipeline.run.ledger import Ledger
 from pipeline.run.price_fit import best_fit
 from pipeline.run.reconciliation import Spent, agrees, fallen, is_short, reconciled
 
-ASK_S = 5.0
-"""A balance that does not come within this time is not known."""
 AGAIN_S = 1.0
 STEADY_S = 3.0
 """A balance that has not changed for so long has settled."""
@@ -114,10 +113,10 @@ class AccountReadings:
         over_at = clock() + settle_s
         held, since = None, clock()
         while True:
-            found = await _asked(connection, ASK_S)
-            if isinstance(found, str):
+            found = await balance_now(connection.balance)
+            if isinstance(found, KeyRefused | str):
                 if held is None:
-                    self._after = found
+                    self._after = _short(str(found))
                 return
             self._after = found
             if found.remaining_credits != held:
@@ -130,22 +129,6 @@ class AccountReadings:
             if self._settled or clock() + AGAIN_S > over_at:
                 return
             await asyncio.sleep(AGAIN_S)
-
-
-async def _asked(connection: Connection, within_s: float) -> AccountBalance | str:
-    """The balance, or why it is not known."""
-    try:
-        async with asyncio.timeout(within_s):
-            found = await connection.balance()
-    except GradiumBatchError as error:
-        return _short(str(error))
-    except TimeoutError:
-        return f"no answer within {within_s:g} s"
-    unknown = why_unknown(found)
-    # less than nothing is left where requests at work together took more than there was
-    if isinstance(found, str) or (unknown is not None and not -MOST_CREDITS <= found.remaining_credits < 0):
-        return _short(str(unknown))
-    return found
 
 
 def _short(text: str) -> str:

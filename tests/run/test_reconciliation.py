@@ -82,7 +82,7 @@ def readings_after(*answers: Any, credits_: float = 6.0, maybe: float = 0.0, set
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.run.settling.ASK_S", 0.05)
+    monkeypatch.setattr("pipeline.pool.account.ASK_S", 0.05)
     monkeypatch.setattr("pipeline.run.settling.AGAIN_S", 0.01)
     monkeypatch.setattr("pipeline.run.settling.STEADY_S", 0.05)
 
