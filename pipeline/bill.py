@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
+from collections.abc import Mapping
+from itertools import accumulate
 
 import msgspec
 
@@ -13,6 +16,7 @@ LENGTH_S = 0.001
 """The step in which lengths are counted."""
 MOST_LENGTHS = 20_000
 """Where more lengths differ they are counted in steps ten times as long, so that a bill stays small."""
+_decode = msgspec.msgpack.Decoder(list[int]).decode
 
 
 @built
@@ -23,8 +27,8 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     price: Price
     """As it was configured."""
-    lengths: tuple[tuple[int, int], ...]
-    """(length in steps of `LENGTH_S`, number of requests): the audio of the requests that were billed for sure."""
+    lengths: bytes
+    """Of the requests that were billed for sure, as `packed` has them: dozens of bills are kept, and few are used."""
     ledger: float
     """Credits by the ledger, counting what may have been billed, …"""
     maybe: float
@@ -34,20 +38,32 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     tell: they are not known, or a top-up or a new month lies between."""
 
 
-class Lengths:
+def packed(requests: Mapping[int, int]) -> bytes:
+    """Numbers of requests by length in steps of `LENGTH_S`, compactly."""
+    flat, last = [], 0
+    for length, count in sorted(requests.items()):
+        flat += [length - last, count]
+        last = length
+    return zlib.compress(msgspec.msgpack.encode(flat))
+
+
+def unpacked(lengths: bytes) -> dict[int, int]:
+    """What `packed` was given. Raises zlib.error or msgspec.DecodeError where it is damaged."""
+    flat = _decode(zlib.decompress(lengths))
+    return dict(zip(accumulate(flat[::2]), flat[1::2], strict=True))
+
+
+class LengthCounts:
     """Counts requests by length."""
 
     def __init__(self) -> None:
-        self._requests: Counter[int] = Counter()
+        self.requests: Counter[int] = Counter()
+        """By length in steps of `LENGTH_S`."""
         self._step = 1
 
     def add(self, sent_s: float, requests: int = 1) -> None:
-        self._requests[round(sent_s / LENGTH_S / self._step) * self._step] += requests
-        if len(self._requests) > MOST_LENGTHS:
-            found, self._requests, self._step = self._requests, Counter(), self._step * 10
+        self.requests[round(sent_s / LENGTH_S / self._step) * self._step] += requests
+        if len(self.requests) > MOST_LENGTHS:
+            found, self.requests, self._step = self.requests, Counter(), self._step * 10
             for length, count in found.items():
                 self.add(length * LENGTH_S, count)
-
-    def counted(self) -> tuple[tuple[int, int], ...]:
-        """As a bill has them."""
-        return tuple(sorted(self._requests.items()))

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from pipeline.bill import Lengths
+from pipeline.bill import LengthCounts
 from pipeline.checkpoint import Sent, Started, Store
 from pipeline.errors import AttemptError, CutOff, ProtocolFault, UnknownFault
 from pipeline.exchange import Answer
@@ -31,7 +31,7 @@ class Ledger:
         """All that was spent, and what of it only may have been billed."""
         self.unknown: Counter[str] = Counter()
         """Refusals that no rule matches or that are a fault of ours, by reason and code, and how often they came."""
-        self.lengths = Lengths()
+        self.lengths = LengthCounts()
         """Of the requests that were billed for sure."""
         self._store = store
         self._run_id = run_id

@@ -21,13 +21,13 @@ class PaidRun:
     """What one run paid, and for which lengths."""
 
     def __init__(self, lengths: Mapping[int, int], paid: float) -> None:
+        """`lengths` are numbers of requests by length, in steps of `LENGTH_S`."""
         import numpy as np  # here: `status` mostly needs none of it
 
-        self.lengths = lengths
-        """Numbers of requests by length, in steps of `LENGTH_S`."""
         self.paid = paid
         self.tolerance = TOLERANCE + TOLERANCE_SHARE * paid
-        self._lengths_s: npt.NDArray[np.float64] = np.asarray([*lengths], dtype=np.float64) * LENGTH_S
+        self.lengths = np.asarray([*lengths], dtype=np.int64)
+        self._lengths_s = self.lengths.astype(np.float64) * LENGTH_S
         self._counts: npt.NDArray[np.float64] = np.asarray([*lengths.values()], dtype=np.float64)
         self.requests = float(self._counts.sum())
         self.sent_s = float(self._lengths_s @ self._counts)

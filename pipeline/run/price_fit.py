@@ -6,12 +6,15 @@ unit, what requests cost only rises with the overhead, so that a search by halve
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
-from pipeline.bill import Bill
+from pipeline.bill import Bill, unpacked
 from pipeline.built import built
 from pipeline.price import Price
 from pipeline.profile import GRADIUM
@@ -55,16 +58,15 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 def best_fit(bills: Sequence[Bill]) -> Fit | None:
     """The price that fits the newest bills, which come last; of the newest one's model.
 
-    None where the configured price fits, where fewer than `FEWEST` runs can be compared (what may have been billed, or
-    is not known to be paid, leaves a run out), or where no price fits nearly all of them.
+    None where the configured price fits, where fewer than `FEWEST` runs can be compared, or where no price fits nearly
+    all of them.
     """
     if not bills:
         return None
     model, configured = bills[-1].model, bills[-1].price
-    comparable = [one for one in bills if one.model == model and one.lengths and one.paid and not one.maybe]
-    if len(comparable) < FEWEST:
+    runs = [*islice(_comparable(reversed(bills), model), RUNS)][::-1]
+    if len(runs) < FEWEST:
         return None
-    runs = [PaidRun(dict(one.lengths), one.paid) for one in comparable[-RUNS:] if one.paid is not None]
     rates = dict.fromkeys((GRADIUM.credits_per_s(model), configured.credits_per_s))
     counts = [len(runs), *(some for some in (5, FEWEST) if some < len(runs))]
     for count in counts:  # a price may have changed: then the configured one fits those before
@@ -79,6 +81,15 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
             sentence = f"{_sentence(price, configured)} {fits} of {count} runs{_other_overheads(price, newest)}"
             return Fit(price=price, fits=fits, compared=count, configured_fits=configured_fits, sentence=sentence)
     return None
+
+
+def _comparable(bills: Iterable[Bill], model: str) -> Iterator[PaidRun]:
+    """Their runs, but for those of another model and those that do not tell what their requests cost."""
+    for bill in bills:
+        if bill.model == model and bill.paid and not bill.maybe:
+            with suppress(zlib.error, msgspec.DecodeError):  # a damaged one is left out
+                if lengths := unpacked(bill.lengths):
+                    yield PaidRun(lengths, bill.paid)
 
 
 def _matters(configured: Price, runs: Sequence[PaidRun]) -> bool:
@@ -145,7 +156,7 @@ def _differ(runs: Sequence[PaidRun], prices: Sequence[Price]) -> bool:
 
 
 def _halves(runs: Sequence[PaidRun]) -> list[PaidRun]:
-    lengths = sorted({length for run in runs for length in run.lengths})
+    lengths = sorted(set().union(*(run.lengths.tolist() for run in runs)))
     middle = len(lengths) // 2
     return [PaidRun(dict.fromkeys(some, 1), 0.0) for some in (lengths[:middle], lengths[middle:]) if some]
 

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from textwrap import shorten
 
-from pipeline.bill import Bill
+from pipeline.bill import Bill, packed
 from pipeline.checkpoint import Store
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, KeyRefused, Stopped
@@ -82,7 +82,7 @@ class AccountReadings:
             run_id=run_id,
             model=self._settings.service.model,
             price=self._settings.request_price,
-            lengths=self._ledger.lengths.counted(),
+            lengths=packed(self._ledger.lengths.requests),
             ledger=found.ledger,
             maybe=found.maybe,
             paid=paid,

@@ -7,11 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.bill import LENGTH_S, Bill
+from pipeline.bill import LENGTH_S, Bill, packed
 from pipeline.price import Price
 from pipeline.run.price_fit import UNITS_S, Fit, best_fit
 
@@ -23,7 +24,7 @@ def bill(lengths: Lengths, paid: float | None, configured: Price = DOCUMENTED, *
     counted = Counter(round(one / LENGTH_S) for one in lengths)
     about = {"run_id": "r", "model": "default", "maybe": 0.0, **more}
     ledger = sum(map(configured.of_s, lengths))
-    return Bill(price=configured, lengths=tuple(sorted(counted.items())), ledger=ledger, paid=paid, **about)  # type: ignore[arg-type]
+    return Bill(price=configured, lengths=packed(counted), ledger=ledger, paid=paid, **about)  # type: ignore[arg-type]
 
 
 def bills(runs: Sequence[Lengths], true: Price, configured: Price = DOCUMENTED) -> list[Bill]:
@@ -176,8 +177,14 @@ def test_a_difference_that_does_not_matter_is_not_spoken_of() -> None:
 
 @pytest.mark.parametrize(
     "left_out",
-    [lambda one: bill([], 0.0), lambda one: bill([5.0], None), lambda one: bill([5.0], 45.0, maybe=15.0)],
-    ids=["nothing sent", "not known", "maybe billed"],
+    [
+        lambda one: bill([], 0.0),
+        lambda one: bill([], 7.0),
+        lambda one: bill([5.0], None),
+        lambda one: bill([5.0], 45.0, maybe=15.0),
+        lambda one: msgspec.structs.replace(one, lengths=b"damaged"),
+    ],
+    ids=["nothing sent", "somebody else's", "not known", "maybe billed", "damaged"],
 )
 def test_fewer_than_three_comparable_runs_tell_nothing(left_out: Callable[[Bill], Bill]) -> None:
     three = bills(drawn(4), Price(3.0, 15.0))
