@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.audio.filling import filling_cuts
 from pipeline.audio.levels import FINE, FLOOR, hop_of, levels_of, smoothed
-from pipeline.audio.pieces import PieceLimits, planned_cuts
+from pipeline.audio.pieces import PieceLimits, cut_windows
 from pipeline.audio.tracks import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -34,15 +34,11 @@ def cuts(path: str, start: int, samples: int, limits: PieceLimits) -> list[int]:
     """
     if limits.unit:
         return filling_cuts(path, start, samples, limits)
-    places = planned_cuts(samples, limits)
-    end, longest, reach = start + samples, limits.longest, limits.reach
     found: list[int] = []
-    for left, place in zip(range(len(places), 0, -1), places, strict=True):
-        even = start + place
+    for low, high, planned in cut_windows(start, samples, limits):
         before = found[-1] if found else start
-        low = max(even - reach, before + 1, end - left * longest)
-        high = min(even + reach, before + longest, end - 1)
-        found.append(_quietest(path, (start, end), low, high, even))
+        low, high = max(low, before + 1), min(high, before + limits.longest)
+        found.append(_quietest(path, (start, start + samples), low, high, planned))
     return found
 
 

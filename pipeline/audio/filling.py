@@ -11,7 +11,7 @@ from heapq import nsmallest
 from typing import NamedTuple
 
 from pipeline.audio.levels import FINE, FLOOR, hop_of, levels_of, smoothed
-from pipeline.audio.pieces import PieceLimits, planned_cuts
+from pipeline.audio.pieces import CutWindow, PieceLimits, cut_windows
 from pipeline.audio.tracks import SAMPLE_RATE
 
 _CONTEXT = SAMPLE_RATE // 2
@@ -63,22 +63,18 @@ def filling_cuts(path: str, start: int, samples: int, limits: PieceLimits) -> li
 
     Raises OSError, and ValueError where a piece holds not even one sample.
     """
-    end, longest = start + samples, limits.longest
-    places = planned_cuts(samples, limits)
+    end, windows = start + samples, cut_windows(start, samples, limits)
     ways = [_Way(0.0, start, None)]
-    for number, place in enumerate(places, 1):
-        left = len(places) + 1 - number
-        low = max(start + place - limits.reach, start + number, end - left * longest)
-        high = min(start + place + limits.reach, start + number * longest, end - left)
-        window = _Window(path, (start, end), low, high, start + place)
+    for window in windows:
+        places = _Places(path, (start, end), window)
         found: dict[int, _Way] = {}
         for way in ways:
-            for position, harm in window.places(way.position, limits):
+            for position, harm in places.after(way.position, limits):
                 cost = way.cost + limits.waste(position - way.position) + harm
                 if position not in found or cost < found[position].cost:
                     found[position] = _Way(cost, position, way)
         ways = nsmallest(_KEPT, found.values(), key=lambda way: way.cost)
-    best: _Way | None = min(ways, key=lambda way: way.cost + (limits.waste(end - way.position) if places else 0))
+    best: _Way | None = min(ways, key=lambda way: way.cost + (limits.waste(end - way.position) if windows else 0))
     positions: list[int] = []
     while best is not None:
         positions.append(best.position)
@@ -86,13 +82,13 @@ def filling_cuts(path: str, start: int, samples: int, limits: PieceLimits) -> li
     return positions[-2::-1]
 
 
-class _Window:
-    """Where one cut may lie: from `low` to `high`, both included, and best at `wanted`."""
+class _Places:
+    """The places of one cut, and how loud it is there."""
 
-    def __init__(self, path: str, span: tuple[int, int], low: int, high: int, wanted: int) -> None:
+    def __init__(self, path: str, span: tuple[int, int], window: CutWindow) -> None:
         import numpy as np  # most recordings need no cut
 
-        self._low, self._high, self._wanted = low, high, wanted
+        self._low, self._high, self._wanted = low, high, _ = window
         self._hop = hop_of(high - low)
         self._begin = max(span[0], low - _CONTEXT)
         levels = levels_of(path, self._begin, min(span[1], high + _CONTEXT), self._hop)
@@ -107,7 +103,7 @@ class _Window:
         are_alike = self._loudest <= lowest * _ALIKE + FLOOR and lowest > FLOOR
         self._pauses = [] if are_alike else [run for run in runs if run[1] - run[0] >= _PAUSE]
 
-    def places(self, before: int, limits: PieceLimits) -> Iterator[tuple[int, float]]:
+    def after(self, before: int, limits: PieceLimits) -> Iterator[tuple[int, float]]:
         """(position, what speaks against it in wasted samples) of the places worth a cut after one at `before`."""
         low, high = max(self._low, before + 1), min(self._high, before + limits.longest)
         have_pauses = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 
@@ -56,6 +57,14 @@ class PieceLimits(msgspec.Struct, frozen=True):
         return math.floor(units * self.unit - self.beside)
 
 
+class CutWindow(NamedTuple):
+    """The positions where one cut may lie: from `low` to `high`, both included, and best at `planned`."""
+
+    low: int
+    high: int
+    planned: int
+
+
 def count_pieces(samples: int, limits: PieceLimits) -> int:
     """How many pieces carry so many samples; units make them no more.
 
@@ -82,6 +91,21 @@ def planned_cuts(samples: int, limits: PieceLimits) -> list[int]:
     # not where there are fewer units than pieces, or where the last unit is not even begun
     fits = all(0 < last - first <= limits.longest for first, last in pairwise([0, *filled, samples]))
     return filled if fits else even
+
+
+def cut_windows(start: int, samples: int, limits: PieceLimits) -> list[CutWindow]:
+    """Where each cut may lie so that no piece has to be empty or too long, in `samples` from `start`.
+
+    Raises ValueError where a piece holds not even one sample.
+    """
+    places, end = planned_cuts(samples, limits), start + samples
+    windows = []
+    for number, place in enumerate(places, 1):
+        planned, pieces_after = start + place, len(places) + 1 - number
+        low = max(planned - limits.reach, start + number, end - pieces_after * limits.longest)
+        high = min(planned + limits.reach, start + number * limits.longest, end - pieces_after)
+        windows.append(CutWindow(low, high, planned))
+    return windows
 
 
 def expected_pieces(samples: int, limits: PieceLimits) -> list[tuple[int, float]]:
