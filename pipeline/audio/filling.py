@@ -34,27 +34,27 @@ _GUARD = SAMPLE_RATE // 4
 begins at once."""
 _SEEK = SAMPLE_RATE // 2
 """Where there is no pause, the cut lies at the quietest place so little before the end of a unit."""
-_SHORT = 2.0
-"""What each second by which a pause is shorter than twice the guard may cost in wasted seconds."""
+_SHORT_PAUSE_PENALTY = 2.0
+"""Wasted seconds that are as bad as a pause that is a second shorter than twice the guard."""
 _ALIKE = 1.5
 """Ratio to the lowest energy within which places are alike there."""
-_LOUD = 0.5 * SAMPLE_RATE
-"""What may be wasted to cut in silence where there is no pause."""
-_IN_A_WORD = 3600.0 * SAMPLE_RATE
+_LOUD_PENALTY = 0.5 * SAMPLE_RATE
+"""Wasted samples that are as bad as a cut at the loudest place; less loud ones in proportion."""
+_NO_PAUSE_PENALTY = 3600.0 * SAMPLE_RATE
 """No saving makes up for a cut beside all pauses."""
-_ASIDE = 0.05 * SAMPLE_RATE
-"""What may be wasted to be at the planned place."""
-_KEPT = 32
-"""Ways to cut up to a place that are followed further."""
+_OFF_PLAN_PENALTY = 0.05 * SAMPLE_RATE
+"""Wasted samples that are as bad as a cut the whole window away from the planned place; nearer ones in proportion."""
+_MOST_CANDIDATES = 32
+"""Of all ways to cut up to a window the cheapest so many are followed further: a beam search."""
 
 
-class _Way(NamedTuple):
+class _Candidate(NamedTuple):
     """Cuts up to a position."""
 
     cost: float
-    """The wasted samples, and what else speaks against these cuts."""
+    """The wasted samples up to there, and the penalties, which are in samples, too."""
     position: int
-    before: _Way | None
+    before: _Candidate | None
 
 
 def filling_cuts(path: str, start: int, samples: int, limits: PieceLimits) -> list[int]:
@@ -63,18 +63,20 @@ def filling_cuts(path: str, start: int, samples: int, limits: PieceLimits) -> li
 
     Raises OSError, and ValueError where a piece holds not even one sample.
     """
-    end, windows = start + samples, cut_windows(start, samples, limits)
-    ways = [_Way(0.0, start, None)]
-    for window in windows:
+    end = start + samples
+    candidates = [_Candidate(0.0, start, None)]
+    for window in cut_windows(start, samples, limits):
         places = _Places(path, (start, end), window)
-        found: dict[int, _Way] = {}
-        for way in ways:
-            for position, harm in places.after(way.position, limits):
-                cost = way.cost + limits.waste(position - way.position) + harm
+        found: dict[int, _Candidate] = {}
+        for candidate in candidates:
+            for position, penalty in places.after(candidate.position, limits):
+                cost = candidate.cost + limits.waste(position - candidate.position) + penalty
                 if position not in found or cost < found[position].cost:
-                    found[position] = _Way(cost, position, way)
-        ways = nsmallest(_KEPT, found.values(), key=lambda way: way.cost)
-    best: _Way | None = min(ways, key=lambda way: way.cost + (limits.waste(end - way.position) if windows else 0))
+                    found[position] = _Candidate(cost, position, candidate)
+        candidates = nsmallest(_MOST_CANDIDATES, found.values(), key=lambda candidate: candidate.cost)
+    best: _Candidate | None = min(
+        candidates, key=lambda candidate: candidate.cost + limits.waste(end - candidate.position)
+    )
     positions: list[int] = []
     while best is not None:
         positions.append(best.position)
@@ -88,7 +90,7 @@ class _Places:
     def __init__(self, path: str, span: tuple[int, int], window: CutWindow) -> None:
         import numpy as np  # most recordings need no cut
 
-        self._low, self._high, self._wanted = low, high, _ = window
+        self._low, self._high, self._planned = low, high, _ = window
         self._hop = hop_of(high - low)
         self._begin = max(span[0], low - _CONTEXT)
         levels = levels_of(path, self._begin, min(span[1], high + _CONTEXT), self._hop)
@@ -104,7 +106,7 @@ class _Places:
         self._pauses = [] if are_alike else [run for run in runs if run[1] - run[0] >= _PAUSE]
 
     def after(self, before: int, limits: PieceLimits) -> Iterator[tuple[int, float]]:
-        """(position, what speaks against it in wasted samples) of the places worth a cut after one at `before`."""
+        """(position, penalty in samples) of the places worth a cut after one at `before`."""
         low, high = max(self._low, before + 1), min(self._high, before + limits.longest)
         have_pauses = False
         for first, last in self._pauses:
@@ -115,9 +117,9 @@ class _Places:
             have_pauses = True
             position = latest
             if filled := limits.ends(earliest - before, latest - before):
-                nearest = min(filled, key=lambda units: abs(before + limits.filling(units) - self._wanted))
+                nearest = min(filled, key=lambda units: abs(before + limits.filling(units) - self._planned))
                 position = max(earliest, before + limits.filling(nearest))
-            yield position, max(0.0, 2 * _GUARD - (last - first)) * _SHORT + self._aside(position)
+            yield position, max(0.0, 2 * _GUARD - (last - first)) * _SHORT_PAUSE_PENALTY + self._off_plan(position)
         if have_pauses:
             return
         filled = limits.ends(low - before, high - before)
@@ -128,13 +130,13 @@ class _Places:
             yield self._quietest(low, high)
 
     def _quietest(self, low: int, high: int) -> tuple[int, float]:
-        """The last of the quietest places between two positions, both included, with what speaks against it."""
+        """The last of the quietest places between two positions, both included, with its penalty in samples."""
         first, last = (low - self._begin) // self._hop, (high - self._begin) // self._hop + 1
         lowest = float(self._levels[first:last].min())
         begun, ended = self._runs(first, last, lowest * _ALIKE + FLOOR)[-1]
         position = high if ended > high else min(max((begun + ended) // 2, low), high)
-        harm = _LOUD * min(1.0, lowest / (self._loudest + FLOOR)) + self._aside(position)
-        return position, harm + (_IN_A_WORD if self._pauses else 0.0)
+        penalty = _LOUD_PENALTY * min(1.0, lowest / (self._loudest + FLOOR)) + self._off_plan(position)
+        return position, penalty + (_NO_PAUSE_PENALTY if self._pauses else 0.0)
 
     def _runs(self, first: int, last: int, quiet: float) -> list[tuple[int, int]]:
         """(first position, position after the last) of each stretch of values that are at most `quiet`."""
@@ -145,5 +147,5 @@ class _Places:
         positions = (self._begin + edges * self._hop).tolist()
         return list(zip(positions[::2], positions[1::2], strict=True))
 
-    def _aside(self, position: int) -> float:
-        return _ASIDE * abs(position - self._wanted) / max(1, self._high - self._low)
+    def _off_plan(self, position: int) -> float:
+        return _OFF_PLAN_PENALTY * abs(position - self._planned) / max(1, self._high - self._low)
