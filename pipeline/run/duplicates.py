@@ -19,7 +19,8 @@ from pipeline.built import built
 from pipeline.checkpoint import Identity, Selected
 from pipeline.failures import consequence_of
 from pipeline.model import Failure, Transcript
-from pipeline.run.in_flight import GivenUp, InFlight
+from pipeline.run.given_up import GivenUp
+from pipeline.run.in_flight import InFlight
 
 MOST_WAITING = 100
 """Rows that are kept while they wait for one outcome; of further ones there are only the numbers."""

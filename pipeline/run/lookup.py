@@ -17,7 +17,8 @@ from pipeline.checkpoint import Identity, Selected, State, Store
 from pipeline.errors import AttemptError
 from pipeline.model import Transcript
 from pipeline.run.context import RunContext
-from pipeline.run.in_flight import GivenUp, InFlight
+from pipeline.run.given_up import GivenUp
+from pipeline.run.in_flight import InFlight
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.renames import Renames
 from pipeline.run.settlement import Settlement

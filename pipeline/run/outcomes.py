@@ -16,7 +16,8 @@ from pipeline.exchange import Clip, Request
 from pipeline.failures import consequence_of
 from pipeline.model import ClipResult, Transcript
 from pipeline.report.progress import Progress
-from pipeline.run.in_flight import GivenUp, InFlight
+from pipeline.run.given_up import GivenUp
+from pipeline.run.in_flight import InFlight
 from pipeline.run.join import for_row, word_errors
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from pipeline.model import Transcript
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
 from pipeline.run.duplicates import Duplicates
-from pipeline.run.in_flight import GivenUp, InFlight
+from pipeline.run.given_up import GivenUp
+from pipeline.run.in_flight import InFlight
 from pipeline.run.outcomes import Outcomes
 
 

@@ -8,7 +8,8 @@ from pipeline.checkpoint import Identity, Selected, State
 from pipeline.errors import AttemptError, AudioRefused, AudioTruncated, RepeatedStreamError, ServerFault
 from pipeline.model import Utterance
 from pipeline.run.duplicates import MOST_WAITING, Duplicates
-from pipeline.run.in_flight import GivenUp, InFlight
+from pipeline.run.given_up import GivenUp
+from pipeline.run.in_flight import InFlight
 from tests.records import transcript
 
 THIS = Identity(audio_hash="h", config_hash="c")

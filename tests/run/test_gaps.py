@@ -8,7 +8,7 @@ import pytest
 from pipeline.checkpoint.identity import is_partial
 from pipeline.errors import ServerFault
 from pipeline.exchange import Clip
-from pipeline.run.in_flight import of_clip
+from pipeline.run.given_up import of_clip
 from pipeline.run.join import gap_issues
 from pipeline.texts import MAX_MESSAGE
 from tests.run.test_join import answer, clip, in_flight, joined

@@ -10,7 +10,7 @@ import pytest
 from pipeline.checkpoint import Identity
 from pipeline.errors import AudioRefused
 from pipeline.run.duplicates import Refusals
-from pipeline.run.in_flight import GivenUp
+from pipeline.run.given_up import GivenUp
 
 
 @pytest.fixture
