@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from pipeline.checkpoint.codec import decode_utterance
-from pipeline.checkpoint.connection import Database, translated
+from pipeline.checkpoint.connection import Database
 from pipeline.checkpoint.failing import known_failure
 from pipeline.checkpoint.identity import TRANSCRIBED, Identity
 from pipeline.checkpoint.plan import ALL_SELECTED, where_selected
 from pipeline.checkpoint.replaced import find_replaced
 from pipeline.checkpoint.scan import attach_scan
 from pipeline.checkpoint.schema import State
+from pipeline.checkpoint.sqlite_errors import translated
 from pipeline.model import Failure, Utterance
 
 # A row that is done and selected is sent again, even where its audio has a transcript.

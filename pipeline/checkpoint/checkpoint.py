@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pipeline.bill import Bill
 from pipeline.checkpoint.bills import Bills, keep_bill
 from pipeline.checkpoint.codec import decode_attempt
-from pipeline.checkpoint.connection import reads, unusable, writes
+from pipeline.checkpoint.connection import reads, writes
 from pipeline.checkpoint.conversion import Conversion
 from pipeline.checkpoint.events import Event, Sent, apply
 from pipeline.checkpoint.lookup import Lookup
@@ -21,6 +21,7 @@ from pipeline.checkpoint.rebuilding import Rebuilding
 from pipeline.checkpoint.replaced import Replaced
 from pipeline.checkpoint.selection import Selection
 from pipeline.checkpoint.sharing import Sharing
+from pipeline.checkpoint.sqlite_errors import unusable
 from pipeline.checkpoint.subtracted import Subtracted
 from pipeline.model import Attempt
 

@@ -1,4 +1,4 @@
-"""Records as the tables hold them: msgpack. Decoders raise what `connection.translated` turns into CheckpointError."""
+"""Records as the tables hold them: msgpack. Decoders raise what `translated` turns into CheckpointError."""
 
 from __future__ import annotations
 

@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from pipeline.checkpoint.codec import decode_attempt
-from pipeline.checkpoint.connection import Database, reads, unusable, writes
+from pipeline.checkpoint.connection import Database, reads, writes
 from pipeline.checkpoint.schema import CREDITS, PLACES
+from pipeline.checkpoint.sqlite_errors import unusable
 from pipeline.model import Attempt
 
 F = TypeVar("F", str, int, float)

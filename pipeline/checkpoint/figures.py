@@ -11,12 +11,13 @@ from datetime import datetime
 import msgspec
 
 from pipeline.checkpoint.codec import decode_attempt, decode_failure, decode_transcript, decode_utterance
-from pipeline.checkpoint.connection import named, reads, transaction, translated
+from pipeline.checkpoint.connection import named, reads, transaction
 from pipeline.checkpoint.facts import Facts, maybe_billed
 from pipeline.checkpoint.failing import NEXT_RUN, POSTPONED, POSTPONED_NOW
 from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.schema import BAD_ROW, CREDITS, IS_DONE, IS_FAILED, IS_LEFT, Seen, State
+from pipeline.checkpoint.sqlite_errors import translated
 from pipeline.errors import AudioMissing
 from pipeline.model import Attempt, Failure, Utterance
 

@@ -10,11 +10,12 @@ import msgspec
 
 from pipeline.built import built
 from pipeline.checkpoint.codec import decode_clip, decode_transcript, decode_utterance
-from pipeline.checkpoint.connection import Database, reads, translated, writes
+from pipeline.checkpoint.connection import Database, reads, writes
 from pipeline.checkpoint.failing import KnownFailure, known_failure
 from pipeline.checkpoint.identity import HAS_TRANSCRIPT, Identity
 from pipeline.checkpoint.replaced import Stored, find_replaced, times_in
 from pipeline.checkpoint.schema import CLIPS_STALE, Seen, State
+from pipeline.checkpoint.sqlite_errors import translated
 from pipeline.model import ClipResult, KeptClip, Utterance
 
 _WITH_TIMES = "utterances u LEFT JOIN results r USING (n) LEFT JOIN subtracted s USING (n)"

@@ -12,9 +12,10 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint.codec import decode_attempt, decode_transcript, decode_utterance
-from pipeline.checkpoint.connection import Database, reads, transaction, translated, writes
+from pipeline.checkpoint.connection import Database, reads, transaction, writes
 from pipeline.checkpoint.schema import JSONL_BYTES, TO_REFRESH
 from pipeline.checkpoint.selection import up_to
+from pipeline.checkpoint.sqlite_errors import translated
 from pipeline.checkpoint.subtracted import Timed, begin_notes, is_stale, save_noted, save_timed
 from pipeline.model import Attempt, Transcript, Utterance
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from pipeline.checkpoint.codec import decode_utterance
-from pipeline.checkpoint.connection import Database, reads, translated
+from pipeline.checkpoint.connection import Database, reads
 from pipeline.checkpoint.schema import BAD_ROW, Seen
+from pipeline.checkpoint.sqlite_errors import translated
 from pipeline.model import Utterance
 
 SAMPLES = 16

@@ -14,7 +14,6 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from pipeline.checkpoint.checkpoint import Checkpoint
 from pipeline.checkpoint.codec import decode_transcript
-from pipeline.checkpoint.connection import translated
 from pipeline.checkpoint.failing import KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.journal import Journal
@@ -22,6 +21,7 @@ from pipeline.checkpoint.lookup import Placed
 from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.scan import Repeated, ScannedRow, Scope
+from pipeline.checkpoint.sqlite_errors import translated
 from pipeline.model import Transcript
 
 P = ParamSpec("P")

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Finished, Patience, Sent, Store
-from pipeline.checkpoint.connection import unusable
 from pipeline.checkpoint.patience import reason_of
+from pipeline.checkpoint.sqlite_errors import unusable
 from pipeline.errors import CheckpointError
 from tests.records import attempt, scanned, transcript
 
