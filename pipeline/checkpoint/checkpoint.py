@@ -9,11 +9,12 @@ import sqlite3
 from collections.abc import Sequence
 
 from pipeline.bill import Bill
+from pipeline.checkpoint.applying import apply
 from pipeline.checkpoint.bills import Bills, keep_bill
 from pipeline.checkpoint.codec import decode_attempt
 from pipeline.checkpoint.connection import reads, writes
 from pipeline.checkpoint.conversion import Conversion
-from pipeline.checkpoint.events import Event, Sent, apply
+from pipeline.checkpoint.events import Event, Sent
 from pipeline.checkpoint.lookup import Lookup
 from pipeline.checkpoint.merge import Planning
 from pipeline.checkpoint.publishing import Publishing

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
+from pipeline.checkpoint.applying import key_of
 from pipeline.checkpoint.checkpoint import Checkpoint
-from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Moved, Partly, Sent, Started, key_of
+from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Moved, Partly, Sent, Started
 from pipeline.checkpoint.failing import Failed, KnownFailure
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.patience import Patience
