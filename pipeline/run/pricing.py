@@ -18,7 +18,8 @@ from pipeline.checkpoint.alike import Todo, TodoList
 from pipeline.checkpoint.lookup import AnswerIndex
 from pipeline.config import Settings
 from pipeline.errors import AttemptError, Stopped
-from pipeline.run.costs import Bounds, Costs, CostTable, Kind, Priced
+from pipeline.run.cost_table import CostTable
+from pipeline.run.costs import Bounds, Costs, Kind, Priced
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.threads import DaemonThreads, is_done
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.audio.upload import Estimate
 from pipeline.price import Price
-from pipeline.run.costs import Bounds, Costs, CostTable, Fitting, Kind, Priced, Problem
+from pipeline.run.cost_table import CostTable
+from pipeline.run.costs import Bounds, Costs, Fitting, Kind, Priced, Problem
 
 
 def sent(place: int, *pieces: tuple[int, float], key: str | None = None, **more: Any) -> Priced:
