@@ -2,10 +2,10 @@
 
 `schema` states and tables · `lock` one run per folder · `store` the asynchronous interface of a run, over `journal`,
 which groups commits · `checkpoint` the blocking interface, composed of: `scan` reads a manifest · `plan` compares it
-with the known rows · `merge` updates them · `selection` hands out work · `lookup` finds earlier results · `events`
-state transitions · `failing` when failed rows are tried again · `publishing`, `replaced` rows for the output files, and
-transcripts that left them · `figures`, `facts` totals and single values · `sharing` manifests with one output ·
-`rebuilding` a new checkpoint from what `salvage` reads of a damaged one.
+with the known rows · `merge` updates them · `selection` hands out work · `lookup` finds earlier results · `applying`
+state transitions by `events` · `failing` when failed rows are tried again · `publishing`, `replaced` rows for the
+output files, and transcripts that left them · `figures`, `facts`, `bills` totals, single values, and what runs cost ·
+`sharing` manifests with one output · `rebuilding` a new checkpoint from what `salvage` reads of a damaged one.
 """
 
 from pipeline.checkpoint.checkpoint import Checkpoint
