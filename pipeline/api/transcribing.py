@@ -10,7 +10,7 @@ from pipeline.api.arguments import PathLike, Paths, SettingsLike, Texts, options
 from pipeline.api.raising import raised
 from pipeline.api.records import Progress, Result, without_secrets
 from pipeline.engines.background import BackgroundRun
-from pipeline.engines.forecast import Forecasted, forecast
+from pipeline.engines.forecast import forecast
 from pipeline.errors import KeyRefused, UsageError
 from pipeline.report.progress import Progress as Counts
 from pipeline.run import status as standing
@@ -142,7 +142,9 @@ def check(
             include=include,
             exclude=exclude,
         )
-        found = forecast(options, chosen) if ask_balance else Forecasted(forecast_only(options, chosen))
+        if not ask_balance:
+            return without_secrets(forecast_only(options, chosen))
+        found = forecast(options, chosen)
         if isinstance(found.error, KeyRefused):
             raise found.error
         return without_secrets(found.forecast)

@@ -41,7 +41,8 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def agrees(fell: float, spent: Spent) -> bool:
-    """Whether the balance fell by what the ledger has. Less what only may have been billed it may still be to come."""
+    """Whether the balance fell by what the ledger has, with what only may have been billed: where that is missing, the
+    account may count it late."""
     return abs(fell - spent.ledger) <= BALANCE_ROUNDING
 
 
@@ -105,22 +106,15 @@ def _difference(paid: float, spent: Spent, *, settled: bool) -> str:
     difference = paid - spent.ledger
     if abs(difference) <= EQUAL:
         return "as the ledger has"
+    reasons = ["amounts are rounded"] if abs(difference) <= spent.rounding else []
     if difference > 0:
-        text, reasons = f"{rounded(difference)} more than the ledger has", []
-        if difference > spent.rounding:
-            reasons += ["somebody else used the account", f"its price is another one ({MANUAL})"]
-            reasons += ["it counted earlier requests late"]
-        else:
-            reasons += ["amounts are rounded", "somebody else used the account", f"its price is another one ({MANUAL})"]
+        reasons += ["somebody else used the account", f"its price is another one ({MANUAL})"]
+        reasons += [] if difference <= spent.rounding else ["it counted earlier requests late"]
         reasons += [] if settled else ["its balance was not settled yet"]
-        return f"{text}: {_either(reasons)}"
-    text, reasons = f"{rounded(-difference)} less than the ledger has", []
+        return f"{rounded(difference)} more than the ledger has: {_either(reasons)}"
     if spent.maybe > EQUAL:
-        reasons.append(f"{rounded(spent.maybe)} of that only may have been billed")
-    if -difference <= spent.rounding:
-        reasons.append("amounts are rounded")
-    reasons.append("its balance lags behind")
-    return f"{text}: {_either(reasons)}"
+        reasons.insert(0, f"{rounded(spent.maybe)} of that only may have been billed")
+    return f"{rounded(-difference)} less than the ledger has: {_either([*reasons, 'its balance lags behind'])}"
 
 
 def _other_terms(before: AccountBalance, after: AccountBalance) -> str | None:

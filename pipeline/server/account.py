@@ -35,7 +35,7 @@ class Account:
         options = self._options
         seconds = audio_s + options.overhead_s
         if options.unit_s:
-            # to a microsecond: 13.96 + 1.04 are 15 s, and no unit more
+            # to a millionth of a unit: 13.96 + 1.04 are 15 s, and no unit more
             seconds = max(1, math.ceil(round(seconds / options.unit_s, 6))) * options.unit_s
         self.charged += seconds * credits_per_s
         self._requests += 1

@@ -43,7 +43,7 @@ class LocalEndpoint:
         match request.method, request.path:
             case "POST", wire.PATH:
                 return await self._transcribe(request, connection)
-            case "GET", path if path == websocket.PATH:
+            case "GET", websocket.PATH:
                 return await websocket.handle(request, connection, self._service)
             case "GET", wire.CREDITS_PATH:
                 return self._credits_page(request)

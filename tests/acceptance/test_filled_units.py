@@ -62,5 +62,6 @@ def test_a_long_recording_costs_little_more_than_its_length(seconds: int, upload
     assert charged <= (405 if seconds == 400 else 2448) * 3, "the fewest units; or 2 % more than the length"
     assert done.figures["credits"] == pytest.approx(charged)
     assert checked["credits"] == pytest.approx(charged, rel=0.01)
+    assert checked["estimated_credits"] == checked["credits"], "only decoding shows the pauses"
     if upload == "auto":
         assert rows_of(out) == {"long.wav": said(samples, tmp_path / "raw")}
