@@ -78,6 +78,11 @@ class ServiceSettings(Section):
         description="the service's own settings: delay_in_frames, temp, padding_bonus, keywords",
     )
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the embedded server answers, which lives as long as the run and bills nothing."""
+        return self.url == "local"
+
 
 class TimeoutSettings(Section):
     connect_s: float = Field(10.0, gt=0, description="to make a connection")

@@ -26,7 +26,7 @@ LATE = f"no answer within {ASK_S:g} s"
 NO_KEY = "not asked: there is no usable key or address"
 
 
-class Forecasted(msgspec.Struct, frozen=True):
+class ForecastResult(msgspec.Struct, frozen=True):
     """A forecast, and what of the account would stop a run."""
 
     forecast: Forecast
@@ -36,20 +36,20 @@ class Forecasted(msgspec.Struct, frozen=True):
     """No key, or an address that cannot be asked as things are; or a key that is refused."""
 
 
-def forecast(options: RunOptions, settings: Settings, *, offline: bool = False) -> Forecasted:
+def forecast(options: RunOptions, settings: Settings, *, offline: bool = False) -> ForecastResult:
     """Forecasts a run, and asks for the balance where there is a key, once and for ASK_S at most; with `offline` not.
 
     Whatever comes of that, the forecast is made. Raises what `run.check.check` does.
     """
-    if settings.service.url == "local":
-        return Forecasted(check(options, settings, balance=LOCAL))
+    if settings.service.is_embedded:
+        return ForecastResult(check(options, settings, balance=LOCAL))
     error: ConfigError | KeyRefused | None = None
     try:
         check_endpoint(settings)
     except ConfigError as missing:
         error = missing
     if offline or error is not None:
-        return Forecasted(check(options, settings, balance=OFFLINE if offline else NO_KEY), error=error)
+        return ForecastResult(check(options, settings, balance=OFFLINE if offline else NO_KEY), error=error)
     # read here: the thread may not warn of other users' access a second time
     endpoint = Endpoint(url=settings.service.url, key=read_key(settings.service))
     threads = DaemonThreads(1, "gradium-batch-balance")
@@ -66,7 +66,7 @@ def forecast(options: RunOptions, settings: Settings, *, offline: bool = False) 
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     known = why_unknown(balance) or balance
-    return Forecasted(
+    return ForecastResult(
         found.with_balance(known if isinstance(known, str) else known.remaining_credits), was_asked=True, error=error
     )
 

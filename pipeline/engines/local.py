@@ -55,7 +55,7 @@ async def _until_signalled(options: RunOptions, settings: Settings) -> RunResult
 
 def check_endpoint(settings: Settings) -> None:
     """Raises ConfigError for a missing key, a proxy or a certificate that cannot work: before a manifest is read."""
-    if settings.service.url == "local":
+    if settings.service.is_embedded:
         return
     _remote_endpoint(settings)
     if settings.service.trust_env:
@@ -92,7 +92,7 @@ def _exit_now(control: Control, status: ExitStatus) -> NoReturn:
 
 @asynccontextmanager
 async def _endpoint(control: Control, settings: Settings) -> AsyncIterator[Endpoint]:
-    if settings.service.url != "local":
+    if not settings.service.is_embedded:
         yield _remote_endpoint(settings)
         return
     from pipeline.server.embedded import embedded_server

@@ -23,7 +23,7 @@ def explained(error: GradiumBatchError, service: ServiceSettings) -> GradiumBatc
 
 
 def _about_key(service: ServiceSettings) -> str:
-    if service.url == "local":
+    if service.is_embedded:
         return ""
     place = f" (the key is from {key_place(service)})"
     if not GRADIUM.is_regional(service.url):

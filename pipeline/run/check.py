@@ -112,7 +112,7 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
     """
     out, only = options.out, options.only
     request = request_settings(settings.service)
-    if settings.service.url != "local":
+    if not settings.service.is_embedded:
         check_url(settings.service.url)
     if request.warning is not None:
         log.warning("%s", request.warning)

@@ -34,7 +34,7 @@ LOCAL_MODEL = "local-"
 
 def owner_of(settings: Settings) -> str | None:
     """Who will answer; None for an address on this machine, where only the endpoint itself can say."""
-    if settings.service.url == "local":
+    if settings.service.is_embedded:
         return f"{LOCAL}{settings.local.recognizer}"
     return None if GRADIUM.is_this_machine(settings.service.url) else SERVICE
 

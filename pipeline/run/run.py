@@ -235,7 +235,7 @@ class _Run:
             stopped_by=str(self.error) if self.error is not None else self.control.reason,
             outages=self.sending.outages,
             outage_lasts=self.sending.outage_lasts,
-            local=self.context.settings.service.url == "local",
+            local=self.context.settings.service.is_embedded,
             many_gone=self.many_gone,
         )
 

@@ -27,7 +27,7 @@ class SettingsHash:
     def __init__(self, settings: Settings, request: RequestSettings) -> None:
         audio, service = settings.audio, settings.service
         # the toy recognizer's words must not pass for the service's; which of its hosts answered makes no difference
-        speaker = f"local:{settings.local.recognizer}" if service.url == "local" else "gradium"
+        speaker = f"local:{settings.local.recognizer}" if service.is_embedded else "gradium"
         # not how long clips are, nor whether truncated files are taken: a transcript that is there stays the same
         silence_s = audio.lead_silence_s + 0.0  # -0.0 is 0.0
 

@@ -49,9 +49,9 @@ class AccountReadings:
         """Asks for the balance; again while it changes, at most `price.settle_s`, unless it is to be asked `once`. A
         signal ends the waiting."""
         before = self.before
-        if before is None or isinstance(before, str) or why_unknown(before) is not None or self._is_local:
+        if isinstance(before, str | None) or why_unknown(before) is not None:
             return
-        if not self._ledger.requests or self._control.signalled:
+        if not self._may_have_paid or self._control.signalled:
             return
         settle_s = 0.0 if once else self._settings.price.settle_s
         began = time.monotonic()
@@ -65,7 +65,7 @@ class AccountReadings:
     @property
     def figures(self) -> AccountFigures | None:
         """The comparison; None where nothing was sent, or nothing was billed because the server is the embedded one."""
-        if self.before is None or self._is_local or not self._ledger.requests:
+        if self.before is None or not self._may_have_paid:
             return None
         before = self.before if (unknown := why_unknown(self.before)) is None else _short(unknown)
         return reconciled(before, self._after, self._spent, settled=self._settled)
@@ -98,8 +98,8 @@ class AccountReadings:
                 log.warning("%s", fit.sentence)
 
     @property
-    def _is_local(self) -> bool:
-        return self._settings.service.url == "local"
+    def _may_have_paid(self) -> bool:
+        return self._ledger.requests > 0 and not self._settings.service.is_embedded
 
     @property
     def _spent(self) -> Spent:
