@@ -36,7 +36,7 @@ class InFlight:
         self.duplicates: list[Selected] = []
         self.more_duplicates = array("q")
         """Row numbers of further ones."""
-        self.look: Recording | None = None
+        self.recording: Recording | None = None
         """Its recording, once it was read."""
         self.prepared: Prepared | None = None
         """Its audio, until that is released."""

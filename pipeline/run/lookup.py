@@ -29,7 +29,7 @@ class Candidate(msgspec.Struct, frozen=True):
     """A selected utterance whose recording was read."""
 
     selected: Selected
-    look: Recording
+    recording: Recording
     identities: list[Identity]
     """Identities under which it may have a transcript, the one of the current settings first."""
 
@@ -38,7 +38,7 @@ class Sendable(msgspec.Struct, frozen=True):
     """An utterance that needs a request."""
 
     in_flight: InFlight
-    look: Recording
+    recording: Recording
     answer_keys: list[str]
     """What answers to its clips may be kept under; before version 6 of the checkpoint it was its identity."""
 
@@ -84,7 +84,7 @@ class Lookup:
         left = [(in_flight, one) for in_flight, one in begun if in_flight.identity not in transcripts]
         await self._note_failures(left)
         return [
-            Sendable(in_flight, one.look, [in_flight.answers_key, *(identity.key for identity in one.identities)])
+            Sendable(in_flight, one.recording, [in_flight.answers_key, *(identity.key for identity in one.identities)])
             for in_flight, one in left
         ]
 
@@ -102,15 +102,15 @@ class Lookup:
         """The utterance in flight, where it is the first of its audio and settings; None where it needs no request."""
         selected = one.selected
         if selected.state != State.DONE and selected.done in one.identities:
-            self._outcomes.keeps_transcript(selected, one.look.prefix_hashes)
+            self._outcomes.keeps_transcript(selected, one.recording.prefix_hashes)
             return None
         if not self._context.settings.audio.allow_truncated:
             try:
-                refuse_truncated_copy(one.look.prefix_hashes, selected.prefix_hashes)
+                refuse_truncated_copy(one.recording.prefix_hashes, selected.prefix_hashes)
             except AttemptError as error:
                 self._outcomes.given_up(selected, GivenUp(error=error))
                 return None
-        return self._settlement.begin(selected, one.identities[0], one.look.prefix_hashes)
+        return self._settlement.begin(selected, one.identities[0], one.recording.prefix_hashes)
 
     async def _transcripts_of(self, begun: Sequence[tuple[InFlight, Candidate]]) -> dict[Identity, Transcript]:
         """Transcripts by the current identity, found under any of the identities; none for rows that are done, which

@@ -83,11 +83,11 @@ class Preparer:
             answered = await self._store.answered_clips(keys, only)
         try:
             known = {result.key for result in answered}
-            prepared = await self._preparation.prepare(selected.utterance, one.look, known)
+            prepared = await self._preparation.prepare(selected.utterance, one.recording, known)
         except AttemptError as error:
             self._settlement.fail(in_flight, error)
             return []
-        in_flight.look = one.look
+        in_flight.recording = one.recording
         missing = in_flight.expect(prepared, answered)
         if in_flight.is_postponed and missing:
             self._settlement.postpone(in_flight)
@@ -97,10 +97,10 @@ class Preparer:
     async def _shorter_clips_of(self, in_flight: InFlight) -> list[Clip]:
         """The clips to send for an utterance some of whose clips were too long, around those that were answered."""
         answered = [*in_flight.results.values()]
-        assert in_flight.look is not None  # noqa: S101 for the type checker
+        assert in_flight.recording is not None  # noqa: S101 for the type checker
         try:
             known = {result.key for result in answered}
-            prepared = await self._preparation.prepare(in_flight.selected.utterance, in_flight.look, known)
+            prepared = await self._preparation.prepare(in_flight.selected.utterance, in_flight.recording, known)
         except AttemptError as error:
             self._settlement.fail(in_flight, error)
             return []
