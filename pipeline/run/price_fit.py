@@ -64,7 +64,10 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
     if not bills:
         return None
     model, configured = bills[-1].model, bills[-1].price
-    runs = [*islice(_comparable(reversed(bills), model), RUNS)][::-1]
+    told = [(bill.lengths, bill.paid) for bill in bills if bill.model == model and bill.paid and not bill.maybe]
+    if len(told) < FEWEST:
+        return None
+    runs = [*islice(_comparable(reversed(told)), RUNS)][::-1]
     if len(runs) < FEWEST:
         return None
     rates = dict.fromkeys((GRADIUM.credits_per_s(model), configured.credits_per_s))
@@ -83,13 +86,12 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
     return None
 
 
-def _comparable(bills: Iterable[Bill], model: str) -> Iterator[PaidRun]:
-    """Their runs, but for those of another model and those that do not tell what their requests cost."""
-    for bill in bills:
-        if bill.model == model and bill.paid and not bill.maybe:
-            with suppress(zlib.error, msgspec.DecodeError):  # a damaged one is left out
-                if lengths := unpacked(bill.lengths):
-                    yield PaidRun(lengths, bill.paid)
+def _comparable(told: Iterable[tuple[bytes, float]]) -> Iterator[PaidRun]:
+    """The runs of bills: the lengths of their requests, packed, and what was paid for them."""
+    for lengths, paid in told:
+        with suppress(zlib.error, msgspec.DecodeError):  # a damaged one is left out
+            if requests := unpacked(lengths):
+                yield PaidRun(requests, paid)
 
 
 def _matters(configured: Price, runs: Sequence[PaidRun]) -> bool:
