@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pipeline.gradium import wire
 from pipeline.server.audio import SAMPLE_BYTES, Sound, bad_audio, decode, decode_pcm, wav_layout
+from pipeline.server.refusal import RefusalError
 
 CHUNK_HEADER_BYTES = 8
 RIFF_BYTES = 12
@@ -22,8 +23,9 @@ class Incoming(Protocol):
         """
         ...
 
-    def rest(self) -> Sound | None:
-        """Returns what can be decoded only when it is asked for. Raises as `feed`."""
+    def rest(self, *, at_end: bool) -> Sound | None:
+        """Returns what can be decoded only when it is asked for. Raises as `feed`, but only at the end where more could
+        make it audio."""
         ...
 
 
@@ -51,7 +53,7 @@ class Headerless:
         self._rest = data[whole:]
         return decode(data[:whole], self._format) if whole else None
 
-    def rest(self) -> Sound | None:
+    def rest(self, *, at_end: bool) -> Sound | None:
         return None
 
 
@@ -73,9 +75,9 @@ class Wav:
             self._read_header()
         return self._data()
 
-    def rest(self) -> Sound | None:
+    def rest(self, *, at_end: bool) -> Sound | None:
         """Nothing is held back but a header that is not whole, with which no audio can follow."""
-        if self._left is None:
+        if at_end and self._left is None:
             raise bad_audio("WAV: no data chunk" if self._began else "WAV: no RIFF/WAVE header")
         return None
 
@@ -138,8 +140,13 @@ class Opus:
         self._body += piece
         return None
 
-    def rest(self) -> Sound | None:
-        sound = decode(bytes(self._body), "opus")
+    def rest(self, *, at_end: bool) -> Sound | None:
+        try:
+            sound = decode(bytes(self._body), "opus")
+        except RefusalError:
+            if at_end:
+                raise
+            return None  # the first pages are not whole
         new = sound.samples[self._told :]
         self._told = len(sound.samples)
         return Sound(new, sound.rate) if new else None

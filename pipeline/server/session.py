@@ -10,7 +10,7 @@ from pipeline.gradium import wire
 from pipeline.server import answer, frames
 from pipeline.server.activity import Activity
 from pipeline.server.audio import Sound
-from pipeline.server.body import Memory
+from pipeline.server.body import Memory, too_slow
 from pipeline.server.faults.fault import Fault
 from pipeline.server.incoming import incoming
 from pipeline.server.ledger import Entry
@@ -39,8 +39,10 @@ class Session:
         self._is_opus = sent_as == "opus"
         self._activity = Activity()
         self._digest = hashlib.sha256()
-        self._new: list[Sound] = []
-        """Not recognized yet."""
+        self._new = bytearray()
+        """Samples that are not recognized yet, …"""
+        self._rate = 0
+        """… and their rate."""
         self.audio_s = 0.0
         """Of all that came."""
         self._recognized_s = 0.0
@@ -53,7 +55,12 @@ class Session:
     async def feed(self, piece: bytes) -> list[wire.Message]:
         """Takes audio and returns the steps that are complete with it. Raises RefusalError: 1008 when it is no such
         audio or too much; 413, 408 as a body's memory."""
-        await self._memory.take(len(piece))
+        try:
+            # sessions that hold some may wait for each other
+            async with asyncio.timeout(self._service.options.body_s):
+                await self._memory.take(len(piece))
+        except TimeoutError:
+            raise too_slow() from None
         self._entry.body_bytes += len(piece)
         self._digest.update(piece)
         if len(piece) > INLINE_BYTES:
@@ -62,17 +69,17 @@ class Session:
             sound = self._incoming.feed(piece)
         return self._add(sound)
 
-    async def rest(self) -> list[wire.Message]:
-        """Decodes what has waited; returns its steps. Raises as `feed`."""
+    async def rest(self, *, at_end: bool) -> list[wire.Message]:
+        """Decodes what has waited; returns its steps. Raises as `feed`, at the end also where no audio has begun."""
         if self._is_opus:
-            return self._add(await asyncio.to_thread(self._incoming.rest))
-        return self._add(self._incoming.rest())
+            return self._add(await asyncio.to_thread(self._incoming.rest, at_end=at_end))
+        return self._add(self._incoming.rest(at_end=at_end))
 
     async def words(self) -> list[wire.Message]:
         """Recognizes the audio since the last call; times are on the clock of all audio. Raises RefusalError (1011)."""
         if not self._new:
             return []
-        sound = Sound(b"".join(one.samples for one in self._new), self._new[0].rate)
+        sound = Sound(bytes(self._new), self._rate)
         self._new.clear()
         words = await self._service.recognize(sound, self._config)
         begin_s, self._recognized_s = self._recognized_s, self._recognized_s + sound.duration_s
@@ -101,5 +108,6 @@ class Session:
             return []
         self.audio_s += sound.duration_s
         self._service.check_length(self.audio_s)
-        self._new.append(sound)
+        self._new += sound.samples
+        self._rate = sound.rate
         return list(self._activity.steps(sound.samples, sound.rate))

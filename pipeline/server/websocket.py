@@ -147,7 +147,7 @@ class _Talk:
                         case frames.Audio() as audio:
                             await self._socket.tell(*await session.feed(audio.decoded()))
                         case frames.Flush(flush_id):
-                            await self._socket.tell(*await session.rest(), *await session.words())
+                            await self._socket.tell(*await session.rest(at_end=False), *await session.words())
                             await self._socket.tell(frames.Flushed(flush_id))
                         case frames.End():
                             await self._end(session, entry, stays_open=not first.close_ws_on_eos)
@@ -171,7 +171,7 @@ class _Talk:
 
     async def _end(self, session: Session, entry: Entry, *, stays_open: bool) -> None:
         """Answers, and closes the connection where it does not stay open."""
-        await self._socket.tell(*await session.rest())
+        await self._socket.tell(*await session.rest(at_end=True))
         fault = session.fault()
         script = None if fault is None else await fault.before(self._connection)
         if script is None:

@@ -15,7 +15,15 @@ import aiohttp
 import httpx
 import pytest
 
-from pipeline.server.faults.plan import KINDS
+from pipeline.server import body as bodies
+from pipeline.server.faults.plan import KINDS, FaultPlan
+from pipeline.server.fingerprint import Fingerprint
+from pipeline.server.frames import Setup
+from pipeline.server.ledger import Ledger
+from pipeline.server.options import ServerOptions
+from pipeline.server.refusal import RefusalError
+from pipeline.server.service import Service
+from pipeline.server.session import Session
 from tests.server.bodies import encoded, noise, texts, wav
 from tests.server.conftest import Client, texts_of, until
 from tests.server.test_websocket import END, SAMPLES, SETUP, audio, talk
@@ -143,6 +151,37 @@ def test_words_of_flushed_pieces_are_on_the_clock_of_the_stream(client: Client) 
     assert [one["flush_id"] for one in messages if one["type"] == "flushed"] == [7, "last"]
     assert [one["start_s"] for one in messages if one["type"] == "text"] == pytest.approx([0.8, 1.8, 2.8])
     assert texts_of(messages) == texts(first) + texts(second)
+
+
+@pytest.mark.parametrize("sent_as", ["wav", "opus"])
+@pytest.mark.parametrize("begun", [0, 20, 44])
+def test_a_flush_before_the_audio_has_begun_is_answered(client: Client, sent_as: str, begun: int) -> None:
+    body = wav(SAMPLES) if sent_as == "wav" else encoded(SAMPLES, "OGG", "OPUS")
+    setup = SETUP | {"input_format": sent_as}
+    messages, code = said(client, setup, audio(body[:begun]), {"type": "flush"}, audio(body[begun:]), END)
+    assert code == 1000, messages[-1]
+    assert [one["type"] for one in messages].count("flushed") == 1
+    whole, _ = said(client, setup, audio(body), END)
+    assert texts_of(messages) == texts_of(whole)
+    assert said(client, setup, {"type": "flush"}, END)[1] == 1008
+
+
+def test_a_session_waits_for_memory_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of several may hold what the others wait for."""
+    monkeypatch.setattr(bodies, "ONE_CLIENTS_BYTES", 10)
+
+    async def fed() -> None:
+        options = ServerOptions(recognizer="fingerprint", body_s=0.05)
+        ledger = Ledger(None)
+        service = Service(options, recognizer=Fingerprint(options), plan=FaultPlan(), ledger=ledger)
+        async with service.bodies.memory("somebody") as memory:
+            session = Session(Setup(input_format="pcm"), ledger.arrive(), service, memory)
+            await session.feed(bytes(10))
+            with pytest.raises(RefusalError) as caught:
+                await asyncio.wait_for(session.feed(b"\0"), 20)
+            assert caught.value.outcome == "body_too_slow"
+
+    asyncio.run(fed())
 
 
 @pytest.mark.parametrize(
