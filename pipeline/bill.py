@@ -29,6 +29,8 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True):
     """As it was configured."""
     lengths: bytes
     """Of the requests that were billed for sure, as `packed` has them: dozens of bills are kept, and few are used."""
+    step_s: float = LENGTH_S
+    """To what the lengths are rounded."""
     ledger: float
     """Credits by the ledger, counting what may have been billed, …"""
     maybe: float
@@ -61,8 +63,13 @@ class LengthCounts:
         """By length in steps of `LENGTH_S`."""
         self._step = 1
 
+    @property
+    def step_s(self) -> float:
+        """To what lengths are rounded."""
+        return self._step * LENGTH_S
+
     def add(self, sent_s: float, requests: int = 1) -> None:
-        self.requests[round(sent_s / LENGTH_S / self._step) * self._step] += requests
+        self.requests[round(sent_s / self.step_s) * self._step] += requests
         if len(self.requests) > MOST_LENGTHS:
             found, self.requests, self._step = self.requests, Counter(), self._step * 10
             for length, count in found.items():

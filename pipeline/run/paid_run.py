@@ -20,8 +20,8 @@ million lengths some lie at the edge of a unit."""
 class PaidRun:
     """What one run paid, and for which lengths."""
 
-    def __init__(self, lengths: Mapping[int, int], paid: float) -> None:
-        """`lengths` are numbers of requests by length, in steps of `LENGTH_S`."""
+    def __init__(self, lengths: Mapping[int, int], paid: float, step_s: float = LENGTH_S) -> None:
+        """`lengths` are numbers of requests by length in steps of `LENGTH_S`, rounded to `step_s`."""
         import numpy as np  # here: `status` mostly needs none of it
 
         self.paid = paid
@@ -31,6 +31,9 @@ class PaidRun:
         self._counts: npt.NDArray[np.float64] = np.asarray([*lengths.values()], dtype=np.float64)
         self.requests = float(self._counts.sum())
         self.sent_s = float(self._lengths_s @ self._counts)
+        self.rounded_s = self.requests * step_s
+        """Seconds by which the rounded lengths may change what is billed: so many of them are at the edge of a unit
+        that one unit more or less for each is about that."""
         self._units: dict[float, _Units] = {}
 
     def billed_s(self, unit_s: float, overhead_s: float) -> float:

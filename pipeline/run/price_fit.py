@@ -38,7 +38,8 @@ PRICE_KEYS = Price.__struct_fields__
 OVERHEAD_STEP_S, OVERHEAD_STEPS = 0.01, 201
 """Overheads are looked for from 0 to 2 s."""
 EXACT = 0.01
-"""Credits by which a price is wrong in a run that is right but for rounding in our own sums."""
+"""Credits by which a price is wrong in a run that is right but for rounding in our own sums; or the credits of
+`PaidRun.rounded_s`, if that is more."""
 
 
 @built
@@ -64,7 +65,9 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
     if not bills:
         return None
     model, configured = bills[-1].model, bills[-1].price
-    told = [(bill.lengths, bill.paid) for bill in bills if bill.model == model and bill.paid and not bill.maybe]
+    told = [
+        (bill.lengths, bill.step_s, bill.paid) for bill in bills if bill.model == model and bill.paid and not bill.maybe
+    ]
     if len(told) < FEWEST:
         return None
     runs = [*islice(_comparable(reversed(told)), RUNS)][::-1]
@@ -86,12 +89,13 @@ def best_fit(bills: Sequence[Bill]) -> Fit | None:
     return None
 
 
-def _comparable(told: Iterable[tuple[bytes, float]]) -> Iterator[PaidRun]:
-    """The runs of bills: the lengths of their requests, packed, and what was paid for them."""
-    for lengths, paid in told:
+def _comparable(told: Iterable[tuple[bytes, float, float]]) -> Iterator[PaidRun]:
+    """The runs of bills: the lengths of their requests, packed, the step in which they are counted, and what was
+    paid."""
+    for lengths, step_s, paid in told:
         with suppress(zlib.error, msgspec.DecodeError):  # a damaged one is left out
             if requests := unpacked(lengths):
-                yield PaidRun(requests, paid)
+                yield PaidRun(requests, paid, step_s)
 
 
 def _matters(configured: Price, runs: Sequence[PaidRun]) -> bool:
@@ -105,13 +109,18 @@ def _best(runs: Sequence[PaidRun], rates: Sequence[float]) -> tuple[Price, int] 
     simple, others = _fitting(_simple(rates), runs, least), _fitting(_others(runs, rates), runs, least)
     # what fits to the credit at a known rate is believed before what fits about as well; the simplest before others
     known = [found for found in (*simple, *others) if found[0].credits_per_s in rates]
-    exact = [found for found in known if _error(found[0], runs) < EXACT]
+    exact = [found for found in known if _is_exact(found[0], runs)]
     if not exact and simple:
         return simple[0]
+    if exact and all(
+        _error(price, runs) >= EXACT for price, _ in exact
+    ):  # then the lengths may tell as little of others
+        exact += [found for found in others if found not in known and _is_exact(found[0], runs)]
     alike = exact or sorted(others, key=lambda found: _error(found[0], runs))
     if _differ(runs, [price for price, _ in alike]):
         # a few requests, or the same ones again and again, fit several units
-        return next((found for found in exact if found[0].unit_s == SEEN_UNIT_S), None)
+        seen = (found for found in exact if found[0].unit_s == SEEN_UNIT_S and _error(found[0], runs) < EXACT)
+        return next(seen, None)
     is_sure = bool(alike) and (alike[0][0].credits_per_s in rates or len(runs) >= FEWEST_OF_OTHER_RATES)
     return alike[0] if is_sure else None
 
@@ -126,6 +135,12 @@ def _fitting(prices: Iterator[Price], runs: Sequence[PaidRun], least: float) -> 
 def _error(price: Price, runs: Sequence[PaidRun]) -> float:
     """Credits by which the price is wrong in a run, on average."""
     return sum(abs(run.error(price)) for run in runs) / len(runs)
+
+
+def _is_exact(price: Price, runs: Sequence[PaidRun]) -> bool:
+    """Whether the price is right to the credit, as far as the lengths tell."""
+    rounded_s = sum(run.rounded_s for run in runs) / len(runs)
+    return _error(price, runs) < max(EXACT, rounded_s * price.credits_per_s)
 
 
 def _simple(rates: Sequence[float]) -> Iterator[Price]:

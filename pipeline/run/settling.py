@@ -83,6 +83,7 @@ class AccountReadings:
             model=self._settings.service.model,
             price=self._settings.request_price,
             lengths=packed(self._ledger.lengths.requests),
+            step_s=self._ledger.lengths.step_s,
             ledger=found.ledger,
             maybe=found.maybe,
             paid=paid,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.bill import LENGTH_S, Bill, packed
+from pipeline.bill import LENGTH_S, Bill, LengthCounts, packed
 from pipeline.price import Price
 from pipeline.run.price_fit import UNITS_S, Fit, best_fit
 
@@ -162,6 +162,22 @@ def test_what_fits_to_the_credit_is_believed_whatever_was_configured() -> None:
     fit = found(bills([lengths] * 3, true, configured))
     assert (fit.price.credits_per_s, fit.price.unit_s) == (3.0, 15.0)
     assert sum(map(fit.price.of_s, lengths)) == sum(map(true.of_s, lengths)) == 1620
+
+
+@pytest.mark.parametrize("true", [Price(3.0, 15.0, 1.04), Price(3.0, 12.0, 1.5), Price(3.2)])
+def test_of_large_runs_rounded_lengths_hide_no_unit(true: Price) -> None:
+    chance, evidence = random.Random(4), []
+    for _ in range(3):
+        lengths = [chance.randint(8_000, 320_000) / 16_000 for _ in range(10_000)]
+        counted = LengthCounts()
+        for one in lengths:
+            counted.add(one)
+        assert counted.step_s == 0.001
+        paid = sum(map(true.of_s, lengths))
+        kept = bill([], paid)
+        evidence.append(msgspec.structs.replace(kept, lengths=packed(counted.requests), step_s=counted.step_s))
+    fit = best_fit(evidence)
+    assert fit is None if not true.unit_s else fit is not None and fit.price == true
 
 
 def test_a_configured_price_that_fits_is_not_spoken_of() -> None:
