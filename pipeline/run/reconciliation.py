@@ -89,14 +89,13 @@ def _compared(
     ledger = f"the ledger has {format_credits(spent.ledger, spent.maybe)}"
     if (other := _other_terms(before, after)) is not None:
         return None, f"what the account paid is not known: {other} during the run; {ledger}"
-    if fell < -BALANCE_ROUNDING:
+    if fell < -BALANCE_ROUNDING or (fell < 0 and is_short(fell, spent)):
         added = "credits were added, by a top-up, a new month or a refund"
         return None, f"what the account paid is not known: its balance rose by {rounded(-fell)} ({added}); {ledger}"
     if is_short(fell, spent):
         why = "perhaps it lags behind, credits were added (a top-up, a new month, a refund) or the price is a lower one"
-        paid = max(fell, 0.0)
-        short = f"{rounded(spent.surely - paid)} less than was billed by the ledger"
-        return None, f"the account's balance fell by {format_credits(paid)}, {short}: {why} ({MANUAL}); {ledger}"
+        short = f"{rounded(spent.surely - fell)} less than was billed by the ledger"
+        return None, f"the account's balance fell by {format_credits(fell)}, {short}: {why} ({MANUAL}); {ledger}"
     paid = max(fell, 0.0)
     return paid, f"the account paid {format_credits(paid)}, {_difference(paid, spent, settled=settled)}"
 

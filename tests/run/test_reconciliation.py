@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.config import Settings
@@ -22,6 +22,7 @@ CREDITS = st.integers(0, 5_000).map(lambda tenths: tenths / 10)
 BEFORE = 10_000.0
 
 
+@example(surely=0.1, maybe=0.0, others=0.0, added=1.1, requests=1, settled=True, new_month=False)
 @given(CREDITS, CREDITS, CREDITS, CREDITS, st.integers(1, 50), st.booleans(), st.booleans())
 def test_the_sentence_claims_nothing_that_the_numbers_contradict(
     surely: float, maybe: float, others: float, added: float, requests: int, settled: bool, new_month: bool
