@@ -10,7 +10,7 @@ from pipeline.model import ClipTimes, FileVersion, Word
 from pipeline.redaction import hide
 
 MOST_CREDITS = 1e12
-"""A larger balance is not believed."""
+"""A balance further from 0 is not believed."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,11 +151,12 @@ class Connection(Protocol):
         ...
 
 
-def why_unknown(balance: AccountBalance | str, *, may_be_overdrawn: bool = False) -> str | None:
-    """Why the balance is not known; None where it is. It `may_be_overdrawn` once requests were sent: those in flight
-    together may cost more than there was."""
+def why_unknown(balance: AccountBalance | str) -> str | None:
+    """Why the balance is not known; None where it is. It may be below 0: requests in flight together may cost more than
+    there was."""
     if isinstance(balance, str):
         return balance
     held = balance.remaining_credits
-    is_plausible = (-MOST_CREDITS if may_be_overdrawn else 0) <= held <= MOST_CREDITS
-    return None if is_plausible else f"the account is said to hold {held:g} credits, which is not plausible"
+    return (
+        None if abs(held) <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is not plausible"
+    )

@@ -34,8 +34,7 @@ log = logging.getLogger(__name__)
 
 
 async def balance_now(ask: Ask) -> AccountBalance | KeyRefused | str:
-    """The account's balance while requests are sent or after that; that the key is refused; or why neither is known.
-    Takes ASK_S at most."""
+    """The account's balance, that the key is refused, or why neither is known. Takes ASK_S at most."""
     try:
         async with asyncio.timeout(ASK_S):
             found = await ask()
@@ -45,7 +44,7 @@ async def balance_now(ask: Ask) -> AccountBalance | KeyRefused | str:
         return str(error)
     except TimeoutError:
         return f"no answer within {ASK_S:g} s"
-    return why_unknown(found, may_be_overdrawn=True) or found
+    return why_unknown(found) or found
 
 
 def suspected_by(error: AttemptError) -> type[AccountError] | None:

@@ -84,9 +84,9 @@ UNKNOWN = {
     "html": (answer(b"<html>log in</html>"), "there is no balance in the answer of /api/usages/credits"),
     "huge": (answer(b" " * 200_000), "there is no balance in the answer of /api/usages/credits"),
     "short": (HELD[:-4], "the answer of /api/usages/credits broke off"),
-    "negative": (
-        answer(b'{"remaining_credits": -1}', headers=JSON),
-        "the account is said to hold -1 credits, which is not plausible",
+    "far below 0": (
+        answer(b'{"remaining_credits": -1e13}', headers=JSON),
+        "the account is said to hold -1e+13 credits, which is not plausible",
     ),
 }
 
