@@ -7,6 +7,7 @@ that relies on that is to fail here first.
 
 from __future__ import annotations
 
+import math
 import struct
 from io import BytesIO
 from typing import Any
@@ -22,6 +23,7 @@ INTEGER_PCM = 1
 FORMAT_NAMES = {3: "float", 6: "A-law", 7: "mu-law", 0xFFFE: "WAVE_FORMAT_EXTENSIBLE"}
 FORMAT_CHUNK_BYTES = 16
 MAX_RATE = 384_000
+BAD_AUDIO = "bad_audio"
 
 
 class Sound(msgspec.Struct, frozen=True):
@@ -35,10 +37,11 @@ class Sound(msgspec.Struct, frozen=True):
         return len(self.samples) / SAMPLE_BYTES / self.rate
 
 
-def decode(body: bytes, input_format: str) -> Sound:
+def decode(body: bytes, input_format: str, most_s: float = math.inf) -> Sound:
     """Returns the sound in `body`, which is in one of `wire.INPUT_FORMATS`.
 
-    Raises RefusalError (1008) when the body is no such audio.
+    Raises RefusalError (1008) when the body is no such audio, and when it is compressed and longer than `most_s`: some
+    100 KB may inflate to gigabytes.
     """
     if input_format == "wav":
         return _decode_wav(body)
@@ -49,7 +52,7 @@ def decode(body: bytes, input_format: str) -> Sound:
     # the identification header is the first packet of the first page, and nothing else is on that page
     if not body.startswith(b"OggS") or b"OpusHead" not in body[:128]:
         raise bad_audio("audio: not an Ogg stream with Opus in it")
-    return _decode(body)
+    return _decode(body, most_s)
 
 
 def _decode_wav(body: bytes) -> Sound:
@@ -100,11 +103,18 @@ def wav_layout(chunk: bytes) -> tuple[int, int, int]:
     return channels, rate, bits
 
 
-def _decode(data: bytes, **layout: Any) -> Sound:
+def check_length(audio_s: float, most_s: float) -> None:
+    """Raises RefusalError (1008) for more audio than a request may have."""
+    if audio_s > most_s:
+        raise policy("too_long", f"audio of {audio_s:.1f} s is longer than the limit of {most_s:g} s")
+
+
+def _decode(data: bytes, most_s: float = math.inf, **layout: Any) -> Sound:
     import soundfile
 
     try:
         with soundfile.SoundFile(BytesIO(data), **layout) as file:
+            check_length(file.frames / file.samplerate, most_s)
             samples = bytes(file.buffer_read(dtype="int16"))
             return Sound(_mix_down(samples, file.channels), file.samplerate)
     except soundfile.LibsndfileError as error:
@@ -124,4 +134,4 @@ def _mix_down(samples: bytes, channels: int) -> bytes:
 
 def bad_audio(reason: str) -> RefusalError:
     """Returns the refusal (1008) of audio that is none."""
-    return policy("bad_audio", f"invalid {reason}")
+    return policy(BAD_AUDIO, f"invalid {reason}")

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pipeline.gradium import wire
 from pipeline.server import answer, websocket
-from pipeline.server.audio import Sound, decode
+from pipeline.server.audio import Sound, check_length, decode
 from pipeline.server.ledger import UNFINISHED, Entry
 from pipeline.server.listener import Connection
 from pipeline.server.refusal import BAD_KEY, RefusalError
@@ -98,11 +98,12 @@ class LocalEndpoint:
         return await self._send(request, connection, entry, service.script(entry, fault, stream))
 
     async def _decode(self, body: bytes, sent_as: str) -> Sound:
+        most_s = self._service.options.max_audio_s
         if len(body) > INLINE_BYTES or sent_as == "opus":
-            sound = await asyncio.to_thread(decode, body, sent_as)
+            sound = await asyncio.to_thread(decode, body, sent_as, most_s)
         else:
-            sound = decode(body, sent_as)
-        self._service.check_length(sound.duration_s)
+            sound = decode(body, sent_as, most_s)
+        check_length(sound.duration_s, most_s)
         return sound
 
     async def _send(

@@ -6,7 +6,7 @@ import struct
 from typing import Protocol
 
 from pipeline.gradium import wire
-from pipeline.server.audio import SAMPLE_BYTES, Sound, bad_audio, decode, decode_pcm, wav_layout
+from pipeline.server.audio import BAD_AUDIO, SAMPLE_BYTES, Sound, bad_audio, decode, decode_pcm, wav_layout
 from pipeline.server.refusal import RefusalError
 
 CHUNK_HEADER_BYTES = 8
@@ -29,13 +29,13 @@ class Incoming(Protocol):
         ...
 
 
-def incoming(input_format: str) -> Incoming:
-    """Returns the decoder of one of `wire.INPUT_FORMATS`."""
+def incoming(input_format: str, most_s: float) -> Incoming:
+    """Returns the decoder of one of `wire.INPUT_FORMATS`, for audio up to `most_s` seconds where it is compressed."""
     match input_format:
         case "wav":
             return Wav()
         case "opus":
-            return Opus()
+            return Opus(most_s)
     return Headerless(input_format)
 
 
@@ -131,7 +131,8 @@ class Wav:
 class Opus:
     """Opus in Ogg, which is decoded as a whole each time that the words so far are asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
         self._body = bytearray()
         self._told = 0
         """Bytes of samples that were returned."""
@@ -142,9 +143,9 @@ class Opus:
 
     def rest(self, *, at_end: bool) -> Sound | None:
         try:
-            sound = decode(bytes(self._body), "opus")
-        except RefusalError:
-            if at_end:
+            sound = decode(bytes(self._body), "opus", self._most_s)
+        except RefusalError as refusal:
+            if at_end or refusal.outcome != BAD_AUDIO:
                 raise
             return None  # the first pages are not whole
         new = sound.samples[self._told :]

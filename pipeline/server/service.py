@@ -81,11 +81,6 @@ class Service:
         if self._plan.credits_left(self._account.left, self.ledger.audio_s) <= 0:
             raise policy("credits_spent", NO_CREDITS)
 
-    def check_length(self, audio_s: float) -> None:
-        """Raises RefusalError (1008) for more audio than a request may have."""
-        if audio_s > (most_s := self.options.max_audio_s):
-            raise policy("too_long", f"audio of {audio_s:.1f} s is longer than the limit of {most_s:g} s")
-
     async def recognize(self, sound: Sound, config: wire.JsonConfig) -> list[RecognizedWord]:
         """Returns the words, in the time that the options say. Raises RefusalError (1011) when the recognizer fails."""
         loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ import uuid
 from pipeline.gradium import wire
 from pipeline.server import answer, frames
 from pipeline.server.activity import Activity
-from pipeline.server.audio import Sound
+from pipeline.server.audio import Sound, check_length
 from pipeline.server.body import Memory, too_slow
 from pipeline.server.faults.fault import Fault
 from pipeline.server.incoming import incoming
@@ -35,7 +35,7 @@ class Session:
         self._entry = entry
         self._service = service
         self._memory = memory
-        self._incoming = incoming(sent_as)
+        self._incoming = incoming(sent_as, service.options.max_audio_s)
         self._is_opus = sent_as == "opus"
         self._activity = Activity()
         self._digest = hashlib.sha256()
@@ -107,7 +107,7 @@ class Session:
         if sound is None:
             return []
         self.audio_s += sound.duration_s
-        self._service.check_length(self.audio_s)
+        check_length(self.audio_s, self._service.options.max_audio_s)
         self._new += sound.samples
         self._rate = sound.rate
         return list(self._activity.steps(sound.samples, sound.rate))

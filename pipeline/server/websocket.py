@@ -178,6 +178,7 @@ class _Talk:
             words = await session.words()
             session.bill()
             script = self._service.script(entry, fault, [session.ready, *words, wire.EndOfStream()])
+        session.leave()
         await self._write(script, session.ready, entry)
         if stays_open and fault is None:
             return

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.server.incoming import Opus
+from pipeline.server.refusal import RefusalError
 from tests.server.bodies import RATE, encoded, noise, texts, wav
 from tests.server.conftest import Client
 
@@ -123,6 +125,16 @@ def test_a_content_type_with_a_parameter_is_refused(client: Client) -> None:
 def test_ogg_without_opus_is_refused(client: Client) -> None:
     text = client.refusal(encoded(SAMPLES, "OGG", "VORBIS"), content_type="audio/ogg")
     assert text.startswith("error from server 1008: invalid audio")
+
+
+def test_opus_that_is_too_long_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 KB of silence may be gigabytes of samples."""
+    monkeypatch.setattr(soundfile.SoundFile, "buffer_read", None)
+    opus = Opus(2.1)
+    opus.feed(encoded(SAMPLES, "OGG", "OPUS"))
+    for at_end in (False, True):
+        with pytest.raises(RefusalError, match=r"audio of 2\.2 s is longer"):
+            opus.rest(at_end=at_end)
 
 
 def test_damaged_opus_is_refused(client: Client) -> None:

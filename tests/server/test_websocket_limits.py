@@ -24,7 +24,7 @@ from pipeline.server.options import ServerOptions
 from pipeline.server.refusal import RefusalError
 from pipeline.server.service import Service
 from pipeline.server.session import Session
-from tests.server.bodies import encoded, noise, texts, wav
+from tests.server.bodies import RATE, encoded, noise, texts, wav
 from tests.server.conftest import Client, texts_of, until
 from tests.server.test_websocket import END, SAMPLES, SETUP, audio, talk
 from tests.servers import start_server
@@ -164,6 +164,15 @@ def test_a_flush_before_the_audio_has_begun_is_answered(client: Client, sent_as:
     whole, _ = said(client, setup, audio(body), END)
     assert texts_of(messages) == texts_of(whole)
     assert said(client, setup, {"type": "flush"}, END)[1] == 1008
+
+
+def test_flushed_audio_is_billed_before_a_fault_replaces_the_answer(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    with serving(request_log=log, faults='[[fault]]\nkind = "empty_200"') as client:
+        assert said(client, SETUP, audio(wav(SAMPLES)), {"type": "flush"}, END)[1] == 1000
+        paid = client.server.stats()["audio_s"]
+    assert paid == len(SAMPLES) / 2 / RATE
+    assert [json.loads(line)["audio_s"] for line in log.read_text().splitlines()] == [paid]
 
 
 def test_a_session_waits_for_memory_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
