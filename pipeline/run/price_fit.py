@@ -112,9 +112,8 @@ def _best(runs: Sequence[PaidRun], rates: Sequence[float]) -> tuple[Price, int] 
     exact = [found for found in known if _is_exact(found[0], runs)]
     if not exact and simple:
         return simple[0]
-    if exact and all(
-        _error(price, runs) >= EXACT for price, _ in exact
-    ):  # then the lengths may tell as little of others
+    if exact and min(_error(price, runs) for price, _ in exact) >= EXACT:
+        # then the lengths may tell as little of others
         exact += [found for found in others if found not in known and _is_exact(found[0], runs)]
     alike = exact or sorted(others, key=lambda found: _error(found[0], runs))
     if _differ(runs, [price for price, _ in alike]):
