@@ -156,7 +156,9 @@ def _others(runs: Sequence[PaidRun], rates: Sequence[float]) -> Iterator[Price]:
         for rate in rates:
             if (overhead_s := _overhead_s(runs, rate, unit_s)) is not None:
                 yield Price(rate, unit_s, overhead_s)
-        rate = round(paid / sum(run.billed_s(unit_s, 0.0) for run in runs), 2)
+        billed_s = sum(run.billed_s(unit_s, 0.0) for run in runs)
+        # of a few samples each no length is left to divide by
+        rate = round(paid / billed_s, 2) if billed_s else 0.0
         if rate > 0:
             yield Price(rate, unit_s)
 

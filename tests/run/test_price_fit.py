@@ -209,6 +209,11 @@ def test_fewer_than_three_comparable_runs_tell_nothing(left_out: Callable[[Bill]
     assert found([three[0], left_out(three[0]), *three[1:]]).compared == 3
 
 
+def test_runs_of_a_few_samples_are_compared_without_a_length_to_divide_by() -> None:
+    assert found([bill([0.0001], 45.0)] * 3).price == Price(3.0, 15.0)
+    assert best_fit([bill([0.0001], 100.0)] * 3) is None
+
+
 def test_runs_of_another_model_are_not_compared() -> None:
     other = [bill([9.0], 36.0, Price(4.0), model="stt-translate")] * 3
     assert best_fit([*other, *bills(drawn(5), DOCUMENTED)]) is None
