@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.bill import LENGTH_S, Bill, LengthCounts, packed
 from pipeline.price import Price
-from pipeline.run.price_fit import UNITS_S, Fit, best_fit
+from pipeline.run.price_fit import Fit, best_fit
+from pipeline.run.price_search import UNITS_S
 
 DOCUMENTED = Price(3.0)
 Lengths = Sequence[float]
