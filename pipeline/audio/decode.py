@@ -15,7 +15,8 @@ import msgspec
 import numpy as np
 import soundfile
 
-from pipeline.audio.channels import Block, Samples, TrackWriter, cleaned
+from pipeline.audio.channels import Block, Samples, cleaned
+from pipeline.audio.track_files import TrackWriter
 from pipeline.audio.tracks import DAMAGED, ON_CLOCK, Channels, Decoded, DecodeLimits, DecodeProgress
 from pipeline.audio.wav import FLOAT, WavFile, check_samples, check_shape, is_wav, read_wav
 from pipeline.errors import AudioEmpty, AudioUnavailable, AudioUnreadable
