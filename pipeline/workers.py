@@ -16,12 +16,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from multiprocessing import util
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from typing import Generic, TypeVar
 
-import pipeline
+from pipeline.interpreter import python_command
 from pipeline.machine import usable_cpus
 from pipeline.threads import DaemonThreads
 
@@ -37,18 +35,6 @@ END_S = 5.0
 """Timeout for the end of a process whose pipe is closed."""
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP)
 """Signals that a process causes itself; all others come from outside."""
-_BOOTSTRAP = """\
-import sys
-folder, path, module, *rest = sys.argv[1:]
-sys.argv[1:] = rest
-sys.path.insert(0, folder)
-import pipeline
-from ast import literal_eval
-sys.path[:] = literal_eval(path)
-from importlib import import_module
-sys.exit(import_module(module).main())
-"""
-"""The folder of this package is first in sys.path for this one import; then the path is that of the parent."""
 
 
 class NotStarted(Exception):
@@ -62,21 +48,6 @@ class WorkerCrashed(Exception):
         super().__init__(how)
         self.was_killed = was_killed
         """By another process: a user, the kernel out of memory, a shutdown."""
-
-
-def python_command(module: str, *args: str) -> list[str]:
-    """The command that runs `main` of a module of this package, in a Python with the same options as this one.
-
-    It imports this package and the standard library whatever the working folder holds: in a plain `python -c` or
-    `python -m`, a `signal.py` there would be imported in place of Python's own. All else is found where this process
-    finds it, the working folder last; nothing of the program around is imported.
-    """
-    # -X utf8, -W and the like, as multiprocessing passes them to its processes
-    flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    folder = str(Path(pipeline.__file__).parent.parent)
-    # plain texts: what a program put there may be of a class of its own
-    path = sorted((str(entry) for entry in sys.path if isinstance(entry, str)), key=lambda entry: entry == "")
-    return [sys.executable, *flags, "-P", "-c", _BOOTSTRAP, folder, ascii(path), module, *args]
 
 
 class _Worker(Generic[Call, Result]):

@@ -19,8 +19,8 @@ import msgspec
 
 from pipeline.built import built
 from pipeline.errors import ConfigError, LocalServerError
+from pipeline.interpreter import python_command
 from pipeline.server.options import KEY_ENV, ServerOptions
-from pipeline.workers import python_command
 
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
