@@ -22,7 +22,7 @@ from pipeline.server.service import Service
 from pipeline.server.session import Session
 
 PATH = "/api/speech/asr"
-STRANGERS_BYTES = 1 << 16
+WRONG_KEY_BYTES = 1 << 16
 """The most of one message where the key is wrong; all are dropped."""
 REASON_BYTES = 123
 """A Close frame has no room for more."""
@@ -36,32 +36,32 @@ async def handle(request: web.BaseRequest, connection: Connection, service: Serv
     if not socket.can_prepare(request):
         return web.Response(status=426, text="426: Upgrade Required", headers={"Upgrade": "websocket"})
     entry: Entry | None = service.ledger.arrive()
-    stranger: RefusalError | None = None
+    wrong_key: RefusalError | None = None
     try:
         service.check_key(request)
     except RefusalError as refusal:
-        stranger, socket = refusal, Socket(STRANGERS_BYTES)
+        wrong_key, socket = refusal, Socket(WRONG_KEY_BYTES)
     try:
         await socket.prepare(request)
-        talk = _Talk(socket, connection, service, request.remote or "")
+        sessions = _Sessions(socket, connection, service, request.remote or "")
         stays_open = True
         while stays_open:
             try:
-                if stranger is not None:
-                    raise stranger
-                if (message := await talk.receive()) is None:
+                if wrong_key is not None:
+                    raise wrong_key
+                if (message := await sessions.receive()) is None:
                     break
                 entry = entry or service.ledger.arrive()
                 entry.status = 101
-                stays_open = await talk.session(entry, message)
+                stays_open = await sessions.session(entry, message)
             except RefusalError as refusal:
-                await talk.refuse(refusal, entry)
+                await sessions.refuse(refusal, entry)
                 break
             except (ConnectionError, asyncio.CancelledError):
                 raise
             except Exception:
                 log.exception("A mistake of the local server itself")
-                await talk.refuse(internal("server_failed", "the local server failed, see its stderr"), entry)
+                await sessions.refuse(internal("server_failed", "the local server failed, see its stderr"), entry)
                 break
             service.ledger.finish(entry)
             entry = None
@@ -99,8 +99,8 @@ class Socket(web.WebSocketResponse):
         return await super().close(code=code, message=message, drain=drain)
 
 
-class _Talk:
-    """What is said on one connection."""
+class _Sessions:
+    """The sessions of one connection."""
 
     def __init__(self, socket: Socket, connection: Connection, service: Service, client: str) -> None:
         self._socket = socket
