@@ -1,6 +1,6 @@
 """The budget of a calendar month (UTC), beside the one of each run: what of it is left, by the ledger of the folder.
 
-Reads the checkpoint, and the ledger's parts where an older version did not sum them by month.
+Reads the checkpoint and notes the budget there; reads the ledger's parts where an older version did not sum them.
 """
 
 from __future__ import annotations
@@ -43,10 +43,16 @@ def month_at(now: datetime, checkpoint: Checkpoint, out: Path, budget: float | N
     return Month(name=name, spent=spent, budget=budget)
 
 
-def sum_by_month(checkpoint: Checkpoint, out: Path) -> None:
-    """Gives a checkpoint of an older version its sums by month."""
+def month_of_run(checkpoint: Checkpoint, out: Path, began: datetime, budget: float | None) -> Month | None:
+    """The month of a run that has a `budget` for it, else None. Notes that budget for `status`, and gives a checkpoint
+    of an older version its sums by month. Raises as `month_at`."""
+    if (checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
+        checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
+    if budget is None:
+        return None
     if checkpoint.credits_of_month("") is None:
         checkpoint.set_credits(*summed(checkpoint, out))
+    return month_at(began, checkpoint, out, budget)
 
 
 def summed(checkpoint: Checkpoint, out: Path) -> tuple[dict[str, float], float]:

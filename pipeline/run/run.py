@@ -29,7 +29,7 @@ from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
 from pipeline.run.lengths import ClipLengths
 from pipeline.run.lookup import Lookup
-from pipeline.run.month import MONTH_BUDGET, month_at, sum_by_month
+from pipeline.run.month import month_of_run
 from pipeline.run.opening import tell_opening
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.output import CHECKPOINT, disk_too_small, keep_formats, output_folder, refuse_another_manifest
@@ -158,20 +158,16 @@ class _Run:
 
     async def _begin(self) -> None:
         """Finishes what an interrupted run or an earlier version left; bounds the budget by what the month has left."""
+        context = self.context
         await self.ledger.end_open_attempts()
         await self.delay.begin(self.store)
         await self.publisher.tidy(self.control.raise_if_stopped)
         self.may_publish = True
-        await self.store.blocking(self._keep_to_month)
-        await asyncio.to_thread(shutil.rmtree, self.context.options.out / SPOOL, ignore_errors=True)
-
-    def _keep_to_month(self, checkpoint: Checkpoint) -> None:
-        out, budget = self.context.options.out, self.context.settings.budget.month_limit
-        if (checkpoint.fact(MONTH_BUDGET, float) or None) != budget:
-            checkpoint.set_fact(MONTH_BUDGET, budget or 0.0)
-        if budget is not None:
-            sum_by_month(checkpoint, out)
-            self.budget.keep_to(month_at(self.context.started_at, checkpoint, out, budget))
+        budget = context.settings.budget.month_limit
+        month = await self.store.blocking(month_of_run, context.options.out, context.started_at, budget)
+        if month is not None:
+            self.budget.keep_to(month)
+        await asyncio.to_thread(shutil.rmtree, context.options.out / SPOOL, ignore_errors=True)
 
     async def _send(self, service: SpeechService, plan: Plan) -> None:
         """Sends what is selected, as far as --limit and the budget go; outcomes are stored and published meanwhile."""
