@@ -6,8 +6,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +103,21 @@ def test_a_frame_that_is_too_large_is_told_and_others_are_answered() -> None:
         assert is_free(client)
 
 
+@asynccontextmanager
+async def begun(client: Client) -> AsyncIterator[None]:
+    """A session that is held for the length of the block."""
+    async with (
+        aiohttp.ClientSession(headers={"x-api-key": client.server.key}) as session,
+        session.ws_connect(f"{client.server.base}/api/speech/asr") as socket,
+    ):
+        await socket.send_str(json.dumps(SETUP))
+        await socket.receive_json()
+        yield
+
+
 def test_more_sessions_than_the_plan_has_are_refused() -> None:
     async def both(client: Client) -> tuple[list[dict[str, Any]], int | None]:
-        headers = {"x-api-key": client.server.key}
-        async with (
-            aiohttp.ClientSession(headers=headers) as session,
-            session.ws_connect(f"{client.server.base}/api/speech/asr") as socket,
-        ):
-            await socket.send_str(json.dumps(SETUP))
-            await socket.receive_json()
+        async with begun(client):
             return await talk(client, SETUP)
 
     with serving(max_sessions=1) as client:
@@ -257,13 +263,7 @@ def _answers(client: Client) -> bool:
 
 def test_a_server_that_is_stopped_lets_no_socket_hold_it() -> None:
     async def held(client: Client) -> int:
-        headers = {"x-api-key": client.server.key}
-        async with (
-            aiohttp.ClientSession(headers=headers) as session,
-            session.ws_connect(f"{client.server.base}/api/speech/asr") as socket,
-        ):
-            await socket.send_str(json.dumps(SETUP))
-            await socket.receive_json()
+        async with begun(client):
             return await asyncio.to_thread(client.server.stop)
 
     with start_server() as server, httpx.Client() as http:
