@@ -117,7 +117,8 @@ class _Places:
             have_pauses = True
             position = latest
             if filled := limits.ends(earliest - before, latest - before):
-                nearest = min(filled, key=lambda units: abs(before + limits.filling(units) - self._planned))
+                wanted = round((self._planned - before + limits.beside) / limits.unit)
+                nearest = min(max(wanted, filled[0]), filled[-1])
                 position = max(earliest, before + limits.filling(nearest))
             yield position, max(0.0, 2 * _GUARD - (last - first)) * _SHORT_PAUSE_PENALTY + self._off_plan(position)
         if have_pauses:

@@ -5,17 +5,23 @@ Pure declarations: no file or environment variable is read here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from pipeline.price import Price
 from pipeline.profile import GRADIUM
 
 PINNED = {"delay_in_frames": 16}
 """1.28 s of look-ahead. Never left to the service: its default may change, and all times with it."""
+
+RATES = 1e-4, 1e6
+"""Credits per second: what is recorded to a millionth says nothing of less, and sums of more leave the numbers."""
+SHORTEST_UNIT_S = 1e-3
+"""Shorter units are no more than rounding."""
 
 
 def _with_pinned_delay(given: Any) -> Any:
@@ -24,23 +30,31 @@ def _with_pinned_delay(given: Any) -> Any:
     return given
 
 
-def _credits_or(word: str, meaning: str) -> Callable[[Any], Any]:
-    """A check for a number of credits above 0, or the word."""
+def _credits_or(word: str, meaning: str, bounds: tuple[float, float] | None = None) -> Callable[[Any], Any]:
+    """A check for a number of credits within `bounds`, both included, or above 0; or for the word."""
+    least, most = bounds or (sys.float_info.min, sys.float_info.max)
+    said = f"from {least:,.10g} to {most:,.10g}" if bounds else "above 0"
 
     def checked(given: Any) -> Any:
         found = given
         with suppress(ValueError):
             found = float(given) if isinstance(given, str) else given
         is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        if found != word and not (is_number and 0 < found < float("inf")):
-            raise ValueError(f'should be a number of credits above 0, or "{word}" for {meaning}')
+        if found != word and not (is_number and least <= found <= most):
+            raise ValueError(f'should be a number of credits {said}, or "{word}" for {meaning}')
         return found
 
     return checked
 
 
 _credits_or_none = _credits_or("none", "no limit")
-_credits_or_auto = _credits_or("auto", "the price of the model")
+_credits_or_auto = _credits_or("auto", "the price of the model", RATES)
+
+
+def _none_or_a_unit(given: float) -> float:
+    if 0 < given < SHORTEST_UNIT_S:
+        raise ValueError(f"should be 0 for no units, or at least {SHORTEST_UNIT_S:g}")
+    return given
 
 
 class Section(BaseModel):
@@ -169,7 +183,9 @@ class PriceSettings(Section):
     credits_per_s: Annotated[Literal["auto"] | float, PlainValidator(_credits_or_auto)] = Field(
         "auto", description="credits for a second that is billed; `auto`: 3, and 4 for the model `stt-translate`"
     )
-    unit_s: float = Field(0.0, ge=0, le=3600, description="seconds that are billed as a whole, rounded up; 0: none")
+    unit_s: Annotated[float, AfterValidator(_none_or_a_unit)] = Field(
+        0.0, ge=0, le=3600, description="seconds that are billed as a whole, rounded up; 0: none"
+    )
     overhead_s: float = Field(0.0, ge=0, le=60, description="seconds that each request is billed for beside its audio")
     settle_s: float = Field(
         10.0, ge=0, le=600, description="longest wait at the end for a balance that lags behind; 0: it is asked once"

@@ -273,11 +273,19 @@ def test_clips_that_wait_for_the_others_keep_what_they_cost(tmp_path: Path, out:
     assert row["credits"] == status_of(out)["credits"] == pytest.approx(paid + charged)
 
 
-@pytest.mark.parametrize("value", ["0", "-3", "nan", "inf", "cheap", "true"])
+@pytest.mark.parametrize("value", ["0", "-3", "nan", "inf", "cheap", "true", "1e308", "1e-320"])
 def test_a_price_that_is_none_is_refused_in_a_sentence(tmp_path: Path, value: str) -> None:
     write_wav(tmp_path / "audio/a.wav", seed=1)
     result = batch("check", tmp_path / "audio", "--set", f"price.credits_per_s={value}")
     assert result.exit == 2
-    sentence = 'price.credits_per_s: should be a number of credits above 0, or "auto" for the price of the model'
-    assert sentence in result.stderr
+    sentence = "price.credits_per_s: should be a number of credits from 0.0001 to 1,000,000, or"
+    assert f'{sentence} "auto" for the price of the model' in result.stderr
     assert len(result.stderr.splitlines()) <= 2
+
+
+@pytest.mark.parametrize("value", ["5e-324", "1e-9"])
+def test_units_too_short_to_count_are_refused_in_a_sentence(tmp_path: Path, value: str) -> None:
+    write_wav(tmp_path / "audio/a.wav", seed=1)
+    result = batch("check", tmp_path / "audio", "--set", f"price.unit_s={value}")
+    assert result.exit == 2
+    assert "price.unit_s: should be 0 for no units, or at least 0.001" in result.stderr
