@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import redaction
 from tests.servers import RunningServer, start_server
 
 
@@ -23,6 +24,12 @@ def server() -> Iterator[RunningServer]:
     """A server that answers fast and without faults; its counts go on from test to test."""
     with start_server() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _hides_no_secret_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in this process, or are forked from it, would hide parts of it in their texts."""
+    monkeypatch.setattr(redaction, "_hidden", redaction._hidden.copy())
 
 
 @pytest.fixture

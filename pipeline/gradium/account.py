@@ -12,12 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx
 import msgspec
 
 from pipeline.errors import CompressedAnswer, EndpointUnreachable, KeyRefused, StreamCut
 from pipeline.exchange import Endpoint
 from pipeline.gradium import wire
+from pipeline.gradium.classify import is_timeout, why_broken
 from pipeline.gradium.reason import read
 from pipeline.gradium.response import read_refusal, uncompressed
 from pipeline.gradium.transport import BROKEN, sending
@@ -57,12 +59,13 @@ async def ask_credits(
             status, body = await _get(http, url, endpoint.key, asking, within_s)
             break
         except BROKEN as error:
-            if asking.transport is not None and isinstance(error, TimeoutError | httpx.TimeoutException):
+            if asking.transport is not None and is_timeout(error):
                 return f"no answer within {within_s:.10g} s"  # a second try would take as long
             if attempt == tries and asking.has_begun:
                 return f"the answer of {GRADIUM.balance_path} broke off"
             if attempt == tries:
-                reason = presentable(str(error) or type(error).__name__, endpoint.key)
+                is_http = not isinstance(error, aiohttp.ClientResponseError | UnicodeError)
+                reason = presentable(why_broken(error), endpoint.key) if is_http else "malformed HTTP"
                 raise EndpointUnreachable(
                     f"nothing answers at {parts.scheme}://{parts.netloc} ({reason}); "
                     "check service.url and the network, then run the same command again"

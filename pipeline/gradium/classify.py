@@ -177,11 +177,23 @@ def of_row(error: AttemptError, keywords: Sequence[str]) -> AttemptError:
     return error
 
 
+def is_timeout(error: Exception) -> bool:
+    """Says whether an exchange broke because nothing came in time."""
+    # httpx-aiohttp reports a dropped connection as ConnectTimeout too
+    return isinstance(error, TimeoutError | httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
+
+
+def why_broken(error: Exception) -> str:
+    """What the libraries say of an exchange that broke."""
+    text = str(error) or type(error).__name__
+    # aiohttp shows the head of an answer that ends there
+    return "Server disconnected" if text.startswith("<RawResponseMessage(") else text
+
+
 def transport(error: Exception, *, streaming: bool) -> AttemptError:
     """The error of an exchange that broke; `streaming` if the answer's head had arrived."""
-    text = str(error) or type(error).__name__
-    # httpx-aiohttp reports a dropped connection as ConnectTimeout too
-    if isinstance(error, TimeoutError | httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+    text = why_broken(error)
+    if is_timeout(error):
         return AttemptTimeout(text)
     return StreamCut(text, http_status=200) if streaming else ConnectionFailed(text)
 

@@ -168,12 +168,23 @@ def test_a_refused_key_is_refused_however_its_answer_ends(monkeypatch: pytest.Mo
         assert len(peer.requests) == 1
 
 
-def test_an_address_that_answers_no_text_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (b"HTTP/1.1 200 \xff\r\nContent-Length: 0\r\n\r\n", "malformed HTTP"),
+        (b"SSH-2.0-server\r\n", "malformed HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000, "malformed HTTP"),
+        (b"", "Server disconnected"),
+        (b"HTTP/1.1 200 OK\r\nX-", "Server disconnected"),
+    ],
+)
+def test_an_address_that_brings_no_http_answer_is_told_in_a_few_words(
+    reply: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(account, "PAUSE_S", 0.001)
-    with Scripted(b"HTTP/1.1 200 \xff\r\nContent-Length: 0\r\n\r\n") as peer:
-        with pytest.raises(EndpointUnreachable) as caught:
-            credits_at(peer.url)
-        str(caught.value).encode()
+    with Scripted(reply) as peer, pytest.raises(EndpointUnreachable) as caught:
+        credits_at(peer.url)
+    assert f"nothing answers at http://127.0.0.1:{peer.port} ({reason}); check" in str(caught.value)
 
 
 @pytest.mark.parametrize(
