@@ -51,10 +51,12 @@ def command(
             say(bad)
         if isinstance(found.error, ConfigError):
             say(f"a run would stop: {found.error}")
-        elif found.was_asked and found.error is None and told.balance_unknown is not None:
-            say(f"the account's balance is not known: {told.balance_unknown}")
-        if settings.service.require_credits and found.was_asked and (told.left_after is None or told.left_after < 0):
-            say("a run would stop: the balance does not suffice or is not known (service.require_credits)")
+        elif found.was_asked and found.error is None:
+            if told.balance_unknown is not None:
+                say(f"the account's balance is not known: {told.balance_unknown}")
+            if settings.service.require_credits and told.selected and (told.left_after is None or told.left_after < 0):
+                why = "is not known" if told.left_after is None else "does not suffice"
+                say(f"a run would stop: the balance {why} (service.require_credits)")
         click.echo(as_table(told))
     if isinstance(found.error, KeyRefused):
         say_error(found.error)

@@ -57,6 +57,25 @@ def test_the_balance_is_shown_with_what_would_be_left_and_in_money(corpus: Corpu
         assert server.stats()["requests"] == 0
 
 
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (HELD, []),
+        (answer(b'{"remaining_credits": 23}', headers=JSON), ["does not suffice"]),
+        (answer(b"error", status=500), ["is not known"]),
+        (answer(b'{"detail": "no such key"}', status=401), []),
+    ],
+    ids=["enough", "too little", "unknown", "bad key"],
+)
+def test_that_a_run_would_stop_for_required_credits_is_said(
+    corpus: Corpus, out: Path, reply: bytes, said: list[str]
+) -> None:
+    with Scripted(reply) as peer:
+        result = check_at(peer.url, corpus, out, "--set", "service.require_credits=true")
+    told = [line for line in result.stderr.splitlines() if line.startswith("a run would stop")]
+    assert told == [f"a run would stop: the balance {why} (service.require_credits)" for why in said]
+
+
 def test_a_balance_that_does_not_suffice_is_told(corpus: Corpus, out: Path) -> None:
     with start_server(credits=4) as server:
         result = check_at(server.url, corpus, out)
