@@ -64,8 +64,11 @@ async def ask_credits(
             if attempt == tries and asking.has_begun:
                 return f"the answer of {GRADIUM.balance_path} broke off"
             if attempt == tries:
-                is_http = not isinstance(error, aiohttp.ClientResponseError | UnicodeError)
-                reason = presentable(why_broken(error), endpoint.key) if is_http else "malformed HTTP"
+                reason = presentable(why_broken(error), endpoint.key)
+                if isinstance(error, aiohttp.ClientResponseError | UnicodeError):
+                    reason = "malformed HTTP"
+                elif isinstance(error, TimeoutError):
+                    reason = f"no connection within {within_s:.10g} s"
                 raise EndpointUnreachable(
                     f"nothing answers at {parts.scheme}://{parts.netloc} ({reason}); "
                     "check service.url and the network, then run the same command again"

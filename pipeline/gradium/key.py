@@ -19,6 +19,10 @@ from pipeline.redaction import KEY_PREFIXES, hide
 log = logging.getLogger(__name__)
 
 OTHERS_ACCESS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+MAX_BYTES = 4096
+"""No key is as long: the file is another one."""
+_of_pipes: dict[tuple[int, int], bytes] = {}
+"""What was read from pipes, by device and inode: it is there only once, and a run reads its key twice."""
 
 
 def read_key(service: ServiceSettings) -> str:
@@ -39,7 +43,7 @@ def read_key(service: ServiceSettings) -> str:
             f"no API key: set the environment variable {service.api_key_env} "
             "(or service.api_key_file); to try without a key, use configs/local.toml (make: CONFIG=configs/local.toml)"
         )
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if not key.isascii() or not key.isprintable() or " " in key or len(key) >= MAX_BYTES:
         raise ConfigError(
             f"the API key in {key_place(service)} holds characters that no key has; was more than the key copied?"
         )
@@ -60,11 +64,14 @@ def _in_environment(service: ServiceSettings) -> str:
 
 def _read_file(file: str) -> str:
     try:
-        path = Path(file).expanduser()
-        key = path.read_text("utf-8").strip()
-        found = path.stat()
-        if stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS_ACCESS:  # not of a pipe
+        with Path(file).expanduser().open("rb") as opened:
+            found = os.fstat(opened.fileno())
+            content = _of_pipes.get((found.st_dev, found.st_ino)) or opened.read(MAX_BYTES)
+        if stat.S_ISFIFO(found.st_mode):
+            _of_pipes[found.st_dev, found.st_ino] = content
+        elif stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS_ACCESS:
             _warn_of_readers(file, may_fix=os.geteuid() in (0, found.st_uid))
+        key = content.decode().strip()
     except (OSError, RuntimeError) as error:  # RuntimeError: no such user to expand ~ to
         raise ConfigError(f"service.api_key_file: the key file cannot be read: {error}") from None
     except UnicodeDecodeError:  # its text shows what was read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -96,6 +97,7 @@ def test_no_key_is_answered_with_what_to_do() -> None:
         (SECRET.encode() + b" and more", "was more than the key copied?"),
         (SECRET.encode() + b"\n" + SECRET.encode(), "was more than the key copied?"),
         ("gd_ключ0123".encode(), "was more than the key copied?"),
+        (b"gd_0123" * 600, "was more than the key copied?"),
         (b"gd_\x000123456789", "was more than the key copied?"),
     ],
 )
@@ -108,6 +110,31 @@ def test_a_key_file_with_something_else_in_it_is_refused(tmp_path: Path, content
     assert said in str(caught.value)
     assert "0123" not in str(caught.value)
     assert "0xff" not in str(caught.value)
+
+
+def test_a_key_file_may_be_a_pipe_and_no_more_than_a_key_is_read_of_it() -> None:
+    """As of `<(a-command)`; a run reads the key twice."""
+    for content, key in ((f"{SECRET}\n".encode(), SECRET), (SECRET[::-1].encode(), SECRET[::-1])):
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        service = ServiceSettings(api_key_file=f"/dev/fd/{reading}")
+        assert read_key(service) == read_key(service) == key
+        os.close(reading)
+    with pytest.raises(ConfigError, match="was more than the key copied"):
+        read_key(ServiceSettings(api_key_file="/dev/zero"))
+
+
+def test_no_connection_within_its_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that speaks no TLS may wait for more."""
+
+    async def ask() -> None:
+        async with http_client("https://", connect_s=5, idle_s=5, trust_env=False) as http:
+            endpoint = Endpoint(url=peer.url.replace("http:", "https:"), key=SECRET)
+            await account.ask_credits(http, endpoint, tries=1, within_s=0.1)
+
+    with Scripted(None) as peer, pytest.raises(EndpointUnreachable, match=r"\(no connection within 0\.1 s\)"):
+        asyncio.run(ask())
 
 
 def test_a_home_folder_of_nobody_is_a_file_that_cannot_be_read() -> None:
