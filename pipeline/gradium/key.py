@@ -64,9 +64,12 @@ def _in_environment(service: ServiceSettings) -> str:
 
 def _read_file(file: str) -> str:
     try:
-        with Path(file).expanduser().open("rb") as opened:
-            found = os.fstat(opened.fileno())
-            content = _of_pipes.get((found.st_dev, found.st_ino)) or opened.read(MAX_BYTES)
+        path = Path(file).expanduser()
+        found = path.stat()
+        content = _of_pipes.get((found.st_dev, found.st_ino))
+        if content is None:
+            with path.open("rb") as opened:  # of a pipe in a folder this waits for somebody who writes into it
+                content = opened.read(MAX_BYTES)
         if stat.S_ISFIFO(found.st_mode):
             _of_pipes[found.st_dev, found.st_ino] = content
         elif stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS_ACCESS:

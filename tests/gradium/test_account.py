@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -123,6 +124,16 @@ def test_a_key_file_may_be_a_pipe_and_no_more_than_a_key_is_read_of_it() -> None
         os.close(reading)
     with pytest.raises(ConfigError, match="was more than the key copied"):
         read_key(ServiceSettings(api_key_file="/dev/zero"))
+
+
+def test_a_key_file_may_be_a_pipe_with_a_name(tmp_path: Path) -> None:
+    fifo = tmp_path / "key"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_text, args=(SECRET,))
+    writer.start()
+    service = ServiceSettings(api_key_file=str(fifo))
+    assert read_key(service) == read_key(service) == SECRET
+    writer.join()
 
 
 def test_no_connection_within_its_time_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
