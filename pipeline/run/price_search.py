@@ -31,6 +31,8 @@ OVERHEAD_STEP_S, OVERHEAD_STEPS = 0.01, 201
 EXACT = 0.01
 """Credits by which a price is wrong in a run that is right but for rounding in our own sums; or the credits of
 `PaidRun.rounded_s`, if that is more."""
+MUCH_CLOSER = 0.1
+"""Where the error of another price is less than this part of a simple one's, the simple one fits by chance."""
 
 
 def best_price(runs: Sequence[PaidRun], rates: Sequence[float]) -> tuple[Price, int] | None:
@@ -41,7 +43,8 @@ def best_price(runs: Sequence[PaidRun], rates: Sequence[float]) -> tuple[Price, 
     # what fits to the credit at a known rate is believed before what fits about as well; the simplest before others
     known = [found for found in (*simple, *others) if found[0].credits_per_s in rates]
     exact = [found for found in known if _is_exact(found[0], runs)]
-    if not exact and simple:
+    is_chance = simple and any(_error(one, runs) < MUCH_CLOSER * _error(simple[0][0], runs) for one, _ in others)
+    if simple and not exact and not is_chance:
         return simple[0]
     if exact and min(_error(price, runs) for price, _ in exact) >= EXACT:
         # the rounded lengths may tell as little of other rates

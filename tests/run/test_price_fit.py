@@ -181,6 +181,11 @@ def test_of_large_runs_rounded_lengths_hide_no_unit(true: Price) -> None:
     assert fit is None if not true.unit_s else fit is not None and fit.price == true
 
 
+def test_no_unit_is_named_that_fits_a_rate_by_chance() -> None:
+    """Units of 20 s are to 0.2 % what a rate of 3.2 costs where recordings are of 150 s on average."""
+    assert best_fit(bills(drawn(8, 3, 5_000, least=0.5, most=300.0), Price(3.2))) is None
+
+
 def test_a_configured_price_that_fits_is_not_spoken_of() -> None:
     price = Price(3.0, 15.0, 1.04)
     assert best_fit(bills(drawn(3), price, price)) is None
