@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pipeline.audio.levels import FINE, FLOOR, hop_of, levels_of, smoothed
 from pipeline.audio.pieces import CutWindow, PieceLimits, cut_windows
+from pipeline.audio.quiet import quietest
 from pipeline.audio.tracks import SAMPLE_RATE
 
 _CONTEXT = SAMPLE_RATE // 2
@@ -28,7 +29,7 @@ _PAUSE = SAMPLE_RATE // 10
 """Shorter quiet may lie within a word."""
 _NOISY = 0.01
 """In noise above this share of the loudest parts soft words seem quiet: there only long pauses are found, by half
-seconds."""
+seconds, and where there are none the quietest place is taken."""
 _GUARD = SAMPLE_RATE // 4
 """The distance to the words around a pause that is kept where it is long enough: the service may miss a word that
 begins at once."""
@@ -90,20 +91,23 @@ class _Places:
     def __init__(self, path: str, span: tuple[int, int], window: CutWindow) -> None:
         import numpy as np  # most recordings need no cut
 
+        self._path, self._span = path, span
         self._low, self._high, self._planned = low, high, _ = window
+        self._hidden: dict[tuple[int, int], int] = {}
         self._hop = hop_of(high - low)
         self._begin = max(span[0], low - _CONTEXT)
         levels = levels_of(path, self._begin, min(span[1], high + _CONTEXT), self._hop)
         self._levels = smoothed(levels, FINE // self._hop)
         loud, self._loudest = np.percentile(self._levels, (_LOUD_PERCENTILE, _LOUDEST_PERCENTILE))
         lowest, ratio = self._levels.min(), _AS_QUIET
-        if lowest > self._loudest * _NOISY:
-            self._levels = smoothed(levels, _CONTEXT // self._hop)
-            lowest, ratio = self._levels.min(), _ALIKE
+        is_noisy = lowest > self._loudest * _NOISY
+        if is_noisy:
+            self._levels, ratio = smoothed(levels, _CONTEXT // self._hop), _ALIKE
         as_quiet = min(lowest * ratio, lowest + (self._loudest - lowest) * _CONTRAST)
         runs = self._runs(0, self._levels.size, max(loud * _QUIET, as_quiet) + FLOOR)
         are_alike = self._loudest <= lowest * _ALIKE + FLOOR and lowest > FLOOR
         self._pauses = [] if are_alike else [run for run in runs if run[1] - run[0] >= _PAUSE]
+        self._may_hide_pauses = not are_alike and (is_noisy or not self._pauses)
 
     def after(self, before: int, limits: PieceLimits) -> Iterator[tuple[int, float]]:
         """(position, penalty in samples) of the places worth a cut after one at `before`."""
@@ -123,12 +127,22 @@ class _Places:
             yield position, max(0.0, 2 * _GUARD - (last - first)) * _SHORT_PAUSE_PENALTY + self._off_plan(position)
         if have_pauses:
             return
+        if self._may_hide_pauses:
+            position = self._hidden_pause(low, high)
+            yield position, 2 * _GUARD * _SHORT_PAUSE_PENALTY + self._off_plan(position)
+            return
         filled = limits.ends(low - before, high - before)
         for units in filled[:: len(filled) // 8 + 1]:
             place = max(low, before + limits.filling(units))
             yield self._quietest(max(low, place - _SEEK), place)
         if not filled:
             yield self._quietest(low, high)
+
+    def _hidden_pause(self, low: int, high: int) -> int:
+        """Where one would cut if nothing were saved by it."""
+        if (low, high) not in self._hidden:
+            self._hidden[low, high] = quietest(self._path, self._span, low, high, self._planned)
+        return self._hidden[low, high]
 
     def _quietest(self, low: int, high: int) -> tuple[int, float]:
         """The last of the quietest places between two positions, both included, with its penalty in samples."""

@@ -102,6 +102,14 @@ def test_cuts_keep_their_distance_from_words(tmp_path: Path) -> None:
         assert quiet[cut - RATE // 5 : cut + RATE // 5].mean() > 0.99
 
 
+def test_short_pauses_that_are_full_of_noise_beat_a_saving(tmp_path: Path) -> None:
+    sound = spoken(160, 10, (0.2, 0.6), (0.05, 0.3))
+    is_word = np.abs(sound) > 0.01
+    sound += np.random.default_rng(11).normal(0, 0.015, sound.size).astype(np.float32)
+    for cut in cuts(track(tmp_path, sound), 0, sound.size, SHORTER):
+        assert is_word[cut - RATE // 200 : cut + RATE // 200].mean() < 0.5, "cut in a word"
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), seconds=st.floats(61, 150), longest_gap_s=st.floats(0.5, 2))
 def test_no_word_is_cut_and_little_is_wasted(
