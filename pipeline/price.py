@@ -7,6 +7,7 @@ a little more for each request. `[price]` of the configuration says which holds.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import msgspec
 
@@ -22,10 +23,10 @@ less than any sample, or a request could cost more than the budget reserved for 
 class Price(msgspec.Struct, frozen=True):
     """The price of a request, by the seconds of audio that it carries."""
 
-    credits_per_s: float
-    unit_s: float = 0.0
+    credits_per_s: Annotated[float, msgspec.Meta(gt=0)]
+    unit_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Seconds that are billed as a whole, rounded up; 0: any length is billed as it is."""
-    overhead_s: float = 0.0
+    overhead_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Seconds that each request is billed for beside its audio."""
 
     def __str__(self) -> str:

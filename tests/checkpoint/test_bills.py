@@ -6,11 +6,13 @@ import random
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.bill import LENGTH_S, Bill, LengthCounts, packed, unpacked
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.bills import MOST_BILLS
+from pipeline.checkpoint.codec import encode
 from pipeline.checkpoint.migrations import MIGRATIONS
 from pipeline.price import Price
 
@@ -33,8 +35,10 @@ def test_the_newest_are_kept_and_damaged_ones_left_out(tmp_path: Path) -> None:
         db.execute("UPDATE bills SET row = substr(row, 1, 90) WHERE run_id = 'run-7'")
         [(row,)] = db.execute("SELECT row FROM bills WHERE run_id = 'run-8'")
         db.execute("UPDATE bills SET row = ? WHERE run_id = 'run-8'", (row.replace(b"default", b"defaul\xff"),))
+        free = encode(msgspec.structs.replace(bill("run-9"), price=Price(0.0)))
+        db.execute("UPDATE bills SET row = ? WHERE run_id = 'run-9'", (free,))
     with Checkpoint(path, only_read=True) as checkpoint:
-        assert len(checkpoint.bills()) == MOST_BILLS - 4
+        assert len(checkpoint.bills()) == MOST_BILLS - 5
 
 
 def test_a_million_lengths_take_little_room() -> None:
