@@ -99,9 +99,9 @@ def parse(text: str) -> Setup | Audio | Flush | End:
         raise out_of_order("malformed message: nested too deeply") from None
 
 
-def out_of_order(reason: str) -> RefusalError:
+def out_of_order(reason: str, code: int = wire.CODE_BEFORE_SETUP) -> RefusalError:
     """Returns the refusal (1002) of a message that is none, or that may not come now."""
-    return RefusalError("bad_message", 400, reason, code=wire.CODE_BEFORE_SETUP)
+    return RefusalError("bad_message", 400, reason, code=code)
 
 
 def lines_of(script: Script, known: bytes) -> Iterator[bytes | None]:

@@ -22,8 +22,9 @@ from pipeline.server.service import Service
 from pipeline.server.session import Session
 
 PATH = "/api/speech/asr"
-WRONG_KEY_BYTES = 1 << 16
-"""The most of one message where the key is wrong; all are dropped."""
+WRONG_KEY_BYTES = 1 << 21
+"""The most of one message where the key is wrong; all are dropped. A larger one resets the connection, and its client
+may never read why."""
 REASON_BYTES = 123
 """A Close frame has no room for more."""
 
@@ -74,7 +75,7 @@ async def handle(request: web.BaseRequest, connection: Connection, service: Serv
 
 
 class Socket(web.WebSocketResponse):
-    """aiohttp's, which also tells a client in an `error` what is wrong with its frames before it is closed for them."""
+    """aiohttp's, which is not closed for a frame that is wrong before the client is told in an `error`."""
 
     def __init__(self, max_bytes: int) -> None:
         # compressed messages may inflate
@@ -93,9 +94,10 @@ class Socket(web.WebSocketResponse):
         await super().close(code=code, message=reason.encode()[:REASON_BYTES].decode(errors="ignore").encode())
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
-        """aiohttp calls it with another code than 1000 for a frame that breaks its rules or is too large."""
+        """aiohttp calls it with another code than 1000 for a frame that breaks its rules or is too large. Raises
+        RefusalError then, so that the client is told."""
         if code != WSCloseCode.OK and not self._is_told and not self.closed:
-            await self.fail("malformed or too large WebSocket frame", code)
+            raise frames.out_of_order("malformed or too large WebSocket frame", code)
         return await super().close(code=code, message=message, drain=drain)
 
 

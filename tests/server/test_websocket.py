@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.server.bodies import noise, texts, wav
 from tests.server.conftest import Client, texts_of, until
+from tests.servers import RunningServer, start_server
 
 SAMPLES = noise("websocket", 1.5)
 SETUP = {"type": "setup", "input_format": "wav", "client_req_id": "mine"}
@@ -84,6 +85,12 @@ def test_a_wrong_key_is_told(client: Client) -> None:
     assert (error["message"], error["code"], code) == ("API key is revoked or expired", 1008, 1008)
 
 
+def test_a_wrong_key_is_told_however_much_audio_is_on_its_way(client: Client) -> None:
+    for _ in range(5):
+        messages, code = asyncio.run(talk(client, SETUP, audio(bytes(1 << 20)), audio(bytes(1 << 20)), key="gd_wrong"))
+        assert ([one["type"] for one in messages], code) == (["error"], 1008)
+
+
 def test_a_socket_that_stays_open_has_another_session(client: Client) -> None:
     stays = SETUP | {"close_ws_on_eos": False}
     messages, _ = asyncio.run(talk(client, stays, audio(wav(SAMPLES)), END, SETUP, audio(wav(SAMPLES)), END))
@@ -101,3 +108,25 @@ def test_any_order_ends_in_a_word_or_an_error(client: Client, sent: list[object]
     assert messages[-1]["type"] == ("end_of_stream" if code == 1000 else "error")
     until(lambda: client.server.stats()["sessions"] == 0)
     assert client.server.stderr() == ""
+
+
+def test_a_frame_that_breaks_the_rules_is_counted_before_it_is_told() -> None:
+    async def asked(server: RunningServer) -> None:
+        headers = {"x-api-key": server.key}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.ws_connect(f"{server.base}/api/speech/asr") as socket,
+        ):
+            await socket.send_str(json.dumps(SETUP))
+            await socket.send_frame(b"\xff", aiohttp.WSMsgType.TEXT)
+            assert (await socket.receive_json())["type"] == "ready"
+            error = await socket.receive_json()
+            assert server.stats()["outcomes"] == {"bad_message": 1}
+            assert (error["code"], error["client_req_id"]) == (1007, "mine")
+            assert "WebSocket frame" in error["message"]
+            await socket.receive()
+            assert socket.close_code == 1007
+
+    with start_server() as server:
+        asyncio.run(asked(server))
+        assert server.stderr() == ""
