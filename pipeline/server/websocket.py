@@ -10,7 +10,7 @@ import logging
 from http.client import responses
 
 import msgspec
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from pipeline.gradium import wire
 from pipeline.server import answer, frames
@@ -112,6 +112,8 @@ class _Sessions:
         self._client_req_id: str | None = None
         self._waited_s = 0.0
         """For the client, in this session."""
+        self._reading: asyncio.Task[WSMessage] | None = None
+        """Waits for the next message."""
 
     async def receive(self, audio_s: float = 0.0) -> frames.Setup | frames.Audio | frames.Flush | frames.End | None:
         """Returns the next message; None: the client has left.
@@ -124,15 +126,23 @@ class _Sessions:
         began = loop.time()
         try:
             async with asyncio.timeout(min(body_s, body_s + audio_s - self._waited_s)):
-                received = await self._socket.receive()
+                received = await asyncio.shield(self._read())
         except TimeoutError:
             raise too_slow() from None
+        self._reading = None
         self._waited_s += loop.time() - began
         if received.type is WSMsgType.TEXT:
             return frames.parse(received.data)
         if received.type is WSMsgType.BINARY:
             raise frames.out_of_order("malformed message: a binary frame, all are JSON in text frames")
         return None
+
+    def _read(self) -> asyncio.Task[WSMessage]:
+        """Begins to wait for the next message, where that has not begun: meanwhile pings are answered."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._socket.receive())
+            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # may be of no interest
+        return self._reading
 
     async def session(self, entry: Entry, first: object) -> bool:
         """Has one session; says whether another one may follow. Raises RefusalError for all that ends it."""
@@ -149,6 +159,7 @@ class _Sessions:
                         case frames.Audio() as audio:
                             await self._socket.tell(*await session.feed(audio.decoded()))
                         case frames.Flush(flush_id):
+                            self._read()
                             await self._socket.tell(*await session.rest(at_end=False), *await session.words())
                             await self._socket.tell(frames.Flushed(flush_id))
                         case frames.End():
@@ -173,6 +184,7 @@ class _Sessions:
 
     async def _end(self, session: Session, entry: Entry, *, stays_open: bool) -> None:
         """Answers, and closes the connection where it does not stay open."""
+        self._read()
         await self._socket.tell(*await session.rest(at_end=True))
         fault = session.fault()
         script = None if fault is None else await fault.before(self._connection)

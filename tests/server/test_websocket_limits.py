@@ -221,6 +221,27 @@ def test_the_words_are_those_of_http(client: Client, sent_as: str, body: bytes, 
     assert words == client.texts(body, input_format=sent_as)
 
 
+@pytest.mark.parametrize(("asks", "ends"), [({"type": "flush"}, "flushed"), (END, "end_of_stream")])
+def test_pings_are_answered_while_words_are_recognized(asks: object, ends: str) -> None:
+    async def asked(client: Client) -> list[str]:
+        headers = {"x-api-key": client.server.key}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.ws_connect(f"{client.server.base}/api/speech/asr", autoping=False) as socket,
+        ):
+            for one in (SETUP, audio(wav(SAMPLES)), asks):
+                await socket.send_str(json.dumps(one))
+            await socket.ping()
+            seen: list[str] = []
+            while ends not in seen:
+                message = await socket.receive(20)
+                seen.append("pong" if message.type is aiohttp.WSMsgType.PONG else message.json()["type"])
+            return [one for one in seen if one != "step"]
+
+    with serving(latency_s=0.2) as client:
+        assert asyncio.run(asked(client)) == ["ready", "pong", *["text", "end_text"] * len(WORDS), ends]
+
+
 def test_steps_tell_silence_from_sound(client: Client) -> None:
     setup = {"type": "setup", "input_format": "pcm_16000"}
     messages, _ = said(client, setup, audio(noise("loud", 3.2) + bytes(32_000 * 4)), END)
