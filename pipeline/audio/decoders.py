@@ -92,6 +92,7 @@ def perform(task: DecoderTask) -> DecoderResult:
 def make_decoder() -> Callable[[DecoderTask], DecoderResult]:
     """Returns the function that a worker calls for each task. Loads all codec libraries first, so that a missing one
     is not reported as an error of a recording."""
+    import pipeline.audio.decode
     import pipeline.audio.packets  # noqa: F401
 
     return perform

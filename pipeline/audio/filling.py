@@ -6,20 +6,29 @@ samples of the track.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from heapq import nsmallest
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.audio.levels import FINE, FLOOR, hop_of, levels_of, smoothed
 from pipeline.audio.pieces import CutWindow, PieceLimits, cut_windows
-from pipeline.audio.quiet import quietest
 from pipeline.audio.tracks import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 _CONTEXT = SAMPLE_RATE // 2
 """What is looked at beyond the places where a cut may lie."""
 _QUIET = 0.01
 """The energy of a pause, as a share of the loud parts (-20 dB); …"""
 _LOUD_PERCENTILE = 90
+_FLOOR_PERCENTILE, _UP_TO = 5, 1 / 3
+"""The level between words, and how far above it a pause may reach, as a share of the decibels up to the loud parts:
+somebody who speaks softly is heard above that."""
+_FREE_DB, _DB_PENALTY = 3.0, 2.0 * SAMPLE_RATE
+"""So little above that level nothing speaks against a cut; each further decibel is as bad as so many wasted samples."""
 _AS_QUIET = 4.0
 """… or as a ratio to the lowest energy, for pauses full of noise, …"""
 _CONTRAST = 0.1
@@ -29,7 +38,7 @@ _PAUSE = SAMPLE_RATE // 10
 """Shorter quiet may lie within a word."""
 _NOISY = 0.01
 """In noise above this share of the loudest parts soft words seem quiet: there only long pauses are found, by half
-seconds, and where there are none the quietest place is taken."""
+seconds."""
 _GUARD = SAMPLE_RATE // 4
 """The distance to the words around a pause that is kept where it is long enough: the service may miss a word that
 begins at once."""
@@ -91,23 +100,21 @@ class _Places:
     def __init__(self, path: str, span: tuple[int, int], window: CutWindow) -> None:
         import numpy as np  # most recordings need no cut
 
-        self._path, self._span = path, span
         self._low, self._high, self._planned = low, high, _ = window
-        self._hidden: dict[tuple[int, int], int] = {}
         self._hop = hop_of(high - low)
         self._begin = max(span[0], low - _CONTEXT)
         levels = levels_of(path, self._begin, min(span[1], high + _CONTEXT), self._hop)
         self._levels = smoothed(levels, FINE // self._hop)
         loud, self._loudest = np.percentile(self._levels, (_LOUD_PERCENTILE, _LOUDEST_PERCENTILE))
-        lowest, ratio = self._levels.min(), _AS_QUIET
-        is_noisy = lowest > self._loudest * _NOISY
-        if is_noisy:
-            self._levels, ratio = smoothed(levels, _CONTEXT // self._hop), _ALIKE
+        lowest, ratio, sought = self._levels.min(), _AS_QUIET, self._levels
+        if lowest > self._loudest * _NOISY:
+            sought, ratio = smoothed(levels, _CONTEXT // self._hop), _ALIKE
         as_quiet = min(lowest * ratio, lowest + (self._loudest - lowest) * _CONTRAST)
-        runs = self._runs(0, self._levels.size, max(loud * _QUIET, as_quiet) + FLOOR)
+        self._floor = float(np.percentile(self._levels, _FLOOR_PERCENTILE)) + FLOOR
+        below_words = min(loud * _QUIET, self._floor * (max(loud, self._floor) / self._floor) ** _UP_TO)
+        runs = self._runs(sought, max(below_words, as_quiet) + FLOOR)
         are_alike = self._loudest <= lowest * _ALIKE + FLOOR and lowest > FLOOR
         self._pauses = [] if are_alike else [run for run in runs if run[1] - run[0] >= _PAUSE]
-        self._may_hide_pauses = not are_alike and (is_noisy or not self._pauses)
 
     def after(self, before: int, limits: PieceLimits) -> Iterator[tuple[int, float]]:
         """(position, penalty in samples) of the places worth a cut after one at `before`."""
@@ -124,12 +131,9 @@ class _Places:
                 wanted = round((self._planned - before + limits.beside) / limits.unit)
                 nearest = min(max(wanted, filled[0]), filled[-1])
                 position = max(earliest, before + limits.filling(nearest))
-            yield position, max(0.0, 2 * _GUARD - (last - first)) * _SHORT_PAUSE_PENALTY + self._off_plan(position)
+            penalty = max(0.0, 2 * _GUARD - (last - first)) * _SHORT_PAUSE_PENALTY + self._soft_words(position)
+            yield position, penalty + self._off_plan(position)
         if have_pauses:
-            return
-        if self._may_hide_pauses:
-            position = self._hidden_pause(low, high)
-            yield position, 2 * _GUARD * _SHORT_PAUSE_PENALTY + self._off_plan(position)
             return
         filled = limits.ends(low - before, high - before)
         for units in filled[:: len(filled) // 8 + 1]:
@@ -138,29 +142,29 @@ class _Places:
         if not filled:
             yield self._quietest(low, high)
 
-    def _hidden_pause(self, low: int, high: int) -> int:
-        """Where one would cut if nothing were saved by it."""
-        if (low, high) not in self._hidden:
-            self._hidden[low, high] = quietest(self._path, self._span, low, high, self._planned)
-        return self._hidden[low, high]
-
     def _quietest(self, low: int, high: int) -> tuple[int, float]:
         """The last of the quietest places between two positions, both included, with its penalty in samples."""
         first, last = (low - self._begin) // self._hop, (high - self._begin) // self._hop + 1
         lowest = float(self._levels[first:last].min())
-        begun, ended = self._runs(first, last, lowest * _ALIKE + FLOOR)[-1]
+        begun, ended = self._runs(self._levels[first:last], lowest * _ALIKE + FLOOR, first)[-1]
         position = high if ended > high else min(max((begun + ended) // 2, low), high)
         penalty = _LOUD_PENALTY * min(1.0, lowest / (self._loudest + FLOOR)) + self._off_plan(position)
         return position, penalty + (_NO_PAUSE_PENALTY if self._pauses else 0.0)
 
-    def _runs(self, first: int, last: int, quiet: float) -> list[tuple[int, int]]:
-        """(first position, position after the last) of each stretch of values that are at most `quiet`."""
+    def _runs(self, levels: npt.NDArray[np.float64], quiet: float, first: int = 0) -> list[tuple[int, int]]:
+        """(first position, position after the last) of each stretch of values, from the `first` one on, that are at
+        most `quiet`."""
         import numpy as np
 
-        is_quiet = np.concatenate(([False], self._levels[first:last] <= quiet, [False]))
+        is_quiet = np.concatenate(([False], levels <= quiet, [False]))
         edges = np.flatnonzero(np.diff(is_quiet.astype(np.int8))) + first
         positions = (self._begin + edges * self._hop).tolist()
         return list(zip(positions[::2], positions[1::2], strict=True))
+
+    def _soft_words(self, position: int) -> float:
+        """The penalty in samples for what is louder than between words."""
+        level = float(self._levels[min((position - self._begin) // self._hop, self._levels.size - 1)]) + FLOOR
+        return max(0.0, 10 * math.log10(level / self._floor) - _FREE_DB) * _DB_PENALTY
 
     def _off_plan(self, position: int) -> float:
         return _OFF_PLAN_PENALTY * abs(position - self._planned) / max(1, self._high - self._low)

@@ -142,7 +142,7 @@ def test_the_balance_shows_no_key(mask: str, monkeypatch: pytest.MonkeyPatch) ->
         return found if isinstance(found, str) else ""
 
     told = [asyncio.run(error_of(place(MASKS[mask](KEY).encode()))) for place in BALANCES.values()]
-    assert sum("[API key]" in text for text in told) > 5
+    assert any("[API key]" in text for text in told)
     for text in told:
         assert not leaks_in(text)
 

@@ -110,6 +110,21 @@ def test_short_pauses_that_are_full_of_noise_beat_a_saving(tmp_path: Path) -> No
         assert is_word[cut - RATE // 200 : cut + RATE // 200].mean() < 0.5, "cut in a word"
 
 
+@pytest.mark.slow
+def test_who_speaks_softly_is_not_taken_for_a_pause(tmp_path: Path) -> None:
+    """Phrases of one speaker, and of one who is 20 dB softer; the noise is far below both."""
+    rng = np.random.default_rng(0)
+    sound, place = rng.normal(0, 0.001, 1200 * RATE).astype(np.float32), 0
+    is_word = np.zeros(sound.size, dtype=bool)
+    while place < sound.size:
+        phrase = slice(place, place + int(rng.uniform(2, 8) * RATE))
+        sound[phrase] += rng.normal(0, rng.choice([0.02, 0.2]), sound[phrase].size).astype(np.float32)
+        is_word[phrase] = True
+        place = phrase.stop + int(rng.uniform(0.3, 0.7) * RATE)
+    for cut in cuts(track(tmp_path, sound), 0, sound.size, LIMITS):
+        assert not is_word[cut], "cut in a word"
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), seconds=st.floats(61, 150), longest_gap_s=st.floats(0.5, 2))
 def test_no_word_is_cut_and_little_is_wasted(
