@@ -98,19 +98,21 @@ def _others(runs: Sequence[PaidRun], rates: Sequence[float]) -> Iterator[Price]:
 
 
 def _differ(runs: Sequence[PaidRun], prices: Sequence[Price]) -> bool:
-    """Whether other requests would cost more or less by one of the prices than by another: the longer or the shorter
-    half of the lengths, each counted once."""
-    for half in _halves(runs) if prices else ():
-        costs = [half.error(price) for price in prices]
+    """Whether other requests would cost more or less by one of the prices than by another."""
+    for one in _other_runs(runs) if prices else ():
+        costs = [one.error(price) for price in prices]
         if max(costs) - min(costs) > MATTERS * max(costs):
             return True
     return False
 
 
-def _halves(runs: Sequence[PaidRun]) -> list[PaidRun]:
+def _other_runs(runs: Sequence[PaidRun]) -> list[PaidRun]:
+    """The shorter and the longer half of the lengths, each counted once; and requests that are half as long, because
+    several units fit requests that are all of one length."""
     lengths = sorted(set().union(*(run.lengths.tolist() for run in runs)))
     middle = len(lengths) // 2
-    return [PaidRun(dict.fromkeys(some, 1), 0.0) for some in (lengths[:middle], lengths[middle:]) if some]
+    others = (lengths[:middle], lengths[middle:], [length // 2 for length in lengths])
+    return [PaidRun(dict.fromkeys(some, 1), 0.0) for some in others if some]
 
 
 def _whole_credit_s(rate: float) -> float:

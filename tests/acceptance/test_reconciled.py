@@ -116,7 +116,7 @@ def test_a_price_that_is_configured_too_high_is_found_too(tmp_path: Path, out: P
     dear = ("--set", "price.unit_s=15", "--set", "price.settle_s=0")
     with start_server() as server:
         for night in range(3):
-            write_wav(tmp_path / str(night) / f"{night}.wav", seed=night, seconds=2 + night)
+            write_wav(tmp_path / str(night) / f"{night}.wav", seed=night, seconds=2.25 + night)
             told = batch("run", tmp_path / str(night), "--out", out, *dear, server=server).stderr
     assert "price.unit_s = 0 fits 3 of 3 runs" in told
 

@@ -220,6 +220,11 @@ def test_runs_of_a_few_samples_are_compared_without_a_length_to_divide_by() -> N
     assert best_fit([bill([0.0001], 100.0)] * 3) is None
 
 
+@pytest.mark.parametrize("true", [Price(3.0, 10.0, 1.0), Price(3.2, 7.0), Price(2.5, 60.0)])
+def test_requests_that_are_all_of_one_length_tell_no_unit_and_no_rate(true: Price) -> None:
+    assert best_fit(bills([[10.0] * count for count in (3, 7, 5, 1, 20, 2)], true)) is None
+
+
 def test_runs_of_another_model_are_not_compared() -> None:
     other = [bill([9.0], 36.0, Price(4.0), model="stt-translate")] * 3
     assert best_fit([*other, *bills(drawn(5), DOCUMENTED)]) is None
