@@ -67,7 +67,7 @@ class ServiceSettings(Section):
         description='the endpoint, one of a region too; "local" starts the embedded server for the length of the run',
     )
     api_key_env: str = Field("GRADIUM_API_KEY", description="environment variable that holds the API key")
-    api_key_file: str = Field("", description="file that holds the API key; used when the variable is empty")
+    api_key_file: str = Field("", description="file, or pipe, that holds the API key; used when the variable is empty")
     model: str = Field(
         "default",
         min_length=1,
