@@ -123,8 +123,8 @@ def test_an_outage_is_waited_out_with_few_probes_and_costs_nobody_an_attempt(tmp
     assert result.exit == 0, result.stderr
     assert rows_of(out) == corpus.texts
     failed = [row for row in _attempts(out) if row["outcome"] != "ok"]
-    # what was in flight, what was sent before the fuse blew, and the probes
-    assert len(failed) <= 16 + 3 + 6
+    # what was in flight, what was sent before the circuit breaker opened (more on a busy machine), and the probes
+    assert len(failed) <= 2 * 16 + 6
     assert json.loads((out / "summary.json").read_text())["outages"] == 1
 
 
