@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 _CONTEXT = SAMPLE_RATE // 2
 """What is looked at beyond the places where a cut may lie."""
 _QUIET = 0.01
-"""The energy of a pause, as a share of the loud parts (-20 dB); …"""
+"""The energy of a pause is at most this share of the loud parts (-20 dB), …"""
 _LOUD_PERCENTILE = 90
-_FLOOR_PERCENTILE, _UP_TO = 5, 1 / 3
-"""The level between words, and how far above it a pause may reach, as a share of the decibels up to the loud parts:
-somebody who speaks softly is heard above that."""
-_FREE_DB, _DB_PENALTY = 3.0, 2.0 * SAMPLE_RATE
-"""So little above that level nothing speaks against a cut; each further decibel is as bad as so many wasted samples."""
 _AS_QUIET = 4.0
 """… or as a ratio to the lowest energy, for pauses full of noise, …"""
 _CONTRAST = 0.1
 """… as long as that is no more than this share of the way to the loudest parts: in even noise all places are alike."""
 _LOUDEST_PERCENTILE = 98
+_FLOOR_PERCENTILE, _UP_TO = 5, 1 / 3
+"""The level between words, and how far above it a pause may reach, as a share of the decibels up to the loud parts:
+somebody who speaks softly is heard above that."""
+_FREE_DB, _DB_PENALTY = 3.0, 2.0 * SAMPLE_RATE
+"""So little above that level nothing speaks against a cut; each further decibel is as bad as so many wasted samples."""
 _PAUSE = SAMPLE_RATE // 10
 """Shorter quiet may lie within a word."""
 _NOISY = 0.01
