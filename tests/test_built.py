@@ -41,7 +41,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(500)])])
+@pytest.mark.parametrize("rounds", [20, pytest.param(200, marks=pytest.mark.timeout(500))])
 def test_records_may_be_decoded_for_the_first_time_in_many_threads_at_once(output: Path, rounds: int) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.first_use", output, str(rounds)],

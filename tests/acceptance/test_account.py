@@ -86,7 +86,7 @@ def test_spent_credits_are_told_with_both_figures(tmp_path: Path, out: Path) -> 
 @pytest.mark.parametrize(
     "more",
     [
-        pytest.param("until_s = 1.5", marks=pytest.mark.slow, id="first"),
+        pytest.param("until_s = 1.5", id="first"),
         pytest.param("after_s = 0.3\nuntil_s = 1.5", id="later"),
     ],
 )

@@ -221,7 +221,7 @@ def test_what_is_asked_for_again_is_sent_again(server: RunningServer, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("channels", [1, 2])
 def test_answers_of_an_older_version_are_found(server: RunningServer, tmp_path: Path, out: Path, channels: int) -> None:
     """They were kept under the identity, and a mix was called 0."""
     sound = [beeps(talk(30, seed=32 + channel), 30, 24_000) for channel in range(channels)]
@@ -245,9 +245,7 @@ def test_answers_of_an_older_version_are_found(server: RunningServer, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "how", ["deleted", *(pytest.param(how, marks=pytest.mark.slow) for how in ("damaged", "kept"))]
-)
+@pytest.mark.parametrize("how", ["deleted", "damaged", "kept"])
 def test_answered_clips_outlive_the_checkpoint(server: RunningServer, tmp_path: Path, out: Path, how: str) -> None:
     said = talk(60, seed=34)
     write(tmp_path / "audio/long.wav", beeps(said, 60, 24_000))

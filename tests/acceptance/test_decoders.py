@@ -165,7 +165,7 @@ def test_a_decoder_that_is_killed_once_costs_nothing(server: RunningServer, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("missing", [pytest.param("soxr", marks=pytest.mark.slow), "av"])
+@pytest.mark.parametrize("missing", ["soxr", "av"])
 def test_where_no_decoder_starts_the_run_stops_with_a_sentence_and_nothing_is_filed(
     missing: str, server: RunningServer, tmp_path: Path, out: Path
 ) -> None:

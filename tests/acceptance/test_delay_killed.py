@@ -27,16 +27,16 @@ def applied(out: Path) -> set[int]:
 @pytest.mark.parametrize(
     "step",
     [
-        slow(("Checkpoint", "results_published", "after", 1)),
-        slow(("Sink", "publish", "after", 1)),
-        slow(("Checkpoint", "apply", "after", 2)),
-        slow(("Checkpoint", "apply", "after", 6)),
-        slow(("Table", "replace", "before", 1)),
+        ("Checkpoint", "results_published", "after", 1),
+        ("Sink", "publish", "after", 1),
+        ("Checkpoint", "apply", "after", 2),
+        ("Checkpoint", "apply", "after", 6),
+        ("Table", "replace", "before", 1),
         ("Table", "replace", "after", 1),
-        slow(("Table", "replace", "after", 2)),
-        slow(("Checkpoint", "rewritten", "after", 1)),
-        slow(("Sink", "rewrite_lines", "before", 1)),
-        slow(("Sink", "rewrite_lines", "after", 1)),
+        ("Table", "replace", "after", 2),
+        ("Checkpoint", "rewritten", "after", 1),
+        ("Sink", "rewrite_lines", "before", 1),
+        ("Sink", "rewrite_lines", "after", 1),
     ],
 )
 def test_a_run_before_and_after_the_evidence(tmp_path: Path, end_at: EndAt, step: Step) -> None:
@@ -104,7 +104,7 @@ def test_a_new_checkpoint_keeps_the_verdict_and_what_was_subtracted(tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", ["metadata", slow("renamed"), slow("gone")])
+@pytest.mark.parametrize("change", ["metadata", "renamed", "gone"])
 def test_rows_that_change_otherwise_while_their_times_are_to_be_mended(
     tmp_path: Path, end_at: EndAt, change: str
 ) -> None:

@@ -57,9 +57,7 @@ def test_mixed_passing_faults_lose_and_double_no_word(tmp_path: Path, out: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "dress", ["policy", *(pytest.param(dress, marks=pytest.mark.slow) for dress in ("rate_limited", "in_stream"))]
-)
+@pytest.mark.parametrize("dress", ["policy", "rate_limited", "in_stream"])
 def test_the_plans_limit_is_found_kept_and_remembered(tmp_path: Path, out: Path, dress: str) -> None:
     corpus = Corpus(tmp_path / "audio", count=150)
     cap = f'[[fault]]\nkind = "session_cap"\ncap = 3\ndress = "{dress}"\n'

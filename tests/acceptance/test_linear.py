@@ -108,7 +108,7 @@ def same_in_both(out: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("formats", [BOTH, pytest.param(PARTS, marks=pytest.mark.slow), LINES])
+@pytest.mark.parametrize("formats", [BOTH, PARTS, LINES])
 def test_a_changed_column_costs_bytes_as_the_rows_do(tmp_path: Path, server: RunningServer, formats: str) -> None:
     wrote = []
     for count in (200, 400, 800):
@@ -142,7 +142,7 @@ def redone_of_other_recordings(archive: Archive) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("formats", [BOTH, pytest.param(PARTS, marks=pytest.mark.slow), LINES])
+@pytest.mark.parametrize("formats", [BOTH, PARTS, LINES])
 @pytest.mark.parametrize("change", [refreshed, refreshed_with_new_rows, redone, redone_of_other_recordings])
 def test_each_file_is_written_anew_at_most_once(
     tmp_path: Path, server: RunningServer, change: Any, formats: str

@@ -58,10 +58,8 @@ ORDERS: dict[str, Callable[[Sequence[str]], Sequence[str]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("formats", ['["parquet","jsonl"]', pytest.param('["jsonl"]', marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "order", [one if one == "shuffled" else pytest.param(one, marks=pytest.mark.slow) for one in ORDERS]
-)
+@pytest.mark.parametrize("formats", ['["parquet","jsonl"]', '["jsonl"]'])
+@pytest.mark.parametrize("order", ORDERS)
 def test_known_recordings_in_another_order_are_not_sent_again(
     server: RunningServer, tmp_path: Path, out: Path, order: str, formats: str
 ) -> None:

@@ -70,12 +70,10 @@ def at_the_edge(folder: Path, full_s: float) -> None:
     ("full_s", "settings"),
     [
         (13.96, ()),
-        pytest.param(28.96, (), marks=pytest.mark.slow),
-        pytest.param(13.96, ("--set", "audio.upload=opus"), marks=pytest.mark.slow),
-        pytest.param(13.64, ("--set", "audio.lead_silence_s=0.32"), marks=pytest.mark.slow),
-        pytest.param(
-            13.64, ("--set", "audio.lead_silence_s=0.32", "--set", "audio.upload=opus"), marks=pytest.mark.slow
-        ),
+        (28.96, ()),
+        (13.96, ("--set", "audio.upload=opus")),
+        (13.64, ("--set", "audio.lead_silence_s=0.32")),
+        (13.64, ("--set", "audio.lead_silence_s=0.32", "--set", "audio.upload=opus")),
     ],
 )
 def test_check_tells_to_the_credit_what_is_paid_for_what_just_fills_a_unit_or_just_does_not(
@@ -209,7 +207,7 @@ def test_a_budget_is_kept_to_the_credit_with_32_in_flight_faults_and_retries(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, 6])
 def test_a_month_is_kept_to_the_credit_however_often_its_runs_are_killed(tmp_path: Path, out: Path, kills: int) -> None:
     corpus = corpus_of(tmp_path / "audio", *[0.5, 13.97] * 30)
     month = 60 * 45.0

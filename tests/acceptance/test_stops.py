@@ -293,9 +293,7 @@ def test_a_stderr_that_nobody_reads_keeps_no_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "what", ["hashing", *(pytest.param(what, marks=pytest.mark.slow) for what in ("walking", "reading"))]
-)
+@pytest.mark.parametrize("what", ["hashing", "walking", "reading"])
 def test_max_duration_counts_from_the_start_whatever_the_run_is_at(
     tmp_path: Path, out: Path, server: RunningServer, what: str
 ) -> None:

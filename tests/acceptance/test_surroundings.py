@@ -19,9 +19,9 @@ NAME = "Gespräch łódź 会議.wav"
     "variables",
     [
         NO_UTF8 | {"PYTHONIOENCODING": "latin-1"},
-        pytest.param({"LC_ALL": "POSIX"}, marks=pytest.mark.slow),
-        pytest.param({"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii:strict"}, marks=pytest.mark.slow),
-        pytest.param(NO_UTF8 | {"LC_ALL": "de_DE.ISO-8859-1"}, marks=pytest.mark.slow),
+        {"LC_ALL": "POSIX"},
+        {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii:strict"},
+        NO_UTF8 | {"LC_ALL": "de_DE.ISO-8859-1"},
     ],
 )
 def test_names_come_out_as_utf8_in_any_locale(variables: dict[str, str], server: RunningServer, tmp_path: Path) -> None:

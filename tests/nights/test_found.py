@@ -139,7 +139,7 @@ def test_names_that_change_places_pay_nothing_whatever_the_order(life: Life, ord
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["folder", pytest.param("paths", marks=pytest.mark.slow), "ids"])
+@pytest.mark.parametrize("form", ["folder", "paths", "ids"])
 @pytest.mark.parametrize("kind", ["many"])
 def test_names_that_change_places_pay_nothing_in_nights_that_do_a_few_each_or_are_killed(life: Life) -> None:
     life.move("add_many", 0, 0)
