@@ -41,6 +41,8 @@ from enum import IntEnum
 from pipeline.checkpoint.tally import COUNTED
 
 VERSION = 10
+CHECKPOINT = "checkpoint.sqlite"
+"""Its name in an output folder."""
 
 
 class State(IntEnum):

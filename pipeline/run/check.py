@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.built import built
 from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
 from pipeline.run.context import RunOptions
@@ -17,7 +18,7 @@ from pipeline.run.costs import Bounds, Costs, Fitting
 from pipeline.run.lengths import KnownLengths
 from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
-from pipeline.run.output import CHECKPOINT, refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
+from pipeline.run.output import refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
 from pipeline.run.plan import ManifestRows, many_missing
 from pipeline.run.pricing import costs_of

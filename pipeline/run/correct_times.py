@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.checkpoint import Checkpoint
-from pipeline.checkpoint.schema import FORMATS
+from pipeline.checkpoint.schema import CHECKPOINT, FORMATS
 from pipeline.run.delay import Clock
 from pipeline.run.publish import tidy
 from pipeline.run.rewrite import Rewriter
@@ -24,7 +24,7 @@ def correct_times(out: Path, *, applied: bool) -> list[str]:
 
     Raises OutputError and CheckpointError.
     """
-    with Checkpoint(out / "checkpoint.sqlite") as checkpoint:
+    with Checkpoint(out / CHECKPOINT) as checkpoint:
         formats = (checkpoint.fact(FORMATS, str) or "parquet,jsonl").split(",")
         sink = Sink(FolderStore(out), formats)
         tidy(checkpoint, sink)

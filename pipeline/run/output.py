@@ -15,13 +15,12 @@ from typing import NoReturn
 
 from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
-from pipeline.checkpoint.schema import FORMATS, MANIFEST, PLACES
+from pipeline.checkpoint.schema import CHECKPOINT, FORMATS, MANIFEST, PLACES
 from pipeline.errors import ConfigError, OutputError, UsageError
 from pipeline.manifest import STDIN, path_of
 from pipeline.manifest.tables import READERS
 from pipeline.run.manifests import copies, is_there, may_be, name_of
 
-CHECKPOINT = "checkpoint.sqlite"
 RUNS = Path("runs")
 PLACES_KEPT = 16
 BYTES_PER_ROW = 3_000

@@ -18,9 +18,9 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.lookup import LAST
+from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.errors import OutputError, UsageError
 from pipeline.model import Transcript
-from pipeline.run.output import CHECKPOINT
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.rows import Order, in_batches
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.schema import JSONL_BYTES
+from pipeline.checkpoint.schema import CHECKPOINT, JSONL_BYTES
 from pipeline.errors import OutputError, UsageError
 from pipeline.report.figures import format_credits
 from pipeline.run.correct_times import correct_times
@@ -33,7 +33,7 @@ def rebuild(out: Path, *, force: bool = False, takes_delay_off: bool | None = No
     Raises UsageError where there is nothing to do or nothing to make it from, OutputHeld, OutputError, and
     CheckpointError where the old one is not damaged and cannot be worked with.
     """
-    path, sink = out / "checkpoint.sqlite", Salvage(out)
+    path, sink = out / CHECKPOINT, Salvage(out)
     files = (out / "transcripts").is_dir() or sink.lines.size() is not None or sink.clips.size() is not None
     if not files and not path.exists() and interrupted_rebuild(out) is None:
         raise UsageError(f"{out}: there are no transcripts here to make a checkpoint from")

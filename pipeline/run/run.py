@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import Checkpoint, Patience, Plan, Store
+from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.config import Settings
 from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus
@@ -32,7 +33,7 @@ from pipeline.run.lookup import Lookup
 from pipeline.run.month import month_of_run
 from pipeline.run.opening import tell_opening
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.output import CHECKPOINT, disk_too_small, keep_formats, output_folder, refuse_another_manifest
+from pipeline.run.output import disk_too_small, keep_formats, output_folder, refuse_another_manifest
 from pipeline.run.owner import claim, owner_at, owner_of
 from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.prepare import Preparer

@@ -10,6 +10,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, State
 from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.figures import One
+from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.errors import UsageError
 from pipeline.model import Attempt, Failure, Transcript, Utterance
 from pipeline.report.figures import format_credits, length
@@ -49,7 +50,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def show(out: Path, id_: str) -> Shown:
     """Finds one utterance of `out`. Raises UsageError where there is none of this id, CheckpointError, OutputError."""
-    path = out / "checkpoint.sqlite"
+    path = out / CHECKPOINT
     if not holds_something(path):
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
     with Checkpoint(path, only_read=True) as checkpoint:

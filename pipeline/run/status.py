@@ -13,6 +13,7 @@ import msgspec
 from pipeline.built import built
 from pipeline.checkpoint import Checkpoint, Owner, at_work
 from pipeline.checkpoint.connection import holds_something
+from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.errors import GradiumBatchError, UsageError
 from pipeline.report.account import AccountFigures
 from pipeline.report.figures import Standing, Untried, format_credits, length, readable, rounded
@@ -88,7 +89,7 @@ class Status(Standing, frozen=True, kw_only=True):
 
 def status(out: Path) -> Status:
     """Reads the status of `out`. Raises UsageError where there is no checkpoint, CheckpointError."""
-    path = out / "checkpoint.sqlite"
+    path = out / CHECKPOINT
     if not holds_something(path):
         from pipeline.run.verify import require_checkpoint  # looks into the parts, which takes long to load
 
@@ -124,7 +125,7 @@ def status(out: Path) -> Status:
 def counts(out: Path) -> Mapping[str, int]:
     """Done, failed and left by the rows of the last run into `out`. Empty where that cannot be read."""
     with suppress(GradiumBatchError, OSError):
-        path = out / "checkpoint.sqlite"
+        path = out / CHECKPOINT
         if holds_something(path):
             with Checkpoint(path, only_read=True) as checkpoint:
                 totals = checkpoint.totals()

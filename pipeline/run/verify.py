@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.salvage import Old
-from pipeline.checkpoint.schema import FORMATS, JSONL_BYTES
+from pipeline.checkpoint.schema import CHECKPOINT, FORMATS, JSONL_BYTES
 from pipeline.errors import DamagedCheckpoint, OutputError
 from pipeline.sink import FolderStore, Sink
 
@@ -23,7 +23,7 @@ def interrupted_rebuild(out: Path) -> Path | None:
 def require_checkpoint(out: Path) -> None:
     """Raises DamagedCheckpoint where answers are there without a checkpoint: they were paid for, and a run would
     overwrite them."""
-    if not holds_something(out / "checkpoint.sqlite"):
+    if not holds_something(out / CHECKPOINT):
         sink = Sink(FolderStore(out))
         has_transcripts = sink.holds_transcripts()
         if has_transcripts or sink.clips.size() is not None:
@@ -46,7 +46,7 @@ def what_is_wrong(out: Path) -> str | None:
     """
     try:
         require_checkpoint(out)
-        if holds_something(out / "checkpoint.sqlite"):
+        if holds_something(out / CHECKPOINT):
             _check(out)
     except (DamagedCheckpoint, OutputError) as error:
         return str(error)
@@ -54,7 +54,7 @@ def what_is_wrong(out: Path) -> str | None:
 
 
 def _check(out: Path) -> None:
-    path = out / "checkpoint.sqlite"
+    path = out / CHECKPOINT
     with Checkpoint(path, only_read=True) as checkpoint:
         checkpoint.check_integrity()
         formats = (checkpoint.fact(FORMATS, str) or "parquet,jsonl").split(",")
