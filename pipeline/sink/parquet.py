@@ -47,6 +47,11 @@ class Table(Generic[T]):
         """Writes the whole file; replaces one of the same name."""
         self._write(as_table(batch, self._kind) for batch in batches)
 
+    def count(self) -> int:
+        """The number of rows."""
+        with self._store.read(self._name) as source, decoding(self._store, self._name):
+            return int(pq.read_metadata(source).num_rows)
+
     def is_format_1(self) -> bool:
         """Whether a version before 0.2 wrote the file."""
         with self._store.read(self._name) as source, decoding(self._store, self._name):
@@ -76,16 +81,19 @@ class Table(Generic[T]):
         places = order(rows["id"].to_pylist())
         return self._write([rows.take(indices(sorted(range(rows.num_rows), key=places.__getitem__)))])
 
-    def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
-        """The rows that `which` selects, or all. Raises DamagedFile at the end if the file does not have `had` rows."""
+    def rows(self, which: Which | None = None, had: int | None = None, *, without: Collection[str] = ()) -> Iterator[T]:
+        """The rows that `which` selects, or all; `without` these lists, which are not read and are empty then. Raises
+        DamagedFile at the end if the file does not have `had` rows."""
         optional = [field.name for field in msgspec.structs.fields(self._kind) if not field.required]
+        columns = [name for name in self._schema.names if name not in without] if without else ()
+        left_out: dict[str, object] = dict.fromkeys(without, ())
         count = 0
-        for table in self.tables(optional=optional):
+        for table in self.tables(columns, optional=optional):
             count += table.num_rows
             selected = table if which is None else _split(table, which)[0]
             for batch in _with_text_instants(selected).to_batches(ROWS_AT_ONCE):
                 with decoding(self._store, self._name):
-                    found = [self._record(row) for row in batch.to_pylist()]
+                    found = [self._record(row | left_out) for row in batch.to_pylist()]
                 yield from found
         if had is not None:
             self._check_count(count, had)
@@ -110,7 +118,7 @@ class Table(Generic[T]):
             names, expected = file.schema_arrow.names, schema_for(self._kind, file.schema_arrow)
             fields = [expected.field(name) for name in columns or expected.names]
             schema = pa.schema([field for field in fields if field.name in names or field.name not in optional])
-            wanted = list(columns) or None
+            wanted = schema.names if columns else None
             for group in range(file.num_row_groups) or (None,):
                 if group is None:
                     rows = file.read(wanted, use_threads=False)

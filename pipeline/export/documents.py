@@ -1,0 +1,195 @@
+"""Exports to formats of one file for each recording, whose names mirror the folders of the recordings.
+
+Rows of changed files of the output are read, and those of recordings whose files are to be written anew. A recording
+with one row is written when that is read; the rows of others wait in a temporary database until all are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+import msgspec
+
+from pipeline.export.changes import places_in
+from pipeline.export.exported import Exported
+from pipeline.export.files import RecordingFiles, Written
+from pipeline.export.filters import RowFilter
+from pipeline.export.formats.format import Document, DocumentFormat, Recording
+from pipeline.export.recordings import Recordings
+from pipeline.export.rows import OutputRows
+from pipeline.export.state import ExportState, digest_of, hash_of
+from pipeline.export.writing import remove
+from pipeline.model import Transcript
+from pipeline.report.rows_bar import RowsBar
+from pipeline.sink.rows import Order
+
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Transcript).decode
+Kept = tuple[int, bytes, bool, bytes]
+"""(place, digest, is_wanted, encoded row) of a row that waits."""
+SHARED_S = 0.1
+"""Rows that share less than this do not overlap: spans are measured, not what a manifest says."""
+
+
+class DocumentExport:
+    """One export of this kind, whose files are in `folder`, or `beside` the recordings (then it is the root)."""
+
+    def __init__(self, state: ExportState, folder: Path, kind: DocumentFormat, *, beside: bool, made: str) -> None:
+        """`made` is another text where the same rows make other files: what they are made with."""
+        self._state = state
+        self._db = state.db
+        self._folder = folder
+        self._format = kind
+        self._where = "the folders of the recordings" if beside else str(folder)
+        self._made = made.encode()
+        self._recordings = Recordings(state, beside=beside)
+
+    def update(
+        self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar, *, overwrite: bool
+    ) -> Exported:
+        """Writes what changed. Raises UsageError where a file is there that the export did not write."""
+        files = RecordingFiles(self._state, self._folder, self._format.suffix, overwrite=overwrite)
+        with self._state.failing():
+            self._recordings.mark_stale(files.look())
+            versions = rows.versions()
+            changed, gone = self._state.changed_sources(versions)
+            self._recordings.update(rows, changed, gone, order)
+            files.begin()
+            reading = sorted({*changed, *self._recordings.files_of_stale()})
+            progress.start(rows.count(reading))
+            with self._keeping():
+                for file in reading:
+                    self._read(rows, file, order, wanted, files, progress)
+                self._read_rest(rows, wanted)
+                for one in self._kept():
+                    files.add(one)
+                files.flush()
+            for recording in self._recordings.empty():
+                files.add(Written(recording=recording, stem="", documents=(), digests={}))
+            files.flush()
+            with self._state.transaction():
+                self._recordings.drop_empty()
+                self._state.set_sources(versions)
+        return Exported(
+            where=self._where, unit="file", total=files.count(), written=files.written, removed=files.removed,
+            exceeded=files.exceeded, left=files.left,
+        )  # fmt: skip
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Removes rows and all files of their recordings, also where these were changed since they were written. What
+        else these recordings have, the next export writes."""
+        with self._state.failing():
+            names = self._recordings.remove([hash_of(id_) for id_ in ids])
+            remove(self._folder, names)
+            with self._state.transaction():
+                self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in names))
+                self._recordings.drop_empty()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(
+        self, rows: OutputRows, file: int, order: Order, wanted: RowFilter, files: RecordingFiles, progress: RowsBar
+    ) -> None:
+        count = 0
+        for batch in rows.batches(file, words=self._format.needs_words):
+            places = places_in(file, count, order([row.id for row in batch]))
+            count += len(batch)
+            stale: list[int] = []
+            kept: list[Kept] = []
+            found = zip(batch, places, wanted.selects(batch), self._recordings.known(places), strict=True)
+            for row, place, is_wanted, known in found:
+                if known is None or known.id != hash_of(row.id):
+                    continue  # it came since the file was looked at: that is another version of it
+                digest = self._digest(row, is_wanted)
+                if known.digest == digest and not known.is_stale:
+                    continue
+                if known.is_alone:
+                    documents = self._documents([row] if is_wanted else [])
+                    files.add(
+                        Written(
+                            recording=known.recording, stem=known.stem, documents=documents, digests={place: digest}
+                        )
+                    )
+                else:
+                    stale.append(known.recording)
+                    kept.append((place, digest, is_wanted, _encode(row)))
+            self._recordings.mark_stale(stale)
+            self._keep(kept)
+            progress.advance(len(batch))
+        files.flush()
+
+    def _read_rest(self, rows: OutputRows, wanted: RowFilter) -> None:
+        """Reads the other rows of recordings of which some rows wait."""
+        for file in self._recordings.files_of_stale():
+            query = """SELECT id, place FROM rows WHERE file = ? AND place NOT IN (SELECT place FROM temp.kept)
+                AND recording IN (SELECT n FROM recordings WHERE is_stale)"""
+            places: dict[int, int] = dict(self._db.execute(query, (file,)).fetchall())
+            if not places:
+                continue
+            for batch in rows.batches(file, partial(_of_hashes, places), words=self._format.needs_words):
+                selected = wanted.selects(batch)
+                self._keep(
+                    [
+                        (places[hash_of(row.id)], self._digest(row, is_wanted), is_wanted, _encode(row))
+                        for row, is_wanted in zip(batch, selected, strict=True)
+                    ]
+                )
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """With a temporary table for rows that wait for others of their recordings."""
+        self._db.execute("CREATE TEMP TABLE kept (place INTEGER PRIMARY KEY, digest BLOB, is_wanted INTEGER, row BLOB)")
+        try:
+            yield
+        finally:
+            self._db.execute("DROP TABLE temp.kept")
+
+    def _keep(self, rows: Sequence[Kept]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO temp.kept VALUES (?, ?, ?, ?)", rows)
+
+    def _kept(self) -> Iterator[Written]:
+        """What the recordings of the rows that wait shall have written."""
+        query = """SELECT r.recording, c.stem, r.place, t.digest, t.is_wanted, t.row
+            FROM recordings c JOIN rows r ON r.recording = c.n JOIN temp.kept t ON t.place = r.place
+            WHERE c.is_stale AND r.sort = 0 ORDER BY r.recording, r.place"""
+        for (recording, stem), found in groupby(self._db.cursor().execute(query), itemgetter(0, 1)):
+            rows = [*found]
+            documents = self._documents([_decode(row) for *_, is_wanted, row in rows if is_wanted])
+            digests = {place: digest for _, _, place, digest, *_ in rows}
+            yield Written(recording=recording, stem=stem, documents=documents, digests=digests)
+
+    # -- making -------------------------------------------------------------------------------------------------------
+
+    def _documents(self, rows: Sequence[Transcript]) -> list[Document]:
+        """The files of a recording."""
+        return [self._format.document(recording) for recording in apart(rows)]
+
+    def _digest(self, row: Transcript, is_wanted: bool) -> bytes:
+        return digest_of(self._made + (_encode(row) if is_wanted else b""))
+
+
+def apart(rows: Sequence[Transcript]) -> list[Recording]:
+    """The rows of one recording in as few groups as hold no two rows that share time of one channel."""
+    groups: list[tuple[dict[int | None, float], list[Transcript]]] = []
+    for row in sorted(rows, key=lambda row: row.offset_s):
+        free = (one for one in groups if _is_free(one[0], row))
+        if (found := next(free, None)) is None:
+            groups.append(found := ({}, []))
+        ends, group = found
+        ends[row.channel] = max(ends.get(row.channel, 0.0), row.offset_s + row.duration_s)
+        group.append(row)
+    return [Recording(audio=group[0].audio, rows=tuple(group)) for _, group in groups]
+
+
+def _is_free(ends: Mapping[int | None, float], row: Transcript) -> bool:
+    """Whether rows that end so, by channel (None: all of them), leave the time of another row free."""
+    shared = ends.values() if row.channel is None else (ends.get(row.channel, 0.0), ends.get(None, 0.0))
+    return max(shared, default=0.0) <= row.offset_s + SHARED_S
+
+
+def _of_hashes(hashes: Collection[int], ids: Sequence[str]) -> list[str]:
+    return [id_ for id_ in ids if hash_of(id_) in hashes]

@@ -1,0 +1,137 @@
+"""The files of an export of one file for each recording: writes those of some recordings at a time, removes those that
+are no longer wanted, and leaves alone what somebody changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from pipeline.export.exported import summed
+from pipeline.export.formats.format import Document
+from pipeline.export.names import is_named, named
+from pipeline.export.state import ExportState
+from pipeline.export.writing import refuse_foreign, remove, stands, write_all
+
+AT_ONCE = 256
+"""Recordings whose files are written together, …"""
+AT_ONCE_CHARS = 4 << 20
+"""… or fewer, when their files have so many characters."""
+EDITED = "files that were changed since they were written stay as they are (--overwrite replaces them)"
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What the files of a recording shall hold."""
+
+    recording: int
+    stem: str
+    documents: Sequence[Document]
+    digests: Mapping[int, bytes]
+    """The digest of each of its rows, by place."""
+
+
+class RecordingFiles:
+    """The files of one export in its folder."""
+
+    def __init__(self, state: ExportState, folder: Path, suffix: str, *, overwrite: bool) -> None:
+        """`overwrite` also what others wrote, or changed."""
+        self._state = state
+        self._db = state.db
+        self._folder = folder
+        self._suffix = suffix
+        self._overwrite = overwrite
+        self._edited: set[str] = set()
+        self._waiting: list[Written] = []
+        self._chars = 0
+        self.written = self.removed = 0
+        self.exceeded: Mapping[str, int] = {}
+
+    @property
+    def left(self) -> dict[str, int]:
+        """What was left alone, by the reason."""
+        return {EDITED: len(self._edited)} if self._edited else {}
+
+    def look(self) -> list[int]:
+        """The recordings of which a file is missing, or was changed and is to be overwritten."""
+        stale = []
+        for name, size, mtime_ns, recording in self._state.files():
+            is_there = stands(self._folder, name, size, mtime_ns)
+            if is_there is False and not self._overwrite:
+                self._edited.add(name)
+            elif not is_there:
+                stale.append(recording)
+        return stale
+
+    def begin(self) -> None:
+        """Removes files whose recording has another name now, so that another one may have theirs. Raises UsageError,
+        before anything is written, where a file that is to be written is there already."""
+        new = self._db.execute(
+            """SELECT stem FROM recordings WHERE is_stale AND n NOT IN (SELECT owner FROM files)
+               AND n IN (SELECT recording FROM rows)"""
+        )
+        while stems := new.fetchmany(1_000):
+            self._refuse_foreign([named(stem, 1, self._suffix) for (stem,) in stems])
+        had = self._db.execute("SELECT name, stem FROM files JOIN recordings ON n = owner WHERE is_stale").fetchall()
+        self._remove([name for name, stem in had if not is_named(name, stem, self._suffix)])
+
+    def add(self, written: Written) -> None:
+        """Writes files, some recordings at a time."""
+        self._waiting.append(written)
+        self._chars += sum(len(document.text) for document in written.documents)
+        if len(self._waiting) >= AT_ONCE or self._chars >= AT_ONCE_CHARS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the files of all recordings that were added."""
+        waiting, self._waiting, self._chars = self._waiting, [], 0
+        contents: dict[str, bytes] = {}
+        owners: dict[str, int] = {}
+        needless: list[str] = []
+        for one in waiting:
+            names = [self._free_name(one, number, owners) for number in range(1, len(one.documents) + 1)]
+            had = self._db.execute("SELECT name FROM files WHERE owner = ?", (one.recording,)).fetchall()
+            self._refuse_foreign([name for name in names if (name,) not in had])
+            needless += [name for (name,) in had if name not in names]
+            for name, document in zip(names, one.documents, strict=True):
+                if name not in self._edited:
+                    contents[name] = document.text.encode()
+                    self.exceeded = summed(self.exceeded, document.exceeded)
+        for owner in dict.fromkeys(owners.values()):
+            self._state.claim([name for name in contents if owners[name] == owner], owner)
+        write_all(self._folder, contents)
+        self._remove(needless)
+        with self._state.transaction():
+            for name in contents:
+                self._state.written(self._folder, name, owners[name])
+            digests = ((digest, place) for one in waiting for place, digest in one.digests.items())
+            self._db.executemany("UPDATE rows SET digest = ? WHERE sort = 0 AND place = ?", digests)
+            done = ((one.recording,) for one in waiting)
+            self._db.executemany("UPDATE recordings SET is_stale = 0 WHERE n = ?", done)
+        self.written += len(contents)
+
+    def count(self) -> int:
+        """How many files there are."""
+        return int(self._db.execute("SELECT count(*) FROM files").fetchone()[0])
+
+    def _remove(self, names: Collection[str]) -> None:
+        remove(self._folder, [name for name in names if name not in self._edited])
+        with self._state.transaction():
+            self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in names))
+        self._edited.difference_update(names)
+        self.removed += len(names)
+
+    def _refuse_foreign(self, names: Collection[str]) -> None:
+        if not self._overwrite:
+            refuse_foreign(self._folder, names)
+
+    def _free_name(self, one: Written, number: int, taken: dict[str, int]) -> str:
+        """The name of the first file of a recording, or of a further one, that no other file has; added to `taken`."""
+        while True:
+            name = named(one.stem, number, self._suffix)
+            owner = self._db.execute("SELECT owner FROM files WHERE name = ?", (name,)).fetchone()
+            if name not in taken and (owner is None or owner[0] == one.recording):
+                taken[name] = one.recording
+                return name
+            number += 1

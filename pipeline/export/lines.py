@@ -1,0 +1,243 @@
+"""Exports to formats of one or a few files in which each row has lines of its own.
+
+The state knows how long the lines of each row are. So only rows of changed files of the output are read again; a new
+file is made of the old one and the lines of changed rows, which wait in a temporary database.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from pipeline.export.changes import Changes, changes_of, places_in, rows_table
+from pipeline.export.exported import Exported
+from pipeline.export.filters import RowFilter
+from pipeline.export.formats.format import LineFormat
+from pipeline.export.rows import OutputRows
+from pipeline.export.state import ExportState, digest_of, hash_of
+from pipeline.export.writing import failing, refuse_foreign, remove, rename_all, stands, writing
+from pipeline.model import Transcript
+from pipeline.report.rows_bar import RowsBar
+from pipeline.sink.rows import Order
+
+COPY_BYTES = 1 << 20
+AS_MANIFEST = 0
+"""The `sort` of rows in the order of the manifest."""
+COMPRESSED = ".gz"
+_EVENTS = """SELECT sort, place, max(number) FROM (SELECT sort, place, 0 AS number FROM temp.dropped
+    UNION ALL SELECT sort, place, rowid FROM temp.changed) GROUP BY sort, place ORDER BY sort, place"""
+
+
+class LineExport:
+    """One export of this kind, whose files are in `folder`."""
+
+    def __init__(self, state: ExportState, folder: Path, kind: LineFormat) -> None:
+        self._state = state
+        self._db = state.db
+        self._folder = folder
+        self._format = kind
+        self._lengths = [f"length_{number}" for number in range(len(kind.files))]
+        with state.failing():
+            self._db.execute(rows_table(", ".join(f"{name} INTEGER NOT NULL" for name in self._lengths)))
+
+    def update(
+        self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar, *, overwrite: bool
+    ) -> Exported:
+        """Writes what changed. Raises UsageError where a file is there that the export did not write as it is."""
+        is_whole = self._check_files(overwrite=overwrite)
+        versions = rows.versions()
+        changed, gone = self._state.changed_sources(versions)
+        progress.start(rows.count(changed))
+        with (
+            self._state.failing(),
+            changes_of(self._state, (*changed, *gone), self._lengths) as changes,
+            self._gathering(),
+        ):
+            for file in changed:
+                self._gather(rows, file, order, changes, wanted, progress)
+            self._db.execute(f"INSERT INTO temp.dropped {changes.unseen()}")
+            return self._publish(versions, is_whole=is_whole)
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Takes rows out of the files. Files that are no longer as they were written are removed."""
+        hashes = [(hash_of(id_),) for id_ in ids]
+        with self._state.failing(), self._gathering():
+            self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
+            [found] = self._db.execute("SELECT count(*) FROM temp.dropped").fetchone()
+            if found and self._check_files(overwrite=True):
+                self._publish(None, is_whole=True)
+            elif found:
+                remove(self._folder, self._format.files)
+
+    # -- finding what changed -----------------------------------------------------------------------------------------
+
+    def _check_files(self, *, overwrite: bool) -> bool:
+        """Whether the files stand as they were written; where they do not, everything is to be written anew."""
+        known = {name: stands(self._folder, name, *stamp) for name, *stamp, _ in self._state.files()}
+        if all(known.get(name) for name in self._format.files):
+            return True
+        if not overwrite:
+            refuse_foreign(self._folder, [name for name in self._format.files if known.get(name, False) is False])
+        with self._state.transaction():
+            self._db.execute("DELETE FROM rows")
+            self._state.set_sources({})
+        return False
+
+    @contextmanager
+    def _gathering(self) -> Iterator[None]:
+        lengths = ", ".join(self._lengths)
+        self._db.execute(f"CREATE TEMP TABLE changed (sort, place, file, id, digest, {lengths}, content BLOB)")
+        self._db.execute("CREATE TEMP TABLE dropped (sort, place)")
+        try:
+            yield
+        finally:
+            self._db.execute("DROP TABLE temp.changed")
+            self._db.execute("DROP TABLE temp.dropped")
+
+    def _gather(
+        self, rows: OutputRows, file: int, order: Order, changes: Changes, wanted: RowFilter, progress: RowsBar
+    ) -> None:
+        count = 0
+        insert = f"INSERT INTO temp.changed VALUES ({', '.join('?' * (6 + len(self._lengths)))})"  # noqa: S608
+        for batch in rows.batches(file, words=self._format.needs_words):
+            ids = [row.id for row in batch]
+            places = places_in(file, count, order(ids))
+            count += len(batch)
+            found: list[tuple[Any, ...]] = []
+            dropped: list[tuple[Any, ...]] = []
+            moved: list[tuple[Any, ...]] = []
+            selected = wanted.selects(batch)
+            for row, place, is_wanted, known in zip(batch, places, selected, changes.known(ids), strict=True):
+                sort, lines = self._lines(row) if is_wanted else (AS_MANIFEST, (b"",) * len(self._lengths))
+                content, lengths = b"".join(lines), [*map(len, lines)]
+                digest = digest_of(content)
+                if known is not None and known == (sort, place, digest, *lengths):
+                    moved.append((file, sort, place))
+                    continue
+                if known is not None and known[:2] != (sort, place):
+                    dropped.append(known[:2])
+                found.append((sort, place, file, hash_of(row.id), digest, *lengths, content))
+            self._db.executemany(insert, found)
+            self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
+            self._db.executemany("UPDATE rows SET file = ? WHERE sort = ? AND place = ? AND file <> ?1", moved)
+            progress.advance(len(batch))
+
+    def _lines(self, row: Transcript) -> tuple[int | bytes, tuple[bytes, ...]]:
+        place = self._format.place(row)
+        return AS_MANIFEST if place is None else place, self._format.lines(row)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _publish(self, versions: dict[int, str] | None, *, is_whole: bool) -> Exported:
+        """Writes the files anew if a row changed, and records it with the `versions` that were read."""
+        db, names = self._db, self._format.files
+        [changed, dropped] = db.execute(
+            "SELECT (SELECT count(*) FROM temp.changed), (SELECT count(*) FROM temp.dropped)"
+        ).fetchone()
+        is_written = bool(changed or dropped or not is_whole)
+        if is_written:
+            with ExitStack() as stack:
+                files = [stack.enter_context(self._splicing(number, is_whole)) for number in range(len(names))]
+                self._splice(files)
+            self._state.claim(names)
+            rename_all([self._folder / name for name in names])
+        with self._state.transaction():
+            db.execute("DELETE FROM rows WHERE (sort, place) IN (SELECT sort, place FROM temp.dropped)")
+            columns = ", ".join(("sort", "place", "file", "id", "digest", *self._lengths))
+            db.execute(f"INSERT OR REPLACE INTO rows SELECT {columns} FROM temp.changed ORDER BY sort, place, rowid")  # noqa: S608
+            if is_written:
+                for name in names:
+                    self._state.written(self._folder, name)
+            if versions is not None:
+                self._state.set_sources(versions)
+        is_empty = " AND ".join(f"{name} = 0" for name in self._lengths)
+        [rows] = db.execute(f"SELECT count(*) FROM rows WHERE NOT ({is_empty})").fetchone()  # noqa: S608 fixed texts
+        return Exported(where=str(self._folder), unit="row", total=rows, written=changed, removed=dropped)
+
+    @contextmanager
+    def _splicing(self, number: int, is_whole: bool) -> Iterator[_Splice]:
+        name = self._format.files[number]
+        with ExitStack() as stack:
+            old = None
+            if is_whole:
+                with failing(self._folder / name):
+                    old = stack.enter_context(_opened(self._folder / name))
+            new: BinaryIO = stack.enter_context(writing(self._folder / name))
+            if name.endswith(COMPRESSED):
+                packed = gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=new, mtime=0)
+                new = cast(BinaryIO, stack.enter_context(packed))
+            header = self._format.header[number]
+            new.write(header)
+            yield _Splice(old, new, len(header))
+
+    def _splice(self, files: Sequence[_Splice]) -> None:
+        """Writes the new files: of the old ones what lies between the changes, and the lines of changed rows."""
+        db = self._db
+        sums = ", ".join(f"CAST(total({name}) AS INTEGER)" for name in self._lengths)
+        lengths = ", ".join(self._lengths)
+        before = f"SELECT {sums} FROM rows WHERE (sort, place) < (?, ?)"  # noqa: S608 fixed texts
+        between = f"SELECT {sums} FROM rows WHERE (sort, place) > (?, ?) AND (sort, place) < (?, ?)"  # noqa: S608
+        behind = f"SELECT {sums} FROM rows WHERE (sort, place) > (?, ?)"  # noqa: S608 fixed texts
+        at = f"SELECT {lengths} FROM rows WHERE sort = ? AND place = ?"  # noqa: S608 fixed texts
+        content = f"SELECT content, {lengths} FROM temp.changed WHERE rowid = ?"  # noqa: S608 fixed texts
+        [is_new] = db.execute("SELECT NOT EXISTS (SELECT 1 FROM rows)").fetchone()
+        last: tuple[Any, ...] = ()
+        for sort, place, number in db.execute(_EVENTS):
+            here = (sort, place)
+            if not is_new:
+                kept = db.execute(between if last else before, (*last, *here)).fetchone()
+                old = db.execute(at, here).fetchone() or (0,) * len(files)
+                for file, keep, skip in zip(files, kept, old, strict=True):
+                    file.copy(keep)
+                    file.skip(skip)
+            if number:
+                lines, *sizes = db.execute(content, (number,)).fetchone()
+                start = 0
+                for file, size in zip(files, sizes, strict=True):
+                    file.write(lines[start : start + size])
+                    start += size
+            last = here
+        if not is_new:
+            kept = db.execute(behind if last else f"SELECT {sums} FROM rows", last).fetchone()  # noqa: S608
+            for file, keep in zip(files, kept, strict=True):
+                file.copy(keep)
+
+
+class _Splice:
+    """A file that is made of parts of an old one and of new lines."""
+
+    def __init__(self, old: IO[bytes] | None, new: BinaryIO, start: int) -> None:
+        """`start` is where the lines of the old file begin."""
+        self._old = old
+        self._new = new
+        self._at = start
+        self._copied: int | None = None
+        """Up to where the old file is read."""
+
+    def copy(self, count: int) -> None:
+        """Copies so many bytes."""
+        if not count or self._old is None:
+            return
+        if self._copied != self._at:
+            self._old.seek(self._at)
+        self._at += count
+        while count:
+            if not (block := self._old.read(min(count, COPY_BYTES))):
+                raise EOFError("the old file of an export ends too early")  # its stamp was compared: not possible
+            self._new.write(block)
+            count -= len(block)
+        self._copied = self._at
+
+    def skip(self, count: int) -> None:
+        """Leaves so many bytes out."""
+        self._at += count
+
+    def write(self, lines: bytes) -> None:
+        self._new.write(lines)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.name.endswith(COMPRESSED) else path.open("rb")

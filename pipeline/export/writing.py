@@ -1,0 +1,110 @@
+"""Writes the files of an export: to a temporary file beside it, flushed, then renamed. Raises OutputError."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.errors import OutputError, UsageError
+from pipeline.sink.store import sync_folder
+from pipeline.texts import shown_id
+
+Stamp = tuple[int, int]
+"""The size of a file in bytes, and its mtime in nanoseconds: another one after any change."""
+
+
+@contextmanager
+def failing(path: Path) -> Iterator[None]:
+    """An OSError in the block becomes a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{shown_id(str(error.filename or path))} cannot be written: {error.strerror or error}; what is exported "
+            "so far stays: fix this and run the same command again"
+        ) from error
+
+
+def temporary(path: Path) -> Path:
+    """The file that becomes `path`."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Writes the temporary file of `path`, and flushes it; it is removed where the block fails."""
+    temp = temporary(path)
+    with failing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temp.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                temp.unlink(missing_ok=True)
+            raise
+
+
+def rename_all(paths: Collection[Path]) -> None:
+    """Gives written temporary files their names."""
+    for path in paths:
+        with failing(path):
+            temporary(path).replace(path)
+    for folder in dict.fromkeys(path.parent for path in paths):
+        with failing(folder):
+            sync_folder(folder)
+
+
+def write_all(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files whose contents are in memory."""
+    for name, content in contents.items():
+        with writing(folder / name) as file:
+            file.write(content)
+    rename_all([folder / name for name in contents])
+
+
+def remove(folder: Path, names: Collection[str]) -> None:
+    """Removes files, their temporary ones, and the folders that are empty then, but for `folder` itself."""
+    for name in names:
+        path = folder / name
+        with failing(path):
+            for one in (path, temporary(path)):
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    one.unlink()
+        for parent in [*Path(name).parents][:-1]:
+            with suppress(OSError):  # not empty, or gone
+                (folder / parent).rmdir()
+
+
+def stamp_of(folder: Path, name: str) -> Stamp:
+    """The stamp of a file that was just written."""
+    with failing(folder / name):
+        status = (folder / name).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def stands(folder: Path, name: str, size: int | None, mtime_ns: int | None) -> bool | None:
+    """Whether a file still has this stamp; None where it is missing, or has none because it was not written whole."""
+    try:
+        with failing(folder / name):
+            status = (folder / name).stat()
+    except OutputError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
+    return None if size is None else (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+
+
+def refuse_foreign(folder: Path, names: Collection[str]) -> None:
+    """Raises UsageError where there are such files, which the export did not write, or not as they are."""
+    if there := [name for name in names if os.path.lexists(folder / name)]:
+        more = f" and {len(there) - 1:,} more" if len(there) > 1 else ""
+        raise UsageError(
+            f"{shown_id(str(folder / there[0]))}{more} would be overwritten, and this export did not write it as it "
+            "is; move it away, name another folder with --to, or say --overwrite"
+        )
