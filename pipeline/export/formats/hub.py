@@ -1,7 +1,7 @@
-"""A Hugging Face data set: the shards' columns and row groups, their names and splits. Pure: no I/O.
+"""A Hugging Face data set: the shards' columns and row groups, and their names. Pure: no I/O.
 
-A shard is a Parquet file of row groups from `row_groups`, written with `writer_options`. `hub_card` has the files that
-tell readers how to load the folder.
+A shard is a Parquet file of the row groups from `row_groups`, written with `writer_options`. `hub_splits` says into
+which split a row goes, `hub_card` has the files that tell readers how to load the folder.
 """
 
 from __future__ import annotations
@@ -20,27 +20,21 @@ from pipeline.sink.features import features_of
 from pipeline.sink.schema import TRANSCRIPTS, as_table
 
 GROUP_BYTES = 32 << 20
-"""Of audio in a row group, which writers and readers have in memory as a whole; the group ends with the row that reaches
-it. The viewer of Hugging Face wants less than 300 MB."""
+"""Of audio, after which a row group ends: writers and readers have a group in memory as a whole. The viewer of Hugging
+Face takes groups of up to 300 MB."""
 GROUP_ROWS = 1_000
-_TEXT_COLUMNS = (
-    "id",
-    "text",
-    "reference",
-    "wer",
-    "duration_s",
-    "offset_s",
-    "span_s",
-    "channel",
-    "language",
-    "words",
-    "segments",
-    "status",
-    "issues",
-    "model",
-    "metadata",
+AUDIO, AUDIO_PATH = "audio", "audio_path"
+_COLUMNS = (
+    *("id", "text", "reference", "wer", "duration_s", "offset_s", "span_s", "channel", "language"),
+    *("words", "segments", "status", "issues", "model", "metadata"),
 )
-_AUDIO = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+"""Of the output: what one trains and evaluates with. Not what identifies requests, runs and settings."""
+_KEPT_IN_MEMORY = {
+    "use_dictionary": ["language", "status", "model", "words.list.element.timing"],
+    "write_statistics": ["id", "wer", "duration_s", "language", "status"],  # what rows are filtered by
+}
+"""By column, because of audio both would be copies."""
+_FILE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 
 class AudioBytes(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,36 +42,36 @@ class AudioBytes(msgspec.Struct, frozen=True, kw_only=True):
 
     data: bytes
     name: str
-    """Of the file, without a folder: its ending tells the format."""
+    """Of the file, without a folder; its ending tells the format."""
 
 
 HubRow = tuple[Transcript, AudioBytes | None]
-"""A row with its audio, or without it in a data set that has none."""
+"""A row, with its audio where the data set has that."""
 
 
 def schema(*, with_audio: bool) -> pa.Schema:
-    """The columns of a shard. `audio` is a file in Hugging Face's own type, which their viewer plays. Without the bytes
-    there is `audio_path` instead, a text: a column of that type whose files are not there would break every reader."""
-    text = [TRANSCRIPTS.field(name) for name in _TEXT_COLUMNS]
-    first = (
-        pa.field("audio", _AUDIO, nullable=False) if with_audio else TRANSCRIPTS.field("audio").with_name("audio_path")
-    )
-    columns = pa.schema([first, *text])
-    features = features_of(columns) | ({"audio": {"_type": "Audio"}} if with_audio else {})
+    """The columns of a shard.
+
+    `audio` is of Hugging Face's own type, which their viewer plays. A data set without the bytes has the text
+    `audio_path` in its place: a column of that type whose files are elsewhere would fail in each reader.
+    """
+    path = TRANSCRIPTS.field("audio").with_name(AUDIO_PATH)
+    first = pa.field(AUDIO, _FILE, nullable=False) if with_audio else path
+    columns = pa.schema([first, *map(TRANSCRIPTS.field, _COLUMNS)])
+    features = features_of(columns) | ({AUDIO: {"_type": "Audio"}} if with_audio else {})
     return columns.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def row_groups(rows: Iterable[HubRow], *, with_audio: bool) -> Iterator[pa.Table]:
     """The rows as tables, each of which is to be one row group; none where there are no rows.
 
-    `rows` is taken one by one, so that no more than a group is in memory. Raises ValueError for a row without audio
-    in a data set that has it.
+    Takes rows one by one: a group is in memory, no more.
     """
     group: list[HubRow] = []
     size = 0
     for row in rows:
         group.append(row)
-        size += len(row[1].data) if row[1] else 0
+        size += 0 if row[1] is None else len(row[1].data)
         if size >= GROUP_BYTES or len(group) >= GROUP_ROWS:
             yield _table(group, with_audio=with_audio)
             group, size = [], 0
@@ -86,23 +80,37 @@ def row_groups(rows: Iterable[HubRow], *, with_audio: bool) -> Iterator[pa.Table
 
 
 def writer_options(*, with_audio: bool) -> dict[str, Any]:
-    """The options of `pyarrow.parquet.ParquetWriter`: audio is compressed already, and statistics of it are copies."""
-    raise NotImplementedError
+    """The schema and the options of `pyarrow.parquet.ParquetWriter`."""
+    return {"schema": schema(with_audio=with_audio), "compression": "zstd"} | _KEPT_IN_MEMORY
 
 
 def shard_name(split: str, number: int) -> str:
-    """The path of a shard in the folder: `data/train-00000.parquet`. Its pattern is `shard_pattern(split)`: no other
-    split's files fit that, because no name of a split has a hyphen."""
+    """The path of a shard in the folder: `data/train-00000.parquet`. It does not say how many there are, because
+    shards are added later."""
     return f"data/{split}-{number:05d}.parquet"
 
 
 def shard_pattern(split: str) -> str:
-    """The glob of all shards of a split."""
+    """The glob for all shards of a split. It matches those of no other, because no name of a split has a hyphen."""
     return f"data/{split}-*.parquet"
 
 
 def _table(group: Sequence[HubRow], *, with_audio: bool) -> pa.Table:
-    raise NotImplementedError
+    columns = schema(with_audio=with_audio)
+    text = as_table([row for row, _ in group], Transcript)
+    files = [audio for _, audio in group if audio is not None] if with_audio else []
+    first = _files(files) if with_audio else text["audio"]
+    return pa.Table.from_arrays([first, *map(text.column, _COLUMNS)], schema=columns)
 
 
-_ = array, accumulate, as_table
+def _files(files: Sequence[AudioBytes]) -> pa.Array:
+    # from buffers: pa.array() imports pandas where that is installed
+    parts = [_binary(pa.binary(), [file.data for file in files])]
+    parts.append(_binary(pa.string(), [file.name.encode() for file in files]))
+    return pa.StructArray.from_arrays(parts, fields=[*_FILE])
+
+
+def _binary(kind: pa.DataType, values: Sequence[bytes]) -> pa.Array:
+    ends = array("i", accumulate(map(len, values), initial=0))
+    data = values[0] if len(values) == 1 else b"".join(values)  # one may be large: not copied
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(ends), pa.py_buffer(data)])
