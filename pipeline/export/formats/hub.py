@@ -56,7 +56,8 @@ def schema(*, with_audio: bool) -> pa.Schema:
     `audio_path` in its place: a column of that type whose files are elsewhere would fail in each reader.
     """
     path = TRANSCRIPTS.field("audio").with_name(AUDIO_PATH)
-    first = pa.field(AUDIO, _FILE, nullable=False) if with_audio else path
+    # nullable, although no row is without it: `datasets` knows its type only so
+    first = pa.field(AUDIO, _FILE) if with_audio else path
     columns = pa.schema([first, *map(TRANSCRIPTS.field, _COLUMNS)])
     features = features_of(columns) | ({AUDIO: {"_type": "Audio"}} if with_audio else {})
     return columns.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})

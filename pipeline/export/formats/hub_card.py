@@ -47,7 +47,8 @@ _WITHOUT_AUDIO = """\
 
 def card(splits: Collection[str], *, with_audio: bool) -> str:
     """README.md, the data set's card: to be written where there is none, or the one that was written last, because
-    people add a license to it. Without `splits` the data set has `train`, whose first shard is to be there, empty."""
+    people add a license to it. Without `splits` it names `train`, whose first shard is to be there without a row: then
+    `datasets` streams nothing, and says when it loads that "train" corresponds to no data."""
     names = _names(splits)
     front = ["---", "task_categories:", "- automatic-speech-recognition", _configs(names).rstrip(), "---", ""]
     audio = _WITH_AUDIO if with_audio else _WITHOUT_AUDIO
