@@ -75,7 +75,7 @@ def as_written(words: Sequence[Word], segments: Sequence[Segment]) -> list[Word]
 def _sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
     sentence = [*words[:1]]
     for before, word in pairwise(words):
-        if _pause_s(before, word) >= PAUSE_S or _ends_sentence(before.text, word.text):
+        if _pause_s(before, word) >= PAUSE_S or ends_sentence(before.text, word.text):
             yield sentence
             sentence = []
         sentence.append(word)
@@ -93,7 +93,7 @@ def _turns(sentences: Sequence[list[Word]]) -> Iterator[list[Word]]:
     yield turn
 
 
-def _ends_sentence(text: str, following: str) -> bool:
+def ends_sentence(text: str, following: str) -> bool:
     return bool(_ENDS.search(text)) and not _ABBREVIATION.fullmatch(text) and not following[:1].islower()
 
 
