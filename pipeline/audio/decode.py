@@ -48,11 +48,11 @@ def decode(
     try:
         with open_recording(path) as file:
             try:
-                for rate, samples in _blocks(path, file, progress):
+                for rate, samples in blocks(path, file, progress):
                     writer.add(rate, samples)
             finally:
                 # also after an error: what was read may be half of the old file and half of the new one
-                if version is not None and not _is_unchanged(path, file, version):
+                if version is not None and not is_unchanged(path, file, version):
                     raise AudioUnavailable("the file changed during the run; the next run transcribes it")
         tracks = writer.finish()
     except BaseException:
@@ -64,7 +64,7 @@ def decode(
     return Decoded(tracks=tracks, duration_s=progress.seconds, issues=issues)
 
 
-def _is_unchanged(path: str, file: FileIO, version: FileVersion) -> bool:
+def is_unchanged(path: str, file: FileIO, version: FileVersion) -> bool:
     """Whether the open file, and the one that the path names now, are of this version."""
     try:
         now = os.stat(path)  # noqa: PTH116 a Path object buys nothing here
@@ -73,7 +73,8 @@ def _is_unchanged(path: str, file: FileIO, version: FileVersion) -> bool:
     return same_file(file, version) and file_version(now) == version
 
 
-def _blocks(path: str, file: FileIO, progress: DecodeProgress) -> Iterator[Block]:
+def blocks(path: str, file: FileIO, progress: DecodeProgress) -> Iterator[Block]:
+    """The samples of an open recording, block by block. Raises as `decode`."""
     size = os.fstat(file.fileno()).st_size
     if not size:
         raise AudioEmpty("the file is empty")
