@@ -58,6 +58,13 @@ def output_path(text: str) -> Path:
 
 
 out_argument = click.argument("out", type=output_path)
+progress_option = click.option(
+    "--progress",
+    type=click.Choice(["auto", "bar", "plain", "off"]),
+    default="auto",
+    show_default=True,
+    help="How progress is shown on stderr; auto: a bar on a terminal, else a line now and then.",
+)
 _MANIFEST_OPTIONS = (
     click.argument("manifests", nargs=-1, required=True, metavar="MANIFEST..."),
     click.option("--strict", is_flag=True, help="Take warnings for errors: with one, nothing is sent (exit 2)."),

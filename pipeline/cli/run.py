@@ -11,7 +11,14 @@ from typing import Any, NoReturn
 import click
 
 from pipeline.cli.base import LOG_FORMAT, RunCommand, counts_of, end
-from pipeline.cli.options import duration, manifest_options, refuse_unprintable, run_options, settings_of
+from pipeline.cli.options import (
+    duration,
+    manifest_options,
+    progress_option,
+    refuse_unprintable,
+    run_options,
+    settings_of,
+)
 from pipeline.errors import GradiumBatchError
 from pipeline.exits import ExitStatus, stop_signals
 from pipeline.failures import status_of
@@ -30,13 +37,7 @@ from pipeline.failures import status_of
     show_default=True,
     help="Where the run takes place; local: in this process.",
 )
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "bar", "plain", "off"]),
-    default="auto",
-    show_default=True,
-    help="How progress is shown on stderr; auto: a bar on a terminal, else a line now and then.",
-)
+@progress_option
 @click.option(
     LOG_FORMAT,
     type=click.Choice(["text", "json"]),

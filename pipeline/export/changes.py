@@ -16,6 +16,7 @@ from pipeline.export.state import ExportState, hash_of
 
 FILE_PLACES = 1 << 31
 """The places that rows of one file have which no manifest knows."""
+COLUMNS = ("sort", "place", "digest")
 Known = tuple[Any, ...]
 """(sort, place, digest, further columns …) of a row."""
 
@@ -31,7 +32,7 @@ class Changes:
 
     def __init__(self, state: ExportState, columns: Sequence[str]) -> None:
         self._db = state.db
-        self._find = f"SELECT sort, place, digest, {', '.join(columns)} FROM temp.before WHERE id = ?"  # noqa: S608
+        self._find = f"SELECT {', '.join((*COLUMNS, *columns))} FROM temp.before WHERE id = ?"  # noqa: S608
 
     def known(self, ids: Sequence[str]) -> list[Known | None]:
         """What is known of rows that were read; they count as seen then."""
@@ -53,7 +54,7 @@ def changes_of(state: ExportState, files: Collection[int], columns: Sequence[str
         db.execute("CREATE TEMP TABLE changed_files (file INTEGER PRIMARY KEY)")
         db.executemany("INSERT INTO temp.changed_files VALUES (?)", ((file,) for file in files))
         db.execute(
-            f"""CREATE TEMP TABLE before AS SELECT id, sort, place, digest, {", ".join(columns)} FROM rows
+            f"""CREATE TEMP TABLE before AS SELECT id, {", ".join((*COLUMNS, *columns))} FROM rows
                 WHERE file IN (SELECT file FROM temp.changed_files)"""  # noqa: S608 fixed texts
         )
         db.execute("CREATE INDEX temp.before_id ON before (id)")

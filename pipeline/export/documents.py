@@ -38,21 +38,23 @@ SHARED_S = 0.1
 class DocumentExport:
     """One export of this kind, whose files are in `folder`, or `beside` the recordings (then it is the root)."""
 
-    def __init__(self, state: ExportState, folder: Path, kind: DocumentFormat, *, beside: bool, made: str) -> None:
-        """`made` is another text where the same rows make other files: what they are made with."""
+    def __init__(
+        self, state: ExportState, folder: Path, kind: DocumentFormat, *, beside: bool, made: str, overwrite: bool
+    ) -> None:
+        """`made` is another text where the same rows make other files: what they are made with. `overwrite` also what
+        others wrote, or changed."""
         self._state = state
         self._db = state.db
         self._folder = folder
         self._format = kind
+        self._overwrite = overwrite
         self._where = "the folders of the recordings" if beside else str(folder)
         self._made = made.encode()
         self._recordings = Recordings(state, beside=beside)
 
-    def update(
-        self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar, *, overwrite: bool
-    ) -> Exported:
+    def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
         """Writes what changed. Raises UsageError where a file is there that the export did not write."""
-        files = RecordingFiles(self._state, self._folder, self._format.suffix, overwrite=overwrite)
+        files = RecordingFiles(self._state, self._folder, self._format.suffix, overwrite=self._overwrite)
         with self._state.failing():
             self._recordings.mark_stale(files.look())
             versions = rows.versions()

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
+
+from pipeline.errors import OutputError, OutputHeld
+from pipeline.export.kinds import writer_of
+from pipeline.export.shards import SPOOL
+from pipeline.export.state import ExportState, state_paths
 
 
 def remove_rows(out: Path, ids: Collection[str]) -> list[str]:
     """Takes rows out of all exports of an output, for good: the files of their recordings, their lines in files of
     many. Repeated, it does the same. Returns a sentence for each export that could not be changed."""
-    return []
+    failed = []
+    for path in state_paths(out):
+        try:
+            with closing(ExportState(path)) as state:
+                shutil.rmtree(path.with_suffix(SPOOL), ignore_errors=True)  # of an export that was killed
+                if (made := state.made()) is not None:
+                    writer_of(state, made, overwrite=True).remove([*ids])
+        except (OutputError, OutputHeld) as error:
+            failed.append(str(error))
+    return failed

@@ -34,20 +34,20 @@ _EVENTS = """SELECT sort, place, max(number) FROM (SELECT sort, place, 0 AS numb
 class LineExport:
     """One export of this kind, whose files are in `folder`."""
 
-    def __init__(self, state: ExportState, folder: Path, kind: LineFormat) -> None:
+    def __init__(self, state: ExportState, folder: Path, kind: LineFormat, *, overwrite: bool) -> None:
+        """`overwrite` also what others wrote, or changed."""
         self._state = state
         self._db = state.db
         self._folder = folder
         self._format = kind
+        self._overwrite = overwrite
         self._lengths = [f"length_{number}" for number in range(len(kind.files))]
         with state.failing():
             self._db.execute(rows_table(", ".join(f"{name} INTEGER NOT NULL" for name in self._lengths)))
 
-    def update(
-        self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar, *, overwrite: bool
-    ) -> Exported:
+    def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
         """Writes what changed. Raises UsageError where a file is there that the export did not write as it is."""
-        is_whole = self._check_files(overwrite=overwrite)
+        is_whole = self._check_files()
         versions = rows.versions()
         changed, gone = self._state.changed_sources(versions)
         progress.start(rows.count(changed))
@@ -67,19 +67,19 @@ class LineExport:
         with self._state.failing(), self._gathering():
             self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
             [found] = self._db.execute("SELECT count(*) FROM temp.dropped").fetchone()
-            if found and self._check_files(overwrite=True):
+            if found and self._check_files():
                 self._publish(None, is_whole=True)
             elif found:
                 remove(self._folder, self._format.files)
 
     # -- finding what changed -----------------------------------------------------------------------------------------
 
-    def _check_files(self, *, overwrite: bool) -> bool:
+    def _check_files(self) -> bool:
         """Whether the files stand as they were written; where they do not, everything is to be written anew."""
         known = {name: stands(self._folder, name, *stamp) for name, *stamp, _ in self._state.files()}
         if all(known.get(name) for name in self._format.files):
             return True
-        if not overwrite:
+        if not self._overwrite:
             refuse_foreign(self._folder, [name for name in self._format.files if known.get(name, False) is False])
         with self._state.transaction():
             self._db.execute("DELETE FROM rows")

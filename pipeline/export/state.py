@@ -98,6 +98,8 @@ class ExportState:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "SQLITE_ERROR") == "SQLITE_ERROR":  # our SQL is wrong
+                raise
             raise self._failed(error) from error
 
     @contextmanager

@@ -63,21 +63,30 @@ def schema(*, with_audio: bool) -> pa.Schema:
     return columns.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
 
-def row_groups(rows: Iterable[HubRow], *, with_audio: bool) -> Iterator[pa.Table]:
-    """The rows as tables, each of which is to be one row group; none where there are no rows.
+def table_of(rows: Sequence[HubRow], *, with_audio: bool) -> pa.Table:
+    """Some rows as a table. Those of a data set with audio all have theirs."""
+    columns = schema(with_audio=with_audio)
+    text = as_table([row for row, _ in rows], Transcript)
+    files = [audio for _, audio in rows if audio is not None] if with_audio else []
+    first = _files(files) if with_audio else text["audio"]
+    return pa.Table.from_arrays([first, *map(text.column, _COLUMNS)], schema=columns)
 
-    Takes rows one by one: a group is in memory, no more.
-    """
-    group: list[HubRow] = []
-    size = 0
-    for row in rows:
-        group.append(row)
-        size += 0 if row[1] is None else len(row[1].data)
-        if size >= GROUP_BYTES or len(group) >= GROUP_ROWS:
-            yield _table(group, with_audio=with_audio)
-            group, size = [], 0
+
+def row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of tables, each of which is no larger than a row group, as tables that are to be one row group each."""
+    group: list[pa.Table] = []
+    for table in tables:
+        if group and not _is_room(group, table):
+            yield pa.concat_tables(group)
+            group = []
+        group.append(table)
     if group:
-        yield _table(group, with_audio=with_audio)
+        yield pa.concat_tables(group)
+
+
+def _is_room(group: Sequence[pa.Table], table: pa.Table) -> bool:
+    rows, size = (sum(getattr(one, what) for one in (*group, table)) for what in ("num_rows", "nbytes"))
+    return bool(rows <= GROUP_ROWS and size <= GROUP_BYTES)
 
 
 def writer_options(*, with_audio: bool) -> dict[str, Any]:
@@ -94,14 +103,6 @@ def shard_name(split: str, number: int) -> str:
 def shard_pattern(split: str) -> str:
     """The glob for all shards of a split. It matches those of no other, because no name of a split has a hyphen."""
     return f"data/{split}-*.parquet"
-
-
-def _table(group: Sequence[HubRow], *, with_audio: bool) -> pa.Table:
-    columns = schema(with_audio=with_audio)
-    text = as_table([row for row, _ in group], Transcript)
-    files = [audio for _, audio in group if audio is not None] if with_audio else []
-    first = _files(files) if with_audio else text["audio"]
-    return pa.Table.from_arrays([first, *map(text.column, _COLUMNS)], schema=columns)
 
 
 def _files(files: Sequence[AudioBytes]) -> pa.Array:

@@ -1,0 +1,205 @@
+"""The export to a Hugging Face data set: Parquet files of rows, its shards, by split and in the order of the manifest.
+
+Each shard has the rows of a range of places. One in which rows changed is made of the old one and of these rows, so
+that the audio of the other rows is not needed again; rows behind its end go into the last shard until that is full.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import tee
+from pathlib import Path
+
+import msgspec
+
+from pipeline.export.audio_of import AudioOf, NoAudio
+from pipeline.export.changes import Changes, changes_of, places_in, rows_table
+from pipeline.export.data_set import BEHIND_ALL, FIRST, Change, DataSet, Keep
+from pipeline.export.exported import Exported
+from pipeline.export.filters import RowFilter
+from pipeline.export.formats.hub_splits import Splits
+from pipeline.export.rows import OutputRows
+from pipeline.export.state import ExportState, digest_of, hash_of
+from pipeline.model import Transcript
+from pipeline.report.rows_bar import RowsBar
+from pipeline.sink.rows import Order
+
+SHARD_BYTES = 500_000_000
+SPOOL = ".spool"
+NOWHERE = ""
+"""The split of rows that are not in the data set."""
+_encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Transcript).decode
+Range = tuple[str, int, int]
+"""A split, and the places from the one to before the other."""
+_RANGE = "sort = ? AND place >= ? AND place < ?"
+_CHANGES = f"""SELECT place, max(number) FROM (SELECT place, 0 AS number FROM temp.dropped WHERE {_RANGE}
+    UNION ALL SELECT place, rowid FROM temp.changed WHERE {_RANGE}) GROUP BY place ORDER BY place"""  # noqa: S608
+
+
+class ShardExport:
+    """One export of this kind, whose files are in `folder`."""
+
+    def __init__(
+        self, state: ExportState, folder: Path, *, with_audio: bool, split_by: str | None, overwrite: bool,
+        shard_bytes: int = SHARD_BYTES,
+    ) -> None:  # fmt: skip
+        """`split_by` is the column that names the splits. `overwrite` also what others wrote."""
+        self._state = state
+        self._db = state.db
+        self._folder = folder
+        self._with_audio = with_audio
+        self._splits = Splits(split_by)
+        self._data_set = DataSet(state, folder, with_audio=with_audio, overwrite=overwrite, shard_bytes=shard_bytes)
+        self._no_audio = Counter[str]()
+        with state.failing():
+            self._db.execute(rows_table("shard INTEGER"))
+
+    def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
+        """Writes what changed. Raises UsageError where a file is there that the export did not write as it is, or
+        where rows give no name of a split."""
+        with self._state.failing():
+            self._forget_damaged()
+            versions = rows.versions()
+            changed, gone = self._state.changed_sources(versions)
+            progress.start(rows.count(changed))
+            with changes_of(self._state, (*changed, *gone), ()) as changes, self._gathering():
+                for file in changed:
+                    self._gather(rows, file, order, changes, wanted, progress)
+                self._splits.check()
+                self._db.execute(f"INSERT INTO temp.dropped {changes.unseen()}")
+                [count, removed] = self._db.execute(
+                    "SELECT (SELECT count(*) FROM temp.changed WHERE sort <> ''), (SELECT count(*) FROM temp.dropped)"
+                ).fetchone()
+                progress.start(count)
+                self._write(progress)
+                without = dict(self._db.execute("SELECT DISTINCT file, 1 FROM temp.without_audio"))
+            with self._state.transaction():
+                # those with rows without audio are read again by the next export
+                self._state.set_sources({file: version for file, version in versions.items() if file not in without})
+            self._data_set.describe()
+            [total] = self._db.execute("SELECT count(*) FROM rows WHERE shard IS NOT NULL").fetchone()
+        left = {f"rows left out, because their recording is {why}": n for why, n in sorted(self._no_audio.items())}
+        written = count - sum(self._no_audio.values())
+        return Exported(where=str(self._folder), unit="row", total=total, written=written, removed=removed, left=left)
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Takes rows out of the shards."""
+        with self._state.failing(), self._gathering():
+            self._forget_damaged()
+            hashes = [(hash_of(id_),) for id_ in ids]
+            self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
+            self._write(RowsBar())
+            self._data_set.describe()
+
+    # -- finding what changed -----------------------------------------------------------------------------------------
+
+    def _forget_damaged(self) -> None:
+        """Has all rows read again where a shard is missing, or was changed and is to be overwritten."""
+        if damaged := self._data_set.damaged():
+            with self._state.transaction():
+                self._db.executemany("DELETE FROM rows WHERE shard = ?", ((n,) for n in damaged))
+                self._state.set_sources({})
+
+    @contextmanager
+    def _gathering(self) -> Iterator[None]:
+        tables = {
+            "changed": "(sort, place, file, id, digest, row BLOB)",
+            "dropped": "(sort, place)",
+            "without_audio": "(sort, place, file)",
+        }
+        for table, columns in tables.items():
+            self._db.execute(f"CREATE TEMP TABLE {table} {columns}")
+        try:
+            yield
+        finally:
+            for table in tables:
+                self._db.execute(f"DROP TABLE temp.{table}")
+
+    def _gather(
+        self, rows: OutputRows, file: int, order: Order, changes: Changes, wanted: RowFilter, progress: RowsBar
+    ) -> None:
+        count = 0
+        for batch in rows.batches(file):
+            ids = [row.id for row in batch]
+            places = places_in(file, count, order(ids))
+            count += len(batch)
+            found = []
+            dropped = []
+            for row, place, is_wanted, known in zip(
+                batch, places, wanted.selects(batch), changes.known(ids), strict=True
+            ):
+                split, content = (self._splits.of(row), _encode(row)) if is_wanted else (NOWHERE, b"")
+                digest = digest_of(content)
+                if known is not None and known == (split, place, digest):
+                    continue
+                if known is not None and known[:2] != (split, place):
+                    dropped.append(known[:2])
+                found.append((split, place, file, hash_of(row.id), digest, content))
+            self._db.executemany("INSERT INTO temp.changed VALUES (?, ?, ?, ?, ?, ?)", found)
+            self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
+            progress.advance(len(batch))
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _write(self, progress: RowsBar) -> None:
+        """Writes the shards in which rows changed, split by split."""
+        for table in ("changed", "dropped"):
+            self._db.execute(f"CREATE INDEX temp.{table}_at ON {table} (sort, place)")
+        self._record(NOWHERE, FIRST, BEHIND_ALL, None)
+        splits = self._db.execute(
+            "SELECT sort FROM temp.changed UNION SELECT sort FROM temp.dropped EXCEPT SELECT '' ORDER BY 1"
+        ).fetchall()
+        with AudioOf(self._state.path.with_suffix(SPOOL)) as audio:
+            for (split,) in splits:
+                shards = self._data_set.shards(split)
+                ends = [*(shard.first for shard in shards[1:]), BEHIND_ALL]
+                for shard, end in zip(shards, ends, strict=True):
+                    at = (split, shard.first, end)
+                    if self._db.execute(_CHANGES, (*at, *at)).fetchone() is None:
+                        continue
+                    first = shard.first
+                    changes = self._changes(at, audio, progress)
+                    for written, behind in self._data_set.write(shard, changes, is_last=end == BEHIND_ALL):
+                        self._record(split, first, min(behind, end), written.n)
+                        first = behind
+
+    def _changes(self, at: Range, audio: AudioOf, progress: RowsBar) -> Iterator[Change]:
+        """What is at the places that changed, with its audio."""
+        rows, asked = tee(self._changed_rows(at))
+        found = audio.of(row for _, _, row in asked if row is not None) if self._with_audio else None
+        for place, number, row in rows:
+            if row is None:
+                yield place, None
+                continue
+            _, got = next(found) if found is not None else (row, None)
+            if isinstance(got, NoAudio):
+                self._no_audio[got.why] += 1
+                insert = "INSERT INTO temp.without_audio SELECT sort, place, file FROM temp.changed WHERE rowid = ?"
+                self._db.execute(insert, (number,))
+                yield place, Keep()
+            else:
+                yield place, (row, got)
+            progress.advance(1)
+
+    def _changed_rows(self, at: Range) -> Iterator[tuple[int, int, Transcript | None]]:
+        """(place, number, row) at the places that changed; None for a row that is no longer there."""
+        for place, number in self._db.execute(_CHANGES, (*at, *at)):
+            found = self._db.execute("SELECT row FROM temp.changed WHERE rowid = ?", (number,)).fetchone()
+            yield place, number, None if found is None else _decode(found[0])
+
+    def _record(self, split: str, first: int, behind: int, shard: int | None) -> None:
+        """Records the changed rows of a range of places as those of a shard."""
+        at = (split, first, behind)
+        with self._state.transaction():
+            self._db.execute(
+                f"DELETE FROM rows WHERE {_RANGE} AND (sort, place) IN (SELECT sort, place FROM temp.dropped)",  # noqa: S608
+                at,
+            )
+            self._db.execute(
+                f"""INSERT OR REPLACE INTO rows SELECT sort, place, file, id, digest, ? FROM temp.changed
+                    WHERE {_RANGE} AND (sort, place) NOT IN (SELECT sort, place FROM temp.without_audio)
+                    ORDER BY sort, place, rowid""",  # noqa: S608 fixed texts
+                (shard, *at),
+            )
