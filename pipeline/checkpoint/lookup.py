@@ -30,6 +30,8 @@ _RENAMED = f"""{_PLACED} WHERE u.done_audio = ? AND u.done_config = ? AND u.vani
 
 LAST = 1 << 62
 """The place of a row that no utterance has."""
+IDS_AT_ONCE = 500
+"""In one query."""
 LEFT_OVER_BYTES = 64 << 20
 """How much is kept of answered clips that no utterance needs, the newest: some 1,500 of 300 s. They are used where
 settings or rows are changed back."""
@@ -133,11 +135,14 @@ class Lookup(Database):
         return None if found is None else int(found[0])
 
     @reads
-    def places_of(self, ids: Iterable[str]) -> list[int]:
+    def places_of(self, ids: Sequence[str]) -> list[int]:
         """The places of utterances in the order in which manifests had them; unknown ids come last."""
-        query = "SELECT n FROM utterances WHERE id = ?"
-        found = (self._db.execute(query, (id_,)).fetchone() for id_ in ids)
-        return [LAST if row is None else int(row[0]) for row in found]
+        places: dict[str, int] = {}
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            some = ids[start : start + IDS_AT_ONCE]
+            query = f"SELECT id, n FROM utterances WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 marks
+            places.update(self._db.execute(query, some).fetchall())
+        return [places.get(id_, LAST) for id_ in ids]
 
     @reads
     def rows_of(self, ids: Iterable[str]) -> dict[str, Utterance]:

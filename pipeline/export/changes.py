@@ -9,16 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.checkpoint.lookup import LAST
+from pipeline.export.rows import Batch
 from pipeline.export.state import ExportState, hash_of
 
 FILE_PLACES = 1 << 31
 """The places that rows of one file have which no manifest knows."""
-COLUMNS = ("sort", "place", "digest")
-Known = tuple[Any, ...]
-"""(sort, place, digest, further columns …) of a row."""
+COLUMNS = ("sort", "place", "file", "digest")
+AT_ONCE = 500
+
+
+class Known(NamedTuple):
+    """What is known of a row."""
+
+    sort: Any
+    place: int
+    file: int
+    digest: bytes | None
 
 
 def rows_table(columns: str) -> str:
@@ -30,16 +39,31 @@ def rows_table(columns: str) -> str:
 class Changes:
     """The rows of files that changed, beside what the export knows of them."""
 
-    def __init__(self, state: ExportState, columns: Sequence[str]) -> None:
+    def __init__(self, state: ExportState) -> None:
         self._db = state.db
-        self._find = f"SELECT {', '.join((*COLUMNS, *columns))} FROM temp.before WHERE id = ?"  # noqa: S608
+        [self._is_empty] = self._db.execute("SELECT NOT EXISTS (SELECT 1 FROM temp.before)").fetchone()
 
-    def known(self, ids: Sequence[str]) -> list[Known | None]:
+    def changed(self, batch: Batch, file: int) -> tuple[list[int], list[Known | None]]:
+        """The numbers of those rows of a batch that are new or changed, and what is known of all of them."""
+        known = self._known(batch.ids)
+        moved = [(file, one.sort, one.place) for one in known if one is not None and one.file != file]
+        self._db.executemany("UPDATE rows SET file = ? WHERE sort = ? AND place = ?", moved)
+        pairs = enumerate(zip(known, batch.digests, strict=True))
+        return [number for number, (one, digest) in pairs if one is None or one.digest != digest], known
+
+    def _known(self, ids: Sequence[str]) -> list[Known | None]:
         """What is known of rows that were read; they count as seen then."""
+        if self._is_empty:
+            return [None] * len(ids)
         hashes = [hash_of(id_) for id_ in ids]
-        found = [self._db.execute(self._find, (hash_,)).fetchone() for hash_ in hashes]
-        self._db.executemany("INSERT OR IGNORE INTO temp.seen VALUES (?)", ((hash_,) for hash_ in hashes))
-        return found
+        found: dict[int, Known] = {}
+        for start in range(0, len(hashes), AT_ONCE):
+            some = hashes[start : start + AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT id, {', '.join(COLUMNS)} FROM temp.before WHERE id IN ({marks})"  # noqa: S608 fixed texts
+            found.update((id_, Known(*row)) for id_, *row in self._db.execute(query, some))
+        self._db.executemany("INSERT OR IGNORE INTO temp.seen VALUES (?)", ((hash_,) for hash_ in found))
+        return [found.get(hash_) for hash_ in hashes]
 
     def unseen(self) -> str:
         """SQL for (sort, place) of the rows that their files no longer have."""
@@ -47,27 +71,27 @@ class Changes:
 
 
 @contextmanager
-def changes_of(state: ExportState, files: Collection[int], columns: Sequence[str]) -> Iterator[Changes]:
-    """The changes in `files` of the output, some of which may be gone; `columns` are the further ones of `rows`."""
+def changes_of(state: ExportState, files: Collection[int]) -> Iterator[Changes]:
+    """The changes in `files` of the output, some of which may be gone."""
     db = state.db
     with state.failing():
         db.execute("CREATE TEMP TABLE changed_files (file INTEGER PRIMARY KEY)")
         db.executemany("INSERT INTO temp.changed_files VALUES (?)", ((file,) for file in files))
         db.execute(
-            f"""CREATE TEMP TABLE before AS SELECT id, {", ".join((*COLUMNS, *columns))} FROM rows
+            f"""CREATE TEMP TABLE before AS SELECT id, {", ".join(COLUMNS)} FROM rows
                 WHERE file IN (SELECT file FROM temp.changed_files)"""  # noqa: S608 fixed texts
         )
         db.execute("CREATE INDEX temp.before_id ON before (id)")
         db.execute("CREATE TEMP TABLE seen (id INTEGER PRIMARY KEY)")
     try:
-        yield Changes(state, columns)
+        yield Changes(state)
     finally:
         for table in ("changed_files", "before", "seen"):
             db.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
-def places_in(file: int, first: int, places: Sequence[int]) -> list[int]:
-    """The places of rows of a file, of which the first is its row number `first`; those that no manifest has come last,
-    as the files have them."""
-    behind = LAST + file * FILE_PLACES + first
-    return [place if place < LAST else behind + number for number, place in enumerate(places)]
+def places_in(file: int, numbers: Sequence[int], places: Sequence[int]) -> list[int]:
+    """The places of rows of a file, with their numbers there; those that no manifest has come last, as the file has
+    them."""
+    behind = LAST + file * FILE_PLACES
+    return [place if place < LAST else behind + number for number, place in zip(numbers, places, strict=True)]

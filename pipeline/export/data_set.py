@@ -153,6 +153,8 @@ class DataSet:
         if known is None or known[0] is None:
             return
         places = dict(self._db.execute("SELECT id, place FROM rows WHERE shard = ?", (shard.n,)))
+        if not places:  # all rows are new
+            return
         with failing(self._folder / shard.name), (self._folder / shard.name).open("rb") as source:
             file = pq.ParquetFile(source, pre_buffer=False)
             for number in range(file.num_row_groups):

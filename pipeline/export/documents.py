@@ -6,9 +6,8 @@ with one row is written when that is read; the rows of others wait in a temporar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -22,7 +21,7 @@ from pipeline.export.filters import RowFilter
 from pipeline.export.formats.format import Document, DocumentFormat, Recording
 from pipeline.export.recordings import Recordings
 from pipeline.export.rows import OutputRows
-from pipeline.export.state import ExportState, digest_of, hash_of
+from pipeline.export.state import ExportState, hash_of
 from pipeline.export.writing import remove
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
@@ -39,17 +38,15 @@ class DocumentExport:
     """One export of this kind, whose files are in `folder`, or `beside` the recordings (then it is the root)."""
 
     def __init__(
-        self, state: ExportState, folder: Path, kind: DocumentFormat, *, beside: bool, made: str, overwrite: bool
+        self, state: ExportState, folder: Path, kind: DocumentFormat, *, beside: bool, overwrite: bool
     ) -> None:
-        """`made` is another text where the same rows make other files: what they are made with. `overwrite` also what
-        others wrote, or changed."""
+        """`overwrite` also what others wrote, or changed."""
         self._state = state
         self._db = state.db
         self._folder = folder
         self._format = kind
         self._overwrite = overwrite
         self._where = "the folders of the recordings" if beside else str(folder)
-        self._made = made.encode()
         self._recordings = Recordings(state, beside=beside)
 
     def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
@@ -96,32 +93,31 @@ class DocumentExport:
     def _read(
         self, rows: OutputRows, file: int, order: Order, wanted: RowFilter, files: RecordingFiles, progress: RowsBar
     ) -> None:
-        count = 0
+        first = 0
         for batch in rows.batches(file, words=self._format.needs_words):
-            places = places_in(file, count, order([row.id for row in batch]))
-            count += len(batch)
+            places = places_in(file, range(first, first + len(batch.ids)), order([*batch.ids]))
+            first += len(batch.ids)
+            known = self._recordings.known(places)
+            numbers = [
+                number
+                for number, (id_, digest, one) in enumerate(zip(batch.ids, batch.digests, known, strict=True))
+                # one that is not known came since the file was looked at: that is another version of it
+                if one is not None and one.id == hash_of(id_) and (one.is_stale or one.digest != digest)
+            ]
             stale: list[int] = []
             kept: list[Kept] = []
-            found = zip(batch, places, wanted.selects(batch), self._recordings.known(places), strict=True)
-            for row, place, is_wanted, known in found:
-                if known is None or known.id != hash_of(row.id):
-                    continue  # it came since the file was looked at: that is another version of it
-                digest = self._digest(row, is_wanted)
-                if known.digest == digest and not known.is_stale:
-                    continue
-                if known.is_alone:
-                    documents = self._documents([row] if is_wanted else [])
-                    files.add(
-                        Written(
-                            recording=known.recording, stem=known.stem, documents=documents, digests={place: digest}
-                        )
-                    )
-                else:
-                    stale.append(known.recording)
+            new = batch.rows(numbers)
+            for number, row, is_wanted in zip(numbers, new, wanted.selects(new), strict=True):
+                place, one, digest = places[number], known[number], batch.digests[number]
+                if one is not None and one.is_alone:
+                    documents, digests = self._documents([row] if is_wanted else []), {place: digest}
+                    files.add(Written(recording=one.recording, stem=one.stem, documents=documents, digests=digests))
+                elif one is not None:
+                    stale.append(one.recording)
                     kept.append((place, digest, is_wanted, _encode(row)))
             self._recordings.mark_stale(stale)
             self._keep(kept)
-            progress.advance(len(batch))
+            progress.advance(len(batch.ids))
         files.flush()
 
     def _read_rest(self, rows: OutputRows, wanted: RowFilter) -> None:
@@ -132,12 +128,14 @@ class DocumentExport:
             places: dict[int, int] = dict(self._db.execute(query, (file,)).fetchall())
             if not places:
                 continue
-            for batch in rows.batches(file, partial(_of_hashes, places), words=self._format.needs_words):
-                selected = wanted.selects(batch)
+            for batch in rows.batches(file, words=self._format.needs_words):
+                numbers = [number for number, id_ in enumerate(batch.ids) if hash_of(id_) in places]
+                found = batch.rows(numbers)
+                kept = zip(numbers, found, wanted.selects(found), strict=True)
                 self._keep(
                     [
-                        (places[hash_of(row.id)], self._digest(row, is_wanted), is_wanted, _encode(row))
-                        for row, is_wanted in zip(batch, selected, strict=True)
+                        (places[hash_of(row.id)], batch.digests[number], is_wanted, _encode(row))
+                        for number, row, is_wanted in kept
                     ]
                 )
 
@@ -170,9 +168,6 @@ class DocumentExport:
         """The files of a recording."""
         return [self._format.document(recording) for recording in apart(rows)]
 
-    def _digest(self, row: Transcript, is_wanted: bool) -> bytes:
-        return digest_of(self._made + (_encode(row) if is_wanted else b""))
-
 
 def apart(rows: Sequence[Transcript]) -> list[Recording]:
     """The rows of one recording in as few groups as hold no two rows that share time of one channel."""
@@ -191,7 +186,3 @@ def _is_free(ends: Mapping[int | None, float], row: Transcript) -> bool:
     """Whether rows that end so, by channel (None: all of them), leave the time of another row free."""
     shared = ends.values() if row.channel is None else (ends.get(row.channel, 0.0), ends.get(None, 0.0))
     return max(shared, default=0.0) <= row.offset_s + SHARED_S
-
-
-def _of_hashes(hashes: Collection[int], ids: Sequence[str]) -> list[str]:
-    return [id_ for id_ in ids if hash_of(id_) in hashes]

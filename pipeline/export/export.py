@@ -14,7 +14,7 @@ import msgspec
 from pipeline.errors import UsageError
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
-from pipeline.export.kinds import FORMATS, SHARDS, is_by_recording, options_of, writer_of
+from pipeline.export.kinds import FORMATS, is_by_recording, options_of, writer_of
 from pipeline.export.places import checkpoint_mark, manifest_order
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import FOLDER, ExportState, Made, state_path
@@ -51,14 +51,12 @@ def export(out: Path, asked: ExportOptions, progress: RowsBar | None = None) -> 
 
 
 def _begin(state: ExportState, made: Made, checkpoint: str) -> None:
-    """Has all rows read again where the export was made with other options, or the checkpoint is another one."""
-    known = state.made()
-    if known == made and state.fact("checkpoint") == checkpoint:
+    """Has everything be written anew where the export was made with other options or by another version, or where the
+    checkpoint is another one, whose rows may have other places."""
+    if state.made() == made and state.fact("checkpoint") == checkpoint:
         return
     with state.transaction():
-        state.set_sources({})
-        if known is None or known.version != made.version or (made.format == SHARDS and known != made):
-            state.begin_anew()
+        state.begin_anew()
         state.set_facts(made=msgspec.json.encode(made).decode(), checkpoint=checkpoint)
 
 

@@ -85,8 +85,7 @@ def writer_of(state: ExportState, made: Made, *, overwrite: bool, shard_bytes: i
         kind = SUBTITLES[made.format](limits)
     else:
         kind = DOCUMENTS[made.format]()
-    text = msgspec.json.encode(made).decode()
-    return DocumentExport(state, folder, kind, beside=not made.folder, made=text, overwrite=overwrite)
+    return DocumentExport(state, folder, kind, beside=not made.folder, overwrite=overwrite)
 
 
 def _only(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

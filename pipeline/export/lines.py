@@ -17,7 +17,7 @@ from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.format import LineFormat
 from pipeline.export.rows import OutputRows
-from pipeline.export.state import ExportState, digest_of, hash_of
+from pipeline.export.state import ExportState, hash_of
 from pipeline.export.writing import failing, refuse_foreign, remove, rename_all, stands, writing
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
@@ -26,8 +26,9 @@ from pipeline.sink.rows import Order
 COPY_BYTES = 1 << 20
 AS_MANIFEST = 0
 """The `sort` of rows in the order of the manifest."""
+BEFORE_ALL = (-1, -1)
 COMPRESSED = ".gz"
-_EVENTS = """SELECT sort, place, max(number) FROM (SELECT sort, place, 0 AS number FROM temp.dropped
+_EVENTS = """SELECT sort, place, max(number) AS number FROM (SELECT sort, place, 0 AS number FROM temp.dropped
     UNION ALL SELECT sort, place, rowid FROM temp.changed) GROUP BY sort, place ORDER BY sort, place"""
 
 
@@ -53,7 +54,7 @@ class LineExport:
         progress.start(rows.count(changed))
         with (
             self._state.failing(),
-            changes_of(self._state, (*changed, *gone), self._lengths) as changes,
+            changes_of(self._state, (*changed, *gone)) as changes,
             self._gathering(),
         ):
             for file in changed:
@@ -100,30 +101,25 @@ class LineExport:
     def _gather(
         self, rows: OutputRows, file: int, order: Order, changes: Changes, wanted: RowFilter, progress: RowsBar
     ) -> None:
-        count = 0
+        first = 0
         insert = f"INSERT INTO temp.changed VALUES ({', '.join('?' * (6 + len(self._lengths)))})"  # noqa: S608
         for batch in rows.batches(file, words=self._format.needs_words):
-            ids = [row.id for row in batch]
-            places = places_in(file, count, order(ids))
-            count += len(batch)
-            found: list[tuple[Any, ...]] = []
-            dropped: list[tuple[Any, ...]] = []
-            moved: list[tuple[Any, ...]] = []
-            selected = wanted.selects(batch)
-            for row, place, is_wanted, known in zip(batch, places, selected, changes.known(ids), strict=True):
+            numbers, known = changes.changed(batch, file)
+            found, dropped = [], []
+            new = batch.rows(numbers)
+            places = places_in(file, [first + number for number in numbers], order([row.id for row in new]))
+            for number, row, place, is_wanted in zip(numbers, new, places, wanted.selects(new), strict=True):
                 sort, lines = self._lines(row) if is_wanted else (AS_MANIFEST, (b"",) * len(self._lengths))
-                content, lengths = b"".join(lines), [*map(len, lines)]
-                digest = digest_of(content)
-                if known is not None and known == (sort, place, digest, *lengths):
-                    moved.append((file, sort, place))
-                    continue
-                if known is not None and known[:2] != (sort, place):
-                    dropped.append(known[:2])
-                found.append((sort, place, file, hash_of(row.id), digest, *lengths, content))
+                found.append(
+                    (sort, place, file, hash_of(row.id), batch.digests[number], *map(len, lines), b"".join(lines))
+                )
+                before = known[number]
+                if before is not None and (before.sort, before.place) != (sort, place):
+                    dropped.append((before.sort, before.place))
             self._db.executemany(insert, found)
             self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
-            self._db.executemany("UPDATE rows SET file = ? WHERE sort = ? AND place = ? AND file <> ?1", moved)
-            progress.advance(len(batch))
+            first += len(batch.ids)
+            progress.advance(len(batch.ids))
 
     def _lines(self, row: Transcript) -> tuple[int | bytes, tuple[bytes, ...]]:
         place = self._format.place(row)
@@ -177,33 +173,30 @@ class LineExport:
         """Writes the new files: of the old ones what lies between the changes, and the lines of changed rows."""
         db = self._db
         sums = ", ".join(f"CAST(total({name}) AS INTEGER)" for name in self._lengths)
-        lengths = ", ".join(self._lengths)
-        before = f"SELECT {sums} FROM rows WHERE (sort, place) < (?, ?)"  # noqa: S608 fixed texts
-        between = f"SELECT {sums} FROM rows WHERE (sort, place) > (?, ?) AND (sort, place) < (?, ?)"  # noqa: S608
-        behind = f"SELECT {sums} FROM rows WHERE (sort, place) > (?, ?)"  # noqa: S608 fixed texts
-        at = f"SELECT {lengths} FROM rows WHERE sort = ? AND place = ?"  # noqa: S608 fixed texts
-        content = f"SELECT content, {lengths} FROM temp.changed WHERE rowid = ?"  # noqa: S608 fixed texts
+        kept = f"SELECT {sums} FROM rows WHERE "  # noqa: S608 fixed texts
+        between, behind = f"{kept} (sort, place) > (?, ?) AND (sort, place) < (?, ?)", f"{kept} (sort, place) > (?, ?)"
+        at = f"{kept} sort = ? AND place = ?"
+        new = ", ".join(f"c.{name}" for name in self._lengths)
+        events = f"""SELECT e.sort, e.place, c.content, {new} FROM ({_EVENTS}) e
+            LEFT JOIN temp.changed c ON c.rowid = e.number"""  # noqa: S608 fixed texts
         [is_new] = db.execute("SELECT NOT EXISTS (SELECT 1 FROM rows)").fetchone()
-        last: tuple[Any, ...] = ()
-        for sort, place, number in db.execute(_EVENTS):
+        last: tuple[Any, int] = BEFORE_ALL
+        for sort, place, content, *sizes in db.execute(events):
             here = (sort, place)
             if not is_new:
-                kept = db.execute(between if last else before, (*last, *here)).fetchone()
-                old = db.execute(at, here).fetchone() or (0,) * len(files)
-                for file, keep, skip in zip(files, kept, old, strict=True):
-                    file.copy(keep)
-                    file.skip(skip)
-            if number:
-                lines, *sizes = db.execute(content, (number,)).fetchone()
+                keep, skip = db.execute(between, (*last, *here)).fetchone(), db.execute(at, here).fetchone()
+                for file, to_keep, to_skip in zip(files, keep, skip, strict=True):
+                    file.copy(to_keep)
+                    file.skip(to_skip)
+            if content is not None:
                 start = 0
                 for file, size in zip(files, sizes, strict=True):
-                    file.write(lines[start : start + size])
+                    file.write(content[start : start + size])
                     start += size
             last = here
         if not is_new:
-            kept = db.execute(behind if last else f"SELECT {sums} FROM rows", last).fetchone()  # noqa: S608
-            for file, keep in zip(files, kept, strict=True):
-                file.copy(keep)
+            for file, to_keep in zip(files, db.execute(behind, last).fetchone(), strict=True):
+                file.copy(to_keep)
 
 
 class _Splice:

@@ -63,7 +63,8 @@ class Recordings:
             for file in changed:
                 count = 0
                 for batch in rows.recordings(file):
-                    places = places_in(file, count, order([id_ for id_, _ in batch]))
+                    numbers = range(count, count + len(batch))
+                    places = places_in(file, numbers, order([id_ for id_, _ in batch]))
                     count += len(batch)
                     listed = (
                         (place, file, hash_of(id_), audio) for (id_, audio), place in zip(batch, places, strict=True)
@@ -83,7 +84,7 @@ class Recordings:
                             digest = iif(id = excluded.id AND recording = excluded.recording, digest, NULL),
                             id = excluded.id, recording = excluded.recording"""  # noqa: S608 fixed texts
                 )
-                if added or removed:
+                if added or removed or self.empty():
                     self._name()
 
     @contextmanager

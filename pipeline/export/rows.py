@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
+import pyarrow as pa
 
 from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.errors import UsageError
+from pipeline.export.state import digest_of
 from pipeline.model import Transcript
 from pipeline.sink import FolderStore, Sink
-from pipeline.sink.rows import Which, in_batches
+from pipeline.sink.parquet import Table
+from pipeline.sink.rows import in_batches
 
 LISTS = ("words", "segments", "request_ids")
 """The columns that take most of the time to read."""
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Batch:
+    """Some neighbouring rows of a file, which become records only when they are asked for."""
+
+    def __init__(self, ids: Sequence[str], digests: Sequence[bytes]) -> None:
+        self.ids = ids
+        self.digests = digests
+        """Of all that was read of each row: equal for equal rows, of one file or another version of it."""
+
+    def rows(self, numbers: Sequence[int]) -> list[Transcript]:
+        """The rows of these numbers, from 0."""
+        raise NotImplementedError
 
 
 class OutputRows:
@@ -41,20 +60,23 @@ class OutputRows:
 
     def versions(self) -> dict[int, str]:
         """The files, each with a text that is another one where its content may have changed."""
-        return {file: self._store.version(self.sink.parts.name(file) if file else self.sink.lines.name)
-                for file in self.files()}  # fmt: skip
+        names = {file: self.sink.parts.name(file) if file else self.sink.lines.name for file in self.files()}
+        return {file: self._store.version(name) for file, name in names.items()}
 
     def count(self, files: Collection[int]) -> int:
         """The rows of parts; a JSONL, which would have to be read for that, counts as none."""
         return sum(self.sink.parts.table(file).count() for file in files if file)
 
-    def batches(self, file: int, which: Which | None = None, *, words: bool = True) -> Iterator[list[Transcript]]:
-        """The rows of a file, or those that `which` selects, a few hundred at a time. Without `words` their words,
-        segments and request_ids may be empty, which is many times as fast."""
-        if file and not words and not self.sink.is_format_1(file):
-            yield from in_batches(self.sink.parts.table(file).rows(which, without=LISTS))
+    def batches(self, file: int, *, words: bool = True) -> Iterator[Batch]:
+        """The rows of a file, a few hundred at a time. Without `words` their words, segments and request_ids may be
+        empty, which is many times as fast."""
+        if file and not self.sink.is_format_1(file):
+            table = self.sink.parts.table(file)
+            left_out = () if words else LISTS
+            for columns in table.batches(without=left_out):
+                yield _Columns(table, columns, left_out)
         else:
-            yield from in_batches(self.sink.rows(file, which))
+            yield from (_Records(batch) for batch in in_batches(self.sink.rows(file)))
 
     def recordings(self, file: int) -> Iterator[list[tuple[str, str]]]:
         """The id of each row of a file, and where its recording lies."""
@@ -62,4 +84,25 @@ class OutputRows:
             for table in self.sink.parts.table(file).tables(["id", "audio"]):
                 yield [*zip(table["id"].to_pylist(), table["audio"].to_pylist(), strict=True)]
         else:
-            yield from ([(row.id, row.audio) for row in batch] for batch in self.batches(file))
+            yield from ([(row.id, row.audio) for row in batch] for batch in in_batches(self.sink.rows(0)))
+
+
+class _Columns(Batch):
+    def __init__(self, table: Table[Transcript], columns: pa.RecordBatch, without: Collection[str]) -> None:
+        self._table = table
+        self._columns = columns
+        self._without = without
+        values = [column.to_pylist() for column in columns.columns]
+        super().__init__(columns["id"].to_pylist(), [digest_of(_encode(row)) for row in zip(*values, strict=True)])
+
+    def rows(self, numbers: Sequence[int]) -> list[Transcript]:
+        return self._table.records(self._columns, numbers, without=self._without)
+
+
+class _Records(Batch):
+    def __init__(self, rows: Sequence[Transcript]) -> None:
+        self._rows = rows
+        super().__init__([row.id for row in rows], [digest_of(_encode(row)) for row in rows])
+
+    def rows(self, numbers: Sequence[int]) -> list[Transcript]:
+        return [self._rows[number] for number in numbers]

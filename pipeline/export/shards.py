@@ -21,7 +21,7 @@ from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.hub_splits import Splits
 from pipeline.export.rows import OutputRows
-from pipeline.export.state import ExportState, digest_of, hash_of
+from pipeline.export.state import ExportState, hash_of
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
@@ -64,7 +64,7 @@ class ShardExport:
             versions = rows.versions()
             changed, gone = self._state.changed_sources(versions)
             progress.start(rows.count(changed))
-            with changes_of(self._state, (*changed, *gone), ()) as changes, self._gathering():
+            with changes_of(self._state, (*changed, *gone)) as changes, self._gathering():
                 for file in changed:
                     self._gather(rows, file, order, changes, wanted, progress)
                 self._splits.check()
@@ -120,26 +120,22 @@ class ShardExport:
     def _gather(
         self, rows: OutputRows, file: int, order: Order, changes: Changes, wanted: RowFilter, progress: RowsBar
     ) -> None:
-        count = 0
+        first = 0
         for batch in rows.batches(file):
-            ids = [row.id for row in batch]
-            places = places_in(file, count, order(ids))
-            count += len(batch)
-            found = []
-            dropped = []
-            for row, place, is_wanted, known in zip(
-                batch, places, wanted.selects(batch), changes.known(ids), strict=True
-            ):
+            numbers, known = changes.changed(batch, file)
+            found, dropped = [], []
+            new = batch.rows(numbers)
+            places = places_in(file, [first + number for number in numbers], order([row.id for row in new]))
+            for number, row, place, is_wanted in zip(numbers, new, places, wanted.selects(new), strict=True):
                 split, content = (self._splits.of(row), _encode(row)) if is_wanted else (NOWHERE, b"")
-                digest = digest_of(content)
-                if known is not None and known == (split, place, digest):
-                    continue
-                if known is not None and known[:2] != (split, place):
-                    dropped.append(known[:2])
-                found.append((split, place, file, hash_of(row.id), digest, content))
+                found.append((split, place, file, hash_of(row.id), batch.digests[number], content))
+                before = known[number]
+                if before is not None and (before.sort, before.place) != (split, place):
+                    dropped.append((before.sort, before.place))
             self._db.executemany("INSERT INTO temp.changed VALUES (?, ?, ?, ?, ?, ?)", found)
             self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
-            progress.advance(len(batch))
+            first += len(batch.ids)
+            progress.advance(len(batch.ids))
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

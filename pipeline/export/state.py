@@ -148,8 +148,8 @@ class ExportState:
             self.db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
 
     def begin_anew(self) -> None:
-        """Forgets what rows wrote; the files stay known, and are written anew. Within a transaction of the caller."""
-        self.db.execute("UPDATE files SET size = NULL, mtime_ns = NULL")
+        """Forgets what was read, and what rows wrote; the files stay known. Within a transaction of the caller."""
+        self.set_sources({})
         self.db.execute("DROP TABLE IF EXISTS rows")
 
     def made(self) -> Made | None:

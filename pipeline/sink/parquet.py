@@ -41,6 +41,7 @@ class Table(Generic[T]):
         self._name = name
         self._kind = kind
         self._schema = SCHEMAS[kind]
+        self._optional = [field.name for field in msgspec.structs.fields(kind) if not field.required]
         self._convert: Callable[[dict[str, object]], T] = _CONVERT[kind]
 
     def write(self, batches: Iterable[Sequence[T]]) -> None:
@@ -81,22 +82,31 @@ class Table(Generic[T]):
         places = order(rows["id"].to_pylist())
         return self._write([rows.take(indices(sorted(range(rows.num_rows), key=places.__getitem__)))])
 
-    def rows(self, which: Which | None = None, had: int | None = None, *, without: Collection[str] = ()) -> Iterator[T]:
-        """The rows that `which` selects, or all; `without` these lists, which are not read and are empty then. Raises
-        DamagedFile at the end if the file does not have `had` rows."""
-        optional = [field.name for field in msgspec.structs.fields(self._kind) if not field.required]
-        columns = [name for name in self._schema.names if name not in without] if without else ()
-        left_out: dict[str, object] = dict.fromkeys(without, ())
+    def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
+        """The rows that `which` selects, or all. Raises DamagedFile at the end if the file does not have `had` rows."""
         count = 0
-        for table in self.tables(columns, optional=optional):
+        for table in self.tables(optional=self._optional):
             count += table.num_rows
             selected = table if which is None else _split(table, which)[0]
             for batch in _with_text_instants(selected).to_batches(ROWS_AT_ONCE):
-                with decoding(self._store, self._name):
-                    found = [self._record(row | left_out) for row in batch.to_pylist()]
-                yield from found
+                yield from self.records(batch)
         if had is not None:
             self._check_count(count, had)
+
+    def batches(self, *, without: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        """All rows as columns, a few hundred at a time, for `records`; `without` some lists, which are not read."""
+        columns = [name for name in self._schema.names if name not in without]
+        for table in self.tables(columns, optional=self._optional):
+            yield from _with_text_instants(table).to_batches(ROWS_AT_ONCE)
+
+    def records(
+        self, batch: pa.RecordBatch, numbers: Sequence[int] | None = None, *, without: Collection[str] = ()
+    ) -> list[T]:
+        """The rows of these numbers, or all, of `batches`. The lists that it is `without` are empty."""
+        wanted = batch if numbers is None or len(numbers) == batch.num_rows else batch.take(indices(numbers))
+        left_out: dict[str, object] = dict.fromkeys(without, ())
+        with decoding(self._store, self._name):
+            return [self._record(row | left_out) for row in wanted.to_pylist()]
 
     def is_damaged(self) -> bool:
         """Whether a row cannot be decoded. Raises OutputError where the file cannot be read."""
