@@ -49,7 +49,10 @@ class Changes:
         moved = [(file, one.sort, one.place) for one in known if one is not None and one.file != file]
         self._db.executemany("UPDATE rows SET file = ? WHERE sort = ? AND place = ?", moved)
         pairs = enumerate(zip(known, batch.digests, strict=True))
-        return [number for number, (one, digest) in pairs if one is None or one.digest != digest], known
+        # without a place in the manifest, its place is that in its file
+        return [
+            number for number, (one, digest) in pairs if one is None or one.digest != digest or one.place >= LAST
+        ], known
 
     def _known(self, ids: Sequence[str]) -> list[Known | None]:
         """What is known of rows that were read; they count as seen then."""

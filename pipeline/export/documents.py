@@ -67,9 +67,6 @@ class DocumentExport:
                 for one in self._kept():
                     files.add(one)
                 files.flush()
-            for recording in self._recordings.empty():
-                files.add(Written(recording=recording, stem="", documents=(), digests={}))
-            files.flush()
             with self._state.transaction():
                 self._recordings.drop_empty()
                 self._state.set_sources(versions)

@@ -65,16 +65,18 @@ class RecordingFiles:
         return stale
 
     def begin(self) -> None:
-        """Removes files whose recording has another name now, so that another one may have theirs. Raises UsageError,
-        before anything is written, where a file that is to be written is there already."""
+        """Removes files whose recording has another name now or is gone, so that another one may have theirs. Raises
+        UsageError, before anything is written, where a file that is to be written is there already."""
         new = self._db.execute(
             """SELECT stem FROM recordings WHERE is_stale AND n NOT IN (SELECT owner FROM files)
                AND n IN (SELECT recording FROM rows)"""
         )
         while stems := new.fetchmany(1_000):
             self._refuse_foreign([named(stem, 1, self._suffix) for (stem,) in stems])
-        had = self._db.execute("SELECT name, stem FROM files JOIN recordings ON n = owner WHERE is_stale").fetchall()
-        self._remove([name for name, stem in had if not is_named(name, stem, self._suffix)])
+        query = """SELECT name, stem, n IN (SELECT recording FROM rows) FROM files JOIN recordings ON n = owner
+            WHERE is_stale"""
+        had = self._db.execute(query).fetchall()
+        self._remove([name for name, stem, is_in in had if not (is_in and is_named(name, stem, self._suffix))])
 
     def add(self, written: Written) -> None:
         """Writes files, some recordings at a time."""
@@ -92,7 +94,7 @@ class RecordingFiles:
         for one in waiting:
             names = [self._free_name(one, number, owners) for number in range(1, len(one.documents) + 1)]
             had = self._db.execute("SELECT name FROM files WHERE owner = ?", (one.recording,)).fetchall()
-            self._refuse_foreign([name for name in names if (name,) not in had])
+            self._refuse_foreign(names)
             needless += [name for (name,) in had if name not in names]
             for name, document in zip(names, one.documents, strict=True):
                 if name not in self._edited:
@@ -123,8 +125,9 @@ class RecordingFiles:
         self.removed += len(names)
 
     def _refuse_foreign(self, names: Collection[str]) -> None:
+        known = "SELECT 1 FROM files WHERE name = ?"
         if not self._overwrite:
-            refuse_foreign(self._folder, names)
+            refuse_foreign(self._folder, [name for name in names if not self._db.execute(known, (name,)).fetchone()])
 
     def _free_name(self, one: Written, number: int, taken: dict[str, int]) -> str:
         """The name of the first file of a recording, or of a further one, that no other file has; added to `taken`."""

@@ -1,0 +1,131 @@
+"""Whatever changed in an output, and wherever an export was killed: the next one leaves what a new one would write."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.model import Transcript
+from tests.export.nights import Output, exported, spoken, tree
+
+LINES, DOCUMENTS, SHARDS = ("csv", "nemo", "ctm", "kaldi", "lhotse", "stm"), ("txt", "srt"), ("hf",)
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 much is flushed here
+NAMES = ("/a/x/talk.wav", "/a/x/talk.mp3", "/a/y/talk.wav", "/a/TALK.flac", "/b/other", "/a/x/talk.wav.opus")
+WORDS = ("yes", "no", "rain", "Zo\u00eb", 'a "quote"'.split()[1], "b,c", "\u65e5\u672c")
+
+
+@st.composite
+def nights(draw: st.DrawFn) -> list[dict[int, list[Transcript]]]:
+    """What an output holds night after night: rows in parts, in any order."""
+    ids = [f"id {number}" if number % 3 else f"id{number}" for number in range(draw(st.integers(1, 8)))]
+    found: list[dict[int, list[Transcript]]] = []
+    rows: dict[str, Transcript] = {}
+    for _ in range(draw(st.integers(2, 4))):
+        for id_ in draw(st.lists(st.sampled_from(ids), unique=True)):
+            if draw(st.booleans()) or id_ not in rows:
+                audio = draw(st.sampled_from(NAMES))
+                words = " ".join(draw(st.lists(st.sampled_from(WORDS), max_size=4)))
+                offset_s = draw(st.sampled_from((0.0, 0.0, 10.0, 20.5)))
+                speaker = draw(st.sampled_from(("ann", "bob", "")))
+                status = draw(st.sampled_from(("ok", "suspect")))
+                more: dict[str, Any] = {"offset_s": offset_s, "sample_rate": 16_000, "status": status}
+                rows[id_] = spoken(id_, audio, words, metadata={"speaker": speaker}, **more)
+            else:
+                del rows[id_]
+        parts: dict[int, list[Transcript]] = {}
+        for id_ in draw(st.permutations(sorted(rows))):
+            part = draw(st.integers(1, 3))
+            parts.setdefault(part, []).append(rows[id_])
+        found.append(parts)
+    return found
+
+
+def held(format_: str, folder: Path) -> object:
+    """What an export holds: of shards the rows of each split in their order, which shards they are in may differ."""
+    if format_ not in SHARDS:
+        return tree(folder)
+    splits: dict[str, list[Any]] = {}
+    for path in sorted(folder.glob("data/*.parquet")):
+        splits.setdefault(path.name.split("-")[0], []).extend(pq.read_table(path).to_pylist())
+    return {split: rows for split, rows in splits.items() if rows}
+
+
+def options_of(format_: str) -> dict[str, Any]:
+    return {"options": {"audio": False, "split_by": "speaker"}} if format_ in SHARDS else {}
+
+
+def check(format_: str, lives: list[dict[int, list[Transcript]]], *, lines_only: bool, between: Any = None) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        base = Path(name)
+        out = Output(base / "out", lines_only=lines_only)
+        ids = [f"id {number}" if number % 3 else f"id{number}" for number in reversed(range(8))]
+        for night, parts in enumerate(lives):
+            out.write(parts, ids[: 4 + 2 * night])
+            options = options_of(format_)
+            if between is not None:
+                between(out.folder, base / "to", options)
+            exported(out.folder, format_, base / "to", **options)
+            exported(out.folder, format_, base / f"new {night}", **options)
+            assert held(format_, base / "to") == held(format_, base / f"new {night}")
+            before = {path: path.stat().st_mtime_ns for path in (base / "to").rglob("*") if path.is_file()}
+            again = exported(out.folder, format_, base / "to", **options)
+            assert (again.written, again.removed) == (0, 0)
+            assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize("format_", [*LINES, *DOCUMENTS, *SHARDS])
+@pytest.mark.parametrize("lines_only", [False, True])
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(lives=nights())
+def test_an_export_that_goes_on_holds_what_a_new_one_would(
+    format_: str, lines_only: bool, lives: list[dict[int, list[Transcript]]]
+) -> None:
+    check(format_, lives, lines_only=lines_only)
+
+
+def killed_at(step: int) -> Callable[[Path, Path, dict[str, Any]], None]:
+    """An export that ends at its n-th fsync or rename, as by kill -9."""
+
+    def between(out: Path, to: Path, options: dict[str, Any], format_: str) -> None:
+        if not (pid := os.fork()):
+            left = step
+
+            def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+                def counting(*args: Any, **more: Any) -> Any:
+                    nonlocal left
+                    left -= 1
+                    if left < 0:
+                        os._exit(9)
+                    return call(*args, **more)
+
+                return counting
+
+            os.fsync = counted(os.fsync)
+            Path.replace = counted(Path.replace)  # type: ignore[method-assign]
+            try:
+                exported(out, format_, to, **options)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+
+    return between  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("format_", [*LINES, *DOCUMENTS, *SHARDS])
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(lives=nights(), step=st.integers(0, 12))
+def test_an_export_that_was_killed_is_finished(
+    format_: str, lives: list[dict[int, list[Transcript]]], step: int
+) -> None:
+    kill = killed_at(step)
+    check(format_, lives, lines_only=False, between=lambda out, to, options: kill(out, to, options, format_))  # type: ignore[call-arg]
