@@ -1,6 +1,6 @@
 """CTM: a line for each word, with its time, for NIST's sclite and tools like it. Pure.
 
-A row is a recording of its own here, named by its id: rows of one recording may overlap, and a path is not what anybody's
+A row is a recording of its own here, named by its id: rows of one recording may overlap, and a path is not what
 references are named by. Times are on the recording's clock all the same.
 """
 

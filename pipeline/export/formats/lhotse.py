@@ -65,7 +65,7 @@ class Lhotse:
             return b"", b""
         words = by_channel(row)
         samples = round((row.offset_s + row.duration_s) * row.sample_rate)
-        channels = max([row.channels or 1, *(channel + 1 for channel in words)])
+        channels = max(row.channels or 1, *(channel + 1 for channel in [row.channel or 0, *words]))
         recording = _Recording(
             id=row.id,
             sources=[_Source(channels=[*range(channels)], source=row.audio)],
@@ -91,7 +91,7 @@ class Lhotse:
 
 
 def _channel_id(id_: str, channel: int) -> str:
-    """The id of a supervision of one channel of a row; also of a row whose id looks like one, so that no two are equal."""
+    """The id of the supervision of one channel; also of a row whose id looks like one, so that no two are equal."""
     return f"{id_}-channel{channel + 1}"
 
 
