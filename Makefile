@@ -17,8 +17,9 @@ BIN      := $(VENV)/bin
 , := ,
 INSTALL  := PIP_CONSTRAINT=requirements.lock PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 COMMAND  := $(BIN)/gradium-batch
+READERS  := lhotse kaldi_native_io urllib3 'nemo-toolkit[asr]' praat-parselmouth praatio imageio-ffmpeg
 
-.PHONY: run rerun-failed plan test test-all check format bench bench-quick lock clean help
+.PHONY: run rerun-failed plan test test-all test-readers check format bench bench-quick lock clean help
 
 run: $(VENV)/.run ## transcribe MANIFEST
 	$(COMMAND) run "$(MANIFEST)" --config "$(CONFIG)" $(if $(OUT),--out "$(OUT)") $(ARGS)
@@ -34,6 +35,9 @@ test: $(VENV)/.dev ## the tests
 
 test-all: $(VENV)/.dev ## the tests, long forms included
 	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+test-readers: $(VENV)/.dev $(VENV)/readers/.made ## read exports by lhotse, NeMo and Praat themselves, in an environment of their own (7 GB)
+	READERS_PYTHON=$(VENV)/readers/bin/python $(BIN)/python -m pytest tests/export/apart -n 0 -m slow $(ARGS)
 
 check: $(VENV)/.dev ## lint, types, import contract
 	$(BIN)/ruff check .
@@ -98,6 +102,12 @@ NO_NETWORK := connection broken|connection error|max retries exceeded|failed to 
 
 $(VENV)/.run: pyproject.toml requirements.lock
 	$(call install,gradium-batch and its libraries,local,about a minute and 500 MB)
+	@touch $@
+
+$(VENV)/readers/.made: Makefile
+	@echo "installing lhotse, NeMo and Praat into $(VENV)/readers: a few minutes and 7 GB the first time ..." >&2
+	@$(PYTHON) -m venv $(VENV)/readers
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/readers/bin/python -m pip install --quiet $(READERS)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml requirements.lock
