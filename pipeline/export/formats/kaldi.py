@@ -54,8 +54,10 @@ class Kaldi:
 
     def place(self, row: Transcript) -> bytes:
         """Where its first utterance is: the names of several channels are behind that of the row alone."""
-        words = by_channel(row)
-        return (name(row.id) if len(words) < 2 else channel_name(row.id, next(iter(words)))).encode()
+        channels = {word.channel for word in row.words} if row.channel is None else ()
+        if len(channels) < 2:
+            return name(row.id).encode()
+        return min(channel_name(row.id, channel) for channel in channels).encode()
 
 
 def _source(row: Transcript, channel: int | None) -> str | None:

@@ -13,5 +13,7 @@ _NULL = {"@": "\uff20", IGNORED: IGNORED.replace("_", "-")}
 
 def scored_word(text: str) -> str:
     """The word as one field that sclite takes for a word, in references and hypotheses alike."""
+    if text.isalnum():
+        return text  # most words, and fast
     found = _NULL.get(text) or word(text).translate(_WIDE)
     return f"\uff1c{found[1:]}" if found[0] == "<" else found  # a label, or the begin of alternatives

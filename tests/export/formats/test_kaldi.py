@@ -122,3 +122,9 @@ def test_no_path_becomes_a_command_or_a_line(audio: str) -> None:
 
 def test_a_row_without_words_is_left_out() -> None:
     assert exported(Kaldi(), [row_of("a", audio="/a.wav")]) == [b""] * 6
+
+
+@pytest.mark.parametrize("other", ["a!", "a-", "a-channel1", "a-channel10", "a-channel1x", "a0"])
+def test_no_row_stands_between_the_channels_of_another(other: str) -> None:
+    call = row_of("a", STEREO, audio="/a.wav", channels=2)
+    assert len(validated([call, row_of(other, STEREO[:1], audio="/b.wav")])["text"]) == 3

@@ -95,3 +95,10 @@ def test_what_is_known_of_a_row_is_custom() -> None:
 
 def test_a_row_of_an_earlier_version_is_left_out() -> None:
     assert exported(Lhotse(), [row_of("a", WORD, sample_rate=None)]) == [b"", b""]
+
+
+def test_no_row_has_the_id_of_a_channel_of_another() -> None:
+    call = [*WORD, Word(text="hello", start_s=0.7, channel=1)]
+    rows = [row_of("a", call, channels=2), row_of("a-channel1", WORD), row_of("a-channel1-channel1", WORD)]
+    _, supervisions = read(rows)
+    assert [one["recording_id"] for one in supervisions] == ["a", "a", "a-channel1", "a-channel1-channel1"]
