@@ -23,7 +23,7 @@ def read(*found: Transcript) -> list[tuple[float, float, str]]:
     return labels
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(rows())
 def test_each_segment_is_a_label(row: Transcript) -> None:
     segments = spoken((row,))

@@ -68,7 +68,7 @@ def in_order(found: list[Marked]) -> list[Marked]:
     return found
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(many())
 def test_a_ctm_has_each_word_once_with_its_time(rows: list[Transcript]) -> None:
     [data] = exported(Ctm(), rows)
@@ -84,7 +84,7 @@ def test_a_ctm_has_each_word_once_with_its_time(rows: list[Transcript]) -> None:
             assert one.stop_s == pytest.approx(word.stop_s, abs=0.000501)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(many())
 def test_references_name_what_the_ctm_names(rows: list[Transcript]) -> None:
     """sclite scores what has a reference, and nothing else."""
@@ -104,7 +104,7 @@ def test_references_name_what_the_ctm_names(rows: list[Transcript]) -> None:
             assert one.stop_s == pytest.approx(row.offset_s + row.duration_s, abs=0.000501)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(many())
 def test_the_segments_of_an_stm_have_each_word_once(rows: list[Transcript]) -> None:
     _, transcripts = exported(Stm(), rows)

@@ -9,7 +9,7 @@ from pipeline.export.formats.fields import channel_name, name, plain
 from tests.export.formats.rows import IDS
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(st.lists(IDS, min_size=2, max_size=6, unique=True))
 def test_no_two_texts_have_one_name(ids: list[str]) -> None:
     names = [name(id_) for id_ in ids] + [channel_name(id_, channel) for id_ in ids for channel in (0, 1, 10)]
@@ -21,7 +21,7 @@ def test_no_two_texts_have_one_name(ids: list[str]) -> None:
         assert "#0" not in one
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(st.lists(IDS, min_size=2, max_size=6, unique=True))
 def test_no_name_is_between_the_channels_of_another(ids: list[str]) -> None:
     named = sorted(

@@ -47,7 +47,7 @@ def validated(rows: list[Transcript]) -> dict[str, dict[str, str]]:
     return found
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(many())
 def test_the_directory_is_valid_and_has_each_word_once(rows: list[Transcript]) -> None:
     # a path that a command can take: what is left out is another test

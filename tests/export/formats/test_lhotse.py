@@ -40,7 +40,7 @@ def read(rows: list[Transcript]) -> tuple[dict[str, Any], list[Any]]:
     return by_id, supervisions
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(many())
 def test_the_manifests_are_valid_and_have_each_word_once(rows: list[Transcript]) -> None:
     recordings, supervisions = read(rows)

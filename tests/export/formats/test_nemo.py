@@ -14,7 +14,7 @@ from tests.export.formats.rows import exported, many, row_of
 from tests.manifest.reading import good, rows_of
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(many())
 def test_each_row_is_an_object_in_one_line(rows: list[Transcript]) -> None:
     [data] = exported(Nemo(), rows)

@@ -67,7 +67,7 @@ def labels(tier: Tier) -> list[str]:
     return [label for _, _, label in tier if label]
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(rows())
 def test_each_word_is_an_interval(row: Transcript) -> None:
     tiers = tiers_of(row)
@@ -87,7 +87,7 @@ def test_each_word_is_an_interval(row: Transcript) -> None:
         assert {edge for one in tiers[f"segments{number}"] if one[2] for edge in one[:2]} <= edges
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(rows())
 def test_times_are_exact_where_words_follow_each_other(found: Transcript) -> None:
     words = [word for segment in spoken((found,)) for word in segment.words]
