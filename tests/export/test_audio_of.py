@@ -427,3 +427,14 @@ def test_a_full_disk_ends_the_export(tmp_path: Path) -> None:
             rows = [row_of(path, 60.0, offset_s=0.5)]
             with AudioOf(disk / "spool", decoders=1) as audio, pytest.raises(OutputError, match="cannot be"):
                 list(audio.of(rows))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_recording_whose_channels_change_is_told(tmp_path: Path, ask: Ask) -> None:
+    """Such as a recorded broadcast; what is as it is needs no copy."""
+    parts = [encoded("libmp3lame", "mp3", layout=layout)(sentence()) for layout in ("mono", "stereo")]
+    row = row_of(file(tmp_path, "a.mp3", b"".join(parts)))
+    [found] = ask(msgspec.structs.replace(row, offset_s=1.0, span_s=2.0, duration_s=2.0))
+    assert isinstance(found, NoAudio)
+    assert found.why == "unreadable"
+    assert "its number of channels changes" in found.message
