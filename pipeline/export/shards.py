@@ -7,7 +7,7 @@ that the audio of the other rows is not needed again; rows behind its end go int
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import tee
 from pathlib import Path
@@ -28,6 +28,8 @@ from pipeline.sink.rows import Order
 
 SHARD_BYTES = 500_000_000
 SPOOL = ".spool"
+VALUES = "splits"
+"""The fact of the state that has the values which name its splits."""
 NOWHERE = ""
 """The split of rows that are not in the data set."""
 _encode, _decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Transcript).decode
@@ -67,8 +69,9 @@ class ShardExport:
             with changes_of(self._state, (*changed, *gone)) as changes, self._gathering():
                 for file in changed:
                     self._gather(rows, file, order, changes, wanted, progress)
-                self._splits.check()
                 self._db.execute(f"INSERT INTO temp.dropped {changes.unseen()}")
+                self._splits.check(self._other_splits())
+                self._note(self._splits.values)
                 [count, removed] = self._db.execute(
                     "SELECT (SELECT count(*) FROM temp.changed WHERE sort <> ''), (SELECT count(*) FROM temp.dropped)"
                 ).fetchone()
@@ -90,6 +93,7 @@ class ShardExport:
             self._forget_damaged()
             hashes = [(hash_of(id_),) for id_ in ids]
             self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
+            self._note(self._other_splits())
             self._write(RowsBar())
             self._data_set.describe()
 
@@ -136,6 +140,18 @@ class ShardExport:
             self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
             first += len(batch.ids)
             progress.advance(len(batch.ids))
+
+    def _other_splits(self) -> dict[str, str | None]:
+        """The splits with rows that stay as they are, and their values."""
+        known = msgspec.json.decode(self._state.fact(VALUES) or "{}", type=dict[str, str | None])
+        query = """SELECT value FROM json_each(?) AS split WHERE EXISTS (SELECT 1 FROM rows
+            WHERE sort = split.value AND (sort, place) NOT IN (
+                SELECT sort, place FROM temp.dropped UNION ALL SELECT sort, place FROM temp.changed))"""
+        return {name: known[name] for (name,) in self._db.execute(query, (msgspec.json.encode([*known]).decode(),))}
+
+    def _note(self, values: Mapping[str, str | None]) -> None:
+        """Notes the values of the splits, for rows of later exports."""
+        self._state.set_facts(**{VALUES: msgspec.json.encode(values).decode()})
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

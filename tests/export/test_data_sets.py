@@ -10,18 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
 from pipeline.audio.decode import decode
+from pipeline.errors import UsageError
+from pipeline.export.export import ExportOptions, export
 from tests.acceptance.test_docs import BLOCK, ROOT
 from tests.audio.forms import RATE, encoded, plain, sentence, written
 from tests.batch import batch, jsonl_of, run_command
 from tests.readers.conftest import Load
+from tests.readers.outputs import write_output
+from tests.records import transcript
 from tests.servers import RunningServer
 
-pytestmark = pytest.mark.slow
 FORMS = {
     "whole.wav": plain(),
     "stereo.wav": plain(channels=2, rate=16_000),
@@ -83,6 +88,7 @@ def check_rows(loaded: dict[str, Any], out: Path, ids: set[str], tmp_path: Path)
     assert found == ids
 
 
+@pytest.mark.slow
 def test_two_nights(tmp_path: Path, load_dataset: Load, server: RunningServer) -> None:
     from datasets import Audio
 
@@ -127,6 +133,7 @@ def test_two_nights(tmp_path: Path, load_dataset: Load, server: RunningServer) -
     assert [row["id"] for row in second["train"]] == ["whole", "stereo", "phone", "caller", "late"]
 
 
+@pytest.mark.slow
 def test_a_recording_that_changed_after_the_run_is_not_exported_with_its_old_words(
     tmp_path: Path,
     load_dataset: Load,
@@ -147,6 +154,39 @@ def test_a_recording_that_changed_after_the_run_is_not_exported_with_its_old_wor
     assert [row["id"] for row in load_dataset(str(tmp_path / "set")).select_columns("id")] == ["whole", "stereo"]
 
 
+def splits_of(to: Path) -> dict[str, list[str]]:
+    """The ids of each split by the names of the shards."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(to.glob("data/*.parquet")):
+        found.setdefault(path.name.partition("-")[0], []).extend(pq.read_table(path)["id"].to_pylist())
+    return found
+
+
+@pytest.mark.slow
+def test_splits_of_two_nights_are_compared_with_each_other(tmp_path: Path) -> None:
+    def night(**values: str | None) -> dict[str, list[str]]:
+        """An output with a part for each row, exported; the splits of its ids."""
+        metadata = {id_: {} if value is None else {"set": value} for id_, value in values.items()}
+        rows = [msgspec.structs.replace(transcript(id_), metadata=metadata[id_]) for id_ in values]
+        out = write_output(tmp_path / "out", rows, formats=("parquet",), rows_per_part=1)
+        (out / "checkpoint.sqlite").unlink()
+        export(out, ExportOptions(format="hf", to=tmp_path / "set", options={"audio": False, "split_by": "set"}))
+        return splits_of(tmp_path / "set")
+
+    with pytest.raises(UsageError, match="no row has a value in the column set"):
+        night(a=None)
+    assert night(a="dev-a") == {"dev.a": ["a"]}
+    assert night(a="dev-a", b=None) == {"dev.a": ["a"], "unassigned": ["b"]}  # the new rows have no value
+    with pytest.raises(UsageError, match=r'"dev-a".*dev\.a|dev\.a.*"dev-a"'):
+        night(a="dev-a", b=None, c="dev.a")
+    assert splits_of(tmp_path / "set") == {"dev.a": ["a"], "unassigned": ["b"]}
+    assert night(a="dev.a", b=None, c="dev.a") == {"dev.a": ["a", "c"], "unassigned": ["b"]}
+    assert night(a="dev.a", b=None, c="DEV") == {"DEV": ["c"], "dev.a": ["a"], "unassigned": ["b"]}
+    with pytest.raises(UsageError, match="would both be"):
+        night(a="Dev", b=None, c="DEV")
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("_hugging_face")
 def test_the_example_of_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

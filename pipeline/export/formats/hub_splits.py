@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 from pipeline.errors import UsageError
 from pipeline.model import Transcript
@@ -31,9 +32,9 @@ class Splits:
         """The name and the value of each split by its name in lower case: file systems may not tell more apart."""
 
     @property
-    def names(self) -> list[str]:
-        """The splits so far, sorted."""
-        return sorted(name for name, _ in self._values.values())
+    def values(self) -> dict[str, str | None]:
+        """The value of each split so far, by its name; None for the rows without one."""
+        return dict(self._values.values())
 
     def of(self, row: Transcript) -> str:
         """The split of a row. Raises UsageError where its value gives no name, or that of another value's split, and
@@ -45,6 +46,22 @@ class Splits:
                 f"the value {_shown(value)} of the column {self._column} gives no name of a split: that needs a letter "
                 f"or a digit, at most {MOST_BYTES} bytes, and is not all"
             )
+        self._add(name, value)
+        return name
+
+    def check(self, others: Mapping[str, str | None]) -> None:
+        """To be called after all rows but those that stay as they are; `others` are the `values` of these. Raises
+        UsageError as `of`, and where there are no others and no row has a value."""
+        for name, value in others.items():
+            self._add(name, value)
+        is_without = self._values and not any(value for _, value in self._values.values())
+        if self._column is not None and is_without and not others:
+            raise UsageError(
+                f"no row has a value in the column {self._column}, which is to name the splits; a column of the "
+                f"manifest can, and {', '.join(OF_ROWS)}"
+            )
+
+    def _add(self, name: str, value: str | None) -> None:
         known = self._values.setdefault(name.lower(), (name, value))
         if known != (name, value):
             raise UsageError(
@@ -55,15 +72,6 @@ class Splits:
             raise UsageError(
                 f"the column {self._column} has more than {plural(MOST_SPLITS, 'value')}, and each would be a split; "
                 "choose one with few values"
-            )
-        return name
-
-    def check(self) -> None:
-        """To be called after all rows. Raises UsageError where none of them has a value."""
-        if self._column is not None and self._values and not any(value for _, value in self._values.values()):
-            raise UsageError(
-                f"no row has a value in the column {self._column}, which is to name the splits; a column of the "
-                f"manifest can, and {', '.join(OF_ROWS)}"
             )
 
     def _value(self, row: Transcript) -> str | None:

@@ -257,10 +257,23 @@ def test_a_column_of_ids_is_refused_and_one_that_nobody_has() -> None:
     with pytest.raises(UsageError, match="more than 100 values"):
         names_of("speaker", speakers)
     splits = Splits("spaeker")
-    splits.check()
+    splits.check({})
     splits.of(with_metadata("a", speaker="anna"))
     with pytest.raises(UsageError, match="no row has a value in the column spaeker"):
-        splits.check()
+        splits.check({})
+    splits.check({"bob": "bob"})
+
+
+def test_values_of_rows_that_did_not_change_count_as_well() -> None:
+    for others in ({"test.a": "test-a"}, {"Test.a": "Test a"}):
+        splits = Splits("set")
+        splits.of(with_metadata("a", set="test.a"))
+        with pytest.raises(UsageError, match=r"would both be the split"):
+            splits.check(others)
+    splits = Splits("set")
+    splits.of(with_metadata("a", set="test.a"))
+    splits.check({"test.a": "test.a", UNASSIGNED: None})
+    assert splits.values == {"test.a": "test.a", UNASSIGNED: None}
 
 
 def test_the_card_is_yaml_that_names_each_split_as_text() -> None:
