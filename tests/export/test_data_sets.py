@@ -173,7 +173,7 @@ def test_splits_of_two_nights_are_compared_with_each_other(tmp_path: Path) -> No
         export(out, ExportOptions(format="hf", to=tmp_path / "set", options={"audio": False, "split_by": "set"}))
         return splits_of(tmp_path / "set")
 
-    with pytest.raises(UsageError, match="no row has a value in the column set"):
+    with pytest.raises(UsageError, match="no row has a column set"):
         night(a=None)
     assert night(a="dev-a") == {"dev.a": ["a"]}
     assert night(a="dev-a", b=None) == {"dev.a": ["a"], "unassigned": ["b"]}  # the new rows have no value

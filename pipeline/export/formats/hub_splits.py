@@ -28,6 +28,8 @@ class Splits:
     def __init__(self, column: str | None) -> None:
         """`column`: one of the manifest's other columns, or of OF_ROWS; None: all rows are `train`."""
         self._column = column
+        self._is_known = column is None or column in OF_ROWS
+        """Whether a row has the column, perhaps without a value."""
         self._values: dict[str, tuple[str, str | None]] = {}
         """The name and the value of each split by its name in lower case: file systems may not tell more apart."""
 
@@ -51,14 +53,13 @@ class Splits:
 
     def check(self, others: Mapping[str, str | None]) -> None:
         """To be called after all rows but those that stay as they are; `others` are the `values` of these. Raises
-        UsageError as `of`, and where there are no others and no row has a value."""
+        UsageError as `of`, and where there are no others and no row has the column."""
         for name, value in others.items():
             self._add(name, value)
-        is_without = self._values and not any(value for _, value in self._values.values())
-        if self._column is not None and is_without and not others:
+        if self._values and not self._is_known and not others:
             raise UsageError(
-                f"no row has a value in the column {self._column}, which is to name the splits; a column of the "
-                f"manifest can, and {', '.join(OF_ROWS)}"
+                f"no row has a column {self._column}, which is to name the splits; a column of the manifest can, and "
+                f"{', '.join(OF_ROWS)}"
             )
 
     def _add(self, name: str, value: str | None) -> None:
@@ -79,6 +80,7 @@ class Splits:
         if self._column is None:
             return None
         if self._column in row.metadata or self._column not in OF_ROWS:
+            self._is_known |= self._column in row.metadata
             return row.metadata.get(self._column, "").strip() or None
         found = getattr(row, self._column)
         return None if found is None else str(found)

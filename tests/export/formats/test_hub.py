@@ -259,9 +259,11 @@ def test_a_column_of_ids_is_refused_and_one_that_nobody_has() -> None:
     splits = Splits("spaeker")
     splits.check({})
     splits.of(with_metadata("a", speaker="anna"))
-    with pytest.raises(UsageError, match="no row has a value in the column spaeker"):
+    with pytest.raises(UsageError, match="no row has a column spaeker"):
         splits.check({})
     splits.check({"bob": "bob"})
+    splits.of(with_metadata("b", spaeker=""))
+    splits.check({})
 
 
 def test_values_of_rows_that_did_not_change_count_as_well() -> None:
