@@ -113,9 +113,11 @@ def _written(segment: SpokenSegment) -> list[tuple[str, str]]:
 
 
 def _clean(text: str) -> str:
-    """Without control characters, and with plain spaces."""
+    """Without control characters, and with plain spaces; empty where there is nothing to show."""
     if text.isprintable() and " " not in text:
         return text
+    if all(unicodedata.category(char) in ("Cc", "Cf") or char.isspace() for char in text):
+        return ""
     kept = "".join(char for char in text if char.isspace() or unicodedata.category(char) != "Cc").strip()
     return re.sub(r"\s+", lambda found: found[0] if found[0] in _NO_BREAK_SPACES else " ", kept)
 

@@ -25,7 +25,7 @@ _SHORT = 1e6
 _FAST = 1e3  # and as much again for each time that the rate is above its limit
 _CUE, _SENTENCE, _SPEAKER = 20.0, 10.0, 15.0  # for each; each sentence's end inside; two speakers
 _EMPTY = 30.0  # an empty cue; a full one 0
-_SILENCE, _SILENCE_MS = 40.0, 500  # for each second of silence inside, beyond this
+_SILENCE, _SILENCE_MS = 60.0, 500  # for each second of silence inside, beyond this
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -138,8 +138,8 @@ def _timed(
     end = 0
     for (said, turns), (following, _) in pairwise([*shown, ([], ())]):
         begin = max(said[0].begin, end)  # later than its first word only where too many begin at once
-        needed = max(limits.min_ms, limits.reading_ms(_chars(turns)))
-        wanted = begin + min(max(max(word.stop for word in said) - begin, needed), limits.max_ms)
+        needed = min(max(limits.min_ms, limits.reading_ms(_chars(turns))), limits.max_ms)
+        wanted = begin + max(min(max(word.stop for word in said) - begin, limits.max_ms), needed)
         if not following:
             end = wanted
         else:
