@@ -5,12 +5,13 @@ Pure: no I/O.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, groupby, zip_longest
 
 import msgspec
 
-from pipeline.gradium.punctuation import is_opening, is_punctuation, space_between
+from pipeline.gradium.punctuation import Role, roles_of, space_between
 from pipeline.model import Timing
 
 MAX_WORD = 1_000
@@ -26,6 +27,8 @@ class Said(msgspec.Struct, frozen=True):
     start: int
     stop: int | None
     stream_id: int | None
+    stop_at: int = 0
+    """How many messages had come when its stop did."""
 
 
 class Spoken(msgspec.Struct, frozen=True):
@@ -40,6 +43,13 @@ class Spoken(msgspec.Struct, frozen=True):
     timing: Timing
 
 
+class _Token(msgspec.Struct, frozen=True):
+    place: int
+    """Of its message."""
+    text: str
+    role: Role
+
+
 class _Part(msgspec.Struct, frozen=True):
     """A word as it grows."""
 
@@ -47,8 +57,8 @@ class _Part(msgspec.Struct, frozen=True):
     """Of the message whose times it has."""
     text: str
     written: str
-    last: tuple[int, str]
-    """Its last token, and the message that has it."""
+    first: _Token
+    last: _Token
 
 
 def single_words(messages: Sequence[Said], *, latest: int) -> list[Spoken]:
@@ -58,8 +68,10 @@ def single_words(messages: Sequence[Said], *, latest: int) -> list[Spoken]:
         streams.setdefault(message.stream_id, []).append(place)
     words = []
     for stream_id, places in streams.items():
-        parts = _parts((place, messages[place].text) for place in places)
-        by_message = [(messages[place], [*group]) for place, group in groupby(parts, key=lambda part: part.place)]
+        tokens = _tokens(messages, places)
+        opening = _opening(tokens)
+        parts = groupby(_parts(tokens), key=lambda part: part.place)
+        by_message = [(_with_its_stop(messages[place], place, opening), [*group]) for place, group in parts]
         for (message, group), following in zip_longest(by_message, by_message[1:]):
             until = latest if following is None else following[0].start
             timing: Timing = "exact" if len(group) == 1 else "spread"
@@ -70,24 +82,44 @@ def single_words(messages: Sequence[Said], *, latest: int) -> list[Spoken]:
     return [word for *_, word in sorted(words, key=lambda one: one[:3])]
 
 
-def _parts(messages: Iterable[tuple[int, str]]) -> list[_Part]:
-    """The words of one stream's messages."""
+def _tokens(messages: Sequence[Said], places: Iterable[int]) -> list[_Token]:
+    """The tokens of the messages of one stream."""
+    found = [(place, token) for place in places for token in messages[place].text.split()]
+    roles = roles_of([token for _, token in found])
+    return [_Token(place, token, role) for (place, token), role in zip(found, roles, strict=True)]
+
+
+def _opening(tokens: Sequence[_Token]) -> list[int]:
+    """The messages that begin with opening punctuation."""
+    firsts = [next(group) for _, group in groupby(tokens, key=lambda token: token.place)]
+    return [token.place for token in firsts if token.role == "opening"]
+
+
+def _with_its_stop(message: Said, place: int, opening: Sequence[int]) -> Said:
+    """The message without the stop that came after opening punctuation, to which that belongs."""
+    following = bisect_right(opening, place)
+    if following < len(opening) and opening[following] < message.stop_at:
+        return msgspec.structs.replace(message, stop=None)
+    return message
+
+
+def _parts(tokens: Iterable[_Token]) -> list[_Part]:
+    """The words of one stream."""
     words: list[_Part] = []
     waiting: _Part | None = None
     """Punctuation that belongs to the word after it."""
-    for place, text in messages:
-        for token in text.split():
-            part = _Part(place, token, token, (place, token))
-            if not is_punctuation(token):
-                words += [part] if waiting is None else _joined(waiting, part, place)
-                waiting = None
-            elif words and waiting is None and not is_opening(token):
-                words[-1:] = _joined(words[-1], part, words[-1].place)
-            elif waiting is None:
-                waiting = part
-            else:
-                *full, waiting = _joined(waiting, part, waiting.place)
-                words += full
+    for token in tokens:
+        part = _Part(token.place, token.text, token.text, token, token)
+        if token.role == "word":
+            words += [part] if waiting is None else _joined(waiting, part, token.place)
+            waiting = None
+        elif words and waiting is None and token.role != "opening":
+            words[-1:] = _joined(words[-1], part, words[-1].place)
+        elif waiting is None:
+            waiting = part
+        else:
+            *full, waiting = _joined(waiting, part, waiting.place)
+            words += full
     if waiting is not None:
         words[-1:] = _joined(words[-1], waiting, words[-1].place) if words else [waiting]
     return words
@@ -95,12 +127,12 @@ def _parts(messages: Iterable[tuple[int, str]]) -> list[_Part]:
 
 def _joined(before: _Part, after: _Part, place: int) -> list[_Part]:
     """Both as one word with the times of that message; as two where that would be longer than a word may be."""
-    (of_before, last), (of_after, _) = before.last, after.last
-    space = " " if of_before == of_after else space_between(last, after.written)
+    is_together = before.last.place == after.first.place
+    space = " " if is_together else space_between(before.last.role, after.first.role)
     written = f"{before.written}{space}{after.written}"
     if len(written) > MAX_WORD:
         return [before, after]
-    return [_Part(place, before.text + after.text, written, after.last)]
+    return [_Part(place, before.text + after.text, written, before.first, after.last)]
 
 
 def _spread(message: Said, parts: Sequence[_Part], until: int, latest: int) -> list[tuple[int, int | None]]:

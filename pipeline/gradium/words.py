@@ -12,7 +12,7 @@ from typing import overload
 from pipeline.errors import AttemptError, EmptyAnswer, StreamMalformed
 from pipeline.gradium import wire
 from pipeline.gradium.classify import in_stream
-from pipeline.gradium.punctuation import is_opening, is_punctuation
+from pipeline.gradium.punctuation import is_punctuation
 from pipeline.gradium.splitting import MAX_WORD, Said, single_words
 from pipeline.model import ClipTimes, Word
 from pipeline.profile import GRADIUM
@@ -49,9 +49,10 @@ class WordCollector:
         self._texts: list[wire.Text] = []
         self._backwards = False
         self._latest_s: dict[int | None, float] = {}
-        self._stops: dict[int, float] = {}
+        self._stops: dict[int, tuple[float, int]] = {}
+        """By text: when it ends, and how many texts had come when its end did."""
         self._open: dict[int | None, int] = {}
-        """By stream: the index of its last text, while that has no end."""
+        """By stream: the index of the text that its next end belongs to."""
 
     def take(self, messages: Iterable[wire.AnyMessage]) -> None:
         """Takes the next messages, up to `end_of_stream`; those after it are ignored.
@@ -68,7 +69,7 @@ class WordCollector:
                 case wire.EndText():
                     place = self._open.pop(message.stream_id, None)
                     if place is not None and message.stop_s is not None:
-                        self._stops[place] = message.stop_s
+                        self._stops[place] = (message.stop_s, len(self._texts))
                 case wire.Ready():
                     self._take_ready(message)
                 case wire.EndOfStream():
@@ -92,15 +93,11 @@ class WordCollector:
         """
         if not self._has_message:
             raise EmptyAnswer("the service answered 200 with nothing in it", http_status=200)
-        said = [
-            Said(
-                text.text,
-                self._on_clip_clock(text.start_s),
-                self._on_clip_clock(self._stops.get(place)),
-                text.stream_id,
-            )
-            for place, text in enumerate(self._texts)
-        ]
+        said = []
+        for place, text in enumerate(self._texts):
+            stop_s, stop_at = self._stops.get(place, (None, 0))
+            start, stop = self._on_clip_clock(text.start_s), self._on_clip_clock(stop_s)
+            said.append(Said(text.text, start, stop, text.stream_id, stop_at))
         end, delay = round(1000 * duration_s), round(1000 * self._delay_s)
         spoken = single_words(said, latest=end + delay)
         spans = [(word.start, word.stop) for word in spoken]
@@ -142,7 +139,7 @@ class WordCollector:
         if not is_mark:  # the time of punctuation tells nothing
             self._backwards |= message.start_s < self._latest_s.get(stream, message.start_s)
             self._latest_s[stream] = message.start_s
-        if stream not in self._open or not is_mark or is_opening(words[0]):
+        if stream not in self._open or not is_mark:
             self._open[stream] = len(self._texts)  # else the end that follows is that of the word and its punctuation
         self._texts.append(message)
 

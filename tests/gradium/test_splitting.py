@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.errors import StreamMalformed
-from pipeline.gradium.punctuation import is_opening, is_punctuation
+from pipeline.gradium.punctuation import is_punctuation, roles_of
 from pipeline.gradium.splitting import MAX_WORD
 from pipeline.gradium.wire import AnyMessage, EndText, Text
 from pipeline.gradium.words import WordCollector
@@ -113,6 +113,7 @@ def test_punctuation_joins_the_word_of_its_own_stream() -> None:
         ([Text("one", 1.0), Text(",", 1.3), EndText(1.4)], 1.4),
         ([Text("one", 1.0), Text(",", 1.3), EndText(1.4), EndText(1.9)], 1.4),
         ([Text("one", 1.0), Text("(", 1.3), EndText(1.4)], None),
+        ([Text("one", 1.0), Text("“", 1.3), EndText(1.4)], None),
         ([Text("¿", 0.5), EndText(0.6), Text("one", 1.0)], None),
         ([Text("¿", 0.5), Text("one", 1.0), EndText(1.4)], 1.4),
     ],
@@ -158,7 +159,7 @@ def test_punctuation_without_end_makes_no_word_without_end() -> None:
 )
 def test_marks_are_punctuation(mark: str) -> None:
     assert is_punctuation(mark)
-    assert is_opening(mark) == (mark in "„“«\u2039([{¿¡")
+    assert (roles_of([mark]) == ["opening"]) == (mark in "„“«\u2039([{¿¡")
 
 
 @pytest.mark.parametrize(
