@@ -17,9 +17,14 @@ PAUSE_S = 1.0
 """A pause that ends a sentence, also where there is no punctuation."""
 TURN_PAUSE_S = 5.0
 """A pause that ends a turn, also where no other channel speaks in it."""
-_ENDS = re.compile(r"[.?!\u2026\u3002\uff0e\uff01\uff1f\u0964\u061f\u06d4][\"'\u2019\u201d\u00bb)\]\u300d\u300f]*$")
-"""A word that may end a sentence: a full stop or the like, maybe within quotes or brackets."""
-_ABBREVIATION = re.compile(r"\W*(?:[^\W\d_](?:\.[^\W\d_])*|mr|mrs|ms|dr|prof|st|hr|fr|mme|vs|no|nr)\.", re.IGNORECASE)
+_DASHES = r"\-\u2010-\u2015"
+_CLOSERS = r"\"')\]}\u2018\u2019\u201c\u201d\xab\xbb\u2039\u203a\u3009\u300b\u300d\u300f\u3011\u3015\uff09\uff3d\uff5d"
+"""Closing brackets, and what closes a quotation in one language or another."""
+_ENDS = re.compile(rf"[.?!\u2026\u3002\uff0e\uff01\uff1f\u0964\u061f\u06d4][{_CLOSERS}{_DASHES}]*$")
+"""A word that may end a sentence: a full stop or the like, maybe within quotes or brackets, or with a dash after it."""
+_ABBREVIATION = re.compile(
+    rf"\W*(?:[^\W\d_](?:\.[^\W\d_])*|mr|mrs|ms|dr|prof|st|hr|fr|mme|vs|no|nr)\.[{_DASHES}]*", re.IGNORECASE
+)
 """A word whose full stop ends no sentence: an initial, `e.g.`, a title before a name."""
 
 

@@ -37,6 +37,16 @@ def texts(*words: Word) -> list[str]:
         ("\u4f60\u597d\u3002 \u518d\u89c1\uff01", ["\u4f60\u597d\u3002", "\u518d\u89c1\uff01"]),
         ("\u0643\u064a\u0641\u061f \u0628\u062e\u064a\u0631", ["\u0643\u064a\u0641\u061f", "\u0628\u062e\u064a\u0631"]),
         ("Wait \u2026 What", ["Wait \u2026", "What"]),
+        ("Fine.\u2013 He left.- So?\u2014 Yes.\u2026 And",
+         ["Fine.\u2013", "He left.-", "So?\u2014", "Yes.\u2026", "And"]),
+        ("Fine.\u2014 he said", ["Fine.\u2014 he said"]),
+        ("by Dr.\u2013 Brown at 5 p.m.- Thursday", ["by Dr.\u2013 Brown at 5 p.m.- Thursday"]),
+        ("well-known \u2013 Words- And", ["well-known \u2013 Words- And"]),
+        ("\u201eHallo.\u201c Dann \xbbJa!\xab Und", ["\u201eHallo.\u201c", "Dann \xbbJa!\xab", "Und"]),
+        ("(So.)\u2014 \u201aJa?\u2018 {Oh!} \u2039Si.\u203a Then",
+         ["(So.)\u2014", "\u201aJa?\u2018", "{Oh!}", "\u2039Si.\u203a", "Then"]),
+        ("\uff08\u597d\u3002\uff09 \u300a\u597d\uff01\u300b \u597d",
+         ["\uff08\u597d\u3002\uff09", "\u300a\u597d\uff01\u300b", "\u597d"]),
         ("", []),
     ],
 )  # fmt: skip
@@ -85,6 +95,12 @@ def test_segments_are_of_the_text_as_it_was_written_and_tell_how_that_was() -> N
     assert as_written(unwritten, segments) == words
     for other in (unwritten[1:], [*unwritten, unwritten[0]], [*unwritten, Word(text="x", start_s=0, channel=7)]):
         assert as_written(other, segments) == other
+
+
+@given(st.sampled_from(".?!\u2026\u3002"), st.text("-\u2013\u2014\"'\u2019\u201d\u201c\xbb\xab)]\u300d", max_size=4))
+def test_what_closes_after_a_full_stop_does_not_hide_the_end_of_the_sentence(end: str, closers: str) -> None:
+    assert texts(*said(f"This is fine{end}{closers} Then")) == [f"This is fine{end}{closers}", "Then"]
+    assert texts(*said(f"This is fine{closers} Then")) == [f"This is fine{closers} Then"]
 
 
 words = st.builds(
