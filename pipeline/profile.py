@@ -40,6 +40,10 @@ class ServiceProfile:
     channels: int
     """Of a file that is sent."""
     languages: tuple[str, ...]
+    detected: str
+    """The one of them that lets the service find out what is spoken."""
+    translating: tuple[str, ...]
+    """Models that write in the language of the request, whatever is spoken."""
     delays_in_frames: tuple[int, ...]
     """The documented ones."""
     delay_range: tuple[int, int]
@@ -59,6 +63,10 @@ class ServiceProfile:
     def credits_per_s(self, model: str) -> float:
         """Price of a second of audio that is sent to the model."""
         return self.prices.get(model, self.price_of_others)
+
+    def languages_of(self, model: str) -> tuple[str, ...]:
+        """The languages that a request to the model may name."""
+        return tuple(one for one in self.languages if one != self.detected or model not in self.translating)
 
     def is_regional(self, url: str) -> bool:
         """Whether the address is one of a region."""
@@ -83,6 +91,8 @@ GRADIUM = ServiceProfile(
     wav_bits=(16, 24, 32),
     channels=1,
     languages=("en", "fr", "de", "es", "pt", "any"),
+    detected="any",
+    translating=("stt-translate",),
     delays_in_frames=(7, 8, 10, 12, 14, 16, 20, 24, 32, 36, 48),
     delay_range=(4, 80),
     default_delay_in_frames=48,

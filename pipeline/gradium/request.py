@@ -93,7 +93,7 @@ def request_settings(service: ServiceSettings) -> RequestSettings:
         config = msgspec.convert({**given, "language": service.language}, wire.JsonConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(_wrong_type(str(error))) from None
-    _check_values(config)
+    _check_values(config, service.model)
     canonical = _canonical(config)
     is_canonical = msgspec.json.encode(config) == msgspec.json.encode(
         canonical
@@ -112,13 +112,17 @@ def _canonical(config: wire.JsonConfig) -> wire.JsonConfig:
     return msgspec.structs.replace(config, delay_in_frames=frames, delay_in_tokens=None, keywords=keywords, **numbers)
 
 
-def check_language(language: str) -> str | None:
-    """A sentence about what is wrong with a language, or None."""
-    if language in GRADIUM.languages:
+def check_language(language: str, model: str) -> str | None:
+    """A sentence about what is wrong with a language in requests to that model, or None."""
+    languages = GRADIUM.languages_of(model)
+    known = ", ".join(languages)
+    if language in languages:
         return None
     if not language.strip():
-        return f"every request names a language; give one of {', '.join(GRADIUM.languages)}"
-    return f"language {language!r} is not one of the service's: {', '.join(GRADIUM.languages)}"
+        return f"every request names a language; give one of {known}"
+    if language in GRADIUM.languages:
+        return f"{model} translates into the language, which {language!r} does not name; give one of {known}"
+    return f"language {language!r} is not one of the service's: {known}"
 
 
 def check_keywords(words: Sequence[str]) -> str | None:
@@ -172,8 +176,8 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _check_values(config: wire.JsonConfig) -> None:
-    problem = check_language(config.language or "")
+def _check_values(config: wire.JsonConfig, model: str) -> None:
+    problem = check_language(config.language or "", model)
     if problem:
         raise ConfigError(f"service.language: {problem}")
     for name in ("delay_in_frames", "delay_in_tokens"):

@@ -118,7 +118,7 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
     if request.warning is not None:
         log.warning("%s", request.warning)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
-    rows = ManifestRows(options, hashes, run_id="check", skip_bad_rows=True)
+    rows = ManifestRows(options, hashes, model=request.model, run_id="check", skip_bad_rows=True)
     require_checkpoint(out)
     with Checkpoint(path, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():

@@ -65,11 +65,13 @@ class ManifestRows:
         options: RunOptions,
         hashes: SettingsHash,
         *,
+        model: str,
         run_id: str,
         skip_bad_rows: bool,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_step` is called for each row, and while rows are searched for; it may raise to end the reading.
+        """`model` is the one that is asked. `on_step` is called for each row, and while rows are searched for; it may
+        raise to end the reading.
 
         Raises ManifestError for manifests that are not there or of no known kind.
         """
@@ -90,6 +92,7 @@ class ManifestRows:
         self.bad = BadRows(self.manifests.sources, run_id)
         self._empty: list[EmptyFolder] = []
         self._hashes = hashes
+        self._model = model
         self._skip_bad_rows = skip_bad_rows
         self._on_step = on_step
 
@@ -101,7 +104,7 @@ class ManifestRows:
             for row in self._until_empty(rows):
                 self._on_step()
                 self.count += 1
-                if isinstance(row, Utterance) and (problem := problem_of(row)) is not None:
+                if isinstance(row, Utterance) and (problem := problem_of(row, self._model)) is not None:
                     row = BadRow(manifest=part.source, line=row.line, message=problem, id=row.id)
                 if isinstance(row, BadRow):
                     self.bad.note(row)

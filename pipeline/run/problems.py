@@ -26,9 +26,9 @@ PathOf = Callable[[str], tuple[str, bool] | None]
 log = logging.getLogger(__name__)
 
 
-def problem_of(row: Utterance) -> str | None:
-    """Why the service would not take a row's settings; None where it would."""
-    problem = None if row.language is None else check_language(row.language)
+def problem_of(row: Utterance, model: str) -> str | None:
+    """Why the service would not take a row's settings in requests to that model; None where it would."""
+    problem = None if row.language is None else check_language(row.language, model)
     if problem is not None or row.metadata.get(KEYWORDS, "").strip() in ("", "[]"):
         return problem
     problem = check_keywords(row.keywords) if row.keywords else "write words with commas between them, or a list"

@@ -104,6 +104,7 @@ class _Run:
         self.rows = ManifestRows(
             options,
             context.hashes,
+            model=settings.service.model,
             run_id=context.run_id,
             skip_bad_rows=options.skip_bad_rows,
             on_step=control.raise_if_stopped,

@@ -15,11 +15,12 @@ from pipeline.config.settings import ServiceSettings
 from pipeline.errors import CreditsSpent, GradiumBatchError, KeyRefused
 from pipeline.gradium.ending import explained
 from tests.asked import Asked
-from tests.batch import Corpus, batch, errors_of, table_of
+from tests.batch import Corpus, batch, errors_of, table_of, write_wav
 from tests.servers import KEY, start_server
 
 EU, US = (f"service.url=https://{region}.api.gradium.ai/api/post/speech/asr" for region in ("eu", "us"))
 TRANSLATES = ("--set", "service.model=stt-translate")
+ANY = ("--set", "service.language=any")
 
 
 @pytest.fixture
@@ -166,3 +167,21 @@ def test_a_translation_has_its_language_as_a_setting_of_its_own(calls: Corpus, o
         done = batch("run", calls.folder, "--out", out, *TRANSLATES, *wrong, server=service)
     assert (done.exit, service.queries) == (2, [])
     assert "set the language to translate into as service.language" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_translation_into_any_language_is_refused_for_the_run_and_for_a_row(tmp_path: Path, out: Path) -> None:
+    write_wav(tmp_path / "a.wav", seed=1)
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("audio,language\na.wav,Any\n")
+    with Asked() as service:
+        configured = batch("run", tmp_path / "a.wav", "--out", out, *TRANSLATES, *ANY, server=service)
+        of_a_row = batch("run", manifest, "--out", out, *TRANSLATES, server=service)
+        checked = batch("check", manifest, "--out", out, "--offline", *TRANSLATES)
+        assert (configured.exit, of_a_row.exit, checked.exit, service.queries) == (2, 2, 2, [])
+        spoken = batch("run", manifest, "--out", out, *ANY, server=service)
+        assert (spoken.exit, len(service.queries)) == (0, 1), spoken.stderr
+    sentence = "stt-translate translates into the language, which 'any' does not name; give one of en, fr, de, es, pt"
+    assert f"service.language: {sentence}" in configured.stderr
+    for told in (of_a_row, checked):
+        assert f"m.csv:2: {sentence}" in told.stderr

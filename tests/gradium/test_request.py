@@ -43,9 +43,13 @@ def test_a_rows_language_goes_before_the_configured_one() -> None:
 
 
 @given(
-    language=st.sampled_from(GRADIUM.languages),
-    rows=st.none() | st.sampled_from(GRADIUM.languages),
-    model=st.sampled_from(("default", "stt-translate", "another")),
+    languages=st.sampled_from(("default", "stt-translate", "another")).flatmap(
+        lambda model: st.tuples(
+            st.just(model),
+            st.sampled_from(GRADIUM.languages_of(model)),
+            st.none() | st.sampled_from(GRADIUM.languages_of(model)),
+        )
+    ),
     json_config=st.fixed_dictionaries(
         {},
         optional={
@@ -58,8 +62,9 @@ def test_a_rows_language_goes_before_the_configured_one() -> None:
     keywords=st.sampled_from(((), ("two",))),
 )
 def test_no_query_is_without_a_language(
-    language: str, rows: str | None, model: str, json_config: dict[str, Any], keywords: tuple[str, ...]
+    languages: tuple[str, str, str | None], json_config: dict[str, Any], keywords: tuple[str, ...]
 ) -> None:
+    model, language, rows = languages
     query = request_settings(settings(language, model, **json_config)).query(rows, keywords)
     assert json.loads(parse_qs(query, strict_parsing=True)["json_config"][0])["language"] == (rows or language)
 
@@ -68,7 +73,7 @@ def test_no_query_is_without_a_language(
 def test_a_language_is_always_given(language: str) -> None:
     with pytest.raises(ConfigError, match=r"^service\.language: every request names a language; give one of en, fr, "):
         request_settings(settings(language))
-    assert check_language(language)
+    assert check_language(language, "default")
 
 
 @given(frames=st.integers(-(2**40), 2**40), name=st.sampled_from(("delay_in_frames", "delay_in_tokens")))
@@ -227,8 +232,22 @@ def test_documented_values_pass(json_config: dict[str, Any]) -> None:
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^service\.language: language 'it' is not one of the service's: en, fr, de"):
         request_settings(settings("it"))
-    assert check_language("any") is None
-    assert "'EN'" in str(check_language("EN"))
+    assert check_language("any", "default") is None
+    assert "'EN'" in str(check_language("EN", "default"))
+
+
+@pytest.mark.parametrize("language", GRADIUM.languages)
+def test_a_translation_is_into_a_language_that_is_named(language: str) -> None:
+    translates = settings(language, "stt-translate")
+    if language != "any":
+        assert asked(translates) == ("stt-translate", {"language": language, "delay_in_frames": 16})
+        return
+    with pytest.raises(ConfigError) as caught:
+        request_settings(translates)
+    assert str(caught.value) == (
+        "service.language: stt-translate translates into the language, which 'any' does not name; "
+        "give one of en, fr, de, es, pt"
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ class Stations:
             hashes=SettingsHash(settings, request), lengths=KnownLengths(max_clip_s=settings.audio.max_clip_s),
         )  # fmt: skip
         run_id = self.context.run_id
-        self.rows = ManifestRows(self.options, self.context.hashes, run_id=run_id, skip_bad_rows=False)
+        self.rows = ManifestRows(
+            self.options, self.context.hashes, model=request.model, run_id=run_id, skip_bad_rows=False
+        )
         self.progress = progress("off")
         self.budget = RunBudget(settings)
         self.outcomes = Outcomes(store, self.progress, run_id)

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.checkpoint import Checkpoint, Patience, Plan, ScannedRow, Store
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, EmptyFolder, ManifestError, Stopped
 from pipeline.gradium.request import request_settings
+from pipeline.model import Utterance
 from pipeline.run.context import RunOptions
 from pipeline.run.plan import ManifestRows, make_plan, many_missing
+from pipeline.run.problems import problem_of
 from pipeline.run.settings_hash import SettingsHash
 
 SETTINGS = Settings()
@@ -44,6 +47,7 @@ def rows_of(asked: RunOptions, on_step: object = lambda: None) -> ManifestRows:
     return ManifestRows(
         asked,
         HASHES,
+        model="default",
         run_id="run",
         skip_bad_rows=asked.skip_bad_rows,
         on_step=on_step,  # type: ignore[arg-type]
@@ -52,6 +56,13 @@ def rows_of(asked: RunOptions, on_step: object = lambda: None) -> ManifestRows:
 
 def read(asked: RunOptions) -> list[ScannedRow]:
     return [*rows_of(asked).read()]
+
+
+@pytest.mark.parametrize(("model", "is_taken"), [("default", True), ("stt-translate", False)])
+def test_a_row_that_is_translated_names_its_language(model: str, is_taken: bool) -> None:
+    row = Utterance(id="a", audio="/a.wav", language="any")
+    assert (problem_of(row, model) is None) == is_taken
+    assert problem_of(msgspec.structs.replace(row, language="fr"), model) is None
 
 
 def plan(checkpoint: Checkpoint, asked: RunOptions, rows: ManifestRows | None = None) -> Plan:
