@@ -57,8 +57,15 @@ class Group(click.Group):
             print(f"gradium-batch: {POSIX_ONLY}", file=sys.stderr)
             sys.exit(ExitStatus.USAGE)
         set_up_process()
+        return super().main(*args, **kwargs)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with errors_as_sentences():  # of --help, which cannot be printed
-            return super().main(*args, **kwargs)
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with errors_as_sentences():  # before click, which has an exit status of its own for Ctrl-C
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:

@@ -53,3 +53,37 @@ def test_nothing_is_loaded_that_is_for_sending_or_publishing(server: RunningServ
         *("asyncio", "msgspec", "pydantic", "sqlite3")
     }
     assert server.stats()["requests"] == before, "there was nothing to do"
+
+
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, *args):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+{start}
+"""
+MODULE = "runpy.run_module('pipeline', run_name='__main__', alter_sys=True)"
+SCRIPT = "from pipeline.__main__ import main; main()"
+
+
+@pytest.mark.parametrize(
+    ("start", "name", "arguments"),
+    [
+        (MODULE, "click", ["--help"]),
+        (MODULE, "pipeline.errors.attempts", ["status", "."]),
+        (MODULE, "pipeline.report.logs", ["status", "."]),
+        (SCRIPT, "pipeline.cli", ["--version"]),
+        (SCRIPT, "importlib.metadata", ["--version"]),
+        pytest.param(MODULE, "pipeline.cli.run", ["run", "."], marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_word(
+    tmp_path: Path, start: str, name: str, arguments: list[str]
+) -> None:
+    program = INTERRUPTED_IMPORT.format(name=name, start=start)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
