@@ -14,8 +14,9 @@ from contextlib import suppress
 
 from pipeline.config import Settings
 from pipeline.engines.ending import Ending
-from pipeline.engines.local import check_endpoint, run_in_loop
+from pipeline.engines.local import remote_endpoint, run_in_loop
 from pipeline.errors import RunError
+from pipeline.exchange import Endpoint
 from pipeline.exits import ExitStatus
 from pipeline.report.progress import Progress
 from pipeline.run.context import RunOptions
@@ -35,7 +36,7 @@ class BackgroundRun:
         """It starts when it is waited for. `on_progress` is called in the caller's thread now and then, and at the end.
 
         Raises ConfigError where the endpoint cannot be asked as things are."""
-        check_endpoint(settings)
+        remote = remote_endpoint(settings)
         self._ended = threading.Event()
         self._on_end: Callable[[], None] = lambda: None
         self._result: RunResult | None = None
@@ -49,13 +50,20 @@ class BackgroundRun:
         # unlike a process that ends, a thread that is left goes on: a cut run is waited for as well
         self._ending = Ending(control, loop, options.max_duration_s, requests=3)
         self._thread = threading.Thread(
-            target=self._run, args=(loop, options, settings, control), name="gradium-batch", daemon=True
+            target=self._run, args=(loop, options, settings, remote, control), name="gradium-batch", daemon=True
         )
 
-    def _run(self, loop: asyncio.AbstractEventLoop, options: RunOptions, settings: Settings, control: Control) -> None:
+    def _run(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: RunOptions,
+        settings: Settings,
+        remote: Endpoint | None,
+        control: Control,
+    ) -> None:
         try:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
-                self._result = runner.run(run_in_loop(options, settings, control, self._progress))
+                self._result = runner.run(run_in_loop(options, settings, remote, control, self._progress))
         except BaseException as error:  # raised where the caller waits
             self._error = error
         finally:

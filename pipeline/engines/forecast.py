@@ -7,11 +7,10 @@ import asyncio
 import msgspec
 
 from pipeline.config import Settings
-from pipeline.engines.local import Threads, check_endpoint
+from pipeline.engines.local import Threads, remote_endpoint
 from pipeline.errors import ConfigError, EndpointUnreachable, KeyRefused
 from pipeline.exchange import AccountBalance, Endpoint, why_unknown
 from pipeline.gradium.ending import explained
-from pipeline.gradium.key import read_key
 from pipeline.gradium.service import balance_at
 from pipeline.pool.account import ASK_S
 from pipeline.run.check import Forecast, check
@@ -41,19 +40,15 @@ def forecast(options: RunOptions, settings: Settings, *, offline: bool = False) 
 
     Whatever comes of that, the forecast is made. Raises what `run.check.check` does.
     """
-    if settings.service.is_embedded:
-        return ForecastResult(check(options, settings, balance=LOCAL))
-    error: ConfigError | KeyRefused | None = None
     try:
-        check_endpoint(settings)
+        remote = remote_endpoint(settings)
     except ConfigError as missing:
-        error = missing
-    if offline or error is not None:
-        return ForecastResult(check(options, settings, balance=OFFLINE if offline else NO_KEY), error=error)
-    # read here: the thread may not warn of other users' access a second time
-    endpoint = Endpoint(url=settings.service.url, key=read_key(settings.service))
+        return ForecastResult(check(options, settings, balance=OFFLINE if offline else NO_KEY), error=missing)
+    if remote is None or offline:
+        return ForecastResult(check(options, settings, balance=LOCAL if remote is None else OFFLINE))
+    error: KeyRefused | None = None
     threads = DaemonThreads(1, "gradium-batch-balance")
-    asking = threads.submit(_ask, endpoint, settings)
+    asking = threads.submit(_ask, remote, settings)
     balance: AccountBalance | str
     try:
         found = check(options, settings, balance="")

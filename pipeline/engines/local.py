@@ -43,33 +43,42 @@ def run_here(options: RunOptions, settings: Settings) -> RunResult:
     Threads may be stuck afterwards: end the process without waiting for them.
     """
     limit_heap()
-    check_endpoint(settings)
-    return asyncio.run(_until_signalled(options, settings))
+    return asyncio.run(_until_signalled(options, settings, remote_endpoint(settings)))
 
 
-async def _until_signalled(options: RunOptions, settings: Settings) -> RunResult:
+async def _until_signalled(options: RunOptions, settings: Settings, remote: Endpoint | None) -> RunResult:
     control = Control()
     with Stops(control, options.max_duration_s, partial(_exit_now, control)):
-        return await run_in_loop(options, settings, control)
+        return await run_in_loop(options, settings, remote, control)
 
 
-def check_endpoint(settings: Settings) -> None:
-    """Raises ConfigError for a missing key, a proxy or a certificate that cannot work: before a manifest is read."""
+def remote_endpoint(settings: Settings) -> Endpoint | None:
+    """Where the service answers, and with which key; None where the embedded server answers, which runs only later.
+
+    Read it once: the key may come from a pipe. Raises ConfigError for a missing key, a proxy or a certificate that
+    cannot work: before a manifest is read.
+    """
     if settings.service.is_embedded:
-        return
-    _remote_endpoint(settings)
+        return None
+    check_url(settings.service.url)
+    remote = Endpoint(url=settings.service.url, key=read_key(settings.service))
     if settings.service.trust_env:
         from pipeline.gradium.environment import check_environment
 
         check_environment(settings.service.url)
+    return remote
 
 
 async def run_in_loop(
-    options: RunOptions, settings: Settings, control: Control, counted: Progress | None = None
+    options: RunOptions,
+    settings: Settings,
+    remote: Endpoint | None,
+    control: Control,
+    counted: Progress | None = None,
 ) -> RunResult:
     """One run in the running event loop, which is its own: its default executor is replaced."""
     asyncio.get_running_loop().set_default_executor(Threads(THREADS, "gradium-batch"))
-    return await run(options, settings, GradiumService(partial(_endpoint, control)), control, counted)
+    return await run(options, settings, GradiumService(partial(_endpoint, control, remote)), control, counted)
 
 
 class Threads(DaemonThreads):
@@ -91,9 +100,9 @@ def _exit_now(control: Control, status: ExitStatus) -> NoReturn:
 
 
 @asynccontextmanager
-async def _endpoint(control: Control, settings: Settings) -> AsyncIterator[Endpoint]:
-    if not settings.service.is_embedded:
-        yield _remote_endpoint(settings)
+async def _endpoint(control: Control, remote: Endpoint | None, settings: Settings) -> AsyncIterator[Endpoint]:
+    if remote is not None:
+        yield remote
         return
     from pipeline.server.embedded import embedded_server
 
@@ -102,8 +111,3 @@ async def _endpoint(control: Control, settings: Settings) -> AsyncIterator[Endpo
         starting = stack.enter_async_context(embedded_server(settings.local.recognizer, faults=faults))
         url, key = await control.unless_stopped(starting)
         yield Endpoint(url=url, key=key)
-
-
-def _remote_endpoint(settings: Settings) -> Endpoint:
-    check_url(settings.service.url)
-    return Endpoint(url=settings.service.url, key=read_key(settings.service))

@@ -9,7 +9,6 @@ import logging
 import os
 import shlex
 import stat
-from functools import cache
 from pathlib import Path
 
 from pipeline.config.settings import ServiceSettings
@@ -21,12 +20,10 @@ log = logging.getLogger(__name__)
 OTHERS_ACCESS = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 MAX_BYTES = 4096
 """No key is as long: the file is another one."""
-_of_pipes: dict[tuple[int, int], bytes] = {}
-"""What was read from pipes, by device and inode: it is there only once, and a run reads its key twice."""
 
 
 def read_key(service: ServiceSettings) -> str:
-    """The API key from the environment or the key file; from then on it is hidden in all output.
+    """The API key from the environment or the key file, which may be a pipe; from then on it is hidden in all output.
 
     Raises ConfigError when there is none. Warns when other users can access the file.
     """
@@ -66,13 +63,9 @@ def _read_file(file: str) -> str:
     try:
         path = Path(file).expanduser()
         found = path.stat()
-        content = _of_pipes.get((found.st_dev, found.st_ino))
-        if content is None:
-            with path.open("rb") as opened:  # of a pipe in a folder this waits for somebody who writes into it
-                content = opened.read(MAX_BYTES)
-        if stat.S_ISFIFO(found.st_mode):
-            _of_pipes[found.st_dev, found.st_ino] = content
-        elif stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS_ACCESS:
+        with path.open("rb") as opened:  # of a pipe in a folder this waits for somebody who writes into it
+            content = opened.read(MAX_BYTES)
+        if stat.S_ISREG(found.st_mode) and found.st_mode & OTHERS_ACCESS:
             _warn_of_readers(file, may_fix=os.geteuid() in (0, found.st_uid))
         key = content.decode().strip()
     except (OSError, RuntimeError) as error:  # RuntimeError: no such user to expand ~ to
@@ -84,7 +77,6 @@ def _read_file(file: str) -> str:
     return key
 
 
-@cache  # a run reads it twice
 def _warn_of_readers(file: str, *, may_fix: bool) -> None:
     fix = f"run chmod 600 {shlex.quote(file)}" if may_fix else "keep the key in a file of your own"
     log.warning("service.api_key_file: other users can read or change %s; %s", file, fix)

@@ -14,11 +14,13 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
+import gradium_batch
 from pipeline.errors import GradiumBatchError
 from pipeline.exchange import Endpoint
 from pipeline.gradium.account import ask_credits
 from pipeline.gradium.transport import http_client
 from pipeline.model import Failure
+from tests.asked import Asked
 from tests.batch import Corpus, Finished, batch
 from tests.gradium.repeats import BALANCE, IN_BODIES, IN_HEADS, Repeating, at_every_cut, framed, in_every_place
 from tests.gradium.scripted import Scripted
@@ -225,6 +227,27 @@ def test_a_key_file_that_others_can_neither_read_nor_change_is_not_warned_of(
     )
     assert result.exit == 0
     assert result.stderr == ""
+
+
+def test_the_key_is_read_once_because_it_may_come_from_a_pipe(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GRADIUM_API_KEY", raising=False)
+    corpus = Corpus(tmp_path / "audio", count=1)
+    with Asked() as service:
+        chosen = {"url": service.url, "api_key_file": piped(KEY)}
+        result = gradium_batch.transcribe(corpus.folder, out, settings={"service": chosen, "price": {"settle_s": 0}})
+        chosen["api_key_file"] = piped(KEY)
+        planned = gradium_batch.check(corpus.folder, out, settings={"service": chosen}, ask_balance=True)
+    assert (result.done, len(service.queries), planned.balance is not None) == (1, 1, True)
+
+
+def piped(text: str) -> str:
+    """A file that can be read once."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    return f"/dev/fd/{reading}"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o600])
