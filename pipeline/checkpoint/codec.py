@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from pipeline.clips import ClipResult
 from pipeline.earlier import Transcript1, decoding_either
-from pipeline.model import Attempt, ClipResult, ClipTimes, Failure, Transcript, Utterance
+from pipeline.model import Attempt, ClipTimes, Failure, Transcript, Utterance
 
 encode = msgspec.msgpack.Encoder().encode
 decode_attempt = msgspec.msgpack.Decoder(Attempt).decode

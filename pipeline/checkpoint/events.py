@@ -7,7 +7,8 @@ import msgspec
 from pipeline.checkpoint.failing import Failed
 from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.verdict import DelayVerdict
-from pipeline.model import Attempt, ClipResult, Transcript
+from pipeline.clips import ClipResult
+from pipeline.model import Attempt, Transcript
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

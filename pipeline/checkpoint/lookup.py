@@ -16,7 +16,8 @@ from pipeline.checkpoint.identity import HAS_TRANSCRIPT, Identity
 from pipeline.checkpoint.replaced import Stored, find_replaced, times_in
 from pipeline.checkpoint.schema import CLIPS_STALE, Seen, State
 from pipeline.checkpoint.sqlite_errors import translated
-from pipeline.model import ClipResult, KeptClip, Utterance
+from pipeline.clips import ClipResult, KeptClip
+from pipeline.model import Utterance
 
 _WITH_TIMES = "utterances u LEFT JOIN results r USING (n) LEFT JOIN subtracted s USING (n)"
 _PLACED = f"SELECT u.n, u.id, u.row, u.part, r.row, s.times FROM {_WITH_TIMES}"  # noqa: S608 fixed texts

@@ -30,7 +30,8 @@ from pipeline.checkpoint.identity import Identity
 from pipeline.checkpoint.migrations import VERSION_UNTIL_6
 from pipeline.checkpoint.replaced import unpacked
 from pipeline.checkpoint.schema import State
-from pipeline.model import Attempt, ClipTimes, Failure, KeptClip, Transcript, Utterance
+from pipeline.clips import KeptClip
+from pipeline.model import Attempt, ClipTimes, Failure, Transcript, Utterance
 
 T = TypeVar("T")
 LOWEST, HIGHEST = -(1 << 63), (1 << 63) - 1

@@ -15,10 +15,11 @@ from pipeline.audio.prepare import Prepared
 from pipeline.audio.probe import Recording, length_of
 from pipeline.checkpoint import Identity, Selected
 from pipeline.checkpoint.failing import KnownFailure
+from pipeline.clips import ClipResult
 from pipeline.errors import AttemptError
 from pipeline.exchange import Answer, Clip
 from pipeline.failures import consequence_of
-from pipeline.model import DURATION_DIGITS, ClipResult, Transcript
+from pipeline.model import DURATION_DIGITS, Transcript
 from pipeline.run.given_up import GivenUp, of_clip
 from pipeline.run.join import earlier_result, has_several_channels, joined, result_of
 

@@ -14,17 +14,9 @@ from msgspec import UNSET
 from pipeline.audio.spans import MIN_SAMPLES
 from pipeline.audio.tracks import SAMPLE_RATE
 from pipeline.checkpoint.identity import GAP
+from pipeline.clips import ClipResult
 from pipeline.exchange import Answer, Clip
-from pipeline.model import (
-    CREDITS_DIGITS,
-    LATENCY_DIGITS,
-    WER_DIGITS,
-    ClipResult,
-    ClipTimes,
-    Transcript,
-    Utterance,
-    Word,
-)
+from pipeline.model import CREDITS_DIGITS, LATENCY_DIGITS, WER_DIGITS, ClipTimes, Transcript, Utterance, Word
 from pipeline.report import wer
 from pipeline.segments import segments_of, text_of
 from pipeline.times import on_other_clock

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pipeline.checkpoint import Selected, State, Store
 from pipeline.checkpoint.events import ClipAnswered, Event, Finished, Missing, Moved, Reused, Tried
 from pipeline.checkpoint.failing import Failed
+from pipeline.clips import ClipResult
 from pipeline.errors import AttemptError
 from pipeline.exchange import Clip, Request
 from pipeline.failures import consequence_of
-from pipeline.model import ClipResult, Transcript
+from pipeline.model import Transcript
 from pipeline.report.progress import Progress
 from pipeline.run.given_up import GivenUp
 from pipeline.run.in_flight import InFlight

@@ -7,9 +7,9 @@ import threading
 
 from pipeline.audio.prepare import Preparation
 from pipeline.checkpoint import State, Store
+from pipeline.clips import ClipResult
 from pipeline.errors import AttemptError, Stopped
 from pipeline.exchange import Clip
-from pipeline.model import ClipResult
 from pipeline.pool import Put
 from pipeline.run.in_flight import InFlight
 from pipeline.run.lookup import Lookup, Sendable

@@ -17,7 +17,8 @@ from pipeline.checkpoint.salvage import Known, Old
 from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, OWNER, PLACES, VERDICT
 from pipeline.checkpoint.subtracted import Timed
 from pipeline.checkpoint.verdict import EARLIER, DelayVerdict
-from pipeline.model import Attempt, KeptClip, Transcript, Utterance
+from pipeline.clips import KeptClip
+from pipeline.model import Attempt, Transcript, Utterance
 from pipeline.report.figures import readable
 from pipeline.run.join import word_errors
 from pipeline.run.month import MONTH_BUDGET

@@ -8,9 +8,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from pipeline.built import built
+from pipeline.clips import KeptClip
 from pipeline.earlier import Transcript1, decoding_either
 from pipeline.errors import DamagedFile
-from pipeline.model import Failure, KeptClip, Transcript
+from pipeline.model import Failure, Transcript
 from pipeline.sink.rows import Which, damaged, decoding
 from pipeline.sink.store import Store
 

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import msgspec
 
+from pipeline.clips import KeptClip
 from pipeline.errors import DamagedFile
-from pipeline.model import Attempt, Failure, KeptClip, Transcript
+from pipeline.model import Attempt, Failure, Transcript
 from pipeline.sink.lines import Lines
 from pipeline.sink.parts import Parts
 from pipeline.sink.sink import CLIPS, ERRORS_JSONL, ERRORS_TABLE, JSONL, Sink

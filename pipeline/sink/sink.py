@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from pipeline.clips import KeptClip
 from pipeline.errors import OutputError
-from pipeline.model import Failure, KeptClip, Transcript
+from pipeline.model import Failure, Transcript
 from pipeline.sink.describe import CARD, STATE, VIEWS, describe
 from pipeline.sink.lines import Lines
 from pipeline.sink.parts import AttemptParts, Parts

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.model import ClipResult
+from pipeline.clips import ClipResult
 from tests.batch import Finished, batch, finish, start_batch, table_of
 from tests.beeps import RECOGNIZER, beeps, talk, texts, write
 from tests.servers import RunningServer, start_server, wait_for_answers

@@ -11,7 +11,8 @@ import pytest
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Moved, lookup
 from pipeline.checkpoint.migrations import MIGRATIONS
 from pipeline.checkpoint.schema import CLIPS_STALE
-from pipeline.model import ClipResult, Word
+from pipeline.clips import ClipResult
+from pipeline.model import Word
 from tests.checkpoint.test_migration import make
 from tests.records import failure, scanned, transcript
 

@@ -12,7 +12,8 @@ from pipeline.checkpoint import UNREADABLE, Checkpoint, Failed, Finished, Identi
 from pipeline.checkpoint.migrations import MIGRATIONS
 from pipeline.checkpoint.salvage import Old
 from pipeline.checkpoint.schema import VERSION
-from pipeline.model import ClipResult, Failure, Utterance
+from pipeline.clips import ClipResult
+from pipeline.model import Failure, Utterance
 from tests.records import attempt, failure, scanned, transcript
 
 COUNTED = Path(__file__).with_name("counted_until_4.sql")
