@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.failures import TABLE, by_class, by_name, status_of
-from pipeline.pool import judge, refusals
+from pipeline.pool import refusals, unusable
 
 BASES = {
     errors.GradiumBatchError, errors.UsageError, errors.RunError,
@@ -21,8 +21,8 @@ END = {
     "no": "no",
     "at once": "at once",
     "unanswered settings": "unless these settings were ever answered",
-    "all empty": f"where the first {judge.EMPTY_AT_FIRST} answers are all like it",
-    "in a row": f"after {judge.COMPRESSED_IN_A_ROW} with no answer in between",
+    "all empty": f"where the first {unusable.EMPTY_AT_FIRST} answers are all like it",
+    "in a row": f"after {unusable.COMPRESSED_IN_A_ROW} with no answer in between",
     "first alike": f"where {refusals.ALIKE} of the first {refusals.FIRST} recordings draw the same words",
     "probes alike": f"where {refusals.PROBES_ALIKE} probes draw the same words and nothing was answered",
 }

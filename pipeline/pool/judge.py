@@ -12,11 +12,9 @@ from pipeline.errors import (
     AccountDoubted,
     AttemptError,
     AudioRefused,
-    CompressedAnswer,
     GradiumBatchError,
     RepeatedStreamError,
     ServiceOut,
-    SettingsRefused,
     UnconfirmedSilence,
 )
 from pipeline.exchange import Answer
@@ -24,13 +22,10 @@ from pipeline.failures import Consequence, by_class, consequence_of
 from pipeline.pool.breaker import outage_sentence
 from pipeline.pool.job import Again, EndRun, Job, Limits, TooLong, Verdict
 from pipeline.pool.refusals import FirstRefusals, unconfirmed
+from pipeline.pool.unusable import UnusableAnswers
 
 log = logging.getLogger(__name__)
 
-EMPTY_AT_FIRST = 4
-"""If the first answers of a run are so many empty ones, the settings are refused."""
-COMPRESSED_IN_A_ROW = 4
-"""After so many answers in a row that cannot be decompressed the run ends: each may have been billed."""
 MOST_OF_A_FAULT = 0.75
 """The largest part of an unbilled failure that is blamed on the service; the rest uses up the clip's attempts, so that
 they end."""
@@ -55,10 +50,7 @@ class Judge:
         """Nothing is sent before this moment: the service's limits refuse every request."""
         self._limits = limits
         self._clock = clock
-        self._ended = self._empty = 0
-        """Responses of any kind, and those that were empty."""
-        self._compressed = 0
-        """Answers in a row that could not be decompressed."""
+        self._unusable = UnusableAnswers(settings_answered=limits.settings_answered)
         self._refused_in_a_row = 0
         self._refusing_since: float | None = None
         self._doubted: AccountDoubted | None = None
@@ -86,10 +78,7 @@ class Judge:
         follows = consequence_of(ended)
         if follows.is_of_the_file:
             return ended  # no evidence about the service
-        self._ended += ended.http_status is not None
-        self._empty += follows.ends_run == "all empty"
-        self._compressed += follows.ends_run == "in a row"
-        if (end := self._end(ended, follows)) is not None:
+        if (end := self._unusable.end(ended)) is not None:
             return EndRun(end)
         if follows.retry == "wait":
             return self._limit(job, ended, others)
@@ -106,8 +95,7 @@ class Judge:
         breaker = self._limits.breaker
         open_for_s = breaker.open_for_s
         self.answered += 1
-        self._ended += 1
-        self._compressed = 0
+        self._unusable.answered()
         self.firsts.answered(job)
         self._limits.lengths.answered(job)
         self._service_works(job)
@@ -115,27 +103,6 @@ class Judge:
             log.warning("the service answers again after %.0f s", open_for_s)
         self._limits.limiter.answered(at_limit=at_limit)
         return answer
-
-    def _end(self, error: AttemptError, follows: Consequence) -> GradiumBatchError | None:
-        """The error that the run ends with, if this one is enough for that."""
-        answered_before = self._limits.settings_answered
-        match follows.ends_run:
-            case "at once":
-                return error
-            case "unanswered settings" if not self.answered and not answered_before:
-                return error
-            case "all empty" if self._ended == self._empty == EMPTY_AT_FIRST and not answered_before:
-                return SettingsRefused(
-                    f"the first {EMPTY_AT_FIRST} answers were all an empty 200, which is how the service refuses "
-                    "request settings; check service.json_config and service.model"
-                )
-            case "in a row" if self._compressed >= COMPRESSED_IN_A_ROW:
-                return CompressedAnswer(
-                    f"{error.message}; {COMPRESSED_IN_A_ROW} times with no other answer in between, so nothing "
-                    "more is sent: stop the proxy or gateway that compresses answers, then run "
-                    "the same command again"
-                )
-        return None
 
     def release(self, *, over: bool = False, stalled: bool = False) -> list[tuple[Job, Verdict]]:
         """The verdicts on clips that are no longer held: each refusal is final once others were answered; it may be
