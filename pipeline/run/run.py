@@ -19,10 +19,10 @@ from pipeline.errors import GradiumBatchError, OutputGone, Stopped
 from pipeline.exits import ExitStatus
 from pipeline.failures import status_of
 from pipeline.gradium.ending import explained
-from pipeline.manifest import path_of
 from pipeline.report.figures import Figures, last_line
 from pipeline.report.progress import Progress, progress
 from pipeline.run.budget import RunBudget
+from pipeline.run.claims import claim_output
 from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.control import Control
 from pipeline.run.delay import DelayCorrection
@@ -33,8 +33,8 @@ from pipeline.run.lookup import Lookup
 from pipeline.run.month import month_of_run
 from pipeline.run.opening import tell_opening
 from pipeline.run.outcomes import Outcomes
-from pipeline.run.output import disk_too_small, keep_formats, output_folder, refuse_another_manifest
-from pipeline.run.owner import claim, owner_at, owner_of
+from pipeline.run.output import disk_too_small, output_folder
+from pipeline.run.owner import owner_at, owner_of
 from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.prepare import Preparer
 from pipeline.run.publish import Publisher
@@ -74,19 +74,9 @@ async def run(
             if owner is None and await store.holds_answers():
                 async with service.endpoint(settings) as target:
                     owner = await asyncio.to_thread(owner_at, target)
-            await store.blocking(_claim_output, context, owner)
+            await store.blocking(claim_output, context, owner)
             context = await store.blocking(lambda checkpoint: context.with_lengths(checkpoint))
             return await _Run(context, control, store, counted).result(service)
-
-
-def _claim_output(checkpoint: Checkpoint, context: RunContext, owner: str | None) -> None:
-    """Raises ConfigError where the output has another owner, other formats or another manifest."""
-    options = context.options
-    if owner is not None:
-        claim(checkpoint, options.out, owner)
-    keep_formats(checkpoint, context.settings.sink.formats)
-    if not options.shared_out:
-        refuse_another_manifest(checkpoint, path_of(options.manifests), options.out)
 
 
 class _Run:
