@@ -17,7 +17,21 @@ CREATE INDEX clips_key ON clips (key);
 """
 VERSION_UNTIL_6 = f"iif(size = -1, '{schema.UNREADABLE}', size || ':' || mtime_ns)"
 """A recording's version from the two columns that held it before, in the format of source/local.py."""
-REPLACED_UNTIL_8 = schema.REPLACED.replace(" times BLOB,", "")
+REPLACED_UNTIL_8 = """
+CREATE TABLE replaced (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    audio  TEXT NOT NULL,
+    config TEXT NOT NULL,
+    marks  BLOB,
+    same_settings INTEGER NOT NULL,
+    id     TEXT NOT NULL,
+    part   INTEGER,
+    row    BLOB,
+    UNIQUE (audio, config)
+);
+CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
+CREATE INDEX replaced_other ON replaced (number) WHERE row IS NOT NULL AND NOT same_settings;
+"""
 SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
 
 MIGRATIONS = {
