@@ -6,17 +6,16 @@ RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes). Imports no codec library.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from io import FileIO
 
 import msgspec
 
+from pipeline.audio.riff import ORDERS, Chunk, chunks, ends_well, is_end, read_at
 from pipeline.audio.tracks import SAMPLE_BYTES, SAMPLE_RATE
 from pipeline.errors import AudioEmpty, AudioUnreadable, AudioUnsupported
 
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 0x0001, 0x0003, 0x0006, 0x0007, 0xFFFE
 _UNCOMPRESSED = {PCM: "PCM", FLOAT: "float", ALAW: "A-law", MULAW: "mu-law"}
-_ORDERS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
 _SUBTYPES = {
     (PCM, 8): "PCM_U8",
     (PCM, 16): "PCM_16",
@@ -83,12 +82,6 @@ class WavFile(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.declared is None else self.declared // self.block / self.rate
 
 
-class _Chunk(msgspec.Struct, frozen=True):
-    name: bytes
-    start: int
-    size: int
-
-
 def check_shape(channels: int, rate: int) -> None:
     """Raises AudioUnreadable for numbers of a damaged header: a second of such audio could fill the memory."""
     is_sane = 1 <= channels <= _MAX_CHANNELS and _RATES[0] <= rate <= _RATES[1]
@@ -119,7 +112,7 @@ def wav_header(samples: int) -> bytes:
 
 def is_wav(head: bytes) -> bool:
     """Whether the first 12 bytes of a file are those of a WAV file."""
-    return head[:4] in _ORDERS and head[8:12] == b"WAVE"
+    return head[:4] in ORDERS and head[8:12] == b"WAVE"
 
 
 def read_wav(file: FileIO, length: int) -> WavFile:
@@ -127,18 +120,18 @@ def read_wav(file: FileIO, length: int) -> WavFile:
 
     Raises AudioUnreadable (truncated or damaged in the header), AudioEmpty or OSError.
     """
-    head = _at(file, 0, 12)
-    order = _ORDERS[head[:4]]
+    head = read_at(file, 0, 12)
+    order = ORDERS[head[:4]]
     (riff_size,) = struct.unpack(order + "I", head[4:8])
-    fmt: _Chunk | None = None
+    fmt: Chunk | None = None
     end = 12
     sizes64: tuple[int, int] | None = None
     is_consistent = head[:4] in (b"RIFF", b"RIFX") and riff_size + 8 == length
-    for chunk, is_padded in _chunks(file, order, length):
+    for chunk, is_padded in chunks(file, order, length):
         is_consistent = is_consistent and is_padded
         end = chunk.start + chunk.size
         if chunk.name == b"ds64":
-            sizes64 = struct.unpack("<QQ", _at(file, chunk.start, 16).ljust(16, b"\0"))
+            sizes64 = struct.unpack("<QQ", read_at(file, chunk.start, 16).ljust(16, b"\0"))
         elif chunk.name == b"fmt ":
             is_consistent = is_consistent and fmt is None
             fmt = fmt or chunk
@@ -146,14 +139,14 @@ def read_wav(file: FileIO, length: int) -> WavFile:
             if fmt is None:
                 raise AudioUnreadable("the WAV file has samples but does not say how they are encoded (no fmt chunk)")
             declared = sizes64[1] if sizes64 and chunk.size == 0xFFFFFFFF else chunk.size
-            return _wav(file, length, order, fmt, _Chunk(b"data", chunk.start, declared), is_consistent)
+            return _wav(file, length, order, fmt, Chunk(b"data", chunk.start, declared), is_consistent)
     if fmt is None or end != length:
         raise AudioUnreadable("the WAV file is truncated or damaged in its header")
     raise AudioEmpty("the WAV file holds no samples: it has no data chunk")
 
 
-def _wav(file: FileIO, length: int, order: str, fmt_chunk: _Chunk, data: _Chunk, is_consistent: bool) -> WavFile:
-    fmt = _at(file, fmt_chunk.start, min(fmt_chunk.size, 40))
+def _wav(file: FileIO, length: int, order: str, fmt_chunk: Chunk, data: Chunk, is_consistent: bool) -> WavFile:
+    fmt = read_at(file, fmt_chunk.start, min(fmt_chunk.size, 40))
     if len(fmt) < 16:
         raise _damaged("the fmt chunk is too short")
     tag, channels, rate, bytes_per_s, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
@@ -173,7 +166,7 @@ def _wav(file: FileIO, length: int, order: str, fmt_chunk: _Chunk, data: _Chunk,
     available = length - data.start
     declared: int | None = data.size
     # size 0 of a stream, or a size that was never updated: more samples follow, not a chunk
-    if available < data.size >= STREAMED or not _is_end(file, data, order, length, int(_SLACK_S * rate * block)):
+    if available < data.size >= STREAMED or not is_end(file, data, order, length, int(_SLACK_S * rate * block)):
         declared = None
     size = available if declared is None else min(declared, available)
     is_consistent = is_consistent and order == "<" and declared == size and size % block == 0
@@ -188,58 +181,9 @@ def _wav(file: FileIO, length: int, order: str, fmt_chunk: _Chunk, data: _Chunk,
         start=data.start,
         size=size,
         declared=declared,
-        is_consistent=is_consistent and _ends_well(file, data, length),
+        is_consistent=is_consistent and ends_well(file, data, length),
     )
 
 
 def _damaged(what: str, file: str = "WAV file") -> AudioUnreadable:
     return AudioUnreadable(f"the {file} is damaged in its header: {what}")
-
-
-def _chunks(file: FileIO, order: str, length: int) -> Iterator[tuple[_Chunk, bool]]:
-    """The chunks in order, each with whether all before it were padded to even offsets, as the format requires."""
-    place, is_padded = 12, True
-    while place + 8 <= length:
-        name, size = struct.unpack(order + "4sI", _at(file, place, 8))
-        yield _Chunk(name, place + 8, size), is_padded
-        place += 8 + size
-        # without the pad byte, which some writers forget, the next name is one byte earlier
-        if size % 2:
-            if place + 1 + 8 <= length and not _is_name(_at(file, place, 4)):
-                place += 1
-            else:
-                is_padded = False
-
-
-def _is_end(file: FileIO, data: _Chunk, order: str, length: int, slack: int) -> bool:
-    """Whether the data chunk ends at the end of the file, but for `slack` bytes, or at the start of a chunk."""
-    end = data.start + data.size
-    left = length - end
-    if left <= 1 or (data.size and left <= slack):
-        return True
-    for place in (end + data.size % 2, end):
-        if place + 8 <= length:
-            name, size = struct.unpack(order + "4sI", _at(file, place, 8))
-            if _is_name(name) and place + 8 + size <= length + 1:
-                return True
-    return False
-
-
-def _ends_well(file: FileIO, data: _Chunk, length: int) -> bool:
-    """Whether the chunks after the samples end exactly with the file, and hold no audio."""
-    place = data.start + data.size + data.size % 2
-    while place + 8 <= length:
-        name, size = struct.unpack("<4sI", _at(file, place, 8))
-        if not _is_name(name) or name in (b"data", b"fmt "):
-            return False
-        place += 8 + size + size % 2
-    return place == length
-
-
-def _is_name(name: bytes) -> bool:
-    return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
-
-
-def _at(file: FileIO, place: int, size: int) -> bytes:
-    file.seek(place)
-    return file.read(size) or b""
