@@ -52,7 +52,8 @@ class RunningServer:
 
     def stats(self) -> dict[str, Any]:
         """Returns what GET /_stats answers."""
-        with urllib.request.urlopen(f"{self.base}/_stats", timeout=10) as answer:  # noqa: S310  our own http URL
+        asked = urllib.request.Request(f"{self.base}/_stats", headers=self.headers)  # noqa: S310  our own http URL
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
             stats: dict[str, Any] = json.load(answer)
         return stats
 

@@ -45,10 +45,8 @@ class LocalEndpoint:
                 return await self._transcribe(request, connection)
             case "GET", websocket.PATH:
                 return await websocket.handle(request, connection, self._service)
-            case "GET", wire.CREDITS_PATH:
-                return self._credits_page(request)
-            case "GET", path if path == STATS_PATH:
-                return self._service.stats()
+            case "GET", path if path in (wire.CREDITS_PATH, STATS_PATH):
+                return self._page(request)
         return web.Response(status=404, text="404: Not Found")
 
     async def _transcribe(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
@@ -133,9 +131,10 @@ class LocalEndpoint:
         await (connection.reset() if script.ending == "reset" else connection.close())
         return response
 
-    def _credits_page(self, request: web.BaseRequest) -> web.Response:
+    def _page(self, request: web.BaseRequest) -> web.Response:
         try:
-            return self._service.credits_page(request)
+            is_stats = request.path == STATS_PATH
+            return self._service.stats(request) if is_stats else self._service.credits_page(request)
         except RefusalError:
             refusal = msgspec.json.encode({"detail": BAD_KEY})
             return web.Response(status=401, body=refusal, content_type="application/json")

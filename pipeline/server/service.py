@@ -107,8 +107,10 @@ class Service:
             return answer.Script(chunks=answer.lines(stream))
         return fault.script(answer.lines(fault.messages(stream)))
 
-    def stats(self) -> web.Response:
-        """Answers GET /_stats."""
+    def stats(self, request: web.BaseRequest) -> web.Response:
+        """Answers GET /_stats. Raises RefusalError for another key than the server was given."""
+        if self.options.key is not None:
+            self.check_key(request)
         stats = self.ledger.stats() | {"credits_charged": self._account.charged}
         return web.Response(body=msgspec.json.encode(stats), content_type="application/json")
 

@@ -304,6 +304,14 @@ def test_stats_count_requests_and_answers_by_body(http: httpx.Client) -> None:
         assert stats["credits_charged"] == pytest.approx(15)
 
 
+def test_stats_want_the_key_that_the_server_was_given(http: httpx.Client, client: Client) -> None:
+    assert http.get(f"{client.server.base}/_stats").status_code == 401
+    wrong = client.get("/_stats", key="gd_wrong")
+    assert (wrong.status_code, wrong.json().keys()) == (401, {"detail"})
+    with start_server(key=None) as server:
+        assert http.get(f"{server.base}/_stats").json()["requests"] == 0
+
+
 def test_client_that_leaves_is_noted_and_holds_no_session(http: httpx.Client) -> None:
     head = (
         f"POST /api/post/speech/asr{ENGLISH} HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: {len(BODY)}\r\n\r\n"
