@@ -25,7 +25,7 @@ pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(pid, 0)
 print(usage.ru_maxrss, usage.ru_utime + usage.ru_stime, os.waitstatus_to_exitcode(status))
 """
-COLUMNS = "id audio offset_s duration_s text reference language channel".split()
+COLUMNS = ("id", "audio", "offset_s", "duration_s", "text", "reference", "language", "channel")
 MAKE = """
 import random, sqlite3, sys
 from contextlib import closing
@@ -114,7 +114,7 @@ def main() -> None:
             measured(f"changing {CHANGED} rows", *python, CHANGE, str(out), str(night))
             second = measured(f"{format_}, {CHANGED} rows changed", *command)
             print(
-                f"{format_}: first {first / whole:.2f} x reading all, {first / some:.2f} x reading {len(COLUMNS)} columns; "
+                f"{format_}: first {first / whole:.1f} x reading all, {first / some:.1f} x {len(COLUMNS)} columns; "
                 f"nothing changed {again / first:.3f}, {CHANGED} rows changed {second / first:.3f} of the first"
             )
 

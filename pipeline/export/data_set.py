@@ -101,10 +101,14 @@ class DataSet:
     def describe(self) -> None:
         """Writes the card where there is none but ours, and the file by which `datasets` sees changes. A data set
         without rows has one shard without rows."""
-        for shard in self._without_rows():
+        without = self._without_rows()
+        [all_] = self._db.execute("SELECT count(*) FROM shards").fetchone()
+        is_empty = len(without) == all_
+        for shard in without[is_empty:]:
             self._remove(shard)
-        if not (splits := [split for (split,) in self._db.execute("SELECT DISTINCT split FROM shards ORDER BY split")]):
-            self._write(self._new(TRAIN, 0, FIRST), iter(()))
+        if is_empty and not (without and self._is_written(without[0])):
+            self._write(without[0] if without else self._new(TRAIN, 0, FIRST), iter(()))
+        splits = [split for (split,) in self._db.execute("SELECT DISTINCT split FROM shards ORDER BY split")]
         files = {name: tuple(stamp) for name, *stamp, _ in self._state.files()}
         shards = [(name, ":".join(map(str, stamp))) for name, stamp in files.items() if name.endswith(".parquet")]
         contents = {CARD: card(splits, with_audio=self._with_audio).encode(), STATE: state_of(splits, shards).encode()}
@@ -149,8 +153,7 @@ class DataSet:
 
     def _old(self, shard: Shard) -> Iterator[tuple[list[int], pa.Table]]:
         """The row groups of a shard as it is, each with the places of its rows."""
-        known = self._db.execute("SELECT size FROM files WHERE name = ?", (shard.name,)).fetchone()
-        if known is None or known[0] is None:
+        if not self._is_written(shard):
             return
         places = dict(self._db.execute("SELECT id, place FROM rows WHERE shard = ?", (shard.n,)))
         if not places:  # all rows are new
@@ -161,6 +164,11 @@ class DataSet:
                 group = file.read_row_group(number, use_threads=False)
                 if found := [places[hash_of(id_)] for id_ in group["id"].to_pylist()]:
                     yield found, group
+
+    def _is_written(self, shard: Shard) -> bool:
+        """Whether there is a file of a shard, which was written to its end."""
+        query = "SELECT size IS NOT NULL FROM files WHERE name = ?"
+        return bool((self._db.execute(query, (shard.name,)).fetchone() or [False])[0])
 
     def _new(self, split: str, number: int, first: int) -> Shard:
         with self._state.transaction():
