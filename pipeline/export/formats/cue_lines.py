@@ -65,13 +65,15 @@ class Room:
         self._ends: dict[int, int] = {}  # by channel, how far its last line goes
         self._lines = 0
         self._dash = 0
+        self.chars = 0
+        """Of all lines, spaces and dashes included."""
 
     def takes(self, word: CueWord) -> bool:
         """Puts in the next word; says whether all of them fit. After False it is of no use."""
         self._words.append(word)
         if self._dash or word.channel == self._words[0].channel:
             return self._put(word)
-        self._dash, self._lines, self._ends = self._ruler.dash, 0, {}
+        self._dash, self._lines, self._ends, self.chars = self._ruler.dash, 0, {}, 0
         return all(self._put(one) for one in self._words)
 
     @property
@@ -83,13 +85,17 @@ class Room:
         if end is None:
             self._lines += 1
             width = self._dash + word.width
+            self.chars += len(DASH) if self._dash else 0
         else:
             width = end + word.width + (self._ruler.space if word.space else 0)
             if width > line:
                 self._lines += 1
                 width = word.width
+            else:
+                self.chars += len(word.space)
             if end > line:  # a word longer than a line, which has a cue of its own
                 return False
+        self.chars += word.chars
         self._ends[word.channel] = width
         return width <= line and self._lines <= self._ruler.lines
 

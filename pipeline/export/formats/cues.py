@@ -22,7 +22,7 @@ LAST_MS = 100 * 3_600_000 - 1
 """The last time that subtitle files have: 99:59:59.999."""
 # What is bad about a cue. One step is worse than any sum of what follows it in a few cues.
 _SHORT = 1e6
-_FAST = 1e3  # and as much again for each time that the rate is above its limit
+_FAST, _FASTER = 1e4, 100.0  # and for each time that the rate is above its limit
 _CUE, _SENTENCE, _SPEAKER = 20.0, 10.0, 15.0  # for each; each sentence's end inside; two speakers
 _EMPTY = 30.0  # an empty cue; a full one 0
 _SILENCE, _SILENCE_MS = 60.0, 500  # for each second of silence inside, beyond this
@@ -89,7 +89,7 @@ def _ends(words: Sequence[CueWord], ruler: Ruler, limits: CueLimits) -> list[int
     max_ms, min_ms, full = limits.max_ms, limits.min_ms, ruler.line * ruler.lines
     for start in range(size):
         begin, room = begins[start], Room(ruler)
-        heard, width, chars, inside = 0, 0, 0, best[start] + _CUE
+        heard, width, inside = 0, 0, best[start] + _CUE
         for end in range(start + 1, size + 1):
             word = words[end - 1]
             if not room.takes(word) and end > start + 1:
@@ -104,15 +104,14 @@ def _ends(words: Sequence[CueWord], ruler: Ruler, limits: CueLimits) -> list[int
             if heard - begin > max_ms and end > start + 1:
                 break
             width += word.width + ruler.space
-            chars += word.chars + 1
             cost = inside + splits[end] + _EMPTY * (1 - min(1.0, width / full)) ** 2
             if room.is_dialogue:
                 cost += _SPEAKER
             lasts = min(begins[end] - begin, max_ms)
             if lasts < min_ms:
                 cost += _SHORT
-            if (chars - 1) * 1000 > limits.chars_per_s * lasts:
-                cost += _FAST * (chars * 1000 / limits.chars_per_s) / (lasts + 1)
+            if (reading_ms := room.chars * 1000 / limits.chars_per_s) > lasts:
+                cost += _FAST + _FASTER * min(reading_ms / (lasts + 1), 50)
             if cost < best[end]:
                 best[end], before[end] = cost, start
     ends = [size]
@@ -138,16 +137,16 @@ def _timed(
     end = 0
     for (said, turns), (following, _) in pairwise([*shown, ([], ())]):
         begin = max(said[0].begin, end)  # later than its first word only where too many begin at once
-        needed = min(max(limits.min_ms, limits.reading_ms(_chars(turns))), limits.max_ms)
-        wanted = begin + max(min(max(word.stop for word in said) - begin, limits.max_ms), needed)
+        least = sorted((limits.min_ms, min(limits.reading_ms(_chars(turns)), limits.max_ms)))
+        wanted = begin + max(min(max(word.stop for word in said) - begin, limits.max_ms), least[1])
         if not following:
             end = wanted
         else:
             after = following[0].begin
             end = min(wanted, after - limits.gap_ms)
-            for least in (limits.min_ms, needed):
-                if end < begin + least <= after:
-                    end = begin + least
+            for needed in least:
+                if end < begin + needed <= after:
+                    end = begin + needed
             end = max(end, begin + limits.frame_ms)
         yield Cue(begin_ms=begin, end_ms=end, turns=turns)
 
