@@ -69,7 +69,7 @@ def check(format_: str, lives: list[dict[int, list[Transcript]]], *, lines_only:
         out = Output(base / "out", lines_only=lines_only)
         ids = [f"id {number}" if number % 3 else f"id{number}" for number in reversed(range(8))]
         for night, parts in enumerate(lives):
-            out.write(parts, ids[: 4 + 2 * night])
+            out.write(parts, ids[:6])  # the others are in no manifest
             options = options_of(format_)
             if between is not None:
                 between(out.folder, base / "to", options)
