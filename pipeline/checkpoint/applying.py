@@ -96,8 +96,8 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
     db.execute("DELETE FROM failures WHERE n = ?", (event.old,))
     db.execute(
-        f"""UPDATE utterances SET {_SET_DONE}, ({columns}) = (?, ?, ?, ?, ?, ?, ?), vanished = 0, refresh = 0,
-            ref_words = ?, ref_errors = ? WHERE n = ?""",  # noqa: S608 fixed texts
+        f"""UPDATE utterances SET {_SET_DONE}, ({columns}) = (?, ?, ?, ?, ?, ?, ?), vanished = 0, removed = NULL,
+            refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?""",  # noqa: S608 fixed texts
         (*new, event.ref_words, event.ref_errors, event.old),
     )
     db.execute(  # in a statement of its own: its index is written only where the value differs

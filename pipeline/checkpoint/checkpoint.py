@@ -19,6 +19,7 @@ from pipeline.checkpoint.lookup import Lookup
 from pipeline.checkpoint.merge import Planning
 from pipeline.checkpoint.publishing import Publishing
 from pipeline.checkpoint.rebuilding import Rebuilding
+from pipeline.checkpoint.removing import Removing
 from pipeline.checkpoint.replaced import Replaced
 from pipeline.checkpoint.selection import Selection
 from pipeline.checkpoint.sharing import Sharing
@@ -27,7 +28,9 @@ from pipeline.checkpoint.subtracted import Subtracted
 from pipeline.model import Attempt
 
 
-class Checkpoint(Planning, Sharing, Selection, Lookup, Publishing, Subtracted, Conversion, Replaced, Rebuilding, Bills):
+class Checkpoint(
+    Planning, Sharing, Selection, Lookup, Publishing, Subtracted, Conversion, Replaced, Rebuilding, Removing, Bills
+):
     """All methods on the checkpoint of an output; those of `scan`, `figures` and `facts` come with `Planning`."""
 
     @writes

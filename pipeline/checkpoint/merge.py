@@ -10,7 +10,7 @@ from pipeline.checkpoint.figures import FiguresOf
 from pipeline.checkpoint.identity import PARTIAL
 from pipeline.checkpoint.plan import ASKED, JOIN, KNOWN, MINE, NOT_SCANNED, SAME, Plan, plan_of, where_asked
 from pipeline.checkpoint.scan import DROP_SCAN, THIS, Scanning
-from pipeline.checkpoint.schema import BAD_ROW, ERRORS_STALE, Seen
+from pipeline.checkpoint.schema import BAD_ROW, ERRORS_STALE, NOW, Seen
 from pipeline.errors import ManifestError
 from pipeline.texts import shown_id
 
@@ -97,6 +97,7 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
                       {JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path AND m.source = s.source)
                 WHERE n IS NULL OR differs
                 ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
+                    removed = NULL,
                     manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
                     other_path = other_path OR (done_audio IS NOT NULL AND {_OTHER_PATH}),
                     gone = {_KEEPS}, expected_s = iif({_KEEPS}, expected_s, excluded.expected_s),
@@ -111,11 +112,12 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         connection.execute(f"DELETE FROM failures WHERE n IN (SELECT n FROM {bad})", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(f"DELETE FROM {bad}", (BAD_ROW,))  # noqa: S608 fixed texts
         connection.execute(
-            f"""UPDATE utterances SET vanished = iif({ASKED}, {Seen.REMOVED:d}, {Seen.ELSEWHERE:d})
+            f"""UPDATE utterances SET vanished = iif({ASKED}, {Seen.REMOVED:d}, {Seen.ELSEWHERE:d}),
+                    removed = iif({ASKED}, {NOW}, NULL)
                 WHERE NOT vanished AND n IN (SELECT n FROM manifest.missed) AND {NOT_SCANNED}"""  # noqa: S608 fixed texts
         )
         connection.execute(
-            f"""UPDATE utterances SET vanished = {Seen.REMOVED:d}
+            f"""UPDATE utterances SET vanished = {Seen.REMOVED:d}, removed = {NOW}
                 WHERE vanished = {Seen.ELSEWHERE:d} AND {ASKED} AND {NOT_SCANNED}"""  # noqa: S608 fixed texts
         )
         connection.execute(

@@ -116,6 +116,12 @@ INSERT OR IGNORE INTO facts SELECT '{schema.VERDICT}', '{EARLIER.written()}'
     WHERE EXISTS (SELECT 1 FROM utterances WHERE done_audio IS NOT NULL) OR EXISTS (SELECT 1 FROM clips);
 """,  # noqa: S608 fixed texts
     9: schema.BILLS,
+    # since when the rows of earlier versions are removed is not known: they count from now on
+    10: f"""
+ALTER TABLE utterances ADD COLUMN removed INTEGER;
+UPDATE utterances SET removed = {schema.NOW} WHERE vanished = {schema.Seen.REMOVED:d};
+{schema.REMOVING}
+""",  # noqa: S608 fixed texts
 }
 
 

@@ -6,6 +6,7 @@ is known, because they would be sent again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 
 from pipeline.checkpoint.codec import decode_utterance, encode
@@ -13,14 +14,15 @@ from pipeline.checkpoint.connection import Database, writes
 from pipeline.checkpoint.failing import MOST_LEFT_OUT, NEXT_RUN, KnownFailure, remember, state_after
 from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Known
-from pipeline.checkpoint.schema import BAD_ROW, FAILED, IS_DONE, IS_FAILED, State
+from pipeline.checkpoint.schema import BAD_ROW, FAILED, IS_DONE, IS_FAILED, Seen, State
 from pipeline.model import Failure, Transcript, Utterance
 
 NEVER_SEEN = "-"
 _INSERT = """INSERT OR IGNORE INTO utterances
-    (id, row, state, vanished, expected_s, size, version, config_hash, attempts, tries, tried, setbacks, due, manifest)
-    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,(SELECT n FROM manifests WHERE n = ?))"""
-_NO_TRIES = 0, "", 0, 0, None
+    (id, row, state, vanished, expected_s, size, version, config_hash, attempts, tries, tried, setbacks, due,
+     removed, manifest)
+    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,(SELECT n FROM manifests WHERE n = ?))"""
+_NO_TRIES = 0, "", 0, 0, None, None
 
 
 class Rebuilding(Database):
@@ -41,7 +43,8 @@ class Rebuilding(Database):
             else:
                 state, seen = State.NEW if state == State.DONE else state, (None, None, NEVER_SEEN)
             encoded = encode(utterance)
-            tries = known.attempts, known.tries, known.tried, known.setbacks, known.due, known.manifest
+            removed = known.removed or (int(time.time()) if known.vanished == Seen.REMOVED else None)
+            tries = known.attempts, known.tries, known.tried, known.setbacks, known.due, removed, known.manifest
             self._db.execute(_INSERT, (utterance.id, encoded, state, known.vanished, known.expected_s, *seen, *tries))
 
     @writes

@@ -54,6 +54,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     setbacks: int = 0
     due: int = 0
     manifest: int | None = None
+    removed: int | None = None
 
 
 class Old(Database):
@@ -125,6 +126,8 @@ class Old(Database):
         names = ["state", "vanished", "expected_s", "size", "version", "config_hash", "attempts"]
         if self._has_column("utterances", "due"):
             names += ["tries", "tried", "setbacks", "due", "manifest"]
+        if self._has_column("utterances", "removed"):
+            names.append("removed")
         columns = ", ".join(("row", *names))
         if not self._has_column("utterances", "version"):
             columns = columns.replace("size, version", f"nullif(size, -1), {VERSION_UNTIL_6}")

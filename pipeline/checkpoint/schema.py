@@ -8,7 +8,7 @@
 
 Columns of `utterances`:
 
-- `vanished`: whether its manifest still has the row, see `Seen`.
+- `vanished`: whether its manifest still has the row, see `Seen`; `removed`: since when it does not, in Unix time.
 - `version`, `size`: of its recording. A version is any text that changes with the content (size and time, an ETag):
   NULL without a recording, `UNREADABLE` where it cannot be found out. `size` is in bytes, to compare recordings.
 - `gone`: it has a transcript and its recording is missing. It counts as done, and its other columns stay as they were,
@@ -32,6 +32,7 @@ answer to, so that other cuts and other rows of the recording find them: `key` i
 samples and the channel, `config` the config_hash of the row that was sent (part of the key before version 6).
 `open_attempts` has the requests in flight, which become rows of `attempts` when they end. `subtracted` tells how times
 of published transcripts came about: whether the delay is taken off, and whether a verdict may change that (`open`).
+`removing` has the rows that are being taken out of the output; see `removing`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from enum import IntEnum
 
 from pipeline.checkpoint.tally import COUNTED
 
-VERSION = 10
+VERSION = 11
 CHECKPOINT = "checkpoint.sqlite"
 """Its name in an output folder."""
 
@@ -96,6 +97,8 @@ MANIFEST = "manifest"
 """The fact with the manifest that a default output belongs to."""
 PLACES = "places"
 """The fact with the paths that the output folder has had, one a line, the newest last."""
+FORGOTTEN = "forgotten"
+"""The fact with the digest of forgotten.jsonl whose rows are in no file of the output any more."""
 VERDICT = "delay_correction"
 """The fact with the `DelayVerdict` on the decoder's delay."""
 
@@ -156,6 +159,9 @@ CREATE INDEX elsewhere ON utterances (n) WHERE vanished = 2;
 # What the newest runs cost, and how long their requests were; see `bills`.
 BILLS = "CREATE TABLE bills (n INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, row BLOB NOT NULL);\n"
 
+REMOVING = "CREATE TABLE removing (n INTEGER PRIMARY KEY);\n"
+NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
+
 ORDER = "tries, turn, longest, n"
 """The order of work: rows never tried first, then by fewest and oldest tries, then the longest first, in steps of 15 s.
 The steps keep spans of one recording, whose rows are neighbours, together, so that it is decoded once."""
@@ -200,6 +206,7 @@ CREATE TABLE utterances (
     setbacks      INTEGER NOT NULL DEFAULT 0,
     due           INTEGER NOT NULL DEFAULT 0,
     other_path    INTEGER NOT NULL DEFAULT 0,
+    removed       INTEGER,
     turn          {TURN},
     longest       {LONGEST}
 );
@@ -210,7 +217,7 @@ CREATE TABLE results  (n INTEGER PRIMARY KEY, row BLOB NOT NULL, was TEXT);
 CREATE TABLE failures (n INTEGER PRIMARY KEY, row BLOB NOT NULL, error TEXT NOT NULL, first_seen REAL NOT NULL);
 CREATE INDEX oldest ON failures (error, first_seen);
 {CLIPS}CREATE TABLE attempts (n INTEGER PRIMARY KEY AUTOINCREMENT, row BLOB NOT NULL);
-{REPLACED}{SUBTRACTED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}{BILLS}
+{REPLACED}{SUBTRACTED}{KNOWN_FAILURES}{OPEN_ATTEMPTS}{BILLS}{REMOVING}
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);

@@ -9,7 +9,7 @@ import os
 
 import click
 
-from pipeline.cli import check, export, rebuild, run, serve, show, status
+from pipeline.cli import check, export, forget, prune, rebuild, run, serve, show, status
 from pipeline.cli.base import Group
 from pipeline.redaction import hide
 from pipeline.run.asked import KEY_ENV
@@ -30,5 +30,5 @@ def main() -> None:
     hide(os.environ.get(KEY_ENV, ""))  # before anything can be shown; a key from elsewhere is hidden when it is read
 
 
-for module in (check, run, status, show, export, rebuild, serve):
+for module in (check, run, status, show, export, rebuild, prune, forget, serve):
     main.add_command(module.command)

@@ -13,6 +13,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.config import Settings
 from pipeline.gradium.request import check_url, request_settings
+from pipeline.report.logs import TOLD
 from pipeline.run.context import RunOptions
 from pipeline.run.costs import Bounds, Costs, Fitting
 from pipeline.run.lengths import KnownLengths
@@ -20,10 +21,12 @@ from pipeline.run.manifests import settle_names
 from pipeline.run.month import month_at
 from pipeline.run.output import refuse_another_manifest, refuse_other_formats, refuse_unlike_manifest
 from pipeline.run.owner import owner_of, recorded_owner, refuse_another
-from pipeline.run.plan import ManifestRows, many_missing
+from pipeline.run.plan import ManifestRows, left_out, many_missing
 from pipeline.run.pricing import costs_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.verify import require_checkpoint
+from pipeline.sink import FolderStore
+from pipeline.sink.forgotten import Forgotten
 
 log = logging.getLogger(__name__)
 OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "gone", "selected")
@@ -118,7 +121,10 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
     if request.warning is not None:
         log.warning("%s", request.warning)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
-    rows = ManifestRows(options, hashes, model=request.model, run_id="check", skip_bad_rows=True)
+    forgotten = Forgotten.read(FolderStore(out))
+    rows = ManifestRows(
+        options, hashes, model=request.model, run_id="check", skip_bad_rows=True, forgotten=forgotten
+    )
     require_checkpoint(out)
     with Checkpoint(path, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
@@ -129,8 +135,11 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         scanned = rows.read(checkpoint.path_of)
         repeated = checkpoint.scan(scanned, *rows.manifests.names, scope=rows.manifests)
         rows.bad.note_repeated(repeated)
+        if rows.forgotten:
+            log.info("%s", left_out(rows.forgotten), extra=TOLD)
         if not rows.count:
             rows.refuse_empty(knows_rows=checkpoint.knows_rows())
+        rows.refuse_forgotten(options.ids)
         if options.ids:
             checkpoint.name_ids(options.ids, rows.manifests.title)
         names = settle_names(checkpoint, rows.manifests.names, out)

@@ -23,6 +23,7 @@ from pipeline.run.outcomes import Outcomes
 from pipeline.run.renames import Renames
 from pipeline.run.settlement import Settlement
 from pipeline.run.stored import StoredTranscripts
+from pipeline.run.withheld import Withheld
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -53,18 +54,20 @@ class Lookup:
         transcripts: StoredTranscripts,
         outcomes: Outcomes,
         settlement: Settlement,
+        withheld: Withheld,
     ) -> None:
         self._context = context
         self._store = store
         self._stored = transcripts
         self._outcomes = outcomes
         self._settlement = settlement
+        self._withheld = withheld
         self._renames = Renames(store, transcripts, outcomes)
 
     async def sendable(self, batch: Sequence[Selected], stopped: threading.Event) -> list[Sendable]:
         """Those that need a request; the others have their outcome. Raises Stopped."""
         looks = await asyncio.to_thread(_look_at, batch, stopped)
-        candidates = self._readable(batch, looks)
+        candidates = await self._not_forgotten(self._readable(batch, looks))
         moved = await self._renames.move(
             {
                 one.selected.n: (one.selected, one.identities)
@@ -87,6 +90,12 @@ class Lookup:
             Sendable(in_flight, one.recording, [in_flight.answers_key, *(identity.key for identity in one.identities)])
             for in_flight, one in left
         ]
+
+    async def _not_forgotten(self, candidates: list[Candidate]) -> list[Candidate]:
+        forgotten = [one for one in candidates if self._withheld.has(one.recording.audio_hash)]
+        for one in forgotten:
+            await self._withheld.leave_out(one.selected)
+        return [one for one in candidates if not self._withheld.has(one.recording.audio_hash)]
 
     def _readable(self, batch: Sequence[Selected], looks: Sequence[Recording | AttemptError]) -> list[Candidate]:
         candidates = []

@@ -111,6 +111,10 @@ class Outcomes:
         self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=False)
         log.warning("failed %s: %s: %s", selected.utterance.id, failure.error, failure.message)
 
+    def left_out(self, selected: Selected) -> None:
+        """Nothing is sent for the utterance, which leaves the checkpoint: its audio was forgotten."""
+        self._progress.ended(expected_s=selected.expected_s, audio_s=0.0, ok=True)
+
     def taken_up(self, selected: Selected) -> None:
         """The utterance stays as it was, after others in the order of the next run."""
         self._store.add(Tried(n=selected.n, run_id=self._run_id))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Store
@@ -20,7 +20,9 @@ from pipeline.run.manifests import Manifests, settle_names
 from pipeline.run.output import keep_manifest
 from pipeline.run.problems import BadRows, PathOf, Spellings, Warnings, problem_of
 from pipeline.run.settings_hash import SettingsHash
+from pipeline.sink.forgotten import NOTHING, Forgotten
 from pipeline.source import source_of
+from pipeline.texts import shown_id
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
 """If at least this many recordings, and this share of all, are missing, probably a disk is not mounted."""
@@ -41,12 +43,15 @@ async def make_plan(rows: ManifestRows, options: RunOptions, store: Store, stopp
         rows.bad.note_repeated(repeated)
         if ignored := str(rows.ignored):
             log.info("%s", ignored, extra=TOLD)
+        if rows.forgotten:
+            log.info("%s", left_out(rows.forgotten), extra=TOLD)
         if not rows.count:
             rows.refuse_empty(knows_rows=await store.knows_rows())
         if not options.skip_bad_rows or repeated:
             rows.bad.refuse(skippable=not repeated)
         if options.strict:
             rows.warnings.refuse()
+        rows.refuse_forgotten(options.ids)
         if options.ids:
             await store.name_ids(options.ids, rows.manifests.title)
         names = await store.blocking(settle_names, rows.manifests.names, options.out, stopped)
@@ -68,6 +73,7 @@ class ManifestRows:
         model: str,
         run_id: str,
         skip_bad_rows: bool,
+        forgotten: Forgotten = NOTHING,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
         """`model` is the one that is asked. `on_step` is called for each row, and while rows are searched for; it may
@@ -76,6 +82,8 @@ class ManifestRows:
         Raises ManifestError for manifests that are not there or of no known kind.
         """
         self.count = 0
+        self.forgotten = 0
+        """Rows that are left out, because they were forgotten."""
         self.have_spans = False
         """Several rows may be of one recording: some have an offset or a channel."""
         self.warnings = Warnings()
@@ -94,6 +102,7 @@ class ManifestRows:
         self._hashes = hashes
         self._model = model
         self._skip_bad_rows = skip_bad_rows
+        self._forgotten = forgotten
         self._on_step = on_step
 
     def read(self, path_of: PathOf = lambda id_: None) -> Iterator[ScannedRow]:
@@ -107,6 +116,9 @@ class ManifestRows:
                 if isinstance(row, Utterance) and (problem := problem_of(row, self._model)) is not None:
                     row = BadRow(manifest=part.source, line=row.line, message=problem, id=row.id)
                 if isinstance(row, BadRow):
+                    if row.id is not None and self._forgotten.has_id(row.id):
+                        self.forgotten += 1
+                        continue
                     self.bad.note(row)
                     if self._skip_bad_rows:
                         yield self.bad.as_failure(row, number)
@@ -115,6 +127,9 @@ class ManifestRows:
                 version, size, about_s = found_at(row.audio)
                 if version is None and (other := spellings.of(row)) is not None:
                     row, (version, size, about_s) = other, found_at(other.audio)
+                if self._forgotten and self._forgotten.has_row(row.id, row.audio, version):
+                    self.forgotten += 1
+                    continue
                 yield ScannedRow(
                     utterance=row,
                     config_hash=self._hashes.of(row),
@@ -140,6 +155,11 @@ class ManifestRows:
         except EmptyFolder as error:
             self._empty.append(error)
 
+    def refuse_forgotten(self, ids: Iterable[str]) -> None:
+        """Raises ManifestError where one of the ids that were asked for was forgotten."""
+        if found := [id_ for id_ in ids if self._forgotten.has_id(id_)]:
+            raise ManifestError(f"{shown_id(found[0])} was forgotten, and is not sent again; nothing was sent")
+
     def refuse_empty(self, *, knows_rows: bool) -> None:
         """Raises ManifestError for a manifest without rows, which is more often a broken export than an empty archive.
         For a folder that had recordings in an earlier run it only warns; their transcripts are kept."""
@@ -147,6 +167,11 @@ class ManifestRows:
             raise self._empty[0] if self._empty else ManifestError(f"{self.manifests.title}: the manifest has no rows")
         if not self.warnings.count:  # an --include that matches nothing says why
             self._warn_of_empty()
+
+
+def left_out(count: int) -> str:
+    """What to say of rows that were forgotten."""
+    return "1 row was forgotten and is left out" if count == 1 else f"{count:,} rows were forgotten and are left out"
 
 
 def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:

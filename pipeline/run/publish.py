@@ -123,7 +123,7 @@ class Publisher:
 
     async def write_errors_and_clips(self) -> None:
         """Rewrites errors.* and clips.jsonl where they may differ from what the checkpoint holds."""
-        await self._store.blocking(self._write_stale)
+        await self._store.blocking(write_stale, self._sink)
 
     async def describe(self) -> None:
         """Writes the dataset card and the views of the output where they are missing or differ. Where that fails, the
@@ -134,15 +134,6 @@ class Publisher:
             raise
         except OutputError as error:
             log.warning("the files for readers were not written: %s", error)
-
-    def _write_stale(self, checkpoint: Checkpoint) -> None:
-        checkpoint.trim_clips()
-        if checkpoint.fact(ERRORS_STALE, int) != 0:
-            self._sink.write_errors(checkpoint.failures)
-            checkpoint.set_fact(ERRORS_STALE, 0)
-        if checkpoint.fact(CLIPS_STALE, int) != 0:
-            self._sink.write_clips(checkpoint.kept_clips)
-            checkpoint.set_fact(CLIPS_STALE, 0)
 
     async def _publish_new(self) -> int:
         """Publishes transcripts that no part holds as the next part; returns how many."""
@@ -178,3 +169,14 @@ def tidy(checkpoint: Checkpoint, sink: Sink) -> None:
     elif committed == CLOSED_JSONL and not sink.has_parts:
         # the lines may hold rows already that are still to be appended
         checkpoint.set_fact(JSONL_BYTES, sink.drop_lines(checkpoint.never_published))
+
+
+def write_stale(checkpoint: Checkpoint, sink: Sink) -> None:
+    """Rewrites errors.* and clips.jsonl where they may differ from what the checkpoint holds. Raises OutputError."""
+    checkpoint.trim_clips()
+    if checkpoint.fact(ERRORS_STALE, int) != 0:
+        sink.write_errors(checkpoint.failures)
+        checkpoint.set_fact(ERRORS_STALE, 0)
+    if checkpoint.fact(CLIPS_STALE, int) != 0:
+        sink.write_clips(checkpoint.kept_clips)
+        checkpoint.set_fact(CLIPS_STALE, 0)

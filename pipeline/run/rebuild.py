@@ -16,7 +16,8 @@ from pipeline.checkpoint.schema import CHECKPOINT, JSONL_BYTES
 from pipeline.errors import OutputError, UsageError
 from pipeline.report.figures import format_credits
 from pipeline.run.correct_times import correct_times
-from pipeline.run.recovery import Recovery
+from pipeline.run.recovery import Rebuilt, Recovery
+from pipeline.run.removal import Removal
 from pipeline.run.verify import REBUILT, interrupted_rebuild, what_is_wrong
 from pipeline.sink.salvage import Salvage
 from pipeline.sink.store import sync_file, sync_folder
@@ -62,15 +63,22 @@ def _made_anew(path: Path, sink: Salvage) -> list[str]:
     if recovery.lines_are_stale:
         with Checkpoint(path) as checkpoint:
             checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
+    with Checkpoint(path) as checkpoint:
+        unchanged = Removal(path.parent, checkpoint).look_again()
+    return [*_told(rebuilt, old_path), *unchanged]
+
+
+def _told(rebuilt: Rebuilt, old_path: Path | None) -> list[str]:
     count = rebuilt.transcripts
+    damaged = [path for path in rebuilt.damaged if path.exists()]  # else it was removed: see `removal`
     are = "is" if count == 1 else "are"
-    aside = "" if old_path is None else f"; the old checkpoint is {visible(str(old_path))}"
+    aside = "" if old_path is None or not old_path.exists() else f"; the old checkpoint is {visible(str(old_path))}"
     return [
         f"{plural(count, 'transcript')} {are} known again ({rebuilt.salvaged:,} of them from the old checkpoint), "
         f"{format_credits(rebuilt.credits)} spent{aside}",
         f"also kept: {rebuilt.failed:,} failed, {plural(rebuilt.clips, 'answered clip')}, "
         f"{plural(rebuilt.runs, 'earlier run')}",
-        *(f"a file that could not be read is kept as {visible(str(path))}" for path in rebuilt.damaged),
+        *(f"a file that could not be read is kept as {visible(str(path))}" for path in damaged),
     ]
 
 

@@ -14,7 +14,17 @@ import msgspec
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Finished, Identity, Partly, Sent
 from pipeline.checkpoint.identity import is_partial
 from pipeline.checkpoint.salvage import Known, Old
-from pipeline.checkpoint.schema import CREDITS, FORMATS, JSONL_BYTES, LEARNED, MANIFEST, OWNER, PLACES, VERDICT
+from pipeline.checkpoint.schema import (
+    CREDITS,
+    FORGOTTEN,
+    FORMATS,
+    JSONL_BYTES,
+    LEARNED,
+    MANIFEST,
+    OWNER,
+    PLACES,
+    VERDICT,
+)
 from pipeline.checkpoint.subtracted import Timed
 from pipeline.checkpoint.verdict import EARLIER, DelayVerdict
 from pipeline.clips import KeptClip
@@ -58,7 +68,7 @@ class Recovery:
     def take_all(self) -> Rebuilt:
         """Where sources differ, the more complete one is read first and counts."""
         checkpoint, old, sink = self._checkpoint, self._old, self._sink
-        texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER))
+        texts = ((fact, str) for fact in (FORMATS, MANIFEST, PLACES, OWNER, FORGOTTEN))
         for fact, kind in (*texts, (LEARNED, int), (MONTH_BUDGET, float)):
             if (value := old.fact(fact)) is not None and isinstance(value, kind):
                 checkpoint.set_fact(fact, value)

@@ -39,6 +39,7 @@ from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.prepare import Preparer
 from pipeline.run.publish import Publisher
 from pipeline.run.record import Recorder
+from pipeline.run.removal import SPOOL, finish_removal
 from pipeline.run.reporting import RunResult, figures_of, save_result
 from pipeline.run.select import Selection
 from pipeline.run.send import Sending, SpeechService
@@ -46,12 +47,11 @@ from pipeline.run.settlement import Settlement
 from pipeline.run.settling import AccountReadings
 from pipeline.run.stored import StoredTranscripts
 from pipeline.run.verify import require_checkpoint
+from pipeline.run.withheld import Withheld
 from pipeline.sink import FolderStore, Sink
+from pipeline.sink.forgotten import Forgotten
 
 log = logging.getLogger(__name__)
-
-SPOOL = ".spool"
-"""The folder in OUT for decoded audio; what an interrupted run left in it is removed."""
 
 
 async def run(
@@ -64,8 +64,7 @@ async def run(
     that is in the result.
     """
     context = RunContext.of(options, settings)
-    patience = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled)
-    path = options.out / CHECKPOINT
+    patience, path = Patience(settings.timeouts.checkpoint_s, lambda: control.signalled), options.out / CHECKPOINT
     with output_folder(options.out) as held:
         require_checkpoint(options.out)
         with Store.open(path, patience, held.check) as store:
@@ -75,14 +74,17 @@ async def run(
                 async with service.endpoint(settings) as target:
                     owner = await asyncio.to_thread(owner_at, target)
             await store.blocking(claim_output, context, owner)
+            forgotten = await store.blocking(finish_removal, options.out)
             context = await store.blocking(lambda checkpoint: context.with_lengths(checkpoint))
-            return await _Run(context, control, store, counted).result(service)
+            return await _Run(context, control, store, forgotten, counted).result(service)
 
 
 class _Run:
     """One run, from its plan to its figures."""
 
-    def __init__(self, context: RunContext, control: Control, store: Store, counted: Progress | None) -> None:
+    def __init__(
+        self, context: RunContext, control: Control, store: Store, forgotten: Forgotten, counted: Progress | None
+    ) -> None:
         settings, options = context.settings, context.options
         self.context = context
         self.control = control
@@ -97,6 +99,7 @@ class _Run:
             model=settings.service.model,
             run_id=context.run_id,
             skip_bad_rows=options.skip_bad_rows,
+            forgotten=forgotten,
             on_step=control.raise_if_stopped,
         )
         self.progress = counted or progress(options.progress)
@@ -105,14 +108,14 @@ class _Run:
         self.ledger = Ledger(store, context.run_id, self.budget)
         self.account = AccountReadings(settings, self.ledger, control)
         self.duplicates = Duplicates()
+        self.withheld = Withheld(store, forgotten, self.outcomes)
         sink = Sink(FolderStore(options.out), settings.sink.formats)
         self.transcripts = StoredTranscripts(sink)
         self.delay = DelayCorrection(settings.service.delay_correction, options.out)
         self.publisher = Publisher(store, sink, settings.sink.rows_per_part, self.delay)
         self.preparation = Preparation(settings.audio, settings.request_price, options.out / SPOOL)
         self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
-        fact = context.request.answered_fact
-        lengths = ClipLengths(context.lengths, self.preparation, self.budget)
+        lengths, fact = ClipLengths(context.lengths, self.preparation, self.budget), context.request.answered_fact
         self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, self.delay, fact)
         self.sending = Sending(context, store, self.publisher, self.recorder, control, self.account)
 
@@ -175,7 +178,7 @@ class _Run:
             log.warning("%s", warning)
         await tell_opening(self.store, plan, self.context, expected_s, have_spans=self.rows.have_spans)
         selection = Selection(self.store, self.duplicates, self.budget, limit)
-        lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement)
+        lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement, self.withheld)
         preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store)
         self.progress.start(expected_s)
         try:
@@ -191,6 +194,7 @@ class _Run:
         await self.publisher.finish(self.context.hashes, lambda: self.control.signalled)
         await self.publisher.write_errors_and_clips()
         await self.publisher.describe()
+        await self.withheld.note(self.context.options.out)
         await self.store.trim_replaced()
 
     async def _report(self, plan: Plan) -> RunResult:

@@ -17,6 +17,7 @@ from pipeline.report.figures import format_credits, length
 from pipeline.report.hints import DEFAULT, HINTS
 from pipeline.report.table import aligned
 from pipeline.sink import FolderStore, Sink
+from pipeline.sink.forgotten import Forgotten
 from pipeline.texts import nearest_few, plural, shown_id
 
 TEXT_SHOWN = 500
@@ -55,6 +56,10 @@ def show(out: Path, id_: str) -> Shown:
         raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
     with Checkpoint(path, only_read=True) as checkpoint:
         one = checkpoint.find(id_)
+        if one is None and Forgotten.read(FolderStore(out)).has_id(id_):
+            raise UsageError(
+                f"{shown_id(id_)} was forgotten: {out} has nothing of it any more, and it is not sent again"
+            )
         if one is None:
             raise UsageError(f"{out} has no id {shown_id(id_)}{_suggestions(id_, checkpoint.ids_near(id_))}")
     sink = Sink(FolderStore(out))

@@ -31,6 +31,8 @@ from pipeline.report.table import (
 from pipeline.run.month import MONTH_BUDGET, month_at
 from pipeline.run.price_fit import Fit, best_fit
 from pipeline.run.reporting import standing
+from pipeline.sink import FolderStore
+from pipeline.sink.forgotten import Forgotten
 from pipeline.texts import plural
 
 OF_FIGURES = ("exit", "stopped_by", "transcribed", "requests", "credits", "account")
@@ -78,6 +80,8 @@ class Status(Standing, frozen=True, kw_only=True):
     """Transcribed clips of recordings that are not complete yet; they are not sent again."""
     waiting_credits: float
     """What the waiting clips cost."""
+    forgotten: int = 0
+    """Utterances that were forgotten: they are in no other count, and are not sent again."""
     at_work: Owner | None
     """Who holds the output now."""
     account: AccountFigures | None
@@ -115,6 +119,7 @@ def status(out: Path) -> Status:
             waiting_clips=waiting_clips,
             waiting_credits=round(waiting_credits, 3),
             untried=Untried(**checkpoint.untried(whole=True)),
+            forgotten=Forgotten.read(FolderStore(out)).count,
             at_work=owner,
             price_fit=best_fit(checkpoint.bills()),
             account=next((run.account for run in runs if run.account is not None), None),
@@ -162,6 +167,8 @@ def as_table(found: Status) -> str:
             )
         )
     rows += kept_rows(found)
+    if found.forgotten:
+        rows.append(("forgotten", f"{found.forgotten:,}, not sent again"))
     rows.append(("spent", f"{format_credits(found.credits, found.credits_maybe_billed)} in all runs"))
     if found.month_credits is not None:
         left = ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -82,6 +83,22 @@ class Table(Generic[T]):
         places = order(rows["id"].to_pylist())
         return self._write([rows.take(indices(sorted(range(rows.num_rows), key=places.__getitem__)))])
 
+    def drop(self, which: Which, left: int) -> None:
+        """Rewrites the file, in its format, without the rows that `which` selects; `left` is how many have to stay.
+        Repeated, it does the same. One row group is in memory."""
+        tables = self.tables(optional=[field.name for field in self._schema if field.nullable])
+        first = next(tables)
+
+        def kept() -> Iterator[pa.Table]:
+            count = 0
+            for rows in chain([first], tables):
+                if (others := _split(rows, which)[1]).num_rows:
+                    count += others.num_rows
+                    yield others
+            self._check_count(count, left)  # before the file is replaced
+
+        self._write(kept(), first.schema)
+
     def rows(self, which: Which | None = None, had: int | None = None) -> Iterator[T]:
         """The rows that `which` selects, or all. Raises DamagedFile at the end if the file does not have `had` rows."""
         count = 0
@@ -154,10 +171,10 @@ class Table(Generic[T]):
             row["metadata"] = dict(metadata)  # type: ignore[call-overload]
         return self._convert(row)
 
-    def _write(self, tables: Iterable[pa.Table]) -> int:
+    def _write(self, tables: Iterable[pa.Table], schema: pa.Schema | None = None) -> int:
         """Writes the whole file; returns its rows."""
-        count = 0
-        with self._store.put(self._name) as file, pq.ParquetWriter(file, self._schema, compression="zstd") as writer:
+        count, schema = 0, schema or self._schema
+        with self._store.put(self._name) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for rows in tables:
                 writer.write_table(rows, row_group_size=max(1, rows.num_rows * GROUP_BYTES // max(1, rows.nbytes)))
                 count += rows.num_rows

@@ -6,7 +6,7 @@ pyarrow, which takes long to import, is imported only by `table`: a run that pub
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -108,6 +108,18 @@ class AttemptParts(Parts[Attempt]):
     def convert(self, part: int, had: int) -> None:
         """Rewrites a part, which has `had` rows, with today's columns. Repeated, it does the same."""
         self.table(part).replace(lambda ids: (), (), had, lambda ids: range(len(ids)))
+
+    def rename(self, part: int, is_named: Callable[[str], bool], name: str, had: int) -> None:
+        """Gives the requests of some ids another `name`, and takes the service's ids off them, in a part with `had`
+        rows. What they cost stays. Repeated, it does the same."""
+        table = self.table(part)
+
+        def named(ids: list[str]) -> set[str]:
+            return {id_ for id_ in ids if is_named(id_)}
+
+        if any(named(ids["id"].to_pylist()) for ids in table.tables(["id"])):
+            nameless = (msgspec.structs.replace(row, id=name, request_id=None) for row in table.rows(named))
+            table.replace(named, nameless, had, lambda ids: range(len(ids)))
 
     def of(self, id_: str, parts: Collection[int]) -> list[Attempt]:
         """The attempts of one utterance. Of parts without one only the ids are read."""

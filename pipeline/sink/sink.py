@@ -15,6 +15,7 @@ from pipeline.clips import KeptClip
 from pipeline.errors import OutputError
 from pipeline.model import Failure, Transcript
 from pipeline.sink.describe import CARD, STATE, VIEWS, describe
+from pipeline.sink.forgotten import NAME as FORGOTTEN
 from pipeline.sink.lines import Lines
 from pipeline.sink.parts import AttemptParts, Parts
 from pipeline.sink.rows import Order, Which, in_batches
@@ -82,7 +83,8 @@ class Sink:
         """
         self.parts.remove_unrecorded(transcripts)
         self.attempts.remove_unrecorded(attempts)
-        self._store.remove_unfinished(JSONL, CLIPS, ERRORS_TABLE, ERRORS_JSONL, CARD, VIEWS, STATE, "summary.json")
+        self._store.remove_unfinished(JSONL, CLIPS, ERRORS_TABLE, ERRORS_JSONL, CARD, VIEWS, STATE)
+        self._store.remove_unfinished("summary.json", "runs/*", FORGOTTEN)
         if self._lines_are_there(committed):
             return True
         if not self.has_parts:
@@ -91,6 +93,11 @@ class Sink:
                 f"or run gradium-batch rebuild {self._store.location()} to go on with what is there"
             )
         return False
+
+    def cut_lines(self, committed: int) -> None:
+        """Cuts off what a crash left behind the `committed` bytes of the JSONL."""
+        if self._jsonl and self.lines.size() is not None:
+            self.lines.append((), committed)
 
     def drop_lines(self, which: Which) -> int:
         """Rewrites the JSONL without the rows that `which` selects; returns its bytes."""
