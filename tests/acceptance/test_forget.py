@@ -27,8 +27,7 @@ class Night:
 
     def write(self, *more: tuple[str, Path]) -> None:
         rows = [(id_, self.corpus.folder / id_) for id_ in self.texts]
-        lines = (f"{id_},{audio},reference{place}x of {id_},about{place}x" for place, (id_, audio) in
-                 enumerate([*rows, *more]))  # fmt: skip
+        lines = (f"{id_},{audio},reference{n}x,about{n}x" for n, (id_, audio) in enumerate([*rows, *more]))
         self.manifest.write_text("\n".join(["id,audio,reference,about", *lines, ""]))
 
     def run(self, *args: str, exit: int = 0) -> Finished:
@@ -88,3 +87,88 @@ def test_the_words_are_in_no_byte_and_nothing_is_sent_again(tmp_path: Path, serv
     assert "was forgotten" in batch("show", night.out, "--id", id_).stderr
     assert "was forgotten" in night.run(*as_before, "--id", id_, exit=2).stderr
     night.forget("--id", id_)
+
+
+def test_the_same_audio_and_other_content_are_not_sent_either(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server)
+    night.run()
+    victim = night.corpus.folder / "00002.wav"
+    night.forget("--id", victim.name)
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(victim.read_bytes())
+    other = night.corpus.folder / "00003.wav"
+    kept = night.texts[other.name]
+    other.write_bytes(victim.read_bytes())
+    write_wav(victim, seed=77)
+    night.write(("copy", copy))
+    requests, words = night.requests, [*night.words_of([victim.name]), "reference10x", "about10x", "copy.wav"]
+    said = night.run().stderr
+    assert "2 recordings have audio that was forgotten" in said
+    assert "1 row was forgotten" in said
+    assert found_in(night.out, words) == {}
+    assert rows_of(night.out)[other.name] == kept, "what was paid for stays"
+    assert "2 rows were forgotten" in night.run().stderr, "the copy is not even looked at"
+    assert night.requests == requests
+    assert status_of(night.out)["done"] == 9
+    write_wav(copy, seed=78)  # it has other audio now, and no id that was forgotten
+    night.run()
+    assert night.requests == requests + 1
+    assert "copy" in rows_of(night.out)
+
+
+def test_copies_of_a_recording_are_forgotten_together(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server)
+    victim = night.corpus.folder / "00002.wav"
+    night.write(("second-one", victim))
+    night.run()
+    refused = night.forget("--id", victim.name, exit=2)
+    assert "second-one" in refused.stderr
+    assert "--audio" in refused.stderr
+    assert not (night.out / "forgotten.jsonl").exists()
+    victim.unlink()
+    audio_hash = next(row["audio_hash"] for row in table_of(night.out).to_pylist() if row["id"] == "second-one")
+    assert "no utterance has the recording" in night.forget("--audio", tmp_path / "none.wav", exit=2).stderr
+    for named in (str(victim), audio_hash):
+        told = batch("forget", night.out, "--audio", named)
+        assert {"second-one", victim.name} <= {*told.stdout.replace(",", " ").split()}
+    night.forget("--audio", victim)
+    assert found_in(night.out, [*night.words_of([victim.name]), "second-one", audio_hash]) == {}
+    assert "2 rows were forgotten" in night.run().stderr
+
+
+def test_it_is_refused_during_a_run_and_for_what_is_not_there(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server)
+    assert "there is no checkpoint" in night.forget("--id", "x", exit=2).stderr
+    night.run()
+    with hold_output(night.out):
+        for command in (("forget", night.out, "--id", "00002.wav"), ("prune", night.out)):
+            assert batch(*command).exit == batch(*command, "--yes").exit == 5
+    assert "did you mean 00002.wav" in night.forget("--id", "0002.wav", exit=2).stderr
+    assert "needs an utterance" in night.forget(exit=2).stderr
+
+
+def test_a_lost_checkpoint_or_old_files_do_not_bring_it_back(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server)
+    night.run()
+    jsonl = (night.out / "transcripts.jsonl").read_bytes()
+    night.forget("--id", "00002.wav")
+    requests, words = night.requests, night.words_of(["00002.wav"])
+    for harm in (lambda: None, lambda: (night.out / "transcripts.jsonl").write_bytes(jsonl)):
+        (night.out / "checkpoint.sqlite").unlink()
+        harm()
+        assert batch("rebuild", night.out).exit == 0
+        assert found_in(night.out, words) == {}
+        night.run()
+        assert found_in(night.out, words) == {}
+        assert night.requests == requests
+        assert len(rows_of(night.out)) == 9
+    (night.out / "forgotten.jsonl").rename(tmp_path / "forgotten.jsonl")
+    assert "restore it" in night.run(exit=1).stderr
+    (night.out / "forgotten.jsonl").write_text("{")
+    assert "is damaged" in night.run(exit=1).stderr
+    (tmp_path / "forgotten.jsonl").rename(night.out / "forgotten.jsonl")
+    assert batch("forget", night.out, "--id", "00003.wav", "--allow").exit == 2
+    assert batch("forget", night.out, "--id", "00002.wav", "--allow").exit == 0
+    night.run()
+    assert night.requests == requests + 1
+    assert rows_of(night.out) == jsonl_rows_of(night.out) == night.texts

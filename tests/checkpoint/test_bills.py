@@ -58,7 +58,10 @@ def test_a_checkpoint_of_version_9_gets_the_table(tmp_path: Path) -> None:
     with Checkpoint(path):
         pass
     with sqlite3.connect(path) as db:
-        db.executescript("DROP TABLE bills; PRAGMA user_version = 9;")
+        db.executescript(
+            """DROP TABLE bills; DROP TABLE removing; ALTER TABLE utterances DROP COLUMN removed;
+               PRAGMA user_version = 9;"""
+        )
     with Checkpoint(path, only_read=True) as checkpoint:
         assert checkpoint.bills() == []
     with Checkpoint(path) as checkpoint:

@@ -32,7 +32,9 @@ from pipeline.run.select import Selection
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.settlement import Settlement
 from pipeline.run.stored import StoredTranscripts
+from pipeline.run.withheld import Withheld
 from pipeline.sink import FolderStore, Sink
+from pipeline.sink.forgotten import NOTHING
 
 
 class Stations:
@@ -63,7 +65,8 @@ class Stations:
             self.settlement, self.outcomes, self.ledger, lengths, store, delay, request.answered_fact
         )
         self.transcripts = StoredTranscripts(Sink(FolderStore(out), ("parquet", "jsonl")))
-        self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement)
+        withheld = Withheld(store, NOTHING, self.outcomes)
+        self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement, withheld)
         self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, store)
 
     def selection(self, limit: int | None = None) -> Selection:
