@@ -68,17 +68,17 @@ def everything(folder: Path, server: RunningServer) -> tuple[Night, list[str]]:
     checkpoint that a rebuild has kept; and the words of what is to be forgotten."""
     night = Night(folder, server, count=10)
     long = folder / "audio" / LONG
-    text = write_wav(long, seed=50, seconds=4)
+    text = write_wav(long, seed=50, seconds=14)
     (folder / "audio" / BROKEN).write_bytes(b"RIFF nothing that could be heard")
     night.write((BROKEN, folder / "audio" / BROKEN), (LONG, long))
-    clips = ("--set", "audio.max_clip_s=1")
-    night.run(*clips, "--id", LONG, "--budget", "7", exit=4)
+    clips = ("--set", "audio.max_clip_s=5")
+    night.run(*clips, "--id", LONG, "--budget", "20", exit=4)
     assert (night.out / "clips.jsonl").exists()
-    night.run(*clips, "--id", DONE, "--id", BROKEN, exit=3)
+    night.run(*clips, "--id", DONE)
     night.run(*clips, "--id", DONE, "--set", "service.language=de", "--only", "changed")
     assert batch("rebuild", night.out, "--force").exit == 0
     ids = [id_ for id_ in night.texts if id_ != DONE][:4]
-    night.run(*clips, *(word for id_ in ids for word in ("--id", id_)))
+    night.run(*clips, *(word for id_ in [BROKEN, *ids] for word in ("--id", id_)), exit=3)
     waiting = ("--id", "00006.wav", "--id", "00007.wav")
     args = ["run", night.manifest, "--out", night.out, *QUIET, *clips, *waiting]
     done = Started(
