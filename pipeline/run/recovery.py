@@ -122,6 +122,8 @@ class Recovery:
                 placed = [(n, part) for n, _ in taken]
                 timed = [one for n, row in taken if (one := self._timed(n, row)) is not None]
                 self._checkpoint.results_published(placed, {part: read} if part else {}, 0, timed)
+        if part and not read:  # all its rows were pruned or forgotten
+            self._checkpoint.results_published((), {part: 0}, 0)
         return count
 
     def _with_times(self, row: Transcript) -> Transcript:
