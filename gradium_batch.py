@@ -46,6 +46,7 @@ if _os.name == "nt":
     raise ImportError(_POSIX_ONLY)
 
 from pipeline.api.records import Progress, Result
+from pipeline.api.removing import forget, prune
 from pipeline.api.settings import Settings
 from pipeline.api.transcribing import check, status, transcribe, transcribe_async
 from pipeline.api.transcripts import Transcripts, read
@@ -79,6 +80,8 @@ from pipeline.exits import ExitStatus
 from pipeline.model import Segment, Transcript, Word
 from pipeline.report.figures import FailureClass, Figures
 from pipeline.run.check import Forecast
+from pipeline.run.forget import Forgetting
+from pipeline.run.prune import Pruned
 from pipeline.run.status import Status
 
 __all__ = [
@@ -97,6 +100,7 @@ __all__ = [
     "FailureClass",
     "Figures",
     "Forecast",
+    "Forgetting",
     "GradiumBatchError",
     "KeyRefused",
     "LocalServerError",
@@ -106,6 +110,7 @@ __all__ = [
     "OutputGone",
     "OutputHeld",
     "Progress",
+    "Pruned",
     "RefusesAll",
     "Result",
     "RunError",
@@ -119,6 +124,8 @@ __all__ = [
     "UsageError",
     "Word",
     "check",
+    "forget",
+    "prune",
     "read",
     "status",
     "transcribe",

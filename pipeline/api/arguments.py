@@ -46,20 +46,16 @@ def options_of(
     strict: bool = False,
 ) -> RunOptions:
     """The options of a run. Raises UsageError, which names the argument."""
-    manifests, ids_ = _paths(manifest), None if ids is None else tuple(dict.fromkeys(_texts("ids", ids)))
+    manifests = paths_of("manifest", manifest)
+    ids_ = None if ids is None else tuple(dict.fromkeys(texts_of("ids", ids)))
     if not manifests:
         raise UsageError("manifest: none was given; name a folder, a recording, a glob or a manifest file")
     if ids_ is not None and not all(map(str.strip, ids_ or ("",))):
         raise UsageError("ids: an empty id, or none at all, names no utterance; leave ids out to take all")
     if limit is not None and not (isinstance(limit, int) and not isinstance(limit, bool) and 1 <= limit <= MOST):
         raise UsageError(f"limit: {limit!r} is no number of utterances from 1 to {MOST:,}")
-    if max_duration_s is not None and not (
-        isinstance(max_duration_s, int | float)
-        and not isinstance(max_duration_s, bool)
-        and isfinite(max_duration_s)
-        and 0 < max_duration_s <= LONGEST_S
-    ):
-        raise UsageError(f"max_duration_s: {max_duration_s!r} is no number of seconds from 0 to {LONGEST_S:,.0f}")
+    if max_duration_s is not None:
+        seconds_of("max_duration_s", max_duration_s)
     folder = None if out is None else path_of("out", out)
     if folder is not None and (problem := output_problem(folder)) is not None:
         raise UsageError(f"out: {problem}")
@@ -81,14 +77,14 @@ def options_of(
         max_duration_s=max_duration_s,
         skip_bad_rows=skip_bad_rows,
         strict=strict,
-        include=_texts("include", include),
-        exclude=_texts("exclude", exclude),
+        include=texts_of("include", include),
+        exclude=texts_of("exclude", exclude),
         progress="off",
     )
 
 
 def _only(given: Texts) -> tuple[str, ...]:
-    chosen = _texts("only", given)
+    chosen = texts_of("only", given)
     for one in chosen:
         if one not in ONLY:
             near = nearest(one, ONLY)
@@ -97,9 +93,17 @@ def _only(given: Texts) -> tuple[str, ...]:
     return chosen
 
 
-def _paths(given: Paths) -> tuple[str, ...]:
-    many = [given] if isinstance(given, str | os.PathLike) else _several("manifest", given)
-    return tuple(path_of("manifest", one) for one in many)
+def seconds_of(name: str, given: Any) -> None:
+    """Raises UsageError where an argument is no time."""
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if not (is_number and isfinite(given) and 0 < given <= LONGEST_S):
+        raise UsageError(f"{name}: {given!r} is no number of seconds from 0 to {LONGEST_S:,.0f}")
+
+
+def paths_of(name: str, given: Any) -> tuple[str, ...]:
+    """The paths that an argument stands for. Raises UsageError."""
+    many = [given] if isinstance(given, str | os.PathLike) else _several(name, given)
+    return tuple(path_of(name, one) for one in many)
 
 
 def path_of(name: str, given: Any) -> str:
@@ -110,8 +114,8 @@ def path_of(name: str, given: Any) -> str:
     return found
 
 
-def _texts(name: str, given: Any) -> tuple[str, ...]:
-    """A single text counts as one, not as its letters."""
+def texts_of(name: str, given: Any) -> tuple[str, ...]:
+    """A single text counts as one, not as its letters. Raises UsageError."""
     many = [given] if isinstance(given, str) else _several(name, given)
     for one in many:
         if not isinstance(one, str):

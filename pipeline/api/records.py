@@ -12,14 +12,18 @@ from pipeline.exits import ExitStatus
 from pipeline.report.figures import Figures
 from pipeline.report.progress import Progress as Counts
 from pipeline.run.check import Forecast
+from pipeline.run.forget import Forgetting
+from pipeline.run.prune import Pruned
 from pipeline.run.status import Status
 from pipeline.texts import json_line
 
-T = TypeVar("T", Figures, Forecast, Status)
+T = TypeVar("T", Figures, Forecast, Status, Pruned, Forgetting)
 _DECODE: dict[type, Any] = {
     Figures: msgspec.json.Decoder(Figures).decode,
     Forecast: msgspec.json.Decoder(Forecast).decode,
     Status: msgspec.json.Decoder(Status).decode,
+    Pruned: msgspec.json.Decoder(Pruned).decode,
+    Forgetting: msgspec.json.Decoder(Forgetting).decode,
 }
 
 

@@ -23,8 +23,7 @@ _SEEN_MANIFESTS = f"""(SELECT o.n FROM manifests o JOIN manifests m USING (name)
     JOIN (SELECT DISTINCT manifest FROM utterances WHERE vanished <> {Seen.REMOVED:d}) u ON u.manifest = m.n)"""  # noqa: S608 fixed texts
 """Manifests that still have rows: of one that has none the disk may not be mounted."""
 _LEFT = f"vanished = {Seen.REMOVED:d} AND config_hash <> '{BAD_ROW}'"
-_OLD = f"{_LEFT} AND iif(? IS NULL, coalesce(manifest, -1) IN {_SEEN_MANIFESTS}, removed <= ?)"
-"""What `prune` removes; the parameters are a Unix time, twice, or None, see `Leftover`."""
+_LISTED = "(SELECT n FROM temp.leftover)"
 _AUDIO = "substr(key, 1, instr(key, ':') - 1)"
 
 
@@ -38,7 +37,7 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     transcripts: int
     """Those of the rows that have one."""
     unpublished_credits: float
-    """What those that are in no file cost."""
+    """What those of them cost that are in no file."""
     others: int
     """Rows that are left out: they left too late, or their manifest has no row at all any more."""
     empty: tuple[str, ...]
@@ -49,23 +48,26 @@ class Removing(Database):
     """Marks rows, and deletes them."""
 
     @reads
-    def leftover(self, before: float | None) -> Leftover:
-        """What `mark_leftover` would mark."""
+    def list_leftover(self, before: float | None) -> Leftover:
+        """Lists the rows that left their manifest before a Unix time; with None all but those of manifests that have no
+        row any more."""
         db = self._db
+        db.execute("DROP TABLE IF EXISTS temp.leftover")
+        db.execute("CREATE TEMP TABLE leftover (n INTEGER PRIMARY KEY)")
+        is_listed = f"coalesce(manifest, -1) IN {_SEEN_MANIFESTS}" if before is None else "removed <= ?"
+        given = () if before is None else (before,)
+        db.execute(f"INSERT INTO temp.leftover SELECT n FROM utterances WHERE {_LEFT} AND {is_listed}", given)  # noqa: S608
+        listed = f"FROM utterances WHERE n IN {_LISTED}"
         rows, audio_s, done = db.execute(
-            f"SELECT count(*), coalesce(sum(duration_s), 0), count(done_audio) FROM utterances WHERE {_OLD}",  # noqa: S608
-            (before, before),
+            f"SELECT count(*), coalesce(sum(duration_s), 0), count(done_audio) {listed}"
         ).fetchone()
-        ids = db.execute(f"SELECT id FROM utterances WHERE {_OLD} ORDER BY n LIMIT ?", (before, before, FEW)).fetchall()  # noqa: S608
-        [left] = db.execute(f"SELECT count(*) FROM utterances WHERE {_LEFT}").fetchone()  # noqa: S608
+        ids = db.execute(f"SELECT id {listed} ORDER BY n LIMIT {FEW}").fetchall()
+        [left] = db.execute(f"SELECT count(*) FROM utterances WHERE {_LEFT}").fetchone()  # noqa: S608 fixed texts
         empty = db.execute(
             f"""SELECT DISTINCT name FROM utterances u JOIN manifests m ON m.n = u.manifest
                 WHERE {_LEFT} AND m.n NOT IN {_SEEN_MANIFESTS}"""  # noqa: S608 fixed texts
         ).fetchall()
-        waiting = db.execute(
-            f"SELECT r.row FROM utterances JOIN results r USING (n) WHERE part IS NULL AND {_OLD}",  # noqa: S608
-            (before, before),
-        )
+        waiting = db.execute(f"SELECT row FROM results WHERE n IN {_LISTED}")  # noqa: S608 fixed texts
         return Leftover(
             rows=rows,
             ids=tuple(id_ for (id_,) in ids),
@@ -77,22 +79,22 @@ class Removing(Database):
         )
 
     @reads
-    def leftover_in(self, part: int, ids: Iterable[str], before: float | None) -> set[str]:
-        """Those of these ids in a part that `mark_leftover` would mark."""
-        query = f"SELECT EXISTS (SELECT 1 FROM utterances WHERE id = ? AND part = ? AND {_OLD})"  # noqa: S608
-        return {id_ for id_ in ids if self._db.execute(query, (id_, part, before, before)).fetchone()[0]}
+    def leftover(self, part: int, ids: Iterable[str]) -> set[str]:
+        """Those of these ids in a part that are listed, and whose transcript there is not about to be replaced."""
+        query = f"""SELECT EXISTS (SELECT 1 FROM utterances WHERE id = ? AND part = ? AND n IN {_LISTED}
+                                   AND n NOT IN (SELECT n FROM results))"""  # noqa: S608 fixed texts
+        return {id_ for id_ in ids if self._db.execute(query, (id_, part)).fetchone()[0]}
 
     @reads
-    def leftover_parts(self, before: float | None) -> list[int]:
-        """The parts (0: the JSONL) with rows that `mark_leftover` would mark."""
-        query = f"SELECT DISTINCT part FROM utterances WHERE part IS NOT NULL AND {_OLD}"  # noqa: S608 fixed texts
-        return [part for (part,) in self._db.execute(query, (before, before))]
+    def leftover_parts(self) -> list[int]:
+        """The parts (0: the JSONL) with listed rows."""
+        query = f"SELECT DISTINCT part FROM utterances WHERE part IS NOT NULL AND n IN {_LISTED}"  # noqa: S608
+        return [part for (part,) in self._db.execute(query)]
 
     @writes
-    def mark_leftover(self, before: float | None) -> None:
-        """Marks rows that left their manifest before a Unix time; with None all but those of manifests without rows."""
-        query = f"INSERT OR IGNORE INTO removing SELECT n FROM utterances WHERE {_OLD}"  # noqa: S608 fixed texts
-        self._db.execute(query, (before, before))
+    def mark_leftover(self) -> None:
+        """Marks the listed rows."""
+        self._db.execute("INSERT OR IGNORE INTO removing SELECT n FROM temp.leftover")
 
     @writes
     def mark(self, is_named: Callable[[str], bool], is_audio: Callable[[str], bool]) -> None:

@@ -56,7 +56,7 @@ def prune(out: Path, *, older_than_s: float | None = None, yes: bool = False) ->
             Removal(out, checkpoint).finish()
         found = _found(out, checkpoint, before)
         if yes and found.rows:
-            checkpoint.mark_leftover(before)
+            checkpoint.mark_leftover()
             Removal(out, checkpoint).prune()
         return msgspec.structs.replace(found, done=yes)
 
@@ -79,10 +79,10 @@ def held_checkpoint(out: Path, *, only_read: bool) -> Iterator[Checkpoint]:
 
 
 def _found(out: Path, checkpoint: Checkpoint, before: float | None) -> Pruned:
-    found, sink = checkpoint.leftover(before), Sink(FolderStore(out))
+    found, sink = checkpoint.list_leftover(before), Sink(FolderStore(out))
     credits_ = found.unpublished_credits
-    for part in checkpoint.leftover_parts(before):
-        which = partial(checkpoint.leftover_in, part, before=before)
+    for part in checkpoint.leftover_parts():
+        which = partial(checkpoint.leftover, part)
         if not part:
             credits_ += sum(row.credits for row in sink.rows(0, which))
             continue

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import gradium_batch as gb
 from pipeline.checkpoint import hold_output
+from pipeline.run import removal
 from tests.acceptance.remains import found_in
 from tests.batch import Corpus, Finished, batch, jsonl_rows_of, rows_of, table_of, write_wav
+from tests.earlier import archive
+from tests.earlier import rows as earlier
 from tests.servers import RunningServer
 
 QUIET = ("--set", "sink.rows_per_part=4", "--progress", "off")
@@ -57,9 +61,12 @@ def status_of(out: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "formats", ['["parquet","jsonl"]', *(pytest.param(f'["{one}"]', marks=pytest.mark.slow) for one in ("parquet", "jsonl"))]
+    "formats",
+    ['["parquet","jsonl"]', *(pytest.param(f'["{one}"]', marks=pytest.mark.slow) for one in ("parquet", "jsonl"))],
 )
-def test_the_words_are_in_no_byte_and_nothing_is_sent_again(tmp_path: Path, server: RunningServer, formats: str) -> None:
+def test_the_words_are_in_no_byte_and_nothing_is_sent_again(
+    tmp_path: Path, server: RunningServer, formats: str
+) -> None:
     night = Night(tmp_path, server)
     as_before = ("--set", f"sink.formats={formats}")
     night.run(*as_before)
@@ -172,3 +179,57 @@ def test_a_lost_checkpoint_or_old_files_do_not_bring_it_back(tmp_path: Path, ser
     night.run()
     assert night.requests == requests + 1
     assert rows_of(night.out) == jsonl_rows_of(night.out) == night.texts
+
+
+def test_from_python(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server)
+    night.run()
+    with pytest.raises(gb.UsageError, match="has no id"):
+        gb.forget(night.out, ids="none", yes=True)
+    with pytest.raises(gb.UsageError, match="older_than_s"):
+        gb.prune(night.out, older_than_s=-1)
+    would = gb.forget(night.out, ids="00002.wav", audio=[night.corpus.folder / "00003.wav"])
+    assert (would.done, {*would.ids}) == (False, {"00002.wav", "00003.wav"})
+    done = gb.forget(night.out, ids="00002.wav", audio=[night.corpus.folder / "00003.wav"], yes=True)
+    assert (done.done, done.unchanged) == (True, ())
+    for id_ in ("00002.wav", "00003.wav", "00004.wav"):
+        del night.texts[id_]
+    night.write()
+    night.run()
+    assert gb.prune(night.out, yes=True).ids == ("00004.wav",)
+    assert {row.id: row.text for row in gb.read(night.out)} == night.texts
+
+
+def test_what_cannot_be_changed_is_said(
+    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(tmp_path, server)
+    night.run()
+    (night.out / "runs" / "broken.json").write_text("{")
+    (night.out / "clips.jsonl.damaged").mkdir()
+    asked = []
+
+    def remove_rows(out: Path, ids: Sequence[str]) -> list[str]:
+        asked.append([*ids])
+        return ["subtitles/ may not be written"]
+
+    monkeypatch.setattr(removal, "remove_rows", remove_rows)
+    told = night.forget("--id", "00002.wav", exit=1)
+    for part in ("broken.json cannot be read", "clips.jsonl.damaged cannot be removed", "subtitles/ may not be written"):
+        assert part in told.stdout
+    night.forget("--id", "00002.wav", exit=1)
+    assert asked == [["00002.wav"]] * 2
+
+
+def test_an_output_of_an_earlier_version(tmp_path: Path) -> None:
+    for kind in ("both", "parts", "lines"):
+        _, out = archive.unpack(kind, tmp_path / kind)
+        before = earlier.rows(out)
+        id_ = min(before)
+        texts = [row["text"] for row in before.values()]
+        words = {word for word in before[id_]["text"].split() if sum(word in text for text in texts) == 1}
+        done = batch("forget", out, "--audio", before[id_]["audio"], "--yes")
+        assert done.exit == 0, (kind, done.stderr)
+        assert found_in(out, {*words, "nothing"}) == {}
+        assert {**before, **earlier.rows(out)} == before
+        assert id_ not in earlier.rows(out)

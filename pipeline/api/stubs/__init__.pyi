@@ -1,4 +1,5 @@
 from pipeline.api.records import Progress, Result
+from pipeline.api.removing import forget, prune
 from pipeline.api.settings import Settings
 from pipeline.api.transcribing import check, status, transcribe, transcribe_async
 from pipeline.api.transcripts import Transcripts, read
@@ -32,6 +33,8 @@ from pipeline.exits import ExitStatus
 from pipeline.model import Segment, Transcript, Word
 from pipeline.report.figures import FailureClass, Figures
 from pipeline.run.check import Forecast
+from pipeline.run.forget import Forgetting
+from pipeline.run.prune import Pruned
 from pipeline.run.status import Status
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "FailureClass",
     "Figures",
     "Forecast",
+    "Forgetting",
     "GradiumBatchError",
     "KeyRefused",
     "LocalServerError",
@@ -59,6 +63,7 @@ __all__ = [
     "OutputGone",
     "OutputHeld",
     "Progress",
+    "Pruned",
     "RefusesAll",
     "Result",
     "RunError",
@@ -72,6 +77,8 @@ __all__ = [
     "UsageError",
     "Word",
     "check",
+    "forget",
+    "prune",
     "read",
     "status",
     "transcribe",
