@@ -13,9 +13,9 @@ import msgspec
 from pipeline.built import built
 from pipeline.checkpoint import Checkpoint, hold_output
 from pipeline.checkpoint.connection import holds_something
+from pipeline.checkpoint.schema import CHECKPOINT
 from pipeline.errors import DamagedCheckpoint, UsageError
 from pipeline.report.figures import format_credits, length
-from pipeline.run.output import CHECKPOINT
 from pipeline.run.removal import Removal
 from pipeline.run.verify import interrupted_rebuild, require_checkpoint
 from pipeline.sink import FolderStore, Sink

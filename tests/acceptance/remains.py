@@ -1,7 +1,9 @@
-"""Looks for words in every byte of an output: in raw files, in Parquet as it is read, in rows of SQLite."""
+"""Looks for words in every byte of an output: in raw files and their names, in Parquet as it is read, in rows of
+SQLite, in gzip."""
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
@@ -27,6 +29,9 @@ def found_in(out: Path, words: Iterable[str]) -> dict[str, list[str]]:
 def _contents(path: Path) -> Iterator[bytes]:
     raw = path.read_bytes()
     yield raw
+    yield path.name.encode()
+    if raw.startswith(b"\x1f\x8b"):
+        yield gzip.decompress(raw)
     if b"PAR1" in (raw[:4], raw[-4:]):
         with suppress(pa.ArrowException, OSError):
             for row in pq.read_table(path).to_pylist():

@@ -200,9 +200,7 @@ def test_from_python(tmp_path: Path, server: RunningServer) -> None:
     assert {row.id: row.text for row in gb.read(night.out)} == night.texts
 
 
-def test_what_cannot_be_changed_is_said(
-    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_changed_is_said(tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     night = Night(tmp_path, server)
     night.run()
     (night.out / "runs" / "broken.json").write_text("{")
@@ -215,7 +213,7 @@ def test_what_cannot_be_changed_is_said(
 
     monkeypatch.setattr(removal, "remove_rows", remove_rows)
     told = night.forget("--id", "00002.wav", exit=1)
-    for part in ("broken.json cannot be read", "clips.jsonl.damaged cannot be removed", "subtitles/ may not be written"):
+    for part in ("broken.json cannot be read", "damaged cannot be removed", "subtitles/ may not be written"):
         assert part in told.stdout
     night.forget("--id", "00002.wav", exit=1)
     assert asked == [["00002.wav"]] * 2
@@ -233,3 +231,31 @@ def test_an_output_of_an_earlier_version(tmp_path: Path) -> None:
         assert found_in(out, {*words, "nothing"}) == {}
         assert {**before, **earlier.rows(out)} == before
         assert id_ not in earlier.rows(out)
+
+
+FORMATS = ("csv", "srt", "vtt", "txt", "ctm", "stm", "textgrid", "audacity", "kaldi", "nemo", "lhotse", "hf")
+
+
+@pytest.mark.parametrize(
+    "formats", [("csv", "srt"), *(pytest.param((one,), marks=pytest.mark.slow) for one in FORMATS)], ids="-".join
+)
+def test_exports_lose_it_too(tmp_path: Path, server: RunningServer, formats: Sequence[str]) -> None:
+    night = Night(tmp_path, server)
+    night.run()
+    places = [tmp_path / "exported" / format_ for format_ in formats]
+    assert batch("export", night.out, "--format", "vtt", "--beside").exit == 0
+    assert (night.corpus.folder / "00002.vtt").exists()
+    for format_, place in zip(formats, places, strict=True):
+        assert batch("export", night.out, "--format", format_).exit == 0
+        exported = batch("export", night.out, "--format", format_, "--to", place)
+        assert exported.exit == 0, exported.stderr
+        assert (format_ == "hf") or found_in(place, night.words_of(["00002.wav"]))
+    night.forget("--id", "00002.wav")
+    assert not (night.corpus.folder / "00002.vtt").exists()
+    assert (night.corpus.folder / "00003.vtt").exists()
+    for place in (night.out, tmp_path / "exported"):
+        assert found_in(place, night.words_of(["00002.wav"])) == {}
+    for format_, place in zip(formats, places, strict=True):
+        before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+        assert batch("export", night.out, "--format", format_, "--to", place).exit == 0
+        assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
