@@ -21,6 +21,7 @@ from pipeline.checkpoint.publishing import Publishing
 from pipeline.checkpoint.rebuilding import Rebuilding
 from pipeline.checkpoint.removing import Removing
 from pipeline.checkpoint.replaced import Replaced
+from pipeline.checkpoint.same_audio import SameAudio
 from pipeline.checkpoint.selection import Selection
 from pipeline.checkpoint.sharing import Sharing
 from pipeline.checkpoint.sqlite_errors import unusable
@@ -29,7 +30,18 @@ from pipeline.model import Attempt
 
 
 class Checkpoint(
-    Planning, Sharing, Selection, Lookup, Publishing, Subtracted, Conversion, Replaced, Rebuilding, Removing, Bills
+    Planning,
+    Sharing,
+    Selection,
+    Lookup,
+    Publishing,
+    Subtracted,
+    Conversion,
+    Replaced,
+    Rebuilding,
+    Removing,
+    SameAudio,
+    Bills,
 ):
     """All methods on the checkpoint of an output; those of `scan`, `figures` and `facts` come with `Planning`."""
 

@@ -6,12 +6,13 @@ row is marked its other tables may be empty, and `part` NULL once its part is wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import msgspec
 
-from pipeline.checkpoint.codec import decode_attempt, decode_failure, decode_transcript, decode_utterance, encode
+from pipeline.checkpoint.codec import decode_attempt, decode_failure, decode_transcript, encode
 from pipeline.checkpoint.connection import Database, reads, writes
+from pipeline.checkpoint.same_audio import AUDIO_OF_CLIP, bad_id
 from pipeline.checkpoint.schema import BAD_ROW, CLIPS_STALE, ERRORS_STALE, Seen
 from pipeline.errors import CheckpointError
 
@@ -24,7 +25,6 @@ _SEEN_MANIFESTS = f"""(SELECT o.n FROM manifests o JOIN manifests m USING (name)
 """Manifests that still have rows: of one that has none the disk may not be mounted."""
 _LEFT = f"vanished = {Seen.REMOVED:d} AND config_hash <> '{BAD_ROW}'"
 _LISTED = "(SELECT n FROM temp.leftover)"
-_AUDIO = "substr(key, 1, instr(key, ':') - 1)"
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +100,11 @@ class Removing(Database):
     def mark(self, is_named: Callable[[str], bool], is_audio: Callable[[str], bool]) -> None:
         """Marks the rows of these ids, or whose transcript is of such audio."""
         self._register(is_named, is_audio)
-        query = "INSERT OR IGNORE INTO removing SELECT n FROM utterances WHERE is_named(id) OR is_audio(done_audio)"
-        self._db.execute(query)
+        self._db.create_function("bad_id", 1, bad_id)
+        self._db.execute(
+            f"""INSERT OR IGNORE INTO removing SELECT n FROM utterances WHERE is_named(id) OR is_audio(done_audio)
+                OR (config_hash = '{BAD_ROW}' AND is_named(bad_id(row)))"""  # noqa: S608 fixed texts
+        )
 
     @reads
     def marked_ids(self) -> list[str]:
@@ -159,7 +162,7 @@ class Removing(Database):
         db.create_function("failed_id", 1, lambda row: decode_failure(row).id)
         db.execute("DELETE FROM replaced WHERE is_named(id) OR is_audio(audio)")
         db.execute("DELETE FROM known_failures WHERE is_audio(audio) OR is_named(failed_id(row))")
-        db.execute(f"DELETE FROM clips WHERE is_audio({_AUDIO})")  # noqa: S608 fixed texts
+        db.execute(f"DELETE FROM clips WHERE is_audio({AUDIO_OF_CLIP})")  # noqa: S608 fixed texts
         for n, row in db.execute("SELECT n, row FROM attempts").fetchall():
             attempt = decode_attempt(row)
             if is_named(attempt.id):
@@ -196,43 +199,6 @@ class Removing(Database):
                 f"{self.path} is being read by another program, so that its log cannot be emptied; end that program "
                 "and run the same command again"
             )
-
-    # -- what belongs together ---------------------------------------------------------------------------------------
-
-    @reads
-    def ids_at(self, paths: Collection[str]) -> list[str]:
-        """The ids of the rows whose recording has one of these paths."""
-        self._db.create_function("is_at", 1, lambda row: decode_utterance(row).audio in paths, deterministic=True)
-        return [id_ for (id_,) in self._db.execute("SELECT id FROM utterances WHERE is_at(row) ORDER BY n")]
-
-    @reads
-    def audio_of_ids(self, ids: Iterable[str]) -> Mapping[str, frozenset[str]]:
-        """The hashes of all audio that was sent for each of these ids, as far as known."""
-        found: dict[str, set[str]] = {id_: set() for id_ in ids}
-        for id_, hashes in found.items():
-            n = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
-            rows = self._db.execute(
-                f"""SELECT done_audio FROM utterances WHERE id = ?1
-                    UNION SELECT audio FROM replaced WHERE id = ?1 UNION SELECT {_AUDIO} FROM clips WHERE n = ?2""",  # noqa: S608 fixed texts
-                (id_, n and n[0]),
-            )
-            hashes.update(audio for (audio,) in rows if audio)
-        for audio, row in self._db.execute("SELECT audio, row FROM known_failures"):
-            if (id_ := decode_failure(row).id) in found:
-                found[id_].add(audio)
-        return {id_: frozenset(hashes) for id_, hashes in found.items()}
-
-    @reads
-    def ids_of_audio(self, audio: Collection[str]) -> list[str]:
-        """The ids of the rows that have this audio, in the order of the manifest: transcribed, in part, or failed."""
-        self._register(lambda id_: False, lambda found: found in audio)
-        found = self._db.execute(
-            f"""SELECT n, id FROM utterances WHERE is_audio(done_audio)
-                UNION SELECT n, id FROM utterances WHERE n IN (SELECT n FROM clips WHERE is_audio({_AUDIO}))
-                UNION SELECT n, id FROM utterances
-                    WHERE id IN (SELECT failed_id(row) FROM known_failures WHERE is_audio(audio)) ORDER BY 1"""  # noqa: S608 fixed texts
-        )
-        return [id_ for _, id_ in found]
 
     def _register(self, is_named: Callable[[str], bool], is_audio: Callable[[str], bool]) -> None:
         db = self._db

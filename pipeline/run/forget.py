@@ -18,7 +18,7 @@ from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.schema import FORGOTTEN
 from pipeline.errors import AttemptError, UsageError
 from pipeline.run.prune import held_checkpoint
-from pipeline.run.removal import Removal, kept_copies, read_forgotten
+from pipeline.run.removal import Removal, kept_copies, read_forgotten, strangers
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.forgotten import NAME, Forgotten
 from pipeline.texts import nearest_few, plural, shown_id, visible
@@ -39,6 +39,8 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     """All utterances, those with the same audio included."""
     copies: tuple[str, ...]
     """Damaged files that `rebuild` has kept, which are removed."""
+    others: tuple[str, ...] = ()
+    """Files in the folder that are of somebody else, and are not looked into."""
     unchanged: tuple[str, ...] = ()
     """A sentence for each file that could not be changed, and may still have their words."""
 
@@ -56,7 +58,8 @@ def forget(out: Path, *, ids: Sequence[str] = (), audio: Sequence[str] = (), yes
         removal = Removal(out, checkpoint)
         finished = removal.finish() if yes else None
         rows = _Rows(out, checkpoint, removal.forgotten).of(ids, audio, was_finished=finished is not None)
-        found = Forgetting(out=str(out), done=False, ids=(*rows,), copies=(*kept_copies(FolderStore(out)),))
+        about = {"copies": (*kept_copies(FolderStore(out)),), "others": (*strangers(out),)}
+        found = Forgetting(out=str(out), done=False, ids=(*rows,), **about)
         if not yes:
             return found
         unchanged = removal.forget(removal.forgotten.add(FolderStore(out), rows), found.ids) if rows else finished or []
@@ -120,7 +123,7 @@ class _Rows:
 
     def _check_known(self, id_: str) -> None:
         checkpoint = self._checkpoint
-        if checkpoint.number_of(id_) is not None or self._forgotten.has_id(id_):
+        if checkpoint.number_of(id_) is not None or self._forgotten.has_id(id_) or checkpoint.is_in_bad_row(id_):
             return
         if Sink(FolderStore(self._out)).attempts.of(id_, checkpoint.parts("attempts")):
             return  # a former name
@@ -157,6 +160,9 @@ def as_lines(found: Forgetting) -> list[str]:
     )
     if found.copies:
         lines.append(f"removed as well, because they may hold the words: {', '.join(map(visible, found.copies))}")
+    if found.others:
+        shown = ", ".join(map(visible, found.others[:NAMED])) + (", …" if len(found.others) > NAMED else "")
+        lines.append(f"not looked into, because gradium-batch did not write them: {shown}")
     if not found.done:
         lines.append("nothing was changed: this cannot be undone, so say --yes to do it")
     return [*lines, *found.unchanged]

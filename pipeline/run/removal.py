@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint
@@ -29,6 +30,11 @@ SPOOL = ".spool"
 KEPT_COPIES = ("checkpoint.old-*", "checkpoint.damaged-*", ".checkpoint.rebuilt-*", "*.damaged", "*.damaged-[0-9]*",
                "transcripts/*.damaged*", "attempts/*.damaged*")  # fmt: skip
 """What `rebuild` keeps of damaged files."""
+
+OWN = ("transcripts/part-*.parquet", "attempts/part-*.parquet", "transcripts.jsonl", "errors.*", "clips.jsonl", NAME,
+       "checkpoint.sqlite", "checkpoint.sqlite-*", "run.lock", "summary.json", "runs/*.json", "README.md", "views.sql",
+       ".huggingface.yaml", f"{SPOOL}/*", "exports/*", ".*.tmp", "*/.*.tmp")  # fmt: skip
+"""What gradium-batch writes into an output."""
 
 
 class Removal:
@@ -157,6 +163,12 @@ def finish_removal(checkpoint: Checkpoint, out: Path) -> Forgotten:
 def kept_copies(store: FolderStore) -> list[str]:
     """The names of what `rebuild` kept of damaged files."""
     return sorted({name for pattern in KEPT_COPIES for name in store.names(pattern)})
+
+
+def strangers(out: Path) -> list[str]:
+    """The names of files in an output that are of somebody else."""
+    names = (path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir() or path.is_symlink())
+    return sorted(name for name in names if not any(fnmatch(name, own) for own in (*OWN, *KEPT_COPIES)))
 
 
 def read_forgotten(out: Path, checkpoint: Checkpoint) -> Forgotten:

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 
 from pipeline.checkpoint import Checkpoint, Selected, Store
+from pipeline.errors import CheckpointError
 from pipeline.report.logs import TOLD
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.removal import Removal
@@ -50,4 +51,8 @@ class Withheld:
 
     def _note(self, checkpoint: Checkpoint, out: Path) -> None:
         removal = Removal(out, checkpoint)
-        removal.compact(removal.forgotten.add_copies(FolderStore(out), self._copies))
+        forgotten = removal.forgotten.add_copies(FolderStore(out), self._copies)
+        try:
+            removal.compact(forgotten)
+        except CheckpointError as error:  # the next run does it
+            log.warning("%s", error)

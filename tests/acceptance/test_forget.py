@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -254,8 +256,35 @@ def test_exports_lose_it_too(tmp_path: Path, server: RunningServer, formats: Seq
     assert not (night.corpus.folder / "00002.vtt").exists()
     assert (night.corpus.folder / "00003.vtt").exists()
     for place in (night.out, tmp_path / "exported"):
-        assert found_in(place, night.words_of(["00002.wav"])) == {}
+        assert found_in(place, [*night.words_of(["00002.wav"]), "00002.vtt", "00002.srt"]) == {}
     for format_, place in zip(formats, places, strict=True):
         before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
         assert batch("export", night.out, "--format", format_, "--to", place).exit == 0
         assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_a_row_that_was_skipped_as_bad(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server, count=2)
+    night.manifest.write_text(f"{night.manifest.read_text()}bad-one,,what-it-said,x\n")
+    skip = "--skip-bad-rows"
+    night.run(skip, exit=3)
+    assert found_in(night.out, ["bad-one"])
+    (night.out / "copy-of-errors.txt").write_text("somebody's own")
+    told = night.forget("--id", "bad-one").stdout
+    assert "not looked into, because gradium-batch did not write them: copy-of-errors.txt" in told
+    for _ in range(2):
+        assert found_in(night.out, ["bad-one"]) == {}
+        night.run(skip)
+
+
+def test_a_program_that_reads_the_checkpoint_keeps_it_from_being_emptied(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server, count=2)
+    night.run()
+    with closing(sqlite3.connect(night.out / "checkpoint.sqlite", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM utterances").fetchone()
+        told = night.forget("--id", "00001.wav", exit=1)
+        assert "read by another program" in told.stderr
+        assert "run the same command again" in told.stderr
+    night.forget("--id", "00001.wav")
+    assert found_in(night.out, night.words_of(["00001.wav"])) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.acceptance.remains import found_in
 from tests.acceptance.test_forget import QUIET, Night, status_of
+from tests.acceptance.test_full_disk import fill, small_disk
 from tests.batch import batch, environment, finish, jsonl_rows_of, rows_of, table_of, write_wav
 from tests.forked import Started
 from tests.servers import RunningServer
@@ -177,3 +179,22 @@ def test_prune_killed_at_any_step(tmp_path: Path, server: RunningServer, formats
         assert batch("rebuild", night.out).exit == 2, "nothing is wrong with it"
     assert nth > 10
     assert night.requests == requests
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, server: RunningServer) -> None:
+    with small_disk(tmp_path / "small", 8) as disk:
+        night = Night(disk, server)
+        night.run()
+        filler = fill(disk)
+        told = batch("forget", night.out, "--id", DONE, "--yes")
+        assert told.exit == 1
+        assert len(told.stderr.strip().splitlines()) == 1, told.stderr
+        assert rows_of(night.out) == jsonl_rows_of(night.out) == night.texts
+        os.truncate(filler, filler.stat().st_size - (64 << 10))  # enough for the smallest files only
+        assert batch("forget", night.out, "--id", DONE, "--yes").exit == 1
+        filler.unlink()
+        assert batch("forget", night.out, "--id", DONE, "--yes").exit == 0
+        assert found_in(night.out, night.words_of([DONE])) == {}
+        del night.texts[DONE]
+        assert rows_of(night.out) == jsonl_rows_of(night.out) == night.texts

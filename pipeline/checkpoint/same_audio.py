@@ -1,0 +1,64 @@
+"""Which rows have one audio, by ids and by paths: for `forget`. Only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from pipeline.checkpoint.codec import decode_failure, decode_utterance
+from pipeline.checkpoint.connection import Database, reads
+from pipeline.checkpoint.schema import BAD_ROW
+
+AUDIO_OF_CLIP = "substr(key, 1, instr(key, ':') - 1)"
+
+
+def bad_id(row: bytes) -> str:
+    """The id that a row gave which was skipped as invalid; "" where it gave none."""
+    return decode_utterance(row).metadata.get("id", "")
+
+
+class SameAudio(Database):
+    """Queries for rows of the same audio."""
+
+    @reads
+    def is_in_bad_row(self, id_: str) -> bool:
+        """Whether a row of this id was skipped as invalid."""
+        self._db.create_function("bad_id", 1, bad_id)
+        query = f"SELECT EXISTS (SELECT 1 FROM utterances WHERE config_hash = '{BAD_ROW}' AND bad_id(row) = ?)"  # noqa: S608
+        return bool(self._db.execute(query, (id_,)).fetchone()[0])
+
+    @reads
+    def ids_at(self, paths: Collection[str]) -> list[str]:
+        """The ids of the rows whose recording has one of these paths."""
+        self._db.create_function("is_at", 1, lambda row: decode_utterance(row).audio in paths, deterministic=True)
+        return [id_ for (id_,) in self._db.execute("SELECT id FROM utterances WHERE is_at(row) ORDER BY n")]
+
+    @reads
+    def audio_of_ids(self, ids: Iterable[str]) -> Mapping[str, frozenset[str]]:
+        """The hashes of all audio that was sent for each of these ids, as far as known."""
+        found: dict[str, set[str]] = {id_: set() for id_ in ids}
+        for id_, hashes in found.items():
+            n = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
+            rows = self._db.execute(
+                f"""SELECT done_audio FROM utterances WHERE id = ?1
+                    UNION SELECT audio FROM replaced WHERE id = ?1
+                    UNION SELECT {AUDIO_OF_CLIP} FROM clips WHERE n = ?2""",  # noqa: S608 fixed texts
+                (id_, n and n[0]),
+            )
+            hashes.update(audio for (audio,) in rows if audio)
+        for audio, row in self._db.execute("SELECT audio, row FROM known_failures"):
+            if (id_ := decode_failure(row).id) in found:
+                found[id_].add(audio)
+        return {id_: frozenset(hashes) for id_, hashes in found.items()}
+
+    @reads
+    def ids_of_audio(self, audio: Collection[str]) -> list[str]:
+        """The ids of the rows that have this audio, in the order of the manifest: transcribed, in part, or failed."""
+        self._db.create_function("is_audio", 1, lambda found: found in audio)
+        self._db.create_function("failed_id", 1, lambda row: decode_failure(row).id)
+        found = self._db.execute(
+            f"""SELECT n, id FROM utterances WHERE is_audio(done_audio)
+                UNION SELECT n, id FROM utterances WHERE n IN (SELECT n FROM clips WHERE is_audio({AUDIO_OF_CLIP}))
+                UNION SELECT n, id FROM utterances
+                    WHERE id IN (SELECT failed_id(row) FROM known_failures WHERE is_audio(audio)) ORDER BY 1"""  # noqa: S608 fixed texts
+        )
+        return [id_ for _, id_ in found]
