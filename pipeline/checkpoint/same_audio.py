@@ -34,19 +34,26 @@ class SameAudio(Database):
 
     @reads
     def audio_of_ids(self, ids: Iterable[str]) -> Mapping[str, frozenset[str]]:
-        """The hashes of all audio that was sent for each of these ids, as far as known."""
+        """The hashes of the audio of each of these ids: transcribed, in part, or failed."""
         found: dict[str, set[str]] = {id_: set() for id_ in ids}
         for id_, hashes in found.items():
-            n = self._db.execute("SELECT n FROM utterances WHERE id = ?", (id_,)).fetchone()
             rows = self._db.execute(
-                f"""SELECT done_audio FROM utterances WHERE id = ?1
-                    UNION SELECT audio FROM replaced WHERE id = ?1
-                    UNION SELECT {AUDIO_OF_CLIP} FROM clips WHERE n = ?2""",  # noqa: S608 fixed texts
-                (id_, n and n[0]),
+                f"""SELECT done_audio FROM utterances WHERE id = ?1 UNION SELECT {AUDIO_OF_CLIP} FROM clips
+                    WHERE n = (SELECT n FROM utterances WHERE id = ?1)""",  # noqa: S608 fixed texts
+                (id_,),
             )
             hashes.update(audio for (audio,) in rows if audio)
         for audio, row in self._db.execute("SELECT audio, row FROM known_failures"):
             if (id_ := decode_failure(row).id) in found:
+                found[id_].add(audio)
+        return {id_: frozenset(hashes) for id_, hashes in found.items()}
+
+    @reads
+    def earlier_audio_of(self, ids: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The hashes of audio whose transcripts these ids had before."""
+        found: dict[str, set[str]] = {id_: set() for id_ in ids}
+        for id_, audio in self._db.execute("SELECT id, audio FROM replaced"):
+            if id_ in found:
                 found[id_].add(audio)
         return {id_: frozenset(hashes) for id_, hashes in found.items()}
 

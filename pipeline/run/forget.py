@@ -103,8 +103,10 @@ class _Rows:
                 f"{plural(len(others), 'other utterance')} with the same audio: {shown}; their words are the same: "
                 "name them as well, or the recording by --audio, which takes all of them"
             )
-        for_others = {one for one in set().union(*hashes.values()) if self._others({one}, wanted)} if audio else set()
-        return {id_: known - for_others for id_, known in hashes.items()}
+        earlier = checkpoint.earlier_audio_of(wanted)
+        every = {id_: known | earlier[id_] for id_, known in hashes.items()}
+        of_others = {one for one in set().union(*every.values()) if self._others({one}, wanted)} if every else set()
+        return {id_: known - of_others for id_, known in every.items()}
 
     def _with_audio(self, audio: Sequence[str], *, was_finished: bool) -> list[str]:
         """The ids that have the audio of these recordings."""

@@ -12,6 +12,8 @@ from pipeline.checkpoint.removing import FORGOTTEN_ID
 from pipeline.sink.store import Store
 from pipeline.texts import shown_id
 
+MOST_IDS = 1_000
+"""So many are looked for in sentences; where there are more, all sentences are taken to name one."""
 RECORDS = ("summary.json", "runs/*.json")
 
 
@@ -21,7 +23,9 @@ class Cleaner:
     def __init__(self, is_named: Callable[[str], bool], ids: Collection[str]) -> None:
         """`ids` are looked for in sentences; examples of failures are known by `is_named`."""
         self._is_named = is_named
-        self._ids = [re.compile(rf"(?<!\w){re.escape(text)}(?!\w)") for id_ in ids for text in {id_, shown_id(id_)}]
+        self._are_many = len(ids) > MOST_IDS
+        few = () if self._are_many else ids
+        self._ids = [re.compile(rf"(?<!\w){re.escape(text)}(?!\w)") for id_ in few for text in {id_, shown_id(id_)}]
 
     def clean_files(self, store: Store) -> list[str]:
         """Rewrites the records that name them. Returns a sentence for each that cannot be read."""
@@ -54,7 +58,7 @@ class Cleaner:
                 changed = True
         for name in ("stopped_by", "many_gone"):
             text = figures.get(name)
-            if isinstance(text, str) and any(pattern.search(text) for pattern in self._ids):
+            if isinstance(text, str) and (self._are_many or any(pattern.search(text) for pattern in self._ids)):
                 figures[name], changed = FORGOTTEN_ID, True
         refusals = figures.get("unknown_refusals")
         # of what they were said is not known, and they may quote it

@@ -98,6 +98,7 @@ def test_the_words_are_in_no_byte_and_nothing_is_sent_again(
     night.forget("--id", id_)
 
 
+@pytest.mark.slow
 def test_the_same_audio_and_other_content_are_not_sent_either(tmp_path: Path, server: RunningServer) -> None:
     night = Night(tmp_path, server)
     night.run()
@@ -145,6 +146,7 @@ def test_copies_of_a_recording_are_forgotten_together(tmp_path: Path, server: Ru
     assert "2 rows were forgotten" in night.run().stderr
 
 
+@pytest.mark.slow
 def test_it_is_refused_during_a_run_and_for_what_is_not_there(tmp_path: Path, server: RunningServer) -> None:
     night = Night(tmp_path, server)
     assert "there is no checkpoint" in night.forget("--id", "x", exit=2).stderr
@@ -156,6 +158,7 @@ def test_it_is_refused_during_a_run_and_for_what_is_not_there(tmp_path: Path, se
     assert "needs an utterance" in night.forget(exit=2).stderr
 
 
+@pytest.mark.slow
 def test_a_lost_checkpoint_or_old_files_do_not_bring_it_back(tmp_path: Path, server: RunningServer) -> None:
     night = Night(tmp_path, server)
     night.run()
@@ -183,6 +186,7 @@ def test_a_lost_checkpoint_or_old_files_do_not_bring_it_back(tmp_path: Path, ser
     assert rows_of(night.out) == jsonl_rows_of(night.out) == night.texts
 
 
+@pytest.mark.slow
 def test_from_python(tmp_path: Path, server: RunningServer) -> None:
     night = Night(tmp_path, server)
     night.run()
@@ -202,6 +206,7 @@ def test_from_python(tmp_path: Path, server: RunningServer) -> None:
     assert {row.id: row.text for row in gb.read(night.out)} == night.texts
 
 
+@pytest.mark.slow
 def test_what_cannot_be_changed_is_said(tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     night = Night(tmp_path, server)
     night.run()
@@ -221,6 +226,7 @@ def test_what_cannot_be_changed_is_said(tmp_path: Path, server: RunningServer, m
     assert asked == [["00002.wav"]] * 2
 
 
+@pytest.mark.slow
 def test_an_output_of_an_earlier_version(tmp_path: Path) -> None:
     for kind in ("both", "parts", "lines"):
         _, out = archive.unpack(kind, tmp_path / kind)
@@ -238,9 +244,8 @@ def test_an_output_of_an_earlier_version(tmp_path: Path) -> None:
 FORMATS = ("csv", "srt", "vtt", "txt", "ctm", "stm", "textgrid", "audacity", "kaldi", "nemo", "lhotse", "hf")
 
 
-@pytest.mark.parametrize(
-    "formats", [("csv", "srt"), *(pytest.param((one,), marks=pytest.mark.slow) for one in FORMATS)], ids="-".join
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("formats", [("csv", "srt"), *((one,) for one in FORMATS)], ids="-".join)
 def test_exports_lose_it_too(tmp_path: Path, server: RunningServer, formats: Sequence[str]) -> None:
     night = Night(tmp_path, server)
     night.run()
@@ -277,6 +282,7 @@ def test_a_row_that_was_skipped_as_bad(tmp_path: Path, server: RunningServer) ->
         night.run(skip)
 
 
+@pytest.mark.slow
 def test_a_program_that_reads_the_checkpoint_keeps_it_from_being_emptied(tmp_path: Path, server: RunningServer) -> None:
     night = Night(tmp_path, server, count=2)
     night.run()
@@ -288,3 +294,24 @@ def test_a_program_that_reads_the_checkpoint_keeps_it_from_being_emptied(tmp_pat
         assert "run the same command again" in told.stderr
     night.forget("--id", "00001.wav")
     assert found_in(night.out, night.words_of(["00001.wav"])) == {}
+
+
+@pytest.mark.slow
+def test_a_recording_that_swapped_its_file_takes_no_other_with_it(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server, count=4)
+    night.run()
+    night.run("--set", "service.language=de")
+    first, second = (night.corpus.folder / name for name in ("00000.wav", "00001.wav"))
+    contents = first.read_bytes(), second.read_bytes()
+    first.write_bytes(contents[1])
+    second.write_bytes(contents[0])
+    night.run("--set", "service.language=de")
+    told = batch("forget", night.out, "--audio", first)
+    assert "1 utterance would be forgotten: 00000.wav" in told.stdout
+    night.forget("--id", "00000.wav")
+    requests = night.requests
+    night.run("--set", "service.language=de")
+    assert night.requests == requests
+    assert rows_of(night.out).keys() == night.texts.keys() - {"00000.wav"}
+    assert rows_of(night.out)["00001.wav"] == night.texts["00000.wav"]
+    assert found_in(night.out, night.texts["00001.wav"].split()) == {}

@@ -102,6 +102,7 @@ def forgetting(night: Night) -> list[str | Path]:
     return ["forget", night.out, "--yes", *(word for id_ in ids for word in ("--id", id_))]
 
 
+@pytest.mark.slow
 def test_it_is_taken_out_of_everything_there_is(tmp_path: Path, server: RunningServer) -> None:
     night, words = everything(tmp_path, server)
     assert {"checkpoint.sqlite", "clips.jsonl", "errors.jsonl"} <= found_in(night.out, words).keys()

@@ -116,7 +116,7 @@ class World:
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=25, deadline=None, suppress_health_check=[*HealthCheck])
 @given(
     formats=st.sampled_from([*FORMATS]),
     moves=st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 20)), min_size=1, max_size=8),

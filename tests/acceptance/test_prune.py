@@ -66,6 +66,7 @@ def test_it_says_what_it_would_do_and_does_it_with_yes(night: Night) -> None:
     assert rows_of(night.out) == jsonl_rows_of(night.out) == night.texts
 
 
+@pytest.mark.slow
 def test_what_is_still_in_a_manifest_stays(night: Night, tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     audio = tmp_path / "elsewhere.wav"
@@ -80,6 +81,7 @@ def test_what_is_still_in_a_manifest_stays(night: Night, tmp_path: Path) -> None
     assert rows_of(night.out) == jsonl_rows_of(night.out) == night.texts | {"elsewhere": text}
 
 
+@pytest.mark.slow
 def test_only_those_that_have_been_missing_for_long(night: Night) -> None:
     assert pruned(night.out, "--older-than", "30d")["rows"] == 0
     assert "that long ago" in batch("prune", night.out, "--older-than", "30d").stdout
@@ -90,6 +92,7 @@ def test_only_those_that_have_been_missing_for_long(night: Night) -> None:
     assert len(rows_of(night.out)) == 11
 
 
+@pytest.mark.slow
 def test_a_folder_whose_disk_is_not_mounted_keeps_its_rows(tmp_path: Path, server: RunningServer) -> None:
     night = Night(tmp_path, server, count=3)
     night.manifest = night.corpus.folder
@@ -110,6 +113,7 @@ def test_a_folder_whose_disk_is_not_mounted_keeps_its_rows(tmp_path: Path, serve
     assert pruned(night.out, "--yes")["others"] == 0
 
 
+@pytest.mark.slow
 def test_errors_and_clips_of_removed_rows_go_and_waiting_rows_too(tmp_path: Path, server: RunningServer) -> None:
     night = Night(tmp_path, server, count=2)
     write_wav(night.corpus.folder / "long.wav", seed=50, seconds=14)
