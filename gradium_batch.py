@@ -45,6 +45,7 @@ from pipeline.exits import POSIX_ONLY as _POSIX_ONLY
 if _os.name == "nt":
     raise ImportError(_POSIX_ONLY)
 
+from pipeline.api.exporting import export
 from pipeline.api.records import Progress, Result
 from pipeline.api.removing import forget, prune
 from pipeline.api.settings import Settings
@@ -77,6 +78,7 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.exits import ExitStatus
+from pipeline.export.exported import Exported
 from pipeline.model import Segment, Transcript, Word
 from pipeline.report.figures import FailureClass, Figures
 from pipeline.run.check import Forecast
@@ -97,6 +99,7 @@ __all__ = [
     "EmptyFolder",
     "EndpointUnreachable",
     "ExitStatus",
+    "Exported",
     "FailureClass",
     "Figures",
     "Forecast",
@@ -124,6 +127,7 @@ __all__ = [
     "UsageError",
     "Word",
     "check",
+    "export",
     "forget",
     "prune",
     "read",

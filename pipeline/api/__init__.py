@@ -1,8 +1,8 @@
 """The library for Python programs, which `gradium_batch` hands on to them.
 
-`transcribing` does runs and forecasts · `transcripts` reads outputs · `removing` takes rows out of them · `arguments`
-are what its functions are given · `settings` the configuration · `records` what they return · `raising` how errors
-reach the caller.
+`transcribing` does runs and forecasts · `transcripts` reads outputs · `exporting` writes them in other formats ·
+`removing` takes rows out of them · `arguments` are what its functions are given · `settings` the configuration ·
+`records` what they return · `raising` how errors reach the caller.
 """
 
 import logging

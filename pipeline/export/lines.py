@@ -26,7 +26,10 @@ from pipeline.sink.rows import Order
 COPY_BYTES = 1 << 20
 AS_MANIFEST = 0
 """The `sort` of rows in the order of the manifest."""
-BEFORE_ALL = (-1, -1)
+UNWANTED = -1
+"""That of rows that are not asked for, and …"""
+BEFORE_ALL = (UNWANTED, -1)
+"""… the `sort` and place before those of all rows."""
 COMPRESSED = ".gz"
 _EVENTS = """SELECT sort, place, max(number) AS number FROM (SELECT sort, place, 0 AS number FROM temp.dropped
     UNION ALL SELECT sort, place, rowid FROM temp.changed) GROUP BY sort, place ORDER BY sort, place"""
@@ -109,7 +112,7 @@ class LineExport:
             new = batch.rows(numbers)
             places = places_in(file, [first + number for number in numbers], order([row.id for row in new]))
             for number, row, place, is_wanted in zip(numbers, new, places, wanted.selects(new), strict=True):
-                sort, lines = self._lines(row) if is_wanted else (AS_MANIFEST, (b"",) * len(self._lengths))
+                sort, lines = self._lines(row) if is_wanted else (UNWANTED, (b"",) * len(self._lengths))
                 found.append(
                     (sort, place, file, hash_of(row.id), batch.digests[number], *map(len, lines), b"".join(lines))
                 )
@@ -150,8 +153,14 @@ class LineExport:
             if versions is not None:
                 self._state.set_sources(versions)
         is_empty = " AND ".join(f"{name} = 0" for name in self._lengths)
-        [rows] = db.execute(f"SELECT count(*) FROM rows WHERE NOT ({is_empty})").fetchone()  # noqa: S608 fixed texts
-        return Exported(where=str(self._folder), unit="row", total=rows, written=changed, removed=dropped)
+        empty, rows = db.execute(
+            f"SELECT coalesce(sum({is_empty}), 0), count(*) FROM rows WHERE sort <> ?",  # noqa: S608 fixed texts
+            (UNWANTED,),
+        ).fetchone()
+        left = {"without anything that this format has": empty} if empty else {}
+        return Exported(
+            where=str(self._folder), unit="row", total=rows - empty, written=changed, removed=dropped, left=left
+        )
 
     @contextmanager
     def _splicing(self, number: int, is_whole: bool) -> Iterator[_Splice]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow as pa
 
 from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.schema import CHECKPOINT
@@ -14,8 +14,12 @@ from pipeline.errors import UsageError
 from pipeline.export.state import digest_of
 from pipeline.model import Transcript
 from pipeline.sink import FolderStore, Sink
-from pipeline.sink.parquet import Table
 from pipeline.sink.rows import in_batches
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.sink.parquet import Table
 
 LISTS = ("words", "segments", "request_ids")
 """The columns that take most of the time to read."""
@@ -69,8 +73,14 @@ class OutputRows:
 
     def batches(self, file: int, *, words: bool = True) -> Iterator[Batch]:
         """The rows of a file, a few hundred at a time. Without `words` their words, segments and request_ids may be
-        empty, which is many times as fast."""
-        if file and not self.sink.is_format_1(file):
+        empty, which is many times as fast. Raises UsageError for an output of a version before 0.2, whose rows do not
+        say of which part of their recording they are."""
+        if self.sink.is_format_1(file):
+            raise UsageError(
+                f"{self.out} was written by a version before 0.2; run its manifest into it once, which converts it and "
+                "sends nothing for that, then export it"
+            )
+        if file:
             table = self.sink.parts.table(file)
             left_out = () if words else LISTS
             for columns in table.batches(without=left_out):

@@ -122,9 +122,7 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         log.warning("%s", request.warning)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
     forgotten = Forgotten.read(FolderStore(out))
-    rows = ManifestRows(
-        options, hashes, model=request.model, run_id="check", skip_bad_rows=True, forgotten=forgotten
-    )
+    rows = ManifestRows(options, hashes, model=request.model, run_id="check", skip_bad_rows=True, forgotten=forgotten)
     require_checkpoint(out)
     with Checkpoint(path, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.checkpoint import Checkpoint
-from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.lookup import LAST
-from pipeline.checkpoint.schema import CHECKPOINT
-from pipeline.errors import OutputError, UsageError
+from pipeline.errors import OutputError
+from pipeline.export.places import manifest_order
+from pipeline.export.rows import OutputRows
 from pipeline.model import Transcript
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.rows import Order, in_batches
@@ -36,20 +35,8 @@ class OutputReader:
     def __init__(self, out: Path) -> None:
         """Raises UsageError where the folder is no output."""
         self._out = out
+        self._files = OutputRows(out).files
         self._sink = Sink(FolderStore(out))
-        self._files()
-
-    def _files(self) -> Sequence[int]:
-        """The parts that there are; 0 is the JSONL, which counts where there are none."""
-        if parts := self._sink.parts.numbers():
-            return parts
-        if self._sink.lines.size() is not None:
-            return [0]
-        if holds_something(self._out / CHECKPOINT):
-            return []
-        hint = ": name the folder that it is in" if self._out.name == "transcripts" else ""
-        there = "there is no transcript and no checkpoint in it" if self._out.is_dir() else "there is no such folder"
-        raise UsageError(f"{self._out} is no output of gradium-batch: {there}{hint}")
 
     def count(self) -> int:
         """The number of transcripts."""
@@ -124,16 +111,10 @@ class OutputReader:
     @contextmanager
     def _order(self) -> Iterator[Order]:
         """Yields what gives ids their places, each row another. Raises CheckpointError."""
-        path, unknown = self._out / CHECKPOINT, count(LAST)
-        has_checkpoint = holds_something(path)
-        with Checkpoint(path, only_read=True) if has_checkpoint else nullcontext() as checkpoint:
-
-            def order(ids: list[str]) -> list[int]:
-                places = checkpoint.places_of(ids) if checkpoint is not None else [LAST] * len(ids)
-                # those that no manifest has come last, as the files have them
-                return [place if place < LAST else next(unknown) for place in places]
-
-            yield order
+        unknown = count(LAST)
+        with manifest_order(self._out) as known:
+            # those that no manifest has come last, as the files have them
+            yield lambda ids: [place if place < LAST else next(unknown) for place in known(ids)]
 
 
 @contextmanager

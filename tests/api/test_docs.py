@@ -30,5 +30,6 @@ def test_its_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert told[3] == "8\n"
     assert "0 failed" in told[4]
     assert told[5].startswith("14\n")
-    assert told[6] == "0\n('rain',)\n"
-    assert told[7] == "OK\n"
+    assert told[6] == "14 subtitles\n"
+    assert told[7] == "0\n('rain',)\n"
+    assert told[8] == "OK\n"

@@ -1,3 +1,4 @@
+from pipeline.api.exporting import export
 from pipeline.api.records import Progress, Result
 from pipeline.api.removing import forget, prune
 from pipeline.api.settings import Settings
@@ -30,6 +31,7 @@ from pipeline.errors import (
     UsageError,
 )
 from pipeline.exits import ExitStatus
+from pipeline.export.exported import Exported
 from pipeline.model import Segment, Transcript, Word
 from pipeline.report.figures import FailureClass, Figures
 from pipeline.run.check import Forecast
@@ -50,6 +52,7 @@ __all__ = [
     "EmptyFolder",
     "EndpointUnreachable",
     "ExitStatus",
+    "Exported",
     "FailureClass",
     "Figures",
     "Forecast",
@@ -77,6 +80,7 @@ __all__ = [
     "UsageError",
     "Word",
     "check",
+    "export",
     "forget",
     "prune",
     "read",

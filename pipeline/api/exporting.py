@@ -1,0 +1,53 @@
+"""Exports of an output, for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.api.arguments import PathLike, path_of
+from pipeline.api.raising import raised
+from pipeline.errors import UsageError
+from pipeline.export.exported import Exported
+from pipeline.texts import visible
+
+
+def export(
+    out: PathLike,
+    format: str,
+    to: PathLike | None = None,
+    *,
+    beside: bool = False,
+    where: str | None = None,
+    only_ok: bool = False,
+    overwrite: bool = False,
+    **options: Any,
+) -> Exported:
+    """Writes the transcripts of an output folder in another format: what `gradium-batch export` does. Repeated, it
+    writes only what changed.
+
+    `format`: `srt`, `vtt`, `txt`, `csv`, `ctm`, `stm`, `textgrid`, `audacity`, `kaldi`, `nemo`, `lhotse` or `hf`. `to`:
+    a folder, by default `OUT/exports/FORMAT`. `beside`, `where`, `only_ok`, `overwrite` are the command's options; so
+    are `options`, which some formats have: `line_chars`, `max_s` and the like, `audio`, `split_by`.
+
+    Raises UsageError for what makes no sense, and where a file of somebody else would be overwritten; OutputHeld while
+    the same export is at work; OutputError where a file is damaged or cannot be written. Not to be called where an
+    event loop runs in the same thread if `format` is `hf`.
+    """
+    from pipeline.export.export import ExportOptions  # loads pyarrow, which takes long
+    from pipeline.export.export import export as export_now
+
+    with raised():
+        for name, value, kinds in (("format", format, str), ("where", where, str | None)):
+            if not isinstance(value, kinds):
+                raise UsageError(f"{name}: {visible(repr(value))} is no str")
+        asked = ExportOptions(
+            format=format,
+            to=None if to is None else Path(path_of("to", to)),
+            beside=beside,
+            where=where,
+            only_ok=only_ok,
+            overwrite=overwrite,
+            options={name: value for name, value in options.items() if value is not None},
+        )
+        return export_now(Path(path_of("out", out)), asked)
