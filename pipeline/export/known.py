@@ -8,9 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.errors import OutputError, OutputHeld
-from pipeline.export.kinds import writer_of
-from pipeline.export.shards import SPOOL
-from pipeline.export.state import ExportState, state_paths
+from pipeline.export.state import SPOOL, ExportState, state_paths
 
 
 def remove_rows(out: Path, ids: Collection[str]) -> list[str]:
@@ -22,6 +20,8 @@ def remove_rows(out: Path, ids: Collection[str]) -> list[str]:
             with closing(ExportState(path)) as state:
                 shutil.rmtree(path.with_suffix(SPOOL), ignore_errors=True)  # of an export that was killed
                 if (made := state.made()) is not None:
+                    from pipeline.export.kinds import writer_of  # loads all formats, and pyarrow: few runs need that
+
                     writer_of(state, made, overwrite=True).remove([*ids])
         except (OutputError, OutputHeld) as error:
             failed.append(str(error))

@@ -21,13 +21,12 @@ from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.hub_splits import Splits
 from pipeline.export.rows import OutputRows
-from pipeline.export.state import ExportState, hash_of
+from pipeline.export.state import SPOOL, ExportState, hash_of
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
 
 SHARD_BYTES = 500_000_000
-SPOOL = ".spool"
 VALUES = "splits"
 """The fact of the state that has the values which name its splits."""
 NOWHERE = ""

@@ -21,7 +21,8 @@ from pipeline.export.writing import stamp_of
 
 FOLDER = "exports"
 """The folder for these files, and by default for what is exported, in an output."""
-SUFFIX = ".sqlite"
+SUFFIX, SPOOL = ".sqlite", ".spool"
+"""Of the files, and of the folders for decoded audio beside them."""
 VERSION = 1
 BUSY_S = 0.5
 _TABLES = """

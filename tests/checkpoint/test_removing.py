@@ -11,7 +11,7 @@ import pytest
 from pipeline.checkpoint import Checkpoint, ClipAnswered, Failed, Finished, Identity
 from pipeline.checkpoint.removing import Removing
 from pipeline.checkpoint.salvage import Old
-from pipeline.model import ClipResult
+from pipeline.clips import ClipResult
 from tests.checkpoint.test_migration import make
 from tests.records import failure, scanned, transcript
 
