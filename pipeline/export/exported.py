@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.texts import plural, shown_id
+from pipeline.texts import plural, visible
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """The sentences for people."""
-        first = f"{plural(self.total, self.unit)} in {shown_id(self.where)}: {self.written:,} written"
+        first = f"{plural(self.total, self.unit)} in {visible(self.where)}: {self.written:,} written"
         removed = f", {self.removed:,} removed" if self.removed else ""
         return [first + removed, *(f"{count:,} {what}" for what, count in (*self.exceeded.items(), *self.left.items()))]
 

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pipeline.errors import OutputError, UsageError
 from pipeline.sink.store import sync_folder
-from pipeline.texts import shown_id
+from pipeline.texts import visible
 
 Stamp = tuple[int, int]
 """The size of a file in bytes, and its mtime in nanoseconds: another one after any change."""
@@ -23,7 +23,7 @@ def failing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{shown_id(str(error.filename or path))} cannot be written: {error.strerror or error}; what is exported "
+            f"{visible(str(error.filename or path))} cannot be written: {error.strerror or error}; what is exported "
             "so far stays: fix this and run the same command again"
         ) from error
 
@@ -105,6 +105,6 @@ def refuse_foreign(folder: Path, names: Collection[str]) -> None:
     if there := [name for name in names if os.path.lexists(folder / name)]:
         more = f" and {len(there) - 1:,} more" if len(there) > 1 else ""
         raise UsageError(
-            f"{shown_id(str(folder / there[0]))}{more} would be overwritten, and this export did not write it as it "
+            f"{visible(str(folder / there[0]))}{more} would be overwritten, and this export did not write it as it "
             "is; move it away, name another folder with --to, or say --overwrite"
         )

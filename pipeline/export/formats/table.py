@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -14,6 +16,8 @@ COLUMNS = (
     "issues", "sample_rate", "channels", "model", "service", "attempts", "latency_s", "credits", "run_id",
     "finished_at", "metadata",
 )  # fmt: skip
+_values = attrgetter(*COLUMNS)
+_ISSUES, _FINISHED, _METADATA = map(COLUMNS.index, ("issues", "finished_at", "metadata"))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,18 +28,22 @@ class Csv:
     needs_words = False
 
     def __init__(self) -> None:
-        self.header: tuple[bytes, ...] = (_line(COLUMNS),)
+        self._text = io.StringIO(newline="")
+        self._write = csv.writer(self._text).writerow
+        self.header: tuple[bytes, ...] = (self._line(COLUMNS),)
 
     def lines(self, row: Transcript) -> tuple[bytes, ...]:
-        metadata = _encode(row.metadata).decode() if row.metadata else ""
-        instead = {"issues": "; ".join(row.issues), "metadata": metadata, "finished_at": row.finished_at.isoformat()}
-        return (_line([instead[name] if name in instead else getattr(row, name) for name in COLUMNS]),)
+        values = [*_values(row)]
+        values[_ISSUES] = "; ".join(row.issues)
+        values[_FINISHED] = row.finished_at.isoformat()
+        values[_METADATA] = _encode(row.metadata).decode() if row.metadata else ""
+        return (self._line(values),)
 
     def place(self, row: Transcript) -> bytes | None:
         return None
 
-
-def _line(values: object) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerow(values)  # type: ignore[arg-type]
-    return text.getvalue().encode()
+    def _line(self, values: Sequence[object]) -> bytes:
+        self._text.seek(0)
+        self._text.truncate()
+        self._write(values)
+        return self._text.getvalue().encode()
