@@ -163,11 +163,10 @@ class Removing(Database):
         db.execute("DELETE FROM replaced WHERE is_named(id) OR is_audio(audio)")
         db.execute("DELETE FROM known_failures WHERE is_audio(audio) OR is_named(failed_id(row))")
         db.execute(f"DELETE FROM clips WHERE is_audio({AUDIO_OF_CLIP})")  # noqa: S608 fixed texts
-        for n, row in db.execute("SELECT n, row FROM attempts").fetchall():
-            attempt = decode_attempt(row)
-            if is_named(attempt.id):
-                nameless = msgspec.structs.replace(attempt, id=FORGOTTEN_ID, request_id=None)
-                db.execute("UPDATE attempts SET row = ? WHERE n = ?", (encode(nameless), n))
+        attempts = ((n, decode_attempt(row)) for n, row in db.execute("SELECT n, row FROM attempts"))
+        for n, attempt in [(n, attempt) for n, attempt in attempts if is_named(attempt.id)]:
+            nameless = msgspec.structs.replace(attempt, id=FORGOTTEN_ID, request_id=None)
+            db.execute("UPDATE attempts SET row = ? WHERE n = ?", (encode(nameless), n))
         db.execute("UPDATE runs SET figures = cleaned(figures) WHERE figures IS NOT NULL")
 
     @writes

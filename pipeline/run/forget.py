@@ -167,4 +167,7 @@ def as_lines(found: Forgetting) -> list[str]:
         lines.append(f"not looked into, because gradium-batch did not write them: {shown}")
     if not found.done:
         lines.append("nothing was changed: this cannot be undone, so say --yes to do it")
-    return [*lines, *found.unchanged]
+    lines += found.unchanged
+    if found.unchanged:
+        lines.append("once that is mended, forget them again, by --id")
+    return lines

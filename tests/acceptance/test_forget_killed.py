@@ -89,6 +89,12 @@ def everything(folder: Path, server: RunningServer) -> tuple[Night, list[str]]:
          *map(str, args)], environment(server), kind="python",
     )  # fmt: skip
     assert finish(done).exit == -signal.SIGKILL
+    assert batch("export", night.out, "--format", "csv").exit == 0
+    for name in (".transcripts.jsonl.tmp", "transcripts/.part-000001.parquet.tmp", "attempts/.part-000001.parquet.tmp",
+                 ".errors.jsonl.tmp", ".clips.jsonl.tmp", "runs/.x.json.tmp", ".summary.json.tmp",
+                 "transcripts/_part-000001.parquet.damaged", "clips.jsonl.damaged-2", ".spool/part.wav"):  # fmt: skip
+        (night.out / name).parent.mkdir(exist_ok=True)
+        (night.out / name).write_text(f"{DONE} {LONG} {BROKEN}")
     words = {*night.words_of([DONE, "00006.wav"]), LONG, BROKEN, "reference10x", "about11x"}
     return night, sorted(words | {*text.split()} - {word for other in night.texts.values() for word in other.split()})
 
