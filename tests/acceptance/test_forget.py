@@ -315,3 +315,23 @@ def test_a_recording_that_swapped_its_file_takes_no_other_with_it(tmp_path: Path
     assert rows_of(night.out).keys() == night.texts.keys() - {"00000.wav"}
     assert rows_of(night.out)["00001.wav"] == night.texts["00000.wav"]
     assert found_in(night.out, night.texts["00001.wav"].split()) == {}
+
+
+@pytest.mark.slow
+def test_a_renamed_recording_and_its_earlier_name(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server, count=4)
+    night.manifest = night.corpus.folder
+    night.run()
+    words = {*night.texts["00002.wav"].split()}
+    words |= {*write_wav(night.corpus.folder / "00002.wav", seed=60).split()}
+    words -= {word for id_, text in night.texts.items() if id_ != "00002.wav" for word in text.split()}
+    night.run()
+    (night.corpus.folder / "00002.wav").rename(night.corpus.folder / "renamed.wav")
+    requests = night.requests
+    night.run()
+    night.forget("--id", "renamed.wav")
+    assert found_in(night.out, ["renamed.wav"]) == {}
+    night.forget("--id", "00002.wav")
+    assert found_in(night.out, {*words, "00002.wav", "renamed.wav"}) == {}
+    assert "1 row was forgotten" in night.run().stderr
+    assert night.requests == requests
