@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from enum import IntEnum
+from typing import NoReturn
 
 POSIX_ONLY = (
     "gradium-batch needs a POSIX system, such as Linux or macOS; "
@@ -32,3 +34,16 @@ def stop_signals() -> dict[signal.Signals, ExitStatus]:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         statuses[signal.SIGHUP] = ExitStatus.SIGTERM
     return statuses
+
+
+def end_on_signals(what: str) -> None:
+    """Has signals end this process at once, for work that a kill does not harm: `what` is finished by the same command
+    again."""
+
+    def on_signal(number: int, frame: object) -> NoReturn:
+        os.write(2, f"gradium-batch: stopped; run the same command again to finish {what}\n".encode())
+        os._exit(statuses[signal.Signals(number)])
+
+    statuses = stop_signals()
+    for number in statuses:
+        signal.signal(number, on_signal)

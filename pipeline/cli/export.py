@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from pipeline.cli.base import Command
 from pipeline.cli.options import out_argument, progress_option
-from pipeline.exits import stop_signals
+from pipeline.exits import end_on_signals
 
 FORMATS = "srt|vtt|txt|csv|ctm|stm|textgrid|audacity|kaldi|nemo|lhotse|hf"
 _OPTIONS = (
@@ -63,8 +61,7 @@ def command(
     come in the order of the manifest; formats of one file for each recording mirror the folders of the recordings.
     Files that the export did not write are never overwritten unless you say so.
     """
-    for number in stop_signals():
-        signal.signal(number, _on_signal)
+    end_on_signals("the export")
     from pipeline.export.export import ExportOptions, export
     from pipeline.report.logs import say
     from pipeline.report.rows_bar import RowsBar
@@ -74,9 +71,3 @@ def command(
         format=format_, to=to, beside=beside, where=where, only_ok=only_ok, overwrite=overwrite, options=options
     )
     say(*export(out, asked, RowsBar(progress)).lines())
-
-
-def _on_signal(number: int, frame: object) -> NoReturn:
-    """Ends the process; safe at any moment, and the next export goes on from what was done."""
-    os.write(2, b"gradium-batch: stopped; run the same command again to finish the export\n")
-    os._exit(stop_signals()[signal.Signals(number)])

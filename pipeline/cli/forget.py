@@ -8,7 +8,7 @@ import click
 
 from pipeline.cli.base import Command, end
 from pipeline.cli.options import json_option, out_argument, refuse_unprintable
-from pipeline.exits import ExitStatus
+from pipeline.exits import ExitStatus, end_on_signals
 
 
 @click.command("forget", cls=Command)
@@ -38,6 +38,8 @@ def command(out: Path, ids: tuple[str, ...], audio: tuple[str, ...], allow: bool
     from pipeline.texts import json_line, plural
 
     refuse_unprintable(out, (*ids, *audio))
+    if yes:
+        end_on_signals("it")
     if allow:
         count = forgetting.allow(out, ids=ids, audio=audio)
         click.echo(f"{plural(count, 'utterance')} may be sent again")

@@ -8,6 +8,7 @@ import click
 
 from pipeline.cli.base import Command
 from pipeline.cli.options import duration, json_option, out_argument
+from pipeline.exits import end_on_signals
 
 
 @click.command("prune", cls=Command)
@@ -29,6 +30,8 @@ def command(out: Path, older_than: float | None, yes: bool, as_json: bool) -> No
 
     Refused while a run is at work (exit 5).
     """  # fmt: skip
+    if yes:
+        end_on_signals("it")
     from pipeline.run.prune import as_lines, prune
     from pipeline.texts import json_line
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from pipeline.cli.base import Command
 from pipeline.cli.options import out_argument
-from pipeline.exits import stop_signals
+from pipeline.exits import end_on_signals
 
 
 @click.command("rebuild", cls=Command)
@@ -30,15 +27,8 @@ def command(out: Path, force: bool, delay_correction: str | None) -> None:
 
     With --delay-correction an intact checkpoint stays, and only times are written anew.
     """
-    for number in stop_signals():
-        signal.signal(number, _on_signal)
+    end_on_signals("the rebuild")
     from pipeline.run.rebuild import rebuild
 
     takes_delay_off = None if delay_correction is None else delay_correction == "on"
     click.echo("\n".join(rebuild(out, force=force, takes_delay_off=takes_delay_off)))
-
-
-def _on_signal(number: int, frame: object) -> NoReturn:
-    """Ends the process; safe at any moment, and the next rebuild goes on from what was done."""
-    os.write(2, b"gradium-batch: stopped; run the same command again to finish the rebuild\n")
-    os._exit(stop_signals()[signal.Signals(number)])

@@ -40,7 +40,7 @@ class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
     copies: tuple[str, ...]
     """Damaged files that `rebuild` has kept, which are removed."""
     others: tuple[str, ...] = ()
-    """Files in the folder that are of somebody else, and are not looked into."""
+    """Other files in the folder, which are changed only if `export` wrote them."""
     unchanged: tuple[str, ...] = ()
     """A sentence for each file that could not be changed, and may still have their words."""
 
@@ -164,7 +164,7 @@ def as_lines(found: Forgetting) -> list[str]:
         lines.append(f"removed as well, because they may hold the words: {', '.join(map(visible, found.copies))}")
     if found.others:
         shown = ", ".join(map(visible, found.others[:NAMED])) + (", …" if len(found.others) > NAMED else "")
-        lines.append(f"not looked into, because gradium-batch did not write them: {shown}")
+        lines.append(f"other files in the folder, which are changed only if they are exports: {shown}")
     if not found.done:
         lines.append("nothing was changed: this cannot be undone, so say --yes to do it")
     lines += found.unchanged

@@ -42,7 +42,7 @@ class Store(Protocol):
         """Writes a file: after a clean exit it has its name, durably; after an error the old file stays."""
 
     def remove(self, name: str) -> None:
-        """Removes a file, if it exists."""
+        """Removes a file, if it exists, durably."""
 
     def remove_unfinished(self, *patterns: str) -> None:
         """Removes temporary files that a killed `put` of these names (or patterns) left."""
@@ -103,8 +103,11 @@ class FolderStore:
             sync_folder(path.parent)
 
     def remove(self, name: str) -> None:
+        path = self._folder / name
         with self.as_output_errors(name):
-            (self._folder / name).unlink(missing_ok=True)
+            if os.path.lexists(path):
+                path.unlink()
+                sync_folder(path.parent)
 
     def remove_unfinished(self, *patterns: str) -> None:
         for pattern in patterns:
@@ -112,6 +115,7 @@ class FolderStore:
             with self.as_output_errors(folder):
                 for path in (self._folder / folder).glob(f".{name}.tmp"):
                     path.unlink()
+                    sync_folder(path.parent)
 
     def append(self, name: str, lines: Iterable[bytes], committed: int) -> int:
         path = self._folder / name

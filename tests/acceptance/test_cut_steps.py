@@ -302,3 +302,27 @@ def test_while_it_rebuilds(
     assert server.stats()["requests"] == before
     assert rows_of(out) == jsonl_rows_of(out) == corpus.texts
     assert table_of(out, "attempts").num_rows == 10
+
+
+TAKING_OUT = [
+    ("prune", ("Checkpoint", "drop_answers", "before", 1), signal.SIGTERM),
+    ("forget", ("Table", "drop", "after", 1), signal.SIGINT),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "step", "number"), TAKING_OUT)
+def test_while_it_takes_rows_out(
+    tmp_path: Path, out: Path, server: RunningServer, end_at: EndAt, command: str, step: Step, number: signal.Signals
+) -> None:
+    corpus = Corpus(tmp_path / "audio", count=10)
+    args = ("run", corpus.folder, "--out", out, *SMALL_PARTS)
+    assert batch(*args, server=server).exit == 0
+    if command == "prune":
+        (corpus.folder / "00003.wav").unlink()
+        assert batch(*args, server=server).exit == 0
+    named = ("--id", "00003.wav") if command == "forget" else ()
+    assert "run the same command again" in end_at(step, number, command, out, *named, "--yes")
+    assert batch(*args, server=server).exit == 0
+    del corpus.texts["00003.wav"]
+    assert rows_of(out) == jsonl_rows_of(out) == corpus.texts

@@ -276,7 +276,7 @@ def test_a_row_that_was_skipped_as_bad(tmp_path: Path, server: RunningServer) ->
     assert found_in(night.out, ["bad-one"])
     (night.out / "copy-of-errors.txt").write_text("somebody's own")
     told = night.forget("--id", "bad-one").stdout
-    assert "not looked into, because gradium-batch did not write them: copy-of-errors.txt" in told
+    assert "which are changed only if they are exports: copy-of-errors.txt" in told
     for _ in range(2):
         assert found_in(night.out, ["bad-one"]) == {}
         night.run(skip)
