@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 
 from pipeline.checkpoint.codec import decode_failure, decode_utterance
@@ -63,9 +64,10 @@ class SameAudio(Database):
         self._db.create_function("is_audio", 1, lambda found: found in audio)
         self._db.create_function("failed_id", 1, lambda row: decode_failure(row).id)
         found = self._db.execute(
-            f"""SELECT n, id FROM utterances WHERE is_audio(done_audio)
+            f"""SELECT n, id FROM utterances WHERE done_audio IN (SELECT value FROM json_each(?))
                 UNION SELECT n, id FROM utterances WHERE n IN (SELECT n FROM clips WHERE is_audio({AUDIO_OF_CLIP}))
                 UNION SELECT n, id FROM utterances
-                    WHERE id IN (SELECT failed_id(row) FROM known_failures WHERE is_audio(audio)) ORDER BY 1"""  # noqa: S608 fixed texts
+                    WHERE id IN (SELECT failed_id(row) FROM known_failures WHERE is_audio(audio)) ORDER BY 1""",  # noqa: S608 fixed texts
+            (json.dumps([*audio]),),
         )
         return [id_ for _, id_ in found]

@@ -25,7 +25,6 @@ from pipeline.texts import nearest_few, plural, shown_id, visible
 
 NAMED = 5
 _HASH = re.compile("[0-9a-f]{32}")
-_NOTHING_IS_READ = 1 << 40
 
 
 @built
@@ -105,7 +104,8 @@ class _Rows:
             )
         earlier = checkpoint.earlier_audio_of(wanted)
         every = {id_: known | earlier[id_] for id_, known in hashes.items()}
-        of_others = {one for one in set().union(*every.values()) if self._others({one}, wanted)} if every else set()
+        others = self._others({audio_hash for known in every.values() for audio_hash in known}, wanted)
+        of_others = {audio_hash for known in checkpoint.audio_of_ids(others).values() for audio_hash in known}
         return {id_: known - of_others for id_, known in every.items()}
 
     def _with_audio(self, audio: Sequence[str], *, was_finished: bool) -> list[str]:

@@ -7,6 +7,7 @@ command goes on, and so does the next run. Reads and writes the output folder, w
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -33,8 +34,9 @@ KEPT_COPIES = ("checkpoint.old-*", "checkpoint.damaged-*", ".checkpoint.rebuilt-
 
 OWN = ("transcripts/part-*.parquet", "attempts/part-*.parquet", "transcripts.jsonl", "errors.*", "clips.jsonl", NAME,
        "checkpoint.sqlite", "checkpoint.sqlite-*", "run.lock", "summary.json", "runs/*.json", "README.md", "views.sql",
-       ".huggingface.yaml", f"{SPOOL}/*", "exports/*", ".*.tmp", "*/.*.tmp")  # fmt: skip
-"""What gradium-batch writes into an output."""
+       ".huggingface.yaml", ".*.tmp", "*/.*.tmp")  # fmt: skip
+"""What gradium-batch writes into an output, beside the folders of exports and of decoded audio."""
+EXPORTS = "exports"
 
 
 class Removal:
@@ -167,8 +169,14 @@ def kept_copies(store: FolderStore) -> list[str]:
 
 def strangers(out: Path) -> list[str]:
     """The names of files in an output that are of somebody else."""
-    names = (path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir() or path.is_symlink())
-    return sorted(name for name in names if not any(fnmatch(name, own) for own in (*OWN, *KEPT_COPIES)))
+    found = list[str]()
+    for folder, folders, files in os.walk(out):
+        here = Path(folder).relative_to(out)
+        if here == Path():
+            folders[:] = sorted({*folders} - {EXPORTS, SPOOL})
+        names = [(here / name).as_posix() for name in sorted(files)]
+        found += (name for name in names if not any(fnmatch(name, own) for own in (*OWN, *KEPT_COPIES)))
+    return found
 
 
 def read_forgotten(out: Path, checkpoint: Checkpoint) -> Forgotten:
