@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -64,3 +66,31 @@ def tree(folder: Path) -> dict[str, bytes]:
     """The files of a folder and what they hold."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def killed_export(step: int, out: Path, format_: str, to: Path, **more: object) -> bool:
+    """An export in a process of its own that ends at its n-th fsync or rename, as by kill -9; whether it came to its
+    end before."""
+    if not (pid := os.fork()):
+        left = step
+
+        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+            def counting(*args: Any, **named: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    os._exit(9)
+                return call(*args, **named)
+
+            return counting
+
+        os.fsync = counted(os.fsync)
+        Path.replace = counted(Path.replace)  # type: ignore[method-assign]
+        try:
+            exported(out, format_, to, **more)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status in (0, 9), "the export failed"
+    return status == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.model import Transcript
-from tests.export.nights import Output, exported, spoken, tree
+from tests.export.nights import Output, exported, killed_export, spoken, tree
 
 LINES, DOCUMENTS, SHARDS = ("csv", "nemo", "ctm", "kaldi", "lhotse", "stm"), ("txt", "srt"), ("hf",)
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 much is flushed here
@@ -93,34 +92,6 @@ def test_an_export_that_goes_on_holds_what_a_new_one_would(
     check(format_, lives, lines_only=lines_only)
 
 
-def killed_at(step: int) -> Callable[[Path, Path, dict[str, Any]], None]:
-    """An export that ends at its n-th fsync or rename, as by kill -9."""
-
-    def between(out: Path, to: Path, options: dict[str, Any], format_: str) -> None:
-        if not (pid := os.fork()):
-            left = step
-
-            def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-                def counting(*args: Any, **more: Any) -> Any:
-                    nonlocal left
-                    left -= 1
-                    if left < 0:
-                        os._exit(9)
-                    return call(*args, **more)
-
-                return counting
-
-            os.fsync = counted(os.fsync)
-            Path.replace = counted(Path.replace)  # type: ignore[method-assign]
-            try:
-                exported(out, format_, to, **options)
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)
-
-    return between  # type: ignore[return-value]
-
-
 @pytest.mark.parametrize("format_", [*LINES, *DOCUMENTS, *SHARDS])
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -128,5 +99,7 @@ def killed_at(step: int) -> Callable[[Path, Path, dict[str, Any]], None]:
 def test_an_export_that_was_killed_is_finished(
     format_: str, lives: list[dict[int, list[Transcript]]], step: int
 ) -> None:
-    kill = killed_at(step)
-    check(format_, lives, lines_only=False, between=lambda out, to, options: kill(out, to, options, format_))  # type: ignore[call-arg]
+    def between(out: Path, to: Path, options: dict[str, Any]) -> None:
+        killed_export(step, out, format_, to, **options)
+
+    check(format_, lives, lines_only=False, between=between)
