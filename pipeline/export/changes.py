@@ -7,7 +7,6 @@ writes; each kind of export adds columns of its own.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -92,17 +91,6 @@ def changes_of(state: ExportState, files: Collection[int]) -> Iterator[Changes]:
     finally:
         for table in ("changed_files", "before", "seen"):
             db.execute(f"DROP TABLE IF EXISTS temp.{table}")
-
-
-@contextmanager
-def these(db: sqlite3.Connection, ids: Sequence[str]) -> Iterator[str]:
-    """Yields the SQL condition for the rows of these ids."""
-    db.execute("CREATE TEMP TABLE these (id INTEGER PRIMARY KEY)")
-    try:
-        db.executemany("INSERT OR IGNORE INTO temp.these VALUES (?)", ((hash_of(id_),) for id_ in ids))
-        yield "id IN (SELECT id FROM temp.these)"
-    finally:
-        db.execute("DROP TABLE temp.these")
 
 
 def places_in(file: int, numbers: Sequence[int], places: Sequence[int]) -> list[int]:

@@ -66,15 +66,15 @@ class DataSet:
             self._db.execute(_TABLES)
 
     def damaged(self) -> list[int]:
-        """The shards whose files were missing, or not as they were written: these are removed. Raises UsageError where
-        one may not be overwritten."""
+        """The shards whose files are missing, or not as they were written. Raises UsageError where one of the latter
+        may not be overwritten."""
         found: list[int] = []
         for name, size, mtime_ns, shard in [*self._state.files()]:
             is_there = stands(self._folder, name, size, mtime_ns)
             if shard and not is_there:
                 if is_there is False:
                     self._refuse_foreign(name)
-                remove(self._folder, [name])
+                    remove(self._folder, [name])
                 self._db.execute("UPDATE files SET size = NULL, mtime_ns = NULL WHERE name = ?", (name,))
                 found.append(shard)
         return found

@@ -79,7 +79,7 @@ class DocumentExport:
         """Removes rows and all files of their recordings, also where these were changed since they were written. What
         else these recordings have, the next export writes."""
         with self._state.failing():
-            names = self._recordings.remove(ids)
+            names = self._recordings.remove([hash_of(id_) for id_ in ids])
             remove(self._folder, names)
             with self._state.transaction():
                 self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in names))

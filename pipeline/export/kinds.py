@@ -68,14 +68,9 @@ def options_of(format_: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def folder_of(made: Made) -> Path:
-    """The folder of the names of an export's files: the root, where they lie beside their recordings."""
-    return Path(made.folder) if made.folder else ROOT
-
-
 def writer_of(state: ExportState, made: Made, *, overwrite: bool, shard_bytes: int | None = None) -> Export:
     """What writes an export."""
-    folder = folder_of(made)
+    folder = Path(made.folder) if made.folder else ROOT
     if made.format in LINES:
         return LineExport(state, folder, LINES[made.format](), overwrite=overwrite)
     if made.format == SHARDS:

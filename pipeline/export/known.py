@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pipeline.errors import OutputError, OutputHeld
 from pipeline.export.state import SPOOL, ExportState, state_paths
-from pipeline.export.writing import remove
 
 
 def remove_rows(out: Path, ids: Collection[str]) -> list[str]:
@@ -21,11 +20,9 @@ def remove_rows(out: Path, ids: Collection[str]) -> list[str]:
             with closing(ExportState(path)) as state:
                 shutil.rmtree(path.with_suffix(SPOOL), ignore_errors=True)  # of an export that was killed
                 if (made := state.made()) is not None:
-                    from pipeline.export import kinds  # loads all formats, and pyarrow: few runs need that
+                    from pipeline.export.kinds import writer_of  # loads all formats, and pyarrow: few runs need that
 
-                    if state.is_unfinished:  # nobody knows what is in which file
-                        remove(kinds.folder_of(made), [name for name, *_ in state.files()])
-                    kinds.writer_of(state, made, overwrite=True).remove([*ids])
+                    writer_of(state, made, overwrite=True).remove([*ids])
         except (OutputError, OutputHeld) as error:
             failed.append(str(error))
     return failed

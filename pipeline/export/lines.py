@@ -12,13 +12,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from pipeline.export.changes import Changes, changes_of, places_in, rows_table, these
+from pipeline.export.changes import Changes, changes_of, places_in, rows_table
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.format import LineFormat
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import ExportState, hash_of
-from pipeline.export.writing import failing, refuse_foreign, remove, rename_all, stands, temporary, writing
+from pipeline.export.writing import failing, refuse_foreign, remove, rename_all, stands, writing
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
@@ -47,7 +47,7 @@ class LineExport:
         self._overwrite = overwrite
         self._lengths = [f"length_{number}" for number in range(len(kind.files))]
         with state.failing():
-            self._create_rows()
+            self._db.execute(rows_table(", ".join(f"{name} INTEGER NOT NULL" for name in self._lengths)))
 
     def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
         """Writes what changed. Raises UsageError where a file is there that the export did not write as it is."""
@@ -66,16 +66,15 @@ class LineExport:
             return self._publish(versions, is_whole=is_whole)
 
     def remove(self, ids: Sequence[str]) -> None:
-        """Takes rows out of the files. Files that are not as they were written are removed: the next export writes them
-        anew."""
+        """Takes rows out of the files. Files that are no longer as they were written are removed."""
+        hashes = [(hash_of(id_),) for id_ in ids]
         with self._state.failing(), self._gathering():
-            with these(self._db, ids) as is_one:
-                self._db.execute(f"INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE {is_one}")  # noqa: S608
-            remove(self._folder, [temporary(Path(name)).name for name in self._format.files])
-            if not self._check_files():
-                remove(self._folder, self._format.files)
-            elif self._db.execute("SELECT EXISTS (SELECT 1 FROM temp.dropped)").fetchone()[0]:
+            self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
+            [found] = self._db.execute("SELECT count(*) FROM temp.dropped").fetchone()
+            if found and self._check_files():
                 self._publish(None, is_whole=True)
+            elif found:
+                remove(self._folder, self._format.files)
 
     # -- finding what changed -----------------------------------------------------------------------------------------
 
@@ -87,12 +86,9 @@ class LineExport:
         if not self._overwrite:
             refuse_foreign(self._folder, [name for name in self._format.files if known.get(name, False) is False])
         with self._state.transaction():
-            self._state.begin_anew()
-            self._create_rows()
+            self._db.execute("DELETE FROM rows")
+            self._state.set_sources({})
         return False
-
-    def _create_rows(self) -> None:
-        self._db.execute(rows_table(", ".join(f"{name} INTEGER NOT NULL" for name in self._lengths)))
 
     @contextmanager
     def _gathering(self) -> Iterator[None]:

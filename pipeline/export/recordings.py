@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from pipeline.export.changes import places_in, rows_table, these
+from pipeline.export.changes import places_in, rows_table
 from pipeline.export.names import common_folder, key_of, mirrored, stem_of, unlike
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import ExportState, hash_of
@@ -157,11 +157,12 @@ class Recordings:
         """Deletes the recordings without rows, within a transaction of the caller."""
         self._db.execute("DELETE FROM recordings WHERE n NOT IN (SELECT recording FROM rows)")
 
-    def remove(self, ids: Sequence[str]) -> list[str]:
-        """Removes the rows of these ids; returns the files of all recordings that are stale now."""
-        db = self._db
-        with these(db, ids) as is_one, self._state.transaction():
-            db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN (SELECT recording FROM rows WHERE {is_one})")  # noqa: S608
-            db.execute(f"DELETE FROM rows WHERE {is_one}")  # noqa: S608 fixed texts
-        found = db.execute("SELECT name FROM files WHERE owner IN (SELECT n FROM recordings WHERE is_stale)")
+    def remove(self, ids: Collection[int]) -> list[str]:
+        """Removes the rows of these (hashed) ids; returns the files of their recordings, which are stale then."""
+        marks = f"({', '.join('?' * len(ids))})"
+        of = f"SELECT recording FROM rows WHERE id IN {marks}"  # noqa: S608 fixed texts
+        with self._state.transaction():
+            found = self._db.execute(f"SELECT name FROM files WHERE owner IN ({of})", [*ids]).fetchall()  # noqa: S608
+            self._db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN ({of})", [*ids])  # noqa: S608
+            self._db.execute(f"DELETE FROM rows WHERE id IN {marks}", [*ids])  # noqa: S608 fixed texts
         return [name for (name,) in found]

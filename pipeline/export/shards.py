@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.export.audio_of import AudioOf, NoAudio
-from pipeline.export.changes import Changes, changes_of, places_in, rows_table, these
+from pipeline.export.changes import Changes, changes_of, places_in, rows_table
 from pipeline.export.data_set import BEHIND_ALL, FIRST, Change, DataSet, Keep
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
@@ -90,8 +90,8 @@ class ShardExport:
         """Takes rows out of the shards."""
         with self._state.failing(), self._gathering():
             self._forget_damaged()
-            with these(self._db, ids) as is_one:
-                self._db.execute(f"INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE {is_one}")  # noqa: S608
+            hashes = [(hash_of(id_),) for id_ in ids]
+            self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
             self._note(self._other_splits())
             self._write(RowsBar())
             self._data_set.describe()
@@ -103,7 +103,7 @@ class ShardExport:
         if damaged := self._data_set.damaged():
             with self._state.transaction():
                 self._db.executemany("DELETE FROM rows WHERE shard = ?", ((n,) for n in damaged))
-                self._state.read_again()
+                self._state.set_sources({})
 
     @contextmanager
     def _gathering(self) -> Iterator[None]:

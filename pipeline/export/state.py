@@ -148,20 +148,10 @@ class ExportState:
         with self.failing():
             self.db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
 
-    def read_again(self) -> None:
-        """Has all rows read again. Within a transaction of the caller."""
-        self.db.execute("DELETE FROM sources")
-
     def begin_anew(self) -> None:
         """Forgets what was read, and what rows wrote; the files stay known. Within a transaction of the caller."""
-        self.read_again()
-        self.set_facts(is_unfinished="yes")
+        self.set_sources({})
         self.db.execute("DROP TABLE IF EXISTS rows")
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether files may hold rows that `rows` does not have, because everything is being written anew."""
-        return self.fact("is_unfinished") == "yes"
 
     def made(self) -> Made | None:
         """What it is; None before the first export."""
@@ -178,9 +168,8 @@ class ExportState:
         return sorted(changed), sorted(set(known) - set(versions))
 
     def set_sources(self, versions: Mapping[int, str]) -> None:
-        """Records what was read, after it was written, within a transaction of the caller."""
+        """Records what was read, within a transaction of the caller."""
         self.db.execute("DELETE FROM sources")
-        self.db.execute("DELETE FROM facts WHERE key = 'is_unfinished'")
         self.db.executemany("INSERT INTO sources VALUES (?, ?)", versions.items())
 
     # -- what was written ---------------------------------------------------------------------------------------------
