@@ -24,6 +24,7 @@ BYTES_AT_ONCE = 16 << 20
 FIRST, BEHIND_ALL = -1, (1 << 63) - 1
 """Places before and behind those of all rows."""
 _TABLES = "CREATE TABLE IF NOT EXISTS shards (n INTEGER PRIMARY KEY, split TEXT, number INTEGER, first INTEGER)"
+_SHARD = "n, split, number, first"
 Piece = tuple[int, pa.Table]
 """The place of the first of some neighbouring rows, and these rows."""
 
@@ -79,9 +80,16 @@ class DataSet:
                 found.append(shard)
         return found
 
+    def files(self) -> Iterator[tuple[Shard, int | None]]:
+        """All shards, each with the rows of its file; None where that was not written to its end."""
+        for shard in [Shard(*row) for row in self._db.execute(f"SELECT {_SHARD} FROM shards").fetchall()]:  # noqa: S608
+            with failing(self._folder / shard.name):
+                is_written = self._is_written(shard)
+                yield shard, pq.read_metadata(self._folder / shard.name).num_rows if is_written else None
+
     def shards(self, split: str) -> list[Shard]:
         """The shards of a split; a new one where there is none."""
-        query = "SELECT n, split, number, first FROM shards WHERE split = ? ORDER BY number"
+        query = f"SELECT {_SHARD} FROM shards WHERE split = ? ORDER BY number"  # noqa: S608 fixed texts
         return [Shard(*row) for row in self._db.execute(query, (split,))] or [self._new(split, 0, FIRST)]
 
     def write(self, shard: Shard, changes: Iterator[Change], *, is_last: bool) -> Iterator[tuple[Shard, int]]:
@@ -162,8 +170,12 @@ class DataSet:
             file = pq.ParquetFile(source, pre_buffer=False)
             for number in range(file.num_row_groups):
                 group = file.read_row_group(number, use_threads=False)
-                if found := [places[hash_of(id_)] for id_ in group["id"].to_pylist()]:
-                    yield found, group
+                found = [places.get(hash_of(id_)) for id_ in group["id"].to_pylist()]
+                # others were written by an export that was killed before it recorded them: they are among the changes
+                known = [number for number, place in enumerate(found) if place is not None]
+                if known:
+                    rows = group if len(known) == len(found) else group.take(known)
+                    yield [place for place in found if place is not None], rows
 
     def _is_written(self, shard: Shard) -> bool:
         """Whether there is a file of a shard, which was written to its end."""
@@ -178,8 +190,7 @@ class DataSet:
         return shard
 
     def _without_rows(self) -> list[Shard]:
-        query = """SELECT n, split, number, first FROM shards
-            WHERE n NOT IN (SELECT shard FROM rows WHERE shard IS NOT NULL)"""
+        query = f"SELECT {_SHARD} FROM shards WHERE n NOT IN (SELECT shard FROM rows WHERE shard IS NOT NULL)"  # noqa: S608
         return [Shard(*row) for row in self._db.execute(query)]
 
     def _remove(self, shard: Shard) -> None:

@@ -75,11 +75,11 @@ class DocumentExport:
             exceeded=files.exceeded, left=files.left,
         )  # fmt: skip
 
-    def remove(self, ids: Sequence[str]) -> None:
-        """Removes rows and all files of their recordings, also where these were changed since they were written. What
-        else these recordings have, the next export writes."""
+    def remove(self, ids: Sequence[int]) -> None:
+        """Removes rows, by the hashes of their ids, and all files of their recordings, also where these were changed
+        since they were written. What else these recordings have, the next export writes."""
         with self._state.failing():
-            names = self._recordings.remove([hash_of(id_) for id_ in ids])
+            names = self._recordings.remove(ids)
             remove(self._folder, names)
             with self._state.transaction():
                 self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in names))

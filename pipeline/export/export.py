@@ -84,4 +84,4 @@ def _folder(out: Path, asked: ExportOptions) -> str:
         raise UsageError(f"--to {given}: this is in the output folder itself; name a folder outside of it")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--to {given}: this is a file; name a folder")
-    return str(folder)
+    return str(folder.relative_to(output)) if output in folder.parents else str(folder)

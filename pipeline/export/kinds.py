@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -38,7 +37,6 @@ DOCUMENTS: Mapping[str, type[DocumentFormat]] = {"txt": PlainText, "textgrid": T
 SUBTITLES: Mapping[str, type[SubRip | WebVTT]] = {"srt": SubRip, "vtt": WebVTT}
 SHARDS = "hf"
 FORMATS = ("srt", "vtt", "txt", "csv", "ctm", "stm", "textgrid", "audacity", "kaldi", "nemo", "lhotse", SHARDS)
-ROOT = Path("/")
 
 
 class Export(Protocol):
@@ -47,8 +45,8 @@ class Export(Protocol):
     def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
         """Writes what changed."""
 
-    def remove(self, ids: list[str]) -> None:
-        """Takes rows out of what was written."""
+    def remove(self, ids: list[int]) -> None:
+        """Takes rows out of what was written, by the hashes of their ids, and what a killed export left."""
 
 
 def is_by_recording(format_: str) -> bool:
@@ -70,7 +68,7 @@ def options_of(format_: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def writer_of(state: ExportState, made: Made, *, overwrite: bool, shard_bytes: int | None = None) -> Export:
     """What writes an export."""
-    folder = Path(made.folder) if made.folder else ROOT
+    folder = state.folder(made)
     if made.format in LINES:
         return LineExport(state, folder, LINES[made.format](), overwrite=overwrite)
     if made.format == SHARDS:

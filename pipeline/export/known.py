@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 
 from pipeline.errors import OutputError, OutputHeld
 from pipeline.export.state import SPOOL, ExportState, state_paths
+from pipeline.texts import visible
 
 
-def remove_rows(out: Path, ids: Collection[str]) -> list[str]:
+def remove_rows(out: Path, ids: Collection[str], is_audio: Callable[[str], bool]) -> list[str]:
     """Takes rows out of all exports of an output, for good: the files of their recordings, their lines in files of
-    many. Repeated, it does the same. Returns a sentence for each export that could not be changed."""
+    many. Beside rows of these ids those that were exported with such audio, whatever they are now. Repeated, it does
+    the same. Returns a sentence for each export that could not be changed."""
     failed = []
     for path in state_paths(out):
         try:
             with closing(ExportState(path)) as state:
                 shutil.rmtree(path.with_suffix(SPOOL), ignore_errors=True)  # of an export that was killed
-                if (made := state.made()) is not None:
+                if (made := state.made()) is None:
+                    continue
+                folder = state.folder(made)
+                if folder.is_dir():
                     from pipeline.export.kinds import writer_of  # loads all formats, and pyarrow: few runs need that
 
-                    writer_of(state, made, overwrite=True).remove([*ids])
+                    export = writer_of(state, made, overwrite=True)
+                    export.remove(state.written_of(ids, is_audio))
+                elif next(state.files(), None) is not None and out.resolve() not in folder.parents:
+                    failed.append(
+                        f"{visible(str(folder))}, an export of this output, is not there: if its disk is not mounted, "
+                        f"mount it and run the same command again; if it was removed, remove {path} as well"
+                    )
         except (OutputError, OutputHeld) as error:
             failed.append(str(error))
     return failed

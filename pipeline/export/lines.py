@@ -18,7 +18,7 @@ from pipeline.export.filters import RowFilter
 from pipeline.export.formats.format import LineFormat
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import ExportState, hash_of
-from pipeline.export.writing import failing, refuse_foreign, remove, rename_all, stands, writing
+from pipeline.export.writing import failing, refuse_foreign, remove, remove_unfinished, rename_all, stands, writing
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
@@ -65,15 +65,20 @@ class LineExport:
             self._db.execute(f"INSERT INTO temp.dropped {changes.unseen()}")
             return self._publish(versions, is_whole=is_whole)
 
-    def remove(self, ids: Sequence[str]) -> None:
-        """Takes rows out of the files. Files that are no longer as they were written are removed."""
-        hashes = [(hash_of(id_),) for id_ in ids]
+    def remove(self, ids: Sequence[int]) -> None:
+        """Takes rows out of the files, by the hashes of their ids. Files that are no longer as they were written, or of
+        which it is not known what they hold, because an export was killed, are removed."""
+        remove_unfinished(self._folder, self._format.files)
         with self._state.failing(), self._gathering():
-            self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
-            [found] = self._db.execute("SELECT count(*) FROM temp.dropped").fetchone()
-            if found and self._check_files():
+            insert = "INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?"
+            self._db.executemany(insert, ((id_,) for id_ in ids))
+            [found, is_unknown] = self._db.execute(
+                """SELECT (SELECT count(*) FROM temp.dropped), EXISTS (SELECT 1 FROM files WHERE size IS NULL)
+                   OR EXISTS (SELECT 1 FROM files) AND NOT EXISTS (SELECT 1 FROM rows)"""
+            ).fetchone()
+            if found and not is_unknown and self._check_files():
                 self._publish(None, is_whole=True)
-            elif found:
+            elif found or is_unknown:
                 remove(self._folder, self._format.files)
 
     # -- finding what changed -----------------------------------------------------------------------------------------

@@ -158,11 +158,20 @@ class Recordings:
         self._db.execute("DELETE FROM recordings WHERE n NOT IN (SELECT recording FROM rows)")
 
     def remove(self, ids: Collection[int]) -> list[str]:
-        """Removes the rows of these (hashed) ids; returns the files of their recordings, which are stale then."""
-        marks = f"({', '.join('?' * len(ids))})"
-        of = f"SELECT recording FROM rows WHERE id IN {marks}"  # noqa: S608 fixed texts
-        with self._state.transaction():
-            found = self._db.execute(f"SELECT name FROM files WHERE owner IN ({of})", [*ids]).fetchall()  # noqa: S608
-            self._db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN ({of})", [*ids])  # noqa: S608
-            self._db.execute(f"DELETE FROM rows WHERE id IN {marks}", [*ids])  # noqa: S608 fixed texts
+        """Removes the rows of these (hashed) ids; returns the files of their recordings, which are stale then, and
+        those of which it is not known what they hold, because an export was killed."""
+        db = self._db
+        of = "SELECT recording FROM rows WHERE id IN (SELECT id FROM temp.removed)"
+        db.execute("CREATE TEMP TABLE removed (id INTEGER PRIMARY KEY)")
+        try:
+            db.executemany("INSERT OR IGNORE INTO temp.removed VALUES (?)", ((id_,) for id_ in ids))
+            with self._state.transaction():
+                found = db.execute(
+                    f"""SELECT name FROM files WHERE owner IN ({of}) OR size IS NULL
+                        OR owner NOT IN (SELECT recording FROM rows)"""  # noqa: S608 fixed texts
+                ).fetchall()
+                db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN ({of})")  # noqa: S608 fixed texts
+                db.execute("DELETE FROM rows WHERE id IN (SELECT id FROM temp.removed)")
+        finally:
+            db.execute("DROP TABLE temp.removed")
         return [name for (name,) in found]

@@ -103,7 +103,9 @@ class _Columns(Batch):
         self._columns = columns
         self._without = without
         values = [column.to_pylist() for column in columns.columns]
-        super().__init__(columns["id"].to_pylist(), [digest_of(_encode(row)) for row in zip(*values, strict=True)])
+        audio = columns["audio_hash"].to_pylist()
+        rows = zip(zip(*values, strict=True), audio, strict=True)
+        super().__init__(columns["id"].to_pylist(), [digest_of(_encode(row), hash_) for row, hash_ in rows])
 
     def rows(self, numbers: Sequence[int]) -> list[Transcript]:
         return self._table.records(self._columns, numbers, without=self._without)
@@ -112,7 +114,7 @@ class _Columns(Batch):
 class _Records(Batch):
     def __init__(self, rows: Sequence[Transcript]) -> None:
         self._rows = rows
-        super().__init__([row.id for row in rows], [digest_of(_encode(row)) for row in rows])
+        super().__init__([row.id for row in rows], [digest_of(_encode(row), row.audio_hash) for row in rows])
 
     def rows(self, numbers: Sequence[int]) -> list[Transcript]:
         return [self._rows[number] for number in numbers]

@@ -22,6 +22,7 @@ from pipeline.export.filters import RowFilter
 from pipeline.export.formats.hub_splits import Splits
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import SPOOL, ExportState, hash_of
+from pipeline.export.writing import remove_unfinished
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
@@ -86,12 +87,17 @@ class ShardExport:
         written = count - sum(self._no_audio.values())
         return Exported(where=str(self._folder), unit="row", total=total, written=written, removed=removed, left=left)
 
-    def remove(self, ids: Sequence[str]) -> None:
-        """Takes rows out of the shards."""
+    def remove(self, ids: Sequence[int]) -> None:
+        """Takes rows out of the shards, by the hashes of their ids, and those that a killed export left in them."""
         with self._state.failing(), self._gathering():
             self._forget_damaged()
-            hashes = [(hash_of(id_),) for id_ in ids]
-            self._db.executemany("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?", hashes)
+            insert = "INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?"
+            self._db.executemany(insert, ((id_,) for id_ in ids))
+            for shard, count in self._data_set.files():
+                remove_unfinished(self._folder, [shard.name])
+                [known] = self._db.execute("SELECT count(*) FROM rows WHERE shard = ?", (shard.n,)).fetchone()
+                if count not in (None, known):  # is written anew, though none of its rows may be dropped
+                    self._db.execute("INSERT INTO temp.dropped VALUES (?, ?)", (shard.split, shard.first))
             self._note(self._other_splits())
             self._write(RowsBar())
             self._data_set.describe()

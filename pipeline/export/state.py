@@ -1,5 +1,5 @@
 """What an export has written: an SQLite file in OUT/exports for each export, so that the next one writes only what
-changed. It holds no text of any row: ids as hashes, of rows a digest.
+changed. It holds no text of any row: ids as hashes, of rows a digest and the hash of their audio.
 
 One process at a time has it open: it is locked until it is closed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ FOLDER = "exports"
 """The folder for these files, and by default for what is exported, in an output."""
 SUFFIX, SPOOL = ".sqlite", ".spool"
 """Of the files, and of the folders for decoded audio beside them."""
+ROOT = Path("/")
 VERSION = 1
 BUSY_S = 0.5
+DIGEST_BYTES = 8
 _TABLES = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- the files of the output that were read, and their versions
@@ -41,16 +43,11 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
     format: str
     folder: str
-    """An absolute path; empty where each file lies beside its recording."""
+    """A path, in the output from there, because that may be moved; empty where each file lies beside its recording."""
     options: dict[str, Any]
     """Whatever changes what is written: plain values."""
     version: str
     """Of gradium-batch: another one may write the same rows in another way."""
-
-    @property
-    def where(self) -> str:
-        """Where it is, for messages."""
-        return self.folder or "beside the recordings"
 
 
 def state_path(out: Path, made: Made) -> Path:
@@ -158,6 +155,20 @@ class ExportState:
         found = self.fact("made")
         return None if found is None else msgspec.json.decode(found, type=Made)
 
+    def folder(self, made: Made) -> Path:
+        """Where it writes; the root where each file lies beside its recording."""
+        return self.path.parent.parent.resolve() / made.folder if made.folder else ROOT
+
+    def written_of(self, ids: Iterable[str], is_audio: Callable[[str], bool]) -> list[int]:
+        """The hashes of ids, of these and of all rows that were written with such audio, or of which that is not
+        known, because an export was killed."""
+        self.db.create_function("is_audio", 1, lambda digest: is_audio(digest[DIGEST_BYTES:].decode()))
+        with self.failing():
+            found = self.db.execute(
+                "SELECT id FROM rows WHERE CASE WHEN digest IS NULL THEN 1 ELSE is_audio(digest) END"
+            )
+            return [*{*map(hash_of, ids), *(id_ for (id_,) in found)}]
+
     # -- what was read ------------------------------------------------------------------------------------------------
 
     def changed_sources(self, versions: Mapping[int, str]) -> tuple[list[int], list[int]]:
@@ -198,6 +209,6 @@ def hash_of(id_: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def digest_of(content: bytes) -> bytes:
-    """The digest of what a row writes."""
-    return hashlib.blake2b(content, digest_size=8).digest()
+def digest_of(content: bytes, audio_hash: str) -> bytes:
+    """The digest of what a row writes, and behind it the hash of its audio."""
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest() + audio_hash.encode()

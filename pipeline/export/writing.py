@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -79,6 +79,13 @@ def remove(folder: Path, names: Collection[str]) -> None:
         for parent in [*Path(name).parents][:-1]:
             with suppress(OSError):  # not empty, or gone
                 (folder / parent).rmdir()
+
+
+def remove_unfinished(folder: Path, names: Iterable[str]) -> None:
+    """Removes the temporary files of these names, which a killed export left."""
+    for name in names:
+        with failing(folder / name), suppress(FileNotFoundError, NotADirectoryError):
+            temporary(folder / name).unlink()
 
 
 def stamp_of(folder: Path, name: str) -> Stamp:

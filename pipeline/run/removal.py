@@ -88,7 +88,7 @@ class Removal:
         checkpoint.drop_traces(forgotten.has_id, forgotten.has_audio, records.cleaned)
         write_stale(checkpoint, self._sink)
         kept += self._remove_copies()
-        kept += remove_rows(self._out, ids)
+        kept += remove_rows(self._out, ids, forgotten.has_audio)
         checkpoint.drop_marked()
         self._sink.describe()
         self.compact(forgotten)

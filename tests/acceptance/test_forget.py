@@ -214,7 +214,7 @@ def test_what_cannot_be_changed_is_said(tmp_path: Path, server: RunningServer, m
     (night.out / "clips.jsonl.damaged").mkdir()
     asked = []
 
-    def remove_rows(out: Path, ids: Sequence[str]) -> list[str]:
+    def remove_rows(out: Path, ids: Sequence[str], is_audio: object) -> list[str]:
         asked.append([*ids])
         return ["subtitles/ may not be written"]
 
