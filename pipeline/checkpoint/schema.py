@@ -98,7 +98,7 @@ MANIFEST = "manifest"
 PLACES = "places"
 """The fact with the paths that the output folder has had, one a line, the newest last."""
 FORGOTTEN = "forgotten"
-"""The fact with the digest of forgotten.jsonl whose rows are in no file of the output any more."""
+"""The fact with the digest of forgotten.jsonl whose rows no file of the output has any more; "" while one may."""
 VERDICT = "delay_correction"
 """The fact with the `DelayVerdict` on the decoder's delay."""
 

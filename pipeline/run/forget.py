@@ -73,6 +73,11 @@ def allow(out: Path, *, ids: Sequence[str] = (), audio: Sequence[str] = ()) -> i
         Removal(out, checkpoint).finish()
         before = read_forgotten(out, checkpoint)
         hashes = [found for one in audio if (found := one if _HASH.fullmatch(one) else _hash_of(one)) is not None]
+        if not audio and (others := before.others_with_audio(ids)):
+            raise UsageError(
+                f"{out}: {plural(others, 'other forgotten utterance')} with the same audio, which would not be sent "
+                "therefore: allow the recording by --audio, or all of them by --id"
+            )
         now = before.allow(store, ids, hashes)
         if now.count == before.count:
             raise UsageError(f"{out}: nothing of this was forgotten")

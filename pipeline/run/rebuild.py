@@ -59,13 +59,14 @@ def _made_anew(path: Path, sink: Salvage) -> list[str]:
         with Checkpoint(new) as checkpoint:
             recovery = Recovery(sink, old, checkpoint)
             rebuilt = recovery.take_all()
+            Removal(path.parent, checkpoint).mark_again()
     put_in_place(new, path)
     if recovery.lines_are_stale:
         with Checkpoint(path) as checkpoint:
             checkpoint.set_fact(JSONL_BYTES, sink.rewrite_lines(checkpoint.parts("transcripts")))
     with Checkpoint(path) as checkpoint:
-        unchanged = Removal(path.parent, checkpoint).look_again()
-    return [*_told(rebuilt, old_path), *unchanged]
+        unchanged = Removal(path.parent, checkpoint).finish()
+    return [*_told(rebuilt, old_path), *(unchanged or ())]
 
 
 def _told(rebuilt: Rebuilt, old_path: Path | None) -> list[str]:

@@ -32,6 +32,8 @@ KEPT_COPIES = ("checkpoint.old-*", "checkpoint.damaged-*", ".checkpoint.rebuilt-
                "transcripts/*.damaged*", "attempts/*.damaged*")  # fmt: skip
 """What `rebuild` keeps of damaged files."""
 
+UNFINISHED = ""
+"""The value of the fact `FORGOTTEN` while anything is taken out."""
 OWN = ("transcripts/part-*.parquet", "attempts/part-*.parquet", "transcripts.jsonl", "errors.*", "clips.jsonl", NAME,
        "checkpoint.sqlite", "checkpoint.sqlite-*", "run.lock", "summary.json", "runs/*.json", "README.md", "views.sql",
        ".huggingface.yaml", ".*.tmp", "*/.*.tmp")  # fmt: skip
@@ -59,12 +61,11 @@ class Removal:
             return []
         return None
 
-    def look_again(self) -> list[str]:
-        """After a rebuild: takes out what was forgotten and is in the files. Returns what `forget` does."""
+    def mark_again(self) -> None:
+        """Has `finish` take out what was forgotten and came back with files of which a checkpoint was made."""
         self._checkpoint.mark(self.forgotten.has_id, self.forgotten.has_audio)
         if self._checkpoint.is_removing():
-            return self.forget(self.forgotten)
-        return self.finish() or []
+            self._checkpoint.set_fact(FORGOTTEN, UNFINISHED)
 
     def prune(self) -> None:
         """Takes the marked rows out."""
@@ -80,6 +81,10 @@ class Removal:
         self.forgotten, checkpoint = forgotten, self._checkpoint
         checkpoint.mark(forgotten.has_id, forgotten.has_audio)
         ids = [*dict.fromkeys((*named, *checkpoint.marked_ids()))]
+        # of a lost checkpoint it is not known: without a trace of them, what was paid for stays
+        are_held = bool(ids) or checkpoint.fact(FORGOTTEN, str) is not None
+        if are_held:
+            checkpoint.set_fact(FORGOTTEN, UNFINISHED)
         self._take_out_rows()
         records = Cleaner(forgotten.has_id, ids)
         kept = records.clean_files(self._store)
@@ -87,7 +92,7 @@ class Removal:
         checkpoint.drop_answers()
         checkpoint.drop_traces(forgotten.has_id, forgotten.has_audio, records.cleaned)
         write_stale(checkpoint, self._sink)
-        kept += self._remove_copies()
+        kept += self._remove_copies() if are_held else self._tell_copies()
         kept += remove_rows(self._out, ids, forgotten.has_audio)
         checkpoint.drop_marked()
         self._sink.describe()
@@ -105,8 +110,9 @@ class Removal:
         tidy(checkpoint, sink)
         self._publish_replacing()
         parts, had = checkpoint.marked_parts(), checkpoint.parts("transcripts")
+        sink.parts.check_counts({part: {rows, rows - parts.get(part, 0)} for part, rows in had.items()})
         committed = checkpoint.fact(JSONL_BYTES, int) or 0
-        if not parts and committed != CLOSED_JSONL:
+        if not parts and committed == (sink.lines.size() or 0):
             return
         if committed != CLOSED_JSONL:
             sink.cut_lines(committed)
@@ -152,6 +158,10 @@ class Removal:
             except OutputError as error:
                 sentences.append(f"{self._store.location(name)} cannot be removed ({error.__cause__}): remove it")
         return sentences
+
+    def _tell_copies(self) -> list[str]:
+        names = map(self._store.location, kept_copies(self._store))
+        return [f"{name} may have words of what was forgotten: remove it once you do not need it" for name in names]
 
 
 def finish_removal(checkpoint: Checkpoint, out: Path) -> Forgotten:

@@ -104,6 +104,12 @@ class Forgotten:
         found = [_Line(copy=self._hash("copy", id_, audio, version or "")) for id_, audio, version in rows]
         return self._written(store, [*self._lines, *found])
 
+    def others_with_audio(self, ids: Collection[str]) -> int:
+        """How many others have audio of these ids."""
+        hashes = {self._hash("id", id_) for id_ in ids}
+        audio = {one for line in self._lines if line.id in hashes for one in line.audio}
+        return sum(line.id not in hashes and not audio.isdisjoint(line.audio) for line in self._lines)
+
     def allow(self, store: Store, ids: Collection[str], audio: Collection[str]) -> Self:
         """Writes that these ids, and what has this audio, are no longer forgotten."""
         hashes = {self._hash("id", id_) for id_ in ids}

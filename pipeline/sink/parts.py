@@ -76,6 +76,12 @@ class Parts(Generic[T]):
         for part, had in known.items():
             deque(self.table(part).rows(had=had), 0)
 
+    def check_counts(self, known: Mapping[int, Collection[int]]) -> None:
+        """Raises DamagedFile where a part has none of the numbers of rows that it may have: an old file came back."""
+        for part, counts in known.items():
+            if (found := self.table(part).count()) not in counts:
+                raise damaged(self._store, self.name(part), f"it has {found:,} rows and had {max(counts):,}")
+
     def remove_unrecorded(self, known: Collection[int]) -> None:
         """Removes what a crash left: the part that was not recorded, whose rows are published again, and temporary
         files. Raises as `unrecorded` does, before anything is removed."""
