@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 
 from pipeline.checkpoint.codec import decode_failure, decode_utterance
@@ -28,10 +27,14 @@ class SameAudio(Database):
         return bool(self._db.execute(query, (id_,)).fetchone()[0])
 
     @reads
-    def ids_at(self, paths: Collection[str]) -> list[str]:
-        """The ids of the rows whose recording has one of these paths."""
-        self._db.create_function("is_at", 1, lambda row: decode_utterance(row).audio in paths, deterministic=True)
-        return [id_ for (id_,) in self._db.execute("SELECT id FROM utterances WHERE is_at(row) ORDER BY n")]
+    def ids_at(self, paths: Collection[str]) -> Mapping[str, list[str]]:
+        """The ids of the rows whose recording has one of these paths, by path."""
+        self._db.create_function("audio_at", 1, lambda row: decode_utterance(row).audio, deterministic=True)
+        found: dict[str, list[str]] = {}
+        for id_, path in self._db.execute("SELECT id, audio_at(row) FROM utterances ORDER BY n"):
+            if path in paths:
+                found.setdefault(path, []).append(id_)
+        return found
 
     @reads
     def audio_of_ids(self, ids: Iterable[str]) -> Mapping[str, frozenset[str]]:
@@ -59,15 +62,22 @@ class SameAudio(Database):
         return {id_: frozenset(hashes) for id_, hashes in found.items()}
 
     @reads
-    def ids_of_audio(self, audio: Collection[str]) -> list[str]:
-        """The ids of the rows that have this audio, in the order of the manifest: transcribed, in part, or failed."""
-        self._db.create_function("is_audio", 1, lambda found: found in audio)
-        self._db.create_function("failed_id", 1, lambda row: decode_failure(row).id)
-        found = self._db.execute(
-            f"""SELECT n, id FROM utterances WHERE done_audio IN (SELECT value FROM json_each(?))
-                UNION SELECT n, id FROM utterances WHERE n IN (SELECT n FROM clips WHERE is_audio({AUDIO_OF_CLIP}))
-                UNION SELECT n, id FROM utterances
-                    WHERE id IN (SELECT failed_id(row) FROM known_failures WHERE is_audio(audio)) ORDER BY 1""",  # noqa: S608 fixed texts
-            (json.dumps([*audio]),),
+    def ids_of_audio(self, audio: Iterable[str]) -> Mapping[str, list[str]]:
+        """The ids of the rows that have each of these audios, in the order of the manifest: transcribed, in part, or
+        failed."""
+        db = self._db
+        db.create_function("failed_id", 1, lambda row: decode_failure(row).id)
+        db.execute("CREATE TEMP TABLE IF NOT EXISTS asked (audio TEXT PRIMARY KEY)")
+        db.execute("DELETE FROM temp.asked")
+        db.executemany("INSERT OR IGNORE INTO temp.asked VALUES (?)", ((one,) for one in audio))
+        rows = db.execute(
+            f"""SELECT n, id, audio FROM temp.asked CROSS JOIN utterances ON done_audio = audio
+                UNION SELECT u.n, id, {AUDIO_OF_CLIP} FROM clips JOIN utterances u USING (n)
+                    WHERE {AUDIO_OF_CLIP} IN (SELECT audio FROM temp.asked)
+                UNION SELECT n, id, audio FROM (SELECT audio, failed_id(row) AS id FROM known_failures
+                    WHERE audio IN (SELECT audio FROM temp.asked)) JOIN utterances USING (id) ORDER BY 1"""  # noqa: S608 fixed texts
         )
-        return [id_ for _, id_ in found]
+        found: dict[str, list[str]] = {}
+        for _, id_, one in rows:
+            found.setdefault(one, []).append(id_)
+        return found

@@ -101,7 +101,8 @@ class _Rows:
             self._check_known(id_)
         wanted = [*dict.fromkeys((*ids, *with_audio))]
         hashes = {id_: {*known} or self._hashed(id_) for id_, known in checkpoint.audio_of_ids(wanted).items()}
-        if others := self._others({audio_hash for id_ in ids for audio_hash in hashes[id_]}, wanted):
+        named = {*wanted}
+        if others := self._others({audio_hash for id_ in ids for audio_hash in hashes[id_]}, named):
             shown = ", ".join(map(shown_id, others[:NAMED])) + (", …" if len(others) > NAMED else "")
             raise UsageError(
                 f"{plural(len(others), 'other utterance')} with the same audio: {shown}; their words are the same: "
@@ -109,20 +110,22 @@ class _Rows:
             )
         earlier = checkpoint.earlier_audio_of(wanted)
         every = {id_: known | earlier[id_] for id_, known in hashes.items()}
-        others = self._others({audio_hash for known in every.values() for audio_hash in known}, wanted)
-        of_others = {audio_hash for known in checkpoint.audio_of_ids(others).values() for audio_hash in known}
+        having = checkpoint.ids_of_audio(set().union(*every.values()))
+        of_others = {one for one, ids_ in having.items() if not named.issuperset(ids_)}
         return {id_: known - of_others for id_, known in every.items()}
 
     def _with_audio(self, audio: Sequence[str], *, was_finished: bool) -> list[str]:
         """The ids that have the audio of these recordings."""
         checkpoint, found = self._checkpoint, dict[str, None]()
+        # the paths of rows are made so
+        paths = {one: (one, os.path.abspath(one), os.path.realpath(one)) for one in audio}  # noqa: PTH100
+        at = checkpoint.ids_at(set().union(*paths.values())) if paths else {}
         for one in audio:
-            paths = {one, os.path.abspath(one), os.path.realpath(one)}  # noqa: PTH100 the paths of rows are made so
-            ids = checkpoint.ids_at(paths)
+            ids = [id_ for path in paths[one] for id_ in at.get(path, ())]
             hashes = {audio_hash for known in checkpoint.audio_of_ids(ids).values() for audio_hash in known}
             if not hashes:
                 hashes = {one} if _HASH.fullmatch(one) else {found for found in [_hash_of(one)] if found}
-            same = checkpoint.ids_of_audio(hashes)
+            same = [id_ for ids_ in checkpoint.ids_of_audio(hashes).values() for id_ in ids_]
             if not ids and not same and not was_finished and not any(map(self._forgotten.has_audio, hashes)):
                 raise UsageError(f"{self._out}: no utterance has the recording {visible(one)}")
             found |= dict.fromkeys((*ids, *same))
@@ -144,7 +147,8 @@ class _Rows:
         return set() if row is None or not row.audio else {found for found in [_hash_of(row.audio)] if found}
 
     def _others(self, hashes: Collection[str], ids: Collection[str]) -> list[str]:
-        return [id_ for id_ in self._checkpoint.ids_of_audio(hashes) if id_ not in ids] if hashes else []
+        having = self._checkpoint.ids_of_audio(hashes)
+        return [*dict.fromkeys(id_ for ids_ in having.values() for id_ in ids_ if id_ not in ids)]
 
 
 def _hash_of(path: str) -> str | None:

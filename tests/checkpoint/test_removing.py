@@ -91,14 +91,14 @@ def test_rows_share_audio_that_was_transcribed_answered_or_refused(path: Path) -
                 Finished(n=4, transcript=transcript("d", audio_hash="other")),
             ]
         )
-        assert checkpoint.ids_of_audio({"same"}) == ["a", "b", "c"]
+        assert checkpoint.ids_of_audio({"same", "none"}) == {"same": ["a", "b", "c"]}
         assert checkpoint.audio_of_ids("abcx") == {"a": {"same"}, "b": {"same"}, "c": {"same"}, "x": set()}
         checkpoint.apply([Finished(n=1, transcript=transcript("a", audio_hash="newer"))])
         assert checkpoint.earlier_audio_of("ad") == {"a": {"same"}, "d": set()}
         checkpoint.mark(lambda id_: False, lambda audio: audio == "same")
         assert checkpoint.marked_ids() == [], "its audio is another one now"
         checkpoint.drop_traces(lambda id_: False, lambda audio: audio == "same", lambda figures: figures)
-        assert checkpoint.ids_of_audio({"same"}) == []
+        assert checkpoint.ids_of_audio({"same"}) == {}
         assert checkpoint.earlier_audio_of("a") == {"a": set()}
 
 
