@@ -49,7 +49,7 @@ def test_removed_rows_leave_an_export_and_the_others_stay(format_: str, tmp_path
     out.write({1: rows_of(RARE)}, "123")
     exported(out.folder, format_, to, **options_of(format_))
     assert RARE in words_in(to)
-    assert remove_rows(out.folder, ["1"]) == []
+    assert remove_rows(out.folder, ["1"], lambda audio: False) == []
     assert RARE not in words_in(to)
     assert "two" in words_in(to)
     out.write({1: rows_of(RARE)[1:]}, "123")
@@ -91,9 +91,9 @@ def test_they_leave_it_also_where_an_export_was_killed(
         exported(out.folder, format_, to, **options_of(format_))
         more = before(out, to, format_)
         is_whole = killed_export(step, out.folder, format_, to, **more)
-        assert remove_rows(out.folder, ["1"]) == []
+        assert remove_rows(out.folder, ["1"], lambda audio: False) == []
         assert RARE not in words_in(to), step
-        assert remove_rows(out.folder, ["1"]) == []
+        assert remove_rows(out.folder, ["1"], lambda audio: False) == []
         out.write({1: rows_of(RARE)[1:]}, "123")
         exported(out.folder, format_, to, **more)
         assert "three" in words_in(to)
@@ -110,5 +110,5 @@ def test_one_that_cannot_be_changed_is_named(tmp_path: Path) -> None:
     out.write({1: rows_of(RARE)}, "123")
     exported(out.folder, "csv", to)
     to.chmod(0o500)
-    [said] = remove_rows(out.folder, ["1"])
+    [said] = remove_rows(out.folder, ["1"], lambda audio: False)
     assert str(to) in said
