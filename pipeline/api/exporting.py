@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.api.raising import raised
 from pipeline.errors import UsageError
 from pipeline.export.exported import Exported
 from pipeline.texts import visible
+from pipeline.threads import DaemonThreads, is_done
 
 
 def export(
@@ -31,8 +33,8 @@ def export(
     are `options`, which some formats have: `line_chars`, `max_s` and the like, `audio`, `split_by`.
 
     Raises UsageError for what makes no sense, and where a file of somebody else would be overwritten; OutputHeld while
-    the same export is at work; OutputError where a file is damaged or cannot be written. Not to be called where an
-    event loop runs in the same thread if `format` is `hf`.
+    the same export is at work; OutputError where a file is damaged or cannot be written. Blocks, also where an event
+    loop runs (a notebook).
     """
     from pipeline.export.export import ExportOptions  # loads pyarrow, which takes long
     from pipeline.export.export import export as export_now
@@ -50,4 +52,15 @@ def export(
             overwrite=overwrite,
             options={name: value for name, value in options.items() if value is not None},
         )
-        return export_now(Path(path_of("out", out)), asked)
+        folder = Path(path_of("out", out))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return export_now(folder, asked)
+        threads = DaemonThreads(1, "export")  # decoders have a loop of their own, and a thread has no more than one
+        try:
+            done = threads.submit(export_now, folder, asked)
+            is_done(done)
+            return done.result()
+        finally:
+            threads.shutdown(wait=False)

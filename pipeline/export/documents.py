@@ -22,7 +22,7 @@ from pipeline.export.formats.format import Document, DocumentFormat, Recording
 from pipeline.export.recordings import Recordings
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import ExportState, hash_of
-from pipeline.export.writing import remove
+from pipeline.export.writing import remove, stands
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
@@ -46,12 +46,15 @@ class DocumentExport:
         self._folder = folder
         self._format = kind
         self._overwrite = overwrite
+        self._beside = beside
         self._where = "the folders of the recordings" if beside else str(folder)
         self._recordings = Recordings(state, beside=beside)
 
     def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
         """Writes what changed. Raises UsageError where a file is there that the export did not write."""
-        files = RecordingFiles(self._state, self._folder, self._format.suffix, overwrite=self._overwrite)
+        files = RecordingFiles(
+            self._state, self._folder, self._format.suffix, beside=self._beside, overwrite=self._overwrite
+        )
         with self._state.failing():
             self._recordings.mark_stale(files.look())
             versions = rows.versions()
@@ -75,15 +78,24 @@ class DocumentExport:
             exceeded=files.exceeded, left=files.left,
         )  # fmt: skip
 
-    def remove(self, ids: Sequence[int]) -> None:
+    def remove(self, ids: Sequence[int]) -> list[str]:
         """Removes rows, by the hashes of their ids, and all files of their recordings, also where these were changed
-        since they were written. What else these recordings have, the next export writes."""
+        since they were written. What else these recordings have, the next export writes. Returns the files of
+        recordings without rows that somebody changed."""
         with self._state.failing():
-            names = self._recordings.remove(ids)
+            found = self._recordings.remove(ids)
+            stamps = {name: stamp for name, *stamp, _ in self._state.files()}
+            edited = [
+                name
+                for name, is_known in found.items()
+                if not is_known and stands(self._folder, name, *stamps[name]) is False
+            ]
+            names = [name for name in found if name not in edited]
             remove(self._folder, names)
             with self._state.transaction():
                 self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in names))
                 self._recordings.drop_empty()
+        return edited
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -121,7 +133,8 @@ class DocumentExport:
         """Reads the other rows of recordings of which some rows wait."""
         for file in self._recordings.files_of_stale():
             query = """SELECT id, place FROM rows WHERE file = ? AND place NOT IN (SELECT place FROM temp.kept)
-                AND recording IN (SELECT n FROM recordings WHERE is_stale)"""
+                AND recording IN (SELECT n FROM recordings WHERE is_stale)
+                AND 1 < (SELECT count(*) FROM (SELECT 1 FROM rows o WHERE o.recording = rows.recording LIMIT 2))"""
             places: dict[int, int] = dict(self._db.execute(query, (file,)).fetchall())
             if not places:
                 continue

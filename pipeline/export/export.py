@@ -39,6 +39,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
 def export(out: Path, asked: ExportOptions, progress: RowsBar | None = None) -> Exported:
     """Exports an output folder. Raises UsageError, OutputHeld where the same export is at work, or OutputError."""
     progress = progress or RowsBar()
+    asked = msgspec.structs.replace(asked, format=asked.format.lower())
     made = _made(out, asked)
     wanted = RowFilter(asked.where, only_ok=asked.only_ok)
     rows = OutputRows(out)
@@ -84,4 +85,5 @@ def _folder(out: Path, asked: ExportOptions) -> str:
         raise UsageError(f"--to {given}: this is in the output folder itself; name a folder outside of it")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--to {given}: this is a file; name a folder")
-    return str(folder.relative_to(output)) if output in folder.parents else str(folder)
+    is_near = os.path.commonpath([folder, output]) != os.path.sep
+    return os.path.relpath(folder, output) if is_near else str(folder)

@@ -33,7 +33,14 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
         """The sentences for people."""
         first = f"{plural(self.total, self.unit)} in {visible(self.where)}: {self.written:,} written"
         removed = f", {self.removed:,} removed" if self.removed else ""
-        return [first + removed, *(f"{count:,} {what}" for what, count in (*self.exceeded.items(), *self.left.items()))]
+        return [first + removed, *map(_counted, self.exceeded.items()), *map(_counted, self.left.items())]
+
+
+def _counted(reason: tuple[str, int]) -> str:
+    """The reasons begin with a noun in the plural."""
+    what, count = reason
+    noun, _, rest = what.partition(" ")
+    return f"{plural(count, noun.removesuffix('s'))} {rest}"
 
 
 def summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

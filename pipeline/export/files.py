@@ -13,13 +13,15 @@ from pipeline.export.exported import summed
 from pipeline.export.formats.format import Document
 from pipeline.export.names import is_named, named
 from pipeline.export.state import ExportState
-from pipeline.export.writing import refuse_foreign, remove, stands, write_all
+from pipeline.export.writing import holds, refuse_foreign, remove, stands, write_all
+from pipeline.texts import visible
 
 AT_ONCE = 256
 """Recordings whose files are written together, …"""
 AT_ONCE_CHARS = 4 << 20
 """… or fewer, when their files have so many characters."""
-EDITED = "files that were changed since they were written stay as they are (--overwrite replaces them)"
+NAMED = 3
+NO_FOLDER = "files not written, because the folder of the recording is not there"
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,23 +37,28 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 class RecordingFiles:
     """The files of one export in its folder."""
 
-    def __init__(self, state: ExportState, folder: Path, suffix: str, *, overwrite: bool) -> None:
-        """`overwrite` also what others wrote, or changed."""
+    def __init__(self, state: ExportState, folder: Path, suffix: str, *, beside: bool, overwrite: bool) -> None:
+        """`beside`: they lie beside their recordings. `overwrite` also what others wrote, or changed."""
         self._state = state
         self._db = state.db
         self._folder = folder
         self._suffix = suffix
+        self._beside = beside
         self._overwrite = overwrite
         self._edited: set[str] = set()
         self._waiting: list[Written] = []
         self._chars = 0
+        self._without_folder = 0
         self.written = self.removed = 0
         self.exceeded: Mapping[str, int] = {}
 
     @property
     def left(self) -> dict[str, int]:
         """What was left alone, by the reason."""
-        return {EDITED: len(self._edited)} if self._edited else {}
+        names = [visible(name) for name in sorted(self._edited)[:NAMED]] + ["\u2026"] * (len(self._edited) > NAMED)
+        edited = f"files left as changed by hand ({', '.join(names)}; --overwrite replaces such files)"
+        found = {edited: len(self._edited), NO_FOLDER: self._without_folder}
+        return {reason: count for reason, count in found.items() if count}
 
     def look(self) -> list[int]:
         """The recordings of which a file is missing, or was changed and is to be overwritten."""
@@ -65,14 +72,7 @@ class RecordingFiles:
         return stale
 
     def begin(self) -> None:
-        """Removes files whose recording has another name now or is gone, so that another one may have theirs. Raises
-        UsageError, before anything is written, where a file that is to be written is there already."""
-        new = self._db.execute(
-            """SELECT stem FROM recordings WHERE is_stale AND n NOT IN (SELECT owner FROM files)
-               AND n IN (SELECT recording FROM rows)"""
-        )
-        while stems := new.fetchmany(1_000):
-            self._refuse_foreign([named(stem, 1, self._suffix) for (stem,) in stems])
+        """Removes files whose recording has another name now or is gone, so that another one may have theirs."""
         query = """SELECT name, stem, n IN (SELECT recording FROM rows) FROM files JOIN recordings ON n = owner
             WHERE is_stale"""
         had = self._db.execute(query).fetchall()
@@ -86,23 +86,26 @@ class RecordingFiles:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the files of all recordings that were added."""
-        waiting, self._waiting, self._chars = self._waiting, [], 0
+        """Writes the files of all recordings that were added. Raises UsageError where one is there that the export did
+        not write, unless it holds the same."""
+        waiting = [one for one in self._waiting if self._has_folder(one)]
+        self._without_folder += len(self._waiting) - len(waiting)
+        self._waiting, self._chars = [], 0
         contents: dict[str, bytes] = {}
         owners: dict[str, int] = {}
         needless: list[str] = []
         for one in waiting:
             names = [self._free_name(one, number, owners) for number in range(1, len(one.documents) + 1)]
             had = self._db.execute("SELECT name FROM files WHERE owner = ?", (one.recording,)).fetchall()
-            self._refuse_foreign(names)
             needless += [name for (name,) in had if name not in names]
             for name, document in zip(names, one.documents, strict=True):
                 if name not in self._edited:
                     contents[name] = document.text.encode()
                     self.exceeded = summed(self.exceeded, document.exceeded)
+        changed = self._without_same(contents)
         for owner in dict.fromkeys(owners.values()):
-            self._state.claim([name for name in contents if owners[name] == owner], owner)
-        write_all(self._folder, contents)
+            self._state.claim([name for name in changed if owners[name] == owner], owner)
+        write_all(self._folder, changed)
         self._remove(needless)
         with self._state.transaction():
             for name in contents:
@@ -111,23 +114,32 @@ class RecordingFiles:
             self._db.executemany("UPDATE rows SET digest = ? WHERE sort = 0 AND place = ?", digests)
             done = ((one.recording,) for one in waiting)
             self._db.executemany("UPDATE recordings SET is_stale = 0 WHERE n = ?", done)
-        self.written += len(contents)
+        self.written += len(changed)
 
     def count(self) -> int:
         """How many files there are."""
         return int(self._db.execute("SELECT count(*) FROM files").fetchone()[0])
 
     def _remove(self, names: Collection[str]) -> None:
-        remove(self._folder, [name for name in names if name not in self._edited])
+        """Removes files, but for what somebody changed: that stays, and stays known."""
+        own = [name for name in names if name not in self._edited]
+        remove(self._folder, own)
         with self._state.transaction():
-            self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in names))
-        self._edited.difference_update(names)
-        self.removed += len(names)
+            self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in own))
+        self.removed += len(own)
 
-    def _refuse_foreign(self, names: Collection[str]) -> None:
-        known = "SELECT 1 FROM files WHERE name = ?"
+    def _has_folder(self, one: Written) -> bool:
+        """Whether a file can be beside its recording; of one that is gone no folder is made."""
+        return not (self._beside and one.documents) or (self._folder / one.stem).parent.is_dir()
+
+    def _without_same(self, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The files without those that are not known and hold the same already: of an export that was moved."""
+        query = "SELECT 1 FROM files WHERE name = ?"
+        foreign = [name for name in contents if not self._db.execute(query, (name,)).fetchone()]
+        same = {name for name in foreign if holds(self._folder / name, contents[name])}
         if not self._overwrite:
-            refuse_foreign(self._folder, [name for name in names if not self._db.execute(known, (name,)).fetchone()])
+            refuse_foreign(self._folder, [name for name in foreign if name not in same])
+        return {name: content for name, content in contents.items() if name not in same}
 
     def _free_name(self, one: Written, number: int, taken: dict[str, int]) -> str:
         """The name of the first file of a recording, or of a further one, that no other file has; added to `taken`."""

@@ -15,11 +15,12 @@ from pipeline.errors import UsageError
 from pipeline.model import Transcript
 from pipeline.texts import nearest, visible
 
-COLUMNS = (
-    "id", "audio", "text", "duration_s", "offset_s", "span_s", "channel", "sample_rate", "channels", "status", "issues",
-    "language", "model", "service", "attempts", "latency_s", "credits", "run_id", "finished_at", "reference", "wer",
-    "metadata",
-)  # fmt: skip
+COLUMNS = {
+    "id": "TEXT", "audio": "TEXT", "text": "TEXT", "duration_s": "REAL", "offset_s": "REAL", "span_s": "REAL",
+    "channel": "INTEGER", "sample_rate": "INTEGER", "channels": "INTEGER", "status": "TEXT", "issues": "TEXT",
+    "language": "TEXT", "model": "TEXT", "service": "TEXT", "attempts": "INTEGER", "latency_s": "REAL",
+    "credits": "REAL", "run_id": "TEXT", "finished_at": "TEXT", "reference": "TEXT", "wer": "REAL", "metadata": "TEXT",
+}  # fmt: skip
 """The columns that a condition may name; `issues` and `metadata` are JSON."""
 MAX_CONDITION = 10_000
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION}
@@ -37,7 +38,8 @@ class RowFilter:
         if not where.strip() or len(where) > MAX_CONDITION or "\0" in where:
             raise UsageError('--where: give a condition on the columns of a row, such as "wer > 0.3"')
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._db.execute(f"CREATE TABLE row (number INTEGER PRIMARY KEY, {', '.join(COLUMNS)})")
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        self._db.execute(f"CREATE TABLE row (number INTEGER PRIMARY KEY, {columns})")
         self._insert = f"INSERT INTO row VALUES ({', '.join('?' * (1 + len(COLUMNS)))})"  # noqa: S608 fixed texts
         # the line end ends a comment; the condition is one expression: nothing may stand behind its closing bracket
         self._select = f"SELECT number FROM row WHERE (\n{where}\n)"  # noqa: S608 the user's own condition
@@ -71,12 +73,14 @@ def _reason(error: Exception) -> str:
     text = visible(str(error))
     if unknown := re.fullmatch(r"no such column: (?:row\.)?(.+?)(?: - should this be .*)?", text):
         name = unknown[1].strip("\"'")
-        near = nearest(name, COLUMNS)
-        hint = f"did you mean {near}?" if near else f"take {', '.join(COLUMNS)}"
-        return f"a row has no column {name!r}; {hint} A column of the manifest is metadata ->> 'NAME'"
+        near = nearest(name, [*COLUMNS], cutoff=0.7)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(COLUMNS)}, and"
+        return (
+            f"there is no column {name!r}; {hint} a column of the manifest is metadata ->> {name!r}, a text is 'TEXT'"
+        )
     if "not authorized" in text or "prohibited" in text:
         return "only the columns of a row and functions of them may be asked for"
-    return f"this is no condition that can be evaluated: {text}"
+    return f"this is no condition (there is no need of WHERE, and no place for ORDER BY): {text}"
 
 
 def _values(row: Transcript) -> tuple[object, ...]:

@@ -45,8 +45,9 @@ class Export(Protocol):
     def update(self, rows: OutputRows, order: Order, wanted: RowFilter, progress: RowsBar) -> Exported:
         """Writes what changed."""
 
-    def remove(self, ids: list[int]) -> None:
-        """Takes rows out of what was written, by the hashes of their ids, and what a killed export left."""
+    def remove(self, ids: list[int]) -> list[str]:
+        """Takes rows out of what was written, by the hashes of their ids, and what a killed export left. Returns the
+        names of files that somebody changed, and that may hold such a row."""
 
 
 def is_by_recording(format_: str) -> bool:

@@ -28,7 +28,12 @@ def remove_rows(out: Path, ids: Collection[str], is_audio: Callable[[str], bool]
                     from pipeline.export.kinds import writer_of  # loads all formats, and pyarrow: few runs need that
 
                     export = writer_of(state, made, overwrite=True)
-                    export.remove(state.written_of(ids, is_audio))
+                    changed = export.remove(state.written_of(ids, is_audio))
+                    failed += [
+                        f"{visible(str(folder / name))} was changed after it was exported, and may hold what is "
+                        "forgotten: look for it, or remove the file"
+                        for name in changed
+                    ]
                 elif next(state.files(), None) is not None and out.resolve() not in folder.parents:
                     failed.append(
                         f"{visible(str(folder))}, an export of this output, is not there: if its disk is not mounted, "

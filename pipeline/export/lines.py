@@ -65,9 +65,10 @@ class LineExport:
             self._db.execute(f"INSERT INTO temp.dropped {changes.unseen()}")
             return self._publish(versions, is_whole=is_whole)
 
-    def remove(self, ids: Sequence[int]) -> None:
-        """Takes rows out of the files, by the hashes of their ids. Files that are no longer as they were written, or of
-        which it is not known what they hold, because an export was killed, are removed."""
+    def remove(self, ids: Sequence[int]) -> list[str]:
+        """Takes rows out of the files, by the hashes of their ids. Files of which it is not known what they hold,
+        because an export was killed, are removed, and written anew by the next one; those that somebody changed stay,
+        and are returned."""
         remove_unfinished(self._folder, self._format.files)
         with self._state.failing(), self._gathering():
             insert = "INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?"
@@ -76,10 +77,15 @@ class LineExport:
                 """SELECT (SELECT count(*) FROM temp.dropped), EXISTS (SELECT 1 FROM files WHERE size IS NULL)
                    OR EXISTS (SELECT 1 FROM files) AND NOT EXISTS (SELECT 1 FROM rows)"""
             ).fetchone()
-            if found and not is_unknown and self._check_files():
+            if not (found or is_unknown):
+                return []
+            known = {name: stands(self._folder, name, *stamp) for name, *stamp, _ in self._state.files()}
+            if not is_unknown and all(known.values()):
                 self._publish(None, is_whole=True)
-            elif found or is_unknown:
-                remove(self._folder, self._format.files)
+                return []
+            edited = [name for name, is_there in known.items() if is_there is False]
+            remove(self._folder, [name for name in self._format.files if name not in edited])
+            return edited
 
     # -- finding what changed -----------------------------------------------------------------------------------------
 
@@ -138,10 +144,12 @@ class LineExport:
     def _publish(self, versions: dict[int, str] | None, *, is_whole: bool) -> Exported:
         """Writes the files anew if a row changed, and records it with the `versions` that were read."""
         db, names = self._db, self._format.files
-        [changed, dropped] = db.execute(
-            "SELECT (SELECT count(*) FROM temp.changed), (SELECT count(*) FROM temp.dropped)"
+        [shown, dropped] = db.execute(
+            """SELECT (SELECT count(*) FROM temp.changed WHERE sort <> ?),
+                (SELECT count(*) FROM temp.dropped WHERE sort <> ?)""",
+            (UNWANTED, UNWANTED),
         ).fetchone()
-        is_written = bool(changed or dropped or not is_whole)
+        is_written = bool(shown or dropped or not is_whole)
         if is_written:
             with ExitStack() as stack:
                 files = [stack.enter_context(self._splicing(number, is_whole)) for number in range(len(names))]
@@ -162,9 +170,9 @@ class LineExport:
             f"SELECT coalesce(sum({is_empty}), 0), count(*) FROM rows WHERE sort <> ?",  # noqa: S608 fixed texts
             (UNWANTED,),
         ).fetchone()
-        left = {"without anything that this format has": empty} if empty else {}
+        left = {"rows without anything that this format has": empty} if empty else {}
         return Exported(
-            where=str(self._folder), unit="row", total=rows - empty, written=changed, removed=dropped, left=left
+            where=str(self._folder), unit="row", total=rows - empty, written=shown, removed=dropped, left=left
         )
 
     @contextmanager

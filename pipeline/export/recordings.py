@@ -154,12 +154,15 @@ class Recordings:
         return [n for (n,) in self._db.execute(query)]
 
     def drop_empty(self) -> None:
-        """Deletes the recordings without rows, within a transaction of the caller."""
-        self._db.execute("DELETE FROM recordings WHERE n NOT IN (SELECT recording FROM rows)")
+        """Deletes the recordings without rows and files, within a transaction of the caller."""
+        self._db.execute(
+            """DELETE FROM recordings WHERE n NOT IN (SELECT recording FROM rows)
+               AND n NOT IN (SELECT owner FROM files)"""
+        )
 
-    def remove(self, ids: Collection[int]) -> list[str]:
+    def remove(self, ids: Collection[int]) -> dict[str, bool]:
         """Removes the rows of these (hashed) ids; returns the files of their recordings, which are stale then, and
-        those of which it is not known what they hold, because an export was killed."""
+        those of which it is not known what they hold, because an export was killed: each with whether that is known."""
         db = self._db
         of = "SELECT recording FROM rows WHERE id IN (SELECT id FROM temp.removed)"
         db.execute("CREATE TEMP TABLE removed (id INTEGER PRIMARY KEY)")
@@ -167,11 +170,11 @@ class Recordings:
             db.executemany("INSERT OR IGNORE INTO temp.removed VALUES (?)", ((id_,) for id_ in ids))
             with self._state.transaction():
                 found = db.execute(
-                    f"""SELECT name FROM files WHERE owner IN ({of}) OR size IS NULL
+                    f"""SELECT name, owner IN ({of}) FROM files WHERE owner IN ({of}) OR size IS NULL
                         OR owner NOT IN (SELECT recording FROM rows)"""  # noqa: S608 fixed texts
                 ).fetchall()
                 db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN ({of})")  # noqa: S608 fixed texts
                 db.execute("DELETE FROM rows WHERE id IN (SELECT id FROM temp.removed)")
         finally:
             db.execute("DROP TABLE temp.removed")
-        return [name for (name,) in found]
+        return {name: bool(is_known) for name, is_known in found}

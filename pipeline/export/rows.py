@@ -60,6 +60,8 @@ class OutputRows:
             return []
         hint = ": name the folder that it is in" if self.out.name == "transcripts" else ""
         there = "there is no transcript and no checkpoint in it" if self.out.is_dir() else "there is no such folder"
+        if self.out.is_file():
+            there = "it is a file; name the folder that a run wrote, by default runs/NAME"
         raise UsageError(f"{self.out} is no output of gradium-batch: {there}{hint}")
 
     def versions(self) -> dict[int, str]:

@@ -87,7 +87,7 @@ class ShardExport:
         written = count - sum(self._no_audio.values())
         return Exported(where=str(self._folder), unit="row", total=total, written=written, removed=removed, left=left)
 
-    def remove(self, ids: Sequence[int]) -> None:
+    def remove(self, ids: Sequence[int]) -> list[str]:
         """Takes rows out of the shards, by the hashes of their ids, and those that a killed export left in them."""
         with self._state.failing(), self._gathering():
             self._forget_damaged()
@@ -101,6 +101,7 @@ class ShardExport:
             self._note(self._other_splits())
             self._write(RowsBar())
             self._data_set.describe()
+        return []
 
     # -- finding what changed -----------------------------------------------------------------------------------------
 

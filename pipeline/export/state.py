@@ -7,6 +7,7 @@ One process at a time has it open: it is locked until it is closed.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +44,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
     format: str
     folder: str
-    """A path, in the output from there, because that may be moved; empty where each file lies beside its recording."""
+    """A path, relative to the output where they have a folder in common, because that may be moved with both; empty
+    where each file lies beside its recording."""
     options: dict[str, Any]
     """Whatever changes what is written: plain values."""
     version: str
@@ -157,7 +159,9 @@ class ExportState:
 
     def folder(self, made: Made) -> Path:
         """Where it writes; the root where each file lies beside its recording."""
-        return self.path.parent.parent.resolve() / made.folder if made.folder else ROOT
+        if not made.folder:
+            return ROOT
+        return Path(os.path.normpath(self.path.parent.parent.resolve() / made.folder))
 
     def written_of(self, ids: Iterable[str], is_audio: Callable[[str], bool]) -> list[int]:
         """The hashes of ids, of these and of all rows that were written with such audio, or of which that is not

@@ -107,11 +107,18 @@ def stands(folder: Path, name: str, size: int | None, mtime_ns: int | None) -> b
     return None if size is None else (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
 
 
+def holds(path: Path, content: bytes) -> bool:
+    """Whether a file is there and holds just this."""
+    with suppress(OSError):
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    return False
+
+
 def refuse_foreign(folder: Path, names: Collection[str]) -> None:
     """Raises UsageError where there are such files, which the export did not write, or not as they are."""
     if there := [name for name in names if os.path.lexists(folder / name)]:
-        more = f" and {len(there) - 1:,} more" if len(there) > 1 else ""
+        more = f" (and {len(there) - 1:,} more)" if len(there) > 1 else ""
         raise UsageError(
-            f"{visible(str(folder / there[0]))}{more} would be overwritten, and this export did not write it as it "
-            "is; move it away, name another folder with --to, or say --overwrite"
+            f"{visible(str(folder / there[0]))}{more} would be overwritten, and was not written by this export as it "
+            "is; move it away, export to another folder, or say --overwrite"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -12,8 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import gradium_batch as gb
 from pipeline.errors import OutputError, OutputHeld, UsageError
 from pipeline.export.exported import Exported
+from pipeline.export.known import remove_rows
 from pipeline.export.state import ExportState, state_paths
 from pipeline.model import Transcript
 from tests.earlier.archive import unpack
@@ -104,7 +107,7 @@ def test_a_file_of_somebody_else_is_not_overwritten(out: Output, to: Path, forma
     write(out, spoken("1", f"{CALLS}/a.wav", "one"), spoken("2", f"{CALLS}/b.wav", "two"))
     to.mkdir()
     (to / name).write_text("mine")
-    with pytest.raises(UsageError, match=rf"{name} would be overwritten.*--overwrite"):
+    with pytest.raises(UsageError, match=rf"{name} would be overwritten, .*--overwrite"):
         exported(out.folder, format_, to)
     assert texts(to) == {name: "mine"}
     exported(out.folder, format_, to, overwrite=True)
@@ -185,7 +188,7 @@ def test_a_condition_chooses_rows(out: Output, to: Path, where: str, ids: str) -
     ("where", "message"),
     [
         ("wr > 0.3", "no column 'wr'; did you mean wer"),
-        ("speaker = 'x'", "metadata ->> 'NAME'"),
+        ("speaker = 'x'", "metadata ->> 'speaker'"),
         ("", "give a condition"),
         ("wer >", "syntax error"),
         ("wer > 0.3)", "syntax error"),
@@ -287,3 +290,68 @@ def test_a_run_that_rewrites_a_part_meanwhile_is_seen_by_the_next_export(out: Ou
     assert b"one more" in (to / "transcripts.csv").read_bytes()
     with sqlite3.connect(state_paths(out.folder)[0]) as db:
         assert db.execute("SELECT count(*) FROM rows").fetchone() == (1,)
+
+
+def test_an_export_goes_on_where_the_project_was_moved(tmp_path: Path) -> None:
+    (tmp_path / "old" / "runs").mkdir(parents=True)
+    out = Output(tmp_path / "old" / "runs" / "out")
+    folder = tmp_path / "old" / "calls"
+    folder.mkdir()
+    write(out, spoken("1", str(folder / "a.wav"), "one"))
+    for format_, to in (("csv", "tables"), ("txt", "texts"), ("txt", "runs/out/exports/txt")):
+        exported(out.folder, format_, tmp_path / "old" / to)
+    exported(out.folder, "srt", None, beside=True)  # type: ignore[arg-type]
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = Output.__new__(Output)
+    moved.__dict__ |= out.__dict__ | {"folder": tmp_path / "new" / "runs" / "out"}
+    for format_, to in (("csv", "tables"), ("txt", "texts"), ("txt", "runs/out/exports/txt")):
+        assert exported(moved.folder, format_, tmp_path / "new" / to).written == 0
+    again = Output(tmp_path / "new" / "runs" / "again")
+    write(again, spoken("1", str(tmp_path / "new" / "calls" / "a.wav"), "one"))
+    assert exported(again.folder, "srt", None, beside=True).written == 0, "it holds the same"  # type: ignore[arg-type]
+
+
+def test_a_recording_whose_folder_is_gone_gets_none(out: Output, tmp_path: Path) -> None:
+    (tmp_path / "calls").mkdir()
+    rows = [spoken("1", str(tmp_path / "calls" / "a.wav"), "one"), spoken("2", str(tmp_path / "gone" / "b.wav"), "two")]
+    write(out, *rows)
+    done = exported(out.folder, "txt", None, beside=True)  # type: ignore[arg-type]
+    assert (done.written, [*done.left.values()]) == (1, [1])
+    assert not (tmp_path / "gone").exists()
+    (tmp_path / "gone").mkdir()
+    assert exported(out.folder, "txt", None, beside=True).written == 1  # type: ignore[arg-type]
+    assert (tmp_path / "gone" / "b.txt").read_text() == "two\n"
+
+
+def test_a_corrected_file_stays_known_while_its_row_is_not_asked_for(out: Output, to: Path) -> None:
+    write(out, spoken("1", f"{CALLS}/a.wav", "one"), spoken("2", f"{CALLS}/b.wav", "two"))
+    exported(out.folder, "txt", to)
+    (to / "a.txt").write_text("corrected\n")
+    assert exported(out.folder, "txt", to, where="id = '2'").removed == 0
+    assert exported(out.folder, "txt", to).total == 2
+    assert texts(to)["a.txt"] == "corrected\n"
+
+
+def test_a_table_that_somebody_changed_is_named_by_forget_and_stays(out: Output, to: Path) -> None:
+    write(out, spoken("1", f"{CALLS}/a.wav", "one"), spoken("2", f"{CALLS}/b.wav", "two"))
+    exported(out.folder, "csv", to)
+    with (to / "transcripts.csv").open("a") as file:
+        file.write("mine\n")
+    [said] = remove_rows(out.folder, ["1"], lambda audio: False)
+    assert str(to / "transcripts.csv") in said
+    assert "mine" in (to / "transcripts.csv").read_text()
+
+
+def test_numbers_in_quotes_are_numbers_where_the_column_has_numbers(out: Output, to: Path) -> None:
+    write(out, spoken("1", f"{CALLS}/a.wav", "one", wer=0.5), spoken("2", f"{CALLS}/b.wav", "two", wer=0.1))
+    assert exported(out.folder, "csv", to, where="wer > '0.3'").total == 1
+
+
+def test_it_can_be_asked_for_where_an_event_loop_runs(out: Output, to: Path) -> None:
+    write(out, spoken("1", f"{CALLS}/a.wav", "one", sample_rate=16_000))
+
+    async def ask() -> list[Exported]:
+        return [gb.export(out.folder, format_, to / format_) for format_ in ("hf", "CSV")]
+
+    data_set, table = asyncio.run(ask())
+    assert (data_set.total, [*data_set.left.values()], table.total) == (0, [1], 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,12 @@ def test_they_leave_it_also_where_an_export_was_killed(
         exported(out.folder, format_, to, **options_of(format_))
         more = before(out, to, format_)
         is_whole = killed_export(step, out.folder, format_, to, **more)
-        assert remove_rows(out.folder, ["1"], lambda audio: False) == []
-        assert RARE not in words_in(to), step
-        assert remove_rows(out.folder, ["1"], lambda audio: False) == []
+        said = remove_rows(out.folder, ["1"], lambda audio: False)
+        assert bool(said) == (RARE in words_in(to)), step
+        assert not said or before is edit_files
+        for _ in said:  # they are somebody's own by now
+            shutil.rmtree(to)
+            to.mkdir()
         out.write({1: rows_of(RARE)[1:]}, "123")
         exported(out.folder, format_, to, **more)
         assert "three" in words_in(to)

@@ -33,11 +33,11 @@ class CueLimits(msgspec.Struct, frozen=True, kw_only=True):
         for name, least, most in _WHOLE:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
-                raise UsageError(f"{_option(name)}: give a whole number from {least} to {most}, not {value}")
+                raise UsageError(f"{_option(name)}: give a whole number from {least} to {most}, not {value!r}")
         for name, low, high in _NUMBERS:
             value = getattr(self, name)
             if type(value) not in (int, float) or not low <= value <= high:  # not of NaN either
-                raise UsageError(f"{_option(name)}: give a number from {low:g} to {high:g}, not {value}")
+                raise UsageError(f"{_option(name)}: give a number from {low:g} to {high:g}, not {value!r}")
         if self.min_s > self.max_s:
             raise UsageError(
                 f"--min-s {self.min_s:g} is more than --max-s {self.max_s:g}: no cue could keep both limits"
