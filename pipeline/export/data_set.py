@@ -18,6 +18,8 @@ from pipeline.export.formats.hub_splits import TRAIN
 from pipeline.export.state import ExportState, hash_of
 from pipeline.export.writing import failing, refuse_foreign, remove, rename_all, stands, write_all, writing
 
+SHARD_BYTES = 500_000_000
+"""With so many, as they are in memory, a shard is full."""
 ROWS_AT_ONCE = 200
 BYTES_AT_ONCE = 16 << 20
 """New rows that become one table."""
@@ -53,16 +55,13 @@ class Shard(msgspec.Struct, frozen=True):
 class DataSet:
     """The data set of one export in its folder."""
 
-    def __init__(
-        self, state: ExportState, folder: Path, *, with_audio: bool, overwrite: bool, shard_bytes: int
-    ) -> None:
-        """`overwrite` also what others wrote. A shard is full with `shard_bytes`, as they are in memory."""
+    def __init__(self, state: ExportState, folder: Path, *, with_audio: bool, overwrite: bool) -> None:
+        """`overwrite` also what others wrote."""
         self._state = state
         self._db = state.db
         self._folder = folder
         self._with_audio = with_audio
         self._overwrite = overwrite
-        self._shard_bytes = shard_bytes
         with state.failing():
             self._db.execute(_TABLES)
 
@@ -88,23 +87,28 @@ class DataSet:
                 yield shard, pq.read_metadata(self._folder / shard.name).num_rows if is_written else None
 
     def shards(self, split: str) -> list[Shard]:
-        """The shards of a split; a new one where there is none."""
+        """The shards of a split, which have all places; a new one where there is none."""
         query = f"SELECT {_SHARD} FROM shards WHERE split = ? ORDER BY number"  # noqa: S608 fixed texts
-        return [Shard(*row) for row in self._db.execute(query, (split,))] or [self._new(split, 0, FIRST)]
+        first, *others = [Shard(*row) for row in self._db.execute(query, (split,))] or [self._new(split, 0, FIRST)]
+        return [msgspec.structs.replace(first, first=FIRST), *others]  # one before it may have been removed
 
-    def write(self, shard: Shard, changes: Iterator[Change], *, is_last: bool) -> Iterator[tuple[Shard, int]]:
-        """Writes a shard anew with the changes in its range; yields it, and where its range ends now. The last one of
-        its split is followed by others when it is full. What was yielded is to be recorded before the next is asked
-        for."""
+    def write(self, shard: Shard, changes: Iterator[Change], *, is_last: bool) -> Iterator[tuple[Shard, Shard | None]]:
+        """Writes a shard anew with the changes in its range; yields it. The last one of its split is followed by
+        others when it is full: then the next of them is yielded with it, which gets the rows from its `first` on, also
+        old ones. What was yielded is to be recorded, with `written`, before the next is asked for."""
         pieces = _pieces(_merged(self._old(shard), changes), with_audio=self._with_audio)
         while True:
             self._write(shard, self._up_to(pieces) if is_last else pieces)
-            rest = next(pieces, None)
-            yield shard, BEHIND_ALL if rest is None else rest[0]
-            if rest is None:
+            if (rest := next(pieces, None)) is None:
+                yield shard, None
                 return
-            pieces = chain([rest], pieces)
-            shard = self._new(shard.split, shard.number + 1, rest[0])
+            following = self._new(shard.split, shard.number + 1, rest[0])
+            yield shard, following
+            pieces, shard = chain([rest], pieces), following
+
+    def written(self, shard: Shard) -> None:
+        """Records a shard as written, in the transaction of the caller that records its rows."""
+        self._state.written(self._folder, shard.name, shard.n)
 
     def describe(self) -> None:
         """Writes the card where there is none but ours, and the file by which `datasets` sees changes. A data set
@@ -115,7 +119,10 @@ class DataSet:
         for shard in without[is_empty:]:
             self._remove(shard)
         if is_empty and not (without and self._is_written(without[0])):
-            self._write(without[0] if without else self._new(TRAIN, 0, FIRST), iter(()))
+            shard = without[0] if without else self._new(TRAIN, 0, FIRST)
+            self._write(shard, iter(()))
+            with self._state.transaction():
+                self.written(shard)
         splits = [split for (split,) in self._db.execute("SELECT DISTINCT split FROM shards ORDER BY split")]
         files = {name: tuple(stamp) for name, *stamp, _ in self._state.files()}
         shards = [(name, ":".join(map(str, stamp))) for name, stamp in files.items() if name.endswith(".parquet")]
@@ -137,18 +144,13 @@ class DataSet:
 
     # -- one shard ----------------------------------------------------------------------------------------------------
 
-    def _write(self, shard: Shard, pieces: Iterable[Piece]) -> int:
-        """Writes a shard; returns its rows."""
-        options, count = writer_options(with_audio=self._with_audio), 0
+    def _write(self, shard: Shard, pieces: Iterable[Piece]) -> None:
+        options = writer_options(with_audio=self._with_audio)
         with writing(self._folder / shard.name) as file, pq.ParquetWriter(file, **options) as writer:
             for group in row_groups(table for _, table in pieces):
                 writer.write_table(group, row_group_size=max(1, group.num_rows))
-                count += group.num_rows
         self._state.claim([shard.name], shard.n)
         rename_all([self._folder / shard.name])
-        with self._state.transaction():
-            self._state.written(self._folder, shard.name, shard.n)
-        return count
 
     def _up_to(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The first pieces, until a shard is full."""
@@ -156,7 +158,7 @@ class DataSet:
         for place, table in pieces:
             yield place, table
             size += table.nbytes
-            if size >= self._shard_bytes:
+            if size >= SHARD_BYTES:
                 return
 
     def _old(self, shard: Shard) -> Iterator[tuple[list[int], pa.Table]]:
@@ -183,10 +185,11 @@ class DataSet:
         return bool((self._db.execute(query, (shard.name,)).fetchone() or [False])[0])
 
     def _new(self, split: str, number: int, first: int) -> Shard:
+        self._refuse_foreign(shard_name(split, number))
         with self._state.transaction():
             insert = "INSERT INTO shards (split, number, first) VALUES (?, ?, ?)"
             shard = Shard(self._db.execute(insert, (split, number, first)).lastrowid or 0, split, number, first)
-        self._refuse_foreign(shard.name)
+        self._state.claim([shard.name], shard.n)  # so that a kill from now on has it written again
         return shard
 
     def _without_rows(self) -> list[Shard]:

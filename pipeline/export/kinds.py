@@ -67,16 +67,15 @@ def options_of(format_: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def writer_of(state: ExportState, made: Made, *, overwrite: bool, shard_bytes: int | None = None) -> Export:
+def writer_of(state: ExportState, made: Made, *, overwrite: bool) -> Export:
     """What writes an export."""
     folder = state.folder(made)
     if made.format in LINES:
         return LineExport(state, folder, LINES[made.format](), overwrite=overwrite)
     if made.format == SHARDS:
-        more = {} if shard_bytes is None else {"shard_bytes": shard_bytes}
         options = made.options
         return ShardExport(
-            state, folder, with_audio=options["audio"], split_by=options["split_by"], overwrite=overwrite, **more
+            state, folder, with_audio=options["audio"], split_by=options["split_by"], overwrite=overwrite
         )
     kind: DocumentFormat
     if made.format in SUBTITLES:

@@ -98,7 +98,7 @@ class LineExport:
             refuse_foreign(self._folder, [name for name in self._format.files if known.get(name, False) is False])
         with self._state.transaction():
             self._db.execute("DELETE FROM rows")
-            self._state.set_sources({})
+            self._state.read_again()
         return False
 
     @contextmanager

@@ -21,13 +21,12 @@ from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.hub_splits import Splits
 from pipeline.export.rows import OutputRows
-from pipeline.export.state import SPOOL, ExportState, hash_of
+from pipeline.export.state import SPOOL, UNREAD, ExportState, hash_of
 from pipeline.export.writing import remove_unfinished
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
 
-SHARD_BYTES = 500_000_000
 VALUES = "splits"
 """The fact of the state that has the values which name its splits."""
 NOWHERE = ""
@@ -44,16 +43,15 @@ class ShardExport:
     """One export of this kind, whose files are in `folder`."""
 
     def __init__(
-        self, state: ExportState, folder: Path, *, with_audio: bool, split_by: str | None, overwrite: bool,
-        shard_bytes: int = SHARD_BYTES,
-    ) -> None:  # fmt: skip
+        self, state: ExportState, folder: Path, *, with_audio: bool, split_by: str | None, overwrite: bool
+    ) -> None:
         """`split_by` is the column that names the splits. `overwrite` also what others wrote."""
         self._state = state
         self._db = state.db
         self._folder = folder
         self._with_audio = with_audio
         self._splits = Splits(split_by)
-        self._data_set = DataSet(state, folder, with_audio=with_audio, overwrite=overwrite, shard_bytes=shard_bytes)
+        self._data_set = DataSet(state, folder, with_audio=with_audio, overwrite=overwrite)
         self._no_audio = Counter[str]()
         with state.failing():
             self._db.execute(rows_table("shard INTEGER"))
@@ -77,10 +75,10 @@ class ShardExport:
                 ).fetchone()
                 progress.start(count)
                 self._write(progress)
-                without = dict(self._db.execute("SELECT DISTINCT file, 1 FROM temp.without_audio"))
+                without = [file for (file,) in self._db.execute("SELECT DISTINCT file FROM temp.without_audio")]
             with self._state.transaction():
                 # those with rows without audio are read again by the next export
-                self._state.set_sources({file: version for file, version in versions.items() if file not in without})
+                self._state.set_sources(versions | dict.fromkeys(without, UNREAD))
             self._data_set.describe()
             [total] = self._db.execute("SELECT count(*) FROM rows WHERE shard IS NOT NULL").fetchone()
         left = {f"rows left out, because their recording is {why}": n for why, n in sorted(self._no_audio.items())}
@@ -110,7 +108,7 @@ class ShardExport:
         if damaged := self._data_set.damaged():
             with self._state.transaction():
                 self._db.executemany("DELETE FROM rows WHERE shard = ?", ((n,) for n in damaged))
-                self._state.set_sources({})
+                self._state.read_again()
 
     @contextmanager
     def _gathering(self) -> Iterator[None]:
@@ -165,7 +163,8 @@ class ShardExport:
         """Writes the shards in which rows changed, split by split."""
         for table in ("changed", "dropped"):
             self._db.execute(f"CREATE INDEX temp.{table}_at ON {table} (sort, place)")
-        self._record(NOWHERE, FIRST, BEHIND_ALL, None)
+        with self._state.transaction():
+            self._record((NOWHERE, FIRST, BEHIND_ALL), None)
         splits = self._db.execute(
             "SELECT sort FROM temp.changed UNION SELECT sort FROM temp.dropped EXCEPT SELECT '' ORDER BY 1"
         ).fetchall()
@@ -177,11 +176,15 @@ class ShardExport:
                     at = (split, shard.first, end)
                     if self._db.execute(_CHANGES, (*at, *at)).fetchone() is None:
                         continue
-                    first = shard.first
                     changes = self._changes(at, audio, progress)
-                    for written, behind in self._data_set.write(shard, changes, is_last=end == BEHIND_ALL):
-                        self._record(split, first, min(behind, end), written.n)
-                        first = behind
+                    for written, following in self._data_set.write(shard, changes, is_last=end == BEHIND_ALL):
+                        behind = end if following is None else following.first
+                        with self._state.transaction():
+                            self._record((split, written.first, behind), written.n)
+                            if following is not None:
+                                moved = f"UPDATE rows SET shard = ? WHERE {_RANGE}"  # noqa: S608 fixed texts
+                                self._db.execute(moved, (following.n, split, behind, end))
+                            self._data_set.written(written)
 
     def _changes(self, at: Range, audio: AudioOf, progress: RowsBar) -> Iterator[Change]:
         """What is at the places that changed, with its audio."""
@@ -207,17 +210,15 @@ class ShardExport:
             found = self._db.execute("SELECT row FROM temp.changed WHERE rowid = ?", (number,)).fetchone()
             yield place, number, None if found is None else _decode(found[0])
 
-    def _record(self, split: str, first: int, behind: int, shard: int | None) -> None:
-        """Records the changed rows of a range of places as those of a shard."""
-        at = (split, first, behind)
-        with self._state.transaction():
-            self._db.execute(
-                f"DELETE FROM rows WHERE {_RANGE} AND (sort, place) IN (SELECT sort, place FROM temp.dropped)",  # noqa: S608
-                at,
-            )
-            self._db.execute(
-                f"""INSERT OR REPLACE INTO rows SELECT sort, place, file, id, digest, ? FROM temp.changed
-                    WHERE {_RANGE} AND (sort, place) NOT IN (SELECT sort, place FROM temp.without_audio)
-                    ORDER BY sort, place, rowid""",  # noqa: S608 fixed texts
-                (shard, *at),
-            )
+    def _record(self, at: Range, shard: int | None) -> None:
+        """Records the changed rows of a range of places as those of a shard, within a transaction of the caller."""
+        self._db.execute(
+            f"DELETE FROM rows WHERE {_RANGE} AND (sort, place) IN (SELECT sort, place FROM temp.dropped)",  # noqa: S608
+            at,
+        )
+        self._db.execute(
+            f"""INSERT OR REPLACE INTO rows SELECT sort, place, file, id, digest, ? FROM temp.changed
+                WHERE {_RANGE} AND (sort, place) NOT IN (SELECT sort, place FROM temp.without_audio)
+                ORDER BY sort, place, rowid""",  # noqa: S608 fixed texts
+            (shard, *at),
+        )

@@ -25,6 +25,8 @@ FOLDER = "exports"
 SUFFIX, SPOOL = ".sqlite", ".spool"
 """Of the files, and of the folders for decoded audio beside them."""
 ROOT = Path("/")
+UNREAD = ""
+"""The version of a file that is to be read again: it is known, so that its rows go if it is gone then."""
 VERSION = 1
 BUSY_S = 0.5
 DIGEST_BYTES = 8
@@ -181,6 +183,10 @@ class ExportState:
             known = dict(self.db.execute("SELECT file, version FROM sources").fetchall())
         changed = [file for file, version in versions.items() if known.get(file) != version]
         return sorted(changed), sorted(set(known) - set(versions))
+
+    def read_again(self) -> None:
+        """Has all files be read again that are there then, within a transaction of the caller."""
+        self.db.execute("UPDATE sources SET version = ?", (UNREAD,))
 
     def set_sources(self, versions: Mapping[int, str]) -> None:
         """Records what was read, within a transaction of the caller."""

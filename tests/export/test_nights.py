@@ -7,12 +7,14 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.export import data_set
 from pipeline.model import Transcript
 from tests.export.nights import Output, exported, killed_export, spoken, tree
 
@@ -90,6 +92,14 @@ def test_an_export_that_goes_on_holds_what_a_new_one_would(
     format_: str, lines_only: bool, lives: list[dict[int, list[Transcript]]]
 ) -> None:
     check(format_, lives, lines_only=lines_only)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(lives=nights())
+def test_shards_that_are_soon_full(lives: list[dict[int, list[Transcript]]]) -> None:
+    with patch.multiple(data_set, SHARD_BYTES=1, ROWS_AT_ONCE=1):
+        check("hf", lives, lines_only=False)
 
 
 @pytest.mark.parametrize("format_", [*LINES, *DOCUMENTS, *SHARDS])
