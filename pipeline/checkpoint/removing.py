@@ -159,7 +159,6 @@ class Removing(Database):
         db = self._db
         self._register(is_named, is_audio)
         db.create_function("cleaned", 1, cleaned)
-        db.create_function("failed_id", 1, lambda row: decode_failure(row).id)
         db.execute("DELETE FROM replaced WHERE is_named(id) OR is_audio(audio)")
         db.execute("DELETE FROM known_failures WHERE is_audio(audio) OR is_named(failed_id(row))")
         db.execute(f"DELETE FROM clips WHERE is_audio({AUDIO_OF_CLIP})")  # noqa: S608 fixed texts

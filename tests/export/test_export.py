@@ -14,8 +14,10 @@ import msgspec
 import pytest
 
 import gradium_batch as gb
+from pipeline.cli.export import FORMATS as NAMED_BY_HELP
 from pipeline.errors import OutputError, OutputHeld, UsageError
 from pipeline.export.exported import Exported
+from pipeline.export.kinds import FORMATS
 from pipeline.export.known import remove_rows
 from pipeline.export.state import ExportState, state_paths
 from pipeline.model import Transcript
@@ -268,6 +270,10 @@ def test_what_makes_no_sense_is_refused(out: Output, to: Path, tmp_path: Path) -
     with pytest.raises(UsageError, match="is no output of gradium-batch"):
         exported(tmp_path / "nothing", "csv", None)  # type: ignore[arg-type]
     assert not (tmp_path / "nothing").exists()
+
+
+def test_the_help_names_all_formats() -> None:
+    assert sorted(NAMED_BY_HELP.split("|")) == sorted(FORMATS)
 
 
 def test_an_output_of_an_earlier_version_has_to_be_converted_first(tmp_path: Path) -> None:
