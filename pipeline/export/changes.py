@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pipeline.checkpoint.lookup import LAST
-from pipeline.export.rows import Batch
+from pipeline.export.filters import RowFilter
+from pipeline.export.rows import Batch, OutputRows
 from pipeline.export.state import ExportState, hash_of
+from pipeline.model import Transcript
+from pipeline.report.rows_bar import RowsBar
+from pipeline.sink.rows import Order
 
 FILE_PLACES = 1 << 31
 """The places that rows of one file have which no manifest knows."""
@@ -30,6 +34,22 @@ class Known(NamedTuple):
     digest: bytes | None
 
 
+class Changed(NamedTuple):
+    """A row that is new or changed."""
+
+    row: Transcript
+    place: int
+    digest: bytes
+    is_wanted: bool
+    before: Known | None
+
+    def left(self, sort: Any) -> list[tuple[Any, int]]:
+        """The place that it had before, if it has another one with this `sort`."""
+        if self.before is None or (self.before.sort, self.before.place) == (sort, self.place):
+            return []
+        return [(self.before.sort, self.before.place)]
+
+
 def rows_table(columns: str) -> str:
     """The SQL that makes the table `rows` with further `columns`."""
     return f"""CREATE TABLE IF NOT EXISTS rows (sort NOT NULL, place INTEGER NOT NULL, file INTEGER NOT NULL,
@@ -43,7 +63,24 @@ class Changes:
         self._db = state.db
         [self._is_empty] = self._db.execute("SELECT NOT EXISTS (SELECT 1 FROM temp.before)").fetchone()
 
-    def changed(self, batch: Batch, file: int) -> tuple[list[int], list[Known | None]]:
+    def read(
+        self, rows: OutputRows, file: int, order: Order, wanted: RowFilter, progress: RowsBar, *, words: bool
+    ) -> Iterator[list[Changed]]:
+        """The rows of a file that are new or changed, some at a time; without `words` as `OutputRows.batches` has
+        them."""
+        first = 0
+        for batch in rows.batches(file, words=words):
+            numbers, known = self._changed(batch, file)
+            new = batch.rows(numbers)
+            places = places_in(file, [first + number for number in numbers], order([row.id for row in new]))
+            yield [
+                Changed(row, place, batch.digests[number], is_wanted, known[number])
+                for number, row, place, is_wanted in zip(numbers, new, places, wanted.selects(new), strict=True)
+            ]
+            first += len(batch.ids)
+            progress.advance(len(batch.ids))
+
+    def _changed(self, batch: Batch, file: int) -> tuple[list[int], list[Known | None]]:
         """The numbers of those rows of a batch that are new or changed, and what is known of all of them."""
         known = self._known(batch.ids)
         moved = [(file, one.sort, one.place) for one in known if one is not None and one.file != file]

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from pipeline.export.changes import Changes, changes_of, places_in, rows_table
+from pipeline.export.changes import Changed, changes_of, rows_table
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.format import LineFormat
@@ -61,7 +61,8 @@ class LineExport:
             self._gathering(),
         ):
             for file in changed:
-                self._gather(rows, file, order, changes, wanted, progress)
+                for some in changes.read(rows, file, order, wanted, progress, words=self._format.needs_words):
+                    self._gather(file, some)
             self._db.execute(f"INSERT INTO temp.dropped {changes.unseen()}")
             return self._publish(versions, is_whole=is_whole)
 
@@ -112,28 +113,16 @@ class LineExport:
             self._db.execute("DROP TABLE temp.changed")
             self._db.execute("DROP TABLE temp.dropped")
 
-    def _gather(
-        self, rows: OutputRows, file: int, order: Order, changes: Changes, wanted: RowFilter, progress: RowsBar
-    ) -> None:
-        first = 0
+    def _gather(self, file: int, some: Sequence[Changed]) -> None:
         insert = f"INSERT INTO temp.changed VALUES ({', '.join('?' * (6 + len(self._lengths)))})"  # noqa: S608
-        for batch in rows.batches(file, words=self._format.needs_words):
-            numbers, known = changes.changed(batch, file)
-            found, dropped = [], []
-            new = batch.rows(numbers)
-            places = places_in(file, [first + number for number in numbers], order([row.id for row in new]))
-            for number, row, place, is_wanted in zip(numbers, new, places, wanted.selects(new), strict=True):
-                sort, lines = self._lines(row) if is_wanted else (UNWANTED, (b"",) * len(self._lengths))
-                found.append(
-                    (sort, place, file, hash_of(row.id), batch.digests[number], *map(len, lines), b"".join(lines))
-                )
-                before = known[number]
-                if before is not None and (before.sort, before.place) != (sort, place):
-                    dropped.append((before.sort, before.place))
-            self._db.executemany(insert, found)
-            self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
-            first += len(batch.ids)
-            progress.advance(len(batch.ids))
+        found, dropped = [], []
+        for one in some:
+            sort, lines = self._lines(one.row) if one.is_wanted else (UNWANTED, (b"",) * len(self._lengths))
+            lengths, content = map(len, lines), b"".join(lines)
+            found.append((sort, one.place, file, hash_of(one.row.id), one.digest, *lengths, content))
+            dropped += one.left(sort)
+        self._db.executemany(insert, found)
+        self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
 
     def _lines(self, row: Transcript) -> tuple[int | bytes, tuple[bytes, ...]]:
         place = self._format.place(row)

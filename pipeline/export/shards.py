@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.export.audio_of import AudioOf, NoAudio
-from pipeline.export.changes import Changes, changes_of, places_in, rows_table
+from pipeline.export.changes import Changed, changes_of, rows_table
 from pipeline.export.data_set import BEHIND_ALL, FIRST, Change, DataSet, Keep
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
@@ -66,7 +66,8 @@ class ShardExport:
             progress.start(rows.count(changed))
             with changes_of(self._state, (*changed, *gone)) as changes, self._gathering():
                 for file in changed:
-                    self._gather(rows, file, order, changes, wanted, progress)
+                    for some in changes.read(rows, file, order, wanted, progress, words=True):
+                        self._gather(file, some)
                 self._db.execute(f"INSERT INTO temp.dropped {changes.unseen()}")
                 self._splits.check(self._other_splits())
                 self._note(self._splits.values)
@@ -125,25 +126,14 @@ class ShardExport:
             for table in tables:
                 self._db.execute(f"DROP TABLE temp.{table}")
 
-    def _gather(
-        self, rows: OutputRows, file: int, order: Order, changes: Changes, wanted: RowFilter, progress: RowsBar
-    ) -> None:
-        first = 0
-        for batch in rows.batches(file):
-            numbers, known = changes.changed(batch, file)
-            found, dropped = [], []
-            new = batch.rows(numbers)
-            places = places_in(file, [first + number for number in numbers], order([row.id for row in new]))
-            for number, row, place, is_wanted in zip(numbers, new, places, wanted.selects(new), strict=True):
-                split, content = (self._splits.of(row), _encode(row)) if is_wanted else (NOWHERE, b"")
-                found.append((split, place, file, hash_of(row.id), batch.digests[number], content))
-                before = known[number]
-                if before is not None and (before.sort, before.place) != (split, place):
-                    dropped.append((before.sort, before.place))
-            self._db.executemany("INSERT INTO temp.changed VALUES (?, ?, ?, ?, ?, ?)", found)
-            self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
-            first += len(batch.ids)
-            progress.advance(len(batch.ids))
+    def _gather(self, file: int, some: Sequence[Changed]) -> None:
+        found, dropped = [], []
+        for one in some:
+            split, content = (self._splits.of(one.row), _encode(one.row)) if one.is_wanted else (NOWHERE, b"")
+            found.append((split, one.place, file, hash_of(one.row.id), one.digest, content))
+            dropped += one.left(split)
+        self._db.executemany("INSERT INTO temp.changed VALUES (?, ?, ?, ?, ?, ?)", found)
+        self._db.executemany("INSERT INTO temp.dropped VALUES (?, ?)", dropped)
 
     def _other_splits(self) -> dict[str, str | None]:
         """The splits with rows that stay as they are, and their values."""
