@@ -112,14 +112,16 @@ class DataSet:
 
     def describe(self) -> None:
         """Writes the card where there is none but ours, and the file by which `datasets` sees changes. A data set
-        without rows has one shard without rows."""
+        without rows has one shard without rows, whose name tells nothing of former rows."""
         without = self._without_rows()
         [all_] = self._db.execute("SELECT count(*) FROM shards").fetchone()
         is_empty = len(without) == all_
-        for shard in without[is_empty:]:
-            self._remove(shard)
-        if is_empty and not (without and self._is_written(without[0])):
-            shard = without[0] if without else self._new(TRAIN, 0, FIRST)
+        kept = next((shard for shard in without if is_empty and shard.split == TRAIN), None)
+        for shard in without:
+            if shard != kept:
+                self._remove(shard)
+        if is_empty and not (kept and self._is_written(kept)):
+            shard = kept or self._new(TRAIN, 0, FIRST)
             self._write(shard, iter(()))
             with self._state.transaction():
                 self.written(shard)

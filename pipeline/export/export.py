@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from contextlib import closing
@@ -70,10 +71,12 @@ def _made(out: Path, asked: ExportOptions) -> Made:
         raise UsageError("--to and --beside: give one of them; --beside writes each file beside its recording")
     if asked.beside and not is_by_recording(asked.format):
         raise UsageError(f"--beside: {asked.format} is not one file for each recording; name a folder with --to")
+    # it may name ids, or what rows say
+    where = None if asked.where is None else hashlib.blake2b(asked.where.encode("utf-8", "replace")).hexdigest()
     return Made(
         format=asked.format,
         folder="" if asked.beside else _folder(out, asked),
-        options={"where": asked.where, "only_ok": asked.only_ok} | options_of(asked.format, asked.options),
+        options={"where": where, "only_ok": asked.only_ok} | options_of(asked.format, asked.options),
         version=version("gradium-batch"),
     )
 

@@ -91,6 +91,17 @@ def test_moved_changed_or_not_mounted(tmp_path: Path, server: RunningServer) -> 
 
 
 @pytest.mark.slow
+def test_a_split_or_a_condition_that_names_it(tmp_path: Path, server: RunningServer) -> None:
+    night = Night(tmp_path, server, count=1)
+    night.run()
+    [id_] = night.texts
+    assert batch("export", night.out, "--format", "hf", "--no-audio", "--split-by", "about").exit == 0
+    assert batch("export", night.out, "--format", "csv", "--where", f"id = '{id_}'").exit == 0
+    night.forget("--id", id_)
+    assert found_in(night.out, night.words_of([id_])) == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_killed_export(tmp_path: Path, server: RunningServer, format_: str, is_first: bool) -> None:
