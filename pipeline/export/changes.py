@@ -123,11 +123,10 @@ def changes_of(state: ExportState, files: Collection[int]) -> Iterator[Changes]:
         )
         db.execute("CREATE INDEX temp.before_id ON before (id)")
         db.execute("CREATE TEMP TABLE seen (id INTEGER PRIMARY KEY)")
-    try:
-        yield Changes(state)
-    finally:
-        for table in ("changed_files", "before", "seen"):
-            db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+    yield Changes(state)
+    # not where the block fails, and a cursor may still read them: they end with the connection anyway
+    for table in ("changed_files", "before", "seen"):
+        db.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
 
 def places_in(file: int, numbers: Sequence[int], places: Sequence[int]) -> list[int]:

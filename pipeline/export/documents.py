@@ -153,10 +153,9 @@ class DocumentExport:
     def _keeping(self) -> Iterator[None]:
         """With a temporary table for rows that wait for others of their recordings."""
         self._db.execute("CREATE TEMP TABLE kept (place INTEGER PRIMARY KEY, digest BLOB, is_wanted INTEGER, row BLOB)")
-        try:
-            yield
-        finally:
-            self._db.execute("DROP TABLE temp.kept")
+        yield
+        # not where the block fails, and a cursor may still read them: they end with the connection anyway
+        self._db.execute("DROP TABLE temp.kept")
 
     def _keep(self, rows: Sequence[Kept]) -> None:
         self._db.executemany("INSERT OR REPLACE INTO temp.kept VALUES (?, ?, ?, ?)", rows)

@@ -107,11 +107,10 @@ class LineExport:
         lengths = ", ".join(self._lengths)
         self._db.execute(f"CREATE TEMP TABLE changed (sort, place, file, id, digest, {lengths}, content BLOB)")
         self._db.execute("CREATE TEMP TABLE dropped (sort, place)")
-        try:
-            yield
-        finally:
-            self._db.execute("DROP TABLE temp.changed")
-            self._db.execute("DROP TABLE temp.dropped")
+        yield
+        # not where the block fails, and a cursor may still read them: they end with the connection anyway
+        self._db.execute("DROP TABLE temp.changed")
+        self._db.execute("DROP TABLE temp.dropped")
 
     def _gather(self, file: int, some: Sequence[Changed]) -> None:
         insert = f"INSERT INTO temp.changed VALUES ({', '.join('?' * (6 + len(self._lengths)))})"  # noqa: S608

@@ -93,11 +93,10 @@ class Recordings:
         db.execute("CREATE TEMP TABLE listed (place INTEGER PRIMARY KEY, file INTEGER, id INTEGER, audio TEXT)")
         db.execute("CREATE TEMP TABLE listed_files (file INTEGER PRIMARY KEY)")
         db.executemany("INSERT INTO temp.listed_files VALUES (?)", ((file,) for file in files))
-        try:
-            yield
-        finally:
-            db.execute("DROP TABLE temp.listed")
-            db.execute("DROP TABLE temp.listed_files")
+        yield
+        # not where the block fails, and a cursor may still read them: they end with the connection anyway
+        db.execute("DROP TABLE temp.listed")
+        db.execute("DROP TABLE temp.listed_files")
 
     # -- names --------------------------------------------------------------------------------------------------------
 

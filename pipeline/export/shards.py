@@ -120,11 +120,10 @@ class ShardExport:
         }
         for table, columns in tables.items():
             self._db.execute(f"CREATE TEMP TABLE {table} {columns}")
-        try:
-            yield
-        finally:
-            for table in tables:
-                self._db.execute(f"DROP TABLE temp.{table}")
+        yield
+        # not where the block fails, and a cursor may still read them: they end with the connection anyway
+        for table in tables:
+            self._db.execute(f"DROP TABLE temp.{table}")
 
     def _gather(self, file: int, some: Sequence[Changed]) -> None:
         found, dropped = [], []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 from pipeline.checkpoint import Checkpoint
 from pipeline.export.export import ExportOptions, export
 from pipeline.export.exported import Exported
+from pipeline.export.state import ExportState
 from pipeline.model import Transcript
 from pipeline.sink import FolderStore, Sink
 from tests.records import transcript
@@ -69,21 +70,33 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def killed_export(step: int, out: Path, format_: str, to: Path, **more: object) -> bool:
-    """An export in a process of its own that ends at its n-th fsync or rename, as by kill -9; whether it came to its
-    end before."""
+    """An export in a process of its own that ends at its n-th fsync, rename, removal or commit, as by kill -9; whether
+    it came to its end before."""
     if not (pid := os.fork()):
         left = step
 
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os._exit(9)
+
         def counted(call: Callable[..., Any]) -> Callable[..., Any]:
             def counting(*args: Any, **named: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    os._exit(9)
+                count()
                 return call(*args, **named)
 
             return counting
 
+        @contextmanager
+        def transaction(state: ExportState) -> Iterator[None]:
+            with committing(state):
+                yield
+            count()
+
+        committing = ExportState.transaction
+        ExportState.transaction = transaction  # type: ignore[method-assign]
+        Path.unlink = counted(Path.unlink)  # type: ignore[method-assign]
         os.fsync = counted(os.fsync)
         Path.replace = counted(Path.replace)  # type: ignore[method-assign]
         try:

@@ -64,8 +64,12 @@ def options_of(format_: str) -> dict[str, Any]:
     return {"options": {"audio": False, "split_by": "speaker"}} if format_ in SHARDS else {}
 
 
-def check(format_: str, lives: list[dict[int, list[Transcript]]], *, lines_only: bool, between: Any = None) -> None:
-    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+def check(
+    format_: str, lives: list[dict[int, list[Transcript]]], *, lines_only: bool = False, between: Any = None,
+    shard_bytes: int = data_set.SHARD_BYTES,
+) -> None:  # fmt: skip
+    full = patch.multiple(data_set, SHARD_BYTES=shard_bytes, ROWS_AT_ONCE=1 if shard_bytes == 1 else 200)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, full:
         base = Path(name)
         out = Output(base / "out", lines_only=lines_only)
         ids = [f"id {number}" if number % 3 else f"id{number}" for number in reversed(range(8))]
@@ -94,22 +98,33 @@ def test_an_export_that_goes_on_holds_what_a_new_one_would(
     check(format_, lives, lines_only=lines_only)
 
 
+@pytest.mark.parametrize("shard_bytes", [1, 700])
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(lives=nights())
-def test_shards_that_are_soon_full(lives: list[dict[int, list[Transcript]]]) -> None:
-    with patch.multiple(data_set, SHARD_BYTES=1, ROWS_AT_ONCE=1):
-        check("hf", lives, lines_only=False)
+def test_full_shards_are_followed_by_others(shard_bytes: int, lives: list[dict[int, list[Transcript]]]) -> None:
+    check("hf", lives, shard_bytes=shard_bytes)
 
 
 @pytest.mark.parametrize("format_", [*LINES, *DOCUMENTS, *SHARDS])
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(lives=nights(), step=st.integers(0, 12))
+@given(lives=nights(), step=st.integers(0, 20))
 def test_an_export_that_was_killed_is_finished(
     format_: str, lives: list[dict[int, list[Transcript]]], step: int
 ) -> None:
     def between(out: Path, to: Path, options: dict[str, Any]) -> None:
         killed_export(step, out, format_, to, **options)
 
-    check(format_, lives, lines_only=False, between=between)
+    check(format_, lives, between=between, shard_bytes=700)
+
+
+def test_rows_that_are_gone_leave_also_where_another_shard_is_missing(tmp_path: Path) -> None:
+    rows = [spoken(id_, f"/a/{id_}.wav", "yes", metadata={"speaker": speaker}) for id_, speaker in ("1a", "2b", "3b")]
+    out, to = Output(tmp_path / "out"), tmp_path / "to"
+    out.write({1: rows[:2], 2: rows[2:]}, ["1", "2", "3"])
+    exported(out.folder, "hf", to, **options_of("hf"))
+    (to / "data/a-00000.parquet").unlink()
+    out.write({1: rows[:2]}, [])
+    exported(out.folder, "hf", to, **options_of("hf"))
+    assert [row["id"] for row in pq.read_table(to / "data/b-00000.parquet").to_pylist()] == ["2"]
