@@ -73,8 +73,8 @@ class RecordingFiles:
 
     def begin(self) -> None:
         """Removes files whose recording has another name now or is gone, so that another one may have theirs."""
-        query = """SELECT name, stem, n IN (SELECT recording FROM rows) FROM files JOIN recordings ON n = owner
-            WHERE is_stale"""
+        query = """SELECT name, stem, n IN (SELECT recording FROM rows) FROM files
+            LEFT JOIN recordings ON n = owner WHERE is_stale OR n IS NULL OR n NOT IN (SELECT recording FROM rows)"""
         had = self._db.execute(query).fetchall()
         self._remove([name for name, stem, is_in in had if not (is_in and is_named(name, stem, self._suffix))])
 

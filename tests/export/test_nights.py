@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -66,7 +67,7 @@ def options_of(format_: str) -> dict[str, Any]:
 
 def check(
     format_: str, lives: list[dict[int, list[Transcript]]], *, lines_only: bool = False, between: Any = None,
-    shard_bytes: int = data_set.SHARD_BYTES,
+    shard_bytes: int = data_set.SHARD_BYTES, only_ok: Sequence[bool] = (False,) * 4,
 ) -> None:  # fmt: skip
     full = patch.multiple(data_set, SHARD_BYTES=shard_bytes, ROWS_AT_ONCE=1 if shard_bytes == 1 else 200)
     with tempfile.TemporaryDirectory(dir=MEMORY) as name, full:
@@ -75,7 +76,7 @@ def check(
         ids = [f"id {number}" if number % 3 else f"id{number}" for number in reversed(range(8))]
         for night, parts in enumerate(lives):
             out.write(parts, ids[:6])  # the others are in no manifest
-            options = options_of(format_)
+            options = options_of(format_) | {"only_ok": only_ok[night]}
             if between is not None:
                 between(out.folder, base / "to", options)
             exported(out.folder, format_, base / "to", **options)
@@ -91,11 +92,11 @@ def check(
 @pytest.mark.parametrize("lines_only", [False, True])
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(lives=nights())
+@given(lives=nights(), only_ok=st.lists(st.booleans(), min_size=4, max_size=4))
 def test_an_export_that_goes_on_holds_what_a_new_one_would(
-    format_: str, lines_only: bool, lives: list[dict[int, list[Transcript]]]
+    format_: str, lines_only: bool, lives: list[dict[int, list[Transcript]]], only_ok: list[bool]
 ) -> None:
-    check(format_, lives, lines_only=lines_only)
+    check(format_, lives, lines_only=lines_only, only_ok=only_ok)
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 700])
@@ -128,3 +129,13 @@ def test_rows_that_are_gone_leave_also_where_another_shard_is_missing(tmp_path: 
     out.write({1: rows[:2]}, [])
     exported(out.folder, "hf", to, **options_of("hf"))
     assert [row["id"] for row in pq.read_table(to / "data/b-00000.parquet").to_pylist()] == ["2"]
+
+
+def test_files_of_recordings_that_are_gone_leave_also_with_other_options(tmp_path: Path) -> None:
+    out, to = Output(tmp_path / "out"), tmp_path / "to"
+    out.write({1: [spoken("1", "/a/1.wav", "yes"), spoken("2", "/a/2.wav", "no")]}, ["1", "2"])
+    exported(out.folder, "txt", to)
+    out.write({1: [spoken("1", "/a/1.wav", "yes")]}, [])
+    done = exported(out.folder, "txt", to, only_ok=True)
+    assert [*tree(to)] == ["1.txt"]
+    assert (done.total, done.removed) == (1, 1)
