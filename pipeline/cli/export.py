@@ -58,8 +58,8 @@ def command(
     train on.
 
     Repeated, it reads and writes only what changed since, also after new runs, and finishes what was interrupted. Rows
-    come in the order of the manifest; formats of one file for each recording mirror the folders of the recordings.
-    Files that the export did not write are never overwritten unless you say so.
+    come in the order in which manifests first had them; formats of one file for each recording mirror the folders of
+    the recordings. Files that the export did not write are never overwritten unless you say so.
     """
     end_on_signals("the export")
     from pipeline.export.export import ExportOptions, export

@@ -29,7 +29,7 @@ def duration(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= LONGEST_S:
-        raise click.BadParameter(f"{text!r} is no duration; write it like 90s, 30m or 6h")
+        raise click.BadParameter(f"{text!r} is no duration; write it like 90s, 30m, 6h or 30d")
     return seconds
 
 

@@ -107,7 +107,10 @@ def as_lines(found: Pruned) -> list[str]:
     """It for a person."""
     lines = []
     if not found.rows:
-        lines.append("no row to remove: none left its manifest" + (" that long ago" if found.others else ""))
+        lines.append(
+            "no row to remove: when the last run read it, none had left its manifest"
+            + (" that long ago" if found.others else "")
+        )
     else:
         more = f" and {found.rows - len(found.ids):,} more" if found.rows > len(found.ids) else ""
         lines.append(

@@ -155,7 +155,7 @@ def test_a_duration_that_no_clock_takes_is_refused(
     folder = Corpus(tmp_path / "audio", count=1).folder
     result = batch("run", folder, "--out", out, "--max-duration", duration, server=server)
     assert result.exit == 2
-    assert f"'{duration}' is no duration; write it like 90s, 30m or 6h" in result.stderr
+    assert f"'{duration}' is no duration; write it like 90s, 30m, 6h or 30d" in result.stderr
 
 
 @pytest.fixture
