@@ -223,7 +223,7 @@ def test_a_line_that_begins_in_the_other_direction_is_marked() -> None:
         ({"min_s": -1}, "--min-s: give a number from 0 to 60, not -1"),
         ({"max_s": float("nan")}, "--max-s: give a number from 0.1 to 600, not nan"),
         ({"fps": 0}, "--fps: give a number from 1 to 1000, not 0"),
-        ({"chars_per_s": "20"}, "--chars-per-s: give a number from 0.1 to 1000, not 20"),
+        ({"chars_per_s": "20"}, "--chars-per-s: give a number from 0.1 to 1000, not '20'"),
         ({"min_s": 8.0}, "--min-s 8 is more than --max-s 7: no cue could keep both limits"),
     ],
 )
