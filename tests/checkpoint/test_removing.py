@@ -43,6 +43,7 @@ def test_it_is_known_since_when_a_row_is_missing(path: Path) -> None:
     assert [one["a"] is None for one in known] == [True, True, True, True, False]
 
 
+@pytest.mark.slow
 def test_rows_of_earlier_versions_count_from_their_migration(path: Path) -> None:
     make(path, 6)
     with Checkpoint(path) as checkpoint:

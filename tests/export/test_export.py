@@ -213,6 +213,7 @@ def test_a_condition_that_is_none_is_refused(out: Output, to: Path, where: str, 
     assert not to.exists()
 
 
+@pytest.mark.slow
 def test_two_exports_into_one_folder_do_not_meet(out: Output, to: Path) -> None:
     write(out, spoken("1", f"{CALLS}/a.wav", "one"))
     exported(out.folder, "txt", to)
@@ -239,6 +240,7 @@ def test_a_damaged_state_is_named(out: Output, to: Path, damage: bytes) -> None:
     assert texts(to) == {"a.txt": "one\n"}
 
 
+@pytest.mark.slow
 def test_a_state_holds_no_words(out: Output, to: Path) -> None:
     write(out, spoken("1", f"{CALLS}/a.wav", "xylophone zebra", reference="quince"))
     for format_ in ("txt", "srt", "csv", "nemo", "lhotse", "kaldi"):
