@@ -17,8 +17,7 @@ from pipeline.built import built
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.schema import FORGOTTEN
 from pipeline.errors import AttemptError, UsageError
-from pipeline.run.prune import held_checkpoint
-from pipeline.run.removal import Removal, kept_copies, read_forgotten, strangers
+from pipeline.run.removal import Removal, held_checkpoint, kept_copies, read_forgotten, strangers
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.forgotten import NAME, Forgotten
 from pipeline.texts import nearest_few, plural, shown_id, visible

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from pipeline.built import built
-from pipeline.checkpoint import Checkpoint, hold_output
-from pipeline.checkpoint.connection import holds_something
-from pipeline.checkpoint.schema import CHECKPOINT
-from pipeline.errors import DamagedCheckpoint, UsageError
+from pipeline.checkpoint import Checkpoint
 from pipeline.report.figures import format_credits, length
-from pipeline.run.removal import Removal
-from pipeline.run.verify import interrupted_rebuild, require_checkpoint
+from pipeline.run.removal import Removal, held_checkpoint
 from pipeline.sink import FolderStore, Sink
 from pipeline.texts import plural, shown_id, visible
 
@@ -59,23 +53,6 @@ def prune(out: Path, *, older_than_s: float | None = None, yes: bool = False) ->
             checkpoint.mark_leftover()
             Removal(out, checkpoint).prune()
         return msgspec.structs.replace(found, done=yes)
-
-
-@contextmanager
-def held_checkpoint(out: Path, *, only_read: bool) -> Iterator[Checkpoint]:
-    """The checkpoint of an output, which is held meanwhile. Raises UsageError where there is none, OutputHeld,
-    OutputError, CheckpointError."""
-    path = out / CHECKPOINT
-    require_checkpoint(out)
-    if not holds_something(path):
-        raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
-    with hold_output(out):
-        if interrupted_rebuild(out) is not None:
-            raise DamagedCheckpoint(
-                f"the last rebuild of {out} did not reach its end: run gradium-batch rebuild {out} again first"
-            )
-        with Checkpoint(path, only_read=only_read) as checkpoint:
-            yield checkpoint
 
 
 def _found(out: Path, checkpoint: Checkpoint, before: float | None) -> Pruned:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, hold_output
+from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.removing import FORGOTTEN_ID
-from pipeline.checkpoint.schema import CLOSED_JSONL, FORGOTTEN, FORMATS, JSONL_BYTES
-from pipeline.errors import OutputError
+from pipeline.checkpoint.schema import CHECKPOINT, CLOSED_JSONL, FORGOTTEN, FORMATS, JSONL_BYTES
+from pipeline.errors import DamagedCheckpoint, OutputError, UsageError
 from pipeline.export.known import remove_rows
 from pipeline.run.delay import Clock
 from pipeline.run.publish import tidy, write_stale
 from pipeline.run.rewrite import Rewriter
 from pipeline.run.run_records import Cleaner
+from pipeline.run.verify import interrupted_rebuild, require_checkpoint
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.forgotten import NAME, Forgotten
 
@@ -39,6 +42,23 @@ OWN = ("transcripts/part-*.parquet", "attempts/part-*.parquet", "transcripts.jso
        ".huggingface.yaml", ".*.tmp", "*/.*.tmp")  # fmt: skip
 """What gradium-batch writes into an output, beside the folders of exports and of decoded audio."""
 EXPORTS = "exports"
+
+
+@contextmanager
+def held_checkpoint(out: Path, *, only_read: bool) -> Iterator[Checkpoint]:
+    """The checkpoint of an output, which is held meanwhile. Raises UsageError where there is none, OutputHeld,
+    OutputError, CheckpointError."""
+    path = out / CHECKPOINT
+    require_checkpoint(out)
+    if not holds_something(path):
+        raise UsageError(f"{out}: there is no checkpoint here; run something into it first")
+    with hold_output(out):
+        if interrupted_rebuild(out) is not None:
+            raise DamagedCheckpoint(
+                f"the last rebuild of {out} did not reach its end: run gradium-batch rebuild {out} again first"
+            )
+        with Checkpoint(path, only_read=only_read) as checkpoint:
+            yield checkpoint
 
 
 class Removal:
