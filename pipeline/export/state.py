@@ -1,5 +1,6 @@
 """What an export has written: an SQLite file in OUT/exports for each export, so that the next one writes only what
-changed. It holds no text of any row: ids as hashes, of rows a digest and the hash of their audio.
+changed. It holds no words of any row: hashes of ids (the ids themselves where lines are sorted by them), of rows a
+digest and the hash of their audio, and the paths of recordings whose files it writes.
 
 One process at a time has it open: it is locked until it is closed.
 """
