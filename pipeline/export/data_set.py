@@ -114,12 +114,10 @@ class DataSet:
         """Writes the card where there is none but ours, and the file by which `datasets` sees changes. A data set
         without rows has one shard without rows, whose name tells nothing of former rows."""
         without = self._without_rows()
-        [all_] = self._db.execute("SELECT count(*) FROM shards").fetchone()
-        is_empty = len(without) == all_
+        [is_empty] = self._db.execute("SELECT NOT EXISTS (SELECT 1 FROM rows WHERE shard IS NOT NULL)").fetchone()
         kept = next((shard for shard in without if is_empty and shard.split == TRAIN), None)
-        for shard in without:
-            if shard != kept:
-                self._remove(shard)
+        for shard in (one for one in without if one != kept):
+            self._remove(shard)
         if is_empty and not (kept and self._is_written(kept)):
             shard = kept or self._new(TRAIN, 0, FIRST)
             self._write(shard, iter(()))
