@@ -160,6 +160,8 @@ CREATE INDEX elsewhere ON utterances (n) WHERE vanished = 2;
 BILLS = "CREATE TABLE bills (n INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL UNIQUE, row BLOB NOT NULL);\n"
 
 REMOVING = "CREATE TABLE removing (n INTEGER PRIMARY KEY);\n"
+MADE = "made"
+"""The fact that tells a checkpoint from every other one; those that earlier versions made have none."""
 NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
 
 ORDER = "tries, turn, longest, n"
@@ -221,5 +223,6 @@ CREATE INDEX oldest ON failures (error, first_seen);
 CREATE TABLE parts    (kind TEXT NOT NULL, part INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (kind, part));
 CREATE TABLE runs     (run_id TEXT PRIMARY KEY, started_at TEXT NOT NULL, figures BLOB);
 CREATE TABLE facts    (key TEXT PRIMARY KEY, value NOT NULL);
+INSERT INTO facts VALUES ('{MADE}', hex(randomblob(8)));
 {COUNTED}
-"""
+"""  # noqa: S608 fixed texts

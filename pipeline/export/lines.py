@@ -221,7 +221,6 @@ class _Splice:
         """Up to where the old file is read."""
 
     def copy(self, count: int) -> None:
-        """Copies so many bytes."""
         if not count or self._old is None:
             return
         if self._copied != self._at:
@@ -235,7 +234,6 @@ class _Splice:
         self._copied = self._at
 
     def skip(self, count: int) -> None:
-        """Leaves so many bytes out."""
         self._at += count
 
     def write(self, lines: bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.checkpoint import Checkpoint
 from pipeline.checkpoint.connection import holds_something
 from pipeline.checkpoint.lookup import LAST
-from pipeline.checkpoint.schema import CHECKPOINT
+from pipeline.checkpoint.schema import CHECKPOINT, MADE
 from pipeline.sink.rows import Order
 
 
@@ -27,9 +27,14 @@ def manifest_order(out: Path) -> Iterator[Order]:
 
 
 def checkpoint_mark(out: Path) -> str:
-    """Another text where the checkpoint is another file, whose rows may have other places."""
-    try:
-        status = (out / CHECKPOINT).stat()
-    except OSError:
+    """Another text where the checkpoint is another one, whose rows may have other places. A new file often has the
+    inode of one that was removed. Raises CheckpointError."""
+    path = out / CHECKPOINT
+    if not holds_something(path):
         return ""
-    return f"{status.st_dev}:{status.st_ino}"
+    with Checkpoint(path, only_read=True) as checkpoint:
+        made = checkpoint.fact(MADE, str) or ""
+    try:
+        return f"{path.stat().st_ino}:{made}"
+    except OSError:
+        return made

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.checkpoint import Checkpoint
 from pipeline.export import data_set
 from pipeline.model import Transcript
 from tests.export.nights import Output, exported, killed_export, spoken, tree
@@ -139,3 +140,16 @@ def test_files_of_recordings_that_are_gone_leave_also_with_other_options(tmp_pat
     done = exported(out.folder, "txt", to, only_ok=True)
     assert [*tree(to)] == ["1.txt"]
     assert (done.total, done.removed) == (1, 1)
+
+
+def test_places_of_a_checkpoint_that_was_made_anew_hide_no_row(tmp_path: Path) -> None:
+    rows = [spoken(id_, f"/a/{id_}.wav", "yes") for id_ in "12345"]
+    out, to = Output(tmp_path / "out"), tmp_path / "to"
+    out.write({1: rows[:4]}, "1234")
+    exported(out.folder, "csv", to)
+    with Checkpoint(tmp_path / "new.sqlite"):
+        pass
+    (out.folder / "checkpoint.sqlite").write_bytes((tmp_path / "new.sqlite").read_bytes())  # into the same inode
+    out.write({1: rows}, "54321")
+    assert exported(out.folder, "csv", to).total == 5
+    assert len((to / "transcripts.csv").read_text().splitlines()) == 6
