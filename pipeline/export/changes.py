@@ -7,7 +7,8 @@ writes; each kind of export adds columns of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -127,6 +128,14 @@ def changes_of(state: ExportState, files: Collection[int]) -> Iterator[Changes]:
     # not where the block fails, and a cursor may still read them: they end with the connection anyway
     for table in ("changed_files", "before", "seen"):
         db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
+
+def drop_rows(db: sqlite3.Connection, ids: Iterable[int]) -> None:
+    """Adds the rows of these (hashed) ids to `temp.dropped`, in one pass over all rows."""
+    db.execute("CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY)")
+    db.executemany("INSERT OR IGNORE INTO temp.asked VALUES (?)", ((id_,) for id_ in ids))
+    db.execute("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id IN (SELECT id FROM temp.asked)")
+    db.execute("DROP TABLE temp.asked")
 
 
 def places_in(file: int, numbers: Sequence[int], places: Sequence[int]) -> list[int]:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from pipeline.export.changes import Changed, changes_of, rows_table
+from pipeline.export.changes import Changed, changes_of, drop_rows, rows_table
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.format import LineFormat
@@ -72,8 +72,7 @@ class LineExport:
         and are returned."""
         remove_unfinished(self._folder, self._format.files)
         with self._state.failing(), self._gathering():
-            insert = "INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?"
-            self._db.executemany(insert, ((id_,) for id_ in ids))
+            drop_rows(self._db, ids)
             [found, is_unknown] = self._db.execute(
                 """SELECT (SELECT count(*) FROM temp.dropped), EXISTS (SELECT 1 FROM files WHERE size IS NULL)
                    OR EXISTS (SELECT 1 FROM files) AND NOT EXISTS (SELECT 1 FROM rows)"""

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.export.audio_of import AudioOf, NoAudio
-from pipeline.export.changes import Changed, changes_of, rows_table
+from pipeline.export.changes import Changed, changes_of, drop_rows, rows_table
 from pipeline.export.data_set import BEHIND_ALL, FIRST, Change, DataSet, Keep
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
@@ -90,8 +90,7 @@ class ShardExport:
         """Takes rows out of the shards, by the hashes of their ids, and those that a killed export left in them."""
         with self._state.failing(), self._gathering():
             self._forget_damaged()
-            insert = "INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id = ?"
-            self._db.executemany(insert, ((id_,) for id_ in ids))
+            drop_rows(self._db, ids)
             for shard, count in self._data_set.files():
                 remove_unfinished(self._folder, [shard.name])
                 [known] = self._db.execute("SELECT count(*) FROM rows WHERE shard = ?", (shard.n,)).fetchone()
