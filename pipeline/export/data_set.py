@@ -118,7 +118,7 @@ class DataSet:
         kept = next((shard for shard in without if is_empty and shard.split == TRAIN), None)
         for shard in (one for one in without if one != kept):
             self._remove(shard)
-        if is_empty and not (kept and self._is_written(kept)):
+        if is_empty and not (kept and (kept, 0) in self.files()):
             shard = kept or self._new(TRAIN, 0, FIRST)
             self._write(shard, iter(()))
             with self._state.transaction():

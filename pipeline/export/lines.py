@@ -10,27 +10,37 @@ import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from pipeline.export.changes import Changed, changes_of, drop_rows, rows_table
 from pipeline.export.exported import Exported
 from pipeline.export.filters import RowFilter
 from pipeline.export.formats.format import LineFormat
 from pipeline.export.rows import OutputRows
+from pipeline.export.splice import Splice
 from pipeline.export.state import ExportState, hash_of
-from pipeline.export.writing import failing, refuse_foreign, remove, remove_unfinished, rename_all, stands, writing
+from pipeline.export.writing import (
+    COMPRESSED,
+    failing,
+    holds_more,
+    opened,
+    refuse_foreign,
+    remove,
+    remove_unfinished,
+    rename_all,
+    stands,
+    writing,
+)
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
 
-COPY_BYTES = 1 << 20
 AS_MANIFEST = 0
 """The `sort` of rows in the order of the manifest."""
 UNWANTED = -1
 """That of rows that are not asked for, and …"""
 BEFORE_ALL = (UNWANTED, -1)
 """… the `sort` and place before those of all rows."""
-COMPRESSED = ".gz"
 _EVENTS = """SELECT sort, place, max(number) AS number FROM (SELECT sort, place, 0 AS number FROM temp.dropped
     UNION ALL SELECT sort, place, rowid FROM temp.changed) GROUP BY sort, place ORDER BY sort, place"""
 
@@ -92,7 +102,9 @@ class LineExport:
     def _check_files(self) -> bool:
         """Whether the files stand as they were written; where they do not, everything is to be written anew."""
         known = {name: stands(self._folder, name, *stamp) for name, *stamp, _ in self._state.files()}
-        if all(known.get(name) for name in self._format.files):
+        [is_new] = self._db.execute("SELECT NOT EXISTS (SELECT 1 FROM rows)").fetchone()
+        heads = [self._folder / name for name in self._format.files], map(len, self._format.header)
+        if all(known.get(name) for name in self._format.files) and not (is_new and any(map(holds_more, *heads))):
             return True
         if not self._overwrite:
             refuse_foreign(self._folder, [name for name in self._format.files if known.get(name, False) is False])
@@ -163,22 +175,22 @@ class LineExport:
         )
 
     @contextmanager
-    def _splicing(self, number: int, is_whole: bool) -> Iterator[_Splice]:
+    def _splicing(self, number: int, is_whole: bool) -> Iterator[Splice]:
         name = self._format.files[number]
         with ExitStack() as stack:
             old = None
             if is_whole:
                 with failing(self._folder / name):
-                    old = stack.enter_context(_opened(self._folder / name))
+                    old = stack.enter_context(opened(self._folder / name))
             new: BinaryIO = stack.enter_context(writing(self._folder / name))
             if name.endswith(COMPRESSED):
                 packed = gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=new, mtime=0)
                 new = cast(BinaryIO, stack.enter_context(packed))
             header = self._format.header[number]
             new.write(header)
-            yield _Splice(old, new, len(header))
+            yield Splice(old, new, len(header))
 
-    def _splice(self, files: Sequence[_Splice]) -> None:
+    def _splice(self, files: Sequence[Splice]) -> None:
         """Writes the new files: of the old ones what lies between the changes, and the lines of changed rows."""
         db = self._db
         sums = ", ".join(f"CAST(total({name}) AS INTEGER)" for name in self._lengths)
@@ -206,38 +218,3 @@ class LineExport:
         if not is_new:
             for file, to_keep in zip(files, db.execute(behind, last).fetchone(), strict=True):
                 file.copy(to_keep)
-
-
-class _Splice:
-    """A file that is made of parts of an old one and of new lines."""
-
-    def __init__(self, old: IO[bytes] | None, new: BinaryIO, start: int) -> None:
-        """`start` is where the lines of the old file begin."""
-        self._old = old
-        self._new = new
-        self._at = start
-        self._copied: int | None = None
-        """Up to where the old file is read."""
-
-    def copy(self, count: int) -> None:
-        if not count or self._old is None:
-            return
-        if self._copied != self._at:
-            self._old.seek(self._at)
-        self._at += count
-        while count:
-            if not (block := self._old.read(min(count, COPY_BYTES))):
-                raise EOFError("the old file of an export ends too early")  # its stamp was compared: not possible
-            self._new.write(block)
-            count -= len(block)
-        self._copied = self._at
-
-    def skip(self, count: int) -> None:
-        self._at += count
-
-    def write(self, lines: bytes) -> None:
-        self._new.write(lines)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.name.endswith(COMPRESSED) else path.open("rb")

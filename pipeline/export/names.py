@@ -13,10 +13,10 @@ MOST_BYTES = 255
 
 
 def common_folder(paths: Iterable[str]) -> str:
-    """The deepest folder that all these files are in."""
+    """The deepest folder that all these files are in, whatever `..` their paths have."""
     found: str | None = None
     for path in paths:
-        folder = os.path.dirname(path)
+        folder = os.path.dirname(os.path.normpath(path))
         if found is None:
             found = folder
         elif folder != found and not folder.startswith(found.rstrip("/") + "/"):

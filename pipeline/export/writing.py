@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from pipeline.errors import OutputError, UsageError
 from pipeline.sink.store import sync_folder
 from pipeline.texts import visible
 
+COMPRESSED = ".gz"
 Stamp = tuple[int, int]
 """The size of a file in bytes, and its mtime in nanoseconds: another one after any change."""
 
@@ -122,3 +124,14 @@ def refuse_foreign(folder: Path, names: Collection[str]) -> None:
             f"{visible(str(folder / there[0]))}{more} would be overwritten, and was not written by this export as it "
             "is; move it away, export to another folder, or say --overwrite"
         )
+
+
+def opened(path: Path) -> IO[bytes]:
+    """Opens a file of lines."""
+    return cast(IO[bytes], gzip.open(path)) if path.name.endswith(COMPRESSED) else path.open("rb")
+
+
+def holds_more(path: Path, count: int) -> bool:
+    """Whether a file of lines holds more than so many bytes."""
+    with failing(path), opened(path) as file:
+        return len(file.read(count + 1)) > count

@@ -363,3 +363,13 @@ def test_it_can_be_asked_for_where_an_event_loop_runs(out: Output, to: Path) -> 
 
     data_set, table = asyncio.run(ask())
     assert (data_set.total, [*data_set.left.values()], table.total) == (0, [1], 1)
+
+
+def test_no_path_leads_out_of_the_folder(out: Output, to: Path, tmp_path: Path) -> None:
+    audio = ("/calls/a/../x/b.wav", "/calls/a/c.wav", "/calls/a/../../etc/d.wav")
+    write(out, *(spoken(str(number), path, "words") for number, path in enumerate(audio)))
+    before = {path for path in tmp_path.rglob("*") if to not in path.parents}
+    exported(out.folder, "txt", to)
+    assert texts(to).keys() == {"calls/x/b.txt", "calls/a/c.txt", "etc/d.txt"}
+    outside = {path for path in tmp_path.rglob("*") if to not in path.parents} - before - {to}
+    assert all(out.folder in path.parents for path in outside)

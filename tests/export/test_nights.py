@@ -153,3 +153,13 @@ def test_places_of_a_checkpoint_that_was_made_anew_hide_no_row(tmp_path: Path) -
     out.write({1: rows}, "54321")
     assert exported(out.folder, "csv", to).total == 5
     assert len((to / "transcripts.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("format_", ["csv", "lhotse", "hf"])
+def test_a_condition_that_holds_for_no_row_leaves_no_row(format_: str, tmp_path: Path) -> None:
+    out = Output(tmp_path / "out")
+    out.write({1: [spoken("1", "/a/1.wav", "yes", sample_rate=16_000, metadata={"speaker": "ann"})]}, ["1"])
+    exported(out.folder, format_, tmp_path / "to", **options_of(format_))
+    exported(out.folder, format_, tmp_path / "to", where="id = '9'", **options_of(format_))
+    exported(out.folder, format_, tmp_path / "new", where="id = '9'", **options_of(format_))
+    assert held(format_, tmp_path / "to") == held(format_, tmp_path / "new")
