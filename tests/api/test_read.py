@@ -164,7 +164,7 @@ def test_what_is_no_output_is_told(tmp_path: Path, settings: dict[str, Any]) -> 
     (tmp_path / "empty").mkdir()
     for place, said in (
         (tmp_path / "nowhere", "there is no such folder"),
-        (tmp_path / "m.csv", "there is no such folder"),
+        (tmp_path / "m.csv", "it is a file"),
         (tmp_path / "empty", "there is no transcript and no checkpoint in it"),
         (out / "transcripts", "name the folder that it is in"),
     ):
