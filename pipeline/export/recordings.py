@@ -161,7 +161,8 @@ class Recordings:
 
     def remove(self, ids: Collection[int]) -> dict[str, bool]:
         """Removes the rows of these (hashed) ids; returns the files of their recordings, which are stale then, and
-        those of which it is not known what they hold, because an export was killed: each with whether that is known."""
+        those of which it is not known what they hold, because an export or this was killed: each with whether that is
+        known."""
         db = self._db
         of = "SELECT recording FROM rows WHERE id IN (SELECT id FROM temp.removed)"
         db.execute("CREATE TEMP TABLE removed (id INTEGER PRIMARY KEY)")
@@ -170,7 +171,8 @@ class Recordings:
             with self._state.transaction():
                 found = db.execute(
                     f"""SELECT name, owner IN ({of}) FROM files WHERE owner IN ({of}) OR size IS NULL
-                        OR owner NOT IN (SELECT recording FROM rows)"""  # noqa: S608 fixed texts
+                        OR owner NOT IN (SELECT recording FROM rows)
+                        OR owner IN (SELECT n FROM recordings WHERE is_stale)"""  # noqa: S608 fixed texts
                 ).fetchall()
                 db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN ({of})")  # noqa: S608 fixed texts
                 db.execute("DELETE FROM rows WHERE id IN (SELECT id FROM temp.removed)")

@@ -70,8 +70,13 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def killed_export(step: int, out: Path, format_: str, to: Path, **more: object) -> bool:
-    """An export in a process of its own that ends at its n-th fsync, rename, removal or commit, as by kill -9; whether
-    it came to its end before."""
+    """An export that is `killed`."""
+    return killed(step, lambda: exported(out, format_, to, **more))
+
+
+def killed(step: int, call: Callable[[], object]) -> bool:
+    """A call in a process of its own that ends at its n-th fsync, rename, removal or commit, as by kill -9; whether it
+    came to its end before."""
     if not (pid := os.fork()):
         left = step
 
@@ -100,10 +105,10 @@ def killed_export(step: int, out: Path, format_: str, to: Path, **more: object) 
         os.fsync = counted(os.fsync)
         Path.replace = counted(Path.replace)  # type: ignore[method-assign]
         try:
-            exported(out, format_, to, **more)
+            call()
             os._exit(0)
         finally:
             os._exit(1)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert status in (0, 9), "the export failed"
+    assert status in (0, 9), "the call failed"
     return status == 0

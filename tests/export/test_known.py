@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.export.known import remove_rows
-from tests.export.nights import Output, exported, killed_export, spoken, tree
+from tests.export.nights import Output, exported, killed, killed_export, spoken, tree
 
 FORMATS = ("csv", "nemo", "lhotse", "kaldi", "txt", "srt", "hf")
 RARE = "xylophone"
@@ -105,6 +105,23 @@ def test_they_leave_it_also_where_an_export_was_killed(
         if is_whole:
             return
     raise AssertionError("the export has more steps")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format_", FORMATS)
+def test_they_leave_it_where_taking_them_out_was_killed(format_: str, tmp_path: Path) -> None:
+    for step in range(40):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        out, to = Output(folder / "out"), folder / "to"
+        out.write({1: rows_of(RARE)}, "123")
+        exported(out.folder, format_, to, **options_of(format_))
+        is_whole = killed(step, lambda out=out: remove_rows(out.folder, ["1"], lambda audio: False))  # type: ignore[misc]
+        assert remove_rows(out.folder, ["1"], lambda audio: False) == []
+        assert RARE not in words_in(to), step
+        if is_whole:
+            return
+    raise AssertionError("it has more steps")
 
 
 def test_one_that_cannot_be_changed_is_named(tmp_path: Path) -> None:
