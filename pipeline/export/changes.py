@@ -7,7 +7,6 @@ writes; each kind of export adds columns of its own.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -114,28 +113,24 @@ class Changes:
 @contextmanager
 def changes_of(state: ExportState, files: Collection[int]) -> Iterator[Changes]:
     """The changes in `files` of the output, some of which may be gone."""
-    db = state.db
-    with state.failing():
-        db.execute("CREATE TEMP TABLE changed_files (file INTEGER PRIMARY KEY)")
+    db, columns = state.db, ", ".join(("id", *COLUMNS))
+    with state.temporary(changed_files="file INTEGER PRIMARY KEY", before=columns, seen="id INTEGER PRIMARY KEY"):
         db.executemany("INSERT INTO temp.changed_files VALUES (?)", ((file,) for file in files))
         db.execute(
-            f"""CREATE TEMP TABLE before AS SELECT id, {", ".join(COLUMNS)} FROM rows
+            f"""INSERT INTO temp.before SELECT {columns} FROM rows
                 WHERE file IN (SELECT file FROM temp.changed_files)"""  # noqa: S608 fixed texts
         )
         db.execute("CREATE INDEX temp.before_id ON before (id)")
-        db.execute("CREATE TEMP TABLE seen (id INTEGER PRIMARY KEY)")
-    yield Changes(state)
-    # not where the block fails, and a cursor may still read them: they end with the connection anyway
-    for table in ("changed_files", "before", "seen"):
-        db.execute(f"DROP TABLE IF EXISTS temp.{table}")
+        yield Changes(state)
 
 
-def drop_rows(db: sqlite3.Connection, ids: Iterable[int]) -> None:
+def drop_rows(state: ExportState, ids: Iterable[int]) -> None:
     """Adds the rows of these (hashed) ids to `temp.dropped`, in one pass over all rows."""
-    db.execute("CREATE TEMP TABLE asked (id INTEGER PRIMARY KEY)")
-    db.executemany("INSERT OR IGNORE INTO temp.asked VALUES (?)", ((id_,) for id_ in ids))
-    db.execute("INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id IN (SELECT id FROM temp.asked)")
-    db.execute("DROP TABLE temp.asked")
+    with state.temporary(asked="id INTEGER PRIMARY KEY"):
+        state.db.executemany("INSERT OR IGNORE INTO temp.asked VALUES (?)", ((id_,) for id_ in ids))
+        state.db.execute(
+            "INSERT INTO temp.dropped SELECT sort, place FROM rows WHERE id IN (SELECT id FROM temp.asked)"
+        )
 
 
 def places_in(file: int, numbers: Sequence[int], places: Sequence[int]) -> list[int]:

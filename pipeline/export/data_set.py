@@ -16,7 +16,7 @@ from pipeline.export.formats.hub_card import CARD, STATE, card
 from pipeline.export.formats.hub_card import state as state_of
 from pipeline.export.formats.hub_splits import TRAIN
 from pipeline.export.state import ExportState, hash_of
-from pipeline.export.writing import failing, refuse_foreign, remove, rename_all, stands, write_all, writing
+from pipeline.export.writing import failing, holds, refuse_foreign, remove, rename_all, stands, write_all, writing
 
 SHARD_BYTES = 500_000_000
 """With so many, as they are in memory, a shard is full."""
@@ -130,12 +130,7 @@ class DataSet:
         with failing(self._folder):
             if (self._folder / CARD).exists() and not stands(self._folder, CARD, *files.get(CARD, (None, None))):
                 del contents[CARD]  # somebody's own by now
-            paths = {name: self._folder / name for name in contents}
-            changed = {
-                name: content
-                for name, content in contents.items()
-                if not (paths[name].exists() and paths[name].read_bytes() == content)
-            }
+        changed = {name: content for name, content in contents.items() if not holds(self._folder / name, content)}
         self._state.claim(changed)
         write_all(self._folder, changed)
         with self._state.transaction():

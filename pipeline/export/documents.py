@@ -7,7 +7,6 @@ with one row is written when that is read; the rows of others wait in a temporar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -63,7 +62,9 @@ class DocumentExport:
             files.begin()
             reading = sorted({*changed, *self._recordings.files_of_stale()})
             progress.start(rows.count(reading))
-            with self._keeping():
+            # for rows that wait for others of their recordings
+            kept = "place INTEGER PRIMARY KEY, digest BLOB, is_wanted INTEGER, row BLOB"
+            with self._state.temporary(kept=kept):
                 for file in reading:
                     self._read(rows, file, order, wanted, files, progress)
                 self._read_rest(rows, wanted)
@@ -83,7 +84,7 @@ class DocumentExport:
         since they were written. What else these recordings have, the next export writes. Returns the files of
         recordings without rows that somebody changed."""
         with self._state.failing():
-            found = self._recordings.remove(ids)
+            found = self._recordings.files_of(ids)
             stamps = {name: stamp for name, *stamp, _ in self._state.files()}
             edited = [
                 name
@@ -93,6 +94,7 @@ class DocumentExport:
             names = [name for name in found if name not in edited]
             remove(self._folder, names)
             with self._state.transaction():
+                self._recordings.remove(ids)
                 self._db.executemany("DELETE FROM files WHERE name = ?", ((name,) for name in names))
                 self._recordings.drop_empty()
         return edited
@@ -148,14 +150,6 @@ class DocumentExport:
                         for number, row, is_wanted in kept
                     ]
                 )
-
-    @contextmanager
-    def _keeping(self) -> Iterator[None]:
-        """With a temporary table for rows that wait for others of their recordings."""
-        self._db.execute("CREATE TEMP TABLE kept (place INTEGER PRIMARY KEY, digest BLOB, is_wanted INTEGER, row BLOB)")
-        yield
-        # not where the block fails, and a cursor may still read them: they end with the connection anyway
-        self._db.execute("DROP TABLE temp.kept")
 
     def _keep(self, rows: Sequence[Kept]) -> None:
         self._db.executemany("INSERT OR REPLACE INTO temp.kept VALUES (?, ?, ?, ?)", rows)

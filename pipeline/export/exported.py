@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
@@ -41,8 +40,3 @@ def _counted(reason: tuple[str, int]) -> str:
     what, count = reason
     noun, _, rest = what.partition(" ")
     return f"{plural(count, noun.removesuffix('s'))} {rest}"
-
-
-def summed(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """The sums of counts of the same things."""
-    return dict(Counter(one) + Counter(other))

@@ -4,12 +4,12 @@ are no longer wanted, and leaves alone what somebody changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from pipeline.export.exported import summed
 from pipeline.export.formats.format import Document
 from pipeline.export.names import is_named, named
 from pipeline.export.state import ExportState
@@ -50,7 +50,7 @@ class RecordingFiles:
         self._chars = 0
         self._without_folder = 0
         self.written = self.removed = 0
-        self.exceeded: Mapping[str, int] = {}
+        self.exceeded = Counter[str]()
 
     @property
     def left(self) -> dict[str, int]:
@@ -101,7 +101,7 @@ class RecordingFiles:
             for name, document in zip(names, one.documents, strict=True):
                 if name not in self._edited:
                     contents[name] = document.text.encode()
-                    self.exceeded = summed(self.exceeded, document.exceeded)
+                    self.exceeded.update(document.exceeded)
         changed = self._without_same(contents)
         for owner in dict.fromkeys(owners.values()):
             self._state.claim([name for name in changed if owners[name] == owner], owner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -82,7 +82,7 @@ class LineExport:
         and are returned."""
         remove_unfinished(self._folder, self._format.files)
         with self._state.failing(), self._gathering():
-            drop_rows(self._db, ids)
+            drop_rows(self._state, ids)
             [found, is_unknown] = self._db.execute(
                 """SELECT (SELECT count(*) FROM temp.dropped), EXISTS (SELECT 1 FROM files WHERE size IS NULL)
                    OR EXISTS (SELECT 1 FROM files) AND NOT EXISTS (SELECT 1 FROM rows)"""
@@ -113,15 +113,10 @@ class LineExport:
             self._state.read_again()
         return False
 
-    @contextmanager
-    def _gathering(self) -> Iterator[None]:
+    def _gathering(self) -> AbstractContextManager[None]:
         lengths = ", ".join(self._lengths)
-        self._db.execute(f"CREATE TEMP TABLE changed (sort, place, file, id, digest, {lengths}, content BLOB)")
-        self._db.execute("CREATE TEMP TABLE dropped (sort, place)")
-        yield
-        # not where the block fails, and a cursor may still read them: they end with the connection anyway
-        self._db.execute("DROP TABLE temp.changed")
-        self._db.execute("DROP TABLE temp.dropped")
+        changed = f"sort, place, file, id, digest, {lengths}, content BLOB"
+        return self._state.temporary(changed=changed, dropped="sort, place")
 
     def _gather(self, file: int, some: Sequence[Changed]) -> None:
         insert = f"INSERT INTO temp.changed VALUES ({', '.join('?' * (6 + len(self._lengths)))})"  # noqa: S608

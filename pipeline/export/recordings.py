@@ -59,7 +59,11 @@ class Recordings:
     def update(self, rows: OutputRows, changed: Collection[int], gone: Collection[int], order: Order) -> None:
         """Takes in the rows of changed files of the output, some of which are gone; new rows have no digest yet."""
         db = self._db
-        with self._listing((*changed, *gone)):
+        with self._state.temporary(
+            listed="place INTEGER PRIMARY KEY, file INTEGER, id INTEGER, audio TEXT",
+            listed_files="file INTEGER PRIMARY KEY",
+        ):
+            db.executemany("INSERT INTO temp.listed_files VALUES (?)", ((file,) for file in (*changed, *gone)))
             for file in changed:
                 count = 0
                 for batch in rows.recordings(file):
@@ -84,19 +88,9 @@ class Recordings:
                             digest = iif(id = excluded.id AND recording = excluded.recording, digest, NULL),
                             id = excluded.id, recording = excluded.recording"""  # noqa: S608 fixed texts
                 )
-                if added or removed or self.empty():
+                query = "SELECT EXISTS (SELECT 1 FROM recordings WHERE n NOT IN (SELECT recording FROM rows))"
+                if added or removed or db.execute(query).fetchone()[0]:
                     self._name()
-
-    @contextmanager
-    def _listing(self, files: Collection[int]) -> Iterator[None]:
-        db = self._db
-        db.execute("CREATE TEMP TABLE listed (place INTEGER PRIMARY KEY, file INTEGER, id INTEGER, audio TEXT)")
-        db.execute("CREATE TEMP TABLE listed_files (file INTEGER PRIMARY KEY)")
-        db.executemany("INSERT INTO temp.listed_files VALUES (?)", ((file,) for file in files))
-        yield
-        # not where the block fails, and a cursor may still read them: they end with the connection anyway
-        db.execute("DROP TABLE temp.listed")
-        db.execute("DROP TABLE temp.listed_files")
 
     # -- names --------------------------------------------------------------------------------------------------------
 
@@ -105,18 +99,17 @@ class Recordings:
         db = self._db
         audios = "SELECT n, audio FROM recordings WHERE n IN (SELECT recording FROM rows)"
         root = "/" if self._beside else common_folder(audio for _, audio in db.execute(audios))
-        db.execute("CREATE TEMP TABLE named (n INTEGER PRIMARY KEY, audio TEXT, name TEXT, key TEXT)")
-        mirrored_ = ((n, audio, mirrored(audio, root)) for n, audio in db.execute(audios))
-        stems = ((n, audio, stem := stem_of(name), key_of(stem)) for n, audio, name in mirrored_)
-        db.executemany("INSERT INTO temp.named VALUES (?, ?, ?, ?)", stems)
-        db.execute("CREATE INDEX temp.named_key ON named (key)")
-        self._rename_alike(lambda audio: mirrored(audio, root))  # with their endings
-        self._rename_alike(lambda audio: unlike(mirrored(audio, root)))
-        db.execute(
-            """UPDATE recordings SET stem = t.name, is_stale = 1 FROM temp.named t
-               WHERE t.n = recordings.n AND t.name IS NOT stem"""
-        )
-        db.execute("DROP TABLE temp.named")
+        with self._state.temporary(named="n INTEGER PRIMARY KEY, audio TEXT, name TEXT, key TEXT"):
+            mirrored_ = ((n, audio, mirrored(audio, root)) for n, audio in db.execute(audios))
+            stems = ((n, audio, stem := stem_of(name), key_of(stem)) for n, audio, name in mirrored_)
+            db.executemany("INSERT INTO temp.named VALUES (?, ?, ?, ?)", stems)
+            db.execute("CREATE INDEX temp.named_key ON named (key)")
+            self._rename_alike(lambda audio: mirrored(audio, root))  # with their endings
+            self._rename_alike(lambda audio: unlike(mirrored(audio, root)))
+            db.execute(
+                """UPDATE recordings SET stem = t.name, is_stale = 1 FROM temp.named t
+                   WHERE t.n = recordings.n AND t.name IS NOT stem"""
+            )
 
     def _rename_alike(self, name: Callable[[str], str]) -> None:
         """Gives those that have the name of another one the name that `name` makes of their path."""
@@ -147,11 +140,6 @@ class Recordings:
         query = "SELECT DISTINCT file FROM rows WHERE recording IN (SELECT n FROM recordings WHERE is_stale)"
         return sorted(file for (file,) in self._db.execute(query))
 
-    def empty(self) -> list[int]:
-        """The recordings without rows."""
-        query = "SELECT n FROM recordings WHERE n NOT IN (SELECT recording FROM rows)"
-        return [n for (n,) in self._db.execute(query)]
-
     def drop_empty(self) -> None:
         """Deletes the recordings without rows and files, within a transaction of the caller."""
         self._db.execute(
@@ -159,23 +147,26 @@ class Recordings:
                AND n NOT IN (SELECT owner FROM files)"""
         )
 
-    def remove(self, ids: Collection[int]) -> dict[str, bool]:
-        """Removes the rows of these (hashed) ids; returns the files of their recordings, which are stale then, and
-        those of which it is not known what they hold, because an export or this was killed: each with whether that is
-        known."""
-        db = self._db
-        of = "SELECT recording FROM rows WHERE id IN (SELECT id FROM temp.removed)"
-        db.execute("CREATE TEMP TABLE removed (id INTEGER PRIMARY KEY)")
-        try:
-            db.executemany("INSERT OR IGNORE INTO temp.removed VALUES (?)", ((id_,) for id_ in ids))
-            with self._state.transaction():
-                found = db.execute(
-                    f"""SELECT name, owner IN ({of}) FROM files WHERE owner IN ({of}) OR size IS NULL
-                        OR owner NOT IN (SELECT recording FROM rows)
-                        OR owner IN (SELECT n FROM recordings WHERE is_stale)"""  # noqa: S608 fixed texts
-                ).fetchall()
-                db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN ({of})")  # noqa: S608 fixed texts
-                db.execute("DELETE FROM rows WHERE id IN (SELECT id FROM temp.removed)")
-        finally:
-            db.execute("DROP TABLE temp.removed")
+    def files_of(self, ids: Collection[int]) -> dict[str, bool]:
+        """The files of the recordings of these (hashed) ids, and those of which it is not known what they hold, because
+        an export was killed: each with whether that is known."""
+        with self._asked(ids) as of:
+            found = self._db.execute(
+                f"""SELECT name, owner IN ({of}) FROM files WHERE owner IN ({of}) OR size IS NULL
+                    OR owner NOT IN (SELECT recording FROM rows)"""  # noqa: S608 fixed texts
+            ).fetchall()
         return {name: bool(is_known) for name, is_known in found}
+
+    def remove(self, ids: Collection[int]) -> None:
+        """Removes the rows of these (hashed) ids, and has the others of their recordings be written anew. Within a
+        transaction of the caller, after their files are gone."""
+        with self._asked(ids) as of:
+            self._db.execute(f"UPDATE recordings SET is_stale = 1 WHERE n IN ({of})")  # noqa: S608 fixed texts
+            self._db.execute("DELETE FROM rows WHERE id IN (SELECT id FROM temp.asked)")
+
+    @contextmanager
+    def _asked(self, ids: Collection[int]) -> Iterator[str]:
+        """Yields SQL for the recordings of these (hashed) ids."""
+        with self._state.temporary(asked="id INTEGER PRIMARY KEY"):
+            self._db.executemany("INSERT OR IGNORE INTO temp.asked VALUES (?)", ((id_,) for id_ in ids))
+            yield "SELECT recording FROM rows WHERE id IN (SELECT id FROM temp.asked)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import tee
 from pathlib import Path
 
@@ -90,7 +90,7 @@ class ShardExport:
         """Takes rows out of the shards, by the hashes of their ids, and those that a killed export left in them."""
         with self._state.failing(), self._gathering():
             self._forget_damaged()
-            drop_rows(self._db, ids)
+            drop_rows(self._state, ids)
             for shard, count in self._data_set.files():
                 remove_unfinished(self._folder, [shard.name])
                 [known] = self._db.execute("SELECT count(*) FROM rows WHERE shard = ?", (shard.n,)).fetchone()
@@ -110,19 +110,9 @@ class ShardExport:
                 self._db.executemany("DELETE FROM rows WHERE shard = ?", ((n,) for n in damaged))
                 self._state.read_again()
 
-    @contextmanager
-    def _gathering(self) -> Iterator[None]:
-        tables = {
-            "changed": "(sort, place, file, id, digest, row BLOB)",
-            "dropped": "(sort, place)",
-            "without_audio": "(sort, place, file)",
-        }
-        for table, columns in tables.items():
-            self._db.execute(f"CREATE TEMP TABLE {table} {columns}")
-        yield
-        # not where the block fails, and a cursor may still read them: they end with the connection anyway
-        for table in tables:
-            self._db.execute(f"DROP TABLE temp.{table}")
+    def _gathering(self) -> AbstractContextManager[None]:
+        changed = "sort, place, file, id, digest, row BLOB"
+        return self._state.temporary(changed=changed, dropped="sort, place", without_audio="sort, place, file")
 
     def _gather(self, file: int, some: Sequence[Changed]) -> None:
         found, dropped = [], []

@@ -118,6 +118,16 @@ class ExportState:
                     self.db.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def temporary(self, **tables: str) -> Iterator[None]:
+        """With temporary tables, by their names with their columns."""
+        for name, columns in tables.items():
+            self.db.execute(f"CREATE TEMP TABLE {name} ({columns})")
+        yield
+        # not where the block fails, and a cursor may still read them: they end with the connection anyway
+        for name in tables:
+            self.db.execute(f"DROP TABLE temp.{name}")
+
     def _create(self) -> None:
         [version] = self.db.execute("PRAGMA user_version").fetchone()
         if version != VERSION:

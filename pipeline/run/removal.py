@@ -20,6 +20,7 @@ from pipeline.checkpoint.removing import FORGOTTEN_ID
 from pipeline.checkpoint.schema import CHECKPOINT, CLOSED_JSONL, FORGOTTEN, FORMATS, JSONL_BYTES
 from pipeline.errors import DamagedCheckpoint, OutputError, UsageError
 from pipeline.export.known import remove_rows
+from pipeline.export.state import FOLDER as EXPORTS
 from pipeline.run.delay import Clock
 from pipeline.run.publish import tidy, write_stale
 from pipeline.run.rewrite import Rewriter
@@ -38,10 +39,9 @@ KEPT_COPIES = ("checkpoint.old-*", "checkpoint.damaged-*", ".checkpoint.rebuilt-
 UNFINISHED = ""
 """The value of the fact `FORGOTTEN` while anything is taken out."""
 OWN = ("transcripts/part-*.parquet", "attempts/part-*.parquet", "transcripts.jsonl", "errors.*", "clips.jsonl", NAME,
-       "checkpoint.sqlite", "checkpoint.sqlite-*", "run.lock", "summary.json", "runs/*.json", "README.md", "views.sql",
+       CHECKPOINT, f"{CHECKPOINT}-*", "run.lock", "summary.json", "runs/*.json", "README.md", "views.sql",
        ".huggingface.yaml", ".*.tmp", "*/.*.tmp")  # fmt: skip
 """What gradium-batch writes into an output, beside the folders of exports and of decoded audio."""
-EXPORTS = "exports"
 
 
 @contextmanager
