@@ -101,7 +101,7 @@ endef
 NO_NETWORK := connection broken|connection error|max retries exceeded|failed to establish|timed out|name resolution
 
 $(VENV)/.run: pyproject.toml requirements.lock
-	$(call install,gradium-batch and its libraries,local,about a minute and 500 MB)
+	$(call install,gradium-batch and its libraries,local$(,)cloud,about a minute and 500 MB)
 	@touch $@
 
 $(VENV)/readers/.made: Makefile
@@ -111,5 +111,5 @@ $(VENV)/readers/.made: Makefile
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml requirements.lock
-	$(call install,gradium-batch and what its tests need,local$(,)dev,about two minutes and 1 GB)
+	$(call install,gradium-batch and what its tests need,local$(,)cloud$(,)dev,about two minutes and 1 GB)
 	@touch $@ $(VENV)/.run

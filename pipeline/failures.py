@@ -1,8 +1,8 @@
 """What follows from each error: the one table from its class to what becomes of request, utterance and run.
 
-Classes are given in three places only: `gradium/classify.py` for the service (transport, status, code, text),
-`source/local.py` for a file that cannot be opened or read, and `audio/` for its content. Pool, run and checkpoint ask
-this module. docs/hostile-service.md shows it as a table.
+Classes are given in few places only: `gradium/classify.py` for the service (transport, status, code, text), `source/`
+for a recording that cannot be opened or fetched (`local.py`, `objects.py`, `web.py`), and `audio/` for its content.
+Pool, sources, run and checkpoint ask this module. docs/hostile-service.md shows it as a table.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from typing import Literal
 from pipeline import errors
 from pipeline.exits import ExitStatus
 
+FIRST = 8
+"""Of so many recordings at first …"""
+ALIKE = 5
+"""… so many refusals in the same words, with no answer in between, are everybody's."""
 EndsRun = Literal["no", "at once", "unanswered settings", "all empty", "in a row", "first alike", "probes alike"]
 
 
@@ -59,6 +63,7 @@ class Consequence:
 
 _FILE = Consequence(is_of_the_file=True, is_final=True)
 _PASSING = Consequence(retry="backoff", breaker="failure")
+_SOURCE = replace(_PASSING, breaker="nothing", is_of_the_file=True)
 
 TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.GradiumBatchError: Consequence(ends_run="at once"),
@@ -67,12 +72,18 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.AttemptError: Consequence(),
     errors.ItemError: _FILE,
     errors.AudioMissing: replace(_FILE, excused_by_transcript=True),
+    # a server may say so of one recording, or of all because of its settings or the network
+    errors.AudioForbidden: replace(_FILE, ends_run="first alike"),
     errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
     # its keywords are part of what its audio is known by
     errors.KeywordsRefused: Consequence(is_final=True, breaker="answer"),
     errors.ClipTooLong: Consequence(retry="shorter", breaker="refusal"),
     errors.PassingError: _PASSING,
     errors.AudioUnavailable: Consequence(is_of_the_file=True),
+    errors.SourceChanged: _SOURCE,
+    errors.SourceFault: _SOURCE,
+    errors.SourceTimeout: _SOURCE,
+    errors.SourceUnreachable: replace(_SOURCE, may_be_unreachable=True),
     errors.ConnectionFailed: replace(_PASSING, may_be_unreachable=True),
     errors.AttemptTimeout: replace(_PASSING, may_be_unreachable=True),
     errors.ServerFault: replace(_PASSING, may_be_the_audio=True),

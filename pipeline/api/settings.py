@@ -34,6 +34,7 @@ class Settings(config.Settings):
         price: Section = None,
         budget: Section = None,
         sink: Section = None,
+        sources: Section = None,
         local: Section = None,
         **others: Any,
     ) -> None:
@@ -46,6 +47,7 @@ class Settings(config.Settings):
             "price": price,
             "budget": budget,
             "sink": sink,
+            "sources": sources,
             "local": local,
         }
         sections = {name: given for name, given in named.items() if given is not None}

@@ -19,7 +19,6 @@ from pipeline.audio.wav import PCM, WavFile, check_samples, is_wav, read_wav
 from pipeline.errors import AttemptError, AudioEmpty, AudioTruncated, AudioUnavailable, Stopped
 from pipeline.model import FileVersion
 from pipeline.profile import GRADIUM
-from pipeline.source import source_of
 from pipeline.source.local import file_version, file_version_at, open_recording, read_error, same_file
 
 WAV_TYPE, OGG_TYPE = GRADIUM.content_types
@@ -62,12 +61,12 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe(path: str) -> Probe:
-    """Reads the header of a file.
+    """Reads the header of a local file.
 
     Raises AudioMissing, AudioEmpty, AudioUnreadable (no audio, no right to read it), AudioUnsupported (no audio track,
     encrypted, no decoder) or AudioUnavailable.
     """
-    with source_of(path).open(path) as file:
+    with open_recording(path) as file:
         return _probe(path, file)
 
 
@@ -134,12 +133,11 @@ def _is_sendable(wav: WavFile) -> bool:
 
 
 def read_recording(path: str, stopped: threading.Event = NEVER) -> Recording:
-    """Reads a recording's header and hashes its content.
+    """Reads the header of a local recording and hashes its content.
 
     Raises a subclass of ItemError where the file has no audio, AudioUnavailable, or Stopped. Results are cached per
     `stopped`, so a run passes the same one for all recordings.
     """
-    path = source_of(path).fetch(path)
     return _read_recording(path, file_version_at(path), stopped)
 
 
@@ -173,7 +171,7 @@ def refuse_truncated_copy(prefix_hashes: bytes, known: bytes | None) -> None:
 def truncated_copy(path: str, known: bytes | None, stopped: threading.Event = NEVER) -> AudioTruncated | None:
     """The error of an unreadable file that is only the beginning of the content with the prefix hashes `known`."""
     try:
-        with open_recording(source_of(path).fetch(path)) as file:
+        with open_recording(path) as file:
             if known is not None and os.fstat(file.fileno()).st_size < length_of(known):
                 refuse_truncated_copy(_hash(path, file, stopped)[1], known)
     except AudioTruncated as error:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.price import Price
 from pipeline.profile import GRADIUM
+from pipeline.source.rules import Rules
 
 PINNED = {"delay_in_frames": 16}
 """1.28 s of look-ahead. Never left to the service: its default may change, and all times with it."""
@@ -207,6 +208,15 @@ class SinkSettings(Section):
     rows_per_part: int = Field(10_000, ge=1, le=1_000_000, description="rows in one Parquet part")
 
 
+class SourceSettings(Section):
+    allow_private: tuple[str, ...] = Field(
+        (), description="private and loopback addresses that may be read from, as `host:port`; all others are refused"
+    )
+    anonymous: tuple[str, ...] = Field((), description="buckets that are read without credentials, as `s3://bucket`")
+    timeout_s: float = Field(60.0, gt=0, description="for a store or server to hand a recording out, plus …")
+    per_mib_s: float = Field(10.0, ge=0, description="… this much for each MiB of it")
+
+
 class LocalSettings(Section):
     recognizer: str = Field("pocketsphinx", description="recognizer of the embedded server")
     faults: str = Field("", description="faults file of the embedded server")
@@ -223,6 +233,7 @@ class Settings(Section):
     price: PriceSettings = Field(default_factory=PriceSettings)
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     sink: SinkSettings = Field(default_factory=SinkSettings)
+    sources: SourceSettings = Field(default_factory=SourceSettings)
     local: LocalSettings = Field(default_factory=LocalSettings)
 
     @property
@@ -231,3 +242,9 @@ class Settings(Section):
         price = self.price
         rate = GRADIUM.credits_per_s(self.service.model) if price.credits_per_s == "auto" else price.credits_per_s
         return Price(rate, price.unit_s, price.overhead_s)
+
+    @property
+    def source_rules(self) -> Rules:
+        """How sources are asked."""
+        names = Rules.__struct_fields__
+        return Rules(**{k: v for one in (self.retry, self.sources) for k, v in one.model_dump().items() if k in names})

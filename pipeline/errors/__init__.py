@@ -1,4 +1,5 @@
-"""All errors: `runs` has those of a command or a run, `attempts` those of a request.
+"""All errors: `runs` has those of a command or a run, `attempts` those of a request, `sources` those of
+fetching a recording.
 
 `failures` has what follows from each; the class names are part of the output format.
 """
@@ -67,14 +68,27 @@ from pipeline.errors.runs import (
     Stopped,
     UsageError,
 )
+from pipeline.errors.sources import (
+    AddressRefused,
+    AudioForbidden,
+    NoCloud,
+    SourceChanged,
+    SourceFault,
+    SourceOut,
+    SourceRefusesAll,
+    SourceTimeout,
+    SourceUnreachable,
+)
 
 __all__ = [
     "AccessDenied",
     "AccountDoubted",
     "AccountError",
+    "AddressRefused",
     "AttemptError",
     "AttemptTimeout",
     "AudioEmpty",
+    "AudioForbidden",
     "AudioMissing",
     "AudioRefused",
     "AudioTruncated",
@@ -104,6 +118,7 @@ __all__ = [
     "LimitError",
     "LocalServerError",
     "ManifestError",
+    "NoCloud",
     "NoDecoder",
     "OutputError",
     "OutputGone",
@@ -120,6 +135,12 @@ __all__ = [
     "ServiceOut",
     "SettingsInvalid",
     "SettingsRefused",
+    "SourceChanged",
+    "SourceFault",
+    "SourceOut",
+    "SourceRefusesAll",
+    "SourceTimeout",
+    "SourceUnreachable",
     "SpanOutside",
     "Stopped",
     "StreamCut",

@@ -15,7 +15,8 @@ from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
 from pipeline.manifest.search import EXCLUDED, HIDDEN, Search
 from pipeline.model import BadRow, NamedByPath, Utterance
-from pipeline.source import IRREGULAR, Entry, source_of
+from pipeline.source import IRREGULAR, Entry
+from pipeline.source.local import LocalFiles
 
 ENTRIES_A_STEP = 1_000
 
@@ -44,7 +45,7 @@ class Folder:
         self.path = os.path.abspath(root)  # not resolved: paths keep the symlinks in the user's path
         self._top = os.path.join(self.path, "")
         self._search = search
-        self._files = source_of(self.path)
+        self._files = LocalFiles()
 
     @property
     def unmatched(self) -> list[str]:
@@ -131,7 +132,7 @@ class Recordings:
         top = os.path.join(self.path, "")
         for name in self._names:
             try:
-                problem = "" if source_of(top + name).stat(top + name).is_regular else IRREGULAR
+                problem = "" if LocalFiles().stat(top + name).is_regular else IRREGULAR
             except AttemptError:
                 problem = ""  # reported when it is prepared
             yield _record(self.source, top, name, problem)

@@ -27,6 +27,7 @@ from pipeline.run.settings_hash import SettingsHash
 from pipeline.run.verify import require_checkpoint
 from pipeline.sink import FolderStore
 from pipeline.sink.forgotten import Forgotten
+from pipeline.source import Sources
 
 log = logging.getLogger(__name__)
 OF_PLAN = ("rows", "new", "changed", "done", "failed", "missing", "vanished", "gone", "selected")
@@ -122,7 +123,11 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         log.warning("%s", request.warning)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
     forgotten = Forgotten.read(FolderStore(out))
-    rows = ManifestRows(options, hashes, model=request.model, run_id="check", skip_bad_rows=True, forgotten=forgotten)
+    stopped = threading.Event()
+    sources = Sources(settings.source_rules, stopped)
+    rows = ManifestRows(
+        options, hashes, sources, model=request.model, run_id="check", skip_bad_rows=True, forgotten=forgotten
+    )
     require_checkpoint(out)
     with Checkpoint(path, only_read=True) as checkpoint:
         if (owner := owner_of(settings)) is not None and checkpoint.holds_answers():
@@ -149,7 +154,7 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         plan = checkpoint.plan(only)
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
-        costs, stopped = Costs(fitting=Fitting() if limits else None), threading.Event()
+        costs = Costs(fitting=Fitting() if limits else None)
         try:
             if plan.selected:
                 costs = costs_of(

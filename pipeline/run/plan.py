@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Store
 from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestError, Stopped
@@ -21,7 +21,7 @@ from pipeline.run.output import keep_manifest
 from pipeline.run.problems import BadRows, PathOf, Spellings, Warnings, problem_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink.forgotten import NOTHING, Forgotten
-from pipeline.source import source_of
+from pipeline.source import Sources
 from pipeline.texts import shown_id
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
@@ -69,6 +69,7 @@ class ManifestRows:
         self,
         options: RunOptions,
         hashes: SettingsHash,
+        sources: Sources,
         *,
         model: str,
         run_id: str,
@@ -100,6 +101,7 @@ class ManifestRows:
         self.bad = BadRows(self.manifests.sources, run_id)
         self._empty: list[EmptyFolder] = []
         self._hashes = hashes
+        self._sources = sources
         self._model = model
         self._skip_bad_rows = skip_bad_rows
         self._forgotten = forgotten
@@ -108,7 +110,7 @@ class ManifestRows:
     def read(self, path_of: PathOf = lambda id_: None) -> Iterator[ScannedRow]:
         """The valid rows. Bad ones are counted; with --skip-bad-rows they are yielded too, as failures."""
         spellings = Spellings(self.warnings, path_of)
-        found_at = lru_cache(maxsize=FILES_REMEMBERED)(_found_at)
+        found_at = lru_cache(maxsize=FILES_REMEMBERED)(partial(_found_at, self._sources))
         for part, rows, number in self.manifests.rows():
             for row in self._until_empty(rows):
                 self._on_step()
@@ -186,10 +188,10 @@ def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
     return f"{missing:,} of {plan.known:,} recordings of the last run are missing: is the disk mounted?"
 
 
-def _found_at(audio: str) -> tuple[str | None, int | None, float]:
+def _found_at(sources: Sources, audio: str) -> tuple[str | None, int | None, float]:
     """A recording's version (None: missing, UNREADABLE: unknown), its size, and its estimated length in seconds."""
     try:
-        found = source_of(audio).stat(audio)
+        found = sources.stat(audio)
     except AttemptError as error:
         return None if isinstance(error, AudioMissing) else UNREADABLE, None, 0.0
     return found.version, found.size_bytes, found.estimated_s

@@ -50,6 +50,7 @@ from pipeline.run.verify import require_checkpoint
 from pipeline.run.withheld import Withheld
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.forgotten import Forgotten
+from pipeline.source import Sources
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +94,11 @@ class _Run:
         self.error: GradiumBatchError | None = None
         self.many_gone: str | None = None
         self.may_publish = False
+        self.sources = Sources(settings.source_rules, control.stopped)
         self.rows = ManifestRows(
             options,
             context.hashes,
+            self.sources,
             model=settings.service.model,
             run_id=context.run_id,
             skip_bad_rows=options.skip_bad_rows,
@@ -140,6 +143,7 @@ class _Run:
             self.error = self.error or error
         finally:
             self.transcripts.close()
+            self.sources.close()
             self.duplicates.close()
         return await self._report(plan)
 

@@ -1,30 +1,26 @@
-"""Where recordings are stored: the interface (`protocol`) and its only implementation, local files (`local`).
+"""Where recordings are stored: `sources` finds the storage for a path or an address.
 
-To add another, such as FTP or S3, implement `Source` in a module beside `local`, return it from `source_of` for paths
-with its scheme, and accept that scheme in `manifest.rows.local_path`.
+Local files (`local`), object stores (`objects`), web servers (`web`), rows of Parquet files (`rows`). To add another,
+such as FTP or the members of tar files, implement `protocol.Store` in a module beside them, name it in `Sources`, and
+its scheme in `addresses`.
 """
 
 from __future__ import annotations
 
 from pipeline.errors import AttemptError, AudioMissing
 from pipeline.source.local import LocalFiles
-from pipeline.source.protocol import IRREGULAR, Entry, FileInfo, Source
+from pipeline.source.protocol import IRREGULAR, Entry, FileInfo, Listed
+from pipeline.source.sources import Sources
 
-__all__ = ["IRREGULAR", "Entry", "FileInfo", "Source", "is_missing", "source_of"]
+__all__ = ["IRREGULAR", "Entry", "FileInfo", "Listed", "Sources", "is_missing"]
 
 _LOCAL = LocalFiles()
 
 
-def source_of(path: str) -> Source:
-    """The source that a recording, or a folder of recordings, is read from."""
-    del path  # manifests may only name local files so far
-    return _LOCAL
-
-
 def is_missing(path: str) -> bool:
-    """Whether a recording does not exist; False for one that cannot be read."""
+    """Whether a local recording does not exist; False for one that cannot be read."""
     try:
-        source_of(path).stat(path)
+        _LOCAL.stat(path)
     except AttemptError as error:
         return isinstance(error, AudioMissing)
     return False

@@ -27,9 +27,10 @@ _COMPRESSED_BYTES_PER_S = 4_000
 
 
 class LocalFiles:
-    """Recordings by their absolute paths; see `Source`."""
+    """Recordings by their absolute paths."""
 
     def list(self, folder: str) -> Iterator[Entry]:
+        """The entries of a folder, in any order, without those of its subfolders. Raises OSError."""
         with os.scandir(folder) as listing:
             for entry in listing:
                 try:
@@ -42,20 +43,20 @@ class LocalFiles:
                 yield Entry(entry.name, is_folder, problem)
 
     def folder_id(self, folder: str) -> Hashable:
+        """The same for all paths of a folder, so that a walk can detect cycles of links. Raises OSError."""
         found = os.stat(folder)
         return found.st_dev, found.st_ino
 
     def stat(self, path: str) -> FileInfo:
+        """Describes a recording without reading it. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
         found = _status(path)
         ending = os.path.splitext(path)[1].lower()
         estimated_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
         return FileInfo(local_version(found), found.st_size, estimated_s, stat.S_ISREG(found.st_mode))
 
     def open(self, path: str) -> io.FileIO:
+        """The content, unbuffered. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
         return open_recording(path)
-
-    def fetch(self, path: str) -> str:
-        return path
 
 
 def open_recording(path: str) -> io.FileIO:

@@ -1,9 +1,8 @@
-"""The interface of a storage with recordings."""
+"""The interfaces of storages with recordings: `Store` for those elsewhere; local files are `local.LocalFiles`."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 IRREGULAR = "not a regular file; remove or rename it."
@@ -11,7 +10,7 @@ IRREGULAR = "not a regular file; remove or rename it."
 
 
 class Entry(NamedTuple):
-    """A file or folder in a folder."""
+    """A file or folder in a local folder."""
 
     name: str
     is_folder: bool
@@ -25,32 +24,50 @@ class FileInfo(NamedTuple):
     version: str
     """Changes when the content may have changed: size and time, an ETag. While it is the same, the content is not read
     again."""
-    size_bytes: int
+    size_bytes: int | None
+    """None where a server does not tell."""
     estimated_s: float
     """A rough length, for the order of work and the progress bar only."""
     is_regular: bool = True
     """False for a folder, a pipe or a device."""
 
 
-class Source(Protocol):
-    """A storage with recordings and folders of them, named by paths as in rows of manifests."""
+class Listed(NamedTuple):
+    """A recording below a prefix."""
 
-    def list(self, folder: str) -> Iterator[Entry]:
-        """The entries of a folder, in any order, without those of its subfolders. Raises OSError."""
+    name: str
+    """Its address without the prefix, with `/`."""
+    info: FileInfo
+
+
+class Content(NamedTuple):
+    """A part of a recording that is being read."""
+
+    info: FileInfo
+    chunks: Iterator[bytes]
+    """Close it where it is not read to its end. Raises as `Store.get`, and SourceTimeout at the deadline."""
+
+
+class Store(Protocol):
+    """Recordings elsewhere, named by addresses. Blocking; used by many threads at a time.
+
+    Each call is one try, with a deadline; `Sources` repeats it. All methods raise AudioMissing, AudioForbidden,
+    AddressRefused, SourceFault, SourceTimeout or SourceUnreachable.
+    """
+
+    def stat(self, address: str) -> FileInfo:
+        """Describes a recording without reading it."""
         ...
 
-    def folder_id(self, folder: str) -> Hashable:
-        """The same for all paths of a folder, so that a walk can detect cycles of links. Raises OSError."""
+    def list(self, prefix: str, after: str = "") -> Iterator[Listed]:
+        """All files below a prefix that ends in `/`, in the order of their names, from the first one after the name
+        `after` on, a few at a time in memory. Raises AddressRefused where nothing can be listed, as on the web."""
         ...
 
-    def stat(self, path: str) -> FileInfo:
-        """Describes a recording without reading it. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
+    def get(self, address: str, start: int = 0, stop: int | None = None, *, version: str | None = None) -> Content:
+        """The bytes from `start` up to `stop`, or to the end. Raises SourceChanged where it has another `version`."""
         ...
 
-    def open(self, path: str) -> io.FileIO:
-        """The content, unbuffered. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
-        ...
-
-    def fetch(self, path: str) -> str:
-        """The path of a local file with the content, from which it is hashed and sent. Blocking; raises as `open`."""
+    def close(self) -> None:
+        """Closes connections."""
         ...

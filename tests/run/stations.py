@@ -35,6 +35,7 @@ from pipeline.run.stored import StoredTranscripts
 from pipeline.run.withheld import Withheld
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.forgotten import NOTHING
+from pipeline.source import Sources
 
 
 class Stations:
@@ -50,7 +51,7 @@ class Stations:
         )  # fmt: skip
         run_id = self.context.run_id
         self.rows = ManifestRows(
-            self.options, self.context.hashes, model=request.model, run_id=run_id, skip_bad_rows=False
+            self.options, self.context.hashes, Sources(), model=request.model, run_id=run_id, skip_bad_rows=False
         )
         self.progress = progress("off")
         self.budget = RunBudget(settings)

@@ -19,6 +19,7 @@ from pipeline.run.context import RunOptions
 from pipeline.run.plan import ManifestRows, make_plan, many_missing
 from pipeline.run.problems import problem_of
 from pipeline.run.settings_hash import SettingsHash
+from pipeline.source import Sources
 
 SETTINGS = Settings()
 HASHES = SettingsHash(SETTINGS, request_settings(SETTINGS.service))
@@ -47,6 +48,7 @@ def rows_of(asked: RunOptions, on_step: object = lambda: None) -> ManifestRows:
     return ManifestRows(
         asked,
         HASHES,
+        Sources(),
         model="default",
         run_id="run",
         skip_bad_rows=asked.skip_bad_rows,

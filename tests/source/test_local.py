@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import AudioMissing, AudioUnreadable
-from pipeline.source import IRREGULAR, Entry, is_missing, source_of
+from pipeline.source import IRREGULAR, Entry, is_missing
+from pipeline.source.local import LocalFiles
 from pipeline.source.local import file_version_at, same_file
 
 
@@ -22,9 +23,9 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_has_a_version_a_size_and_a_rough_length(file: Path) -> None:
-    found = source_of(str(file)).stat(str(file))
+    found = LocalFiles().stat(str(file))
     assert (found.size_bytes, found.estimated_s, found.is_regular) == (32_000, 1.0, True)
-    assert source_of(str(file)).stat(str(file)) == found
+    assert LocalFiles().stat(str(file)) == found
 
 
 @pytest.mark.parametrize(
@@ -33,10 +34,10 @@ def test_a_file_has_a_version_a_size_and_a_rough_length(file: Path) -> None:
     ids=["size", "time"],
 )
 def test_a_change_gives_another_version(file: Path, change: Callable[[Path], object]) -> None:
-    before = source_of(str(file)).stat(str(file)).version
+    before = LocalFiles().stat(str(file)).version
     change(file)
     os.utime(file, ns=(5, file.stat().st_mtime_ns if file.stat().st_size == 32_000 else 5))
-    assert source_of(str(file)).stat(str(file)).version != before
+    assert LocalFiles().stat(str(file)).version != before
 
 
 def test_a_folder_is_listed_with_what_cannot_be_used(file: Path) -> None:
@@ -44,7 +45,7 @@ def test_a_folder_is_listed_with_what_cannot_be_used(file: Path) -> None:
     (file.parent / "gone.wav").symlink_to("nowhere")
     (file.parent / "self.wav").symlink_to("self.wav")
     os.mkfifo(file.parent / "pipe.wav")
-    entries = {entry.name: entry for entry in source_of("/").list(str(file.parent))}
+    entries = {entry.name: entry for entry in LocalFiles().list(str(file.parent))}
     assert entries.pop("self.wav").problem.endswith("repair or remove it.")
     assert sorted(entries.values()) == [
         Entry("a.wav", False),
@@ -56,12 +57,12 @@ def test_a_folder_is_listed_with_what_cannot_be_used(file: Path) -> None:
 
 def test_links_to_a_folder_have_its_id(file: Path) -> None:
     (file.parent / "again").symlink_to(".")
-    folder_id = source_of("/").folder_id
+    folder_id = LocalFiles().folder_id
     assert folder_id(str(file.parent / "again")) == folder_id(str(file.parent)) != folder_id("/")
 
 
 def test_what_is_not_there_is_missing_and_what_is_no_file_cannot_be_read(file: Path) -> None:
-    source, missing = source_of(str(file)), str(file / "b.wav")
+    source, missing = LocalFiles(), str(file / "b.wav")
     for ask in (source.stat, source.open):
         with pytest.raises(AudioMissing):
             ask(missing)
@@ -71,20 +72,18 @@ def test_what_is_not_there_is_missing_and_what_is_no_file_cannot_be_read(file: P
     assert [is_missing(path) for path in (missing, str(file), "a\0b")] == [True, False, False]
 
 
-def test_a_fetched_file_is_read_as_it_is(file: Path) -> None:
-    source = source_of(str(file))
-    assert source.fetch(str(file)) == str(file)
-    with source.open(str(file)) as opened:
+def test_a_file_is_read_as_it_is(file: Path) -> None:
+    with LocalFiles().open(str(file)) as opened:
         assert opened.read() == bytes(32_000)
 
 
 def test_a_file_that_is_exchanged_while_it_is_open_is_another(file: Path) -> None:
     looked_at = file_version_at(str(file))
-    with source_of(str(file)).open(str(file)) as opened:
+    with LocalFiles().open(str(file)) as opened:
         assert same_file(opened, looked_at)
         file.unlink()
         assert same_file(opened, looked_at)  # its bytes are still there
     file.write_bytes(bytes(32_000))
     os.utime(file, ns=(5, 5))
-    with source_of(str(file)).open(str(file)) as opened:
+    with LocalFiles().open(str(file)) as opened:
         assert not same_file(opened, looked_at)

@@ -1,0 +1,179 @@
+"""Repeats what fails at a source, by the table of failures, and waits while a source is out.
+
+Blocking, for many threads: while a source is out, one of them probes and the others wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import tenacity
+
+from pipeline.errors import AttemptError, SourceOut, SourceRefusesAll, Stopped
+from pipeline.failures import ALIKE, FIRST, consequence_of
+from pipeline.source.addresses import OBJECTS, scheme_of
+from pipeline.source.rules import Rules
+
+IN_A_ROW = 10
+"""So many failures in a row, of at least …"""
+RECORDINGS = 8
+"""… so many recordings, are an outage: as for the service, see pool/breaker.py."""
+LONGEST_PAUSE_S = 30.0
+STEP_S = 0.2
+"""A stop is noticed so soon."""
+MUCH_BYTES = 1 << 20
+"""An attempt that brought so much does not count: the next one goes on from there."""
+log = logging.getLogger(__name__)
+
+
+class Place:
+    """What is known of one bucket or host. Guarded by the lock of its `Outages`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waits = scheme_of(name) in OBJECTS
+        """An outage of it is waited out, also where other sources answer: unlike of one host of many on the web."""
+        self.failed: list[str] = []
+        """Recordings of the last failures in a row."""
+        self.out_since: float | None = None
+        self.next_probe = self.pause_s = 0.0
+        self.is_probed = False
+        self.asked = 0
+        """Recordings that it handed out or refused, up to FIRST."""
+        self.refused: set[str] = set()
+
+
+class Outages:
+    """The state of the sources of one run."""
+
+    def __init__(self, rules: Rules, stopped: threading.Event) -> None:
+        """Waiting ends with Stopped once `stopped` is set."""
+        self.rules = rules
+        self.lock = threading.Lock()
+        self.answered_at = 0.0
+        """When any source last answered."""
+        self._stopped = stopped
+        self._places: dict[str, Place] = {}
+
+    def place(self, name: str) -> Place:
+        with self.lock:
+            return self._places.setdefault(name, Place(name))
+
+    def pause(self, seconds: float) -> None:
+        """Raises Stopped."""
+        if self._stopped.wait(seconds):
+            raise Stopped
+
+
+class Attempts:
+    """The attempts at one recording of a source:
+
+    while True:
+        attempts.begin()
+        try:
+            result = ...
+        except AttemptError as error:
+            attempts.failed(error)
+        else:
+            attempts.succeeded()
+            return result
+    """
+
+    def __init__(self, outages: Outages, name: str, address: str, *, counts_refusals: bool = False) -> None:
+        """`name` is the source's. `counts_refusals`: where it refuses all at first, that ends the run."""
+        self._outages, self._place, self._address = outages, outages.place(name), address
+        self._counts_refusals = counts_refusals
+        self._used = 0
+        self._is_probe = False
+        rules = outages.rules
+        self._pauses = tenacity.wait_random_exponential(multiplier=rules.base_s, max=rules.max_s)
+
+    def begin(self) -> None:
+        """Waits while the source is out, except for one caller at a time, who probes it. Raises Stopped."""
+        place = self._place
+        while True:
+            with self._outages.lock:
+                if place.out_since is None:
+                    return
+                left = place.next_probe - time.monotonic()
+                if left <= 0 and not place.is_probed:
+                    place.is_probed = self._is_probe = True
+                    return
+            self._outages.pause(min(STEP_S, max(left, 0.01)))
+
+    def succeeded(self) -> None:
+        """The source answered."""
+        with self._outages.lock:
+            self._answered()
+            self._place.asked += self._counts_refusals
+
+    def failed(self, error: AttemptError, brought_bytes: int = 0) -> None:
+        """Waits for the next attempt. Raises the error where there is none; SourceOut after too long an outage;
+        SourceRefusesAll where the source refuses everybody; Stopped."""
+        follows = consequence_of(error)
+        if follows.retry == "no":
+            with self._outages.lock:
+                self._answered()
+                if self._counts_refusals and follows.ends_run == "first alike":
+                    self._refused(error)
+            raise error
+        if self._is_outage(error, unreachable=follows.may_be_unreachable):
+            return
+        self._used += brought_bytes < MUCH_BYTES
+        if self._used >= self._outages.rules.max_attempts:
+            raise error
+        state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        state.attempt_number = max(1, self._used)
+        self._outages.pause(max(self._pauses(state), min(error.retry_after_s or 0.0, self._outages.rules.max_s)))
+
+    def _answered(self) -> None:
+        place = self._place
+        if place.out_since is not None:
+            log.warning("%s answers again", place.name)
+        self._outages.answered_at = time.monotonic()
+        place.failed.clear()
+        place.out_since, self._is_probe, place.is_probed = None, False, False
+
+    def _refused(self, error: AttemptError) -> None:
+        place = self._place
+        if self._address in place.refused:
+            return
+        place.asked += 1
+        place.refused.add(self._address)
+        if len(place.refused) >= ALIKE and place.asked == len(place.refused) <= FIRST:
+            raise SourceRefusesAll(
+                f"{place.name} refused the first {len(place.refused)} recordings that were read from it ({error}); "
+                "nothing more was sent: check the credentials and rights for it, then run again"
+            )
+
+    def _is_outage(self, error: AttemptError, *, unreachable: bool) -> bool:
+        """Whether the source is out, so that no attempt is used up. Raises SourceOut."""
+        place, now = self._place, time.monotonic()
+        with self._outages.lock:
+            was_probe, self._is_probe = self._is_probe, False
+            if was_probe:
+                place.is_probed = False
+            place.failed.append(self._address)
+            del place.failed[:-IN_A_ROW]
+            in_a_row = len(place.failed) >= IN_A_ROW and len({*place.failed}) >= RECORDINGS
+            if place.out_since is None and not unreachable and not in_a_row:
+                return False
+            others_answer = self._outages.answered_at > (place.out_since or now)
+            if not place.waits and others_answer:
+                return False
+            if place.out_since is None:
+                place.out_since, place.pause_s = now, self._outages.rules.probe_s
+                place.next_probe = now + place.pause_s
+                log.warning("%s is out (%s): it is asked again until it answers", place.name, error)
+            elif was_probe:
+                place.pause_s = min(LONGEST_PAUSE_S, 2 * place.pause_s)
+                place.next_probe = now + place.pause_s
+            out_s = now - place.out_since
+        if out_s > self._outages.rules.outage_max_s:
+            raise SourceOut(
+                f"{place.name} was out for {out_s:,.0f} s, longer than retry.outage_max_s ({error}); "
+                "what was answered is kept: run again once it answers"
+            )
+        return True

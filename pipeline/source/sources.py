@@ -1,0 +1,191 @@
+"""Where recordings lie: in local files, object stores, on web servers, in rows of Parquet files.
+
+Blocking; used by many threads of one run. Repeats what fails, and waits while a source is out.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
+
+from pipeline.errors import AddressRefused, AttemptError, OutputError, RecordingTooLong, SourceChanged, SourceFault
+from pipeline.source.addresses import OBJECTS, PART, is_address, place_of, scheme_of
+from pipeline.source.local import LocalFiles
+from pipeline.source.outages import Attempts, Outages
+from pipeline.source.protocol import FileInfo, Listed, Store
+from pipeline.source.rules import Rules
+from pipeline.source.signatures import Signatures
+
+if TYPE_CHECKING:
+    from pipeline.source.rows import ParquetRows
+
+NEVER = threading.Event()
+
+
+class Sources:
+    """The sources of one run. A path or an address names a recording; addresses have no signature."""
+
+    def __init__(self, rules: Rules | None = None, stopped: threading.Event = NEVER) -> None:
+        """Nothing is waited for any longer once `stopped` is set."""
+        self.rules = rules or Rules()
+        self.stopped = stopped
+        self.local = LocalFiles()
+        self.signatures = Signatures()
+        self._outages = Outages(self.rules, stopped)
+        self._stores: dict[str, Store] = {}
+        self._parquet: ParquetRows | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes connections."""
+        for store in self._stores.values():
+            store.close()
+
+    def stat(self, path: str) -> FileInfo:
+        """Describes a recording without reading it. Raises AttemptErrors, SourceOut or Stopped."""
+        if not is_address(path):
+            return self.local.stat(path)
+        if PART in path:
+            return self._rows().stat(path)
+        store, attempts = self._store(path), Attempts(self._outages, place_of(path), path)
+        while True:
+            attempts.begin()
+            try:
+                info = store.stat(path)
+            except AttemptError as error:
+                attempts.failed(error)
+            else:
+                attempts.succeeded()
+                return info
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """The recordings below a prefix that ends in `/`, in the order of their names. After a failure it goes on after
+        the last one. Raises as `stat`."""
+        store, attempts, last = self._store(prefix), Attempts(self._outages, place_of(prefix), prefix), ""
+        while True:
+            attempts.begin()
+            begun = last
+            try:
+                for one in store.list(prefix, after=last):
+                    yield one
+                    last = one.name
+            except AttemptError as error:
+                if last != begun:
+                    attempts = Attempts(self._outages, place_of(prefix), prefix)
+                attempts.failed(error)
+            else:
+                attempts.succeeded()
+                return
+
+    def read(self, path: str, start: int, stop: int, version: str | None = None) -> bytes:
+        """A part of a recording, which may end before `stop`. Raises as `stat`, and SourceChanged."""
+        store = self._store(path)
+        attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True)
+        while True:
+            attempts.begin()
+            try:
+                data = b"".join(store.get(path, start, stop, version=version).chunks)
+            except AttemptError as error:
+                attempts.failed(error)
+            else:
+                attempts.succeeded()
+                return data
+
+    def fetch(self, path: str, file: io.FileIO, max_bytes: int) -> FileInfo:
+        """Copies a whole recording into an empty file, going on in the middle after a failure.
+
+        Raises as `stat`, RecordingTooLong where it has more bytes than that, and OutputError.
+        """
+        if PART in path:
+            return self._rows().fetch(path, file, max_bytes)
+        store = self._store(path)
+        attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True)
+        info: FileInfo | None = None
+        have = 0
+        while True:
+            attempts.begin()
+            begun = have
+            try:
+                content = store.get(path, have, version=info.version if info else None)
+                info = content.info
+                if (info.size_bytes or 0) > max_bytes:
+                    raise too_large(info.size_bytes, max_bytes)
+                for chunk in content.chunks:
+                    have += len(chunk)
+                    if have > max_bytes:
+                        raise too_large(None, max_bytes)
+                    write(file, chunk)
+                if info.size_bytes is not None and have != info.size_bytes:
+                    raise SourceFault(f"the answer ended after {have:,} of {info.size_bytes:,} bytes")
+            except AttemptError as error:
+                brought = have - begun
+                if isinstance(error, SourceChanged):  # begins anew
+                    have, info = 0, None
+                    empty(file)
+                attempts.failed(error, brought)
+            else:
+                attempts.succeeded()
+                return info
+
+    def _rows(self) -> ParquetRows:
+        with self._lock:
+            if self._parquet is None:
+                from pipeline.source.rows import ParquetRows  # loaded only where it is needed, as below
+
+                self._parquet = ParquetRows(self)
+            return self._parquet
+
+    def _store(self, address: str) -> Store:
+        """Raises AddressRefused, or NoCloud where the library is missing."""
+        kind = scheme_of(address)
+        with self._lock:
+            if kind not in self._stores:
+                self._stores[kind] = self._made(kind, address)
+            return self._stores[kind]
+
+    def _made(self, kind: str, address: str) -> Store:
+        if kind in OBJECTS:
+            from pipeline.source.objects import ObjectStores
+
+            return ObjectStores(self.rules)
+        if kind == "https":
+            from pipeline.source.web import Web
+
+            return Web(self.rules, self.signatures)
+        raise AddressRefused(f"{address}: recordings at {kind}:// addresses cannot be read")
+
+
+def too_large(size_bytes: int | None, max_bytes: int) -> RecordingTooLong:
+    """The error for a recording that does not fit the folder of copies."""
+    size = "more" if size_bytes is None else f"{size_bytes / (1 << 20):,.0f} MiB, more"
+    return RecordingTooLong(
+        f"the recording takes {size} than the {max_bytes / (1 << 20):,.0f} MiB that are left for copies of recordings, "
+        "half of audio.spool_mb; raise that and run with --only failed"
+    )
+
+
+def write(file: io.FileIO, data: bytes) -> None:
+    """Writes all of it. Raises OutputError."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[file.write(view) or 0 :]
+    except OSError as error:
+        raise OutputError(f"a copy of a recording cannot be written: {error.strerror}; free the disk") from error
+
+
+def empty(file: io.FileIO) -> None:
+    """Removes what was written. Raises OutputError."""
+    try:
+        file.seek(0)
+        file.truncate()
+    except OSError as error:
+        raise OutputError(f"a copy of a recording cannot be written: {error.strerror}") from error
