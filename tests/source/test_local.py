@@ -10,8 +10,7 @@ import pytest
 
 from pipeline.errors import AudioMissing, AudioUnreadable
 from pipeline.source import IRREGULAR, Entry, is_missing
-from pipeline.source.local import LocalFiles
-from pipeline.source.local import file_version_at, same_file
+from pipeline.source.local import LocalFiles, file_version_at, same_file
 
 
 @pytest.fixture
