@@ -83,7 +83,7 @@ class Preparation:
                 limits=DecodeLimits(settings.max_recording_h * 3600, max_bytes),
             )
             decoded = await self._decoders.decode(task)
-            log.info("decoded %s: %.1f s, %d tracks", recording.path, decoded.duration_s, len(decoded.tracks))
+            log.info("decoded %s: %.1f s, %d tracks", utterance.audio, decoded.duration_s, len(decoded.tracks))
             return decoded
 
         tracks = max(1, probe.channels) if which == "split" else 1
@@ -110,6 +110,15 @@ class Preparation:
             spool_key=key,
             files=tuple(files),
         )
+
+    @property
+    def share_of_copies(self) -> int:
+        """The bytes of the spool that copies of recordings may take, in a run that makes any."""
+        return (self._settings.spool_mb << 20) // 2
+
+    def share_spool(self) -> None:
+        """Leaves their share to copies."""
+        self._spool.keep_to((self._settings.spool_mb << 20) - self.share_of_copies)
 
     def keep_to(self, max_clip_s: float) -> None:
         """Cuts what is prepared from now on into clips of at most so much audio."""

@@ -50,6 +50,10 @@ class Spool:
         self._changed = asyncio.Event()
         self._count = 0
 
+    def keep_to(self, max_bytes: int) -> None:
+        """Takes at most so much disk from now on."""
+        self._max_bytes = max_bytes
+
     async def acquire(self, key: Hashable, expected_bytes: int, decode: Decode) -> Decoded:
         """The decoded recording `key`; calls `decode` unless it is there already.
 
@@ -113,8 +117,8 @@ class Spool:
             return await self._decoded_within(entry, self._max_bytes, decode)
         except OutOfSpace:
             raise RecordingTooLong(
-                f"the recording takes more disk while it is decoded than the {self._max_bytes >> 20} MiB of "
-                "audio.spool_mb; cut it, or raise that and run with --only failed"
+                f"the recording takes more disk while it is decoded than the {self._max_bytes / (1 << 20):,.4g} MiB "
+                "that audio.spool_mb leaves for it; cut it, or raise that and run with --only failed"
             ) from None
 
     async def _decoded_within(self, entry: _Entry, max_bytes: int, decode: Decode) -> Decoded:

@@ -23,7 +23,7 @@ GOLDEN = 2_654_435_769
 SELECTED_BYTES = 4 << 20
 """The bytes of rows handed out at a time; the last row may exceed it."""
 _SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
-        marks, other_path, manifest FROM utterances WHERE selected AND {{}} AND expected_s <= ?
+        marks, other_path, manifest, size FROM utterances WHERE selected AND {{}} AND expected_s <= ?
         ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
 
 
@@ -40,6 +40,8 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """The identity of its transcript; None without one, or where it has gaps."""
     attempts: int
     """Requests sent for it in earlier runs since it last had a transcript."""
+    size_bytes: int | None = None
+    """Of its recording, where that is known."""
     prefix_hashes: bytes | None = None
     """Of the transcribed content."""
     other_path: bool = False
@@ -93,15 +95,16 @@ class Selection(Database):
                 place=(*place,),
                 utterance=decode_utterance(row),
                 state=State(state),
-                config_hash=config_hash,
+                config_hash=now,
                 expected_s=expected_s,
                 done=None if audio is None or config == PARTIAL else Identity(audio_hash=audio, config_hash=config),
                 attempts=attempts,
+                size_bytes=size,
                 prefix_hashes=hashes,
                 other_path=bool(other),
-                by_path=manifest in by_path,
+                by_path=seen_in in by_path,
             )
-            for *place, row, state, config_hash, expected_s, audio, config, attempts, hashes, other, manifest in found
+            for *place, row, state, now, expected_s, audio, config, attempts, hashes, other, seen_in, size in found
         ]
 
     @reads

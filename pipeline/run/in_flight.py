@@ -39,6 +39,8 @@ class InFlight:
         """Row numbers of further ones."""
         self.recording: Recording | None = None
         """Its recording, once it was read."""
+        self.has_copy = False
+        """It holds a copy of its recording, which lies elsewhere."""
         self.prepared: Prepared | None = None
         """Its audio, until that is released."""
         self.results: dict[int, ClipResult] = {}

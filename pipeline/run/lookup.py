@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -64,9 +64,12 @@ class Lookup:
         self._withheld = withheld
         self._renames = Renames(store, transcripts, outcomes)
 
-    async def sendable(self, batch: Sequence[Selected], stopped: threading.Event) -> list[Sendable]:
-        """Those that need a request; the others have their outcome. Raises Stopped."""
-        looks = await asyncio.to_thread(_look_at, batch, stopped)
+    async def sendable(
+        self, batch: Sequence[Selected], files: Mapping[str, str | AttemptError], stopped: threading.Event
+    ) -> list[Sendable]:
+        """Those that need a request; the others have their outcome. `files` are the local files of their recordings, or
+        why there is none. Raises Stopped."""
+        looks = await asyncio.to_thread(_look_at, batch, files, stopped)
         candidates = await self._not_forgotten(self._readable(batch, looks))
         moved = await self._renames.move(
             {
@@ -159,12 +162,17 @@ class Lookup:
                 in_flight.note_failed_before(failure, is_postponed=holds and not self._context.options.resends_failed)
 
 
-def _look_at(batch: Sequence[Selected], stopped: threading.Event) -> list[Recording | AttemptError]:
+def _look_at(
+    batch: Sequence[Selected], files: Mapping[str, str | AttemptError], stopped: threading.Event
+) -> list[Recording | AttemptError]:
     """Hashes and probes each recording, or says why it cannot be read; many at a time, because each hop between threads
     costs as much as a short file."""
     looks: list[Recording | AttemptError] = []
     for selected in batch:
-        path = selected.utterance.audio
+        path = files[selected.utterance.audio]
+        if isinstance(path, AttemptError):
+            looks.append(path)
+            continue
         try:
             looks.append(read_recording(path, stopped))
         except AttemptError as error:

@@ -22,6 +22,7 @@ from pipeline.run.problems import BadRows, PathOf, Spellings, Warnings, problem_
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.sink.forgotten import NOTHING, Forgotten
 from pipeline.source import Sources
+from pipeline.source.addresses import is_address
 from pipeline.texts import shown_id
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
@@ -87,6 +88,8 @@ class ManifestRows:
         """Rows that are left out, because they were forgotten."""
         self.have_spans = False
         """Several rows may be of one recording: some have an offset or a channel."""
+        self.have_addresses = False
+        """Some recordings do not lie in local files."""
         self.warnings = Warnings()
         self.ignored = Ignored()
         parts = inputs_of(
@@ -125,6 +128,7 @@ class ManifestRows:
                     if self._skip_bad_rows:
                         yield self.bad.as_failure(row, number)
                     continue
+                self.have_addresses = self.have_addresses or is_address(row.audio)
                 self.have_spans = self.have_spans or row.offset_s > 0 or row.channel is not None
                 version, size, about_s = found_at(row.audio)
                 if version is None and (other := spellings.of(row)) is not None:

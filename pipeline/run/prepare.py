@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 from pipeline.audio.prepare import Preparation
-from pipeline.checkpoint import State, Store
+from pipeline.audio.probe import Recording, read_recording
+from pipeline.checkpoint import Selected, State, Store
 from pipeline.clips import ClipResult
-from pipeline.errors import AttemptError, Stopped
+from pipeline.errors import AttemptError, AudioUnavailable, Stopped
 from pipeline.exchange import Clip
 from pipeline.pool import Put
+from pipeline.run.copies import Copies
 from pipeline.run.in_flight import InFlight
 from pipeline.run.lookup import Lookup, Sendable
 from pipeline.run.record import Recorder
@@ -31,12 +34,14 @@ class Preparer:
         settlement: Settlement,
         recorder: Recorder,
         store: Store,
+        copies: Copies,
     ) -> None:
         self._lookup = lookup
         self._preparation = preparation
         self._settlement = settlement
         self._recorder = recorder
         self._store = store
+        self._copies = copies
 
     async def fill(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
         """Puts the requests for what is selected, longest utterances first; no more are begun once `stopped` is
@@ -54,20 +59,29 @@ class Preparer:
     async def _fill_one_by_one(self, put: Put, selection: Selection, stopped: threading.Event) -> None:
         while True:
             while self._recorder.again:
-                for clip in await self._shorter_clips_of(self._recorder.again.popleft()):
+                for clip in await self._shorter_clips_of(self._recorder.again.popleft(), stopped):
                     await put(clip.request)
             if not (batch := await selection.next()):
                 return
             await self._store.has_room()
             try:
-                sendable = await self._lookup.sendable(batch, stopped)
+                for rows in self._copies.split(batch):
+                    await self._fill(put, rows, stopped)
             except Stopped:
                 return
+
+    async def _fill(self, put: Put, rows: Sequence[Selected], stopped: threading.Event) -> None:
+        """Puts the requests for rows that are looked up together. Raises Stopped."""
+        files = await self._copies.hold(rows)
+        try:
+            sendable = await self._lookup.sendable(rows, files, stopped)
             keys = [key for one in sendable for key in one.answer_keys]
             answered = await self._store.answered_keys(keys) if keys else set()
             for one in sendable:
                 for clip in await self._clips_of(one, answered):
                     await put(clip.request)
+        finally:
+            self._copies.release(files)
 
     async def _clips_of(self, one: Sendable, answered_keys: set[str]) -> list[Clip]:
         """The clips to send for an utterance; none where it needs or gets no request."""
@@ -94,20 +108,37 @@ class Preparer:
             return []
         return self._expected(in_flight, missing)
 
-    async def _shorter_clips_of(self, in_flight: InFlight) -> list[Clip]:
+    async def _shorter_clips_of(self, in_flight: InFlight, stopped: threading.Event) -> list[Clip]:
         """The clips to send for an utterance some of whose clips were too long, around those that were answered."""
-        answered = [*in_flight.results.values()]
-        assert in_flight.recording is not None  # noqa: S101 for the type checker
+        answered, selected = [*in_flight.results.values()], in_flight.selected
+        files = await self._copies.hold([selected])
         try:
+            recording = await self._again(in_flight, files[selected.utterance.audio], stopped)
             known = {result.key for result in answered}
-            prepared = await self._preparation.prepare(in_flight.selected.utterance, in_flight.recording, known)
+            prepared = await self._preparation.prepare(selected.utterance, recording, known)
+            in_flight.recording = recording
+            return self._expected(in_flight, in_flight.expect(prepared, answered))
         except AttemptError as error:
             self._settlement.fail(in_flight, error)
             return []
-        return self._expected(in_flight, in_flight.expect(prepared, answered))
+        finally:
+            self._copies.release(files)
+
+    async def _again(self, in_flight: InFlight, path: str | AttemptError, stopped: threading.Event) -> Recording:
+        """Its recording, which may have been fetched anew meanwhile."""
+        if isinstance(path, AttemptError):
+            raise path
+        recording = in_flight.recording
+        assert recording is not None  # noqa: S101 for the type checker
+        if path != recording.path:
+            recording = await asyncio.to_thread(read_recording, path, stopped)
+            if recording.audio_hash != in_flight.identity.audio_hash:
+                raise AudioUnavailable("the recording was replaced meanwhile; the next run tries again")
+        return recording
 
     def _expected(self, in_flight: InFlight, missing: list[Clip]) -> list[Clip]:
         if missing:
+            in_flight.has_copy = self._copies.keep(in_flight.selected.utterance.audio)
             self._recorder.expect(in_flight)
         self._settlement.prepared(in_flight, missing)
         return missing

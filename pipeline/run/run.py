@@ -25,6 +25,7 @@ from pipeline.run.budget import RunBudget
 from pipeline.run.claims import claim_output
 from pipeline.run.context import RunContext, RunOptions
 from pipeline.run.control import Control
+from pipeline.run.copies import Copies
 from pipeline.run.delay import DelayCorrection
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
@@ -116,7 +117,10 @@ class _Run:
         self.delay = DelayCorrection(settings.service.delay_correction, options.out)
         self.publisher = Publisher(store, sink, settings.sink.rows_per_part, self.delay)
         self.preparation = Preparation(settings.audio, settings.request_price, options.out / SPOOL)
-        self.settlement = Settlement(context, self.outcomes, self.duplicates, self.budget, self.preparation)
+        self.copies = Copies(self.sources, options.out / SPOOL / "copies", self.preparation.share_of_copies)
+        self.settlement = Settlement(
+            context, self.outcomes, self.duplicates, self.budget, self.preparation, self.copies
+        )
         lengths, fact = ClipLengths(context.lengths, self.preparation, self.budget), context.request.answered_fact
         self.recorder = Recorder(self.settlement, self.outcomes, self.ledger, lengths, store, self.delay, fact)
         self.sending = Sending(context, store, self.publisher, self.recorder, control, self.account)
@@ -172,22 +176,21 @@ class _Run:
         out, limit = self.context.options.out, self.context.options.limit
         expected_s, rows = await self.store.expected_s(limit), min(plan.selected, limit or plan.selected)
         spool_bytes = self.context.settings.audio.spool_mb << 20
-        warning = await asyncio.to_thread(
-            disk_too_small, out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes
-        )
-        if warning is not None:
-            log.warning("%s", warning)
-        if (warning := self.context.request.warning) is not None:
+        small = await asyncio.to_thread(disk_too_small, out, rows=rows, expected_s=expected_s, spool_bytes=spool_bytes)
+        for warning in filter(None, (small, self.context.request.warning)):
             log.warning("%s", warning)
         await tell_opening(self.store, plan, self.context, expected_s, have_spans=self.rows.have_spans)
+        if self.rows.have_addresses:
+            self.preparation.share_spool()
         selection = Selection(self.store, self.duplicates, self.budget, limit)
         lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement, self.withheld)
-        preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store)
+        preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store, self.copies)
         self.progress.start(expected_s)
         try:
             await self.sending.send(service, preparer, selection, self.budget.credits, rows=rows)
         finally:
             self.progress.close()
+            await self.copies.close()
             await self.preparation.close()
         reasons = self.budget.reasons([f"--limit {limit}"] if selection.limit_reached else [])
         if reasons:

@@ -16,6 +16,7 @@ from pipeline.failures import consequence_of
 from pipeline.model import Transcript
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext
+from pipeline.run.copies import Copies
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.given_up import GivenUp
 from pipeline.run.in_flight import InFlight
@@ -32,13 +33,15 @@ class Settlement:
         duplicates: Duplicates,
         budget: RunBudget,
         preparation: Preparation,
+        copies: Copies,
     ) -> None:
-        """`preparation` holds the audio of what is in flight until it is settled."""
+        """`preparation` and `copies` hold the audio of what is in flight until it is settled."""
         self._context = context
         self._outcomes = outcomes
         self._duplicates = duplicates
         self._budget = budget
         self._preparation = preparation
+        self._copies = copies
 
     def begin(self, selected: Selected, identity: Identity, prefix_hashes: bytes) -> InFlight | None:
         """The utterance as the one that is sent for its identity. None where that is in flight already, was refused, or
@@ -126,3 +129,6 @@ class Settlement:
         if in_flight.prepared is not None:
             self._preparation.release(in_flight.selected.utterance, in_flight.prepared, comes_again=comes_again)
             in_flight.prepared = None
+        if in_flight.has_copy:
+            self._copies.release({in_flight.selected.utterance.audio: ""})
+            in_flight.has_copy = False

@@ -93,7 +93,7 @@ def test_a_recording_larger_than_the_bound_is_refused_whatever_its_header_says(t
     async def scenario() -> None:
         spool, decoder = Spool(tmp_path / "spool", 1 << 20), Decoder()
         decoder.sizes["large"] = (1 << 20) + 2
-        with pytest.raises(RecordingTooLong, match=r"than the 1 MiB of audio\.spool_mb") as told:
+        with pytest.raises(RecordingTooLong, match=r"than the 1 MiB that audio\.spool_mb") as told:
             await spool.acquire("large", expected, decoder.of("large"))
         assert type(told.value) is RecordingTooLong
         await asyncio.wait_for(spool.acquire("b", BYTES, decoder.of("b")), 10)

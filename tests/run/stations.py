@@ -19,6 +19,7 @@ from pipeline.model import Failure, Word
 from pipeline.report.progress import progress
 from pipeline.run.budget import RunBudget
 from pipeline.run.context import RunContext, RunOptions
+from pipeline.run.copies import Copies
 from pipeline.run.delay import DelayCorrection
 from pipeline.run.duplicates import Duplicates
 from pipeline.run.ledger import Ledger
@@ -59,7 +60,10 @@ class Stations:
         self.ledger = Ledger(store, run_id, self.budget)
         self.duplicates = Duplicates()
         self.preparation = Preparation(settings.audio, settings.request_price, out / ".spool")
-        self.settlement = Settlement(self.context, self.outcomes, self.duplicates, self.budget, self.preparation)
+        self.copies = Copies(Sources(), out / ".spool" / "copies", 1 << 30)
+        self.settlement = Settlement(
+            self.context, self.outcomes, self.duplicates, self.budget, self.preparation, self.copies
+        )
         lengths = ClipLengths(self.context.lengths, self.preparation, self.budget)
         delay = DelayCorrection("auto", Path())
         self.recorder = Recorder(
@@ -68,7 +72,7 @@ class Stations:
         self.transcripts = StoredTranscripts(Sink(FolderStore(out), ("parquet", "jsonl")))
         withheld = Withheld(store, NOTHING, self.outcomes)
         self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement, withheld)
-        self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, store)
+        self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, store, self.copies)
 
     def selection(self, limit: int | None = None) -> Selection:
         return Selection(self.store, self.duplicates, self.budget, limit)

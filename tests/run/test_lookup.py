@@ -114,7 +114,7 @@ def test_nothing_is_looked_at_once_the_run_was_stopped(tmp_path: Path) -> None:
         async with stations(corpus.folder, tmp_path / "out") as run:
             batch = await run.selection().next()
             with pytest.raises(Stopped):
-                await run.lookup.sendable(batch, stopped)
+                await run.lookup.sendable(batch, {one.utterance.audio: one.utterance.audio for one in batch}, stopped)
             assert await run.stored() == (0, 0, 2)
 
     asyncio.run(night())

@@ -1,0 +1,226 @@
+"""Local copies of recordings that lie elsewhere: fetched ahead of their preparation, within a limit on their disk.
+
+A copy is there once for all that hold it. Without holders it stays until its space is needed, for further rows of its
+recording. Used in the event loop; owns its folder, and the threads that fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from pipeline.checkpoint import Selected
+from pipeline.errors import AttemptError, OutputError
+from pipeline.run.space import CopyFile, Space
+from pipeline.source import Sources
+from pipeline.source.addresses import PART, is_address
+from pipeline.source.sources import too_large
+from pipeline.threads import DaemonThreads
+
+FETCHED_AT_ONCE = 32
+UNKNOWN_BYTES = 1 << 20
+"""Reserved at first for a recording whose size is not known."""
+MAX_SUFFIX = 9
+SHARES = 8
+"""Rows that are looked up together take no more than this share of the space, unless a single one does."""
+
+
+class Copies:
+    """The copies of one run."""
+
+    def __init__(self, sources: Sources, folder: Path, max_bytes: int) -> None:
+        """`folder` is made when it is needed, in one that exists."""
+        self._sources = sources
+        self._folder = folder
+        self._space = Space(max_bytes)
+        self._copies: dict[str, _Copy] = {}
+        """In the order in which they were last released."""
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._threads = DaemonThreads(FETCHED_AT_ONCE, "fetch")
+        self._count = 0
+
+    def split(self, rows: Sequence[Selected]) -> Iterator[list[Selected]]:
+        """The rows in groups whose copies fit beside those of others, in their order."""
+        group, taken = list[Selected](), 0
+        for row in rows:
+            size = self._expected_bytes(row) if is_address(row.utterance.audio) else 0
+            if group and taken + size > self._space.max_bytes // SHARES:
+                yield group
+                group, taken = [], 0
+            group.append(row)
+            taken += size
+        if group:
+            yield group
+
+    async def hold(self, rows: Sequence[Selected]) -> dict[str, str | AttemptError]:
+        """For the recording of each row the path of a local file with its content, or why there is none.
+
+        `release` the result. Who waits here must hold no other copy, except those by `keep`. Raises Stopped,
+        SourceOut, SourceRefusesAll or OutputError.
+        """
+        wanted = {row.utterance.audio: self._expected_bytes(row) for row in rows if is_address(row.utterance.audio)}
+        held: dict[str, str | AttemptError] = {row.utterance.audio: row.utterance.audio for row in rows}
+        if not wanted:
+            return held
+        for audio, size in wanted.items():
+            if size > self._space.max_bytes:
+                held[audio] = too_large(size, self._space.max_bytes)
+        wanted = {audio: size for audio, size in wanted.items() if held[audio] == audio}
+        copies = {audio: copy for audio in wanted if (copy := self._copies.get(audio)) is not None}
+        for copy in copies.values():
+            copy.holders += 1  # before waiting, so that they stay
+        try:
+            new = {audio: size for audio, size in wanted.items() if audio not in copies}
+            await self._reserve(sum(new.values()))
+            for audio, size in new.items():
+                if (copy := self._copies.get(audio)) is not None:  # another row asked for it meanwhile
+                    self._space.give_back(size)
+                else:
+                    copy = self._copies[audio] = self._begin(audio, size)
+                copy.holders += 1
+                copies[audio] = copy
+            if copies:
+                await asyncio.wait([copy.fetching for copy in copies.values()])
+            for audio, copy in copies.items():
+                held[audio] = copy.outcome()
+        except BaseException:
+            self.release(dict.fromkeys(copies, ""))
+            raise
+        for audio, outcome in held.items():
+            if isinstance(outcome, AttemptError) and audio in copies:
+                self._let_go(audio)
+        return held
+
+    def keep(self, audio: str) -> bool:
+        """One more hold on the copy of a recording that is held; returns whether it has a copy."""
+        if (copy := self._copies.get(audio)) is None:
+            return False
+        copy.holders += 1
+        return True
+
+    def release(self, held: Mapping[str, str | AttemptError]) -> None:
+        """Gives up a hold on each that has a copy."""
+        for audio, found in held.items():
+            if is_address(audio) and not isinstance(found, AttemptError):
+                self._let_go(audio)
+
+    async def close(self) -> None:
+        """Removes the folder; fetching that still goes on is left behind."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for copy in self._copies.values():
+            copy.fetching.cancel()
+        self._copies.clear()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    def _expected_bytes(self, row: Selected) -> int:
+        unknown = min(UNKNOWN_BYTES, self._space.max_bytes // SHARES)
+        return unknown if row.size_bytes is None else row.size_bytes
+
+    def _begin(self, audio: str, size: int) -> _Copy:
+        try:
+            self._folder.parent.mkdir(exist_ok=True)  # without parents: a removed output folder stays removed
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"the folder {self._folder} cannot be created: {error.strerror}") from error
+        self._count += 1
+        copy = _Copy(str(self._folder / f"{self._count:07d}{_suffix(audio)}"), size)
+        copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy))
+        copy.fetching.add_done_callback(self._fetched)
+        return copy
+
+    def _fetch(self, audio: str, copy: _Copy) -> None:
+        try:
+            with CopyFile(copy.path, self._space, copy.taken) as file:
+                try:
+                    self._sources.fetch(audio, file, self._space.max_bytes)
+                finally:
+                    copy.taken = file.tell()
+                    self._space.give_back(file.taken - copy.taken)
+        except OSError as error:
+            raise OutputError(f"{copy.path} cannot be written: {error.strerror}") from error
+
+    def _fetched(self, fetching: asyncio.Future[None]) -> None:
+        if not fetching.cancelled():
+            fetching.exception()  # asyncio logs it where nobody asks any more
+        self._grant()
+
+    def _let_go(self, audio: str) -> None:
+        copy = self._copies[audio]
+        copy.holders -= 1
+        if copy.holders:
+            return
+        if copy.fetching.done() and (PART in audio or copy.has_failed):  # no other row has it, or may succeed
+            self._drop(audio)
+        else:
+            self._copies[audio] = self._copies.pop(audio)  # to the end: dropped last
+        self._grant()
+
+    def _drop(self, audio: str) -> None:
+        copy = self._copies.pop(audio)
+        Path(copy.path).unlink(missing_ok=True)
+        self._space.give_back(copy.taken)
+
+    async def _reserve(self, size: int) -> None:
+        """Waits for so much space, in turn."""
+        if not size:
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((size, turn))
+        self._grant()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._space.give_back(size)
+            raise
+
+    def _grant(self) -> None:
+        while self._waiting:
+            size, turn = self._waiting[0]
+            if not turn.cancelled():
+                for audio in [audio for audio, copy in self._copies.items() if copy.is_idle]:
+                    if self._space.has(size):
+                        break
+                    self._drop(audio)
+                if not self._space.take(size):
+                    return
+                turn.set_result(None)
+            self._waiting.popleft()
+
+
+class _Copy:
+    """One copy. Mutable."""
+
+    fetching: asyncio.Future[None]
+
+    def __init__(self, path: str, taken: int) -> None:
+        self.path = path
+        self.taken = taken
+        """Bytes of the space that are its own."""
+        self.holders = 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.holders and self.fetching.done()
+
+    @property
+    def has_failed(self) -> bool:
+        return self.fetching.cancelled() or self.fetching.exception() is not None
+
+    def outcome(self) -> str | AttemptError:
+        """The path of the copy, or the recording's error. Raises any other."""
+        error = self.fetching.exception()
+        if error is None:
+            return self.path
+        if isinstance(error, AttemptError):
+            return error.bare()
+        raise error
+
+
+def _suffix(audio: str) -> str:
+    """The suffix of a recording's name: it tells raw samples, which no decoder knows."""
+    suffix = PurePosixPath(audio.partition("?")[0]).suffix
+    return suffix if len(suffix) <= MAX_SUFFIX and suffix[1:].isalnum() and suffix.isascii() else ""

@@ -1,0 +1,57 @@
+"""The disk that copies of recordings take, and the file of one: a copy whose size was not known takes more of it."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+from pipeline.errors import AudioUnavailable
+
+STEP_BYTES = 1 << 18
+"""What is taken at a time where more is needed."""
+
+
+class Space:
+    """The disk that all copies may take. For several threads."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def has(self, size: int) -> bool:
+        return self._taken + size <= self.max_bytes
+
+    def take(self, size: int) -> bool:
+        """Whether there was so much left, which is taken then."""
+        with self._lock:
+            if not self.has(size):
+                return False
+            self._taken += size
+            return True
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._taken -= size
+
+
+class CopyFile(io.FileIO):
+    """The file of a copy. What it takes of the space stays taken when it is closed."""
+
+    def __init__(self, path: str, space: Space, taken: int) -> None:
+        """`taken` bytes of the space are its own already. Raises OSError."""
+        super().__init__(path, "wb")
+        self.taken = taken
+        self._space = space
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        more = self.tell() + len(data) - self.taken
+        if more > 0:
+            more = more if self._space.max_bytes < STEP_BYTES else max(more, STEP_BYTES)
+            if not self._space.take(more):
+                raise AudioUnavailable(
+                    "there was no room for a copy of the recording, whose size was not known before; "
+                    "the next run tries again"
+                )
+            self.taken += more
+        return super().write(data)
