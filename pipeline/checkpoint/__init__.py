@@ -18,11 +18,12 @@ from pipeline.checkpoint.patience import Patience
 from pipeline.checkpoint.plan import Plan
 from pipeline.checkpoint.replaced import Stored
 from pipeline.checkpoint.scan import Place, Repeated, ScannedRow, Scope
-from pipeline.checkpoint.schema import UNREADABLE, State
+from pipeline.checkpoint.schema import UNKNOWN, UNREADABLE, State
 from pipeline.checkpoint.selection import Selected
 from pipeline.checkpoint.store import Store
 
 __all__ = [
+    "UNKNOWN",
     "UNREADABLE",
     "Checkpoint",
     "ClipAnswered",

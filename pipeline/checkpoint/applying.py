@@ -87,7 +87,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
 
 
 def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
-    columns = "id, row, expected_s, size, version, config_hash, manifest"
+    columns = "id, row, expected_s, size, version, config_hash, manifest, near"
     new = db.execute(f"SELECT {columns} FROM utterances WHERE n = ?", (event.n,)).fetchone()  # noqa: S608 fixed texts
     [was, part] = db.execute("SELECT id, part FROM utterances WHERE n = ?", (event.old,)).fetchone()
     db.execute("UPDATE clips SET n = ? WHERE n = ?", (event.old, event.n))
@@ -96,7 +96,7 @@ def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
         db.execute(f"DELETE FROM {table} WHERE n = ?", (event.n,))  # noqa: S608 fixed texts
     db.execute("DELETE FROM failures WHERE n = ?", (event.old,))
     db.execute(
-        f"""UPDATE utterances SET {_SET_DONE}, ({columns}) = (?, ?, ?, ?, ?, ?, ?), vanished = 0, removed = NULL,
+        f"""UPDATE utterances SET {_SET_DONE}, ({columns}) = (?, ?, ?, ?, ?, ?, ?, ?), vanished = 0, removed = NULL,
             refresh = 0, ref_words = ?, ref_errors = ? WHERE n = ?""",  # noqa: S608 fixed texts
         (*new, event.ref_words, event.ref_errors, event.old),
     )

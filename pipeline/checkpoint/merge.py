@@ -89,16 +89,18 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         _adopt_other_names(connection)
         connection.execute(
             # a new row is inserted as selected: an update of a million rows would cost as much as the insert
-            f"""INSERT INTO utterances (id, row, state, selected, expected_s, size, version, config_hash, manifest)
+            f"""INSERT INTO utterances (id, row, state, selected, expected_s, size, version, config_hash, manifest,
+                    near)
                 SELECT id, row, state, n IS NULL AND failure IS NULL AND ({where_asked(only)}),
-                       expected_s, size, version, config_hash, seen_by
+                       expected_s, size, version, config_hash, seen_by, near
                 FROM (SELECT s.*, {KNOWN}, u.n, m.n AS seen_by,
                              NOT {SAME} OR u.row <> s.row OR u.vanished OR u.gone OR u.manifest IS NOT m.n AS differs
                       {JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path AND m.source = s.source)
                 WHERE n IS NULL OR differs
                 ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
                     removed = NULL,
-                    manifest = excluded.manifest, refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
+                    manifest = excluded.manifest, near = excluded.near,
+                    refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
                     other_path = other_path OR (done_audio IS NOT NULL AND {_OTHER_PATH}),
                     gone = {_KEEPS}, expected_s = iif({_KEEPS}, expected_s, excluded.expected_s),
                     size = iif({_KEEPS}, size, excluded.size), version = iif({_KEEPS}, version, excluded.version),

@@ -32,6 +32,8 @@ CREATE TABLE replaced (
 CREATE INDEX replaced_part ON replaced (part, id) WHERE row IS NULL;
 CREATE INDEX replaced_other ON replaced (number) WHERE row IS NOT NULL AND NOT same_settings;
 """
+LONGEST_UNTIL_11 = "INTEGER GENERATED ALWAYS AS (-CAST(expected_s / 15 AS INTEGER)) VIRTUAL"
+SELECTED_UNTIL_11 = "CREATE INDEX selected ON utterances (tries, turn, longest, n) WHERE selected;"
 SELECTED_UNTIL_5 = "CREATE INDEX selected ON utterances (-CAST(expected_s / 15 AS INTEGER), n) WHERE selected;"
 
 MIGRATIONS = {
@@ -86,8 +88,8 @@ ALTER TABLE utterances ADD COLUMN other_path INTEGER NOT NULL DEFAULT 0;
 DROP INDEX refresh;
 {schema.REFRESH_INDEX}
 ALTER TABLE utterances ADD COLUMN turn {schema.TURN};
-ALTER TABLE utterances ADD COLUMN longest {schema.LONGEST};
-{schema.SELECTED_INDEX}
+ALTER TABLE utterances ADD COLUMN longest {LONGEST_UNTIL_11};
+{SELECTED_UNTIL_11}
 UPDATE utterances SET tries = 1 WHERE attempts OR state IN (3, 4);
 {REPLACED_UNTIL_8}{schema.KNOWN_FAILURES}
 ALTER TABLE clips RENAME TO clips_5;
@@ -122,6 +124,12 @@ ALTER TABLE utterances ADD COLUMN removed INTEGER;
 UPDATE utterances SET removed = {schema.NOW} WHERE vanished = {schema.Seen.REMOVED:d};
 {schema.REMOVING}
 """,  # noqa: S608 fixed texts
+    11: f"""
+ALTER TABLE utterances ADD COLUMN near INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN step {schema.STEP};
+DROP INDEX selected;
+{schema.SELECTED_INDEX}
+""",
 }
 
 

@@ -107,7 +107,7 @@ def where_selected(only: Sequence[str]) -> str:
     """The query for the rows that a run would do after a scan, in the order of work, with their columns id, row, size,
     version, config_hash, written, state, done_audio, done_config, marks."""
     return f"""SELECT * FROM ({_SCANNED}) WHERE failure IS NULL AND NOT gone AND ({where_asked(only)})
-        ORDER BY tries, iif(tries = 0 AND state <> {State.DONE:d}, '', tried), longest, n"""  # noqa: S608 fixed texts
+        ORDER BY tries, iif(tries = 0 AND state <> {State.DONE:d}, '', tried), step, n"""  # noqa: S608 fixed texts
 
 
 ALL_SELECTED = f"SELECT *, NULL AS written FROM utterances WHERE selected ORDER BY {ORDER}"  # noqa: S608 fixed texts
@@ -129,10 +129,10 @@ _IN_TURN = """coalesce(u.tries + (u.selected AND u.sent <> ''), 0) AS tries,
     coalesce(iif(u.selected AND u.sent <> '', u.sent, u.tried), '') AS tried"""
 _SCANNED = f"""SELECT id, row, iif(gone, NULL, size) AS size, iif(gone, NULL, version) AS version, config_hash,
         NULL AS written, NULL AS failure, state,
-        suspect, done_audio, done_config, marks, due, gone, {_IN_TURN}, longest, n
+        suspect, done_audio, done_config, marks, due, gone, {_IN_TURN}, step, n
         FROM utterances u WHERE NOT ({NOT_KEPT})
     UNION ALL SELECT s.id, s.row, s.size, s.version, s.config_hash, s.written, s.failure, {KNOWN}, {_IN_TURN},
-        -CAST(s.expected_s / 15 AS INTEGER), coalesce(u.n, {1 << 62} + s.rowid) {JOIN}"""  # noqa: S608 fixed texts
+        iif(s.near, 1, -CAST(s.expected_s / 15 AS INTEGER)), coalesce(u.n, {1 << 62} + s.rowid) {JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from pipeline.built import built
 from pipeline.checkpoint.codec import decode_utterance, encode
 from pipeline.checkpoint.connection import Database, reads, transaction
+from pipeline.checkpoint.schema import UNKNOWN, UNREADABLE
 from pipeline.checkpoint.walk import Compared, Walk
 from pipeline.model import Failure, NamedByPath, Utterance
 
@@ -41,6 +42,7 @@ CREATE TABLE manifest.scan (
     failure     BLOB,
     error       TEXT,
     first_seen  REAL,
+    near        INTEGER NOT NULL,
     source      INTEGER NOT NULL
 );
 CREATE TABLE manifest.missed (n INTEGER PRIMARY KEY);
@@ -87,11 +89,14 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
     expected_s: float
     """An estimate of the seconds of audio, for the order of work and the progress bar only."""
     version: str | None
-    """Changes with the content; None where there is no recording, UNREADABLE where it cannot be found out."""
+    """Changes with the content; None where there is no recording, UNREADABLE where it cannot be found out, UNKNOWN
+    where its source did not answer."""
     size: int | None
     """Bytes, where known: recordings are compared by them."""
     written_hash: str | None = None
     """The config_hash that versions before the canonical form computed for the same settings; None if it is equal."""
+    near: bool = False
+    """It is a part of a recording that has to be fetched: rows of one are sent together."""
     failure: Failure | None = None
     """Set for a row that was skipped as invalid: it is in errors.*, and is never sent."""
     source: int = 0
@@ -151,13 +156,23 @@ class Scanning(Database):
             closing(Walk(db)) as walk,
         ):
             db.executemany(
-                "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", _changed(rows, walk, numbers)
+                "INSERT INTO manifest.scan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", _changed(rows, walk, numbers)
             )
             walk.note_missed()
+            _keep_versions(db)
         db.execute("CREATE INDEX manifest.scan_id ON scan (id)")
         if len(manifests) > 1:
             _drop_duplicates(db)
         return _repeated(db, walk)
+
+
+def _keep_versions(db: sqlite3.Connection) -> None:
+    """Gives rows whose source did not answer the versions that are known: what is done stays done."""
+    db.execute(
+        f"""UPDATE manifest.scan AS s SET (version, size) = (coalesce(u.version, '{UNREADABLE}'), u.size)
+            FROM utterances u WHERE s.version = '{UNKNOWN}' AND u.id = s.id AND audio_of(u.row) = audio_of(s.row)"""  # noqa: S608 fixed texts
+    )
+    db.execute(f"UPDATE manifest.scan SET version = '{UNREADABLE}' WHERE version = '{UNKNOWN}'")  # noqa: S608 fixed texts
 
 
 def attach_scan(db: sqlite3.Connection) -> None:
@@ -187,7 +202,7 @@ def _changed(
             failed = encode(failure), failure.error, failure.first_seen.timestamp()
         yield (
             *(utterance.id, encoded, utterance.line, row.expected_s, row.size, row.version, row.config_hash),
-            *(row.written_hash, by_path, *failed, source),
+            *(row.written_hash, by_path, *failed, row.near, source),
         )
 
 

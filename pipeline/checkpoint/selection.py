@@ -22,7 +22,7 @@ GOLDEN = 2_654_435_769
 """2**32 divided by the golden ratio."""
 SELECTED_BYTES = 4 << 20
 """The bytes of rows handed out at a time; the last row may exceed it."""
-_SELECTED = f"""SELECT tries, turn, longest, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
+_SELECTED = f"""SELECT tries, turn, step, n, row, state, config_hash, expected_s, done_audio, done_config, attempts,
         marks, other_path, manifest, size FROM utterances WHERE selected AND {{}} AND expected_s <= ?
         ORDER BY {ORDER} LIMIT ?"""  # noqa: S608 fixed texts
 
@@ -71,12 +71,12 @@ class Selection(Database):
         *group, n = after or FIRST
         # two queries, because SQLite does not search for a rowid after other columns of an index
         first = self._db.execute(
-            _SELECTED.format("tries = ? AND turn = ? AND longest = ? AND n > ?"), (*group, n, longest_s, limit)
+            _SELECTED.format("tries = ? AND turn = ? AND step = ? AND n > ?"), (*group, n, longest_s, limit)
         )
         found = up_to(first, SELECTED_BYTES, 4)
         if len(found) < limit and sum(len(row[4]) for row in found) < SELECTED_BYTES:
             more = self._db.execute(
-                _SELECTED.format("(tries, turn, longest) > (?, ?, ?)"), (*group, longest_s, limit - len(found))
+                _SELECTED.format("(tries, turn, step) > (?, ?, ?)"), (*group, longest_s, limit - len(found))
             )
             found += up_to(more, SELECTED_BYTES, 4)
         return self._as_selected(found)

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from pipeline.checkpoint import Selected
 from pipeline.errors import AttemptError, OutputError
-from pipeline.run.space import CopyFile, Space
+from pipeline.run.space import CopyFile, NoRoom, Space
 from pipeline.source import Sources
 from pipeline.source.addresses import PART, is_address
 from pipeline.source.sources import too_large
@@ -56,30 +58,25 @@ class Copies:
             yield group
 
     async def hold(self, rows: Sequence[Selected]) -> dict[str, str | AttemptError]:
-        """For the recording of each row the path of a local file with its content, or why there is none.
+        """For the recording of each row the path of a local file with its content, or why there is none. One that is
+        larger than was known, and for which there was no room, is left out: ask again for its row `with_all_space`.
 
         `release` the result. Who waits here must hold no other copy, except those by `keep`. Raises Stopped,
         SourceOut, SourceRefusesAll or OutputError.
         """
         wanted = {row.utterance.audio: self._expected_bytes(row) for row in rows if is_address(row.utterance.audio)}
-        held: dict[str, str | AttemptError] = {row.utterance.audio: row.utterance.audio for row in rows}
         if not wanted:
-            return held
+            return {row.utterance.audio: row.utterance.audio for row in rows}
+        held: dict[str, str | AttemptError | None] = {row.utterance.audio: row.utterance.audio for row in rows}
         for audio, size in wanted.items():
             if size > self._space.max_bytes:
                 held[audio] = too_large(size, self._space.max_bytes)
         wanted = {audio: size for audio, size in wanted.items() if held[audio] == audio}
-        copies = {audio: copy for audio in wanted if (copy := self._copies.get(audio)) is not None}
-        for copy in copies.values():
-            copy.holders += 1  # before waiting, so that they stay
+        await self._reserve_for(wanted)
+        copies: dict[str, _Copy] = {}
         try:
-            new = {audio: size for audio, size in wanted.items() if audio not in copies}
-            await self._reserve(sum(new.values()))
-            for audio, size in new.items():
-                if (copy := self._copies.get(audio)) is not None:  # another row asked for it meanwhile
-                    self._space.give_back(size)
-                else:
-                    copy = self._copies[audio] = self._begin(audio, size)
+            for audio, size in wanted.items():
+                copy = self._copies[audio] = self._copies.get(audio) or self._begin(audio, size)
                 copy.holders += 1
                 copies[audio] = copy
             if copies:
@@ -89,10 +86,14 @@ class Copies:
         except BaseException:
             self.release(dict.fromkeys(copies, ""))
             raise
-        for audio, outcome in held.items():
-            if isinstance(outcome, AttemptError) and audio in copies:
+        for audio, outcome in [*held.items()]:
+            if audio in copies and not isinstance(outcome, str):
                 self._let_go(audio)
-        return held
+        return {audio: outcome for audio, outcome in held.items() if outcome is not None}
+
+    def with_all_space(self, row: Selected) -> Selected:
+        """The row, so that its copy gets all of the space."""
+        return msgspec.structs.replace(row, size_bytes=self._space.max_bytes)
 
     def keep(self, audio: str) -> bool:
         """One more hold on the copy of a recording that is held; returns whether it has a copy."""
@@ -163,6 +164,19 @@ class Copies:
         Path(copy.path).unlink(missing_ok=True)
         self._space.give_back(copy.taken)
 
+    async def _reserve_for(self, wanted: Mapping[str, int]) -> None:
+        """Reserves space for those of the recordings that have no copy, by size in bytes."""
+        while True:
+            new = {audio: size for audio, size in wanted.items() if audio not in self._copies}
+            for audio in wanted.keys() - new.keys():  # dropped last
+                self._copies[audio] = self._copies.pop(audio)
+            await self._reserve(sum(new.values()))
+            # who waits holds none: meanwhile some were dropped, or fetched for other rows
+            self._space.give_back(sum(size for audio, size in new.items() if audio in self._copies))
+            if all(audio in self._copies or audio in new for audio in wanted):
+                return
+            self._space.give_back(sum(size for audio, size in new.items() if audio not in self._copies))
+
     async def _reserve(self, size: int) -> None:
         """Waits for so much space, in turn."""
         if not size:
@@ -210,11 +224,13 @@ class _Copy:
     def has_failed(self) -> bool:
         return self.fetching.cancelled() or self.fetching.exception() is not None
 
-    def outcome(self) -> str | AttemptError:
-        """The path of the copy, or the recording's error. Raises any other."""
+    def outcome(self) -> str | AttemptError | None:
+        """The path of the copy, or the recording's error; None where there was no room. Raises any other error."""
         error = self.fetching.exception()
         if error is None:
             return self.path
+        if isinstance(error, NoRoom):
+            return None
         if isinstance(error, AttemptError):
             return error.bare()
         raise error

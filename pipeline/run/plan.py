@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, partial
 
-from pipeline.checkpoint import UNREADABLE, Plan, ScannedRow, Store
-from pipeline.errors import AttemptError, AudioMissing, EmptyFolder, ManifestError, Stopped
+from pipeline.audio.upload import is_span
+from pipeline.checkpoint import Plan, ScannedRow, Store
+from pipeline.errors import EmptyFolder, ManifestError, Stopped
 from pipeline.manifest import Ignored, inputs_of
 from pipeline.model import BadRow, Utterance
 from pipeline.report.logs import TOLD
@@ -20,6 +20,7 @@ from pipeline.run.manifests import Manifests, settle_names
 from pipeline.run.output import keep_manifest
 from pipeline.run.problems import BadRows, PathOf, Spellings, Warnings, problem_of
 from pipeline.run.settings_hash import SettingsHash
+from pipeline.run.versions import Versions
 from pipeline.sink.forgotten import NOTHING, Forgotten
 from pipeline.source import Sources
 from pipeline.source.addresses import is_address
@@ -27,8 +28,6 @@ from pipeline.texts import shown_id
 
 MANY_MISSING, MANY_MISSING_SHARE = 10, 0.2
 """If at least this many recordings, and this share of all, are missing, probably a disk is not mounted."""
-FILES_REMEMBERED = 4_096
-"""Recordings whose version is cached: rows of one recording are mostly close together in a manifest."""
 log = logging.getLogger(__name__)
 
 
@@ -113,9 +112,9 @@ class ManifestRows:
     def read(self, path_of: PathOf = lambda id_: None) -> Iterator[ScannedRow]:
         """The valid rows. Bad ones are counted; with --skip-bad-rows they are yielded too, as failures."""
         spellings = Spellings(self.warnings, path_of)
-        found_at = lru_cache(maxsize=FILES_REMEMBERED)(partial(_found_at, self._sources))
+        versions = Versions(self._sources, self._on_step)
         for part, rows, number in self.manifests.rows():
-            for row in self._until_empty(rows):
+            for row, found in versions.of(self._until_empty(rows)):
                 self._on_step()
                 self.count += 1
                 if isinstance(row, Utterance) and (problem := problem_of(row, self._model)) is not None:
@@ -130,19 +129,19 @@ class ManifestRows:
                     continue
                 self.have_addresses = self.have_addresses or is_address(row.audio)
                 self.have_spans = self.have_spans or row.offset_s > 0 or row.channel is not None
-                version, size, about_s = found_at(row.audio)
-                if version is None and (other := spellings.of(row)) is not None:
-                    row, (version, size, about_s) = other, found_at(other.audio)
-                if self._forgotten and self._forgotten.has_row(row.id, row.audio, version):
+                if found.version is None and (other := spellings.of(row)) is not None:
+                    row, found = other, versions.at(other.audio)
+                if self._forgotten and self._forgotten.has_row(row.id, row.audio, found.version):
                     self.forgotten += 1
                     continue
                 yield ScannedRow(
                     utterance=row,
                     config_hash=self._hashes.of(row),
                     written_hash=self._hashes.of_written(row),
-                    expected_s=about_s if row.duration_s is None else row.duration_s,
-                    version=version,
-                    size=size,
+                    expected_s=found.about_s if row.duration_s is None else row.duration_s,
+                    version=found.version,
+                    size=found.size_bytes,
+                    near=is_address(row.audio) and is_span(row),
                     source=number,
                 )
         spellings.warn()
@@ -190,12 +189,3 @@ def many_missing(plan: Plan, *, is_folder: bool, moved: int = 0) -> str | None:
         return None
     missing = plan.newly_missing * files + removed * rows
     return f"{missing:,} of {plan.known:,} recordings of the last run are missing: is the disk mounted?"
-
-
-def _found_at(sources: Sources, audio: str) -> tuple[str | None, int | None, float]:
-    """A recording's version (None: missing, UNREADABLE: unknown), its size, and its estimated length in seconds."""
-    try:
-        found = sources.stat(audio)
-    except AttemptError as error:
-        return None if isinstance(error, AudioMissing) else UNREADABLE, None, 0.0
-    return found.version, found.size_bytes, found.estimated_s

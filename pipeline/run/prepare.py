@@ -74,7 +74,8 @@ class Preparer:
         """Puts the requests for rows that are looked up together. Raises Stopped."""
         files = await self._copies.hold(rows)
         try:
-            sendable = await self._lookup.sendable(rows, files, stopped)
+            there = [row for row in rows if row.utterance.audio in files]
+            sendable = await self._lookup.sendable(there, files, stopped)
             keys = [key for one in sendable for key in one.answer_keys]
             answered = await self._store.answered_keys(keys) if keys else set()
             for one in sendable:
@@ -82,6 +83,9 @@ class Preparer:
                     await put(clip.request)
         finally:
             self._copies.release(files)
+        for row in rows:
+            if row.utterance.audio not in files:
+                await self._fill(put, [self._copies.with_all_space(row)], stopped)
 
     async def _clips_of(self, one: Sendable, answered_keys: set[str]) -> list[Clip]:
         """The clips to send for an utterance; none where it needs or gets no request."""
@@ -111,7 +115,7 @@ class Preparer:
     async def _shorter_clips_of(self, in_flight: InFlight, stopped: threading.Event) -> list[Clip]:
         """The clips to send for an utterance some of whose clips were too long, around those that were answered."""
         answered, selected = [*in_flight.results.values()], in_flight.selected
-        files = await self._copies.hold([selected])
+        files = await self._copies.hold([selected]) or await self._copies.hold([self._copies.with_all_space(selected)])
         try:
             recording = await self._again(in_flight, files[selected.utterance.audio], stopped)
             known = {result.key for result in answered}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import threading
 
-from pipeline.errors import AudioUnavailable
-
 STEP_BYTES = 1 << 18
 """What is taken at a time where more is needed."""
+
+
+class NoRoom(Exception):
+    """There is no room for a copy, whose size was not known before; with all of the space there may be."""
 
 
 class Space:
@@ -45,13 +47,11 @@ class CopyFile(io.FileIO):
         self._space = space
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        """Raises NoRoom."""
         more = self.tell() + len(data) - self.taken
         if more > 0:
             more = more if self._space.max_bytes < STEP_BYTES else max(more, STEP_BYTES)
             if not self._space.take(more):
-                raise AudioUnavailable(
-                    "there was no room for a copy of the recording, whose size was not known before; "
-                    "the next run tries again"
-                )
+                raise NoRoom
             self.taken += more
         return super().write(data)

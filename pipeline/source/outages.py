@@ -109,6 +109,12 @@ class Attempts:
             self._answered()
             self._place.asked += self._counts_refusals
 
+    def abandoned(self) -> None:
+        """It ended without saying anything of the source: another caller may probe it."""
+        with self._outages.lock:
+            if self._is_probe:
+                self._is_probe = self._place.is_probed = False
+
     def failed(self, error: AttemptError, brought_bytes: int = 0) -> None:
         """Waits for the next attempt. Raises the error where there is none; SourceOut after too long an outage;
         SourceRefusesAll where the source refuses everybody; Stopped."""

@@ -62,6 +62,9 @@ class Sources:
                 info = store.stat(path)
             except AttemptError as error:
                 attempts.failed(error)
+            except BaseException:
+                attempts.abandoned()
+                raise
             else:
                 attempts.succeeded()
                 return info
@@ -81,6 +84,9 @@ class Sources:
                 if last != begun:
                     attempts = Attempts(self._outages, place_of(prefix), prefix)
                 attempts.failed(error)
+            except BaseException:  # also where no more are asked for
+                attempts.abandoned()
+                raise
             else:
                 attempts.succeeded()
                 return
@@ -95,6 +101,9 @@ class Sources:
                 data = b"".join(store.get(path, start, stop, version=version).chunks)
             except AttemptError as error:
                 attempts.failed(error)
+            except BaseException:
+                attempts.abandoned()
+                raise
             else:
                 attempts.succeeded()
                 return data
@@ -131,6 +140,9 @@ class Sources:
                     have, info = 0, None
                     empty(file)
                 attempts.failed(error, brought)
+            except BaseException:
+                attempts.abandoned()
+                raise
             else:
                 attempts.succeeded()
                 return info

@@ -169,8 +169,8 @@ def test_the_next_to_do_are_found_by_their_index(tmp_path: Path) -> None:
         checkpoint._db.set_trace_callback(None)
         plans = [checkpoint._db.execute(f"EXPLAIN QUERY PLAN {one}").fetchall() for one in asked[:2]]
     assert [told for [(*_, told)] in plans] == [
-        "SEARCH utterances USING INDEX selected (tries=? AND turn=? AND longest=? AND n>?)",
-        "SEARCH utterances USING INDEX selected ((tries,turn,longest)>(?,?,?))",
+        "SEARCH utterances USING INDEX selected (tries=? AND turn=? AND step=? AND n>?)",
+        "SEARCH utterances USING INDEX selected ((tries,turn,step)>(?,?,?))",
     ]
 
 
