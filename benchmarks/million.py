@@ -27,7 +27,8 @@ FILES = 1_000
 READING = """
 import sys
 from pipeline.manifest import inputs_of
-print(sum(1 for part in inputs_of([sys.argv[1]]) for _ in part))
+from pipeline.source import Sources
+print(sum(1 for part in inputs_of([sys.argv[1]], Sources()) for _ in part))
 """
 # a process counts the memory of the one that forked it as its own, so that one must be small
 LAUNCH = """

@@ -19,6 +19,7 @@ from pipeline.manifest.rows import Warn, log, printable
 from pipeline.manifest.search import Ignored, Search, extension_of, is_glob
 from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
 from pipeline.model import BadRow, Utterance
+from pipeline.source import Sources
 from pipeline.source.spelling import plain_path
 
 Input = Table | Folder | Recordings
@@ -26,6 +27,7 @@ Input = Table | Folder | Recordings
 
 def inputs_of(
     arguments: Sequence[str],
+    sources: Sources,
     *,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
@@ -35,6 +37,7 @@ def inputs_of(
 ) -> list[Input]:
     """The inputs in the order given, each manifest once.
 
+    Manifests and folders at addresses are read from `sources`, which keep the signatures of URLs.
     `include` and `exclude` are patterns for the files of folders and globs; `ignored` counts what they leave out.
     Raises ManifestError for an argument that does not exist or is of no known kind.
     """
@@ -43,7 +46,7 @@ def inputs_of(
     for argument in _manifests_in_globs(arguments):
         source = argument if argument == STDIN else _named(argument)
         if source == STDIN:
-            found.append(Table(source, warn))
+            found.append(Table(source, sources, warn))
         elif os.path.isdir(source):
             found.append(Folder(source, source, search()))
         elif is_glob(source) and not os.path.lexists(source):
@@ -54,7 +57,7 @@ def inputs_of(
         elif source.lower().endswith(AUDIO_EXTENSIONS) and os.path.lexists(source):  # also a broken link
             found.append(os.path.abspath(source))
         else:
-            found.append(Table(source, warn))
+            found.append(Table(source, sources, warn))
     inputs = _without_repeats(_grouped(found))
     if (include or exclude) and not any(isinstance(one, Folder) for one in inputs):
         raise ManifestError(
@@ -68,7 +71,7 @@ def path_of(arguments: Sequence[str]) -> str:
     """The path that identifies these arguments together: of a single one its own, for recordings and globs that of
     their folder; of several their common folder; - for stdin alone."""
     try:
-        return common_path([one.path for one in inputs_of(arguments)])
+        return common_path([one.path for one in inputs_of(arguments, Sources())])
     except ManifestError:  # raised again when they are read
         return common_path(arguments)
 

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable
 
 from pipeline.model import BadRow, NamedByPath, Utterance
+from pipeline.source.signatures import Signatures
 from pipeline.source.spelling import plain_path
 from pipeline.texts import escape
 
@@ -36,9 +37,10 @@ class Rows:
     `manifest` is its name in messages; relative audio paths count from `folder`.
     """
 
-    def __init__(self, manifest: str, folder: str, warn: Warn = log.warning) -> None:
-        """`warn` is called for problems of the manifest that are no error of a row."""
+    def __init__(self, manifest: str, folder: str, signatures: Signatures, warn: Warn = log.warning) -> None:
+        """`signatures` keeps those of URLs. `warn` is called for problems that are no error of a row."""
         self.manifest = manifest
+        self.signatures = signatures
         self.warn = warn
         # abspath, not resolve: paths keep the symlinks in the user's path
         self._prefix = os.path.join(os.path.abspath(folder), "")

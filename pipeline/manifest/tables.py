@@ -13,6 +13,7 @@ from pipeline.errors import ManifestError
 from pipeline.manifest import delimited, jsonl, parquet
 from pipeline.manifest.rows import Rows, Warn
 from pipeline.model import BadRow, Utterance
+from pipeline.source import Sources
 from pipeline.source.local import local_version
 from pipeline.source.spelling import hint
 
@@ -35,14 +36,14 @@ class Table:
 
     is_folder = False
 
-    def __init__(self, source: str, warn: Warn) -> None:
+    def __init__(self, source: str, sources: Sources, warn: Warn) -> None:
         """Raises ManifestError where it is missing or of no known kind; reading its rows does for a wrong header, a
         truncated file, or one that is not UTF-8."""
         self.source = self.path = source
         if source == STDIN:
             if sys.stdin is None:
                 raise ManifestError("The manifest is - (stdin), but this process has no stdin; name a file instead.")
-            self._rows = jsonl.read(sys.stdin.buffer, Rows("stdin", ".", warn))
+            self._rows = jsonl.read(sys.stdin.buffer, Rows("stdin", ".", sources.signatures, warn))
             return
         path = Path(source)
         try:
@@ -50,7 +51,7 @@ class Table:
         except OSError as error:
             reason = "there is no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
             raise ManifestError(f"{source}: {reason}{hint(source)}; a manifest is {KINDS}.") from error
-        self._rows = rows_of(path, source, reader_for(path), warn)
+        self._rows = rows_of(path, source, reader_for(path), sources, warn)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         return self._rows
@@ -74,12 +75,12 @@ def reader_for(path: Path) -> Reader:
     raise ManifestError(f"{path}: not a known kind of manifest; {advice}. A manifest is {KINDS}.")
 
 
-def rows_of(path: Path, source: str, read: Reader, warn: Warn) -> Generator[Utterance | BadRow]:
+def rows_of(path: Path, source: str, read: Reader, sources: Sources, warn: Warn) -> Generator[Utterance | BadRow]:
     """The rows of a file. Warns of one that is still being written, whose last row may be cut."""
     try:
         with path.open("rb") as stream:
             before = local_version(os.fstat(stream.fileno()))
-            yield from read(stream, Rows(source, str(path.parent), warn))
+            yield from read(stream, Rows(source, str(path.parent), sources.signatures, warn))
             if local_version(os.fstat(stream.fileno())) != before:
                 warn(f"{source} changed while it was read: rows may be missing or cut; run again once it is written")
     except OSError as error:

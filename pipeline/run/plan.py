@@ -93,6 +93,7 @@ class ManifestRows:
         self.ignored = Ignored()
         parts = inputs_of(
             options.manifests,
+            sources,
             include=options.include,
             exclude=options.exclude,
             ignored=self.ignored,

@@ -9,11 +9,12 @@ from typing import Any
 
 from pipeline.manifest import inputs_of
 from pipeline.model import BadRow, Utterance
+from pipeline.source import Sources
 
 
 def read_manifest(source: str, **options: Any) -> Iterator[Utterance | BadRow]:
     """The rows of one argument in their order, with options of `inputs_of`."""
-    return chain.from_iterable(inputs_of([source], **options))
+    return chain.from_iterable(inputs_of([source], Sources(), **options))
 
 
 def rows_of(path: Path, content: str | bytes) -> list[Utterance | BadRow]:

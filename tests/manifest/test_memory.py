@@ -15,7 +15,8 @@ from tests.manifest.reading import read_manifest
 COUNT = """
 import sys
 from pipeline.manifest import inputs_of
-rows = sum(1 for part in inputs_of([sys.argv[1]]) for _ in part)
+from pipeline.source import Sources
+rows = sum(1 for part in inputs_of([sys.argv[1]], Sources()) for _ in part)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(rows, status["VmHWM"].split()[0])
 """
