@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 import msgspec
@@ -160,3 +163,19 @@ def why_unknown(balance: AccountBalance | str) -> str | None:
     return (
         None if abs(held) <= MOST_CREDITS else f"the account is said to hold {held:g} credits, which is not plausible"
     )
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """Seconds from now, from either form of the header Retry-After; None if it is neither."""
+    if value is None:
+        return None
+    # only the digits go to float(), which accepts less as a blank than \s does
+    if seconds := re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", value):
+        return float(seconds[1])
+    try:
+        until = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -83,6 +83,8 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.SourceChanged: _SOURCE,
     errors.SourceFault: _SOURCE,
     errors.SourceTimeout: _SOURCE,
+    # of no use to wait for; renewed, or with its authority trusted, the next run reads from there
+    errors.SourceUntrusted: Consequence(is_of_the_file=True, ends_run="first alike"),
     errors.SourceUnreachable: replace(_SOURCE, may_be_unreachable=True),
     errors.ConnectionFailed: replace(_PASSING, may_be_unreachable=True),
     errors.AttemptTimeout: replace(_PASSING, may_be_unreachable=True),

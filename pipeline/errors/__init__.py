@@ -78,6 +78,7 @@ from pipeline.errors.sources import (
     SourceRefusesAll,
     SourceTimeout,
     SourceUnreachable,
+    SourceUntrusted,
 )
 
 __all__ = [
@@ -141,6 +142,7 @@ __all__ = [
     "SourceRefusesAll",
     "SourceTimeout",
     "SourceUnreachable",
+    "SourceUntrusted",
     "SpanOutside",
     "Stopped",
     "StreamCut",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors.attempts import ItemError, PassingError
+from pipeline.errors.attempts import AttemptError, ItemError, PassingError
 from pipeline.errors.runs import RunError, UsageError
 
 
@@ -28,6 +28,10 @@ class SourceTimeout(PassingError):
 
 class SourceUnreachable(PassingError):
     """The store or server cannot be reached."""
+
+
+class SourceUntrusted(AttemptError):
+    """The server's certificate is not valid, or nobody vouches for it who is trusted here."""
 
 
 class SourceOut(RunError):

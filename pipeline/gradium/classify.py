@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -38,6 +36,7 @@ from pipeline.errors import (
     StreamError,
     UnknownFault,
 )
+from pipeline.exchange import retry_after_s
 from pipeline.gradium import billing, wire
 from pipeline.gradium.reason import Reason, read
 from pipeline.gradium.response import MAX_NAME, coding_of
@@ -128,7 +127,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
             f"HTTP {status}, its text compressed ({coding}), which was not asked for and cannot be undone here",
             http_status=status,
             before_work=billing.is_before_work(status, Reason(), is_page=False),
-            retry_after_s=_retry_after(headers.get("retry-after")),
+            retry_after_s=retry_after_s(headers.get("retry-after")),
         )
     kind: type[AttemptError] | None
     reason = read(body)
@@ -149,7 +148,7 @@ def refused(status: int, headers: Mapping[str, str], body: str | None) -> Attemp
         http_status=status,
         code=reason.code,
         before_work=billing.is_before_work(status, reason, is_page=page),
-        retry_after_s=_retry_after(headers.get("retry-after")),
+        retry_after_s=retry_after_s(headers.get("retry-after")),
     )
 
 
@@ -213,19 +212,3 @@ def _by_reason(reason: Reason) -> type[AttemptError] | None:
     if found is None and (blames_setting(text) or (code == wire.CODE_POLICY and _ABOUT_SETTINGS.search(text))):
         return SettingsRefused
     return found
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from now, from either form of the header; None if it is neither."""
-    if value is None:
-        return None
-    # only the digits go to float(), which accepts less as a blank than \s does
-    if seconds := re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", value):
-        return float(seconds[1])
-    try:
-        until = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -32,6 +32,7 @@ HINTS = {
     "SourceFault": "the store or server failed, or answered wrongly; the next run tries again",
     "SourceTimeout": "the recording did not arrive in time; the next run tries again, raise sources.* if that is short",
     "SourceUnreachable": "the server could not be reached; the next run tries again",
+    "SourceUntrusted": "have the server's certificate renewed, or trust its authority by SSL_CERT_FILE; then run again",
     "ConcurrencyLimit": "the service broke off for its limits in mid-answer; coming runs try again",
     "RateLimited": "the service broke off for its limits in mid-answer; coming runs try again",
     "SettingsRefused": "the service refused settings that it took before; coming runs try again",

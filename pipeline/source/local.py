@@ -50,13 +50,17 @@ class LocalFiles:
     def stat(self, path: str) -> FileInfo:
         """Describes a recording without reading it. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
         found = _status(path)
-        ending = os.path.splitext(path)[1].lower()
-        estimated_s = found.st_size / _BYTES_PER_S.get(ending, _COMPRESSED_BYTES_PER_S)
-        return FileInfo(local_version(found), found.st_size, estimated_s, stat.S_ISREG(found.st_mode))
+        size = found.st_size
+        return FileInfo(local_version(found), size, estimated_s(path, size), stat.S_ISREG(found.st_mode))
 
     def open(self, path: str) -> io.FileIO:
         """The content, unbuffered. Raises AudioMissing, AudioUnreadable or AudioUnavailable."""
         return open_recording(path)
+
+
+def estimated_s(path: str, size_bytes: int) -> float:
+    """A rough length of a recording by its name and size, in seconds."""
+    return size_bytes / _BYTES_PER_S.get(os.path.splitext(path)[1].lower(), _COMPRESSED_BYTES_PER_S)
 
 
 def open_recording(path: str) -> io.FileIO:
