@@ -71,6 +71,7 @@ from pipeline.errors.runs import (
 from pipeline.errors.sources import (
     AddressRefused,
     AudioForbidden,
+    BeyondLimit,
     NoCloud,
     SourceChanged,
     SourceFault,
@@ -99,6 +100,7 @@ __all__ = [
     "BadManifestRow",
     "BalanceTooLow",
     "BalanceUnknown",
+    "BeyondLimit",
     "CheckpointError",
     "ClipTooLong",
     "CompressedAnswer",

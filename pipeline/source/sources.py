@@ -99,6 +99,8 @@ class Sources:
             attempts.begin()
             try:
                 data = b"".join(store.get(path, start, stop, version=version).chunks)
+            except SourceChanged:
+                raise  # it keeps having another version
             except AttemptError as error:
                 attempts.failed(error)
             except BaseException:
