@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import FileIO
+from io import RawIOBase
 from typing import NamedTuple
 
 import av
@@ -19,6 +19,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 
+from pipeline.audio.mp3 import first_frame
 from pipeline.audio.timestamps import format_name, has_timestamps, header_end_s, played_s
 from pipeline.audio.tracks import is_implausible
 from pipeline.audio.wav import STREAMED, read_wav
@@ -29,6 +30,7 @@ from pipeline.source.local import read_error
 _DRM_TAGS = ("drms", "aavd")
 """Codec tags of MP4 audio under FairPlay and Audible encryption."""
 _DRM = "the audio is encrypted (DRM): it cannot be decoded without its key"
+_ASF = bytes.fromhex("3026b2758e66cf11")
 _DRM_ASF = bytes.fromhex("fbb3112223bdd211b4b700a0c955fc6e")
 """The GUID of WMA's Content Encryption Object."""
 _TRUNCATED_MP4 = "the MP4 file has no readable index: it was cut off before it was finished, or is damaged"
@@ -49,23 +51,21 @@ _UNCOMPRESSED = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|alaw|mulaw)
 """Codecs with samples of constant size, and their bits."""
 _FIXED_PACKETS = re.compile(r"pcm_|adpcm_|gsm|ilbc|mace")
 """Codecs with packets of constant size."""
-_MPEG_FRAME = re.compile(rb"\xff(?=([\xe2\xe3\xf2\xf3\xfa\xfb])(.))", re.DOTALL)
-"""The start of an audio frame, with the bytes of the MPEG version and the sample rate."""
-_MPEG_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
-"""Hz by the version in the frame header: MPEG 1, 2, 2.5."""
 
 
 @contextmanager
-def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """The container and its main audio stream.
+def open_container(
+    path: str, file: RawIOBase, buffer_bytes: int = _BUFFER_BYTES
+) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """The container and its main audio stream; reads `buffer_bytes` at a time.
 
-    Raises AudioUnreadable, AudioUnsupported or AudioUnavailable.
+    Raises AudioUnreadable, AudioUnsupported or AudioUnavailable, and what reading the file raises.
     """
     file.seek(0)
-    head = file.read(_HEAD_BYTES) or b""
-    file.seek(0)
-    if _DRM_ASF in head:
+    head = file.read(24) or b""
+    if head.startswith(_ASF) and _DRM_ASF in (file.read(min(_HEAD_BYTES, _asf_header_bytes(head))) or b""):
         raise AudioUnsupported("the audio is encrypted (WMA with DRM): it cannot be decoded without its key")
+    file.seek(0)
     reader = _Reader(file)
     problem = _TRUNCATED_MP4 if head[4:8] == b"ftyp" else "the file is no audio that can be read"
     if os.path.splitext(path)[1].lower() in HEADERLESS:  # noqa: PTH122
@@ -78,7 +78,7 @@ def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, Au
                 "r",
                 options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
                 metadata_errors="replace",
-                buffer_size=_BUFFER_BYTES,
+                buffer_size=buffer_bytes,
             )
         with container:
             yield container, _main_audio(container)
@@ -87,20 +87,24 @@ def open_container(path: str, file: FileIO) -> Iterator[tuple[InputContainer, Au
             raise
     if reader.error is not None:
         # FFmpeg took this for the end of the file, so its own error means nothing
-        raise read_error(path, reader.error)
+        raise read_error(path, reader.error) if isinstance(reader.error, OSError) else reader.error
+
+
+def _asf_header_bytes(head: bytes) -> int:
+    return int.from_bytes(head[16:24], "little")
 
 
 class _Reader:
     """The file object given to PyAV, which prints a traceback where a method raises."""
 
-    def __init__(self, file: FileIO) -> None:
+    def __init__(self, file: RawIOBase) -> None:
         self._file = file
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
         try:
             return self._file.read(size) or b""
-        except OSError as error:
+        except Exception as error:
             self.error = self.error or error
             return b""
 
@@ -170,10 +174,9 @@ class HeaderLength(NamedTuple):
     """The header's length of uncompressed samples, of which the file may hold fewer."""
 
 
-def header_length(container: InputContainer, stream: AudioStream, file: FileIO) -> HeaderLength:
+def header_length(container: InputContainer, stream: AudioStream, file: RawIOBase, size_bytes: int) -> HeaderLength:
     """The length of a file of any format that PyAV reads; never more than its bytes can hold."""
-    declared = declared_s(container, stream, file)
-    size_bytes = os.fstat(file.fileno()).st_size
+    declared = declared_s(container, stream, file, size_bytes)
     length_s = played_s(container, stream, size_bytes)
     if length_s is None:
         length_s = declared or 0.0
@@ -189,14 +192,15 @@ def header_length(container: InputContainer, stream: AudioStream, file: FileIO) 
     return HeaderLength(length_s, is_counted and size_bytes * 8 >= length_s * _MIN_BITS_PER_S)
 
 
-def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> float | None:
+def declared_s(container: InputContainer, stream: AudioStream, file: RawIOBase, size_bytes: int) -> float | None:
     """Seconds of audio by the header's count; None where it has none. If fewer are there, the file is truncated."""
     name, context = format_name(container), stream.codec_context
     place = file.tell()
     try:
         if name == "mp3":
-            return _xing_s(file)
-        if name == "wav" and read_wav(file, os.fstat(file.fileno()).st_size).declared is None:
+            frame = first_frame(file)
+            return frame and frame.counted_s
+        if name == "wav" and read_wav(file, size_bytes).declared is None:
             return None
     finally:
         file.seek(place)
@@ -211,29 +215,3 @@ def declared_s(container: InputContainer, stream: AudioStream, file: FileIO) -> 
     if is_pcm and found * context.rate * context.channels * context.format.bytes >= STREAMED:
         return None
     return found
-
-
-def _xing_s(file: FileIO) -> float | None:
-    """Seconds by the frame count in an MP3's first frame (Xing, Info, VBRI); None where there is none."""
-    file.seek(0)
-    head = file.read(10) or b""
-    start = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        start = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
-    file.seek(start)
-    found = file.read(_HEAD_BYTES) or b""
-    for match in _MPEG_FRAME.finditer(found):
-        version, rate = match[1][0] >> 3 & 3, match[2][0] >> 2 & 3
-        if rate < 3 and match.start() < len(found) - 4:
-            frames = _frame_count(found[match.start() : match.start() + 200])
-            return frames * (1152 if version == 3 else 576) / _MPEG_RATES[version][rate] if frames else None
-    return None
-
-
-def _frame_count(frame: bytes) -> int:
-    for name in (b"Xing", b"Info"):
-        place = frame.find(name)
-        if place > 0 and len(frame) >= place + 12 and frame[place + 7] & 1:
-            return int.from_bytes(frame[place + 8 : place + 12], "big")
-    place = frame.find(b"VBRI")
-    return int.from_bytes(frame[place + 14 : place + 18], "big") if place > 0 else 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from io import BufferedWriter, FileIO
+from io import BufferedWriter, RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class _Page(msgspec.Struct, frozen=True):
     end: int
 
 
-def read_ogg_opus(file: FileIO, length: int) -> OggOpus | None:
+def read_ogg_opus(file: RawIOBase, length: int) -> OggOpus | None:
     """Reads an open file of `length` bytes; None where it is no Ogg-Opus, or has more than one stream."""
     first = _page(file, 0)
     if first is None:
@@ -93,7 +93,7 @@ class _SampleCounter:
         self._begun: bytes | None = None
         """At most the first two bytes of a packet that continues on the next page."""
 
-    def walk(self, file: FileIO, first: _Page, length: int) -> _Page | None:
+    def walk(self, file: RawIOBase, first: _Page, length: int) -> _Page | None:
         """The last page before the file ends or a page is missing; None where another stream follows."""
         page, number = first, first.number
         while True:
@@ -108,7 +108,7 @@ class _SampleCounter:
                 return page
             page = found
 
-    def _add(self, page: _Page, file: FileIO) -> None:
+    def _add(self, page: _Page, file: RawIOBase) -> None:
         file.seek(page.body)
         body, place, has_end = file.read(page.end - page.body) or b"", 0, False
         self.is_consistent &= (self._begun is not None) == bool(page.flags & _CONTINUED)
@@ -137,7 +137,7 @@ class _SampleCounter:
         self.samples += samples
 
 
-def _page(file: FileIO, place: int) -> _Page | None:
+def _page(file: RawIOBase, place: int) -> _Page | None:
     file.seek(place)
     head = file.read(_PAGE.size) or b""
     if len(head) < _PAGE.size or head[:4] != b"OggS":

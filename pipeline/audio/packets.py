@@ -40,7 +40,7 @@ def packet_blocks(path: str, file: FileIO, size_bytes: int, progress: DecodeProg
     Raises AudioUnreadable, AudioUnsupported, AudioUnavailable, and what `progress` raises where audio is missing.
     """
     with open_container(path, file) as (container, stream), translated(path):
-        declared = declared_s(container, stream, file)
+        declared = declared_s(container, stream, file, size_bytes)
         context = stream.codec_context
         context.thread_count = 1
         if context.name == "flac":

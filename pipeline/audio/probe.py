@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from functools import lru_cache
-from io import FileIO
+from io import FileIO, RawIOBase
 
 import msgspec
 
@@ -24,6 +24,8 @@ from pipeline.source.local import file_version, file_version_at, open_recording,
 WAV_TYPE, OGG_TYPE = GRADIUM.content_types
 CHUNK_BYTES = 1 << 18
 """As fast as any larger one, and a stop is noticed between two of them."""
+_HEADER_BYTES = 8 * 1024
+"""Read at a time of a header."""
 _FIRST_PREFIX_BYTES = 64
 _LENGTH_BYTES, _PREFIX_HASH_BYTES = 8, 8
 NEVER = threading.Event()
@@ -67,19 +69,19 @@ def probe(path: str) -> Probe:
     encrypted, no decoder) or AudioUnavailable.
     """
     with open_recording(path) as file:
-        return _probe(path, file)
+        return probe_file(path, file, file_version(os.fstat(file.fileno())))
 
 
-def _probe(path: str, file: FileIO) -> Probe:
-    found = os.fstat(file.fileno())
-    if not found.st_size:
+def probe_file(path: str, file: RawIOBase, version: FileVersion) -> Probe:
+    """Reads the header of an open file; its size is in `version`. Raises as `probe`, and what reading the file does."""
+    size = version.size_bytes
+    if not size:
         raise AudioEmpty("the file is empty")
-    version = file_version(found)
     try:
         file.seek(0)
         head = file.read(12) or b""
-        wav = read_wav(file, found.st_size) if is_wav(head) else None
-        opus = read_ogg_opus(file, found.st_size) if head.startswith(b"OggS") else None
+        wav = read_wav(file, size) if is_wav(head) else None
+        opus = read_ogg_opus(file, size) if head.startswith(b"OggS") else None
     except OSError as error:
         raise read_error(path, error) from None
     if wav and wav.is_plain:
@@ -109,10 +111,10 @@ def _probe(path: str, file: FileIO) -> Probe:
     # takes 50 ms to load, which WAV files do without
     from pipeline.audio.containers import header_length, open_container, refuse_encrypted, translated
 
-    with open_container(path, file) as (container, stream), translated(path):
+    with open_container(path, file, _HEADER_BYTES) as (container, stream), translated(path):
         if container.format.name.startswith("mov"):
             refuse_encrypted(next(container.demux(stream)))
-        length, context = header_length(container, stream, file), stream.codec_context
+        length, context = header_length(container, stream, file, size), stream.codec_context
         sample_rate, channels = context.rate, context.channels
     return Probe(
         content_type=None,
@@ -146,7 +148,7 @@ def _read_recording(path: str, version: FileVersion, stopped: threading.Event) -
     """Cached, because many rows may be spans of one recording; `version` is only a part of the cache's key."""
     del version
     with open_recording(path) as file:
-        found = _probe(path, file)
+        found = probe_file(path, file, file_version(os.fstat(file.fileno())))
         audio_hash, prefix_hashes = _hash(path, file, stopped)
         if not same_file(file, found.version):
             raise AudioUnavailable("the file is being written; the next run tries again")

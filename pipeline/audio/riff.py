@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from io import FileIO
+from io import RawIOBase
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Chunk(msgspec.Struct, frozen=True):
     size: int
 
 
-def chunks(file: FileIO, order: str, length: int) -> Iterator[tuple[Chunk, bool]]:
+def chunks(file: RawIOBase, order: str, length: int) -> Iterator[tuple[Chunk, bool]]:
     """The chunks in order, each with whether all before it were padded to even offsets, as the format requires."""
     place, is_padded = 12, True
     while place + 8 <= length:
@@ -38,7 +38,7 @@ def chunks(file: FileIO, order: str, length: int) -> Iterator[tuple[Chunk, bool]
                 is_padded = False
 
 
-def is_end(file: FileIO, data: Chunk, order: str, length: int, slack: int) -> bool:
+def is_end(file: RawIOBase, data: Chunk, order: str, length: int, slack: int) -> bool:
     """Whether the data chunk ends at the end of the file, but for `slack` bytes, or at the start of a chunk."""
     end = data.start + data.size
     left = length - end
@@ -52,7 +52,7 @@ def is_end(file: FileIO, data: Chunk, order: str, length: int, slack: int) -> bo
     return False
 
 
-def ends_well(file: FileIO, data: Chunk, length: int) -> bool:
+def ends_well(file: RawIOBase, data: Chunk, length: int) -> bool:
     """Whether the chunks after the samples end exactly with the file, and hold no audio."""
     place = data.start + data.size + data.size % 2
     while place + 8 <= length:
@@ -63,7 +63,7 @@ def ends_well(file: FileIO, data: Chunk, length: int) -> bool:
     return place == length
 
 
-def read_at(file: FileIO, place: int, size: int) -> bytes:
+def read_at(file: RawIOBase, place: int, size: int) -> bytes:
     """The bytes at a place of the file; fewer at its end."""
     file.seek(place)
     return file.read(size) or b""

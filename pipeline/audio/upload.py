@@ -1,6 +1,6 @@
 """Decides by a recording's header which span and channels a row sends, as they are or decoded, in how many requests.
 
-Only `estimate` reads the header; it blocks, so call it in a thread.
+Reads nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection
 import msgspec
 
 from pipeline.audio.pieces import PieceLimits, expected_pieces
-from pipeline.audio.probe import OGG_TYPE, Probe, probe
+from pipeline.audio.probe import OGG_TYPE, Probe
 from pipeline.audio.spans import MIN_SAMPLES, answered_spans, best_spans, gaps_between, lead_of
 from pipeline.audio.tracks import (
     EDGE_S,
@@ -167,12 +167,14 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         return sum(count * seconds for count, seconds in self.pieces)
 
 
-def estimate(utterance: Utterance, settings: AudioSettings, price: Price, answered: Collection[str] = ()) -> Estimate:
-    """The requests for an utterance; `answered` are the keys of its audio's clips with an answer under these settings.
+def estimate(
+    utterance: Utterance, found: Probe, settings: AudioSettings, price: Price, answered: Collection[str] = ()
+) -> Estimate:
+    """The requests for an utterance, by the header of its recording; `answered` are the keys of its audio's clips with
+    an answer under these settings.
 
     Raises a subclass of ItemError where the run would refuse the recording or the row, judging by its header.
     """
-    found = probe(utterance.audio)
     if is_sent_as_is(utterance, found, settings, answered):
         return Estimate(pieces=((1, found.duration_s),), audio_s=found.duration_s)
     tracks = track_names(utterance, found, settings)

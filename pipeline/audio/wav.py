@@ -6,7 +6,7 @@ RIFF, RIFX (big-endian), RF64 and BW64 (64-bit sizes). Imports no codec library.
 from __future__ import annotations
 
 import struct
-from io import FileIO
+from io import RawIOBase
 
 import msgspec
 
@@ -115,7 +115,7 @@ def is_wav(head: bytes) -> bool:
     return head[:4] in ORDERS and head[8:12] == b"WAVE"
 
 
-def read_wav(file: FileIO, length: int) -> WavFile:
+def read_wav(file: RawIOBase, length: int) -> WavFile:
     """The header of an open WAV file of `length` bytes.
 
     Raises AudioUnreadable (truncated or damaged in the header), AudioEmpty or OSError.
@@ -145,7 +145,7 @@ def read_wav(file: FileIO, length: int) -> WavFile:
     raise AudioEmpty("the WAV file holds no samples: it has no data chunk")
 
 
-def _wav(file: FileIO, length: int, order: str, fmt_chunk: Chunk, data: Chunk, is_consistent: bool) -> WavFile:
+def _wav(file: RawIOBase, length: int, order: str, fmt_chunk: Chunk, data: Chunk, is_consistent: bool) -> WavFile:
     fmt = read_at(file, fmt_chunk.start, min(fmt_chunk.size, 40))
     if len(fmt) < 16:
         raise _damaged("the fmt chunk is too short")

@@ -56,6 +56,8 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     done: Identity | None
     """The identity of its transcript."""
     size: int | None
+    version: str | None
+    """Of its recording by the scan."""
     prefix_hashes: bytes | None
     """Of the transcribed content."""
     may_be_known: bool
@@ -103,21 +105,22 @@ class TodoList:
         with translated(self._path):
             for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
                 found = self._db.execute(
-                    f"""SELECT rowid, row, size, config_hash, done_audio, done_config, marks,
+                    f"""SELECT rowid, row, size, version, config_hash, done_audio, done_config, marks,
                                NOT ?1 AND {_KNOWN_BY_NAME}
                         FROM manifest.todo WHERE ({_ALIKE}) IS ?1 ORDER BY {order}""",  # noqa: S608 fixed texts
                     (may_be_known,),
                 )
-                for place, row, size, config_hash, audio, config, prefix_hashes, is_known_if_one_channel in found:
+                for place, row, size, version, config_hash, audio, config, prefix_hashes, is_known_by_name in found:
                     yield Todo(
                         place=place,
                         utterance=decode_utterance(row),
                         config_hash=config_hash,
                         done=None if audio is None else Identity(audio_hash=audio, config_hash=config),
                         size=size,
+                        version=version,
                         prefix_hashes=prefix_hashes,
                         may_be_known=may_be_known,
-                        is_known_if_one_channel=bool(is_known_if_one_channel),
+                        is_known_if_one_channel=bool(is_known_by_name),
                     )
 
     def has_transcript(self, identity: Identity) -> bool:

@@ -99,6 +99,7 @@ class Balance:
                 self._context.hashes,
                 bounds=Bounds(limit=at_most, budget=budget.left if budget.is_limited else None),
                 resends_failed=self._context.options.resends_failed,
+                sources=None,  # the run reads each once, when it sends it
                 stopped=stopped,
             )
         return costs.fitting_credits

@@ -102,6 +102,9 @@ class Forecast(Costs, frozen=True, kw_only=True):
     shorter_clips: str | None
     """A sentence, where it is less than the setting."""
 
+    uncompared_told: str | None
+    """A sentence about the `uncompared`, where there are any."""
+
     def with_balance(self, balance: float | str) -> Forecast:
         """The same with the account's credits, or why they are not known."""
         if isinstance(balance, str):
@@ -164,10 +167,12 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
                     hashes,
                     bounds=bounds,
                     resends_failed=options.resends_failed,
+                    sources=sources,
                     stopped=stopped,
                 )
         finally:  # threads that read a huge file end soon after a Ctrl-C
             stopped.set()
+            sources.close()
     about_plan = {name: getattr(plan, name) for name in OF_PLAN}
     about_postponed = {
         "postponed": plan.postponed + costs.postponed,
@@ -190,6 +195,7 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         month_budget=month.budget,
         month_left=None if month.left is None else round(month.left, 3),
         bad=[str(bad) for bad in rows.bad.first],
+        uncompared_told=uncompared_told(costs.uncompared),
         warnings=rows.warnings.first,
         warning_count=rows.warnings.count,
         ignored=rows.ignored.counts(),
@@ -199,6 +205,17 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         **about_plan,
         **msgspec.structs.asdict(settings.request_price),
         **(msgspec.structs.asdict(costs) | about_postponed),
+    )
+
+
+def uncompared_told(count: int) -> str | None:
+    """What to say of rows that may turn out to be copies."""
+    if not count:
+        return None
+    rows = "1 row counts" if count == 1 else f"{count:,} rows count"
+    return (
+        f"{rows} as sent, and a run may send less: the recordings lie elsewhere and are as long as others or changed, "
+        "and only fetching them would show whether their audio has a transcript"
     )
 
 

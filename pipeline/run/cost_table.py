@@ -20,8 +20,8 @@ from pipeline.run.costs import Bounds, Costs, Fitting, Kind, Priced, Problem
 PROBLEMS_NAMED = 100
 _TABLES = """PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
 CREATE TABLE priced (place INTEGER PRIMARY KEY, id TEXT NOT NULL, kind INTEGER NOT NULL, key TEXT,
-    runs INTEGER NOT NULL, error TEXT NOT NULL, message TEXT NOT NULL, requests INTEGER, answered INTEGER,
-    audio_s REAL, sent_s REAL, credits REAL, guessed REAL, pieces BLOB);
+    runs INTEGER NOT NULL, error TEXT NOT NULL, message TEXT NOT NULL, is_uncompared INTEGER NOT NULL,
+    requests INTEGER, answered INTEGER, audio_s REAL, sent_s REAL, credits REAL, guessed REAL, pieces BLOB);
 CREATE INDEX priced_keys ON priced (key) WHERE key IS NOT NULL;
 CREATE TABLE passed_over (place INTEGER PRIMARY KEY, id TEXT NOT NULL, key TEXT, needs REAL NOT NULL);
 CREATE INDEX passed_over_keys ON passed_over (key) WHERE key IS NOT NULL;"""
@@ -44,7 +44,7 @@ class CostTable:
     def keep(self, priced: Iterable[Priced]) -> None:
         """Adds utterances, in any order."""
         rows = (_row(one, self._price) for one in priced)
-        self._db.executemany("INSERT INTO priced VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
+        self._db.executemany("INSERT INTO priced VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
     def sum_up(self, bounds: Bounds) -> Costs:
         """Sums up what was kept, in the order of its places, as far as a run within `bounds` comes."""
@@ -58,8 +58,9 @@ class CostTable:
         )
         fitting = None if bounds.budget is None else self._spend(bounds.budget, bounds.limit)
         kinds = dict(ask("SELECT kind, count(*) FROM priced GROUP BY kind"))
-        requests, answered, audio_s, sent_s, credits_, guessed = ask(
-            """SELECT total(requests), total(answered), total(audio_s), total(sent_s), total(credits), total(guessed)
+        uncompared, requests, answered, audio_s, sent_s, credits_, guessed = ask(
+            """SELECT total(is_uncompared AND kind = 0), total(requests), total(answered), total(audio_s),
+                      total(sent_s), total(credits), total(guessed)
                FROM (SELECT * FROM priced ORDER BY place LIMIT ?)""",
             (-1 if bounds.limit is None else bounds.limit,),
         ).fetchone()
@@ -79,6 +80,7 @@ class CostTable:
             problems=[Problem(*one) for one in ask(problems, (Kind.FAILS, PROBLEMS_NAMED))],
             unchanged=kinds.get(Kind.UNCHANGED, 0),
             copies=kinds.get(Kind.COPY, 0),
+            uncompared=int(uncompared),
             answered_clips=int(answered),
             requests=int(requests),
             audio_s=round(audio_s, 6),

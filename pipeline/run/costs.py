@@ -36,6 +36,8 @@ class Priced(msgspec.Struct, frozen=True, kw_only=True):
     """Runs that still leave it out."""
     error: str = ""
     message: str = ""
+    is_uncompared: bool = False
+    """Only its content would show whether it is sent, and that is not read, because it lies elsewhere."""
     takes: Estimate | None = None
 
 
@@ -87,6 +89,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """Those whose file only looks changed: nothing is sent for them."""
     copies: int = 0
     """Those whose very audio is sent for another one, or has a transcript already: nothing is sent for them either."""
+    uncompared: int = 0
+    """Of those that are sent: as long as others or as what was transcribed, so that a run may send less, or nothing.
+    They lie elsewhere, and are not fetched to compare them."""
     answered_clips: int = 0
     """Pieces of long recordings that were answered in runs that did not finish them; not among …"""
     requests: int = 0

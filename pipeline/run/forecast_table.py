@@ -41,6 +41,7 @@ def as_table(forecast: Forecast) -> str:
         ("unsendable", ", ".join(f"{count:,} {name}" for name, count in forecast.unsendable.items()) or "none"),
         *(("", f"{found.id}: {found.message}") for found in forecast.problems[:PROBLEMS_SHOWN]),
         ("would send", f"{plural(forecast.requests, 'request')}, {length(forecast.sent_s)} of audio"),
+        *([("", forecast.uncompared_told)] if forecast.uncompared_told else []),
         *([("clips", forecast.shorter_clips.removeprefix("clips of "))] if forecast.shorter_clips else []),
         ("credits", f"{rounded(forecast.credits)} ({price}, without retries)"),
     ]

@@ -1,6 +1,6 @@
 """The line at the start of a run: how much is to be done, and who answers.
 
-Opens the headers of a few recordings; of many rows the rest is estimated from these.
+Opens the headers of a few local recordings; of many rows the rest is estimated from these.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from pipeline.audio.probe import probe
 from pipeline.audio.upload import estimate
 from pipeline.checkpoint import Plan, Store
 from pipeline.checkpoint.schema import OWNER
@@ -21,6 +22,7 @@ from pipeline.report.figures import length
 from pipeline.report.logs import say
 from pipeline.run.context import RunContext
 from pipeline.run.owner import LOCAL, SERVICE
+from pipeline.source.addresses import is_address
 from pipeline.texts import plural, shown_id
 
 MEASURED = 32
@@ -73,8 +75,13 @@ def _measure(sample: Sequence[Sampled], settings: Settings, stopped: threading.E
     for one in sample:
         if stopped.is_set():
             break
+        if is_address(one.utterance.audio):  # read once, when it is sent
+            estimated_s += one.expected_s
+            measured_s += one.expected_s
+            is_counted = False
+            continue
         with suppress(AttemptError):
-            found = estimate(one.utterance, settings.audio, settings.request_price)
+            found = estimate(one.utterance, probe(one.utterance.audio), settings.audio, settings.request_price)
             estimated_s += one.expected_s
             measured_s += found.audio_s
             is_counted &= not found.is_guess

@@ -85,7 +85,10 @@ class RangedFile(io.RawIOBase):
             if start <= at < start + len(block):
                 self._blocks.append(self._blocks.pop(number))
                 return start, block
-        found = at, self._get(at, min(self.size_bytes, max(stop, at + self._block_bytes)))
+        end = min(
+            [self.size_bytes, max(stop, at + self._block_bytes), *(start for start, _ in self._blocks if start > at)]
+        )
+        found = at, self._get(at, end)
         self._blocks.append(found)
         del self._blocks[: -self._blocks_kept]
         return found

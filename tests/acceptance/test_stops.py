@@ -53,7 +53,7 @@ main()
 
 SIGNALLED_THREAD = """
 import signal, sys, threading, time
-import pipeline.run.pricing
+import pipeline.run.measuring
 
 def read(*args):
     waiting = 0
@@ -64,7 +64,7 @@ def read(*args):
     signal.pthread_kill(threading.get_ident(), signal.SIGINT)
     time.sleep(60)
 
-pipeline.run.pricing.read_recording = read
+pipeline.run.measuring.read_recording = read
 from pipeline.cli import main
 main()
 """

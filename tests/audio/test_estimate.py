@@ -105,7 +105,7 @@ def made(tmp_path: Path, make: Callable[[Speech], bytes]) -> str:
 def test_what_a_header_counts_is_within_a_hundredth(name: str, tmp_path: Path) -> None:
     path = made(tmp_path, EXACT[name])
     assert probe(path).is_counted
-    found = estimate(Utterance(id="a", audio=path), AudioSettings(), PER_SECOND)
+    found = estimate(Utterance(id="a", audio=path), probe(path), AudioSettings(), PER_SECOND)
     assert not found.is_guess
     assert found.sent_s == pytest.approx(SECONDS, rel=0.01)
 
@@ -113,7 +113,7 @@ def test_what_a_header_counts_is_within_a_hundredth(name: str, tmp_path: Path) -
 @pytest.mark.parametrize("name", sorted(GUESSED))
 def test_what_no_header_counts_is_said_to_be_a_guess(name: str, tmp_path: Path) -> None:
     path = made(tmp_path, GUESSED[name])
-    found = estimate(Utterance(id="a", audio=path), AudioSettings(), PER_SECOND)
+    found = estimate(Utterance(id="a", audio=path), probe(path), AudioSettings(), PER_SECOND)
     assert found.is_guess
     assert SECONDS / 5 < found.sent_s < SECONDS * 5
 
@@ -122,7 +122,7 @@ def test_what_no_header_counts_is_said_to_be_a_guess(name: str, tmp_path: Path) 
 def test_no_header_makes_a_recording_longer_than_its_bytes_can_hold(name: str, tmp_path: Path) -> None:
     path = made(tmp_path, LYING[name])
     settings = AudioSettings(allow_truncated=True)
-    found = estimate(Utterance(id="a", audio=path), settings, PER_SECOND)
+    found = estimate(Utterance(id="a", audio=path), probe(path), settings, PER_SECOND)
     assert found.sent_s < SECONDS * 10
 
 
@@ -130,30 +130,32 @@ def test_no_header_makes_a_recording_longer_than_its_bytes_can_hold(name: str, t
 def test_samples_that_a_header_counts_and_are_not_there_are_refused_as_by_a_run(name: str, tmp_path: Path) -> None:
     path = made(tmp_path, {"au": with_au_size(1 << 22), "aiff": with_aiff_frames(1 << 21)}[name])
     with pytest.raises(AudioTruncated, match="although its header says"):
-        estimate(Utterance(id="a", audio=path), AudioSettings(), PER_SECOND)
+        estimate(Utterance(id="a", audio=path), probe(path), AudioSettings(), PER_SECOND)
 
 
 def test_a_guess_bounds_no_row_that_knows_better(tmp_path: Path) -> None:
     path = made(tmp_path, NOT_COUNTING["adts"])
-    found = estimate(Utterance(id="a", audio=path, offset_s=SECONDS * 8, duration_s=2.0), AudioSettings(), PER_SECOND)
+    found = estimate(
+        Utterance(id="a", audio=path, offset_s=SECONDS * 8, duration_s=2.0), probe(path), AudioSettings(), PER_SECOND
+    )
     assert (found.audio_s, found.is_guess) == (2.0, True)
 
 
 def test_channels_that_are_sent_by_themselves_may_turn_out_alike(tmp_path: Path) -> None:
     path = made(tmp_path, written("WAV", "PCM_16", channels=2))
-    split = estimate(Utterance(id="a", audio=path), AudioSettings(channels="split"), PER_SECOND)
+    split = estimate(Utterance(id="a", audio=path), probe(path), AudioSettings(channels="split"), PER_SECOND)
     assert (split.is_guess, split.requests) == (True, 2)
     assert split.sent_s == pytest.approx(2 * split.audio_s)
-    assert not estimate(Utterance(id="a", audio=path), AudioSettings(), PER_SECOND).is_guess
+    assert not estimate(Utterance(id="a", audio=path), probe(path), AudioSettings(), PER_SECOND).is_guess
 
 
 def test_only_units_make_the_price_of_pieces_depend_on_pauses(tmp_path: Path) -> None:
     utterance = Utterance(id="a", audio=made(tmp_path, written("WAV", "PCM_16")))
     whole, cut = AudioSettings(), AudioSettings().model_copy(update={"max_clip_s": 1.0})
     in_units = Price(3, 1.0, 0.1)
-    assert estimate(utterance, cut, in_units).requests > 1
+    assert estimate(utterance, probe(utterance.audio), cut, in_units).requests > 1
     found = {
-        (name, price): estimate(utterance, settings, price).depends_on_pauses
+        (name, price): estimate(utterance, probe(utterance.audio), settings, price).depends_on_pauses
         for name, settings in (("whole", whole), ("cut", cut))
         for price in (PER_SECOND, in_units)
     }
