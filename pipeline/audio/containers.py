@@ -40,6 +40,7 @@ _NO_HEADER = (
 )
 _HEAD_BYTES = 64 * 1024
 _BUFFER_BYTES = 256 * 1024
+_OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"}
 
 _COUNTING = ("aiff", "ape", "asf", "au", "flac", "mov", "nistsphere", "tta", "w64", "wav", "wv")
 """Formats whose headers count samples; the length of the others comes from the bit rate or the last page."""
@@ -55,9 +56,10 @@ _FIXED_PACKETS = re.compile(r"pcm_|adpcm_|gsm|ilbc|mace")
 
 @contextmanager
 def open_container(
-    path: str, file: RawIOBase, buffer_bytes: int = _BUFFER_BYTES
+    path: str, file: RawIOBase, buffer_bytes: int = _BUFFER_BYTES, analyzed_s: float = 0.0
 ) -> Iterator[tuple[InputContainer, AudioStream]]:
-    """The container and its main audio stream; reads `buffer_bytes` at a time.
+    """The container and its main audio stream. Reads `buffer_bytes` at a time; of the audio `analyzed_s`, 0: a few
+    seconds, where the header does not tell everything.
 
     Raises AudioUnreadable, AudioUnsupported or AudioUnavailable, and what reading the file raises.
     """
@@ -76,7 +78,7 @@ def open_container(
             container = av.open(
                 reader,
                 "r",
-                options={"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "none"},
+                options=_OPTIONS | {"analyzeduration": f"{analyzed_s * 1e6:.0f}"},
                 metadata_errors="replace",
                 buffer_size=buffer_bytes,
             )

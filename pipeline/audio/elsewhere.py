@@ -14,6 +14,7 @@ from pipeline.audio.mp3 import first_frame
 from pipeline.audio.mp4 import audio_s
 from pipeline.audio.ogg import OPUS_RATE
 from pipeline.audio.probe import Probe, probe_file
+from pipeline.audio.tracks import is_implausible
 from pipeline.errors import BeyondLimit
 from pipeline.model import FileVersion
 from pipeline.source import FileInfo, Sources
@@ -25,9 +26,11 @@ MOST_BYTES = 60_000
 HEADER_BYTES = 40_000
 """… and of its header, so that its end can be read where this does not suffice."""
 _BLOCK_BYTES = 10_000
+_LITTLE_S = 0.1
+"""17 kB of uncompressed audio at 44.1 kHz."""
 _UNKNOWN_BYTES = 1 << 20
 """Assumed of a recording whose size the server does not tell."""
-_BYTES_PER_S = {".wav": 32_000, ".flac": 16_000}
+_BYTES_PER_S = dict.fromkeys((".wav", ".w64", ".aif", ".aiff", ".au"), 32_000) | {".flac": 16_000}
 """Of a second of audio, by the ending of the name; else the length is 0, which the caller knows to estimate."""
 _OGG_END = struct.Struct("<q")
 
@@ -57,10 +60,17 @@ def probe_elsewhere(sources: Sources, address: str, info: FileInfo) -> Probe:
         pass
     file.max_bytes = MOST_BYTES
     try:
-        found = _of_ogg(file, size) if is_ogg else _of_mp4(file, size) or _of_flac(file) or _of_mp3(file, size)
+        found = _of_ogg(file, size) if is_ogg else _of_mp4(file, size) or _of_mp3(file, size)
+        if found is None and not is_ogg:
+            counted = probe_file(address, file, version, _LITTLE_S)
+            if counted.is_counted:  # with so little audio no bit rate is known
+                return counted
     except BeyondLimit:
         found = None
-    return probe_by_size(address, info) if found is None else _estimated(version, *found)
+    found = found or _of_flac(file)
+    if found is None or is_implausible(found[0], size):
+        return probe_by_size(address, info)
+    return _estimated(version, *found)
 
 
 def probe_by_size(address: str, info: FileInfo) -> Probe:

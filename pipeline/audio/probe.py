@@ -72,8 +72,9 @@ def probe(path: str) -> Probe:
         return probe_file(path, file, file_version(os.fstat(file.fileno())))
 
 
-def probe_file(path: str, file: RawIOBase, version: FileVersion) -> Probe:
-    """Reads the header of an open file; its size is in `version`. Raises as `probe`, and what reading the file does."""
+def probe_file(path: str, file: RawIOBase, version: FileVersion, analyzed_s: float = 0.0) -> Probe:
+    """Reads the header of an open file, whose size is in `version`, and up to `analyzed_s` of its audio, 0: a few
+    seconds, where the header does not tell everything. Raises as `probe`, and what reading the file does."""
     size = version.size_bytes
     if not size:
         raise AudioEmpty("the file is empty")
@@ -111,7 +112,7 @@ def probe_file(path: str, file: RawIOBase, version: FileVersion) -> Probe:
     # takes 50 ms to load, which WAV files do without
     from pipeline.audio.containers import header_length, open_container, refuse_encrypted, translated
 
-    with open_container(path, file, _HEADER_BYTES) as (container, stream), translated(path):
+    with open_container(path, file, _HEADER_BYTES, analyzed_s) as (container, stream), translated(path):
         if container.format.name.startswith("mov"):
             refuse_encrypted(next(container.demux(stream)))
         length, context = header_length(container, stream, file, size), stream.codec_context

@@ -17,7 +17,7 @@ import msgspec
 from pipeline.audio.elsewhere import probe_by_size, probe_elsewhere
 from pipeline.audio.probe import Probe, length_of, probe, read_recording, refuse_truncated_copy
 from pipeline.audio.upload import Estimate, estimate, is_one_channel
-from pipeline.checkpoint import UNREADABLE, Identity
+from pipeline.checkpoint import UNKNOWN, UNREADABLE, Identity
 from pipeline.checkpoint.alike import Todo
 from pipeline.checkpoint.lookup import AnswerIndex
 from pipeline.config import Settings
@@ -107,14 +107,14 @@ class Measuring:
         return Measured(
             todo=todo,
             takes=self._estimate(todo, found),
-            key=f"{audio}\n{version}\n{todo.config_hash}" if may_be_known and version else None,
+            key=f"{audio}\n{version}\n{todo.config_hash}" if may_be_known else None,
             is_uncompared=may_be_known or self._answers.may_be_of(todo),
         )
 
     def _probe(self, todo: Todo) -> Probe:
         """The header of a recording that lies elsewhere."""
         audio = todo.utterance.audio
-        is_known = todo.version is not None and todo.version != UNREADABLE
+        is_known = todo.version not in (None, UNREADABLE, UNKNOWN)
         info = FileInfo(todo.version or "", todo.size, 0.0)
         if self._sources is None:
             if not is_known:
