@@ -15,11 +15,10 @@ from pipeline.audio.mp4 import audio_s
 from pipeline.audio.ogg import OPUS_RATE
 from pipeline.audio.probe import Probe, probe_file
 from pipeline.audio.tracks import is_implausible
-from pipeline.errors import BeyondLimit
 from pipeline.model import FileVersion
 from pipeline.source import FileInfo, Sources
 from pipeline.source.addresses import PART
-from pipeline.source.ranged import RangedFile
+from pipeline.source.ranged import BeyondLimit, RangedFile
 
 MOST_BYTES = 60_000
 """Read of a recording in all, …"""

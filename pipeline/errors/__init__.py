@@ -71,7 +71,6 @@ from pipeline.errors.runs import (
 from pipeline.errors.sources import (
     AddressRefused,
     AudioForbidden,
-    BeyondLimit,
     NoCloud,
     SourceChanged,
     SourceFault,
@@ -100,7 +99,6 @@ __all__ = [
     "BadManifestRow",
     "BalanceTooLow",
     "BalanceUnknown",
-    "BeyondLimit",
     "CheckpointError",
     "ClipTooLong",
     "CompressedAnswer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.errors.attempts import AttemptError, ItemError, PassingError
-from pipeline.errors.runs import GradiumBatchError, RunError, UsageError
+from pipeline.errors.runs import RunError, UsageError
 
 
 class AddressRefused(ItemError):
@@ -12,10 +12,6 @@ class AddressRefused(ItemError):
 
 class AudioForbidden(ItemError):
     """The store or server refuses to hand the recording out (401, 403)."""
-
-
-class BeyondLimit(GradiumBatchError):
-    """More of a recording would have to be read than was to be. Users never see it."""
 
 
 class SourceChanged(PassingError):

@@ -6,11 +6,15 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from pipeline.errors import AudioUnreadable, BeyondLimit, SourceFault
+from pipeline.errors import AudioUnreadable, SourceFault
 from pipeline.source.protocol import FileInfo
 
 if TYPE_CHECKING:
     from pipeline.source.sources import Sources
+
+
+class BeyondLimit(Exception):
+    """More would have to be read than was to be. Never reaches a user."""
 
 
 class RangedFile(io.RawIOBase):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import AudioUnreadable, BeyondLimit, SourceChanged, SourceFault
+from pipeline.errors import AudioUnreadable, SourceChanged, SourceFault
 from pipeline.source import FileInfo
-from pipeline.source.ranged import RangedFile
+from pipeline.source.ranged import BeyondLimit, RangedFile
 from tests.source.bucket import Bucket
 
 AT = "s3://b/a"
