@@ -24,6 +24,7 @@ from pipeline.run.renames import Renames
 from pipeline.run.settlement import Settlement
 from pipeline.run.stored import StoredTranscripts
 from pipeline.run.withheld import Withheld
+from pipeline.source import Sources
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -55,6 +56,7 @@ class Lookup:
         outcomes: Outcomes,
         settlement: Settlement,
         withheld: Withheld,
+        sources: Sources,
     ) -> None:
         self._context = context
         self._store = store
@@ -62,7 +64,7 @@ class Lookup:
         self._outcomes = outcomes
         self._settlement = settlement
         self._withheld = withheld
-        self._renames = Renames(store, transcripts, outcomes)
+        self._renames = Renames(store, transcripts, outcomes, sources)
 
     async def sendable(
         self, batch: Sequence[Selected], files: Mapping[str, str | AttemptError], stopped: threading.Event

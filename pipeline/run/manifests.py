@@ -1,8 +1,8 @@
 """Which manifest is which: one that is spelled otherwise, or has moved, stays the same; and two that share an
 output may not have different audio under one id.
 
-Asks the file system for names; reads recordings only where an id is claimed twice and lengths are equal, and a few of
-a manifest that is missing.
+Asks the file system for names; reads local recordings only where an id is claimed twice and lengths are equal, and a
+few of a manifest that is missing. Recordings that lie elsewhere are compared by their addresses and versions.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pipeline.manifest import STDIN, Input, common_path, without_overlaps
 from pipeline.manifest.directory import Folder
 from pipeline.manifest.rows import fragment
 from pipeline.model import BadRow, Utterance
+from pipeline.source.addresses import is_address
 
 TITLED = 3
 MOVED_SHARE = 0.5
@@ -29,9 +30,9 @@ MOVED_SHARE = 0.5
 def name_of(manifest: str) -> str:
     """A manifest's name in the checkpoint: its path without links and dots on the way to it, or - for stdin.
 
-    A link that is the manifest itself has its own name, wherever it leads.
+    A link that is the manifest itself has its own name, wherever it leads, and an address is its own name.
     """
-    if manifest == STDIN:
+    if manifest == STDIN or is_address(manifest):
         return manifest
     path = Path(manifest).absolute()
     # realpath, because Path.resolve raises where links go round in a circle
@@ -48,7 +49,7 @@ def may_be(noted: str, name: str, copied: Collection[str]) -> bool:
 
 def copies(checkpoint: Checkpoint, name: str, out: Path) -> list[str]:
     """Former names of the manifest, where it was copied or moved together with its output, which is in `out` now."""
-    if name == STDIN:
+    if name == STDIN or is_address(name):
         return []
     here = os.path.realpath(out)
     relative = os.path.relpath(name, here)
@@ -118,9 +119,10 @@ def settle_names(
 
 
 def is_there(name: str) -> bool:
-    """Whether there may be a manifest of that name: it is missing only where the system says so."""
+    """Whether there may be a manifest of that name: it is missing only where the system says so. An address counts as
+    there."""
     try:
-        return name == STDIN or bool(Path(name).stat())
+        return name == STDIN or is_address(name) or bool(Path(name).stat())
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError):
@@ -135,7 +137,7 @@ def _has_moved(checkpoint: Checkpoint, other: str, stopped: threading.Event) -> 
         return checkpoint.share_of_ids(other) >= MOVED_SHARE
     found = missing = others = 0
     for one in samples:
-        if any(_hash_of(audio, stopped) == one.audio_hash for audio in one.audio):
+        if one.is_here or any(_hash_of(audio, stopped) == one.audio_hash for audio in one.audio):
             found += 1
         elif one.is_missing:
             missing += 1
@@ -165,6 +167,8 @@ def _refuse_clashes(checkpoint: Checkpoint, names: Sequence[str], stopped: threa
 def _is_same_audio(one: Claimed, stopped: threading.Event) -> bool:
     if span_of(one.before) != span_of(one.now) or not one.same_size:
         return False
+    if one.is_copy:
+        return True
     known = one.audio_hash or _hash_of(one.before.audio, stopped)
     return known is not None and known == _hash_of(one.now.audio, stopped)
 
@@ -175,7 +179,9 @@ def _may_be_taken(one: Claimed) -> bool:
 
 
 def _hash_of(audio: str, stopped: threading.Event) -> str | None:
-    """The hash of a recording's content; None where it cannot be read."""
+    """The hash of a local recording's content; None where it cannot be read, or lies elsewhere."""
+    if is_address(audio):
+        return None
     try:
         return read_recording(audio, stopped).audio_hash
     except AttemptError:

@@ -16,6 +16,7 @@ from pipeline.errors import BadManifestRow, ManifestError
 from pipeline.gradium.request import check_keywords, check_language
 from pipeline.keywords import KEYWORDS
 from pipeline.model import BadRow, Failure, NamedByPath, Utterance
+from pipeline.source.addresses import is_address
 from pipeline.source.spelling import cleaned, is_plain, other_spelling, spellings
 from pipeline.texts import plural
 
@@ -145,7 +146,7 @@ class Spellings:
     def of(self, row: Utterance) -> Utterance | None:
         """The row with the path that its file has, where exactly one file is spelled otherwise; or the one by which
         an earlier run found it, so that it stays the same row while its file is missing."""
-        if is_plain(row.audio):
+        if is_plain(row.audio) or is_address(row.audio):
             return None  # nearly always, and a million may be missing
         if (path := other_spelling(row.audio)) is not None:
             path = os.path.normpath(path)  # a backslash may have hidden dots

@@ -9,14 +9,15 @@ from itertools import groupby
 from pipeline.checkpoint import Identity, Placed, Selected, Store
 from pipeline.run.outcomes import Outcomes
 from pipeline.run.stored import StoredTranscripts
-from pipeline.source import is_missing
+from pipeline.source import Sources
 
 
 class Renames:
     """The renames of one run."""
 
-    def __init__(self, store: Store, transcripts: StoredTranscripts, outcomes: Outcomes) -> None:
+    def __init__(self, store: Store, transcripts: StoredTranscripts, outcomes: Outcomes, sources: Sources) -> None:
         self._store = store
+        self._sources = sources
         self._stored = transcripts
         self._outcomes = outcomes
         self._taken: set[int] = set()
@@ -33,7 +34,7 @@ class Renames:
         if not any(before.values()):  # as on every first night
             return set()
         rows = {row.n: row for found in before.values() for _, row in found if row.n not in self._taken}
-        missing = await asyncio.to_thread(_missing, [*rows.values()])
+        missing = await asyncio.to_thread(self._missing, [*rows.values()])
         read = await self._stored.read(missing)
         transcripts = {
             row.n: transcript for row, transcript in zip(missing, read, strict=True) if transcript is not None
@@ -50,6 +51,10 @@ class Renames:
             self._pass_over(several, transcripts.keys() - self._taken)
         return moved
 
+    def _missing(self, rows: Sequence[Placed]) -> list[Placed]:
+        """Rows whose recording is not there."""
+        return [row for row in rows if self._sources.is_missing(row.utterance.audio)]
+
     def _pass_over(self, found: Sequence[tuple[Identity, Placed]], usable: Collection[int]) -> None:
         """Of many rows of one content, unusable ones are not asked for again."""
         for identity, several in groupby(found, key=lambda one: one[0]):
@@ -58,8 +63,3 @@ class Renames:
                     break
                 if number:  # else there may be no other, as for most
                     self._passed[identity] = row.n
-
-
-def _missing(rows: Sequence[Placed]) -> list[Placed]:
-    """Rows whose recording is not there."""
-    return [row for row in rows if is_missing(row.utterance.audio)]

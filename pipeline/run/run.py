@@ -183,7 +183,8 @@ class _Run:
         if self.rows.have_addresses:
             self.preparation.share_spool()
         selection = Selection(self.store, self.duplicates, self.budget, limit)
-        lookup = Lookup(self.context, self.store, self.transcripts, self.outcomes, self.settlement, self.withheld)
+        stations = self.store, self.transcripts, self.outcomes, self.settlement, self.withheld
+        lookup = Lookup(self.context, *stations, self.sources)
         preparer = Preparer(lookup, self.preparation, self.settlement, self.recorder, self.store, self.copies)
         self.progress.start(expected_s)
         try:

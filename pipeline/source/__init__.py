@@ -7,20 +7,7 @@ its scheme in `addresses`.
 
 from __future__ import annotations
 
-from pipeline.errors import AttemptError, AudioMissing
-from pipeline.source.local import LocalFiles
 from pipeline.source.protocol import IRREGULAR, Entry, FileInfo, Listed
 from pipeline.source.sources import Sources
 
-__all__ = ["IRREGULAR", "Entry", "FileInfo", "Listed", "Sources", "is_missing"]
-
-_LOCAL = LocalFiles()
-
-
-def is_missing(path: str) -> bool:
-    """Whether a local recording does not exist; False for one that cannot be read."""
-    try:
-        _LOCAL.stat(path)
-    except AttemptError as error:
-        return isinstance(error, AudioMissing)
-    return False
+__all__ = ["IRREGULAR", "Entry", "FileInfo", "Listed", "Sources"]

@@ -10,7 +10,15 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
-from pipeline.errors import AddressRefused, AttemptError, OutputError, RecordingTooLong, SourceChanged, SourceFault
+from pipeline.errors import (
+    AddressRefused,
+    AttemptError,
+    AudioMissing,
+    OutputError,
+    RecordingTooLong,
+    SourceChanged,
+    SourceFault,
+)
 from pipeline.source.addresses import OBJECTS, PART, is_address, place_of, scheme_of
 from pipeline.source.local import LocalFiles
 from pipeline.source.outages import Attempts, Outages
@@ -68,6 +76,14 @@ class Sources:
             else:
                 attempts.succeeded()
                 return info
+
+    def is_missing(self, path: str) -> bool:
+        """Whether a recording does not exist; False for one of which that is not known. Raises SourceOut or Stopped."""
+        try:
+            self.stat(path)
+        except AttemptError as error:
+            return isinstance(error, AudioMissing)
+        return False
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """The recordings below a prefix that ends in `/`, in the order of their names. After a failure it goes on after

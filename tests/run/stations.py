@@ -71,7 +71,7 @@ class Stations:
         )
         self.transcripts = StoredTranscripts(Sink(FolderStore(out), ("parquet", "jsonl")))
         withheld = Withheld(store, NOTHING, self.outcomes)
-        self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement, withheld)
+        self.lookup = Lookup(self.context, store, self.transcripts, self.outcomes, self.settlement, withheld, Sources())
         self.preparer = Preparer(self.lookup, self.preparation, self.settlement, self.recorder, store, self.copies)
 
     def selection(self, limit: int | None = None) -> Selection:

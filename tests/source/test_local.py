@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import AudioMissing, AudioUnreadable
-from pipeline.source import IRREGULAR, Entry, is_missing
+from pipeline.source import IRREGULAR, Entry, Sources
 from pipeline.source.local import LocalFiles, file_version_at, same_file
 
 
@@ -68,7 +68,7 @@ def test_what_is_not_there_is_missing_and_what_is_no_file_cannot_be_read(file: P
     with pytest.raises(AudioUnreadable, match="no regular file"):
         source.open(str(file.parent))
     assert not source.stat(str(file.parent)).is_regular
-    assert [is_missing(path) for path in (missing, str(file), "a\0b")] == [True, False, False]
+    assert [Sources().is_missing(path) for path in (missing, str(file), "a\0b")] == [True, False, False]
 
 
 def test_a_file_is_read_as_it_is(file: Path) -> None:
