@@ -1,4 +1,4 @@
-"""Takes secrets out of a text: whole or in part, plain or escaped, as hex or base64.
+"""Takes secrets out of a text: whole or in part, plain or escaped, as hex or base64; and signatures out of URLs in it.
 
 Takes time linear in the text's length. Remembers the secrets to hide for the rest of the process.
 """
@@ -11,6 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
+
+from pipeline.queries import without_signatures
 
 MARK = "[API key]"
 KEY_PREFIXES = ("gd_", "gsk_")
@@ -45,8 +47,8 @@ def hide(secret: str) -> None:
 
 
 def redacted(text: str, *secrets: str) -> str:
-    """The text without these secrets, those that are hidden, and what looks like a key."""
-    return _LOOKS_LIKE_KEY.sub(MARK, _without(text, secrets))
+    """The text without these secrets, those that are hidden, what looks like a key, and what signs a URL."""
+    return without_signatures(_LOOKS_LIKE_KEY.sub(MARK, _without(text, secrets)))
 
 
 def redacted_words(words: Sequence[str], *secrets: str) -> list[str]:

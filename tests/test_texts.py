@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from pipeline.queries import without_signatures
 from pipeline.redaction import LONG_PART, MARK
 from pipeline.texts import json_line, presentable, visible
 from tests.leaks import KEY, MASKS, leaks_in
@@ -107,3 +108,31 @@ def test_json_for_machines_reads_as_the_same_text_and_moves_no_cursor() -> None:
     text = HOSTILE.replace("\udce9", "\ufffd")
     assert json.loads(line) == {"message": text, "more": [text, 1, None]}
     assert not set(line) & set("\x07\r\n\x1b\x7f\x9b\u2028\u2029\u202e\u2066")
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("GET https://h/a?x=1&sig=ab%2Fc&y=2 failed", "GET https://h/a?x=1&sig=***&y=2 failed"),
+        ('{"url":"https://h/a?X-Amz-Signature=9f\\u0026x=1"}', '{"url":"https://h/a?X-Amz-Signature=***\\u0026x=1"}'),
+        ("<a href='/a?x=1&amp;token=t0p'>", "<a href='/a?x=1&amp;token=***'>"),
+        ("https://h/get?url=https%3A%2F%2Fb%2Fa%3Fx-goog-signature%3Dff00", "https://h/get?url=https%3A%2F%2Fb%2Fa%3Fx-goog-signature%3D***"),
+        ("https://me:pa55@h/a and s3://k:v@b/c@d", "https://***@h/a and s3://***@b/c@d"),
+        ("is the sig=5 or the token=7? auth=no", "is the sig=5 or the token=7? auth=no"),
+        ("which one?token=5", "which one?token=5"),
+        ("https://h/a?design=1&key=2&x=sig=3", "https://h/a?design=1&key=2&x=sig=3"),
+    ],
+)  # fmt: skip
+def test_signatures_and_passwords_of_urls_are_not_shown(text: str, clean: str) -> None:
+    assert presentable(text) == visible(text) == presentable(clean) == clean
+
+
+@pytest.mark.parametrize("piece", ["?sig=", "&token", "://", "a?b=/", "%3Fsig%3D", "https://h/?sig=a&"])
+def test_looking_for_signatures_takes_linear_time(piece: str) -> None:
+    def seconds(count: int) -> float:
+        began = time.process_time()
+        without_signatures(piece * count)
+        return time.process_time() - began
+
+    seconds(1_000)
+    assert seconds(80_000) < max(0.02, 8 * 3 * seconds(10_000))

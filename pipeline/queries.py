@@ -1,0 +1,115 @@
+"""Which parameters in the query of a URL sign it or hold a key, by the conventions of clouds and CDNs. Pure.
+
+They change with each signing and are secret, so that they name no recording. Parameters whose meaning depends on the
+server, such as `key` or `id`, are none of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from urllib.parse import unquote
+
+
+def _set(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_PREFIXES = ("x-amz-", "x-goog-")
+"""Amazon's and Google's, version 4."""
+ALWAYS = _set(
+    # Amazon version 2, CloudFront, Google version 2 and Media CDN, Azure
+    "awsaccesskeyid signature key-pair-id googleaccessid edge-cache-token sig "
+    # Alibaba, Tencent, Huawei, Volcano Engine, Kingsoft, Baidu
+    "ossaccesskeyid security-token x-oss-signature-version x-oss-signature x-oss-credential x-oss-date x-oss-expires "
+    "x-oss-security-token x-oss-additional-headers q-sign-algorithm q-ak q-sign-time q-key-time q-header-list "
+    "q-url-param-list q-signature x-cos-security-token accesskeyid x-obs-security-token x-obs-signature "
+    "x-tos-algorithm x-tos-credential x-tos-date x-tos-expires x-tos-signedheaders x-tos-signature "
+    "x-tos-security-token x-tos-policy kssaccesskeyid x-bce-security-token auth_key "
+    # Akamai, Bunny, Cloudflare, GitLab, Slack, Dropbox, Google Drive
+    "hdnts hdnea hdntl __token__ __gda__ bcdn_token verify private_token job_token pub_secret rlkey resourcekey "
+    # common names
+    "sign hmac token access_token accesstoken auth_token authtoken id_token session_token sessiontoken security_token "
+    "sas_token auth authorization bearer jwt apikey api_key api-key x-api-key subscription-key "
+    "ocp-apim-subscription-key access_key access-key accesskey access_key_id secret secret_key secretkey "
+    "client_secret password passwd pwd credential credentials"
+)
+"""In lower case, as all names here."""
+_EXPIRY = _set("expires expire expiry expiration exp policy hash-algorithm keyname urlprefix token_path")
+_TIMES = _set("e t ts time timestamp st et")
+_AZURE = _set(
+    "sv ss srt sr st se sp sip spr si ses skoid sktid skt ske sks skv skdutid sduoid saoid suoid scid sdd "
+    "rscc rscd rsce rscl rsct"
+)
+_TOGETHER = (frozenset(("ex", "is", "hm")), frozenset(("oh", "oe")))
+"""Of content networks of Discord and Facebook."""
+_EPOCH = re.compile(r"[0-9]{10}(?:[0-9]{3})?")
+_NAME = "|".join(
+    [f"{prefix}[a-z0-9-]{{1,40}}" for prefix in _PREFIXES]
+    + [re.escape(name) for name in sorted(ALWAYS, key=len, reverse=True)]
+)
+_VALUE = re.compile(
+    rf"((?:[?&;]|\\u0026|%(?:25)?(?:26|3f|3b))(?:{_NAME})(?:=|\\u003d|%(?:25)?3d))[^&;\s\"'<>#\\]+", re.IGNORECASE
+)
+_LOGIN = re.compile(r"(://)[^\s/?#@\"'<>]{1,500}@")
+HIDDEN = "***"
+
+
+def divided(query: str) -> list[tuple[str, str]]:
+    """The parameters of a query, in their order: of each what stays, and what signs; one of both is mostly empty."""
+    parameters = query.split("&")
+    names = {name: value for one in parameters for _, name, value in _named(one)}
+    signs = _signing(names)
+    if not signs:
+        return [(one, "") for one in parameters]
+    found = []
+    for one in parameters:
+        at = next((start for start, name, _ in _named(one) if name in signs), len(one))
+        found.append((one[: max(at - 1, 0)] if at < len(one) else one, one[at:]))
+    return found
+
+
+def unsigned(address: str) -> str:
+    """The URL without the parameters that sign it; all else as it is written."""
+    base, mark, query = address.partition("?")
+    if not mark:
+        return address
+    parameters = divided(query)
+    if not any(signs for _, signs in parameters):
+        return address
+    left = "&".join(stays for stays, signs in parameters if stays or not signs)
+    return f"{base}?{left}" if left else base
+
+
+def without_signatures(text: str) -> str:
+    """A text with *** in place of the values of such parameters in URLs, and of names and passwords before a host."""
+    if "://" in text and "@" in text:
+        text = _LOGIN.sub(rf"\1{HIDDEN}@", text)
+    if ("=" not in text and "%" not in text) or not _VALUE.search(text):
+        return text
+    return re.sub(r"\S+", lambda found: _VALUE.sub(rf"\1{HIDDEN}", found[0]) if "/" in found[0] else found[0], text)
+
+
+def _signing(names: Mapping[str, str]) -> Collection[str]:
+    """Those of these names, with their values, that sign."""
+    found = {name for name in names if name in ALWAYS or name.startswith(_PREFIXES)}
+    if "sig" in names and "sv" in names:
+        found |= _AZURE & names.keys()
+    for together in _TOGETHER:
+        if together <= names.keys():
+            found |= together
+    if "md5" in names and not _EXPIRY.isdisjoint(names):
+        found.add("md5")
+    if found:
+        found |= _EXPIRY & names.keys()
+        found |= {name for name in _TIMES & names.keys() if _EPOCH.fullmatch(names[name])}
+    return found
+
+
+def _named(parameter: str) -> Iterator[tuple[int, str, str]]:
+    """Where a parameter begins, its name and its value; for `&` some servers take `;`, and some people write `?`."""
+    start = 0
+    for part in re.split("[;?]", parameter) if ";" in parameter or "?" in parameter else (parameter,):
+        name, _, value = part.partition("=")
+        yield start, (unquote(name) if "%" in name else name).lower(), value
+        start += len(part) + 1
