@@ -85,9 +85,8 @@ def without_signatures(text: str) -> str:
     """A text with *** in place of the values of such parameters in URLs, and of names and passwords before a host."""
     if "://" in text and "@" in text:
         text = _LOGIN.sub(rf"\1{HIDDEN}@", text)
-    if ("=" not in text and "%" not in text) or not _VALUE.search(text):
-        return text
-    return re.sub(r"\S+", lambda found: _VALUE.sub(rf"\1{HIDDEN}", found[0]) if "/" in found[0] else found[0], text)
+    slash = text.find("/") if "=" in text or "%" in text else -1
+    return text if slash < 0 else text[:slash] + _VALUE.sub(rf"\1{HIDDEN}", text[slash:])
 
 
 def _signing(names: Mapping[str, str]) -> Collection[str]:

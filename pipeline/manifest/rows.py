@@ -1,6 +1,6 @@
 """Turns the fields of one row into an Utterance, or into a BadRow that says what is wrong with them.
 
-Shared by the readers of all tables; never accesses the file system.
+Shared by the readers of all tables; never accesses the file system. Signatures of URLs are kept in no row.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable
 
 from pipeline.model import BadRow, NamedByPath, Utterance
+from pipeline.queries import unsigned, without_signatures
+from pipeline.source.addresses import address_of, beside
 from pipeline.source.signatures import Signatures
 from pipeline.source.spelling import plain_path
 from pipeline.texts import escape
@@ -34,7 +36,7 @@ class RowProblem(ValueError):
 class Rows:
     """Builds the records of one manifest.
 
-    `manifest` is its name in messages; relative audio paths count from `folder`.
+    `manifest` is its name in messages; relative audio paths count from `folder`, a path or an address.
     """
 
     def __init__(self, manifest: str, folder: str, signatures: Signatures, warn: Warn = log.warning) -> None:
@@ -43,10 +45,13 @@ class Rows:
         self.signatures = signatures
         self.warn = warn
         # abspath, not resolve: paths keep the symlinks in the user's path
-        self._prefix = os.path.join(os.path.abspath(folder), "")
+        self._is_elsewhere = "://" in folder
+        self._prefix = folder if self._is_elsewhere else os.path.join(os.path.abspath(folder), "")
 
     def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
         """The BadRow for a row of this manifest, with its `id` if that is a valid one."""
+        id = unsigned(id) if id else None
+        message = without_signatures(message)
         return BadRow(manifest=self.manifest, line=line, message=message, id=id if id and is_id(id) else None)
 
     def utterance(
@@ -67,6 +72,9 @@ class Rows:
         """
         try:
             path = self.absolute(audio)
+            if path[0] != "/":
+                audio, id = (path if "://" in audio else unsigned(audio)), unsigned(id)
+                metadata = {key: unsigned(value) for key, value in metadata.items()}
             offset = None if offset_s is None or offset_s == "" else seconds(offset_s, "offset_s")
             duration = None if duration_s is None or duration_s == "" else seconds(duration_s, "duration_s")
             track = None if channel is None or channel == "" else channel_number(channel)
@@ -90,29 +98,33 @@ class Rows:
         )
 
     def absolute(self, audio: str) -> str:
-        """The absolute audio path, without `.` and `..`, with symlinks not resolved."""
-        if audio[:2] == "./":
+        """The absolute audio path, without `.` and `..`, with symlinks not resolved; or a bare address."""
+        if audio[:2] == "./" and audio[2:3] != "/":
             audio = audio[2:]
         if not audio or audio.isspace():
             raise RowProblem("`audio` is empty; name the recording's file.")
         if "\0" in audio:
             raise RowProblem("`audio` holds a NUL character, which no file name can; correct the path.")
-        if audio[0] == "~" or "://" in audio:
-            audio = local_path(audio)
+        if audio[0] == "~" or "://" in audio or self._is_elsewhere:
+            audio = self._named(audio)
+            if "://" in audio:
+                return audio
         path = audio if audio[0] == "/" else self._prefix + audio
         # normpath takes longer than all else here, and few paths need it
         return os.path.normpath(path) if "./" in audio or "//" in audio or audio[-1] == "." else path
 
-
-def local_path(audio: str) -> str:
-    """The path of a file given as a file:// URL, or relative to a home directory."""
-    try:
-        path = plain_path(audio)
-    except ValueError as error:
-        raise RowProblem(f"`audio`: {error}.") from None
-    if "://" in path or "\0" in path:
-        raise RowProblem(f"`audio` is an address ({shown(audio)}), which is not supported yet; name a local file.")
-    return path
+    def _named(self, audio: str) -> str:
+        """The local path or the address, without its signature, that is not written as a plain path."""
+        try:
+            path = plain_path(audio)
+            if "://" not in path and path[0] != "/" and self._is_elsewhere:
+                path = beside(self._prefix, path)
+            path = self.signatures.take(address_of(path)) if "://" in path else path
+        except ValueError as error:
+            raise RowProblem(f"`audio`: {error}.") from None
+        if "\0" in path:
+            raise RowProblem("`audio` holds a NUL character, which no file name can; correct the path.")
+        return path
 
 
 def seconds(value: str | float, name: str) -> float:

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import re
 
+from pipeline.queries import without_signatures
+
 OBJECTS = ("s3", "gs", "az")
 SCHEMES = (*OBJECTS, "https")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_OTHERS = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az"}
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+MAX_SHOWN = 200
 PART = "#row="
 """Between a Parquet file and the number of one of its rows, from 0, which holds a recording."""
 
@@ -30,3 +35,58 @@ def place_of(address: str) -> str:
     """The bucket or host of an address, `s3://bucket`; what is out, or refuses everybody, is out or refuses as that."""
     scheme, separator, rest = address.partition("://")
     return scheme + separator + rest.partition("/")[0] if separator else ""
+
+
+def address_of(text: str) -> str:
+    """The address that a text writes: scheme and host in lower case, all else as it is written, since keys of objects
+    may hold anything. Raises ValueError with a message for users."""
+    shown = without_signatures(text[:MAX_SHOWN]) + "…" * (len(text) > MAX_SHOWN)
+    scheme = scheme_of(text)
+    if scheme == "http":
+        raise ValueError(f"{shown!a} is not encrypted; write https://")
+    if scheme not in SCHEMES:
+        right = f"{_OTHERS[scheme]}://" if scheme in _OTHERS else "s3://, gs://, az://, https:// or a path"
+        raise ValueError(f"{shown!a} is no address that can be read; write {right}")
+    place, slash, path = text[len(scheme) + 3 :].partition("/")
+    if "@" in place:
+        raise ValueError(f"{shown!a} holds a user name or password, which would be kept with the results; leave it out")
+    if scheme in OBJECTS:
+        if not place or not path or path.endswith("/"):
+            raise ValueError(f"{shown!a} names no object; write {scheme}://BUCKET/KEY")
+        return f"{scheme}://{place}/{path}"
+    if not place or not slash or re.search(r"[?#\\\s]", place) or _CONTROLS.search(path):
+        raise ValueError(f"{shown!a} is no URL that can be read; write https://HOST/PATH")
+    fragment = path.partition("#")
+    if fragment[1] and not is_part(fragment[1] + fragment[2]):
+        raise ValueError(
+            f"{shown!a}: no server sees what stands behind #; write %23 for a # in a name, a span as offset_s and "
+            "duration_s"
+        )
+    return f"https://{place.lower()}/{path.rstrip()}"
+
+
+def is_part(fragment: str) -> bool:
+    """Whether the end of an address, from `#` on, names a row of a Parquet file."""
+    return fragment.startswith(PART) and fragment[len(PART) :].isdecimal()
+
+
+def folder_of(address: str) -> str:
+    """The address of the folder that a file is in, with `/` at its end."""
+    path = address.partition("?")[0] if address.startswith("https://") else address
+    return path.rpartition("/")[0] + "/"
+
+
+def beside(folder: str, relative: str) -> str:
+    """The address that a path below a folder's names, without `.` and `..`. Raises ValueError where it leads out of the
+    bucket or host, with a message for users."""
+    place = place_of(folder)
+    path, mark, query = relative.partition("?") if place.startswith("https://") else (relative, "", "")
+    names = folder[len(place) + 1 : -1].split("/") if len(folder) > len(place) + 1 else []
+    for name in path.split("/"):
+        if name == ".." and not names:
+            raise ValueError(f"{without_signatures(relative[:MAX_SHOWN])!a} leads out of {place}")
+        if name == "..":
+            names.pop()
+        elif name != ".":
+            names.append(name)
+    return f"{place}/{'/'.join(names)}{mark}{query}"

@@ -6,7 +6,7 @@ import threading
 import zlib
 
 from pipeline.queries import unsigned
-from pipeline.source.addresses import PART, place_of
+from pipeline.source.addresses import is_part, place_of
 
 MAX_TEMPLATES = 1_000
 SHORT_BYTES = 100
@@ -69,7 +69,7 @@ def _divided(address: str) -> tuple[str, str]:
     """An address without a fragment, and the row of a Parquet file behind it."""
     bare, mark, fragment = address.partition("#")
     part = mark + fragment
-    return bare, part if part.startswith(PART) and part[len(PART) :].isdecimal() else ""
+    return bare, part if is_part(part) else ""
 
 
 def _compressed(query: bytes, template: bytes) -> bytes:

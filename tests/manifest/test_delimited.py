@@ -157,7 +157,7 @@ def test_a_very_long_reference_is_taken(tmp_path: Path) -> None:
         ("x.wav,,,-1", "`channel` is '-1'"),
         ("x.wav,,,1.5", "`channel` is '1.5'"),
         ("x.wav,,,99999", "`channel` is '99999'"),
-        ("s3://bucket/x.wav,,,", "not supported yet"),
+        ("ftp://host/x.wav,,,", "is no address that can be read; write s3://"),
         ("a\0.wav,,,", "NUL"),
         ("a\x07.wav,,,", "control characters"),
         ("a" * 1001 + ",,,", "at most 1,000"),
