@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -15,14 +14,18 @@ from functools import partial
 from pipeline.errors import ManifestError
 from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.directory import Folder, Recordings
+from pipeline.manifest.elsewhere import named_at
+from pipeline.manifest.prefix import Prefix
 from pipeline.manifest.rows import Warn, log, printable
-from pipeline.manifest.search import Ignored, Search, extension_of, is_glob
-from pipeline.manifest.tables import KINDS, READERS, STDIN, Table
+from pipeline.manifest.search import Ignored, Search, is_glob
+from pipeline.manifest.tables import KINDS, STDIN, Table, suffix_of
 from pipeline.model import BadRow, Utterance
+from pipeline.queries import unsigned
 from pipeline.source import Sources
+from pipeline.source.addresses import folder_of, is_address, path_in, place_of, scheme_of
 from pipeline.source.spelling import plain_path
 
-Input = Table | Folder | Recordings
+Input = Table | Folder | Recordings | Prefix
 
 
 def inputs_of(
@@ -47,6 +50,8 @@ def inputs_of(
         source = argument if argument == STDIN else _named(argument)
         if source == STDIN:
             found.append(Table(source, sources, warn))
+        elif "://" in source:
+            found.append(named_at(source, sources, search, warn))
         elif os.path.isdir(source):
             found.append(Folder(source, source, search()))
         elif is_glob(source) and not os.path.lexists(source):
@@ -59,7 +64,7 @@ def inputs_of(
         else:
             found.append(Table(source, sources, warn))
     inputs = _without_repeats(_grouped(found))
-    if (include or exclude) and not any(isinstance(one, Folder) for one in inputs):
+    if (include or exclude) and not any(isinstance(one, Folder | Prefix) for one in inputs):
         raise ManifestError(
             "--include and --exclude choose among the files of folders and globs; "
             f"there is neither, only {', '.join(one.source for one in inputs[:3])}."
@@ -73,17 +78,27 @@ def path_of(arguments: Sequence[str]) -> str:
     try:
         return common_path([one.path for one in inputs_of(arguments, Sources())])
     except ManifestError:  # raised again when they are read
-        return common_path(arguments)
+        return common_path(map(unsigned, arguments))
 
 
 def common_path(paths: Iterable[str]) -> str:
     """`path_of` for the paths of inputs."""
     distinct = list(dict.fromkeys(paths))
     files = [path for path in distinct if path != STDIN]
-    if files and len(distinct) > 1:
-        folders = (path if os.path.isdir(path) else os.path.dirname(path) for path in files)
-        return os.path.commonpath([os.path.abspath(folder) for folder in folders])
-    return files[0] if files else STDIN
+    if not files or len(distinct) == 1:
+        return files[0] if files else STDIN
+    folders = [_folder_of(path) for path in files]
+    place = place_of(folders[0])
+    if any(place_of(folder) != place for folder in folders):
+        return "/"  # nothing in common
+    return place + os.path.commonpath([folder[len(place) :] or "/" for folder in folders]).rstrip("/" if place else "")
+
+
+def _folder_of(path: str) -> str:
+    """The folder that an input's path is or is in."""
+    if is_address(path):
+        return folder_of(path)[:-1] if suffix_of(path_in(path)) else path
+    return os.path.abspath(path if os.path.isdir(path) else os.path.dirname(path))
 
 
 def _split_glob(pattern: str) -> tuple[str, str]:
@@ -101,13 +116,11 @@ def _named(argument: str) -> str:
         if "null byte" not in str(error) and "surrogates" not in str(error):
             raise ManifestError(f"{error}.") from None
         source = argument
+    if "://" in source:
+        return source
     if not source or printable(source) != source:
         raise ManifestError(
             f"{printable(source)!r} cannot name a manifest: it is empty, holds control characters or is not UTF-8."
-        )
-    if uri := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
-        raise ManifestError(
-            f"{source}: manifests at {uri[0]} addresses are not supported yet; copy it here and name the file."
         )
     return source
 
@@ -115,7 +128,8 @@ def _named(argument: str) -> str:
 def _manifests_in_globs(arguments: Sequence[str]) -> Iterator[str]:
     """The arguments, with globs of manifests, such as `*.csv`, replaced by their files."""
     for argument in arguments:
-        if is_glob(argument) and extension_of(argument) in READERS and not os.path.lexists(argument):
+        is_local = scheme_of(argument) in ("", "file")
+        if is_local and is_glob(argument) and suffix_of(argument) and not os.path.lexists(argument):
             named = _named(argument)
             found = sorted(glob.glob(named, recursive=True))
             if not found:
@@ -128,7 +142,7 @@ def _manifests_in_globs(arguments: Sequence[str]) -> Iterator[str]:
 def _grouped(found: Sequence[Input | str]) -> list[Input]:
     """The inputs, with the recordings of each folder as one, at the place of the first of them."""
     ids = _ids(dict.fromkeys(one for one in found if isinstance(one, str)))
-    root_of = {path: path[: -len(id_)].rstrip("/") or "/" for path, id_ in ids.items()}
+    root_of = {path: path[: -len(id_)].removesuffix("/") or "/" for path, id_ in ids.items()}
     names_in: dict[str, list[str]] = {}
     for path, id_ in ids.items():
         names_in.setdefault(root_of[path], []).append(id_)
@@ -143,15 +157,23 @@ def _grouped(found: Sequence[Input | str]) -> list[Input]:
 
 def _ids(paths: Iterable[str]) -> dict[str, str]:
     """The file name for each path; for equal names with as many parent folders as make them unique."""
-    length = dict.fromkeys(paths, 1)
+    names = {path: _names_of(path) for path in paths}
+    length = dict.fromkeys(names, 1)
     while True:
-        ids = {path: "/".join(path.lstrip("/").split("/")[-count:]) for path, count in length.items()}
+        ids = {path: "/".join(names[path][-count:]) for path, count in length.items()}
         uses = Counter(ids.values())
-        ambiguous = [path for path, id_ in ids.items() if uses[id_] > 1 and len(id_) < len(path.lstrip("/"))]
+        ambiguous = [path for path, id_ in ids.items() if uses[id_] > 1 and length[path] < len(names[path])]
         if not ambiguous:
             return ids
         for path in ambiguous:
             length[path] += 1
+
+
+def _names_of(path: str) -> list[str]:
+    """The names of the folders that a recording is in, and its own."""
+    base = path_in(path)
+    *folders, name = base[len(place_of(path)) :].lstrip("/").split("/")
+    return [*folders, name + path[len(base) :]]
 
 
 def _without_repeats(inputs: Sequence[Input]) -> list[Input]:
@@ -159,27 +181,33 @@ def _without_repeats(inputs: Sequence[Input]) -> list[Input]:
     unique: dict[object, Input] = {}
     for one in inputs:
         # the name of a link is not resolved: relative paths in the manifest count from the link's folder
-        path = os.path.join(os.path.realpath(os.path.dirname(one.path)), os.path.basename(one.path))
+        path = one.path
+        if not is_address(path):
+            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         unique.setdefault(one if one.is_folder else path, one)
     return [*unique.values()]
 
 
 def without_overlaps(inputs: Sequence[Input]) -> Iterator[tuple[Input, Iterator[Utterance | BadRow]]]:
     """The rows of each input, each file once: the outer of two folders has it, of the same folder the first input."""
-    roots = [os.path.realpath(one.path) for one in inputs]
+    roots = [one.path if is_address(one.path) else os.path.realpath(one.path) for one in inputs]
     for number, one in enumerate(inputs):
         own = roots[number]
         preferred = [
-            (other, os.path.join(root, ""))
+            (other, _below(root))
             for at, (other, root) in enumerate(zip(inputs, roots, strict=True))
-            if other.is_folder and (at < number if own == root else own.startswith(os.path.join(root, "")))
+            if other.is_folder and (at < number if own == root else own.startswith(_below(root)))
         ]
         yield one, _without(preferred, own, one) if one.is_folder and preferred else iter(one)
 
 
+def _below(root: str) -> str:
+    return root if root == "/" else f"{root}/"
+
+
 def _without(preferred: Sequence[tuple[Input, str]], own: str, rows: Input) -> Iterator[Utterance | BadRow]:
     for row in rows:
-        path = f"{own}/{row.id}"
+        path = _below(own) + (row.id or "")
         if row.id is None or not any(
             path.startswith(root) and other.covers(path[len(root) :]) for other, root in preferred
         ):

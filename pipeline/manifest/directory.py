@@ -16,6 +16,7 @@ from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
 from pipeline.manifest.search import EXCLUDED, HIDDEN, Search
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import IRREGULAR, Entry
+from pipeline.source.addresses import is_address
 from pipeline.source.local import LocalFiles
 
 ENTRIES_A_STEP = 1_000
@@ -79,7 +80,7 @@ class Folder:
                 except OSError as error:
                     problem = _unlisted(error)
             is_empty = False
-            yield _record(self.source, self._top, relative, problem)
+            yield record(self.source, self._top, relative, problem)
         if is_empty:
             search = self._search
             ignored = f" ({search.ignored})" if str(search.ignored) else ""
@@ -120,7 +121,7 @@ class Folder:
 
 
 class Recordings:
-    """Recordings of one folder, named one by one."""
+    """Recordings of one folder or prefix, named one by one."""
 
     is_folder = True
 
@@ -129,20 +130,20 @@ class Recordings:
         self._names = dict.fromkeys(names)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
-        top = os.path.join(self.path, "")
+        top = f"{self.path}/" if is_address(self.path) else os.path.join(self.path, "")
         for name in self._names:
             try:
-                problem = "" if LocalFiles().stat(top + name).is_regular else IRREGULAR
+                problem = "" if is_address(top) or LocalFiles().stat(top + name).is_regular else IRREGULAR
             except AttemptError:
                 problem = ""  # reported when it is prepared
-            yield _record(self.source, top, name, problem)
+            yield record(self.source, top, name, problem)
 
     def covers(self, id_: str) -> bool:
         """Whether the file was named."""
         return id_ in self._names
 
 
-def _record(source: str, top: str, relative: str, problem: str) -> Utterance | BadRow:
+def record(source: str, top: str, relative: str, problem: str) -> Utterance | BadRow:
     """The record of one file, or the BadRow of a folder that cannot be listed."""
     name = printable(relative)
     if not problem and any(0xDC80 <= ord(char) <= 0xDCFF for char in relative):

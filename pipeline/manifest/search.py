@@ -98,6 +98,27 @@ class Search:
             known = names[: names.index("**")] if "**" in names else names
             self._folders = [compiled([f"/{'/'.join(known[: n + 1])}"], hides_dots=True) for n in range(len(known))]
 
+    def takes(self, above: str, name: str, *, is_folder: bool) -> bool:
+        """Whether a file is found, or a folder searched, in the folder of the path `above`, "" or with `/` at its end.
+        Counts what is ignored."""
+        path = above + name
+        if self.has_glob and not is_folder and not self.matches_glob(path):
+            return False
+        if self.unmatched:
+            self.note(f"{path}{'/' * is_folder}")
+        if name[:1] == "." and not self.finds_hidden:
+            (self.ignored.folders if is_folder else self.ignored.files)[HIDDEN] += 1
+            return False
+        if is_folder:
+            return not (self.is_narrow and self.skips(path))
+        if not name.lower().endswith(self.extensions):
+            self.ignored.note(name)
+            return False
+        if self.is_narrow and not self.is_included(path):
+            self.ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
+            return False
+        return True
+
     def note(self, path: str) -> None:
         """Takes the path of each file found, and of each folder, with a slash at its end, for `unmatched`."""
         for option in [option for option, one in self.unmatched.items() if one.match(path)]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
+import zlib
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import delimited, jsonl, parquet
+from pipeline.manifest.fetched import fetched
 from pipeline.manifest.rows import Rows, Warn
 from pipeline.model import BadRow, Utterance
 from pipeline.source import Sources
+from pipeline.source.addresses import folder_of, is_address, path_in
 from pipeline.source.local import local_version
 from pipeline.source.spelling import hint
 
@@ -28,11 +32,20 @@ READERS: dict[str, Reader] = {
     ".json": jsonl.read,  # NeMo's manifests are JSONL under this name
     ".parquet": parquet.read,
 }
-KINDS = "a folder, a recording, a glob, a .csv, .tsv, .jsonl or .parquet file, or - for JSONL on stdin"
+ZIPPED = ".gz"
+_ZIPPED = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+SUFFIXES = (*READERS, *(f"{suffix}{ZIPPED}" for suffix in _ZIPPED))
+KINDS = (
+    "a folder, a recording, a glob, a .csv, .tsv, .jsonl (each also as .gz) or .parquet file, or - for JSONL on stdin"
+)
+
+
+PACKED, SHEETS = (ZIPPED, ".bz2", ".xz", ".zst", ".zip"), (".xlsx", ".xls", ".ods")
+"""Files whose rows cannot be read."""
 
 
 class Table:
-    """A manifest file, or JSONL on stdin for `-`, in constant memory."""
+    """A manifest file here or at an address, or JSONL on stdin for `-`, in constant memory."""
 
     is_folder = False
 
@@ -44,6 +57,9 @@ class Table:
             if sys.stdin is None:
                 raise ManifestError("The manifest is - (stdin), but this process has no stdin; name a file instead.")
             self._rows = jsonl.read(sys.stdin.buffer, Rows("stdin", ".", sources.signatures, warn))
+            return
+        if is_address(source):
+            self._rows = rows_at(source, reader_for(path_in(source)), sources, warn)
             return
         path = Path(source)
         try:
@@ -61,18 +77,44 @@ class Table:
         return True
 
 
-def reader_for(path: Path) -> Reader:
-    """The reader for a file of this name."""
-    suffix = path.suffix.lower()
-    if suffix in READERS:
+def suffix_of(name: str) -> str:
+    """The suffix that tells the kind of a manifest, such as `.csv.gz`, in lower case; "" for none."""
+    name = os.path.basename(name).lower()
+    return next((one for one in SUFFIXES if name.endswith(one) and name != one), "")
+
+
+def reader_for(path: Path | str) -> Reader:
+    """The reader for a file of this name. Raises ManifestError."""
+    suffix = suffix_of(str(path))
+    if suffix.endswith(ZIPPED):
+        return partial(unpacked, READERS[suffix.removesuffix(ZIPPED)])
+    if suffix:
         return READERS[suffix]
-    if suffix in (".gz", ".bz2", ".xz", ".zst", ".zip"):
+    other = os.path.splitext(path)[1].lower()
+    if other in PACKED:
         advice = "unpack it first"
-    elif suffix in (".xlsx", ".xls", ".ods"):
+    elif other in SHEETS:
         advice = "save the sheet as CSV (UTF-8)"
     else:
         advice = "the extension decides the kind; a recording with another can be a row of a manifest"
     raise ManifestError(f"{path}: not a known kind of manifest; {advice}. A manifest is {KINDS}.")
+
+
+def unpacked(read: Reader, stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
+    """The rows of a file that gzip packed, unpacked as far as they are read. Raises ManifestError for a damaged one."""
+    try:
+        with gzip.GzipFile(fileobj=stream) as plain:
+            yield from read(cast("BinaryIO", plain), rows)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ManifestError(
+            f"{rows.manifest}: no whole gzip file: {str(error).rstrip('.')}; nothing of it was taken: copy it again."
+        ) from None
+
+
+def rows_at(address: str, read: Reader, sources: Sources, warn: Warn) -> Generator[Utterance | BadRow]:
+    """The rows of a manifest that lies elsewhere."""
+    with fetched(address, sources) as stream:
+        yield from read(stream, Rows(address, folder_of(address), sources.signatures, warn))
 
 
 def rows_of(path: Path, source: str, read: Reader, sources: Sources, warn: Warn) -> Generator[Utterance | BadRow]:

@@ -38,31 +38,46 @@ def place_of(address: str) -> str:
 
 
 def address_of(text: str) -> str:
-    """The address that a text writes: scheme and host in lower case, all else as it is written, since keys of objects
-    may hold anything. Raises ValueError with a message for users."""
-    shown = without_signatures(text[:MAX_SHOWN]) + "…" * (len(text) > MAX_SHOWN)
+    """The address that a text writes for one file: scheme and host in lower case, all else as it is written, since keys
+    of objects may hold anything. Raises ValueError with a message for users."""
+    address = prefix_or_address_of(text)
+    scheme = scheme_of(address)
+    if scheme in OBJECTS and (address.endswith("/") or address == place_of(address)):
+        raise ValueError(f"{_shown(text)} names no object; write {scheme}://BUCKET/KEY")
+    return address
+
+
+def prefix_or_address_of(text: str) -> str:
+    """As `address_of`, but it may also name a bucket or a prefix in it."""
     scheme = scheme_of(text)
     if scheme == "http":
-        raise ValueError(f"{shown!a} is not encrypted; write https://")
+        raise ValueError(f"{_shown(text)} is not encrypted; write https://")
     if scheme not in SCHEMES:
         right = f"{_OTHERS[scheme]}://" if scheme in _OTHERS else "s3://, gs://, az://, https:// or a path"
-        raise ValueError(f"{shown!a} is no address that can be read; write {right}")
-    place, slash, path = text[len(scheme) + 3 :].partition("/")
+        raise ValueError(f"{_shown(text)} is no address that can be read; write {right}")
+    rest = text[len(scheme) + 3 :]
+    place, slash, path = rest.partition("/")
     if "@" in place:
-        raise ValueError(f"{shown!a} holds a user name or password, which would be kept with the results; leave it out")
+        raise ValueError(
+            f"{_shown(text)} holds a user name or password, which would be kept with results; leave it out"
+        )
     if scheme in OBJECTS:
-        if not place or not path or path.endswith("/"):
-            raise ValueError(f"{shown!a} names no object; write {scheme}://BUCKET/KEY")
-        return f"{scheme}://{place}/{path}"
+        if not place:
+            raise ValueError(f"{_shown(text)} names no bucket; write {scheme}://BUCKET/KEY")
+        return f"{scheme}://{rest}"
     if not place or not slash or re.search(r"[?#\\\s]", place) or _CONTROLS.search(path):
-        raise ValueError(f"{shown!a} is no URL that can be read; write https://HOST/PATH")
+        raise ValueError(f"{_shown(text)} is no URL that can be read; write https://HOST/PATH")
     fragment = path.partition("#")
     if fragment[1] and not is_part(fragment[1] + fragment[2]):
         raise ValueError(
-            f"{shown!a}: no server sees what stands behind #; write %23 for a # in a name, a span as offset_s and "
-            "duration_s"
+            f"{_shown(text)}: no server sees what stands behind #; write %23 for a # in a name, and a span as offset_s "
+            "and duration_s"
         )
     return f"https://{place.lower()}/{path.rstrip()}"
+
+
+def _shown(text: str) -> str:
+    return ascii(without_signatures(text[:MAX_SHOWN]) + "…" * (len(text) > MAX_SHOWN))
 
 
 def is_part(fragment: str) -> bool:
@@ -70,10 +85,14 @@ def is_part(fragment: str) -> bool:
     return fragment.startswith(PART) and fragment[len(PART) :].isdecimal()
 
 
+def path_in(address: str) -> str:
+    """The address without a query; keys of objects have none."""
+    return address.partition("?")[0] if address.startswith("https://") else address
+
+
 def folder_of(address: str) -> str:
     """The address of the folder that a file is in, with `/` at its end."""
-    path = address.partition("?")[0] if address.startswith("https://") else address
-    return path.rpartition("/")[0] + "/"
+    return path_in(address).rpartition("/")[0] + "/"
 
 
 def beside(folder: str, relative: str) -> str:
@@ -84,7 +103,7 @@ def beside(folder: str, relative: str) -> str:
     names = folder[len(place) + 1 : -1].split("/") if len(folder) > len(place) + 1 else []
     for name in path.split("/"):
         if name == ".." and not names:
-            raise ValueError(f"{without_signatures(relative[:MAX_SHOWN])!a} leads out of {place}")
+            raise ValueError(f"{_shown(relative)} leads out of {place}")
         if name == "..":
             names.pop()
         elif name != ".":

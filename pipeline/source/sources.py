@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pipeline.source.rows import ParquetRows
 
 NEVER = threading.Event()
+REMEMBERED = 16_384
+"""What listings tell of recordings is kept for so many, until they are asked for."""
 
 
 class Sources:
@@ -44,6 +46,7 @@ class Sources:
         self._outages = Outages(self.rules, stopped)
         self._stores: dict[str, Store] = {}
         self._parquet: ParquetRows | None = None
+        self._listed: dict[str, FileInfo] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -58,9 +61,14 @@ class Sources:
             store.close()
 
     def stat(self, path: str) -> FileInfo:
-        """Describes a recording without reading it. Raises AttemptErrors, SourceOut or Stopped."""
+        """Describes a recording without reading it: once as it was just listed. Raises AttemptErrors, SourceOut or
+        Stopped."""
         if not is_address(path):
             return self.local.stat(path)
+        with self._lock:
+            known = self._listed.pop(path, None)
+        if known is not None:
+            return known
         if PART in path:
             return self._rows().stat(path)
         store, attempts = self._store(path), Attempts(self._outages, place_of(path), path)
@@ -94,6 +102,7 @@ class Sources:
             begun = last
             try:
                 for one in store.list(prefix, after=last):
+                    self._remember(prefix + one.name, one.info)
                     yield one
                     last = one.name
             except AttemptError as error:
@@ -106,6 +115,12 @@ class Sources:
             else:
                 attempts.succeeded()
                 return
+
+    def _remember(self, address: str, info: FileInfo) -> None:
+        with self._lock:
+            self._listed[address] = info
+            if len(self._listed) > REMEMBERED:
+                del self._listed[next(iter(self._listed))]
 
     def read(self, path: str, start: int, stop: int, version: str | None = None) -> bytes:
         """A part of a recording, which may end before `stop`. Raises as `stat`, and SourceChanged."""

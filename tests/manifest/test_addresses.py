@@ -71,7 +71,7 @@ def test_no_part_of_a_row_has_a_signature() -> None:
         ("s3a://b/a.wav", "write s3://"),
         ("s3://b", "names no object"),
         ("s3://b/", "names no object"),
-        ("s3:///a.wav", "names no object"),
+        ("s3:///a.wav", "names no bucket"),
         (f"https://me:{SIGNATURE}@h/a.wav", "user name or password"),
         (f"s3://AKIA:{SIGNATURE}@b/a.wav", "user name or password"),
         (f"https://h?sig={SIGNATURE}", "write https://HOST/PATH"),

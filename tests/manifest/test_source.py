@@ -36,7 +36,8 @@ def test_the_sample_manifests_say_the_same() -> None:
     ("name", "words"),
     [
         ("m.txt", "not a known kind"),
-        ("m.csv.gz", "unpack it first"),
+        ("m.parquet.gz", "unpack it first"),
+        (".gz", "the extension decides"),
         ("m.xlsx", "save the sheet as CSV"),
         ("manifest", "the extension decides"),
     ],
@@ -52,8 +53,15 @@ def test_a_file_of_no_known_kind_is_an_error(tmp_path: Path, name: str, words: s
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("s3://bucket/m.csv", "manifests at s3:// addresses are not supported yet"),
-        ("https://host/m.jsonl", "not supported yet"),
+        ("ftp://host/m.csv", "no address that can be read"),
+        ("http://host/m.csv", "is not encrypted"),
+        ("https://host/calls/", "a web server cannot be listed"),
+        ("https://host/export?format=.csv", "the extension decides"),
+        ("https://me:pa55@host/m.csv", "user name or password"),
+        ("s3://bucket/m.xlsx", "save the sheet as CSV"),
+        ("s3://bucket/lists/*.csv", "named one by one"),
+        ("s3://*/a.wav", "a glob needs a bucket"),
+        ("s3://bucket/a\0", "holds control characters"),
         ("no/such/m.csv", "there is no such file or folder"),
         ("", "cannot name a manifest"),
         ("a\0b.csv", "cannot name a manifest"),
