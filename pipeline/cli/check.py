@@ -29,6 +29,9 @@ def command(
 ) -> None:
     """Say what a run of these options would send and cost, and what the account would have left; send nothing.
 
+    MANIFEST is a folder, a recording, a glob in quotes, a .csv, .tsv, .jsonl (each also as .gz) or .parquet file, or -
+    for JSONL on stdin; but for the last also at an address: s3://BUCKET/PREFIX/, gs://, az://, https://HOST/FILE.
+
     Where there is an API key, the service is asked for the balance, once and for 5 seconds at most.
 
     Exit status: 0, 1 for a key that is refused, or 2 where a run would refuse the configuration or the manifest.

@@ -78,7 +78,7 @@ _MANIFEST_OPTIONS = (
                  help="Configuration file (TOML), e.g. configs/local.toml. [default: the Gradium service]"),
     click.option("--out", type=output_path, metavar="PATH", help="Output folder. [default: runs/<name>, with "
                  "the local recognizer runs/<name>-local; <name> is MANIFEST's without .csv, .tsv, .jsonl, "
-                 ".ndjson, .json or .parquet; of a recording, a glob or several it is that of their folder]"),
+                 ".ndjson, .json, .parquet or .gz; of a recording, a glob or several it is that of their folder]"),
     click.option("--id", "ids", multiple=True, metavar="ID",
                  help="Do only the utterance of this id; repeatable. A failed one is tried again, whatever the "
                  "failure; a done one is sent again only where --only selects it, as --only all does."),

@@ -57,7 +57,11 @@ def command(
     log_format: Any,
     **asked: Any,
 ) -> None:
-    """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat."""
+    """Transcribe what is new, changed or worth another try; safe to interrupt and to repeat.
+
+    MANIFEST is a folder, a recording, a glob in quotes, a .csv, .tsv, .jsonl (each also as .gz) or .parquet file, or -
+    for JSONL on stdin; but for the last also at an address: s3://BUCKET/PREFIX/, gs://, az://, https://HOST/FILE.
+    """
     del engine  # there is one
     for number in stop_signals():
         signal.signal(number, partial(_on_early_signal, as_json=log_format == "json"))

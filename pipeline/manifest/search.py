@@ -54,7 +54,7 @@ class Ignored:
                 parts.append(f"{OTHER} {rest:,}")
             groups.append(f"{plural(self.files.total(), 'file')}: {', '.join(parts)}")
         if self.folders:
-            parts = [f"{name} {count:,}" for name, count in self.folders.items()]
+            parts = [f"{name} {count:,}" for name, count in sorted(self.folders.items())]
             groups.append(f"{plural(self.folders.total(), 'folder')}: {', '.join(parts)}")
         return f"ignored {'; '.join(groups)}" if groups else ""
 

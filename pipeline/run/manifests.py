@@ -18,8 +18,10 @@ from pipeline.checkpoint.sharing import Claimed, span_of
 from pipeline.errors import AttemptError, ManifestError
 from pipeline.manifest import STDIN, Input, common_path, without_overlaps
 from pipeline.manifest.directory import Folder
+from pipeline.manifest.prefix import Prefix
 from pipeline.manifest.rows import fragment
 from pipeline.model import BadRow, Utterance
+from pipeline.queries import unsigned
 from pipeline.source.addresses import is_address
 
 TITLED = 3
@@ -60,10 +62,10 @@ class Manifests(Scope):
     """The manifests of one run, by their names in the checkpoint; several parts of one folder have one."""
 
     def __init__(self, arguments: Sequence[str], parts: Sequence[Input]) -> None:
-        self.title = ", ".join(arguments[:TITLED]) + (
+        self.title = ", ".join(map(unsigned, arguments[:TITLED])) + (
             f" and {len(arguments) - TITLED:,} more" if len(arguments) > TITLED else ""
         )
-        """The arguments, in few words."""
+        """The arguments, in few words, without signatures."""
         self._parts = parts
         self._by_name: dict[str, list[Input]] = {}
         for part in parts:
@@ -82,7 +84,9 @@ class Manifests(Scope):
 
     def unmatched(self) -> list[str]:
         """The options --include and --exclude that nothing was named like, once all rows were read."""
-        return sorted({option for part in self._parts if isinstance(part, Folder) for option in part.unmatched})
+        return sorted(
+            {option for part in self._parts if isinstance(part, Folder | Prefix) for option in part.unmatched}
+        )
 
     def is_folder(self, manifest: str) -> bool:
         return any(part.is_folder for part in self._by_name.get(manifest, ()))

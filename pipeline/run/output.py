@@ -18,8 +18,9 @@ from pipeline.checkpoint import Checkpoint, OutputLock, hold_output
 from pipeline.checkpoint.schema import CHECKPOINT, FORMATS, MANIFEST, PLACES
 from pipeline.errors import ConfigError, OutputError, UsageError
 from pipeline.manifest import STDIN, path_of
-from pipeline.manifest.tables import READERS
+from pipeline.manifest.tables import suffix_of
 from pipeline.run.manifests import copies, is_there, may_be, name_of
+from pipeline.source.addresses import is_address, path_in
 
 RUNS = Path("runs")
 PLACES_KEPT = 16
@@ -121,10 +122,11 @@ def default_out(manifests: Sequence[str], url: str) -> Path:
     recognizer makes of it; several in one run have one by the folder that they are in. Raises CheckpointError."""
     end = "-local" if url == "local" else ""
     place = path_of(manifests)
-    path = Path(name_of(place))  # of a link its own name: it may lead to another file each night
-    name = path.stem if path.suffix.lower() in READERS else path.name
+    # of a link its own name: it may lead to another file each night
+    name = Path(path_in(place) if is_address(place) else name_of(place)).name
+    name = name[: len(name) - len(suffix_of(name))]
     out = RUNS / f"{'stdin' if place == STDIN else name or 'root'}{end}"
-    if place != STDIN and not is_there(str(out / CHECKPOINT)):
+    if place != STDIN and not is_address(place) and not is_there(str(out / CHECKPOINT)):
         # the name that it had when links were followed, and whatever stands behind a dot was cut off
         former = RUNS / f"{Path(os.path.realpath(place)).stem}{end}"
         if former != out and _is_of(former, name_of(place)):

@@ -235,6 +235,14 @@ def test_manifests_that_share_an_output_go_on_in_a_copy(run: Run, tmp_path: Path
         (["a.csv", "b.csv"], "here"),
         (["a.csv", "-"], "here"),
         (["loop.csv"], "loop"),
+        (["m.csv.gz"], "m"),
+        (["s3://b/calls/"], "calls"),
+        (["s3://b/2024/calls/*.wav"], "calls"),
+        (["gs://b"], "b"),
+        (["https://h/lists/m.csv?sig=1&v=2"], "m"),
+        (["https://h/m.jsonl.gz?X-Amz-Signature=1"], "m"),
+        (["s3://b/x/m.csv", "s3://b/x/n.csv"], "x"),
+        (["s3://b/m.csv", "data/a.csv"], "root"),
     ],
 )
 def test_an_output_is_called_by_the_name_of_its_manifest(
