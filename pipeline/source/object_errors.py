@@ -33,7 +33,7 @@ _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,2000})</Message>")
 _OS_MESSAGE = re.compile(r'message: "([^"]{1,200})"')
 _KIND = re.compile(r"kind: (Timeout|Connect)\b")
-_NO_CREDENTIALS = re.compile(r"169\.254\.|metadata\.google|token request|Account must be specified|Missing|credential", re.I)
+_NO_CREDENTIALS = re.compile(r"169\.254\.|metadata\.google|token request|must be specified|Missing|credential", re.I)
 _OF_CREDENTIALS = re.compile(
     r"ExpiredToken|InvalidToken|AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocation|RequestTimeTooSkewed"
 )
