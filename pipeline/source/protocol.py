@@ -30,6 +30,8 @@ class FileInfo(NamedTuple):
     """A rough length, for the order of work and the progress bar only."""
     is_regular: bool = True
     """False for a folder, a pipe or a device."""
+    is_versioned: bool = True
+    """False where its size at most tells whether it was replaced: a copy that broke off is made anew."""
 
 
 class Listed(NamedTuple):

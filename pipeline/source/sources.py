@@ -169,8 +169,8 @@ class Sources:
                     raise SourceFault(f"the answer ended after {have:,} of {info.size_bytes:,} bytes")
             except AttemptError as error:
                 brought = have - begun
-                if isinstance(error, SourceChanged):  # begins anew
-                    have, info = 0, None
+                if isinstance(error, SourceChanged) or (info and not info.is_versioned):  # begins anew
+                    have, info, brought = 0, None, 0
                     empty(file)
                 attempts.failed(error, brought)
             except BaseException:
