@@ -138,7 +138,7 @@ def part_of(head: Head, address: str, start: int, stop: int | None, version: str
 
 def _info(address: str, size: int | None, digest: str) -> FileInfo:
     version = f"{_UNKNOWN if size is None else size}:{digest}"
-    return FileInfo(version, size, estimated_s(address.partition("?")[0], size or 0))
+    return FileInfo(version, size, estimated_s(address.partition("?")[0], size or 0), is_versioned=digest != _UNKNOWN)
 
 
 def _checked(head: Head, info: FileInfo, address: str, version: str, *, is_resumed: bool) -> FileInfo:
