@@ -7,7 +7,7 @@ server, such as `key` or `id`, are none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping, Set
 from urllib.parse import unquote
 
 
@@ -17,7 +17,14 @@ def _set(names: str) -> frozenset[str]:
 
 _PREFIXES = ("x-amz-", "x-goog-")
 """Amazon's and Google's, version 4."""
-ALWAYS = _set(
+COMMON = _set(
+    "sign hmac token access_token accesstoken auth_token authtoken id_token session_token sessiontoken security_token "
+    "sas_token auth authorization bearer jwt apikey api_key api-key x-api-key subscription-key "
+    "ocp-apim-subscription-key access_key access-key accesskey access_key_id secret secret_key secretkey "
+    "client_secret password passwd pwd credential credentials"
+)
+"""Names that no convention has to itself."""
+ALWAYS = COMMON | _set(
     # Amazon version 2, CloudFront, Google version 2 and Media CDN, Azure
     "awsaccesskeyid signature key-pair-id googleaccessid edge-cache-token sig "
     # Alibaba, Tencent, Huawei, Volcano Engine, Kingsoft, Baidu
@@ -28,11 +35,6 @@ ALWAYS = _set(
     "x-tos-security-token x-tos-policy kssaccesskeyid x-bce-security-token auth_key "
     # Akamai, Bunny, Cloudflare, GitLab, Slack, Dropbox, Google Drive
     "hdnts hdnea hdntl __token__ __gda__ bcdn_token verify private_token job_token pub_secret rlkey resourcekey "
-    # common names
-    "sign hmac token access_token accesstoken auth_token authtoken id_token session_token sessiontoken security_token "
-    "sas_token auth authorization bearer jwt apikey api_key api-key x-api-key subscription-key "
-    "ocp-apim-subscription-key access_key access-key accesskey access_key_id secret secret_key secretkey "
-    "client_secret password passwd pwd credential credentials"
 )
 """In lower case, as all names here."""
 _EXPIRY = _set("expires expire expiry expiration exp policy hash-algorithm keyname urlprefix token_path")
@@ -57,16 +59,18 @@ HIDDEN = "***"
 
 def divided(query: str) -> list[tuple[str, str]]:
     """The parameters of a query, in their order: of each what stays, and what signs; one of both is mostly empty."""
-    parameters = query.split("&")
-    names = {name: value for one in parameters for _, name, value in _named(one)}
-    signs = _signing(names)
-    if not signs:
-        return [(one, "") for one in parameters]
+    parameters = [(one, _named(one)) for one in query.split("&")]
+    signs = _signing({name: value for _, named in parameters for _, name, value in named})
     found = []
-    for one in parameters:
-        at = next((start for start, name, _ in _named(one) if name in signs), len(one))
-        found.append((one[: max(at - 1, 0)] if at < len(one) else one, one[at:]))
+    for one, named in parameters:
+        at = next((start for start, name, _ in named if name in signs), None)
+        found.append((one, "") if at is None else (one[: max(at - 1, 0)], one[at:]))
     return found
+
+
+def is_token(query: str) -> bool:
+    """Whether only parameters of common names sign a query, which on some servers tell recordings apart as well."""
+    return _signing({name: value for one in query.split("&") for _, name, value in _named(one)}) <= COMMON
 
 
 def unsigned(address: str) -> str:
@@ -89,7 +93,7 @@ def without_signatures(text: str) -> str:
     return text if slash < 0 else text[:slash] + _VALUE.sub(rf"\1{HIDDEN}", text[slash:])
 
 
-def _signing(names: Mapping[str, str]) -> Collection[str]:
+def _signing(names: Mapping[str, str]) -> Set[str]:
     """Those of these names, with their values, that sign."""
     found = {name for name in names if name in ALWAYS or name.startswith(_PREFIXES)}
     if "sig" in names and "sv" in names:
@@ -105,10 +109,14 @@ def _signing(names: Mapping[str, str]) -> Collection[str]:
     return found
 
 
-def _named(parameter: str) -> Iterator[tuple[int, str, str]]:
+def _named(parameter: str) -> list[tuple[int, str, str]]:
     """Where a parameter begins, its name and its value; for `&` some servers take `;`, and some people write `?`."""
-    start = 0
-    for part in re.split("[;?]", parameter) if ";" in parameter or "?" in parameter else (parameter,):
-        name, _, value = part.partition("=")
-        yield start, (unquote(name) if "%" in name else name).lower(), value
+    if ";" not in parameter and "?" not in parameter:
+        name, _, value = parameter.partition("=")
+        return [(0, (unquote(name) if "%" in name else name).lower(), value)]
+    found, start = [], 0
+    for part in re.split("[;?]", parameter):
+        [(_, name, value)] = _named(part)
+        found.append((start, name, value))
         start += len(part) + 1
+    return found

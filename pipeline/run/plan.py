@@ -146,6 +146,11 @@ class ManifestRows:
                     source=number,
                 )
         spellings.warn()
+        if unclear := self._sources.signatures.unclear:
+            self.warnings.add(
+                f"{unclear} has different tokens in several rows, which are taken for one recording: if its server "
+                "tells recordings apart by them, give each URL another parameter, such as n=1"
+            )
         for option in self.manifests.unmatched():
             self.warnings.add(f"{option}: no file or folder matches")
         if self.count:

@@ -65,7 +65,7 @@ def prefix_or_address_of(text: str) -> str:
         if not place:
             raise ValueError(f"{_shown(text)} names no bucket; write {scheme}://BUCKET/KEY")
         return f"{scheme}://{rest}"
-    if not place or not slash or re.search(r"[?#\\\s]", place) or _CONTROLS.search(path):
+    if not place or not slash or re.search(r"[?#\\\s]", place) or (not path.isprintable() and _CONTROLS.search(path)):
         raise ValueError(f"{_shown(text)} is no URL that can be read; write https://HOST/PATH")
     fragment = path.partition("#")
     if fragment[1] and not is_part(fragment[1] + fragment[2]):

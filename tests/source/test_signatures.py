@@ -154,3 +154,17 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) * 1024 / 100_
 def test_a_million_signatures_are_affordable() -> None:
     found = subprocess.run([sys.executable, "-c", MEASURED, AMAZON], capture_output=True, text=True, check=True)
     assert float(found.stdout) < 320  # bytes
+
+
+def test_what_tokens_may_tell_apart_is_noticed() -> None:
+    for one, other, unclear in [
+        ("https://h/get?token=1", "https://h/get?token=2", "https://h/get"),
+        ("https://h/get?token=1", "https://h/get?token=1", ""),
+        ("https://h/a?n=1&token=1", "https://h/a?n=2&token=2", ""),
+        ("https://h/a?Signature=1&Expires=1&Key-Pair-Id=1", "https://h/a?Signature=2&Expires=2&Key-Pair-Id=1", ""),
+        ("https://h/a?token=1&expires=1", "https://h/a?token=2&expires=2", ""),
+    ]:
+        signatures = Signatures()
+        signatures.take(one)
+        signatures.take(other)
+        assert signatures.unclear == unclear
