@@ -1,26 +1,147 @@
-"""Recordings inside of Parquet files, as Hugging Face data sets have them: `FILE.parquet#row=17`, from 0."""
+"""Recordings inside of Parquet files, as Hugging Face data sets have them: `FILE.parquet#row=17`, from 0.
+
+A file is local or elsewhere; of the latter only parts are read. Its row groups are read from their beginning on,
+because Parquet files have no index of their rows: it is fast to ask for the rows of a file in their order.
+"""
 
 from __future__ import annotations
 
 import io
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pipeline.errors import AudioUnreadable, SourceChanged
+from pipeline.source.addresses import PART
 from pipeline.source.protocol import FileInfo
+from pipeline.source.row_group import Passed, RowGroup
+from pipeline.source.sources import too_large, write
+from pipeline.source.tables import Table, open_table
 
 if TYPE_CHECKING:
     from pipeline.source.sources import Sources
 
+STATUS_KEPT_S = 2.0
+"""So long a file's version is not asked for again: a run asks for each of its rows."""
+TABLES_KEPT = 8
+GROUPS_KEPT = 4
+"""Row groups that are open though nobody waits for one of their rows."""
+PASSED_BYTES = 64 << 20
+"""Of rows that were passed by, of all row groups."""
+BYTES_PER_S = 16_000
+"""Typical of FLAC, which most data sets have."""
+
 
 class ParquetRows:
-    """Reads them from files that are local or elsewhere, by `sources`."""
+    """Reads them from files that are local or elsewhere, by `sources`. For several threads."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
+        self._tables: OrderedDict[str, Table] = OrderedDict()
+        self._asked_at: dict[str, float] = {}
+        """When the version of a table was last asked for."""
+        self._groups: OrderedDict[tuple[Table, int], _Used] = OrderedDict()
+        self._passed = Passed(PASSED_BYTES)
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Closes files, except those that are being read."""
+        with self._lock:
+            self._tables.clear()
+            self._close_groups(0)
 
     def stat(self, path: str) -> FileInfo:
-        """The version is that of the file."""
-        raise NotImplementedError
+        """The version is that of the file, size and length are those of an average row of its row group. Raises as
+        `Sources.stat`, and AudioUnreadable where the file has no such row."""
+        file, row = _parted(path)
+        table = self._table(file)
+        return _info(table, table.group_of(row)[0])
 
     def fetch(self, path: str, file: io.FileIO, max_bytes: int) -> FileInfo:
         """Writes the recording into an empty file. Raises as `Sources.fetch`."""
-        raise NotImplementedError
+        name, row = _parted(path)
+        try:
+            return self._fetch(name, row, file, max_bytes)
+        except SourceChanged:
+            with self._lock:
+                self._asked_at.pop(name, None)
+            return self._fetch(name, row, file, max_bytes)  # from the new file
+
+    def _fetch(self, name: str, row: int, file: io.FileIO, max_bytes: int) -> FileInfo:
+        table = self._table(name)
+        number, at = table.group_of(row)
+        with self._group(table, number) as group:
+            content = group.take(at)
+            if content is None:
+                raise AudioUnreadable(f"{name}: row {row} has no audio: its `bytes` are null")
+            if content.size > max_bytes:
+                raise too_large(content.size, max_bytes)
+            try:
+                write(file, memoryview(content))
+            except BaseException:
+                group.put_back(at, content)  # it is asked for again
+                raise
+        return _info(table, number)._replace(size_bytes=content.size)
+
+    def _table(self, name: str) -> Table:
+        """The current table of that name. Raises as `stat`."""
+        with self._lock:
+            table = self._tables.get(name)
+            if table is not None and time.monotonic() - self._asked_at.get(name, -STATUS_KEPT_S) < STATUS_KEPT_S:
+                self._tables.move_to_end(name)
+                return table
+        info = self._sources.stat(name)
+        if table is None or table.version != info.version:
+            table = open_table(self._sources, name, info)
+        with self._lock:
+            self._tables[name] = table
+            self._tables.move_to_end(name)
+            self._asked_at[name] = time.monotonic()
+            while len(self._tables) > TABLES_KEPT:
+                self._asked_at.pop(self._tables.popitem(last=False)[0], None)
+        return table
+
+    @contextmanager
+    def _group(self, table: Table, number: int) -> Iterator[RowGroup]:
+        with self._lock:
+            used = self._groups.get((table, number))
+            if used is None:
+                used = _Used(RowGroup(lambda: table.contents(number), self._passed))
+                self._groups[table, number] = used
+            self._groups.move_to_end((table, number))
+            used.count += 1
+        try:
+            yield used.group
+        finally:
+            with self._lock:
+                used.count -= 1
+                self._close_groups(GROUPS_KEPT)
+
+    def _close_groups(self, kept: int) -> None:
+        idle = [key for key, used in self._groups.items() if not used.count]
+        for key in idle[: max(0, len(self._groups) - kept)]:
+            self._groups.pop(key).group.close()
+
+
+class _Used:
+    """A row group, and how many threads use it."""
+
+    def __init__(self, group: RowGroup) -> None:
+        self.group = group
+        self.count = 0
+
+
+def _parted(path: str) -> tuple[str, int]:
+    """The file and the row of an address."""
+    name, _, row = path.rpartition(PART)
+    if not (row.isascii() and row.isdigit() and len(row) < 16):
+        raise AudioUnreadable(f"the address names no row: a number from 0 follows {PART}")
+    return name, int(row)
+
+
+def _info(table: Table, number: int) -> FileInfo:
+    size = table.mean_bytes(number)
+    return FileInfo(table.version, size, size / BYTES_PER_S)

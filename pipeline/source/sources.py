@@ -56,7 +56,9 @@ class Sources:
         self.close()
 
     def close(self) -> None:
-        """Closes connections."""
+        """Closes connections and files."""
+        if self._parquet is not None:
+            self._parquet.close()
         for store in self._stores.values():
             store.close()
 
@@ -217,7 +219,7 @@ def too_large(size_bytes: int | None, max_bytes: int) -> RecordingTooLong:
     )
 
 
-def write(file: io.FileIO, data: bytes) -> None:
+def write(file: io.FileIO, data: bytes | memoryview) -> None:
     """Writes all of it. Raises OutputError."""
     view = memoryview(data)
     try:
