@@ -43,6 +43,8 @@ class ParquetRows:
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._asked_at: dict[str, float] = {}
         """When the version of a table was last asked for."""
+        self._opening: dict[str, threading.Lock] = {}
+        """So that several threads open a file once."""
         self._groups: OrderedDict[tuple[Table, int], _Used] = OrderedDict()
         self._passed = Passed(PASSED_BYTES)
         self._lock = threading.Lock()
@@ -89,20 +91,23 @@ class ParquetRows:
     def _table(self, name: str) -> Table:
         """The current table of that name. Raises as `stat`."""
         with self._lock:
-            table = self._tables.get(name)
-            if table is not None and time.monotonic() - self._asked_at.get(name, -STATUS_KEPT_S) < STATUS_KEPT_S:
-                self._tables.move_to_end(name)
-                return table
-        info = self._sources.stat(name)
-        if table is None or table.version != info.version:
-            table = open_table(self._sources, name, info)
-        with self._lock:
-            self._tables[name] = table
-            self._tables.move_to_end(name)
-            self._asked_at[name] = time.monotonic()
-            while len(self._tables) > TABLES_KEPT:
-                self._asked_at.pop(self._tables.popitem(last=False)[0], None)
-        return table
+            opening = self._opening.setdefault(name, threading.Lock())
+        with opening:
+            with self._lock:
+                table = self._tables.get(name)
+                if table is not None:
+                    self._tables.move_to_end(name)
+                    if time.monotonic() < self._asked_at.get(name, 0.0) + STATUS_KEPT_S:
+                        return table
+            info = self._sources.stat(name)
+            if table is None or table.version != info.version:
+                table = open_table(self._sources, name, info)
+            with self._lock:
+                self._tables[name] = table
+                self._asked_at[name] = time.monotonic()
+                while len(self._tables) > TABLES_KEPT:
+                    self._asked_at.pop(self._tables.popitem(last=False)[0], None)
+            return table
 
     @contextmanager
     def _group(self, table: Table, number: int) -> Iterator[RowGroup]:

@@ -132,8 +132,9 @@ class Sources:
             attempts.begin()
             try:
                 data = b"".join(store.get(path, start, stop, version=version).chunks)
-            except SourceChanged:
-                raise  # it keeps having another version
+            except SourceChanged:  # stays so, however often it is asked for
+                attempts.succeeded()
+                raise
             except AttemptError as error:
                 attempts.failed(error)
             except BaseException:
