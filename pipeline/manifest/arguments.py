@@ -53,12 +53,12 @@ def inputs_of(
         elif "://" in source:
             found.append(named_at(source, sources, search, warn))
         elif os.path.isdir(source):
-            found.append(Folder(source, source, search()))
+            found.append(Folder(source, source, search(), sources, warn))
         elif is_glob(source) and not os.path.lexists(source):
             root, pattern = _split_glob(source)
             if not os.path.isdir(root):
                 raise ManifestError(f"{source}: there is no folder {root}; a manifest is {KINDS}.")
-            found.append(Folder(source, root, search(glob=pattern)))
+            found.append(Folder(source, root, search(glob=pattern), sources, warn))
         elif source.lower().endswith(AUDIO_EXTENSIONS) and os.path.lexists(source):  # also a broken link
             found.append(os.path.abspath(source))
         else:

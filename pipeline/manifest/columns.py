@@ -20,7 +20,11 @@ KNOWN = ("audio", "id", "language", "reference", "offset_s", "duration_s", "chan
 """In the order of the parameters of `Rows.utterance`."""
 NEMO = {"audio": "audio_filepath", "reference": "text", "offset_s": "offset", "duration_s": "duration"}
 """NeMo's names of known columns, used where ours are absent."""
-AUDIO_SYNONYMS = ("path", "file", "filename", "file_name", "filepath", "file_path", "wav", "recording", "url")
+FILE_NAME = "file_name"
+"""The audio column of Hugging Face's AudioFolder, used where there is no other."""
+REFERENCES = ("sentence", "transcription", "transcript")
+"""Names that the reference has in data sets of Hugging Face, beside ours and NeMo's: the first there is counts."""
+AUDIO_SYNONYMS = ("path", "file", "filename", "filepath", "file_path", "wav", "recording", "url")
 """Likely other names of the audio column."""
 TYPES = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
 
@@ -44,6 +48,8 @@ def header_of(names: Sequence[str], rows: Rows, line: int) -> Header:
     check(names, rows, line)
     at = {name: index for index, name in enumerate(names) if name}
     spelt = [name if name in at else NEMO.get(name, name) for name in KNOWN]
+    if spelt[0] not in at:
+        spelt[0], spelt[3] = FILE_NAME, spelt[3] if spelt[3] in at else reference_in(at)
     # pandas writes its row numbers into a column without a name
     other = [(name, index) for name, index in at.items() if name not in spelt]
     return Header(
@@ -63,7 +69,7 @@ def check(names: Sequence[str], rows: Rows, line: int | None) -> None:
         if name and name in seen:
             raise ManifestError(f"{where}: two columns are named `{name}`; rename or drop one.")
         seen.add(name)
-    if seen.isdisjoint(("audio", NEMO["audio"])):
+    if seen.isdisjoint(("audio", NEMO["audio"], FILE_NAME)):
         raise ManifestError(f"{where}: {_no_audio_column([*filter(None, names)])}")
     warn_of_misspelt(names, rows.warn, f"{where}: column")
 
@@ -97,7 +103,9 @@ def utterance(line: int, row: dict[str, Any], rows: Rows) -> Utterance | BadRow:
         return rows.bad(line, str(problem))
     try:
         if "audio" not in row and "audio_filepath" not in row:
-            raise RowProblem(_no_audio_key(row))
+            if FILE_NAME not in row:
+                raise RowProblem(_no_audio_key(row))
+            row |= as_ours(row)
         audio = text(take("audio") if "audio" in row else take("audio_filepath"), "audio")
         reference = text(take("reference") if "reference" in row else take("text", None), "reference")
         language = text(take("language", None), "language")
@@ -112,6 +120,19 @@ def utterance(line: int, row: dict[str, Any], rows: Rows) -> Utterance | BadRow:
         return rows.bad(line, str(problem), id.strip())
     other = {key: as_text(value) for key, value in row.items() if value is not None} if row else {}
     return rows.utterance(line, audio, id, language, reference, offset_s, duration_s, channel, other)
+
+
+def as_ours(row: dict[str, Any]) -> dict[str, Any]:
+    """Takes `file_name` and the reference of a row of an AudioFolder out of it; returns them by our names."""
+    ours = {"audio": row.pop(FILE_NAME)}
+    if "reference" not in row and "text" not in row and (name := reference_in(row)) in row:
+        ours["reference"] = row.pop(name)
+    return ours
+
+
+def reference_in(names: Collection[str]) -> str:
+    """The column that has the reference of a data set of Hugging Face."""
+    return next((name for name in ("reference", "text", *REFERENCES) if name in names), "reference")
 
 
 def text(value: object, name: str) -> str:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import BinaryIO
 
 from pipeline.errors import ManifestError
-from pipeline.manifest.columns import NEMO, Header, header_of
+from pipeline.manifest.columns import FILE_NAME, NEMO, Header, header_of
 from pipeline.manifest.lines import MAX_ROW_BYTES, decoded, read_lines
 from pipeline.manifest.rows import RowProblem, Rows
 from pipeline.model import BadRow, Utterance
@@ -93,7 +93,7 @@ def sniff(header: bytes, delimiters: tuple[str, ...]) -> str:
 
     def score(delimiter: str) -> tuple[bool, int]:
         names = [cleaned(name.strip(' \r\n"')) for name in header.decode("utf-8", "replace").split(delimiter)]
-        return "audio" in names or NEMO["audio"] in names, len(names)
+        return not {"audio", NEMO["audio"], FILE_NAME}.isdisjoint(names), len(names)
 
     return max(delimiters, key=score)
 

@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from pipeline.errors import AttemptError, EmptyFolder, ManifestError
 from pipeline.formats import AUDIO_EXTENSIONS
-from pipeline.manifest.rows import MAX_ID_CHARS, is_id, printable
+from pipeline.manifest.audio_folder import TABLES, Metadata
+from pipeline.manifest.rows import MAX_ID_CHARS, Warn, is_id, printable
 from pipeline.manifest.search import EXCLUDED, HIDDEN, Search
+from pipeline.manifest.shards import SUFFIX, Shards, shards_among
 from pipeline.model import BadRow, NamedByPath, Utterance
-from pipeline.source import IRREGULAR, Entry
+from pipeline.source import IRREGULAR, Entry, Sources
 from pipeline.source.addresses import is_address
 from pipeline.source.local import LocalFiles
 
@@ -30,6 +32,8 @@ class Level(NamedTuple):
     folder_id: Hashable
     entries: Iterator[Entry]
     """Those still to be visited."""
+    tables: list[str]
+    """Files in it that may be the metadata of its recordings."""
 
 
 class Folder:
@@ -40,13 +44,19 @@ class Folder:
 
     is_folder = True
 
-    def __init__(self, source: str, root: str, search: Search) -> None:
+    def __init__(self, source: str, root: str, search: Search, sources: Sources, warn: Warn) -> None:
         """`source` is the argument that names it."""
         self.source = source
         self.path = os.path.abspath(root)  # not resolved: paths keep the symlinks in the user's path
         self._top = os.path.join(self.path, "")
         self._search = search
         self._files = LocalFiles()
+        self._sources = sources
+        self._warn = warn
+        self._metadata = Metadata(source, self._top, search, sources, warn)
+        self._tables: list[str] = []
+        """Parquet files, which are a data set where there is no recording."""
+        self._is_data_set = False
 
     @property
     def unmatched(self) -> list[str]:
@@ -55,16 +65,21 @@ class Folder:
 
     def covers(self, id_: str) -> bool:
         """Whether a file with this id, if there were one, would be an utterance of this input."""
-        return self._search.covers(id_)
+        has_ids = self._is_data_set or self._metadata.count > 0
+        return self._search.covers(id_) or (has_ids and not self._search.is_narrow)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         """Raises ManifestError where the folder cannot be listed or a glob matches nothing, EmptyFolder where nothing
         else matches."""
+        self._metadata = metadata = Metadata(self.source, self._top, self._search, self._sources, self._warn)
         try:
             levels = [self._level("", self._files.folder_id(self._top))]
         except OSError as error:
             raise ManifestError(f"{self.source}: {_unlisted(error)}") from error
         is_empty = True
+        for row in metadata.rows("", levels[0].tables):
+            is_empty = False
+            yield row
         while levels:
             entry = next(levels[-1].entries, None)
             if entry is None:
@@ -75,13 +90,19 @@ class Folder:
                 try:
                     folder_id = self._files.folder_id(self._top + relative)
                     if all(folder_id != level.folder_id for level in levels):  # else a cycle
-                        levels.append(self._level(f"{relative}/", folder_id))
+                        levels.append(level := self._level(f"{relative}/", folder_id))
+                        for row in metadata.rows(level.prefix, level.tables):
+                            is_empty = False
+                            yield row
                     continue
                 except OSError as error:
                     problem = _unlisted(error)
             is_empty = False
-            yield record(self.source, self._top, relative, problem)
-        if is_empty:
+            if problem or not metadata.names(relative):
+                yield record(self.source, self._top, relative, problem)
+        if is_empty and (shards := self._shards()) is not None:
+            yield from shards.rows()
+        elif is_empty:
             search = self._search
             ignored = f" ({search.ignored})" if str(search.ignored) else ""
             if search.has_glob:
@@ -90,10 +111,22 @@ class Folder:
             raise EmptyFolder(f"{self.source}: no audio below this folder{ignored}; looked for {extensions}.")
 
     def _level(self, prefix: str, folder_id: Hashable) -> Level:
-        return Level(prefix, folder_id, iter(self._entries(prefix)))
+        tables: list[str] = []
+        return Level(prefix, folder_id, iter(self._entries(prefix, tables)), tables)
 
-    def _entries(self, prefix: str) -> list[Entry]:
-        """The entries of one folder that match the search, sorted by name. Raises OSError."""
+    def _shards(self) -> Shards | None:
+        """The data set that this folder is, where it is one."""
+        files = [path for path in self._tables if self._search.is_included(path)]
+        shards = Shards(self.source, self._top, shards_among(files), self._sources, self._warn)
+        if self._search.has_glob or not shards.is_data_set():
+            return None
+        self._is_data_set = True
+        for path in files:
+            self._search.ignored.used(path)
+        return shards
+
+    def _entries(self, prefix: str, tables: list[str]) -> list[Entry]:
+        """The entries of one folder that match the search, sorted by name. Adds to `tables`. Raises OSError."""
         search, ignored, wanted = self._search, self._search.ignored, []
         search.on_step()
         has_glob, is_narrow = search.has_glob, search.is_narrow
@@ -101,6 +134,8 @@ class Folder:
             if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
                 search.on_step()
             name, is_folder, _ = entry
+            if name in TABLES:
+                tables.append(name)
             if has_glob and not is_folder and not search.matches_glob(prefix + name):
                 continue
             if search.unmatched:
@@ -112,6 +147,8 @@ class Folder:
                     wanted.append(entry)
             elif not name.lower().endswith(search.extensions):
                 ignored.note(name)
+                if name.endswith(SUFFIX) and name not in TABLES and prefix.count("/") < 2:
+                    self._tables.append(prefix + name)
             elif is_narrow and not search.is_included(prefix + name):
                 ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
             else:

@@ -13,7 +13,7 @@ from pipeline.model import BadRow, Utterance
 BATCH_ROWS = 2_000
 BATCH_BYTES = 8 << 20
 BUFFER_BYTES = 1 << 18
-TEXT = ("audio", "audio_filepath", "language", "reference", "text")
+TEXT = ("audio", "audio_filepath", "file_name", "language", "reference", "text")
 NUMBERS = ("offset_s", "offset", "duration_s", "duration", "channel")
 
 
@@ -29,7 +29,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     try:
         # without pre_buffer and buffer_size, all columns of a row group, often the whole file, would be read at once
         metadata = pq.read_metadata(stream)
-        texts = _texts(metadata.schema.to_arrow_schema())
+        texts = texts_of(metadata.schema.to_arrow_schema())
         file = pq.ParquetFile(
             stream, metadata=metadata, pre_buffer=False, buffer_size=BUFFER_BYTES, read_dictionary=texts
         )
@@ -38,18 +38,23 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
         row_bytes = sum(file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups))
         at_once = max(1, min(BATCH_ROWS, BATCH_BYTES * file.metadata.num_rows // max(1, row_bytes)))
         for batch in file.iter_batches(at_once, columns=wanted, use_threads=False):
-            few = max(1, BATCH_BYTES // max(1, _longest(batch)))
-            for start in range(0, batch.num_rows, few):
-                for row in readable(batch.slice(start, few)).to_pylist():
-                    yield utterance(line, row, rows)
-                    line += 1
+            for row in rows_in(batch):
+                yield utterance(line, row, rows)
+                line += 1
     # the last four: values that Python cannot represent, or text that is not UTF-8
     except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
         where = rows.manifest if line == 1 else f"{rows.manifest}: after row {line - 1}"
         raise ManifestError(f"{where}: not readable as Parquet: {error}; export the file again.") from error
 
 
-def _texts(schema: Any) -> list[str]:
+def rows_in(batch: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a batch, a few at a time as Python's values."""
+    few = max(1, BATCH_BYTES // max(1, _longest(batch)))
+    for start in range(0, batch.num_rows, few):
+        yield from readable(batch.slice(start, few)).to_pylist()
+
+
+def texts_of(schema: Any) -> list[str]:
     """The text columns. They are read dictionary-encoded, so that a text that many rows share is in memory once."""
     from pyarrow import types
 
@@ -84,8 +89,17 @@ def is_wanted(field: Any, manifest: str) -> bool:
     if field.name == "id" and not (text or types.is_integer(kind)):
         raise ManifestError(f"{manifest}: column `id` is {kind}; it must be text or whole numbers.")
     # metadata is text: not raw bytes, and not pandas' row numbers
+    return not _has_bytes(kind) and not field.name.startswith("__index_level_")
+
+
+def _has_bytes(kind: Any) -> bool:
+    """Whether values of a type are or hold raw bytes, such as images."""
+    from pyarrow import types
+
+    if types.is_nested(kind):
+        return any(_has_bytes(kind.field(number).type) for number in range(kind.num_fields))
     binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
-    return not binary and not field.name.startswith("__index_level_")
+    return bool(binary or types.is_binary_view(kind))
 
 
 def readable(batch: Any) -> Any:

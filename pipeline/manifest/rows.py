@@ -48,6 +48,10 @@ class Rows:
         self._is_elsewhere = "://" in folder
         self._prefix = folder if self._is_elsewhere else os.path.join(os.path.abspath(folder), "")
 
+    def beside(self, name: str) -> str:
+        """The path of a file in the manifest's folder."""
+        return self._prefix + name
+
     def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
         """The BadRow for a row of this manifest, with its `id` if that is a valid one."""
         id = unsigned(id) if id else None

@@ -39,6 +39,13 @@ class Ignored:
         is_one_too_many = kind not in self.files and len(self.files) >= MAX_COUNTED
         self.files[OTHER if is_odd or is_one_too_many else kind or NO_EXTENSION] += 1
 
+    def used(self, name: str) -> None:
+        """Takes back a file that was counted, because it is read after all."""
+        kind = os.path.splitext(name)[1].lower()
+        if self.files[kind] > 0:
+            self.files[kind] -= 1
+        self.files += Counter()  # without those that are 0
+
     def counts(self) -> dict[str, int]:
         """Files by extension or reason, the most first."""
         return dict(sorted(self.files.items(), key=lambda one: (one[0] in LAST, -one[1], one[0])))

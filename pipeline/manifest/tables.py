@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from pipeline.errors import ManifestError
-from pipeline.manifest import delimited, jsonl, parquet
+from pipeline.manifest import audio_rows, delimited, jsonl
 from pipeline.manifest.fetched import fetched
 from pipeline.manifest.rows import Rows, Warn
 from pipeline.model import BadRow, Utterance
@@ -30,7 +30,7 @@ READERS: dict[str, Reader] = {
     ".jsonl": jsonl.read,
     ".ndjson": jsonl.read,
     ".json": jsonl.read,  # NeMo's manifests are JSONL under this name
-    ".parquet": parquet.read,
+    ".parquet": audio_rows.read,
 }
 ZIPPED = ".gz"
 _ZIPPED = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")

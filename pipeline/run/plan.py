@@ -119,6 +119,8 @@ class ManifestRows:
                 self._on_step()
                 self.count += 1
                 if isinstance(row, Utterance) and (problem := problem_of(row, self._model)) is not None:
+                    if row.line is None:  # of a folder
+                        problem = f"{shown_id(row.id)}: {problem}"
                     row = BadRow(manifest=part.source, line=row.line, message=problem, id=row.id)
                 if isinstance(row, BadRow):
                     if row.id is not None and self._forgotten.has_id(row.id):

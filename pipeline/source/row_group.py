@@ -1,4 +1,4 @@
-"""Reads the recordings of a row group of a Parquet file in their order, for several threads that ask in about that order.
+"""Reads the recordings of a row group of a Parquet file in order, for several threads that ask in about that order.
 
 A row group takes 100 MB and more: only the rows that were passed by are in memory, up to a bound for all groups.
 """

@@ -82,7 +82,7 @@ def test_rows_come_in_order_over_many_batches(tmp_path: Path) -> None:
     ("table", "words"),
     [
         ({"path": ["x.wav"]}, "no column `audio`; rename `path`"),
-        ({"audio": [{"bytes": b"", "path": "x"}]}, "column `audio` is struct"),
+        ({"audio": [{"bytes": 1, "path": "x"}]}, "column `audio` is struct"),
         ({"audio": pa.nulls(1)}, "column `audio` is null; it must be text"),
         ({"audio": ["x.wav"], "offset_s": ["1"]}, "column `offset_s` is string; it must be numbers"),
         ({"audio": ["x.wav"], "id": [1.5]}, "column `id` is double"),

@@ -1,0 +1,151 @@
+"""Reads the rows of Parquet files that hold their recordings, as Hugging Face's data sets do; other Parquet files as
+`parquet` does.
+
+A row's recording is `FILE.parquet#row=N`. Its bytes are not read here.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import msgspec
+
+from pipeline.errors import ManifestError
+from pipeline.manifest import parquet
+from pipeline.manifest.columns import REFERENCES, as_text, check, reference_in, utterance
+from pipeline.manifest.once import Once
+from pipeline.manifest.rows import Rows, fragment, is_id
+from pipeline.model import BadRow, NamedByPath, Utterance
+from pipeline.source.addresses import PART
+from pipeline.source.audio_column import audio_column
+
+EXPORTED = frozenset(("span_s", "segments", "words"))
+"""Columns that tell our own data sets, whose audio is already the part of its recording that the row asked for, …"""
+OF_RECORDING = ("offset_s", "duration_s", "channel")
+"""… so that these are no span of it."""
+LARGE = ("segments", "words")
+"""Left out of these, as are raw bytes."""
+HELD, NAMED, MIXED = "held", "named", "mixed"
+
+
+def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
+    """The rows of a Parquet file; a row's `line` is its number from 1. Raises ManifestError as `parquet.read`."""
+    if (table := table_of(stream, rows)) is None:
+        yield from parquet.read(stream, rows)
+    else:
+        yield from table.rows(posixpath.basename(rows.manifest), Once())
+
+
+def table_of(stream: BinaryIO, rows: Rows) -> AudioTable | None:
+    """The table of a file that holds recordings; None for any other. Raises ManifestError where it is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(stream)
+        schema = metadata.schema.to_arrow_schema()
+    except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
+        raise ManifestError(f"{rows.manifest}: not readable as Parquet: {error}; write or upload it again.") from error
+    column = audio_column(schema)
+    return None if column is None else AudioTable(stream, rows, metadata, schema, column)
+
+
+class AudioTable:
+    """A Parquet file whose column `column` holds recordings."""
+
+    def __init__(self, stream: BinaryIO, rows: Rows, metadata: Any, schema: Any, column: str) -> None:
+        self._stream, self._rows, self._metadata, self._schema, self._column = stream, rows, metadata, schema, column
+
+    def rows(self, name: str, once: Once) -> Iterator[Utterance | BadRow]:
+        """Its rows. One without an `id` is called as its audio is (`path`), where `once` knows no row of that name yet,
+        else by `name` and number. Raises ManifestError where the file is damaged, or a known column of a wrong type."""
+        import pyarrow as pa
+
+        number = 0
+        try:
+            for row in self._read():
+                yield self._row(number, row, name, once)
+                number += 1
+        except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
+            where = f"{self._rows.manifest}: after row {number}" if number else self._rows.manifest
+            raise ManifestError(f"{where}: not readable as Parquet: {error}; write or upload it again.") from error
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        """The rows as dicts, with the path under the column's name, and what is known of the bytes under the name "":
+        whether the row has them."""
+        import pyarrow.parquet as pq
+
+        is_exported = EXPORTED.issubset(self._schema.names)
+        others = [field for field in self._schema if field.name not in (self._column, "audio")]
+        names = ["audio", *(field.name for field in others)]
+        check(names, self._rows, None)
+        wanted = [field.name for field in others if parquet.is_wanted(field, self._rows.manifest)]
+        if is_exported:
+            wanted = [name for name in wanted if name not in LARGE]
+        texts = [name for name in parquet.texts_of(self._schema) if name in wanted]
+        reference = self._reference(texts)
+        file = pq.ParquetFile(
+            self._stream,
+            metadata=self._metadata,
+            pre_buffer=False,
+            buffer_size=parquet.BUFFER_BYTES,
+            read_dictionary=texts,
+        )
+        for number in range(self._metadata.num_row_groups):
+            group = self._metadata.row_group(number)
+            where = self._where(group)
+            # only where some rows have bytes and others not there is no other way to tell which
+            leaves = [f"{self._column}.path"] if where != MIXED else [f"{self._column}.path", f"{self._column}.bytes"]
+            size = sum(_sizes(group, [*wanted, *leaves]))
+            at_once = max(1, min(parquet.BATCH_ROWS, parquet.BATCH_BYTES * group.num_rows // max(1, size)))
+            for batch in file.iter_batches(at_once, row_groups=[number], columns=[*wanted, *leaves], use_threads=False):
+                for row in parquet.rows_in(batch):
+                    held = row.pop(self._column) or {}
+                    kept = {name: row.pop(name, None) for name in OF_RECORDING} if is_exported else {}
+                    if reference is not None:
+                        row["reference"] = row.pop(reference)
+                    has_bytes = where == HELD or (where == MIXED and held.get("bytes") is not None)
+                    yield {"": (has_bytes, held.get("path"), kept), **row}
+
+    def _reference(self, texts: list[str]) -> str | None:
+        """The column that is to be called `reference`."""
+        names = self._schema.names
+        found = reference_in([name for name in names if name not in REFERENCES or name in texts])
+        return found if found in REFERENCES else None
+
+    def _where(self, group: Any) -> str:
+        """Whether the rows of a group hold the bytes of their recordings, as far as its statistics tell, or only name
+        them."""
+        for number in range(group.num_columns):
+            column = group.column(number)
+            if column.path_in_schema == f"{self._column}.bytes":
+                known = column.statistics if column.is_stats_set else None
+                if known is not None and known.has_null_count and known.null_count:
+                    return NAMED if known.null_count == group.num_rows else MIXED
+        return HELD
+
+    def _row(self, number: int, row: dict[str, Any], name: str, once: Once) -> Utterance | BadRow:
+        has_bytes, path, kept = row.pop("")
+        address = self._rows.beside(posixpath.basename(self._rows.manifest)) + f"{PART}{number}"
+        row["audio"] = address if has_bytes else path
+        made = utterance(number + 1, row, self._rows)
+        if isinstance(made, BadRow):
+            return made
+        if other := {key: as_text(value) for key, value in kept.items() if value is not None}:
+            made = msgspec.structs.replace(made, metadata=made.metadata | other)
+        if not isinstance(made, NamedByPath):
+            return made
+        span = fragment(made.offset_s, made.duration_s, made.channel)
+        own = path.strip() + span if path else ""
+        return msgspec.structs.replace(made, id=own if is_id(own) and once.add(own) else f"{name}{PART}{number}{span}")
+
+
+def _sizes(group: Any, wanted: list[str]) -> Iterator[int]:
+    """The bytes of columns of a row group, uncompressed."""
+    for number in range(group.num_columns):
+        column = group.column(number)
+        path = column.path_in_schema
+        if any(path == name or path.startswith(f"{name}.") for name in wanted):
+            yield column.total_uncompressed_size
