@@ -20,6 +20,7 @@ from pipeline.manifest.rows import Rows, fragment, is_id
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source.addresses import PART
 from pipeline.source.audio_column import audio_column
+from pipeline.texts import presentable
 
 EXPORTED = frozenset(("span_s", "segments", "words"))
 """Columns that tell our own data sets, whose audio is already the part of its recording that the row asked for, …"""
@@ -47,7 +48,9 @@ def table_of(stream: BinaryIO, rows: Rows) -> AudioTable | None:
         metadata = pq.read_metadata(stream)
         schema = metadata.schema.to_arrow_schema()
     except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
-        raise ManifestError(f"{rows.manifest}: not readable as Parquet: {error}; write or upload it again.") from error
+        raise ManifestError(
+            f"{rows.manifest}: not readable as Parquet: {presentable(str(error))}; write or upload it again."
+        ) from error
     column = audio_column(schema)
     return None if column is None else AudioTable(stream, rows, metadata, schema, column)
 
@@ -70,7 +73,9 @@ class AudioTable:
                 number += 1
         except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
             where = f"{self._rows.manifest}: after row {number}" if number else self._rows.manifest
-            raise ManifestError(f"{where}: not readable as Parquet: {error}; write or upload it again.") from error
+            raise ManifestError(
+                f"{where}: not readable as Parquet: {presentable(str(error))}; write or upload it again."
+            ) from error
 
     def _read(self) -> Iterator[dict[str, Any]]:
         """The rows as dicts, with the path under the column's name, and what is known of the bytes under the name "":

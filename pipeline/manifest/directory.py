@@ -56,7 +56,8 @@ class Folder:
         self._metadata = Metadata(source, self._top, search, sources, warn)
         self._tables: list[str] = []
         """Parquet files, which are a data set where there is no recording."""
-        self._is_data_set = False
+        self.data_set = ""
+        """What is to be said of it where the folder is a data set, once all rows were read."""
 
     @property
     def unmatched(self) -> list[str]:
@@ -65,7 +66,7 @@ class Folder:
 
     def covers(self, id_: str) -> bool:
         """Whether a file with this id, if there were one, would be an utterance of this input."""
-        has_ids = self._is_data_set or self._metadata.count > 0
+        has_ids = self.data_set != "" or self._metadata.count > 0
         return self._search.covers(id_) or (has_ids and not self._search.is_narrow)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
@@ -120,7 +121,7 @@ class Folder:
         shards = Shards(self.source, self._top, shards_among(files), self._sources, self._warn)
         if self._search.has_glob or not shards.is_data_set():
             return None
-        self._is_data_set = True
+        self.data_set = f"{self.source}: {shards}"
         for path in files:
             self._search.ignored.used(path)
         return shards

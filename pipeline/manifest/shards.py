@@ -19,6 +19,7 @@ from pipeline.manifest.rows import Rows, Warn
 from pipeline.model import BadRow, Utterance
 from pipeline.source import Sources
 from pipeline.source.tables import open_at
+from pipeline.texts import plural
 
 SUFFIX = ".parquet"
 DATA = "data"
@@ -75,9 +76,10 @@ class Shards:
                 continue  # raised again where another one makes it a data set
         return False
 
-    def splits(self) -> list[str]:
-        """The names of the splits."""
-        return sorted({shard.split for shard in self._shards if shard.split})
+    def __str__(self) -> str:
+        splits = sorted({shard.split for shard in self._shards if shard.split})
+        of = f" ({', '.join(splits)})" if splits else ""
+        return f"read as a data set of Hugging Face, {plural(len(self._shards), 'file')}{of}"
 
     def rows(self) -> Iterator[Utterance | BadRow]:
         """Raises ManifestError for a shard that is damaged, cannot be read, or has no recordings."""

@@ -88,6 +88,10 @@ class Manifests(Scope):
             {option for part in self._parts if isinstance(part, Folder | Prefix) for option in part.unmatched}
         )
 
+    def data_sets(self) -> list[str]:
+        """What is to be said of folders that are data sets, once all rows were read."""
+        return [part.data_set for part in self._parts if isinstance(part, Folder) and part.data_set]
+
     def is_folder(self, manifest: str) -> bool:
         return any(part.is_folder for part in self._by_name.get(manifest, ()))
 

@@ -153,6 +153,8 @@ class ManifestRows:
                 f"{unclear} has different tokens in several rows, which are taken for one recording: if its server "
                 "tells recordings apart by them, give each URL another parameter, such as n=1"
             )
+        for about in self.manifests.data_sets():
+            log.info("%s", about, extra=TOLD)
         for option in self.manifests.unmatched():
             self.warnings.add(f"{option}: no file or folder matches")
         if self.count:

@@ -17,6 +17,7 @@ from pipeline.source.local import local_version, open_recording, read_error
 from pipeline.source.protocol import FileInfo
 from pipeline.source.ranged import RangedFile
 from pipeline.source.row_group import Content
+from pipeline.texts import presentable
 
 if TYPE_CHECKING:
     from pipeline.source.sources import Sources
@@ -37,8 +38,10 @@ class Table:
         self._info = info
         self._metadata = metadata
         self._leaf = f"{column}.bytes"
-        counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-        self._starts = list(accumulate(counts, initial=0))
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        self._starts = list(accumulate((group.num_rows for group in groups), initial=0))
+        at = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == self._leaf)
+        self._bytes: list[int] = [group.column(at).total_compressed_size // max(1, group.num_rows) for group in groups]
 
     def group_of(self, row: int) -> tuple[int, int]:
         """The number of a row's group, and its place there. Raises AudioUnreadable for a row that there is not."""
@@ -49,12 +52,7 @@ class Table:
 
     def mean_bytes(self, number: int) -> int:
         """Of the recordings of a row group."""
-        group = self._metadata.row_group(number)
-        for at in range(group.num_columns):
-            column = group.column(at)
-            if column.path_in_schema == self._leaf:
-                return max(0, int(column.total_compressed_size)) // max(1, int(group.num_rows))
-        return 0
+        return max(0, self._bytes[number])
 
     def contents(self, number: int) -> Generator[Content]:
         """The recordings of a row group, in their order. Raises as `Sources.fetch`, and SourceChanged."""
@@ -65,7 +63,7 @@ class Table:
             batches = None
             try:
                 while True:
-                    with explained(f"{self.name}: row {row}"):
+                    with explained(f"{self.name}: row {row}", stream, self.version):
                         if batches is None:
                             # without pre_buffer, and with a buffer_size, a group is not read as a whole
                             file = pq.ParquetFile(
@@ -74,8 +72,6 @@ class Table:
                             batches = file.iter_batches(1, row_groups=[number], columns=[self._leaf], use_threads=False)
                         batch = next(batches, None)
                         content = None if batch is None else _content(batch)
-                    if isinstance(stream, io.FileIO) and local_version(os.fstat(stream.fileno())) != self.version:
-                        raise SourceChanged(f"{self.name} was changed while it was read")
                     if batch is None:
                         return
                     yield content
@@ -89,12 +85,12 @@ def open_table(sources: Sources, name: str, info: FileInfo) -> Table:
     damaged or has no recordings."""
     import pyarrow.parquet as pq
 
-    with open_at(sources, name, info, FOOTER_BYTES) as stream, explained(name):
+    with open_at(sources, name, info, FOOTER_BYTES) as stream, explained(name, stream, info.version):
         metadata = pq.read_metadata(stream)
         column = audio_column(metadata.schema.to_arrow_schema())
-    if column is None:
-        raise AudioUnreadable(f"{name} has no column of recordings: a struct of `bytes` and `path` named `audio`")
-    return Table(sources, name, info, metadata, column)
+        if column is not None:
+            return Table(sources, name, info, metadata, column)
+    raise AudioUnreadable(f"{name} has no column of recordings: a struct of `bytes` and `path` named `audio`")
 
 
 @contextmanager
@@ -106,26 +102,37 @@ def open_at(sources: Sources, name: str, info: FileInfo, block_bytes: int) -> It
     if not info.is_regular:
         raise AudioUnreadable(f"{name} is no regular file")
     with open_recording(name) as file:
+        _refuse_changed(name, file, info.version)
         yield file
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Raises AudioUnreadable where a file is damaged, or the error of a disk that fails."""
+def explained(what: str, stream: io.RawIOBase, version: str) -> Iterator[None]:
+    """Raises AudioUnreadable where a file is damaged, SourceChanged where it has another version by now, or the error
+    of a disk that fails."""
     import pyarrow as pa
 
     try:
         yield
     except OSError as error:
+        _refuse_changed(what, stream, version)
         if error.errno is not None:
             raise read_error(what, error) from error
         raise _damaged(what, error) from error
-    except (pa.ArrowException, ValueError, OverflowError, TypeError, EOFError, MemoryError, RuntimeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, ArithmeticError, LookupError, EOFError, MemoryError) as error:
+        _refuse_changed(what, stream, version)
         raise _damaged(what, error) from error
+    _refuse_changed(what, stream, version)
+
+
+def _refuse_changed(what: str, stream: io.RawIOBase, version: str) -> None:
+    # parts of files elsewhere are asked for by their version
+    if isinstance(stream, io.FileIO) and local_version(os.fstat(stream.fileno())) != version:
+        raise SourceChanged(f"{what}: the file was changed while it was read")
 
 
 def _damaged(what: str, error: BaseException) -> AudioUnreadable:
-    return AudioUnreadable(f"{what}: the Parquet file is damaged: {error}; write or upload it again")
+    return AudioUnreadable(f"{what}: the Parquet file is damaged: {presentable(str(error))}; write or upload it again")
 
 
 def _content(batch: Any) -> Content:

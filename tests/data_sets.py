@@ -1,0 +1,62 @@
+"""Writes Parquet files with recordings inside, by pyarrow, and the layout of a data set by `datasets` itself.
+
+rows = [Row(path="a.flac", audio=b"...", text="hello")]
+write_rows(tmp_path / "x.parquet", rows, group_rows=2)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+FEATURES = {"audio": {"_type": "Audio"}}
+
+
+class Row(NamedTuple):
+    """A row of a data set."""
+
+    path: str | None
+    audio: bytes | None
+    text: str = ""
+
+
+def write_rows(
+    path: Path,
+    rows: Sequence[Row],
+    group_rows: int = 100,
+    column: str = "audio",
+    kind: Any = AUDIO,
+    more: dict[str, Any] | None = None,
+    **options: Any,
+) -> Path:
+    """Writes them with pyarrow, with the metadata of `datasets` for `column`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    audio = pa.array([{"bytes": row.audio, "path": row.path} for row in rows], kind)
+    features = json.dumps({"info": {"features": {column: FEATURES["audio"]}}})
+    table = pa.table({column: audio, "text": [row.text for row in rows]} | (more or {}))
+    pq.write_table(table.replace_schema_metadata({"huggingface": features}), path, row_group_size=group_rows, **options)
+    return path
+
+
+def data_set(rows: Sequence[Row], **columns: list[Any]) -> Any:
+    """A data set of `datasets`, whose audio it does not decode."""
+    from datasets import Audio, Dataset
+
+    audio = [{"bytes": row.audio, "path": row.path} for row in rows]
+    made = Dataset.from_dict({"audio": audio, "text": [row.text for row in rows]} | columns)
+    return made.cast_column("audio", Audio(decode=False))
+
+
+def write_shards(folder: Path, rows: Sequence[Row], count: int, split: str = "train", **columns: list[Any]) -> None:
+    """The files that `push_to_hub` makes: its shards, in their layout."""
+    made = data_set(rows, **columns)
+    for number in range(count):
+        path = folder / "data" / f"{split}-{number:05d}-of-{count:05d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.shard(count, number, contiguous=True).to_parquet(str(path))
