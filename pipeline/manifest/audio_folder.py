@@ -22,6 +22,7 @@ from pipeline.source.spelling import cleaned
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """The first of them that has the column counts."""
+_OUTSIDE = "is not below the folder of this file; name the file itself as the manifest, or move it up"
 
 
 class Metadata:
@@ -48,23 +49,22 @@ class Metadata:
         self._search.ignored.used(name)
         path = Path(self._top + prefix + name)
         for row in rows_of(path, str(path), reader_for(path), self._sources, self._warn):
+            if isinstance(row, Utterance) and not row.audio.startswith(self._top + prefix):
+                row = BadRow(manifest="", line=row.line, message=f"{row.audio} {_OUTSIDE}", id=row.id)
             if isinstance(row, BadRow):
                 message = f"{prefix}{name}:{row.line}: {row.message}"
                 yield msgspec.structs.replace(row, manifest=self._source, line=None, message=message)
-            elif (own := self._own(row)) is not None:
-                yield own
+            elif self._is_wanted(relative := row.audio[len(self._top) :]):
+                if isinstance(row, NamedByPath):  # as it is called without metadata
+                    span = fragment(row.offset_s, row.duration_s, row.channel)
+                    row = msgspec.structs.replace(row, id=relative + span)
+                yield msgspec.structs.replace(row, line=None)
 
-    def _own(self, row: Utterance) -> Utterance | None:
-        relative = row.audio[len(self._top) :] if row.audio.startswith(self._top) else None
-        if self._search.is_narrow and not (relative and self._search.covers(relative)):
-            return None
-        if relative is None:
-            return msgspec.structs.replace(row, line=None)
-        if not self._named.add(relative, self.count) and self._named.owner(relative) != self.count:
-            return None
-        if isinstance(row, NamedByPath):  # as it is called without metadata
-            row = msgspec.structs.replace(row, id=relative + fragment(row.offset_s, row.duration_s, row.channel))
-        return msgspec.structs.replace(row, line=None)
+    def _is_wanted(self, relative: str) -> bool:
+        """Whether no metadata of a folder above names it, and the search finds it. Notes that it is named."""
+        if self._search.is_narrow and not self._search.covers(relative):
+            return False
+        return self._named.add(relative, self.count) or self._named.owner(relative) == self.count
 
     def _has_file_names(self, relative: str) -> bool:
         """Whether a table has the column, and none of another name for recordings."""

@@ -26,7 +26,7 @@ DATA = "data"
 """The folder of a data set's only configuration."""
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 """Names of files without a number that are those of splits."""
-_NUMBERED = re.compile(r"(.+)-(\d{5})(?:-of-(\d{5}))?(?:-[0-9a-f]{16})?\.parquet")
+_NUMBERED = re.compile(r"(.+?)-(\d{5})(?:-of-(\d{5}))?(?:-[0-9a-f]{16})?\.parquet")
 BLOCK_BYTES = 256 << 10
 
 
