@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections import defaultdict
@@ -108,7 +107,7 @@ class Shards:
     @contextmanager
     def _opened(self, shard: Shard, warn: Warn | None = None) -> Iterator[AudioTable | None]:
         path = self._top + shard.path
-        rows = Rows(path, os.path.dirname(path), self._sources.signatures, warn or _nothing)
+        rows = Rows(path, path[: path.rindex("/") + 1], self._sources.signatures, warn or _nothing)
         try:
             with open_at(self._sources, path, self._sources.stat(path), BLOCK_BYTES) as stream:
                 yield table_of(cast("BinaryIO", stream), rows)
