@@ -22,9 +22,9 @@ __all__ = ["main"]
 def main() -> None:
     """Turns a manifest of audio files into a dataset of transcripts through the Gradium speech-to-text endpoint.
 
-    MANIFEST is a folder, a recording, a glob in quotes, a .csv, .tsv, .jsonl (each also as .gz) or .parquet file, or -
-    for JSONL on stdin; several are taken together. It may lie elsewhere, as in s3://bucket/calls/ or
-    https://host/calls.csv. Exit status: 0 every selected
+    MANIFEST is a folder (of recordings, or a Hugging Face data set), a recording, a glob in quotes, a .csv, .tsv,
+    .jsonl (each also as .gz) or .parquet file, or - for JSONL on stdin; several are taken together. It may lie
+    elsewhere, as in s3://bucket/calls/ or https://host/calls.csv. Exit status: 0 every selected
     utterance has a transcript, 1 the run broke off, 2 usage, configuration or manifest wrong, 3 some utterances failed,
     4 stopped at a limit you set, 5 another run holds the output folder, 130/143 stopped by a signal.
     """
