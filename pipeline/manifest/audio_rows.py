@@ -6,20 +6,23 @@ A row's recording is `FILE.parquet#row=N`. Its bytes are not read here.
 
 from __future__ import annotations
 
-import posixpath
+import os
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from contextlib import contextmanager
+from typing import Any, BinaryIO, cast
 
 import msgspec
 
-from pipeline.errors import ManifestError
+from pipeline.errors import AttemptError, ManifestError, SourceOut
 from pipeline.manifest import parquet
 from pipeline.manifest.columns import REFERENCES, as_text, check, reference_in, utterance
 from pipeline.manifest.once import Once
-from pipeline.manifest.rows import Rows, fragment, is_id
+from pipeline.manifest.rows import Rows, Warn, fragment, is_id
 from pipeline.model import BadRow, NamedByPath, Utterance
-from pipeline.source.addresses import PART
+from pipeline.source import Sources
+from pipeline.source.addresses import PART, folder_of, is_address
 from pipeline.source.audio_column import audio_column
+from pipeline.source.tables import open_at
 from pipeline.texts import presentable
 
 EXPORTED = frozenset(("span_s", "segments", "words"))
@@ -28,19 +31,33 @@ OF_RECORDING = ("offset_s", "duration_s", "channel")
 """… so that these are no span of it."""
 LARGE = ("segments", "words")
 """Left out of these, as are raw bytes."""
+BLOCK_BYTES = 256 << 10
+"""What is read at a time of files elsewhere."""
 HELD, NAMED, MIXED = "held", "named", "mixed"
 
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     """The rows of a Parquet file; a row's `line` is its number from 1. Raises ManifestError as `parquet.read`."""
-    if (table := table_of(stream, rows)) is None:
+    name = os.path.basename(rows.manifest)
+    if (table := _table_of(stream, rows, rows.beside(name))) is None:
         yield from parquet.read(stream, rows)
     else:
-        yield from table.rows(posixpath.basename(rows.manifest), Once())
+        yield from table.rows(name, Once())
 
 
-def table_of(stream: BinaryIO, rows: Rows) -> AudioTable | None:
-    """The table of a file that holds recordings; None for any other. Raises ManifestError where it is damaged."""
+@contextmanager
+def audio_table(path: str, sources: Sources, warn: Warn) -> Iterator[AudioTable | None]:
+    """The table of a file at a path or an address, of which only parts are read; None where it holds no recordings.
+    Raises ManifestError."""
+    folder = folder_of(path) if is_address(path) else os.path.dirname(path)
+    try:
+        with open_at(sources, path, sources.stat(path), BLOCK_BYTES) as stream:
+            yield _table_of(cast("BinaryIO", stream), Rows(path, folder, sources.signatures, warn), path)
+    except (AttemptError, SourceOut) as error:
+        raise ManifestError(f"{path}: cannot be read: {str(error).rstrip('.')}.") from error
+
+
+def _table_of(stream: BinaryIO, rows: Rows, path: str) -> AudioTable | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -48,18 +65,21 @@ def table_of(stream: BinaryIO, rows: Rows) -> AudioTable | None:
         metadata = pq.read_metadata(stream)
         schema = metadata.schema.to_arrow_schema()
     except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
-        raise ManifestError(
-            f"{rows.manifest}: not readable as Parquet: {presentable(str(error))}; write or upload it again."
-        ) from error
+        raise _damaged(rows.manifest, error) from error
     column = audio_column(schema)
-    return None if column is None else AudioTable(stream, rows, metadata, schema, column)
+    return None if column is None else AudioTable(stream, rows, path, metadata, schema, column)
+
+
+def _damaged(where: str, error: Exception) -> ManifestError:
+    return ManifestError(f"{where}: not readable as Parquet: {presentable(str(error))}; write or upload it again.")
 
 
 class AudioTable:
     """A Parquet file whose column `column` holds recordings."""
 
-    def __init__(self, stream: BinaryIO, rows: Rows, metadata: Any, schema: Any, column: str) -> None:
-        self._stream, self._rows, self._metadata, self._schema, self._column = stream, rows, metadata, schema, column
+    def __init__(self, stream: BinaryIO, rows: Rows, path: str, metadata: Any, schema: Any, column: str) -> None:
+        self._stream, self._rows, self._path = stream, rows, path
+        self._metadata, self._schema, self._column = metadata, schema, column
 
     def rows(self, name: str, once: Once) -> Iterator[Utterance | BadRow]:
         """Its rows. One without an `id` is called as its audio is (`path`), where `once` knows no row of that name yet,
@@ -73,9 +93,7 @@ class AudioTable:
                 number += 1
         except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
             where = f"{self._rows.manifest}: after row {number}" if number else self._rows.manifest
-            raise ManifestError(
-                f"{where}: not readable as Parquet: {presentable(str(error))}; write or upload it again."
-            ) from error
+            raise _damaged(where, error) from error
 
     def _read(self) -> Iterator[dict[str, Any]]:
         """The rows as dicts, with the path under the column's name, and what is known of the bytes under the name "":
@@ -133,8 +151,7 @@ class AudioTable:
 
     def _row(self, number: int, row: dict[str, Any], name: str, once: Once) -> Utterance | BadRow:
         has_bytes, path, kept = row.pop("")
-        address = self._rows.beside(posixpath.basename(self._rows.manifest)) + f"{PART}{number}"
-        row["audio"] = address if has_bytes else path
+        row["audio"] = f"{self._path}{PART}{number}" if has_bytes else path
         made = utterance(number + 1, row, self._rows)
         if isinstance(made, BadRow):
             return made

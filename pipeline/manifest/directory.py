@@ -15,7 +15,7 @@ from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.audio_folder import TABLES, Metadata
 from pipeline.manifest.rows import MAX_ID_CHARS, Warn, is_id, printable
 from pipeline.manifest.search import EXCLUDED, HIDDEN, Search
-from pipeline.manifest.shards import SUFFIX, Shards, shards_among
+from pipeline.manifest.shards import Shards
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import IRREGULAR, Entry, Sources
 from pipeline.source.addresses import is_address
@@ -54,10 +54,12 @@ class Folder:
         self._sources = sources
         self._warn = warn
         self._metadata = Metadata(source, self._top, search, sources, warn)
-        self._tables: list[str] = []
-        """Parquet files, which are a data set where there is no recording."""
-        self.data_set = ""
-        """What is to be said of it where the folder is a data set, once all rows were read."""
+        self._shards = Shards(source, self._top, search, sources, warn)
+
+    @property
+    def about(self) -> str:
+        """What is to be said of a folder that is a data set, once all rows were read."""
+        return self._shards.about
 
     @property
     def unmatched(self) -> list[str]:
@@ -66,12 +68,13 @@ class Folder:
 
     def covers(self, id_: str) -> bool:
         """Whether a file with this id, if there were one, would be an utterance of this input."""
-        has_ids = self.data_set != "" or self._metadata.count > 0
+        has_ids = self.about != "" or self._metadata.count > 0
         return self._search.covers(id_) or (has_ids and not self._search.is_narrow)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         """Raises ManifestError where the folder cannot be listed or a glob matches nothing, EmptyFolder where nothing
         else matches."""
+        self._shards = Shards(self.source, self._top, self._search, self._sources, self._warn)
         self._metadata = metadata = Metadata(self.source, self._top, self._search, self._sources, self._warn)
         try:
             levels = [self._level("", self._files.folder_id(self._top))]
@@ -101,9 +104,11 @@ class Folder:
             is_empty = False
             if problem or not metadata.names(relative):
                 yield record(self.source, self._top, relative, problem)
-        if is_empty and (shards := self._shards()) is not None:
-            yield from shards.rows()
-        elif is_empty:
+        if is_empty:
+            for row in self._shards.rows():
+                is_empty = False
+                yield row
+        if is_empty:
             search = self._search
             ignored = f" ({search.ignored})" if str(search.ignored) else ""
             if search.has_glob:
@@ -114,17 +119,6 @@ class Folder:
     def _level(self, prefix: str, folder_id: Hashable) -> Level:
         tables: list[str] = []
         return Level(prefix, folder_id, iter(self._entries(prefix, tables)), tables)
-
-    def _shards(self) -> Shards | None:
-        """The data set that this folder is, where it is one."""
-        files = [path for path in self._tables if self._search.is_included(path)]
-        shards = Shards(self.source, self._top, shards_among(files), self._sources, self._warn)
-        if self._search.has_glob or not shards.is_data_set():
-            return None
-        self.data_set = f"{self.source}: {shards}"
-        for path in files:
-            self._search.ignored.used(path)
-        return shards
 
     def _entries(self, prefix: str, tables: list[str]) -> list[Entry]:
         """The entries of one folder that match the search, sorted by name. Adds to `tables`. Raises OSError."""
@@ -148,8 +142,8 @@ class Folder:
                     wanted.append(entry)
             elif not name.lower().endswith(search.extensions):
                 ignored.note(name)
-                if name.endswith(SUFFIX) and name not in TABLES and prefix.count("/") < 2:
-                    self._tables.append(prefix + name)
+                if name not in TABLES:
+                    self._shards.note(prefix + name)
             elif is_narrow and not search.is_included(prefix + name):
                 ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
             else:

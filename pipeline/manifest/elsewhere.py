@@ -27,17 +27,17 @@ def named_at(argument: str, sources: Sources, search: Callable[..., Search], war
         raise ManifestError(f"{printable(address)!r} cannot name a manifest: it holds control characters.")
     path, is_object = path_in(address), scheme_of(address) in OBJECTS
     if is_object and is_glob(address):
-        return _glob(address, sources, search)
+        return _glob(address, sources, search, warn)
     if path.lower().endswith(AUDIO_EXTENSIONS):
         return address
     if suffix_of(path) or not is_object or path.lower().endswith((*PACKED, *SHEETS)):
         if not is_object and path.endswith("/"):
             raise ManifestError(f"{address}: a web server cannot be listed; name its recordings in a manifest.")
         return Table(address, sources, warn)
-    return Prefix(address, address, search(), sources)
+    return Prefix(address, address, search(), sources, warn)
 
 
-def _glob(address: str, sources: Sources, search: Callable[..., Search]) -> Prefix:
+def _glob(address: str, sources: Sources, search: Callable[..., Search], warn: Warn) -> Prefix:
     place = place_of(address)
     if is_glob(place) or suffix_of(address):
         problem = "manifests at addresses are named one by one" if suffix_of(address) else "a glob needs a bucket"
@@ -45,4 +45,4 @@ def _glob(address: str, sources: Sources, search: Callable[..., Search]) -> Pref
     names = address[len(place) + 1 :].split("/")
     first = next(number for number, name in enumerate(names) if is_glob(name))
     root = "/".join([place, *names[:first], ""])
-    return Prefix(address, root, search(glob="/".join(names[first:])), sources)
+    return Prefix(address, root, search(glob="/".join(names[first:])), sources, warn)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pipeline.errors import AttemptError, EmptyFolder, ManifestError, SourceOut
 from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.directory import ENTRIES_A_STEP, record
+from pipeline.manifest.rows import Warn
 from pipeline.manifest.search import Search
+from pipeline.manifest.shards import Shards
 from pipeline.model import BadRow, Utterance
 from pipeline.source import Sources
 
@@ -20,13 +22,20 @@ class Prefix:
 
     is_folder = True
 
-    def __init__(self, source: str, root: str, search: Search, sources: Sources) -> None:
+    def __init__(self, source: str, root: str, search: Search, sources: Sources, warn: Warn) -> None:
         """`source` is the argument that names it, `root` the address, with or without `/` at its end."""
         self.source = source
         self._top = root if root.endswith("/") else f"{root}/"
         self.path = self._top.removesuffix("/")
         self._search = search
         self._sources = sources
+        self._warn = warn
+        self._shards = Shards(source, self._top, search, sources, warn)
+
+    @property
+    def about(self) -> str:
+        """What is to be said of a prefix that is a data set, once all rows were read."""
+        return self._shards.about
 
     @property
     def unmatched(self) -> list[str]:
@@ -35,11 +44,12 @@ class Prefix:
 
     def covers(self, id_: str) -> bool:
         """Whether a file with this id, if there were one, would be an utterance of this input."""
-        return self._search.covers(id_)
+        return self._search.covers(id_) or (self.about != "" and not self._search.is_narrow)
 
     def __iter__(self) -> Iterator[Utterance | BadRow]:
         """Raises ManifestError where the prefix cannot be listed or a glob matches nothing, EmptyFolder where nothing
         else matches."""
+        self._shards = Shards(self.source, self._top, self._search, self._sources, self._warn)
         is_empty = True
         try:
             for key in self._found():
@@ -47,6 +57,10 @@ class Prefix:
                 yield record(self.source, self._top, key, "")
         except (AttemptError, SourceOut) as error:
             raise ManifestError(f"{self.source}: the prefix cannot be listed: {error}") from error
+        if is_empty:
+            for row in self._shards.rows():
+                is_empty = False
+                yield row
         if is_empty:
             search = self._search
             ignored = f" ({search.ignored})" if str(search.ignored) else ""
@@ -73,5 +87,9 @@ class Prefix:
                 skipped = not search.takes(above, key[len(above) : end], is_folder=True)
             above = folders[-1] if folders else ""
             # some stores hold an empty object for each folder, whose key ends in /
-            if not skipped and len(key) > len(above) and search.takes(above, key[len(above) :], is_folder=False):
+            if skipped or len(key) == len(above):
+                continue
+            if search.takes(above, key[len(above) :], is_folder=False):
                 yield key
+            else:
+                self._shards.note(key)

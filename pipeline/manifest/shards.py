@@ -6,18 +6,17 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 
-from pipeline.errors import AttemptError, ManifestError
-from pipeline.manifest.audio_rows import AudioTable, table_of
+from pipeline.errors import ManifestError
+from pipeline.manifest.audio_rows import audio_table
 from pipeline.manifest.once import Once
-from pipeline.manifest.rows import Rows, Warn
+from pipeline.manifest.rows import Warn
+from pipeline.manifest.search import Search
 from pipeline.model import BadRow, Utterance
 from pipeline.source import Sources
-from pipeline.source.tables import open_at
 from pipeline.texts import plural
 
 SUFFIX = ".parquet"
@@ -26,7 +25,6 @@ DATA = "data"
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 """Names of files without a number that are those of splits."""
 _NUMBERED = re.compile(r"(.+?)-(\d{5})(?:-of-(\d{5}))?(?:-[0-9a-f]{16})?\.parquet")
-BLOCK_BYTES = 256 << 10
 
 
 class Shard(NamedTuple):
@@ -58,38 +56,40 @@ def shards_among(paths: Sequence[str]) -> list[Shard]:
 
 
 class Shards:
-    """The rows of shards of one data set, in their order."""
+    """The Parquet files below a folder or prefix, which may be the shards of a data set."""
 
-    def __init__(self, source: str, top: str, shards: Sequence[Shard], sources: Sources, warn: Warn) -> None:
-        """`source` is the argument that names the folder, `top` its path or address with a slash at the end."""
-        self._source, self._top, self._shards, self._sources, self._warn = source, top, shards, sources, warn
+    def __init__(self, source: str, top: str, search: Search, sources: Sources, warn: Warn) -> None:
+        """`source` is the argument that names the folder, `top` its path or address with a slash at the end; `search`
+        chooses among the shards."""
+        self._source, self._top, self._search, self._sources, self._warn = source, top, search, sources, warn
+        self._files: list[str] = []
+        self.about = ""
+        """What is to be said of the folder, once it is known to be a data set."""
 
-    def is_data_set(self) -> bool:
-        """Whether one of them holds recordings: other tables are left alone."""
-        for shard in self._shards:
-            try:
-                with self._opened(shard) as table:
-                    if table is not None:
-                        return True
-            except ManifestError:
-                continue  # raised again where another one makes it a data set
-        return False
-
-    def __str__(self) -> str:
-        splits = sorted({shard.split for shard in self._shards if shard.split})
-        of = f" ({', '.join(splits)})" if splits else ""
-        return f"read as a data set of Hugging Face, {plural(len(self._shards), 'file')}{of}"
+    def note(self, path: str) -> None:
+        """Takes the path of a file below the folder that is no recording."""
+        if path.endswith(SUFFIX) and path.count("/") < 2:
+            self._files.append(path)
 
     def rows(self) -> Iterator[Utterance | BadRow]:
-        """Raises ManifestError for a shard that is damaged, cannot be read, or has no recordings."""
-        self._warn_of_missing()
-        once = Once()
-        configs, splits = {shard.config for shard in self._shards}, {shard.split for shard in self._shards}
-        for number, shard in enumerate(self._shards):
-            more = {"config": shard.config} if len(configs) > 1 and shard.config else {}
+        """The rows of the data set; none where no file holds recordings: other tables are left alone. Raises
+        ManifestError for a shard that is damaged, cannot be read, or has no recordings."""
+        shards = [] if self._search.has_glob else shards_among([*filter(self._search.is_included, self._files)])
+        if not any(map(self._holds_recordings, shards)):
+            return
+        for shard in shards:
+            self._search.ignored.used(shard.path)
+        self._warn_of_missing(shards)
+        splits = sorted({shard.split for shard in shards if shard.split})
+        of = f" ({', '.join(splits)})" if splits else ""
+        self.about = f"{self._source}: read as a data set of Hugging Face, {plural(len(shards), 'file')}{of}"
+        once, warn = Once(), self._warn
+        has_configs = len({shard.config for shard in shards}) > 1
+        for shard in shards:
+            more = {"config": shard.config} if has_configs and shard.config else {}
             more |= {"split": shard.split} if len(splits) > 1 and shard.split else {}
             name = posixpath.basename(shard.path)
-            with self._opened(shard, self._warn if not number else _nothing) as table:
+            with audio_table(self._top + shard.path, self._sources, warn) as table:
                 if table is None:
                     raise ManifestError(
                         f"{self._source}: {shard.path} has no column of recordings, unlike other files there; "
@@ -97,6 +97,15 @@ class Shards:
                     )
                 for row in table.rows(f"{shard.config}/{name}" if shard.config else name, once):
                     yield self._of_folder(shard, row, more)
+            warn = _nothing  # the columns of the others are the same
+
+    def _holds_recordings(self, shard: Shard) -> bool:
+        self._search.on_step()
+        try:
+            with audio_table(self._top + shard.path, self._sources, _nothing) as table:
+                return table is not None
+        except ManifestError:
+            return False  # raised again where another one makes it a data set
 
     def _of_folder(self, shard: Shard, row: Utterance | BadRow, more: dict[str, str]) -> Utterance | BadRow:
         if isinstance(row, BadRow):
@@ -104,20 +113,10 @@ class Shards:
             return msgspec.structs.replace(row, manifest=self._source, line=None, message=message)
         return msgspec.structs.replace(row, line=None, metadata=more | row.metadata)
 
-    @contextmanager
-    def _opened(self, shard: Shard, warn: Warn | None = None) -> Iterator[AudioTable | None]:
-        path = self._top + shard.path
-        rows = Rows(path, path[: path.rindex("/") + 1], self._sources.signatures, warn or _nothing)
-        try:
-            with open_at(self._sources, path, self._sources.stat(path), BLOCK_BYTES) as stream:
-                yield table_of(cast("BinaryIO", stream), rows)
-        except AttemptError as error:
-            raise ManifestError(f"{path}: cannot be read: {error}.") from error
-
-    def _warn_of_missing(self) -> None:
+    def _warn_of_missing(self, shards: Sequence[Shard]) -> None:
         """Where names tell that there are more shards: their rows would count as removed."""
         found: dict[tuple[str, str, int], int] = defaultdict(int)
-        for shard in self._shards:
+        for shard in shards:
             found[shard.config, shard.split, shard.of] += 1
         for (config, split, of), count in found.items():
             if of > count:

@@ -90,7 +90,7 @@ class Manifests(Scope):
 
     def data_sets(self) -> list[str]:
         """What is to be said of folders that are data sets, once all rows were read."""
-        return [part.data_set for part in self._parts if isinstance(part, Folder) and part.data_set]
+        return [part.about for part in self._parts if isinstance(part, Folder | Prefix) and part.about]
 
     def is_folder(self, manifest: str) -> bool:
         return any(part.is_folder for part in self._by_name.get(manifest, ()))
