@@ -1,6 +1,6 @@
 """`forget`: takes the words of recordings out of an output, for good, and keeps them from being sent again.
 
-Reads and writes the output folder; reads recordings whose hash is not known.
+Reads and writes the output folder; reads local recordings whose hash is not known.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pipeline.errors import AttemptError, UsageError
 from pipeline.run.removal import Removal, held_checkpoint, kept_copies, read_forgotten, strangers
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.forgotten import NAME, Forgotten
+from pipeline.source.addresses import is_address, scheme_of
+from pipeline.source.signatures import Signatures
 from pipeline.texts import nearest_few, plural, shown_id, visible
 
 NAMED = 5
@@ -71,6 +73,11 @@ def allow(out: Path, *, ids: Sequence[str] = (), audio: Sequence[str] = ()) -> i
     with held_checkpoint(out, only_read=False) as checkpoint:
         Removal(out, checkpoint).finish()
         before = read_forgotten(out, checkpoint)
+        for one in filter(is_address, audio):
+            raise UsageError(
+                f"{visible(Signatures().take(one))} lies elsewhere, and is not fetched to learn what it holds: name its "
+                "utterances by --id, or the hash of its audio by --audio"
+            )
         hashes = [found for one in audio if (found := one if _HASH.fullmatch(one) else _hash_of(one)) is not None]
         if not audio and (others := before.others_with_audio(ids)):
             raise UsageError(
@@ -116,8 +123,7 @@ class _Rows:
     def _with_audio(self, audio: Sequence[str], *, was_finished: bool) -> list[str]:
         """The ids that have the audio of these recordings."""
         checkpoint, found = self._checkpoint, dict[str, None]()
-        # the paths of rows are made so
-        paths = {one: (one, os.path.abspath(one), os.path.realpath(one)) for one in audio}  # noqa: PTH100
+        paths = {one: _paths_of(one) for one in audio}
         at = checkpoint.ids_at(set().union(*paths.values())) if paths else {}
         for one in audio:
             ids = [id_ for path in paths[one] for id_ in at.get(path, ())]
@@ -126,7 +132,7 @@ class _Rows:
                 hashes = {one} if _HASH.fullmatch(one) else {found for found in [_hash_of(one)] if found}
             same = [id_ for ids_ in checkpoint.ids_of_audio(hashes).values() for id_ in ids_]
             if not ids and not same and not was_finished and not any(map(self._forgotten.has_audio, hashes)):
-                raise UsageError(f"{self._out}: no utterance has the recording {visible(one)}")
+                raise UsageError(f"{self._out}: no utterance has the recording {visible(paths[one][0])}")
             found |= dict.fromkeys((*ids, *same))
         return [*found]
 
@@ -150,7 +156,17 @@ class _Rows:
         return [*dict.fromkeys(id_ for ids_ in having.values() for id_ in ids_ if id_ not in ids)]
 
 
+def _paths_of(audio: str) -> Sequence[str]:
+    """What rows may call a recording; addresses have no signature there."""
+    if scheme_of(audio):
+        return [Signatures().take(audio)]
+    return audio, os.path.abspath(audio), os.path.realpath(audio)  # noqa: PTH100
+
+
 def _hash_of(path: str) -> str | None:
+    """Of a local recording; None where it cannot be read, or lies elsewhere: it is not fetched for that."""
+    if is_address(path):
+        return None
     try:
         return read_recording(os.path.abspath(path)).audio_hash  # noqa: PTH100
     except (AttemptError, ValueError):
