@@ -20,7 +20,7 @@ from pipeline.errors import AttemptError, UsageError
 from pipeline.run.removal import Removal, held_checkpoint, kept_copies, read_forgotten, strangers
 from pipeline.sink import FolderStore, Sink
 from pipeline.sink.forgotten import NAME, Forgotten
-from pipeline.source.addresses import is_address, scheme_of
+from pipeline.source.addresses import SCHEMES, address_of, is_address, scheme_of
 from pipeline.source.signatures import Signatures
 from pipeline.texts import nearest_few, plural, shown_id, visible
 
@@ -73,10 +73,10 @@ def allow(out: Path, *, ids: Sequence[str] = (), audio: Sequence[str] = ()) -> i
     with held_checkpoint(out, only_read=False) as checkpoint:
         Removal(out, checkpoint).finish()
         before = read_forgotten(out, checkpoint)
-        for one in filter(is_address, audio):
+        if elsewhere := [*filter(is_address, audio)]:
             raise UsageError(
-                f"{visible(Signatures().take(one))} lies elsewhere, and is not fetched to learn what it holds: name its "
-                "utterances by --id, or the hash of its audio by --audio"
+                f"{visible(_without_signature(elsewhere[0]))} lies elsewhere, and is not fetched to learn what it "
+                "holds: name its utterances by --id, or the hash of its audio by --audio"
             )
         hashes = [found for one in audio if (found := one if _HASH.fullmatch(one) else _hash_of(one)) is not None]
         if not audio and (others := before.others_with_audio(ids)):
@@ -157,10 +157,18 @@ class _Rows:
 
 
 def _paths_of(audio: str) -> Sequence[str]:
-    """What rows may call a recording; addresses have no signature there."""
-    if scheme_of(audio):
-        return [Signatures().take(audio)]
+    """What rows may call a recording."""
+    if scheme_of(audio) in SCHEMES:
+        return [_without_signature(audio)]
     return audio, os.path.abspath(audio), os.path.realpath(audio)  # noqa: PTH100
+
+
+def _without_signature(address: str) -> str:
+    """As rows have it."""
+    try:
+        return Signatures().take(address_of(address))
+    except ValueError as error:
+        raise UsageError(f"--audio: {error}") from None
 
 
 def _hash_of(path: str) -> str | None:

@@ -1,0 +1,88 @@
+"""Commands on recordings in a bucket that fetch none of them: `check`, `forget`, and exports of text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.audio.elsewhere import MOST_BYTES
+from tests.batch import batch, rows_of, write_wav
+from tests.servers import RunningServer
+from tests.source.bucket import Bucket
+
+COUNT = 4
+SECONDS = [6.0 + number / 4 for number in range(COUNT)]
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """Recordings of about 100 kB, none as long as another."""
+    found = Bucket()
+    for number in range(COUNT):
+        put(found, tmp_path, f"s3://corpus/day one/{number}.wav", seed=number)
+    found.replaces_all(monkeypatch)
+    return found
+
+
+def put(bucket: Bucket, tmp_path: Path, address: str, *, seed: int) -> None:
+    write_wav(tmp_path / "made.wav", seed, SECONDS[seed % COUNT])
+    bucket.objects[address] = (tmp_path / "made.wav").read_bytes()
+
+
+def manifest(bucket: Bucket, tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("audio\n" + "\n".join(bucket.objects) + "\n")
+    return path
+
+
+def forecast(rows: Path | str, out: Path, server: RunningServer) -> dict[str, Any]:
+    done = batch("check", rows, "--out", out, "--json", server=server)
+    assert done.exit == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.slow
+def test_check_reads_headers_and_a_second_one_nothing(bucket: Bucket, tmp_path: Path, server: RunningServer) -> None:
+    rows, out = manifest(bucket, tmp_path), tmp_path / "out"
+    found = forecast(rows, out, server)
+    assert (found["requests"], found["audio_s"], found["estimated_share"]) == (COUNT, sum(SECONDS), 0)
+    assert max(bucket.bytes.values()) <= MOST_BYTES < min(map(len, bucket.objects.values()))
+    assert {*bucket.stats.values()} == {1}
+    assert found["uncompared_told"] is None
+    done = batch("run", rows, "--out", out, server=server)
+    assert done.figures["credits"] == pytest.approx(found["credits"])
+    bucket.bytes.clear()
+    assert forecast(rows, out, server)["selected"] == 0
+    put(bucket, tmp_path, "s3://corpus/day one/1.wav", seed=77)
+    put(bucket, tmp_path, "s3://corpus/copy.wav", seed=2)
+    told = forecast(manifest(bucket, tmp_path), out, server)
+    assert (told["changed"], told["new"], told["requests"], told["uncompared"]) == (1, 1, 2, 2)
+    assert bucket.bytes.keys() == {"s3://corpus/day one/1.wav", "s3://corpus/copy.wav"}
+    table = batch("check", tmp_path / "rows.csv", "--out", out, server=server).stdout
+    assert "2 rows count as sent, and a run may send less: the recordings lie elsewhere" in " ".join(table.split())
+    assert not [path for path in out.rglob("*") if path.name == "copies"]
+
+
+def test_a_prefix_is_priced_by_its_listing(bucket: Bucket, tmp_path: Path, server: RunningServer) -> None:
+    assert forecast("s3://corpus/day one/", tmp_path / "out", server)["requests"] == COUNT
+    assert not bucket.stats
+
+
+@pytest.mark.slow
+def test_a_recording_is_forgotten_by_its_address(bucket: Bucket, tmp_path: Path, server: RunningServer) -> None:
+    rows, out, first = manifest(bucket, tmp_path), tmp_path / "out", "s3://corpus/day one/0.wav"
+    batch("run", rows, "--out", out, server=server)
+    bucket.gets.clear()
+    assert batch("forget", out, "--audio", "S3://corpus/day one/0.wav", "--yes").exit == 0
+    assert rows_of(out).keys() == bucket.objects.keys() - {first}
+    unknown = batch("forget", out, "--audio", "https://h/a.wav?X-Amz-Signature=secret&X-Amz-Credential=c&v=1")
+    assert unknown.exit == 2
+    assert "no utterance has the recording https://h/a.wav?v=1" in unknown.stderr
+    allowed = batch("forget", out, "--audio", first, "--allow")
+    assert allowed.exit == 2
+    assert "is not fetched to learn what it holds: name its utterances by --id" in allowed.stderr
+    assert not bucket.gets
