@@ -36,7 +36,7 @@ class ObjectStores:
             import obstore
         except ImportError:
             raise NoCloud(
-                "recordings in object stores need a library that is not installed: pip install 'gradium-batch[cloud]'"
+                "recordings in object stores need a library that is not installed: pip install obstore (the extra [cloud])"
             ) from None
         self._library = obstore
         self._rules = rules

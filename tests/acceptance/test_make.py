@@ -84,7 +84,7 @@ def test_it_says_that_it_installs_before_pip_works_and_nothing_once_it_is_done(c
     )
     assert checkout.said("said-before-pip") == stderr
     assert stdout == "gradium-batch run manifests/sample.csv --config configs/local.toml\n"
-    assert "pip install --quiet -e .[local]" in checkout.calls()
+    assert "pip install --quiet -e .[local,cloud]" in checkout.calls()
     assert checkout.make("run") == (0, stdout, "")
     assert checkout.calls() == ""
 
@@ -97,7 +97,7 @@ def test_the_tools_for_tests_are_announced_as_well(checkout: Checkout) -> None:
     assert stderr.startswith("installing gradium-batch and what its tests need into .venv: ")
     assert checkout.said("said-before-pip") == stderr
     calls = checkout.calls().splitlines()
-    assert calls == ["installed -m pip install --quiet -e .[local,dev]", "installed -m pytest"]
+    assert calls == ["installed -m pip install --quiet -e .[local,cloud,dev]", "installed -m pytest"]
     assert checkout.make("test")[::2] == (0, "")
     assert checkout.make("run")[::2] == (0, "")
     assert checkout.calls() == "installed -m pytest\n"
