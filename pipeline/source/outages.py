@@ -38,8 +38,12 @@ class Place:
         self.failed: list[str] = []
         """Recordings of the last failures in a row."""
         self.out_since: float | None = None
+        self.given_up = ""
+        """Why nobody waits any longer."""
         self.next_probe = self.pause_s = 0.0
         self.is_probed = False
+        self.answered = ""
+        """A recording that it answered for."""
         self.asked = 0
         """Recordings that it handed out or refused, up to FIRST."""
         self.refused: set[str] = set()
@@ -91,10 +95,12 @@ class Attempts:
         self._pauses = tenacity.wait_random_exponential(multiplier=rules.base_s, max=rules.max_s)
 
     def begin(self) -> None:
-        """Waits while the source is out, except for one caller at a time, who probes it. Raises Stopped."""
+        """Waits while the source is out, except for one caller at a time, who probes. Raises SourceOut or Stopped."""
         place = self._place
         while True:
             with self._outages.lock:
+                if place.given_up:
+                    raise SourceOut(place.given_up)
                 if place.out_since is None:
                     return
                 left = place.next_probe - time.monotonic()
@@ -103,10 +109,23 @@ class Attempts:
                     return
             self._outages.pause(min(STEP_S, max(left, 0.01)))
 
+    @property
+    def witness(self) -> str:
+        """Where this one probed in vain, a recording that was answered for before: ask for it whether the source is
+        out. "" where there is none."""
+        return self._place.answered if self._is_probe else ""
+
+    def is_not_out(self) -> None:
+        """The source answered for another recording."""
+        with self._outages.lock:
+            self._answered()
+
     def succeeded(self) -> None:
         """The source answered."""
         with self._outages.lock:
             self._answered()
+            if not self._address.endswith("/"):  # a prefix
+                self._place.answered = self._address
             self._place.asked += self._counts_refusals
 
     def abandoned(self) -> None:
@@ -177,9 +196,10 @@ class Attempts:
                 place.pause_s = min(LONGEST_PAUSE_S, 2 * place.pause_s)
                 place.next_probe = now + place.pause_s
             out_s = now - place.out_since
-        if out_s > self._outages.rules.outage_max_s:
-            raise SourceOut(
-                f"{place.name} was out for {out_s:,.0f} s, longer than retry.outage_max_s ({error}); "
-                "what was answered is kept: run again once it answers"
-            )
+            if out_s > self._outages.rules.outage_max_s:
+                place.given_up = (
+                    f"{place.name} was out for {out_s:,.0f} s, longer than retry.outage_max_s ({error}); "
+                    "what was answered is kept: run again once it answers"
+                )
+                raise SourceOut(place.given_up)
         return True

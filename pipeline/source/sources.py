@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from pipeline.errors import (
@@ -79,7 +80,7 @@ class Sources:
             try:
                 info = store.stat(path)
             except AttemptError as error:
-                attempts.failed(error)
+                _failed(store, attempts, error)
             except BaseException:
                 attempts.abandoned()
                 raise
@@ -136,7 +137,7 @@ class Sources:
                 attempts.succeeded()
                 raise
             except AttemptError as error:
-                attempts.failed(error)
+                _failed(store, attempts, error)
             except BaseException:
                 attempts.abandoned()
                 raise
@@ -175,7 +176,7 @@ class Sources:
                 if isinstance(error, SourceChanged) or (info and not info.is_versioned):  # begins anew
                     have, info, brought = 0, None, 0
                     empty(file)
-                attempts.failed(error, brought)
+                _failed(store, attempts, error, brought)
             except BaseException:
                 attempts.abandoned()
                 raise
@@ -209,6 +210,15 @@ class Sources:
 
             return Web(self.rules, self.signatures)
         raise AddressRefused(f"{address}: recordings at {kind}:// addresses cannot be read")
+
+
+def _failed(store: Store, attempts: Attempts, error: AttemptError, brought_bytes: int = 0) -> None:
+    """As `Attempts.failed`. Recordings that fail one after the other are no outage where others are still there."""
+    if witness := attempts.witness:
+        with suppress(AttemptError):
+            store.stat(witness)
+            attempts.is_not_out()
+    attempts.failed(error, brought_bytes)
 
 
 def too_large(size_bytes: int | None, max_bytes: int) -> RecordingTooLong:
