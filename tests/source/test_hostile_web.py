@@ -140,7 +140,7 @@ def fetch_through(server: WebServer, path: Path, validator: str, script: list[tu
     assert time.monotonic() - begun < 2 * ATTEMPTS * TIMEOUT_S + 5
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(sorted(VALIDATORS)), steps(QUICK))
 def test_what_is_fetched_is_the_recording_or_there_is_an_error(
     server: WebServer, tmp_path: Path, validator: str, script: list[tuple[str, int, int]]

@@ -32,7 +32,7 @@ from pipeline.source.web import Web
 from tests.https import Answer, Raw, Seen, WebServer, free_port, https_server
 
 DATA = random.Random(0).randbytes(200_000)
-SHORT_S = 0.15
+SHORT_S = 0.1
 MUCH_S = 5
 """Much less than a hostile server would take."""
 LATE = (SourceTimeout, SourceUnreachable)
