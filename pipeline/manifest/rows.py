@@ -54,7 +54,7 @@ class Rows:
 
     def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
         """The BadRow for a row of this manifest, with its `id` if that is a valid one."""
-        id = unsigned(id) if id else None
+        id = without_signatures(unsigned(id)) if id else None
         message = without_signatures(message)
         return BadRow(manifest=self.manifest, line=line, message=message, id=id if id and is_id(id) else None)
 

@@ -86,7 +86,7 @@ def test_no_part_of_a_row_has_a_signature() -> None:
     ],
 )
 def test_what_is_no_address_is_a_bad_row_without_secrets(audio: str, words: str) -> None:
-    found = row(audio)
+    found = row(audio, id=f"7 {audio}" if len(audio) < 900 else "")
     assert isinstance(found, BadRow)
     assert words in found.message
     assert SIGNATURE not in repr(found)
