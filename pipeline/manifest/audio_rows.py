@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import msgspec
 
@@ -74,6 +74,17 @@ def _damaged(where: str, error: Exception) -> ManifestError:
     return ManifestError(f"{where}: not readable as Parquet: {presentable(str(error))}; write or upload it again.")
 
 
+class _Read(NamedTuple):
+    """What is read of a row."""
+
+    has_bytes: bool
+    path: str | None
+    kept: dict[str, Any]
+    """Columns that are metadata, although others of their names are known."""
+    row: dict[str, Any]
+    """All others."""
+
+
 class AudioTable:
     """A Parquet file whose column `column` holds recordings."""
 
@@ -95,9 +106,7 @@ class AudioTable:
             where = f"{self._rows.manifest}: after row {number}" if number else self._rows.manifest
             raise _damaged(where, error) from error
 
-    def _read(self) -> Iterator[dict[str, Any]]:
-        """The rows as dicts, with the path under the column's name, and what is known of the bytes under the name "":
-        whether the row has them."""
+    def _read(self) -> Iterator[_Read]:
         import pyarrow.parquet as pq
 
         is_exported = EXPORTED.issubset(self._schema.names)
@@ -130,7 +139,7 @@ class AudioTable:
                     if reference is not None:
                         row["reference"] = row.pop(reference)
                     has_bytes = where == HELD or (where == MIXED and held.get("bytes") is not None)
-                    yield {"": (has_bytes, held.get("path"), kept), **row}
+                    yield _Read(has_bytes, held.get("path"), kept, row)
 
     def _reference(self, texts: list[str]) -> str | None:
         """The column that is to be called `reference`."""
@@ -149,8 +158,8 @@ class AudioTable:
                     return NAMED if known.null_count == group.num_rows else MIXED
         return HELD
 
-    def _row(self, number: int, row: dict[str, Any], name: str, once: Once) -> Utterance | BadRow:
-        has_bytes, path, kept = row.pop("")
+    def _row(self, number: int, read: _Read, name: str, once: Once) -> Utterance | BadRow:
+        has_bytes, path, kept, row = read
         row["audio"] = f"{self._path}{PART}{number}" if has_bytes else path
         made = utterance(number + 1, row, self._rows)
         if isinstance(made, BadRow):

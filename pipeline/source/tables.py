@@ -39,9 +39,9 @@ class Table:
         self._metadata = metadata
         self._leaf = f"{column}.bytes"
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        self._starts = list(accumulate((group.num_rows for group in groups), initial=0))
+        self._starts: list[int] = list(accumulate((group.num_rows for group in groups), initial=0))
         at = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == self._leaf)
-        self._bytes: list[int] = [group.column(at).total_compressed_size // max(1, group.num_rows) for group in groups]
+        self._bytes: list[int] = [max(0, group.column(at).total_compressed_size) for group in groups]
 
     def group_of(self, row: int) -> tuple[int, int]:
         """The number of a row's group, and its place there. Raises AudioUnreadable for a row that there is not."""
@@ -52,14 +52,14 @@ class Table:
 
     def mean_bytes(self, number: int) -> int:
         """Of the recordings of a row group."""
-        return max(0, self._bytes[number])
+        return self._bytes[number] // max(1, self._starts[number + 1] - self._starts[number])
 
     def contents(self, number: int) -> Generator[Content]:
         """The recordings of a row group, in their order. Raises as `Sources.fetch`, and SourceChanged."""
         import pyarrow.parquet as pq
 
-        row = self._starts[number]
-        with open_at(self._sources, self.name, self._info, BLOCK_BYTES) as stream:
+        row, at_once = self._starts[number], max(1, min(BLOCK_BYTES, self._bytes[number]))
+        with open_at(self._sources, self.name, self._info, at_once) as stream:
             batches = None
             try:
                 while True:
@@ -67,7 +67,7 @@ class Table:
                         if batches is None:
                             # without pre_buffer, and with a buffer_size, a group is not read as a whole
                             file = pq.ParquetFile(
-                                stream, metadata=self._metadata, pre_buffer=False, buffer_size=BLOCK_BYTES
+                                stream, metadata=self._metadata, pre_buffer=False, buffer_size=at_once
                             )
                             batches = file.iter_batches(1, row_groups=[number], columns=[self._leaf], use_threads=False)
                         batch = next(batches, None)

@@ -43,6 +43,7 @@ def test_rows_of_a_file_have_their_audio_in_it(tmp_path: Path) -> None:
         "tags": [["a"], [], None],
         "picture": [b"\x89PNG"] * 3,
         "other": [{"bytes": b"\0", "path": "o.wav"}] * 3,
+        "": ["unnamed"] * 3,
         "language": ["de", None, "fr"],
         "offset_s": [None, 1.5, None],
         "duration_s": [None, 2.0, None],
@@ -54,7 +55,7 @@ def test_rows_of_a_file_have_their_audio_in_it(tmp_path: Path) -> None:
         audio=f"{path}#row=0",
         reference="text 0",
         language="de",
-        metadata={"speaker": "3", "tags": '["a"]'},
+        metadata={"": "unnamed", "speaker": "3", "tags": '["a"]'},
         line=1,
     )
     assert (second.id, second.audio, second.offset_s, second.duration_s) == (
@@ -63,7 +64,7 @@ def test_rows_of_a_file_have_their_audio_in_it(tmp_path: Path) -> None:
         1.5,
         2.0,
     )
-    assert third.metadata == {"speaker": "4"}
+    assert third.metadata == {"": "unnamed", "speaker": "4"}
 
 
 @pytest.mark.parametrize(
