@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
+from pipeline.errors import AudioUnreadable
+
 Buffer = Any
 """A `pyarrow.Buffer`: the bytes of a recording."""
 Content = Buffer | None
@@ -54,9 +56,10 @@ class Passed:
 class RowGroup:
     """The recordings of one row group. Of the rows that are waited for, the first is read first."""
 
-    def __init__(self, read: Callable[[], Generator[Content]], passed: Passed) -> None:
-        """`read` gives all rows from the first one on; it is closed and called again where rows are asked for that are
-        no longer kept."""
+    def __init__(self, count: int, read: Callable[[], Generator[Content]], passed: Passed) -> None:
+        """`read` gives all its rows, so many, from the first one on; it is closed, and called again where rows are
+        asked for that are no longer kept."""
+        self._count = count
         self._read = read
         self._passed = passed
         self._rows: Generator[Content] | None = None
@@ -105,10 +108,12 @@ class RowGroup:
             self._rows, self._next = self._read(), 0
         for content in self._rows:
             self._next += 1
+            if self._next == self._count:
+                self._end()  # it holds a page, which may be as large as the group
             if self._next > row:
                 return content
             self._passed.put(id(self), self._next - 1, content)
-        raise EOFError(f"the row group ends after {self._next} rows")
+        raise AudioUnreadable(f"the Parquet file is damaged: a row group ends after {self._next:,} of its rows")
 
     def _end(self) -> None:
         rows, self._rows = self._rows, None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STATUS_KEPT_S = 2.0
 """So long a file's version is not asked for again: a run asks for each of its rows."""
 TABLES_KEPT = 8
-GROUPS_KEPT = 4
+GROUPS_KEPT = 2
 """Row groups that are open though nobody waits for one of their rows."""
 PASSED_BYTES = 64 << 20
 """Of rows that were passed by, of all row groups."""
@@ -114,7 +114,7 @@ class ParquetRows:
         with self._lock:
             used = self._groups.get((table, number))
             if used is None:
-                used = _Used(RowGroup(lambda: table.contents(number), self._passed))
+                used = _Used(RowGroup(table.count(number), lambda: table.contents(number), self._passed))
                 self._groups[table, number] = used
             self._groups.move_to_end((table, number))
             used.count += 1

@@ -50,9 +50,13 @@ class Table:
         number = bisect_right(self._starts, row) - 1
         return number, row - self._starts[number]
 
+    def count(self, number: int) -> int:
+        """The rows of a row group."""
+        return self._starts[number + 1] - self._starts[number]
+
     def mean_bytes(self, number: int) -> int:
         """Of the recordings of a row group."""
-        return self._bytes[number] // max(1, self._starts[number + 1] - self._starts[number])
+        return self._bytes[number] // max(1, self.count(number))
 
     def contents(self, number: int) -> Generator[Content]:
         """The recordings of a row group, in their order. Raises as `Sources.fetch`, and SourceChanged."""

@@ -163,7 +163,7 @@ def test_what_is_passed_by_is_bounded() -> None:
             opened[-1] = n
             yield pa.py_buffer(bytes([n]) * 30)
 
-    group = RowGroup(read, passed)  # type: ignore[arg-type]
+    group = RowGroup(10, read, passed)  # type: ignore[arg-type]
     assert [group.take(n).to_pybytes()[0] for n in (9, 8, 0, 1, 3, 2)] == [9, 8, 0, 1, 3, 2]
     assert opened == [9, 3]  # 9 and 8 in the first reading, the others in a second one
 
@@ -177,7 +177,7 @@ def test_errors_of_a_reading_reach_who_asked_and_the_next_one_begins_anew() -> N
             raise AudioUnreadable("broken")
         yield pa.py_buffer(b"1")
 
-    group = RowGroup(read, Passed(100))  # type: ignore[arg-type]
+    group = RowGroup(2, read, Passed(100))  # type: ignore[arg-type]
     assert group.take(0).to_pybytes() == b"0"
     with pytest.raises(AudioUnreadable, match="broken"):
         group.take(1)
@@ -293,7 +293,7 @@ def test_ordering_of_waiting_rows() -> None:
             served.append(n)
             yield pa.py_buffer(bytes([n]))
 
-    group = RowGroup(read, Passed(0))  # type: ignore[arg-type]
+    group = RowGroup(20, read, Passed(0))  # type: ignore[arg-type]
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(group.take, 1)
         begun.wait(10)
