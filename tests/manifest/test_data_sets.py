@@ -272,6 +272,33 @@ def test_metadata_says_more_of_the_recordings_of_a_folder(tmp_path: Path) -> Non
     assert str(ignored) == "ignored 1 file: .txt 1"
 
 
+FILES = st.sampled_from(["a.wav", "b.wav", "sub/a.wav", "sub/b.wav", "sub/deep/a.wav", "other/a.wav", "gone.wav"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sets(FILES, min_size=1),
+    st.dictionaries(st.sampled_from(["", "sub/", "sub/deep/"]), st.lists(FILES, unique=True), max_size=3),
+)
+def test_metadata_takes_no_recording_away_and_doubles_none(
+    tmp_path_factory: pytest.TempPathFactory, files: set[str], tables: dict[str, list[str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("folder")
+    fill(folder, *files)
+    before = {row.id: row.audio for row in rows_of(folder)}
+    for prefix, names in tables.items():
+        (folder / prefix).mkdir(parents=True, exist_ok=True)
+        (folder / prefix / "metadata.csv").write_text("".join(f"{name}\n" for name in ["file_name", *names]))
+    after = rows_of(folder)
+    assert len({row.id for row in after}) == len(after)
+    assert before.items() <= {row.id: row.audio for row in after}.items()
+    assert all(row.audio == f"{folder}/{row.id}" for row in after)
+    named = {prefix + name for prefix, names in tables.items() for name in names}
+    assert {row.id for row in after} == before.keys() | named
+    if tables.get(""):
+        assert [row.id for row in after][: len(tables[""])] == tables[""]
+
+
 def test_metadata_of_folders_below(tmp_path: Path) -> None:
     fill(tmp_path, "train/a.wav", "train/b.wav", "test/a.wav")
     for name, rows in (("train", ["b.wav", "a.wav"]), ("test", ["a.wav"])):
