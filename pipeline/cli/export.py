@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pipeline.cli.base import Command
-from pipeline.cli.options import out_argument, progress_option
+from pipeline.cli.options import out_argument, progress_option, settings_of
 from pipeline.exits import end_on_signals
 
 FORMATS = "srt|vtt|txt|csv|ctm|stm|textgrid|audacity|kaldi|nemo|lhotse|hf"
@@ -38,6 +38,10 @@ _OPTIONS = (
                  "[default: --audio]"),
     click.option("--split-by", metavar="COLUMN", help="hf: a split for each value of this column of the manifest, or "
                  "of language, model, service, status, channel. [default: all rows are train]"),
+    click.option("--config", type=click.Path(path_type=Path),
+                 help="hf: configuration file (TOML), for how recordings at addresses are asked for."),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                 help="hf: set a key of it, e.g. --set 'sources.anonymous=[\"s3://bucket\"]'. Repeatable."),
     progress_option,
 )  # fmt: skip
 
@@ -52,7 +56,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 @_options
 def command(
     out: Path, format_: str, to: Path | None, beside: bool, where: str | None, only_ok: bool, overwrite: bool,
-    progress: Any, **of_format: Any,
+    config: Path | None, overrides: tuple[str, ...], progress: Any, **of_format: Any,
 ) -> None:  # fmt: skip
     """Write the transcripts of the output folder OUT in another format: subtitles, text, tables, labels, data sets to
     train on.
@@ -65,9 +69,11 @@ def command(
     from pipeline.export.export import ExportOptions, export
     from pipeline.report.logs import say
     from pipeline.report.rows_bar import RowsBar
+    from pipeline.source.rules import Rules
 
     options = {name: value for name, value in of_format.items() if value is not None}
     asked = ExportOptions(
-        format=format_, to=to, beside=beside, where=where, only_ok=only_ok, overwrite=overwrite, options=options
-    )
+        format=format_, to=to, beside=beside, where=where, only_ok=only_ok, overwrite=overwrite, options=options,
+        source_rules=settings_of(config, overrides).source_rules if format_ == "hf" else Rules(),
+    )  # fmt: skip
     say(*export(out, asked, RowsBar(progress)).lines())

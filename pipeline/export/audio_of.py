@@ -1,6 +1,6 @@
 """The audio bytes of rows: the recording's file, or the part of it that a row asks for.
 
-with AudioOf(folder) as audio:
+with AudioOf(folder, sources) as audio:
     for row, found in audio.of(rows): ...
 """
 
@@ -16,14 +16,18 @@ from typing import Literal, Self, TypeVar
 import msgspec
 
 from pipeline.audio.copies import CopyResult
-from pipeline.audio.probe import Probe, read_recording
+from pipeline.audio.probe import OGG_TYPE, WAV_TYPE, Probe, read_recording
 from pipeline.audio.tracks import OutOfSpace, discard
 from pipeline.audio.upload import SHORTER_S
-from pipeline.errors import AttemptError, AudioMissing
+from pipeline.errors import AttemptError, AudioMissing, RecordingTooLong
 from pipeline.export.copier import Copier
+from pipeline.export.fetched import Fetched
 from pipeline.export.formats.hub import AudioBytes
+from pipeline.export.names import path_of, suffix_of
 from pipeline.machine import usable_cpus
 from pipeline.model import FileVersion, Transcript
+from pipeline.source import Sources
+from pipeline.source.addresses import PART
 from pipeline.source.local import open_recording, read_error, same_file
 from pipeline.texts import presentable
 from pipeline.threads import DaemonThreads
@@ -34,6 +38,7 @@ SPOOL_BYTES = 4 << 30
 """Of decoded recordings that are kept for further rows of them."""
 _CHANGED = "the recording is not the one that was transcribed: run again, which transcribes it, and export after that"
 Why = Literal["missing", "changed", "too large", "unreadable"]
+_SUFFIXES = {WAV_TYPE: ".wav", OGG_TYPE: ".ogg"}
 T = TypeVar("T")
 
 
@@ -58,16 +63,23 @@ class AudioOf:
     """Reads the audio of rows, decoding some ahead in processes of its own. Not for a thread with an event loop."""
 
     def __init__(
-        self, folder: Path, *, decoders: int = 0, most_bytes: int = MOST_BYTES, spool_bytes: int = SPOOL_BYTES
+        self,
+        folder: Path,
+        sources: Sources,
+        *,
+        decoders: int = 0,
+        most_bytes: int = MOST_BYTES,
+        spool_bytes: int = SPOOL_BYTES,
     ) -> None:
-        """`folder` is for what is decoded: emptied before, made where it is needed, removed afterwards. `decoders`:
-        processes, 0 for one per CPU. `most_bytes` of a row; `spool_bytes` of each decoded recording that has rows for
-        parts of it, and of all that are kept."""
+        """`folder` is for what is decoded or fetched: emptied before, made where it is needed, removed afterwards.
+        `decoders`: processes, 0 for one per CPU. `most_bytes` of a row; `spool_bytes` of each decoded recording that
+        has rows for parts of it, and of all that are kept, and as many of all that are fetched."""
         self._most_bytes = most_bytes
         self._count = decoders or usable_cpus()
         self._runner = asyncio.Runner()
         self._threads = DaemonThreads(self._count, "export-audio")
         self._copier = Copier(folder, self._count, spool_bytes)
+        self._fetched = Fetched(sources, folder, spool_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +87,7 @@ class AudioOf:
     def __exit__(self, *_: object) -> None:
         """Ends the processes and removes the folder, also in the middle of `of`."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._fetched.close()
         self._runner.run(self._copier.close())
         self._runner.close()
 
@@ -95,23 +108,42 @@ class AudioOf:
                     return
                 row, task = ahead.popleft()
                 found = self._runner.run(_result_of(task))
-                yield row, found if isinstance(found, NoAudio) else _read(found)
+                if isinstance(found, NoAudio):
+                    yield row, found
+                    continue
+                audio = _read(found)
+                self._fetched.release(row.audio)
+                yield row, audio
         finally:
             for _, task in ahead:
                 task.cancel()
 
     async def _find(self, row: Transcript) -> _File | NoAudio:
-        loop = asyncio.get_running_loop()
+        """Where the audio is; a copy that was fetched is held then."""
         try:
-            recording = await loop.run_in_executor(self._threads, read_recording, row.audio)
+            path = await self._fetched.hold(row.audio)
         except AttemptError as error:
             return _no_audio(error)
+        found: _File | NoAudio | None = None
+        try:
+            found = await self._find_in(path, row)
+            return found
+        except AttemptError as error:
+            return _no_audio(error)
+        finally:
+            if not isinstance(found, _File):
+                self._fetched.release(row.audio)
+
+    async def _find_in(self, path: str, row: Transcript) -> _File | NoAudio:
+        recording = await asyncio.get_running_loop().run_in_executor(self._threads, read_recording, path)
         if recording.audio_hash != row.audio_hash:
             return NoAudio(why="changed", message=_CHANGED)
         is_whole = _is_whole(row, recording.probe)
         is_small = recording.probe.version.size_bytes <= self._most_bytes and "truncated" not in row.issues
         if is_whole and is_small and await self._copier.is_usable(recording, row.duration_s):
-            return _File(path=recording.path, name=_name(row, Path(row.audio).suffix), version=recording.probe.version)
+            return _File(
+                path=recording.path, name=_name(row, _suffix(row, recording.probe)), version=recording.probe.version
+            )
         if is_whole:
             result = await self._copier.whole(recording, self._most_bytes)
         else:
@@ -141,7 +173,7 @@ def _no_audio(why: CopyResult) -> NoAudio:
     kind: Why = "unreadable"
     if isinstance(why, AudioMissing):
         kind = "missing"
-    elif isinstance(why, OutOfSpace):
+    elif isinstance(why, OutOfSpace | RecordingTooLong):
         kind = "too large"
     return NoAudio(why=kind, message=presentable(str(why)))
 
@@ -153,10 +185,15 @@ def _is_whole(row: Transcript, probe: Probe) -> bool:
     return not row.offset_s and has_all_channels and is_to_end
 
 
+def _suffix(row: Transcript, probe: Probe) -> str:
+    """The ending of a recording that is as it was: rows of Parquet files are called after the format."""
+    return _SUFFIXES.get(probe.content_type or "", "") if PART in row.audio else suffix_of(row.audio)
+
+
 def _name(row: Transcript, suffix: str, *, is_part: bool = False) -> str:
     part = f"_{row.offset_s:.3f}-{row.offset_s + row.duration_s:.3f}" if is_part else ""
     channel = f"_ch{row.channel}" if is_part and row.channel is not None else ""
-    return presentable(f"{Path(row.audio).stem}{part}{channel}{suffix}")
+    return presentable(f"{Path(path_of(row.audio)).stem}{part}{channel}{suffix}")
 
 
 async def _result_of(task: asyncio.Task[T]) -> T:

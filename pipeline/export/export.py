@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import closing
 from importlib.metadata import version
@@ -20,6 +21,8 @@ from pipeline.export.places import checkpoint_mark, manifest_order
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import FOLDER, ExportState, Made, state_path
 from pipeline.report.rows_bar import RowsBar
+from pipeline.source import Sources
+from pipeline.source.rules import Rules
 from pipeline.texts import nearest, visible
 
 
@@ -35,6 +38,8 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     overwrite: bool = False
     options: Mapping[str, Any] = {}
     """Of the format alone: limits of subtitles, the audio and splits of a data set."""
+    source_rules: Rules = Rules()
+    """How recordings that lie elsewhere are asked for, where the format has audio."""
 
 
 def export(out: Path, asked: ExportOptions, progress: RowsBar | None = None) -> Exported:
@@ -43,13 +48,18 @@ def export(out: Path, asked: ExportOptions, progress: RowsBar | None = None) -> 
     asked = msgspec.structs.replace(asked, format=asked.format.lower())
     made = _made(out, asked)
     wanted = RowFilter(asked.where, only_ok=asked.only_ok)
-    rows = OutputRows(out)
-    with closing(ExportState(state_path(out, made))) as state, manifest_order(out) as order:
+    rows, stopped = OutputRows(out), threading.Event()
+    with (
+        closing(ExportState(state_path(out, made))) as state,
+        manifest_order(out) as order,
+        Sources(asked.source_rules, stopped) as sources,
+    ):
         _begin(state, made, checkpoint_mark(out))
         try:
-            return writer_of(state, made, overwrite=asked.overwrite).update(rows, order, wanted, progress)
+            return writer_of(state, made, sources, overwrite=asked.overwrite).update(rows, order, wanted, progress)
         finally:
             progress.close()
+            stopped.set()
 
 
 def _begin(state: ExportState, made: Made, checkpoint: str) -> None:

@@ -29,6 +29,7 @@ from pipeline.export.shards import ShardExport
 from pipeline.export.state import ExportState, Made
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
+from pipeline.source import Sources
 
 LINES: Mapping[str, type[LineFormat]] = {
     "csv": Csv, "ctm": Ctm, "stm": Stm, "kaldi": Kaldi, "nemo": Nemo, "lhotse": Lhotse
@@ -67,15 +68,15 @@ def options_of(format_: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def writer_of(state: ExportState, made: Made, *, overwrite: bool) -> Export:
-    """What writes an export."""
+def writer_of(state: ExportState, made: Made, sources: Sources, *, overwrite: bool) -> Export:
+    """What writes an export; `sources` of audio."""
     folder = state.folder(made)
     if made.format in LINES:
         return LineExport(state, folder, LINES[made.format](), overwrite=overwrite)
     if made.format == SHARDS:
         options = made.options
         return ShardExport(
-            state, folder, with_audio=options["audio"], split_by=options["split_by"], overwrite=overwrite
+            state, folder, sources, with_audio=options["audio"], split_by=options["split_by"], overwrite=overwrite
         )
     kind: DocumentFormat
     if made.format in SUBTITLES:

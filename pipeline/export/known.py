@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import OutputError, OutputHeld
 from pipeline.export.state import SPOOL, ExportState, state_paths
+from pipeline.source import Sources
 from pipeline.texts import visible
 
 
@@ -27,7 +28,7 @@ def remove_rows(out: Path, ids: Collection[str], is_audio: Callable[[str], bool]
                 if folder.is_dir():
                     from pipeline.export.kinds import writer_of  # loads all formats, and pyarrow: few runs need that
 
-                    export = writer_of(state, made, overwrite=True)
+                    export = writer_of(state, made, Sources(), overwrite=True)
                     changed = export.remove(state.written_of(ids, is_audio))
                     failed += [
                         f"{visible(str(folder / name))} was changed after it was exported, and may hold what is "

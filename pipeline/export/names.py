@@ -8,15 +8,35 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from pipeline.source.addresses import PART, path_in, scheme_of
+
 MOST_BYTES = 255
 """Of the name of a file, on most file systems."""
 
 
-def common_folder(paths: Iterable[str]) -> str:
-    """The deepest folder that all these files are in, whatever `..` their paths have."""
+def path_of(audio: str) -> str:
+    """The path that the names of a recording's files mirror: its own, or that of an address, as if buckets and hosts
+    were folders. A row of a Parquet file is called after both."""
+    file, part, row = audio.rpartition(PART)
+    path = f"{file.removesuffix('.parquet')}-row{row}" if part else audio
+    if scheme := scheme_of(path):
+        path = f"/{scheme}/{path_in(path).partition('://')[2]}"
+        path = "".join("_" if char < " " or char == "\x7f" else char for char in path)
+    return path
+
+
+def suffix_of(audio: str) -> str:
+    """The ending of a recording's name, with its dot; "" where it has none, or none that others would understand."""
+    name = "" if PART in audio else path_in(audio).rpartition("/")[2]
+    ending = os.path.splitext(name)[1]
+    return ending if ending.isascii() and ending[1:].isalnum() else ""
+
+
+def common_folder(recordings: Iterable[str]) -> str:
+    """The deepest folder that all these recordings are in, whatever `..` their paths have."""
     found: str | None = None
-    for path in paths:
-        folder = os.path.dirname(os.path.normpath(path))
+    for audio in recordings:
+        folder = os.path.dirname(os.path.normpath(path_of(audio)))
         if found is None:
             found = folder
         elif folder != found and not folder.startswith(found.rstrip("/") + "/"):
@@ -24,9 +44,9 @@ def common_folder(paths: Iterable[str]) -> str:
     return found or "/"
 
 
-def mirrored(path: str, root: str) -> str:
-    """A path, which is below `root`, as a relative one."""
-    return os.path.relpath(os.path.normpath(path), root)
+def mirrored(audio: str, root: str) -> str:
+    """The path of a recording, which is below `root`, as a relative one."""
+    return os.path.relpath(os.path.normpath(path_of(audio)), root)
 
 
 def stem_of(name: str) -> str:
@@ -40,9 +60,11 @@ def key_of(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def unlike(name: str) -> str:
-    """A name with a hash of it, where others are alike."""
-    return f"{name}~{hashlib.blake2b(os.fsencode(name), digest_size=6).hexdigest()}"
+def unlike(audio: str, root: str) -> str:
+    """As `mirrored`, with a hash, where others are alike."""
+    name = mirrored(audio, root)
+    hashed = audio if scheme_of(audio) else name  # several addresses may have one name
+    return f"{name}~{hashlib.blake2b(os.fsencode(hashed), digest_size=6).hexdigest()}"
 
 
 def named(stem: str, number: int, suffix: str) -> str:

@@ -4,16 +4,19 @@ these are to be written anew. In the tables `recordings` and `rows` of its state
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
+from pipeline.errors import UsageError
 from pipeline.export.changes import places_in, rows_table
 from pipeline.export.names import common_folder, key_of, mirrored, stem_of, unlike
 from pipeline.export.rows import OutputRows
 from pipeline.export.state import ExportState, hash_of
 from pipeline.sink.rows import Order
+from pipeline.source.addresses import is_address
+from pipeline.texts import visible
 
 _TABLES = f"""
 {rows_table("recording INTEGER NOT NULL")};
@@ -98,6 +101,8 @@ class Recordings:
         """Names the files of all recordings: as the recording, without its ending where no other one is called so."""
         db = self._db
         audios = "SELECT n, audio FROM recordings WHERE n IN (SELECT recording FROM rows)"
+        if self._beside:
+            self._refuse_addresses(audio for _, audio in db.execute(audios))
         root = "/" if self._beside else common_folder(audio for _, audio in db.execute(audios))
         with self._state.temporary(named="n INTEGER PRIMARY KEY, audio TEXT, name TEXT, key TEXT"):
             mirrored_ = ((n, audio, mirrored(audio, root)) for n, audio in db.execute(audios))
@@ -105,10 +110,17 @@ class Recordings:
             db.executemany("INSERT INTO temp.named VALUES (?, ?, ?, ?)", stems)
             db.execute("CREATE INDEX temp.named_key ON named (key)")
             self._rename_alike(lambda audio: mirrored(audio, root))  # with their endings
-            self._rename_alike(lambda audio: unlike(mirrored(audio, root)))
+            self._rename_alike(lambda audio: unlike(audio, root))
             db.execute(
                 """UPDATE recordings SET stem = t.name, is_stale = 1 FROM temp.named t
                    WHERE t.n = recordings.n AND t.name IS NOT stem"""
+            )
+
+    def _refuse_addresses(self, recordings: Iterable[str]) -> None:
+        if (address := next(filter(is_address, recordings), None)) is not None:
+            raise UsageError(
+                f"--beside: {visible(address)} is no local file, beside which another could be written; name a folder "
+                "with --to"
             )
 
     def _rename_alike(self, name: Callable[[str], str]) -> None:

@@ -26,6 +26,7 @@ from pipeline.export.writing import remove_unfinished
 from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
+from pipeline.source import Sources
 
 VALUES = "splits"
 """The fact of the state that has the values which name its splits."""
@@ -43,10 +44,18 @@ class ShardExport:
     """One export of this kind, whose files are in `folder`."""
 
     def __init__(
-        self, state: ExportState, folder: Path, *, with_audio: bool, split_by: str | None, overwrite: bool
+        self,
+        state: ExportState,
+        folder: Path,
+        sources: Sources,
+        *,
+        with_audio: bool,
+        split_by: str | None,
+        overwrite: bool,
     ) -> None:
         """`split_by` is the column that names the splits. `overwrite` also what others wrote."""
         self._state = state
+        self._sources = sources
         self._db = state.db
         self._folder = folder
         self._with_audio = with_audio
@@ -146,7 +155,7 @@ class ShardExport:
         splits = self._db.execute(
             "SELECT sort FROM temp.changed UNION SELECT sort FROM temp.dropped EXCEPT SELECT '' ORDER BY 1"
         ).fetchall()
-        with AudioOf(self._state.path.with_suffix(SPOOL)) as audio:
+        with AudioOf(self._state.path.with_suffix(SPOOL), self._sources) as audio:
             for (split,) in splits:
                 shards = self._data_set.shards(split)
                 ends = [*(shard.first for shard in shards[1:]), BEHIND_ALL]

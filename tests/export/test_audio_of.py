@@ -26,6 +26,7 @@ from pipeline.export.audio_of import AudioOf, NoAudio
 from pipeline.export.formats.hub import AudioBytes
 from pipeline.model import Transcript, Utterance
 from pipeline.price import Price
+from pipeline.source import Sources
 from tests.acceptance.test_full_disk import small_disk
 from tests.audio.forms import RATE, Maker, encoded, numbers, plain, sentence, wav, written
 from tests.records import transcript
@@ -37,9 +38,9 @@ Ask = Callable[..., list[AudioBytes | NoAudio]]
 def ask(tmp_path: Path) -> Ask:
     """The audio of rows; the folder is gone afterwards, and no copy was left in it."""
 
-    def of(*rows: Transcript, **more: Any) -> list[AudioBytes | NoAudio]:
+    def of(*rows: Transcript, sources: Sources | None = None, **more: Any) -> list[AudioBytes | NoAudio]:
         folder = tmp_path / "spool"
-        with AudioOf(folder, decoders=1, **more) as audio:
+        with AudioOf(folder, sources or Sources(), decoders=1, **more) as audio:
             found = list(audio.of(rows))
         assert [row for row, _ in found] == [*rows]
         assert not folder.exists()
@@ -262,7 +263,7 @@ def test_a_recording_that_is_gone_or_another_one_has_no_audio(tmp_path: Path, as
 def test_a_recording_that_changes_before_its_turn_has_no_audio(tmp_path: Path) -> None:
     paths = [file(tmp_path, f"{number}.wav", plain()(sentence())) for number in range(2)]
     rows = [row_of(path) for path in paths]
-    with AudioOf(tmp_path / "spool", decoders=1) as audio:
+    with AudioOf(tmp_path / "spool", Sources(), decoders=1) as audio:
         found = audio.of(rows)
         assert isinstance(next(found)[1], AudioBytes)  # the second is looked at as well by now
         Path(paths[1]).write_bytes(plain()(sentence()[::-1]))
@@ -321,7 +322,7 @@ def test_nothing_is_left_of_a_kill_and_an_end_in_the_middle(tmp_path: Path) -> N
     (spool / "0000001.flac").write_bytes(b"of a killed export")
     path = file(tmp_path, "a.wav", plain(channels=2)(sentence()))
     rows = [row_of(path, 0.5, id=str(n), offset_s=n / 10, span_s=0.5) for n in range(9)]
-    with AudioOf(spool, decoders=1) as audio:
+    with AudioOf(spool, Sources(), decoders=1) as audio:
         assert not spool.exists()
         found = audio.of(rows)
         next(found)
@@ -333,7 +334,7 @@ def test_a_folder_that_cannot_be_made_ends_the_export(tmp_path: Path) -> None:
     path = file(tmp_path, "a.wav", plain(channels=2)(sentence()))
     rows = [row_of(path, 0.5, id=str(n), offset_s=n / 10, span_s=0.5) for n in range(3)]
     with (
-        AudioOf(tmp_path / "none" / "spool", decoders=1) as audio,
+        AudioOf(tmp_path / "none" / "spool", Sources(), decoders=1) as audio,
         pytest.raises(OutputError, match="cannot be created"),
     ):
         list(audio.of(rows))
@@ -381,7 +382,7 @@ def test_rows_are_taken_a_few_ahead(tmp_path: Path) -> None:
             taken += 1
             yield row
 
-    with AudioOf(tmp_path / "spool", decoders=2) as audio:
+    with AudioOf(tmp_path / "spool", Sources(), decoders=2) as audio:
         for place, _ in enumerate(audio.of(rows())):
             assert taken <= place + 5
     assert taken == 100
@@ -425,7 +426,7 @@ def test_a_full_disk_ends_the_export(tmp_path: Path) -> None:
             size = (6 << 20) - left
             (disk / "filler").write_bytes(bytes(size - size % 4_096))
             rows = [row_of(path, 60.0, offset_s=0.5)]
-            with AudioOf(disk / "spool", decoders=1) as audio, pytest.raises(OutputError, match="cannot be"):
+            with AudioOf(disk / "spool", Sources(), decoders=1) as audio, pytest.raises(OutputError, match="cannot be"):
                 list(audio.of(rows))
 
 

@@ -11,9 +11,10 @@ import re
 from pipeline.export.formats.fields import by_channel, channel_name, joined, line, name, plain
 from pipeline.model import Transcript
 
-_PLAIN_WAV = re.compile(r"/[^|\x00-\x1f\x7f-\x9f\u2028\u2029]*\.wav", re.IGNORECASE)
-"""What Kaldi opens as a file, and not as a command, an offset or a part of an archive."""
-_INERT = re.compile(r"/[\w./+,:@=-]+")
+_PLAIN_WAV = re.compile(r"(?:[a-z0-9]+:/)?/[^|\x00-\x1f\x7f-\x9f\u2028\u2029]*\.wav", re.IGNORECASE)
+"""What Kaldi opens as a file, and not as a command, an offset or a part of an archive; or the address of one, which is
+for the user to copy."""
+_INERT = re.compile(r"(?:[a-z0-9]+:/)?/[\w./+,:@=-]+")
 """What no shell takes for anything else than the word that it is."""
 _SYMBOLS = (("<", "\uff1c"), (">", "\uff1e"), ("#0", "\uff030"))
 """Of Kaldi's own symbols, `<s>`, `</s>` and `#0`: in words their full-width forms, which NFKC turns back."""

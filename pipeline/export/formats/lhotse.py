@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from pipeline.export.formats.fields import by_channel
 from pipeline.export.formats.spoken import SpokenWord
 from pipeline.model import Transcript
+from pipeline.source.addresses import scheme_of
 
 _LIKE_A_CHANNEL = re.compile(r"-channel\d+$")
 _DIGITS = 6
 
 
 class _Source(msgspec.Struct, frozen=True, kw_only=True):
-    type: str = "file"
+    type: Literal["file", "url"]
     channels: list[int]
     source: str
 
@@ -66,9 +68,10 @@ class Lhotse:
         words = by_channel(row)
         samples = round((row.offset_s + row.duration_s) * row.sample_rate)
         channels = max(row.channels or 1, *(channel + 1 for channel in [row.channel or 0, *words]))
+        kind: Literal["file", "url"] = "url" if scheme_of(row.audio) else "file"
         recording = _Recording(
             id=row.id,
-            sources=[_Source(channels=[*range(channels)], source=row.audio)],
+            sources=[_Source(type=kind, channels=[*range(channels)], source=row.audio)],
             sampling_rate=row.sample_rate,
             num_samples=samples,
             duration=samples / row.sample_rate,
