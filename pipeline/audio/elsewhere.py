@@ -76,7 +76,7 @@ def probe_by_size(address: str, info: FileInfo) -> Probe:
     """An estimate without reading anything."""
     version = _version(info)
     ending = os.path.splitext(address.partition("?")[0])[1].lower()  # noqa: PTH122
-    rate = _BYTES_PER_S.get(ending)
+    rate = _BYTES_PER_S[".flac"] if PART in address else _BYTES_PER_S.get(ending)  # as data sets mostly have it
     return _estimated(version, version.size_bytes / rate if rate else 0.0)
 
 

@@ -80,7 +80,8 @@ class Measuring:
         identities: Sequence[Identity] = ()
         keys: set[str] = set()
         try:
-            may_be_known = todo.may_be_known or _is_shorter(todo)
+            # the sizes of rows of Parquet files are means, so that equal ones say nothing
+            may_be_known = todo.may_be_known or _is_shorter(todo) or PART in todo.utterance.audio
             if not may_be_known and todo.is_known_if_one_channel:
                 may_be_known = is_one_channel(todo.utterance, probe(path))
             if may_be_known or self._answers.may_be_of(todo):

@@ -123,7 +123,7 @@ def test_what_has_no_header_is_estimated_by_its_size() -> None:
     assert probe_by_size("s3://b/a.m4a", info).duration_s == 0  # unknown
     bucket = Bucket({AT: bytes(10)})
     row = probe_elsewhere(bucket.sources(), "s3://b/a.parquet#row=3", info)
-    assert (row.duration_s, row.is_counted, row.version.size_bytes) == (0, False, 3_200_000)
+    assert (row.duration_s, row.is_counted, row.version.size_bytes) == (200, False, 3_200_000)
     assert probe_elsewhere(bucket.sources(), AT, info._replace(size_bytes=None)).version.size_bytes > 0
     assert not bucket.gets
 

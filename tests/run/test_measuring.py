@@ -182,7 +182,7 @@ def test_rows_of_local_parquet_files_are_looked_at_as_files_are(checkpoint: Chec
             config_hash=HASHES.of(one),
             expected_s=1.0,
             version="v",
-            size=5,
+            size=5 + n,
         )
         for n in range(2)
     ]
