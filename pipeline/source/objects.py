@@ -36,7 +36,7 @@ class ObjectStores:
             import obstore
         except ImportError:
             raise NoCloud(
-                "recordings in object stores need a library that is not installed: pip install obstore (the extra [cloud])"
+                "recordings in object stores need obstore, which is not installed (the extra [cloud]): pip install obstore"
             ) from None
         self._library = obstore
         self._rules = rules
