@@ -1,7 +1,7 @@
 """Local copies of recordings that lie elsewhere: fetched ahead of their preparation, within a limit on their disk.
 
-A copy is there once for all that hold it. Without holders it stays until its space is needed, for further rows of its
-recording. Used in the event loop; owns its folder, and the threads that fetch.
+A copy is there once for all that hold it. Without holders that of a recording with rows for parts of it stays until its
+space is needed; of the others the last few do. Used in the event loop; owns its folder, and the threads that fetch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from pipeline.audio.upload import is_span
 from pipeline.checkpoint import Selected
 from pipeline.errors import AttemptError, OutputError
-from pipeline.run.space import CopyFile, NoRoom, Space
+from pipeline.run.space import Copy, CopyFile, Space
 from pipeline.source import Sources
 from pipeline.source.addresses import PART, is_address
 from pipeline.source.sources import too_large
@@ -26,6 +27,9 @@ FETCHED_AT_ONCE = 32
 UNKNOWN_BYTES = 1 << 20
 """Reserved at first for a recording whose size is not known."""
 MAX_SUFFIX = 9
+LAST = 64
+"""So many copies of whole recordings stay for a while: one may be in several rows. Files that are removed within
+seconds cost the disk nothing."""
 SHARES = 8
 """Rows that are looked up together take no more than this share of the space, unless a single one does."""
 
@@ -38,8 +42,11 @@ class Copies:
         self._sources = sources
         self._folder = folder
         self._space = Space(max_bytes)
-        self._copies: dict[str, _Copy] = {}
-        """In the order in which they were last released."""
+        self._copies: dict[str, Copy] = {}
+        self._idle: dict[str, None] = {}
+        """Those without holders that stay, in the order in which they were released, and …"""
+        self._last: dict[str, None] = {}
+        """… the last others."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._threads = DaemonThreads(FETCHED_AT_ONCE, "fetch")
         self._count = 0
@@ -73,10 +80,13 @@ class Copies:
                 held[audio] = too_large(size, self._space.max_bytes)
         wanted = {audio: size for audio, size in wanted.items() if held[audio] == audio}
         await self._reserve_for(wanted)
-        copies: dict[str, _Copy] = {}
+        parts = {row.utterance.audio for row in rows if is_span(row.utterance)}
+        copies: dict[str, Copy] = {}
         try:
             for audio, size in wanted.items():
                 copy = self._copies[audio] = self._copies.get(audio) or self._begin(audio, size)
+                copy.stays |= audio in parts
+                self._idle.pop(audio, self._last.pop(audio, None))
                 copy.holders += 1
                 copies[audio] = copy
             if copies:
@@ -120,19 +130,19 @@ class Copies:
         unknown = min(UNKNOWN_BYTES, self._space.max_bytes // SHARES)
         return unknown if row.size_bytes is None else row.size_bytes
 
-    def _begin(self, audio: str, size: int) -> _Copy:
+    def _begin(self, audio: str, size: int) -> Copy:
         try:
             self._folder.parent.mkdir(exist_ok=True)  # without parents: a removed output folder stays removed
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"the folder {self._folder} cannot be created: {error.strerror}") from error
         self._count += 1
-        copy = _Copy(str(self._folder / f"{self._count:07d}{_suffix(audio)}"), size)
+        copy = Copy(str(self._folder / f"{self._count:07d}{_suffix(audio)}"), size)
         copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy))
         copy.fetching.add_done_callback(self._fetched)
         return copy
 
-    def _fetch(self, audio: str, copy: _Copy) -> None:
+    def _fetch(self, audio: str, copy: Copy) -> None:
         try:
             with CopyFile(copy.path, self._space, copy.taken) as file:
                 try:
@@ -155,12 +165,17 @@ class Copies:
             return
         if copy.fetching.done() and (PART in audio or copy.has_failed):  # no other row has it, or may succeed
             self._drop(audio)
+        elif copy.stays:
+            self._idle[audio] = None
         else:
-            self._copies[audio] = self._copies.pop(audio)  # to the end: dropped last
+            self._last[audio] = None
+            if len(self._last) > LAST and self._copies[oldest := next(iter(self._last))].fetching.done():
+                self._drop(oldest)
         self._grant()
 
     def _drop(self, audio: str) -> None:
         copy = self._copies.pop(audio)
+        self._idle.pop(audio, self._last.pop(audio, None))
         Path(copy.path).unlink(missing_ok=True)
         self._space.give_back(copy.taken)
 
@@ -169,7 +184,8 @@ class Copies:
         while True:
             new = {audio: size for audio, size in wanted.items() if audio not in self._copies}
             for audio in wanted.keys() - new.keys():  # dropped last
-                self._copies[audio] = self._copies.pop(audio)
+                if audio in self._idle:
+                    self._idle[audio] = self._idle.pop(audio)
             await self._reserve(sum(new.values()))
             # who waits holds none: meanwhile some were dropped, or fetched for other rows
             self._space.give_back(sum(size for audio, size in new.items() if audio in self._copies))
@@ -195,45 +211,13 @@ class Copies:
         while self._waiting:
             size, turn = self._waiting[0]
             if not turn.cancelled():
-                for audio in [audio for audio, copy in self._copies.items() if copy.is_idle]:
-                    if self._space.has(size):
-                        break
-                    self._drop(audio)
-                if not self._space.take(size):
-                    return
+                while not self._space.take(size):
+                    some = (one for one in (*self._last, *self._idle) if self._copies[one].fetching.done())
+                    if (idle := next(some, None)) is None:
+                        return
+                    self._drop(idle)
                 turn.set_result(None)
             self._waiting.popleft()
-
-
-class _Copy:
-    """One copy. Mutable."""
-
-    fetching: asyncio.Future[None]
-
-    def __init__(self, path: str, taken: int) -> None:
-        self.path = path
-        self.taken = taken
-        """Bytes of the space that are its own."""
-        self.holders = 0
-
-    @property
-    def is_idle(self) -> bool:
-        return not self.holders and self.fetching.done()
-
-    @property
-    def has_failed(self) -> bool:
-        return self.fetching.cancelled() or self.fetching.exception() is not None
-
-    def outcome(self) -> str | AttemptError | None:
-        """The path of the copy, or the recording's error; None where there was no room. Raises any other error."""
-        error = self.fetching.exception()
-        if error is None:
-            return self.path
-        if isinstance(error, NoRoom):
-            return None
-        if isinstance(error, AttemptError):
-            return error.bare()
-        raise error
 
 
 def _suffix(audio: str) -> str:

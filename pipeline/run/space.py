@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
+
+from pipeline.errors import AttemptError
 
 STEP_BYTES = 1 << 18
 """What is taken at a time where more is needed."""
@@ -55,3 +58,32 @@ class CopyFile(io.FileIO):
                 raise NoRoom
             self.taken += more
         return super().write(data)
+
+
+class Copy:
+    """One copy. Mutable."""
+
+    fetching: asyncio.Future[None]
+
+    def __init__(self, path: str, taken: int) -> None:
+        self.path = path
+        self.taken = taken
+        """Bytes of the space that are its own."""
+        self.holders = 0
+        self.stays = False
+        """Further rows of its recording probably follow."""
+
+    @property
+    def has_failed(self) -> bool:
+        return self.fetching.cancelled() or self.fetching.exception() is not None
+
+    def outcome(self) -> str | AttemptError | None:
+        """The path of the copy, or the recording's error; None where there was no room. Raises any other error."""
+        error = self.fetching.exception()
+        if error is None:
+            return self.path
+        if isinstance(error, NoRoom):
+            return None
+        if isinstance(error, AttemptError):
+            return error.bare()
+        raise error
