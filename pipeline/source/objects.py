@@ -36,7 +36,7 @@ class ObjectStores:
             import obstore
         except ImportError:
             raise NoCloud(
-                "recordings in object stores need obstore, the extra [cloud], which is not installed: pip install obstore"
+                "object stores need obstore, the extra [cloud], which is not installed: pip install obstore"
             ) from None
         self._library = obstore
         self._rules = rules
