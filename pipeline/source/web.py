@@ -29,7 +29,9 @@ from pipeline.source.signatures import Signatures
 
 MOST_REDIRECTS = 5
 KEPT_S = 30.0
-"""Connections are used again within that."""
+"""Connections are used again within that, …"""
+MOST_KEPT = 64
+"""… as long as there are no more: each row may be another server's."""
 MOST_HOST = 253
 MOST_SCHEME = 20
 """Characters of them in a message."""
@@ -48,6 +50,7 @@ class Web:
         self._pool = httpcore.ConnectionPool(
             ssl_context=_trust(),
             max_connections=None,
+            max_keepalive_connections=MOST_KEPT,
             keepalive_expiry=KEPT_S,
             network_backend=Connections(rules.allow_private),
         )
