@@ -8,6 +8,7 @@ breaks an answer of a good server in a way that the answer itself, or the one be
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import AttemptError, SourceOut
@@ -40,6 +41,11 @@ VALIDATORS = {
 
 def chunked(body: bytes) -> bytes:
     return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+
+
+def moved(seen: Seen) -> str:
+    """The part that is asked for, or the whole, moved by a byte."""
+    return re.sub(r"\d+", lambda found: str(int(found[0]) + 1), seen.headers.get("range", ""))
 
 
 def broken(kind: str, number: int, answer: Answer, address: str) -> Answer | Raw:
@@ -87,7 +93,8 @@ def broken(kind: str, number: int, answer: Answer, address: str) -> Answer | Raw
 
 
 QUICK = [
-    "good", "cut", "shorter told", "longer told", "no length", "chunked", "chunked cut", "status", "range told",
+    *["good", "cut", "next part"] * 4,
+    "shorter told", "longer told", "no length", "chunked", "chunked cut", "status", "range told",
     "range to a whole", "no range told", "other part", "nothing there", "html", "gzip", "noise", "odd header", "behind",
     "closed", "no ranges", "redirect", "to http", "to private", "nowhere",
 ]  # fmt: skip
@@ -122,6 +129,8 @@ def asked(server: WebServer, validator: str, script: Script, ask: Callable[[Sour
     def of(kind: str, number: int, version: int) -> Callable[[Seen], Answer | Raw]:
         if kind == "no ranges":
             return replace(versions[version], ranges=False).answer
+        if kind == "next part":
+            return lambda seen: versions[version].answer(replace(seen, headers={"range": moved(seen)}))
         return lambda seen: broken(kind, number, versions[version].answer(seen), server.url("/a.wav"))
 
     url = server.script("/a.wav", *[of(*step) for step in script])
@@ -168,6 +177,7 @@ def exchanges(kinds: list[str]) -> Callable[[Callable[..., None]], Callable[...,
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @exchanges(QUICK)
+@example("none", [("cut", 4_000, 0), ("good", 0, 1)], 0, 10)
 def test_what_is_fetched_is_the_recording_or_there_is_an_error(
     server: WebServer, tmp_path: Path, validator: str, script: Script, start: int, length: int
 ) -> None:
