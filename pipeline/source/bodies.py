@@ -35,7 +35,7 @@ def chunks_of(answer: Answer, part: Part, deadline: Deadline) -> Iterator[bytes]
             return
         for piece in _pieces(answer):
             came += len(piece)
-            deadline.size_bytes = max(deadline.size_bytes, came)
+            deadline.came_bytes = came
             wanted = piece[before:]
             before -= len(piece) - len(wanted)
             if left is not None:

@@ -22,17 +22,17 @@ from pipeline.threads import DaemonThreads
 
 class Deadline:
     """When one call has to be over. Takes the place of the seconds in httpcore's timeouts, which are for one read, so
-    that a server that sends a byte now and then would never exceed them. Mutable: a larger answer gets more time."""
+    that a server that sends a byte now and then would never exceed them. Mutable: what came gives more time, not what
+    a server says will come."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._begun = time.monotonic()
-        self.size_bytes = 0
-        """What is expected, or came so far."""
+        self.came_bytes = 0
 
     def left_s(self) -> float:
         """Raises SourceTimeout."""
-        allowed_s = self._rules.deadline_s(self.size_bytes)
+        allowed_s = self._rules.deadline_s(self.came_bytes)
         left = self._begun + allowed_s - time.monotonic()
         if left <= 0:
             raise SourceTimeout(f"the answer did not end within {allowed_s:,.1f} s; see sources.timeout_s")

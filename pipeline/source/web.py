@@ -90,13 +90,10 @@ class Web:
         try:
             if error := answers.failure(answer.head, is_signed=self._signatures.signed(address) != address):
                 raise error
-            part = answers.part_of(answer.head, address, start, stop, version)
+            return answers.part_of(answer.head, address, start, stop, version), answer
         except BaseException:
             answer.response.close()
             raise
-        size = part.length if part.length is not None else part.info.size_bytes
-        deadline.size_bytes = part.skipped + (size or 0)
-        return part, answer
 
     def _ask(self, method: str, address: str, part: tuple[int, int | None] | None, deadline: Deadline) -> Answer:
         """The answer of the last server that the address leads to. Close it."""
@@ -140,8 +137,8 @@ def _parsed(address: str, base: httpx.URL | None = None) -> httpx.URL:
     try:
         return base.join(address) if base is not None else httpx.URL(address)
     except (httpx.InvalidURL, ValueError):
-        whose = "it" if base is None else f"what {_host(base)} redirects to"
-        raise AddressRefused(f"{whose} is no valid https:// address") from None
+        what = "what is named" if base is None else f"what {_host(base)} redirects to"
+        raise AddressRefused(f"{what} is no valid https:// address") from None
 
 
 def _check(url: httpx.URL) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.errors import (
@@ -515,6 +516,14 @@ def test_no_answer_outlasts_its_deadline(server: WebServer, hasty: Web, answer: 
     begun = time.monotonic()
     assert type(error_of(lambda: read(hasty, url))) in LATE
     assert SHORT_S <= time.monotonic() - begun < SHORT_S + MUCH_S
+
+
+def test_what_a_server_announces_gives_it_no_time(server: WebServer, hasty: Web) -> None:
+    hasty._rules = msgspec.structs.replace(hasty._rules, per_mib_s=10)
+    url = server.script("/a.wav", Answer(200, DATA, {"Content-Length": str(10**15)}, drip=(1, 0.02)))
+    begun = time.monotonic()
+    assert type(error_of(lambda: read(hasty, url))) in LATE
+    assert time.monotonic() - begun < SHORT_S + MUCH_S
 
 
 def test_a_server_that_does_not_encrypt_is_given_up_at_the_deadline(server: WebServer, hasty: Web) -> None:
