@@ -69,7 +69,8 @@ def divided(query: str) -> list[tuple[str, str]]:
 
 
 def is_token(query: str) -> bool:
-    """Whether only parameters of common names sign a query, which on some servers tell recordings apart as well."""
+    """Whether a query is signed by nothing but parameters of common names, if at all: on some servers they tell
+    recordings apart as well."""
     return _signing({name: value for one in query.split("&") for _, name, value in _named(one)}) <= COMMON
 
 

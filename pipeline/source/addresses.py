@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.queries import without_signatures
+from pipeline.queries import is_token, without_signatures
 
 OBJECTS = ("s3", "gs", "az")
 SCHEMES = (*OBJECTS, "https")
@@ -64,6 +64,10 @@ def prefix_or_address_of(text: str) -> str:
     if scheme in OBJECTS:
         if not place:
             raise ValueError(f"{_shown(text)} names no bucket; write {scheme}://BUCKET/KEY")
+        if not is_token(rest.partition("?")[2]):  # a key that looks so is less likely
+            raise ValueError(
+                f"{_shown(text)} is signed, which only URLs are; write https://, or leave out what follows ?"
+            )
         return f"{scheme}://{rest}"
     if not place or not slash or re.search(r"[?#\\\s]", place) or (not path.isprintable() and _CONTROLS.search(path)):
         raise ValueError(f"{_shown(text)} is no URL that can be read; write https://HOST/PATH")

@@ -74,6 +74,8 @@ def test_no_part_of_a_row_has_a_signature() -> None:
         ("s3:///a.wav", "names no bucket"),
         (f"https://me:{SIGNATURE}@h/a.wav", "user name or password"),
         (f"s3://AKIA:{SIGNATURE}@b/a.wav", "user name or password"),
+        (f"az://c/a.wav?sv=2024&sp=r&sig={SIGNATURE}", "is signed"),
+        (f"s3://b/a.wav?X-Amz-Signature={SIGNATURE}", "is signed"),
         (f"https://h?sig={SIGNATURE}", "write https://HOST/PATH"),
         ("https:///a.wav", "write https://HOST/PATH"),
         ("https://h\\x/a.wav", "write https://HOST/PATH"),
