@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.batch import Finished, batch, errors_of, rows_of, write_wav
+from tests.buckets import S3Server
 from tests.https import Answer, WebServer, https_server
 from tests.servers import RunningServer
 
@@ -73,8 +74,15 @@ def write(manifest: Path, rows: dict[str, str], *, kind: str = "csv") -> None:
     manifest.write_text("\n".join(["id,audio", *lines]) + "\n")
 
 
+def both(web: WebServer, s3: S3Server) -> dict[str, str]:
+    """Variables by which a command finds both servers."""
+    allowed = "GRADIUM_BATCH_SOURCES__ALLOW_PRIVATE"
+    places = json.loads(web.environment[allowed]) + json.loads(s3.environment()[allowed])
+    return web.environment | s3.environment() | {allowed: json.dumps(places)}
+
+
 def test_one_manifest_names_recordings_of_all_kinds_of_places(
-    web: WebServer, server: RunningServer, tmp_path: Path
+    web: WebServer, s3: S3Server, server: RunningServer, tmp_path: Path
 ) -> None:
     here, home, out = tmp_path / "lists", tmp_path / "home", tmp_path / "out"
     texts = {
@@ -82,7 +90,12 @@ def test_one_manifest_names_recordings_of_all_kinds_of_places(
         "home": write_wav(home / "calls" / "b.wav", 2),
         "relative": write_wav(here / "sub" / "c.wav", 3),
         "web": write_wav(tmp_path / "d.wav", 4),
+        "store": write_wav(tmp_path / "e.wav", 8),
     }
+    bucket = s3.bucket()
+    key = "mon day/e#1?x=%41.wav"
+    bucket.put(key, (tmp_path / "e.wav").read_bytes())
+    (tmp_path / "e.wav").unlink()
     web.put("/moved/d.wav", (tmp_path / "d.wav").read_bytes())
     (tmp_path / "d.wav").unlink()
     web.script("/d.wav", lambda asked: Answer(302, b"", {"Location": f"/moved/d.wav?{asked.query}"}))
@@ -94,19 +107,22 @@ def test_one_manifest_names_recordings_of_all_kinds_of_places(
             "home": "~/calls/b.wav",
             "relative": "sub/../sub/c.wav",
             "web": signed(web.url("/d.wav"), night, more="versionId=3&"),
+            "store": bucket.url(key),
         }
         write(here / "m.csv", rows)
         web.forget_requests()
+        bucket.forget_requests()
         before = server.stats()["requests"]
         result = batch("run", here / "m.csv", "--out", out, "--log-format", form, *QUICK, server=server,
-                       HOME=str(home), PYTHONPATH=debugged, **web.environment)  # fmt: skip
+                       HOME=str(home), PYTHONPATH=debugged, **both(web, s3))  # fmt: skip
         assert result.exit == 0, result.stderr
         assert rows_of(out) == texts
         assert_secret(result, out)
-        fetched = [one for one in web.requests if one.method == "GET"]
         assert all(f"X-Amz-Signature={night}" in one.query and "versionId=3" in one.query for one in web.requests)
-        if night == "night2":
-            assert not fetched
+        if night == "night1":
+            assert bucket.keys_asked() == [key]
+        else:
+            assert bucket.keys_asked() == [one for one in web.requests if one.method == "GET"] == []
             assert server.stats()["requests"] == before
     row = next(row for row in pq.read_table(out / "transcripts").to_pylist() if row["id"] == "web")
     assert row["audio"] == web.url("/d.wav?versionId=3")
@@ -141,6 +157,32 @@ def test_a_signature_is_in_no_error_and_no_warning(web: WebServer, server: Runni
     ]
     checked = batch("check", tmp_path / "m.jsonl", "--out", out, "--json", "--offline", *QUICK[2:], **web.environment)
     assert_secret(checked, out)
+
+
+def test_a_prefix_and_a_packed_manifest_in_a_bucket(s3: S3Server, server: RunningServer, tmp_path: Path) -> None:
+    bucket, texts = s3.bucket(), dict[str, str]()
+    for seed, key in enumerate(("calls/mon.wav", "calls/mon/a.wav", "calls/.tmp/x.wav", "calls/tue/b.flac.wav")):
+        texts[key.removeprefix("calls/")] = write_wav(tmp_path / "one.wav", 20 + seed)
+        bucket.put(key, (tmp_path / "one.wav").read_bytes())
+    bucket.put("calls/notes.txt", b"none")
+    bucket.put("lists/m.csv.gz", gzip.compress(b"id,audio\n1,../calls/mon/a.wav\n2,../calls/none.wav\n"))
+    del texts[".tmp/x.wav"]
+    for requests in (3, 0):
+        before = server.stats()["requests"]
+        result = batch("run", bucket.url("calls"), *QUICK, server=server, cwd=tmp_path, **s3.environment())
+        assert result.exit == 0, result.stderr
+        assert "ignored 1 file: .txt 1; 1 folder: hidden 1" in result.stderr
+        assert rows_of(tmp_path / "runs" / "calls") == texts
+        assert server.stats()["requests"] - before == requests
+    fetched = bucket.keys_asked()
+    assert sorted(fetched) == sorted(f"calls/{key}" for key in texts)
+    assert bucket.asked("HEAD") == []
+    glob = batch("run", bucket.url("calls/*/a.wav"), *QUICK, server=server, cwd=tmp_path, **s3.environment())
+    assert (glob.exit, bucket.keys_asked()) == (0, fetched), glob.stderr  # a part of the same folder
+    packed = batch("run", bucket.url("lists/m.csv.gz"), *QUICK, server=server, cwd=tmp_path, **s3.environment())
+    assert packed.exit == 3, packed.stderr
+    assert rows_of(tmp_path / "runs" / "m") == {"1": texts["mon/a.wav"]}
+    assert errors_of(tmp_path / "runs" / "m") == {"2": "AudioMissing"}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl.gz"])
