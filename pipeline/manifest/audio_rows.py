@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import msgspec
@@ -135,7 +135,7 @@ class AudioTable:
             for batch in file.iter_batches(at_once, row_groups=[number], columns=[*wanted, *leaves], use_threads=False):
                 for row in parquet.rows_in(batch):
                     held = row.pop(self._column) or {}
-                    kept = {name: row.pop(name, None) for name in OF_RECORDING} if is_exported else {}
+                    kept = _exported(row) if is_exported else {}
                     if reference is not None:
                         row["reference"] = row.pop(reference)
                     has_bytes = where == HELD or (where == MIXED and held.get("bytes") is not None)
@@ -171,6 +171,15 @@ class AudioTable:
         span = fragment(made.offset_s, made.duration_s, made.channel)
         own = path.strip() + span if path else ""
         return msgspec.structs.replace(made, id=own if is_id(own) and once.add(own) else f"{name}{PART}{number}{span}")
+
+
+def _exported(row: dict[str, Any]) -> dict[str, Any]:
+    """Takes what describes the recording out of a row of our own data sets, and the columns of its manifest."""
+    kept = {name: row.pop(name, None) for name in OF_RECORDING}
+    with suppress(msgspec.DecodeError, TypeError, KeyError):  # where somebody else has written it
+        kept |= msgspec.json.decode(row["metadata"], type=dict[str, Any])
+        del row["metadata"]
+    return kept
 
 
 def _sizes(group: Any, wanted: list[str]) -> Iterator[int]:

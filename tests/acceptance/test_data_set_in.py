@@ -145,10 +145,10 @@ def test_an_export_of_ours_is_a_manifest_again(tmp_path: Path, out: Path, server
     both = np.stack([soundfile.read(io.BytesIO(one), dtype="int16")[0] for one in (left, right)], axis=1)
     soundfile.write(tmp_path / "both.wav", both, RATE)
     lines = [
-        "id,audio,reference,offset_s,duration_s,channel",
-        "a,both.wav,one,1,2,1",
-        "b,both.wav,,,,0",
-        "c,both.wav,,4,,",
+        "id,audio,reference,offset_s,duration_s,channel,who",
+        "a,both.wav,one,1,2,1,Ann",
+        "b,both.wav,,,,0,Bo",
+        "c,both.wav,,4,,,",
     ]
     (tmp_path / "m.csv").write_text("\n".join([*lines, ""]))
     done = batch("run", tmp_path / "m.csv", "--out", out, server=server)
@@ -162,7 +162,7 @@ def test_an_export_of_ours_is_a_manifest_again(tmp_path: Path, out: Path, server
     found = {line["id"]: line for line in jsonl_of(tmp_path / "again")}
     assert [found[id_]["duration_s"] for id_ in "abc"] == [2, 5, 1]
     assert [found[id_]["reference"] for id_ in "abc"] == ["one", None, None]
-    assert found["a"]["metadata"]["offset_s"] == "1.0"
+    assert [found["a"]["metadata"][name] for name in ("offset_s", "who")] == ["1.0", "Ann"]
 
 
 @pytest.mark.slow
