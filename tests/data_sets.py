@@ -7,6 +7,7 @@ write_rows(tmp_path / "x.parquet", rows, group_rows=2)
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,3 +61,17 @@ def write_shards(folder: Path, rows: Sequence[Row], count: int, split: str = "tr
         path = folder / "data" / f"{split}-{number:05d}-of-{count:05d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         made.shard(count, number, contiguous=True).to_parquet(str(path))
+
+
+def damaged(data: bytes, kind: str, chance: random.Random) -> bytes:
+    """The bytes of a file cut, with zeros in it, or with other bits, anywhere or in its footer."""
+    found, at = bytearray(data), chance.randrange(len(data))
+    if kind == "cut":
+        del found[at:]
+    elif kind == "zeros":
+        found[at : at + 300] = bytes(len(found[at : at + 300]))
+    else:
+        for _ in range(3):
+            at = chance.randrange(len(found) - 700 if kind == "footer" else 0, len(found))
+            found[at] ^= 1 << chance.randrange(8)
+    return bytes(found)

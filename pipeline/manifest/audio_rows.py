@@ -22,6 +22,7 @@ from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import Sources
 from pipeline.source.addresses import PART, folder_of, is_address
 from pipeline.source.audio_column import audio_column
+from pipeline.source.footer import chunks_of
 from pipeline.source.tables import open_at
 from pipeline.texts import presentable
 
@@ -33,7 +34,6 @@ LARGE = ("segments", "words")
 """Left out of these, as are raw bytes."""
 BLOCK_BYTES = 256 << 10
 """What is read at a time of files elsewhere."""
-HELD, NAMED, MIXED = "held", "named", "mixed"
 
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
@@ -91,6 +91,7 @@ class AudioTable:
     def __init__(self, stream: BinaryIO, rows: Rows, path: str, metadata: Any, schema: Any, column: str) -> None:
         self._stream, self._rows, self._path = stream, rows, path
         self._metadata, self._schema, self._column = metadata, schema, column
+        self._bytes = f"{column}.bytes"
 
     def rows(self, name: str, once: Once) -> Iterator[Utterance | BadRow]:
         """Its rows. One without an `id` is called as its audio is (`path`), where `once` knows no row of that name yet,
@@ -125,20 +126,20 @@ class AudioTable:
             buffer_size=parquet.BUFFER_BYTES,
             read_dictionary=texts,
         )
-        for number in range(self._metadata.num_row_groups):
+        for number, chunk in enumerate(chunks_of(self._stream, self._bytes)):
             group = self._metadata.row_group(number)
-            where = self._where(group)
-            # only where some rows have bytes and others not there is no other way to tell which
-            leaves = [f"{self._column}.path"] if where != MIXED else [f"{self._column}.path", f"{self._column}.bytes"]
-            size = sum(_sizes(group, [*wanted, *leaves]))
+            # where only some rows have bytes, there is no other way to tell which
+            is_mixed = bool(chunk.nulls) and chunk.nulls != chunk.rows
+            leaves = [f"{self._column}.path", *([self._bytes] if is_mixed else [])]
+            size = max(0, group.total_byte_size - (0 if is_mixed else chunk.bytes))
             at_once = max(1, min(parquet.BATCH_ROWS, parquet.BATCH_BYTES * group.num_rows // max(1, size)))
             for batch in file.iter_batches(at_once, row_groups=[number], columns=[*wanted, *leaves], use_threads=False):
                 for row in parquet.rows_in(batch):
-                    held = row.pop(self._column) or {}
+                    held = row.pop(self._column, None) or {}  # it may have no `path`
                     kept = _exported(row) if is_exported else {}
                     if reference is not None:
                         row["reference"] = row.pop(reference)
-                    has_bytes = where == HELD or (where == MIXED and held.get("bytes") is not None)
+                    has_bytes = held.get("bytes") is not None if is_mixed else not chunk.nulls
                     yield _Read(has_bytes, held.get("path"), kept, row)
 
     def _reference(self, texts: list[str]) -> str | None:
@@ -146,17 +147,6 @@ class AudioTable:
         names = self._schema.names
         found = reference_in([name for name in names if name not in REFERENCES or name in texts])
         return found if found in REFERENCES else None
-
-    def _where(self, group: Any) -> str:
-        """Whether the rows of a group hold the bytes of their recordings, as far as its statistics tell, or only name
-        them."""
-        for number in range(group.num_columns):
-            column = group.column(number)
-            if column.path_in_schema == f"{self._column}.bytes":
-                known = column.statistics if column.is_stats_set else None
-                if known is not None and known.has_null_count and known.null_count:
-                    return NAMED if known.null_count == group.num_rows else MIXED
-        return HELD
 
     def _row(self, number: int, read: _Read, name: str, once: Once) -> Utterance | BadRow:
         has_bytes, path, kept, row = read
@@ -180,12 +170,3 @@ def _exported(row: dict[str, Any]) -> dict[str, Any]:
         kept |= msgspec.json.decode(row["metadata"], type=dict[str, Any])
         del row["metadata"]
     return kept
-
-
-def _sizes(group: Any, wanted: list[str]) -> Iterator[int]:
-    """The bytes of columns of a row group, uncompressed."""
-    for number in range(group.num_columns):
-        column = group.column(number)
-        path = column.path_in_schema
-        if any(path == name or path.startswith(f"{name}.") for name in wanted):
-            yield column.total_uncompressed_size

@@ -9,8 +9,6 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pipeline.errors import AudioUnreadable
-
 Buffer = Any
 """A `pyarrow.Buffer`: the bytes of a recording."""
 Content = Buffer | None
@@ -113,7 +111,7 @@ class RowGroup:
             if self._next > row:
                 return content
             self._passed.put(id(self), self._next - 1, content)
-        raise AudioUnreadable(f"the Parquet file is damaged: a row group ends after {self._next:,} of its rows")
+        raise EOFError("a row group gave fewer rows than it has")
 
     def _end(self) -> None:
         rows, self._rows = self._rows, None

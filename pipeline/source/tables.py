@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import AudioUnreadable, SourceChanged
 from pipeline.source.addresses import is_address
 from pipeline.source.audio_column import audio_column
+from pipeline.source.footer import Chunk, chunks_of
 from pipeline.source.local import local_version, open_recording, read_error
 from pipeline.source.protocol import FileInfo
 from pipeline.source.ranged import RangedFile
@@ -30,18 +31,18 @@ FOOTER_BYTES = 64 << 10
 class Table:
     """A version of a file. Immutable; for several threads."""
 
-    def __init__(self, sources: Sources, name: str, info: FileInfo, metadata: Any, column: str) -> None:
-        """`metadata` is the footer, `column` has the recordings."""
+    def __init__(
+        self, sources: Sources, name: str, info: FileInfo, metadata: Any, leaf: str, chunks: list[Chunk]
+    ) -> None:
+        """`metadata` is the footer, `leaf` the column of bytes, which in each row group is one of the `chunks`."""
         self.name = name
         self.version = info.version
         self._sources = sources
         self._info = info
         self._metadata = metadata
-        self._leaf = f"{column}.bytes"
-        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        self._starts: list[int] = list(accumulate((group.num_rows for group in groups), initial=0))
-        at = next(at for at in range(metadata.num_columns) if metadata.schema.column(at).path == self._leaf)
-        self._bytes: list[int] = [max(0, group.column(at).total_compressed_size) for group in groups]
+        self._leaf = leaf
+        self._starts: list[int] = list(accumulate((chunk.rows for chunk in chunks), initial=0))
+        self._bytes = [chunk.bytes for chunk in chunks]
 
     def group_of(self, row: int) -> tuple[int, int]:
         """The number of a row's group, and its place there. Raises AudioUnreadable for a row that there is not."""
@@ -77,6 +78,8 @@ class Table:
                         batch = next(batches, None)
                         content = None if batch is None else _content(batch)
                     if batch is None:
+                        if row < self._starts[number + 1]:
+                            raise _damaged(f"{self.name}: row {row}", "its row group ends before it")
                         return
                     yield content
                     row += 1
@@ -93,7 +96,8 @@ def open_table(sources: Sources, name: str, info: FileInfo) -> Table:
         metadata = pq.read_metadata(stream)
         column = audio_column(metadata.schema.to_arrow_schema())
         if column is not None:
-            return Table(sources, name, info, metadata, column)
+            leaf = f"{column}.bytes"
+            return Table(sources, name, info, metadata, leaf, chunks_of(stream, leaf))
     raise AudioUnreadable(f"{name} has no column of recordings: a struct of `bytes` and `path` named `audio`")
 
 
@@ -135,7 +139,7 @@ def _refuse_changed(what: str, stream: io.RawIOBase, version: str) -> None:
         raise SourceChanged(f"{what}: the file was changed while it was read")
 
 
-def _damaged(what: str, error: BaseException) -> AudioUnreadable:
+def _damaged(what: str, error: object) -> AudioUnreadable:
     return AudioUnreadable(f"{what}: the Parquet file is damaged: {presentable(str(error))}; write or upload it again")
 
 

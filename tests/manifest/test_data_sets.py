@@ -17,7 +17,7 @@ from pipeline.errors import EmptyFolder, ManifestError
 from pipeline.manifest import Ignored
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import Sources
-from tests.data_sets import Row, write_rows, write_shards
+from tests.data_sets import Row, damaged, write_rows, write_shards
 from tests.manifest.reading import bad, good, read_manifest
 from tests.manifest.test_directory import fill
 
@@ -104,9 +104,17 @@ def test_rows_are_named_by_id_then_by_path_then_by_number(tmp_path: Path) -> Non
     assert ids(with_ids) == ["3", "1", "4", "1", "5", "9", "2"]
 
 
+def test_recordings_without_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    for more in ({}, {"text": ["a", "b"]}):
+        pq.write_table(pa.table({"audio": [{"bytes": b"1"}, {"bytes": b"2"}]} | more), path)
+        rows = rows_of(path)
+        assert [(row.id, row.audio) for row in rows] == [(f"x.parquet#row={n}", f"{path}#row={n}") for n in range(2)]
+
+
 def test_without_bytes_the_path_is_the_recording(tmp_path: Path) -> None:
     rows = [Row("sub/a.wav", None), Row("b.wav", b"1"), Row("/c.wav", None), Row(None, None)]
-    for group_rows in (1, 4):  # statistics tell of whole groups; in mixed ones the bytes are looked at
+    for group_rows in (1, 4):
         path = write_rows(tmp_path / "x.parquet", rows, group_rows)
         found = [*read_manifest(str(path))]
         assert bad(found) == [(4, "`audio` is empty; name the recording's file.")]
@@ -118,7 +126,7 @@ def test_without_bytes_the_path_is_the_recording(tmp_path: Path) -> None:
 
 
 def test_audio_is_not_read(tmp_path: Path) -> None:
-    path = write_rows(tmp_path / "x.parquet", few(5))
+    path = write_rows(tmp_path / "x.parquet", [row._replace(audio=random.randbytes(200)) for row in few(5)])
     chunk = pq.read_metadata(path).row_group(0).column(0)
     assert chunk.path_in_schema == "audio.bytes"
     start = chunk.dictionary_page_offset or chunk.data_page_offset
@@ -145,6 +153,24 @@ def test_each_row_has_its_own_audio(
             with (path.parent / "copy").open("wb", buffering=0) as file:
                 sources.fetch(row.audio, file, 1 << 20)
             assert (path.parent / "copy").read_bytes() == wanted.audio
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1 << 30), kind=st.sampled_from(["cut", "flip", "zeros", "footer"]))
+def test_a_damaged_file_is_an_error_of_the_manifest(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, kind: str
+) -> None:
+    chance = random.Random(seed)
+    more = {"id": [str(n) for n in range(12)], "speaker": [n % 3 for n in range(12)], "tags": [["a"]] * 12}
+    path = write_rows(tmp_path_factory.mktemp("rows") / "x.parquet", few(12), 5, more=more)
+    path.write_bytes(damaged(path.read_bytes(), kind, chance))
+    error = None
+    try:
+        found = [*read_manifest(str(path))]
+    except ManifestError as raised:
+        error = str(raised)
+    assert error is None or error.startswith(str(path)), error
+    assert error is not None or len(found) <= 12
 
 
 @pytest.mark.parametrize(

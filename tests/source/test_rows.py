@@ -22,7 +22,7 @@ from pipeline.errors import AttemptError, AudioMissing, AudioUnreadable, OutputE
 from pipeline.source import FileInfo, Listed, Sources
 from pipeline.source.protocol import Content
 from pipeline.source.row_group import Passed, RowGroup
-from tests.data_sets import AUDIO, Row, write_rows
+from tests.data_sets import AUDIO, Row, damaged, write_rows
 
 MIB = 1 << 20
 LARGE = pa.struct([("path", pa.string()), ("bytes", pa.large_binary())])
@@ -259,17 +259,7 @@ def test_damage_is_an_error_of_the_row_or_of_no_row(
     path = tmp_path_factory.mktemp("rows") / "x.parquet"
     rows = rows_of([chance.randrange(2_000) for _ in range(12)])
     write_rows(path, rows, 5, compression=chance.choice(["none", "zstd"]))
-    data = bytearray(path.read_bytes())
-    at = chance.randrange(len(data))
-    if kind == "cut":
-        del data[at:]
-    elif kind == "zeros":
-        data[at : at + 300] = bytes(len(data[at : at + 300]))
-    else:
-        for _ in range(3):
-            at = chance.randrange(len(data) - 700 if kind == "footer" else 0, len(data))
-            data[at] ^= 1 << chance.randrange(8)
-    path.write_bytes(data)
+    path.write_bytes(damaged(path.read_bytes(), kind, chance))
     with Sources() as sources:
         for n in range(12):
             error = None
