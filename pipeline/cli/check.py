@@ -32,9 +32,12 @@ def command(
     MANIFEST is a folder, a recording, a glob in quotes, a .csv, .tsv, .jsonl (each also as .gz) or .parquet file, or -
     for JSONL on stdin; but for the last also at an address: s3://BUCKET/PREFIX/, gs://, az://, https://HOST/FILE.
 
+    Recordings at addresses are not downloaded: at most 60 kB of each are read.
+
     Where there is an API key, the service is asked for the balance, once and for 5 seconds at most.
 
-    Exit status: 0, 1 for a key that is refused, or 2 where a run would refuse the configuration or the manifest.
+    Exit status: 0, 1 for a key that is refused or a store that is out or refuses everything, or 2 where a run would
+    refuse the configuration or the manifest.
     """
     from pipeline.engines.forecast import forecast
     from pipeline.report.logs import say, say_error

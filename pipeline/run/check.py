@@ -116,8 +116,16 @@ class Forecast(Costs, frozen=True, kw_only=True):
 def check(options: RunOptions, settings: Settings, *, balance: str = "not asked") -> Forecast:
     """Forecasts a run of these options, without asking for the `balance`: it says why.
 
-    Raises UsageError where a run would, OutputError, CheckpointError.
+    Raises UsageError where a run would, OutputError, CheckpointError, and SourceOut or SourceRefusesAll.
     """
+    with Sources(settings.source_rules, threading.Event()) as sources:
+        try:
+            return _check(options, settings, sources, balance)
+        finally:  # threads that read a huge file, or wait for a source, end soon after a Ctrl-C
+            sources.stopped.set()
+
+
+def _check(options: RunOptions, settings: Settings, sources: Sources, balance: str) -> Forecast:
     out, only = options.out, options.only
     request = request_settings(settings.service)
     if not settings.service.is_embedded:
@@ -126,8 +134,6 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         log.warning("%s", request.warning)
     hashes, path = SettingsHash(settings, request), out / CHECKPOINT
     forgotten = Forgotten.read(FolderStore(out))
-    stopped = threading.Event()
-    sources = Sources(settings.source_rules, stopped)
     rows = ManifestRows(
         options, hashes, sources, model=request.model, run_id="check", skip_bad_rows=True, forgotten=forgotten
     )
@@ -158,21 +164,17 @@ def check(options: RunOptions, settings: Settings, *, balance: str = "not asked"
         limits = [limit for limit in (settings.budget.limit, month.left) if limit is not None]
         bounds = Bounds(limit=options.limit, budget=min(limits, default=None), most=settings.budget.most)
         costs = Costs(fitting=Fitting() if limits else None)
-        try:
-            if plan.selected:
-                costs = costs_of(
-                    checkpoint,
-                    only,
-                    settings,
-                    hashes,
-                    bounds=bounds,
-                    resends_failed=options.resends_failed,
-                    sources=sources,
-                    stopped=stopped,
-                )
-        finally:  # threads that read a huge file end soon after a Ctrl-C
-            stopped.set()
-            sources.close()
+        if plan.selected:
+            costs = costs_of(
+                checkpoint,
+                only,
+                settings,
+                hashes,
+                bounds=bounds,
+                resends_failed=options.resends_failed,
+                sources=sources,
+                stopped=sources.stopped,
+            )
     about_plan = {name: getattr(plan, name) for name in OF_PLAN}
     about_postponed = {
         "postponed": plan.postponed + costs.postponed,

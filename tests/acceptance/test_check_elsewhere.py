@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.audio.elsewhere import MOST_BYTES
-from tests.batch import batch, rows_of, write_wav
+from pipeline.errors import AudioForbidden, SourceUnreachable
+from tests.batch import batch, environment, rows_of, write_wav
 from tests.servers import RunningServer
 from tests.source.bucket import Bucket
 
 COUNT = 4
 SECONDS = [6.0 + number / 4 for number in range(COUNT)]
+
+OUT = """
+import sys
+from pipeline.errors import SourceUnreachable
+from pipeline.source import FileInfo, Sources
+
+class Store:
+    def stat(self, address):
+        if "get" in sys.argv[-1]:
+            return FileInfo("v", 100_000, 1.0)
+        raise SourceUnreachable("no route to host")
+
+    def get(self, address, start=0, stop=None, *, version=None):
+        raise SourceUnreachable("no route to host")
+
+    def close(self):
+        pass
+
+Sources._made = lambda *_: Store()
+from pipeline.cli import main
+main()
+"""
 
 
 @pytest.fixture
@@ -70,6 +97,50 @@ def test_check_reads_headers_and_a_second_one_nothing(bucket: Bucket, tmp_path: 
 def test_a_prefix_is_priced_by_its_listing(bucket: Bucket, tmp_path: Path, server: RunningServer) -> None:
     assert forecast("s3://corpus/day one/", tmp_path / "out", server)["requests"] == COUNT
     assert not bucket.stats
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("while_", ["stat", "get"])
+def test_a_store_that_is_out_is_waited_for_until_ctrl_c(tmp_path: Path, while_: str) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("audio\ns3://corpus/a.wav\n")
+    words = ["check", str(rows), "--offline", "--out", str(tmp_path / while_)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", OUT, *words],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert "s3://corpus is out (no route to host): it is asked again until it answers" in line
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert time.monotonic() - begun < 5
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_store_that_is_out_for_too_long_or_refuses_everything_ends_the_forecast(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    for number in range(40):
+        bucket.objects[f"s3://corpus/{number}.wav"] = bytes(1_000 + number)
+    rows, asked = manifest(bucket, tmp_path), ("--offline", "--out", tmp_path / "out")
+    bucket.refused = AudioForbidden("access denied")
+    done = batch("check", rows, *asked)
+    assert done.exit == 1
+    assert "s3://corpus refused the first" in done.stderr
+    bucket.refused = SourceUnreachable("no route to host")
+    done = batch("check", rows, *asked, "--set", "retry.outage_max_s=0.1", "--set", "retry.probe_s=0.05")
+    assert done.exit == 1
+    assert "s3://corpus was out for" in done.stderr
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from pipeline.audio.elsewhere import MOST_BYTES
 from pipeline.audio.probe import read_recording
 from pipeline.checkpoint import UNKNOWN, UNREADABLE, Checkpoint, Finished, ScannedRow
 from pipeline.config import Settings
-from pipeline.errors import AudioForbidden, SourceRefusesAll
+from pipeline.errors import AudioForbidden, SourceOut, SourceRefusesAll, SourceUnreachable
 from pipeline.gradium.request import request_settings
 from pipeline.model import Utterance
 from pipeline.run.costs import Bounds, Costs
 from pipeline.run.pricing import AT_ONCE_ELSEWHERE, costs_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.source import FileInfo, Sources
+from pipeline.source.rules import Rules
 from tests.audio.forms import encoded, plain, sentence
 from tests.records import transcript
 from tests.source.bucket import Bucket
@@ -97,6 +99,16 @@ def test_a_source_that_refuses_everybody_ends_the_forecast(checkpoint: Checkpoin
     bucket.errors = {audio: AudioForbidden("403") for audio in bucket.objects}
     with pytest.raises(SourceRefusesAll, match="s3://b refused"):
         price(checkpoint, rows, bucket.sources())
+
+
+def test_a_store_that_is_out_for_too_long_ends_the_forecast_at_once(checkpoint: Checkpoint) -> None:
+    bucket = Bucket({f"s3://b/{n}.wav": plain()(SPEECH[n:]) for n in range(40)})
+    bucket.refused = SourceUnreachable("no route")
+    sources = bucket.sources(Rules(probe_s=0.01, outage_max_s=0.02))
+    begun = time.monotonic()
+    with pytest.raises(SourceOut, match="s3://b was out"):
+        price(checkpoint, [row(bucket, audio) for audio in bucket.objects], sources)
+    assert time.monotonic() - begun < 5  # each of them would wait for its own probe
 
 
 @pytest.mark.parametrize("version", [UNKNOWN, UNREADABLE])

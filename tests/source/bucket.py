@@ -26,12 +26,14 @@ class Bucket:
         self.objects = objects or {}
         self.errors: dict[str, AttemptError] = {}
         """What is raised for an address."""
+        self.refused: AttemptError | None = None
+        """What is raised for each part that is read."""
         self.stats, self.gets, self.bytes = Counter[str](), Counter[str](), Counter[str]()
         self._lock = threading.Lock()
 
-    def sources(self) -> Sources:
+    def sources(self, rules: Rules | None = None) -> Sources:
         """Sources that find it at s3:// addresses."""
-        sources = Sources(Rules(base_s=0.001, max_s=0.001))
+        sources = Sources(rules or Rules(base_s=0.001, max_s=0.001))
         sources._stores["s3"] = self
         return sources
 
@@ -59,6 +61,8 @@ class Bucket:
                 yield Listed(name, self.info(address))
 
     def get(self, address: str, start: int = 0, stop: int | None = None, *, version: str | None = None) -> Content:
+        if self.refused is not None:
+            raise self.refused
         info, data = self.info(address), self.objects[address][start:stop]
         if version is not None and version != info.version:
             raise SourceChanged("it was replaced")
