@@ -90,7 +90,7 @@ class Attempts:
         self._outages, self._place, self._address = outages, outages.place(name), address
         self._counts_refusals = counts_refusals
         self._used = 0
-        self._is_probe = False
+        self._is_probe = self._is_alone = False
         rules = outages.rules
         self._pauses = tenacity.wait_random_exponential(multiplier=rules.base_s, max=rules.max_s)
 
@@ -116,9 +116,10 @@ class Attempts:
         return self._place.answered if self._is_probe else ""
 
     def is_not_out(self) -> None:
-        """The source answered for another recording."""
+        """The source answered for another recording, so that the next failure is this one's own."""
         with self._outages.lock:
             self._answered()
+        self._is_alone = True
 
     def succeeded(self) -> None:
         """The source answered."""
@@ -144,7 +145,8 @@ class Attempts:
                 if self._counts_refusals and follows.ends_run == "first alike":
                     self._refused(error)
             raise error
-        if self._is_outage(error, unreachable=follows.may_be_unreachable):
+        is_alone, self._is_alone = self._is_alone, False
+        if not is_alone and self._is_outage(error, unreachable=follows.may_be_unreachable):
             return
         self._used += brought_bytes < MUCH_BYTES
         if self._used >= self._outages.rules.max_attempts:

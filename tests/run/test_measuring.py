@@ -103,12 +103,22 @@ def test_a_source_that_refuses_everybody_ends_the_forecast(checkpoint: Checkpoin
 
 def test_a_store_that_is_out_for_too_long_ends_the_forecast_at_once(checkpoint: Checkpoint) -> None:
     bucket = Bucket({f"s3://b/{n}.wav": plain()(SPEECH[n:]) for n in range(40)})
-    bucket.refused = SourceUnreachable("no route")
+    rows = [row(bucket, audio) for audio in bucket.objects]
+    bucket.down = SourceUnreachable("no route")
     sources = bucket.sources(Rules(probe_s=0.01, outage_max_s=0.02))
     begun = time.monotonic()
     with pytest.raises(SourceOut, match="s3://b was out"):
-        price(checkpoint, [row(bucket, audio) for audio in bucket.objects], sources)
+        price(checkpoint, rows, sources)
     assert time.monotonic() - begun < 5  # each of them would wait for its own probe
+
+
+def test_one_that_cannot_be_read_though_its_store_answers_is_not_asked_for_ever(checkpoint: Checkpoint) -> None:
+    bucket = Bucket({f"s3://b/{n}.wav": plain()(SPEECH[n:]) for n in range(3)})
+    sources = bucket.sources(Rules(probe_s=0.001, base_s=0.001, max_s=0.001))
+    sources.stat("s3://b/2.wav")
+    bucket.refused = SourceUnreachable("reset by peer")
+    found = price(checkpoint, [row(bucket, audio) for audio in bucket.objects], sources)
+    assert found.unsendable == {"SourceUnreachable": 3}
 
 
 @pytest.mark.parametrize("version", [UNKNOWN, UNREADABLE])

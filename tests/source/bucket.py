@@ -27,7 +27,9 @@ class Bucket:
         self.errors: dict[str, AttemptError] = {}
         """What is raised for an address."""
         self.refused: AttemptError | None = None
-        """What is raised for each part that is read."""
+        """What is raised for each part that is read, …"""
+        self.down: AttemptError | None = None
+        """… and for whatever is asked."""
         self.stats, self.gets, self.bytes = Counter[str](), Counter[str](), Counter[str]()
         self._lock = threading.Lock()
 
@@ -42,8 +44,8 @@ class Bucket:
         monkeypatch.setattr(Sources, "_made", lambda *_: self)
 
     def info(self, address: str) -> FileInfo:
-        if address in self.errors:
-            raise self.errors[address]
+        if error := self.down or self.errors.get(address):
+            raise error
         if address not in self.objects:
             raise AudioMissing(f"there is no {address}")
         data = self.objects[address]
