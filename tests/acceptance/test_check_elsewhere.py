@@ -137,7 +137,7 @@ def test_a_store_that_is_out_for_too_long_or_refuses_everything_ends_the_forecas
     done = batch("check", rows, *asked)
     assert done.exit == 1
     assert "s3://corpus refused the first" in done.stderr
-    bucket.refused = SourceUnreachable("no route to host")
+    bucket.refused, bucket.down = None, SourceUnreachable("no route to host")
     done = batch("check", rows, *asked, "--set", "retry.outage_max_s=0.1", "--set", "retry.probe_s=0.05")
     assert done.exit == 1
     assert "s3://corpus was out for" in done.stderr
