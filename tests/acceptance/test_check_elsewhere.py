@@ -1,4 +1,4 @@
-"""Commands on recordings in a bucket that fetch none of them: `check`, `forget`, and exports of text."""
+"""Commands on recordings in a bucket: `check` and `forget`, which fetch none of them, and exports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.audio.elsewhere import MOST_BYTES
@@ -157,3 +158,30 @@ def test_a_recording_is_forgotten_by_its_address(bucket: Bucket, tmp_path: Path,
     assert allowed.exit == 2
     assert "is not fetched to learn what it holds: name its utterances by --id" in allowed.stderr
     assert not bucket.gets
+
+
+@pytest.mark.slow
+def test_exports_name_files_after_addresses_and_fetch_audio(
+    bucket: Bucket, tmp_path: Path, server: RunningServer
+) -> None:
+    rows, out = manifest(bucket, tmp_path), tmp_path / "out"
+    batch("run", rows, "--out", out, server=server)
+    bucket.gets.clear()
+    assert batch("export", out, "--format", "srt").exit == 0
+    assert sorted(path.name for path in (out / "exports" / "srt").iterdir()) == [f"{n}.srt" for n in range(COUNT)]
+    beside = batch("export", out, "--format", "srt", "--beside")
+    assert beside.exit == 2
+    assert "s3://corpus/day one/0.wav is no local file" in beside.stderr
+    assert not bucket.gets
+    bucket.errors["s3://corpus/day one/3.wav"] = AudioForbidden("access denied")
+    done = batch("export", out, "--format", "hf", "--set", "sources.timeout_s=5")
+    assert "left out, because their recording is unreadable" in done.stderr
+    table = pq.read_table(out / "exports" / "hf" / "data").to_pylist()
+    assert {row["audio"]["path"]: row["audio"]["bytes"] for row in table} == {
+        f"{n}.wav": bucket.objects[f"s3://corpus/day one/{n}.wav"] for n in range(3)
+    }
+    assert bucket.gets == {f"s3://corpus/day one/{n}.wav": 1 for n in range(3)}
+    bucket.errors.clear()
+    bucket.gets.clear()
+    assert batch("export", out, "--format", "hf").exit == 0
+    assert bucket.gets == {"s3://corpus/day one/3.wav": 1}
