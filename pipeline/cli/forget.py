@@ -18,7 +18,7 @@ from pipeline.exits import ExitStatus, end_on_signals
     "--audio",
     multiple=True,
     metavar="PATH",
-    help="Forget all utterances that have the audio of this recording: its path, whether or not it is still "
+    help="Forget all utterances that have the audio of this recording: its path or address, whether or not it is still "
     "there, or its audio_hash; repeatable.",
 )
 @click.option("--allow", is_flag=True, help="Let the next run send them again, and forget nothing.")

@@ -16,7 +16,7 @@ from typing import Literal, Self, TypeVar
 import msgspec
 
 from pipeline.audio.copies import CopyResult
-from pipeline.audio.probe import OGG_TYPE, WAV_TYPE, Probe, read_recording
+from pipeline.audio.probe import Probe, read_recording
 from pipeline.audio.tracks import OutOfSpace, discard
 from pipeline.audio.upload import SHORTER_S
 from pipeline.errors import AttemptError, AudioMissing, RecordingTooLong
@@ -27,7 +27,6 @@ from pipeline.export.names import path_of, suffix_of
 from pipeline.machine import usable_cpus
 from pipeline.model import FileVersion, Transcript
 from pipeline.source import Sources
-from pipeline.source.addresses import PART
 from pipeline.source.local import open_recording, read_error, same_file
 from pipeline.texts import presentable
 from pipeline.threads import DaemonThreads
@@ -38,7 +37,10 @@ SPOOL_BYTES = 4 << 30
 """Of decoded recordings that are kept for further rows of them."""
 _CHANGED = "the recording is not the one that was transcribed: run again, which transcribes it, and export after that"
 Why = Literal["missing", "changed", "too large", "unreadable"]
-_SUFFIXES = {WAV_TYPE: ".wav", OGG_TYPE: ".ogg"}
+_SUFFIXES = {
+    b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3", b"\xff\xf3": ".mp3"
+}  # fmt: skip
+"""Of names that have none, as those of rows of Parquet files, by the first bytes."""
 T = TypeVar("T")
 
 
@@ -141,9 +143,7 @@ class AudioOf:
         is_whole = _is_whole(row, recording.probe)
         is_small = recording.probe.version.size_bytes <= self._most_bytes and "truncated" not in row.issues
         if is_whole and is_small and await self._copier.is_usable(recording, row.duration_s):
-            return _File(
-                path=recording.path, name=_name(row, _suffix(row, recording.probe)), version=recording.probe.version
-            )
+            return _File(path=recording.path, name=_name(row, suffix_of(row.audio)), version=recording.probe.version)
         if is_whole:
             result = await self._copier.whole(recording, self._most_bytes)
         else:
@@ -166,7 +166,8 @@ def _read(found: _File) -> AudioBytes | NoAudio:
     finally:
         if found.version is None:
             discard(found.path)
-    return AudioBytes(data=data, name=found.name)
+    suffixes = (suffix for start, suffix in _SUFFIXES.items() if data.startswith(start))
+    return AudioBytes(data=data, name=found.name if suffix_of(found.name) else found.name + next(suffixes, ""))
 
 
 def _no_audio(why: CopyResult) -> NoAudio:
@@ -183,11 +184,6 @@ def _is_whole(row: Transcript, probe: Probe) -> bool:
     has_all_channels = row.channel is None or (row.channel == 0 and probe.is_mono)
     is_to_end = row.span_s is None or (probe.is_counted and row.span_s >= probe.duration_s - SHORTER_S)
     return not row.offset_s and has_all_channels and is_to_end
-
-
-def _suffix(row: Transcript, probe: Probe) -> str:
-    """The ending of a recording that is as it was: rows of Parquet files are called after the format."""
-    return _SUFFIXES.get(probe.content_type or "", "") if PART in row.audio else suffix_of(row.audio)
 
 
 def _name(row: Transcript, suffix: str, *, is_part: bool = False) -> str:
