@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.api.arguments import PathLike, path_of
 from pipeline.api.raising import raised
+from pipeline.api.settings import Settings
 from pipeline.errors import UsageError
 from pipeline.export.exported import Exported
 from pipeline.texts import visible
@@ -23,6 +24,7 @@ def export(
     where: str | None = None,
     only_ok: bool = False,
     overwrite: bool = False,
+    settings: Settings | None = None,
     **options: Any,
 ) -> Exported:
     """Writes the transcripts of an output folder in another format: what `gradium-batch export` does. Repeated, it
@@ -30,7 +32,8 @@ def export(
 
     `format`: `srt`, `vtt`, `txt`, `csv`, `ctm`, `stm`, `textgrid`, `audacity`, `kaldi`, `nemo`, `lhotse` or `hf`. `to`:
     a folder, by default `OUT/exports/FORMAT`. `beside`, `where`, `only_ok`, `overwrite` are the command's options; so
-    are `options`, which some formats have: `line_chars`, `max_s` and the like, `audio`, `split_by`.
+    are `options`, which some formats have: `line_chars`, `max_s` and the like, `audio`, `split_by`. `settings` say, for
+    `hf`, how recordings at addresses are asked for (`sources`).
 
     Raises UsageError for what makes no sense, and where a file of somebody else would be overwritten; OutputHeld while
     the same export is at work; OutputError where a file is damaged or cannot be written. Blocks, also where an event
@@ -50,6 +53,7 @@ def export(
             where=where,
             only_ok=only_ok,
             overwrite=overwrite,
+            source_rules=(settings or Settings()).source_rules,
             options={name: value for name, value in options.items() if value is not None},
         )
         folder = Path(path_of("out", out))
