@@ -15,6 +15,7 @@ from pipeline.audio.mp4 import audio_s
 from pipeline.audio.ogg import OPUS_RATE
 from pipeline.audio.probe import Probe, probe_file
 from pipeline.audio.tracks import is_implausible
+from pipeline.errors import NoParts
 from pipeline.model import FileVersion
 from pipeline.source import FileInfo, Sources
 from pipeline.source.addresses import PART
@@ -55,7 +56,7 @@ def probe_elsewhere(sources: Sources, address: str, info: FileInfo) -> Probe:
     try:
         if not is_ogg:
             return probe_file(address, file, version)
-    except BeyondLimit:
+    except (BeyondLimit, NoParts):
         pass
     file.max_bytes = MOST_BYTES
     try:
@@ -64,7 +65,7 @@ def probe_elsewhere(sources: Sources, address: str, info: FileInfo) -> Probe:
             counted = probe_file(address, file, version, _LITTLE_S)
             if counted.is_counted:  # with so little audio no bit rate is known
                 return counted
-    except BeyondLimit:
+    except (BeyondLimit, NoParts):
         found = None
     found = found or _of_flac(file)
     if found is None or is_implausible(found[0], size):

@@ -14,6 +14,10 @@ class AudioForbidden(ItemError):
     """The store or server refuses to hand the recording out (401, 403)."""
 
 
+class NoParts(ItemError):
+    """The server hands recordings out as a whole only, where a part was asked for."""
+
+
 class SourceChanged(PassingError):
     """The recording was replaced while it was read."""
 

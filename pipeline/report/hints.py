@@ -26,6 +26,7 @@ HINTS = {
     "StreamError": "the service gave up in mid-answer; coming runs try again",
     "Redirected": "something redirects the requests elsewhere: check service.url and the network",
     "AudioUnavailable": "the file could not be read or decoded at that moment; the next run tries again",
+    "NoParts": "a Parquet file is read in parts: fetch it, and name the local file",
     "AddressRefused": "the row's address, or one that it redirects to, may not be read from; see its message",
     "AudioForbidden": "the store or server refuses it: check the credentials or the signed address, then run again",
     "SourceChanged": "the recording was replaced again and again while it was read; the next run tries again",

@@ -18,6 +18,7 @@ from pipeline.errors import (
     AudioForbidden,
     AudioMissing,
     AudioUnreadable,
+    NoParts,
     SourceChanged,
     SourceFault,
 )
@@ -30,8 +31,8 @@ WHOLE, PART, OUTSIDE = 200, 206, 416
 _MISSING = (404, 410)
 _LATER = (408, 425, 429)
 NOT_IMPLEMENTED = 501
-MOST_SKIPPED = 8 << 20
-"""Bytes that are read in vain where a server answers with the whole instead of a part."""
+MOST_SKIPPED = 64 << 10
+"""Bytes that are read in vain where a server answers with the whole instead of a part with an end."""
 _UNKNOWN = "?"
 _RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)", re.IGNORECASE)
 _LENGTH = re.compile(r"\d{1,18}")
@@ -110,8 +111,8 @@ def info_of(head: Head, address: str) -> FileInfo:
 
 
 def part_of(head: Head, address: str, start: int, stop: int | None, version: str | None) -> Part:
-    """Where in the answer are the bytes from `start` up to `stop`. Raises SourceChanged, SourceFault or
-    AudioUnreadable."""
+    """Where in the answer are the bytes from `start` up to `stop`. Raises NoParts, SourceChanged, SourceFault
+    or AudioUnreadable."""
     if head.status != OUTSIDE and (why := why_no_audio(head, address)):
         raise AudioUnreadable(why, http_status=head.status)
     if head.status != WHOLE and not start and stop is None:
@@ -125,7 +126,7 @@ def part_of(head: Head, address: str, start: int, stop: int | None, version: str
         return Part(info, 0, 0, is_exact=False)
     if head.status == WHOLE:
         if stop is not None and start > MOST_SKIPPED:
-            raise SourceFault(f"{head.host} answers with all of a recording where a part is asked for")
+            raise NoParts(f"{head.host} answers with all of a file where a part is asked for")
         return Part(info, start, None if stop is None else stop - start, is_exact=False)
     first, last, _ = _content_range(head)
     end = min((one for one in (stop, info.size_bytes) if one is not None), default=None)

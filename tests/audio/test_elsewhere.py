@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.audio.elsewhere import MOST_BYTES, probe_by_size, probe_elsewhere
 from pipeline.audio.probe import Probe, probe
-from pipeline.errors import AttemptError, AudioMissing, SourceChanged
+from pipeline.errors import AttemptError, AudioMissing, NoParts, SourceChanged
 from pipeline.model import FileVersion
 from pipeline.source import FileInfo
 from tests.audio.forms import Maker, chunk, encoded, plain, sentence, written
@@ -126,6 +126,21 @@ def test_what_has_no_header_is_estimated_by_its_size() -> None:
     assert (row.duration_s, row.is_counted, row.version.size_bytes) == (200, False, 3_200_000)
     assert probe_elsewhere(bucket.sources(), AT, info._replace(size_bytes=None)).version.size_bytes > 0
     assert not bucket.gets
+
+
+def test_a_server_that_sends_no_parts_leaves_an_estimate() -> None:
+    bucket = Bucket({AT: encoded("libopus", "ogg", rate=48_000)(SPEECH)})
+    sources = bucket.sources()
+    read = sources.read
+
+    def whole(path: str, start: int, stop: int, version: str | None = None) -> bytes:
+        if start > 50_000:
+            raise NoParts("all of it")
+        return read(path, start, stop, version)
+
+    sources.read = whole  # type: ignore[method-assign]
+    found = probe_elsewhere(sources, AT, bucket.info(AT))
+    assert (found.duration_s, found.is_counted) == (0, False)
 
 
 def test_errors_of_the_source_are_raised() -> None:

@@ -21,6 +21,7 @@ from pipeline.errors import (
     AudioMissing,
     AudioUnreadable,
     ConfigError,
+    NoParts,
     SourceChanged,
     SourceFault,
     SourceTimeout,
@@ -208,11 +209,11 @@ def test_where_nothing_tells_a_version_reading_does_not_go_on_in_the_middle(serv
 def test_a_server_without_ranges_hands_out_parts_of_the_whole(server: WebServer, web: Web) -> None:
     url = server.put("/a.wav", DATA, ranges=False, etag='"1"')
     version = web.stat(url).version
-    for start, stop in ((0, 10), (70_000, 140_000), (70_000, None), (70_000, 10**9), (300_000, 300_001)):
-        assert read(web, url, start, stop, version if start < 200_000 else None) == DATA[start:stop]
+    for start, stop in ((0, 10), (60_000, 140_000), (70_000, None), (60_000, 10**9)):
+        assert read(web, url, start, stop, version) == DATA[start:stop]
     assert server.asked("/a.wav")[0].bytes_sent <= len(DATA)
-    far = error_of(lambda: read(web, url, 9 << 20, 10 << 20))
-    assert isinstance(far, SourceFault)
+    for start in (70_000, 300_000):  # what stands before it would be read in vain
+        assert isinstance(error_of(lambda start=start: read(web, url, start, start + 1)), NoParts)
 
 
 @pytest.mark.parametrize(
