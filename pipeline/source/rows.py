@@ -28,7 +28,9 @@ STATUS_KEPT_S = 2.0
 """So long a file's version is not asked for again: a run asks for each of its rows."""
 TABLES_KEPT = 8
 GROUPS_KEPT = 2
-"""Row groups that are open though nobody waits for one of their rows."""
+"""Row groups that stay open though nobody waits for one of their rows: the last ones, and up to …"""
+SMALL_GROUPS_KEPT, SMALL_GROUPS_BYTES = 16, 64 << 20
+"""… so many, of so many bytes together: a run asks for the rows of several small ones at a time."""
 PASSED_BYTES = 64 << 20
 """Of rows that were passed by, of all row groups."""
 BYTES_PER_S = 16_000
@@ -53,7 +55,7 @@ class ParquetRows:
         """Closes files, except those that are being read."""
         with self._lock:
             self._tables.clear()
-            self._close_groups(0)
+            self._close_idle(0, 0)
 
     def stat(self, path: str) -> FileInfo:
         """The version is that of the file, size and length are those of an average row of its row group. Raises as
@@ -114,7 +116,10 @@ class ParquetRows:
         with self._lock:
             used = self._groups.get((table, number))
             if used is None:
-                used = _Used(RowGroup(table.count(number), lambda: table.contents(number), self._passed))
+                count = table.count(number)
+                used = _Used(
+                    RowGroup(count, lambda: table.contents(number), self._passed), count * table.mean_bytes(number)
+                )
                 self._groups[table, number] = used
             self._groups.move_to_end((table, number))
             used.count += 1
@@ -123,19 +128,24 @@ class ParquetRows:
         finally:
             with self._lock:
                 used.count -= 1
-                self._close_groups(GROUPS_KEPT)
+                self._close_idle(GROUPS_KEPT, SMALL_GROUPS_KEPT)
 
-    def _close_groups(self, kept: int) -> None:
-        idle = [key for key, used in self._groups.items() if not used.count]
-        for key in idle[: max(0, len(self._groups) - kept)]:
-            self._groups.pop(key).group.close()
+    def _close_idle(self, kept: int, small_kept: int) -> None:
+        idle = [(key, used) for key, used in reversed(self._groups.items()) if not used.count]
+        taken = 0
+        for number, (key, used) in enumerate(idle):
+            taken += used.size_bytes
+            if number >= kept and (number >= small_kept or taken > SMALL_GROUPS_BYTES):
+                del self._groups[key]
+                used.group.close()
 
 
 class _Used:
     """A row group, and how many threads use it."""
 
-    def __init__(self, group: RowGroup) -> None:
+    def __init__(self, group: RowGroup, size_bytes: int) -> None:
         self.group = group
+        self.size_bytes = size_bytes
         self.count = 0
 
 
