@@ -150,6 +150,16 @@ def test_a_group_is_neither_read_twice_nor_held(tmp_path: Path) -> None:
     assert pa.total_allocated_bytes() - before < MIB  # closed
 
 
+def test_small_groups_are_read_once_though_their_rows_are_asked_for_in_turn(tmp_path: Path) -> None:
+    rows = rows_of([5_000] * 60)
+    path = write_rows(tmp_path / "x.parquet", rows, 10)
+    sources, store = with_store(**{"x.parquet": path.read_bytes()})
+    with sources:
+        for n in [group * 10 + row for row in range(10) for group in range(6)]:
+            assert fetched(sources, f"s3://bucket/x.parquet#row={n}") == rows[n].audio
+    assert sum(stop - start for start, stop in store.reads) < 1.1 * path.stat().st_size + 65_536  # the footer
+
+
 def test_what_is_passed_by_is_bounded() -> None:
     passed = Passed(100)
     for n in range(50):
