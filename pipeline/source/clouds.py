@@ -6,6 +6,7 @@ The environment is read when a bucket is first asked for; nothing of it is kept 
 from __future__ import annotations
 
 import os
+import re
 import socket
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
@@ -29,6 +30,7 @@ CONNECT_S = 10.0
 _S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 _AZURITE = "http://127.0.0.1:10000/devstoreaccount1"
+_BUCKET = re.compile(r"[A-Za-z0-9$_][A-Za-z0-9._-]{0,254}")
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -37,6 +39,8 @@ def bucket_of(address: str, rules: Rules) -> ObjectStore:
     from obstore.store import AzureStore, GCSStore, S3Store
 
     scheme, name = scheme_of(address), place_of(address).partition("://")[2]
+    if not _BUCKET.fullmatch(name):  # it becomes a part of a URL as it is
+        raise AddressRefused(f"{name[:100]!a} is no name of a bucket, which has letters, digits, . - and _ only")
     is_anonymous = any(place_of(one.rstrip("/")) == place_of(address) for one in rules.anonymous)
     config, endpoint = {"s3": _s3, "gs": _google, "az": _azure}[scheme](is_anonymous=is_anonymous)
     if endpoint:
@@ -61,7 +65,7 @@ def _s3(*, is_anonymous: bool) -> tuple[dict[str, Any], str]:
     """What the library does not find by itself, and the endpoint if it is not Amazon's."""
     profile = _profile()
     config = {}
-    if not is_anonymous and (os.environ.get("AWS_PROFILE") or not os.environ.get("AWS_ACCESS_KEY_ID")):
+    if not is_anonymous and not os.environ.get("AWS_ACCESS_KEY_ID"):  # which comes first, as for the AWS tools
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
         config = {name: profile[name] for name in names if name in profile}
     if not os.environ.get("AWS_REGION") and not os.environ.get("AWS_DEFAULT_REGION") and "region" in profile:
@@ -112,11 +116,14 @@ def _profile() -> dict[str, str]:
 
 def _check(endpoint: str, rules: Rules) -> None:
     """Raises AddressRefused for an endpoint on a private network that is not named, or that is not encrypted."""
-    parts = urlsplit(endpoint)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    place = written(host, port)
-    if not host or parts.scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(endpoint)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        parts, host, port = urlsplit(""), "", 0
+    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment or parts.username:
         raise AddressRefused("the endpoint of the object store in the environment is no URL; write https://HOST:PORT")
+    place = written(host, port)
     if is_named(host, port, rules.allow_private):
         return
     try:

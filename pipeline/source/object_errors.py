@@ -19,7 +19,7 @@ from pipeline.errors import (
     SourceUntrusted,
 )
 from pipeline.source.addresses import place_of, scheme_of
-from pipeline.texts import presentable
+from pipeline.texts import visible
 
 MAX_SAID = 300
 CREDENTIALS = {
@@ -33,35 +33,43 @@ _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,2000})</Message>")
 _OS_MESSAGE = re.compile(r'message: "([^"]{1,200})"')
 _KIND = re.compile(r"kind: (Timeout|Connect)\b")
-_NO_CREDENTIALS = re.compile(r"169\.254\.|metadata\.google|token request|must be specified|Missing|credential", re.I)
+_URL = re.compile(r"(?<=https://)\S+|(?<=http://)\S+")
+_KEY = re.compile(r"(?:for path|at location) .*(?=: Error performing| not found: )")
+_ASKS_MACHINE = re.compile(r"performing [A-Z]+ http://(?:169\.254\.|metadata\.google)")
+"""Credentials of the machine are asked for where no others are found."""
+_NO_CREDENTIALS = re.compile(r"token request|must be specified|missing|credential", re.I)
+_LISTED = re.compile(r'path: "(.{1,200}?)"?,\n')
+_BARE_REDIRECT = "redirect without LOCATION"
 _OF_CREDENTIALS = re.compile(
     r"ExpiredToken|InvalidToken|AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocation|RequestTimeTooSkewed"
 )
-"""Codes of refusals that come with 301 or 400."""
+"""Codes of refusals that come with 301 or 400; an answer to HEAD has none."""
 _UNTRUSTED = re.compile(r"certificate", re.I)
 
 
 def failure(address: str, error: Exception) -> AttemptError:
     """The AttemptError for an error of the library."""
     text = str(error)
-    place, status = place_of(address), _status(text)
-    said = _said(text)
+    begins, said = _begins(text), _said(text)
+    words = _URL.sub("", begins)
+    place, status, hint = place_of(address), _status(text), CREDENTIALS[scheme_of(address)]
     if status == 404:
-        if "NoSuchBucket" in text or "ContainerNotFound" in text:
+        if _is_no_bucket(text):
             return AudioMissing(f"there is no bucket {place}", http_status=status)
         return AudioMissing("there is no such object", http_status=status)
-    if _NO_CREDENTIALS.search(_first_line(text)) and not _CODE.search(text):
-        hint = CREDENTIALS[scheme_of(address)]
+    if _ASKS_MACHINE.search(begins) or _NO_CREDENTIALS.search(words):
         return AudioForbidden(
             f"no credentials for {place} were found: set {hint}; what is public is read without, once it is named: "
             f'sources.anonymous = ["{place}"]'
         )
-    if status in (401, 403) or (status in (301, 400) and _OF_CREDENTIALS.search(text)):
-        hint = CREDENTIALS[scheme_of(address)]
+    is_of_credentials = status in (301, 400) and (_OF_CREDENTIALS.search(text) or "performing HEAD" in words)
+    if status in (401, 403) or is_of_credentials:
         return AudioForbidden(f"{place} answered HTTP {status}{said}: check {hint}", http_status=status)
+    if _BARE_REDIRECT in words:
+        return AudioForbidden(f"{place} is in another region than it was asked for in: check {hint}", http_status=301)
     if status is not None:
         return SourceFault(f"{place} answered HTTP {status}{said}", http_status=status)
-    if _UNTRUSTED.search(text):
+    if _UNTRUSTED.search(_URL.sub("", text)):
         return SourceUntrusted(f"the certificate of {place} is not trusted here")
     kind = _KIND.search(text)
     if kind and kind[1] == "Timeout":
@@ -69,6 +77,12 @@ def failure(address: str, error: Exception) -> AttemptError:
     if kind:
         why = "its name cannot be found" if "dns error" in text else _os_message(text)
         return SourceUnreachable(f"{place} cannot be reached: {why}")
+    if "object with invalid path" in words:
+        key = _LISTED.search(text)
+        return AddressRefused(
+            f'{place} lists an object whose key cannot be asked for, "{visible(key[1]) if key else ""}": rename it, '
+            "or name the other objects in a manifest"
+        )
     if isinstance(error, ValueError):
         return AddressRefused("the object's key cannot be asked for; name it otherwise")
     return SourceFault(f"the answer of {place} broke off or made no sense")
@@ -84,16 +98,21 @@ def _status(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _begins(text: str) -> str:
+    """What the library itself says, without the key and the answer, which may be any words."""
+    return _KEY.sub("", text.partition("\n")[0].partition(" - Server returned")[0])
+
+
+def _is_no_bucket(text: str) -> bool:
+    return any(code in ("NoSuchBucket", "ContainerNotFound") for code in _CODE.findall(text))
 
 
 def _said(text: str) -> str:
     """The store's own words, to append."""
     found = [html.unescape(one[1]) for pattern in (_CODE, _MESSAGE) if (one := pattern.search(text))]
-    return f" ({presentable(': '.join(found))[:MAX_SAID]})" if found else ""
+    return f" ({visible(' '.join(': '.join(found).split())[:MAX_SAID])})" if found else ""
 
 
 def _os_message(text: str) -> str:
     found = _OS_MESSAGE.search(text)
-    return presentable(found[1]).lower() if found else "no connection could be made"
+    return visible(found[1]).lower() if found else "no connection could be made"

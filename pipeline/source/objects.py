@@ -64,11 +64,11 @@ class ObjectStores:
     def get(self, address: str, start: int = 0, stop: int | None = None, *, version: str | None = None) -> Content:
         deadline = time.monotonic() + self._rules.deadline_s(PIECE_BYTES)
         end = start + PIECE_BYTES if stop is None else min(stop, start + PIECE_BYTES)
-        piece = self._piece(address, start, end)
+        piece = self._piece(address, start, end) if start < end else None
         if piece is None:
             info = self.stat(address)
             _same(version, info)
-            if start < (info.size_bytes or 0):
+            if start < min(end, info.size_bytes or 0):
                 raise SourceFault(f"{place_of(address)} answered HTTP 416 for a part that there should be")
             return Content(info, iter(()))
         info = _info(piece.meta, address)
@@ -141,10 +141,14 @@ def _below(prefix: str) -> str:
 
 
 def _info(meta: Any, address: str) -> FileInfo:
-    etag = (meta["e_tag"] or "").strip('"') or meta["last_modified"].isoformat()
+    etag = (meta["e_tag"] or "").strip('"')
+    changed = meta["last_modified"]
+    is_versioned = bool(etag) or changed.timestamp() > 0
+    etag = etag or changed.isoformat()
     if len(etag) > LONG_ETAG or not etag.isprintable():
         etag = sha256(etag.encode()).hexdigest()[:32]
-    return FileInfo(f"{meta['size']}:{etag}", meta["size"], estimated_s(address, meta["size"]))
+    size = meta["size"]
+    return FileInfo(f"{size}:{etag}", size, estimated_s(address, size), is_versioned=is_versioned)
 
 
 def _same(version: str | None, info: FileInfo) -> None:
