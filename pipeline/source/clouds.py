@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import AddressRefused, SourceUnreachable
+from pipeline.errors import AddressRefused, AudioForbidden, SourceUnreachable
 from pipeline.source.addresses import place_of, scheme_of
-from pipeline.source.object_errors import failure
+from pipeline.source.object_errors import unusable
 from pipeline.source.private import is_named, is_public, written
 from pipeline.source.rules import Rules
 
@@ -28,6 +28,9 @@ PIECE_BYTES = 8 << 20
 """What one request asks for at most: its deadline is that of so many bytes."""
 CONNECT_S = 10.0
 _S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_S3_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+_WORD = re.compile(r"[!-~]+")
+"""The library ends the process where it is given anything else, such as a key that ends in an end of line."""
 _AZURE_ENDPOINTS = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 _AZURITE = "http://127.0.0.1:10000/devstoreaccount1"
 _BUCKET = re.compile(r"[A-Za-z0-9$_][A-Za-z0-9._-]{0,254}")
@@ -58,18 +61,22 @@ def bucket_of(address: str, rules: Rules) -> ObjectStore:
         # repeating is the matter of `outages`
         return kind(name, config=config, client_options=options, retry_config={"max_retries": 0})  # type: ignore[no-any-return]
     except Exception as error:
-        raise failure(address, error) from None
+        raise unusable(address, error) from None
 
 
 def _s3(*, is_anonymous: bool) -> tuple[dict[str, Any], str]:
     """What the library does not find by itself, and the endpoint if it is not Amazon's."""
     profile = _profile()
-    config = {}
-    if not is_anonymous and not os.environ.get("AWS_ACCESS_KEY_ID"):  # which comes first, as for the AWS tools
-        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-        config = {name: profile[name] for name in names if name in profile}
-    if not os.environ.get("AWS_REGION") and not os.environ.get("AWS_DEFAULT_REGION") and "region" in profile:
-        config["region"] = profile["region"]
+    has_keys = bool(os.environ.get("AWS_ACCESS_KEY_ID"))  # which come before a profile's, as for the AWS tools
+    config: dict[str, Any] = {}
+    for name in () if is_anonymous else _S3_KEYS:
+        config[name] = os.environ.get(name.upper(), "") if has_keys else profile.get(name, "")
+    config["region"] = _first(("AWS_REGION", "AWS_DEFAULT_REGION")) or profile.get("region", "")
+    config = {name: value.strip() for name, value in config.items() if value.strip()}
+    if unusual := next((name for name, value in config.items() if not _WORD.fullmatch(value)), ""):
+        raise AudioForbidden(
+            f"{unusual.removeprefix('aws_')} for S3 holds a blank or an unusual character: set it anew"
+        )
     endpoint = _first(_S3_ENDPOINTS) or profile.get("endpoint_url", "")
     if endpoint:
         config["endpoint"] = endpoint

@@ -37,7 +37,7 @@ _URL = re.compile(r"(?<=https://)\S+|(?<=http://)\S+")
 _KEY = re.compile(r"(?:for path|at location) .*(?=: Error performing| not found: )")
 _ASKS_MACHINE = re.compile(r"performing [A-Z]+ http://(?:169\.254\.|metadata\.google)")
 """Credentials of the machine are asked for where no others are found."""
-_NO_CREDENTIALS = re.compile(r"token request|must be specified|missing|credential", re.I)
+_NO_CREDENTIALS = re.compile(r"token request|token file|must be specified|missing|credential", re.I)
 _LISTED = re.compile(r'path: "(.{1,200}?)"?,\n')
 _BARE_REDIRECT = "redirect without LOCATION"
 _OF_CREDENTIALS = re.compile(
@@ -86,6 +86,15 @@ def failure(address: str, error: Exception) -> AttemptError:
     if isinstance(error, ValueError):
         return AddressRefused("the object's key cannot be asked for; name it otherwise")
     return SourceFault(f"the answer of {place} broke off or made no sense")
+
+
+def unusable(address: str, error: Exception) -> AttemptError:
+    """The AttemptError for an error of the library that comes before anything was asked."""
+    found = failure(address, error)
+    if isinstance(found, AudioForbidden):
+        return found
+    hint = CREDENTIALS[scheme_of(address)]
+    return AudioForbidden(f"the settings for {place_of(address)} in the environment cannot be used: check {hint}")
 
 
 def is_outside(error: Exception) -> bool:

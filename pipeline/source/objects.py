@@ -57,7 +57,8 @@ class ObjectStores:
             for some in found:
                 for one in some:
                     name = one["path"].removeprefix(below)
-                    yield Listed(name, _info(one, prefix + name))
+                    if not after or name > after:  # some stores begin with that one, or with the first of all
+                        yield Listed(name, _info(one, prefix + name))
         except Exception as error:
             raise failure(prefix, error) from None
 

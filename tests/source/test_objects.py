@@ -202,6 +202,25 @@ def test_credentials_region_and_endpoint_of_a_profile(web: WebServer, stores: St
     assert "x-amz-security-token" not in web.requests[-1].headers
 
 
+def test_values_that_the_library_cannot_bear(web: WebServer, stores: Stores, tmp_path: Path) -> None:
+    web.put("/b/a.wav", DATA)
+    stores().stat("s3://b/a.wav")
+    stores({"AWS_SECRET_ACCESS_KEY": f"{SECRET}\r\n", "AWS_SESSION_TOKEN": "T\n", "AWS_REGION": " x-1 "}).stat(
+        "s3://b/a.wav"
+    )
+    assert web.requests[-1].headers["x-amz-security-token"] == "T"
+    assert "/x-1/s3/" in authorization(web)
+    with pytest.raises(AudioForbidden, match="session_token for S3 holds"):
+        stores({"AWS_SESSION_TOKEN": "a\nb"}).stat("s3://b/a.wav")
+    (tmp_path / "account.json").write_text('{"private_key": "secret"}')
+    for name in ("account.json", "nothing.json"):
+        with pytest.raises(AudioForbidden, match="GOOGLE_APPLICATION_CREDENTIALS") as told:
+            stores({"GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / name)}).stat("gs://b/a.wav")
+        assert "secret" not in str(told.value)
+    with pytest.raises(AudioForbidden, match="check AZURE_STORAGE_ACCOUNT_NAME"):
+        stores({"AZURE_STORAGE_ACCOUNT_NAME": "a", "AZURE_STORAGE_ACCOUNT_KEY": "no base64!"}).stat("az://b/a.wav")
+
+
 def test_what_is_public_is_read_without_a_signature(web: WebServer, stores: Stores) -> None:
     web.put("/open/a.wav", DATA)
     web.put("/b/a.wav", DATA)
@@ -277,6 +296,12 @@ def test_a_key_that_cannot_be_asked_for_is_named_where_it_is_listed(
         [*stores().list("s3://b/")]
     assert shown in str(told.value)
     assert str(told.value).isprintable()
+
+
+def test_a_listing_goes_on_after_a_name_whatever_the_store_makes_of_that(web: WebServer, stores: Stores) -> None:
+    web.script("/b", listing("d/a.wav", "d/b.wav", "d/é.wav"))
+    assert [one.name for one in stores().list("s3://b/d/", after="a.wav")] == ["b.wav", "é.wav"]
+    assert "start-after=d%2Fa.wav" in web.requests[-1].query
 
 
 def test_refused_listings(web: WebServer, stores: Stores) -> None:
