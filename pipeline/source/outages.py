@@ -21,6 +21,8 @@ IN_A_ROW = 10
 RECORDINGS = 8
 """… so many recordings, are an outage: as for the service, see pool/breaker.py."""
 LONGEST_PAUSE_S = 30.0
+ALONE_S = 30.0
+"""A web host that is out for so long is out alone, if another source answered when it was last asked."""
 STEP_S = 0.2
 """A stop is noticed so soon."""
 MUCH_BYTES = 1 << 20
@@ -37,7 +39,10 @@ class Place:
         """An outage of it is waited out, also where other sources answer: unlike of one host of many on the web."""
         self.failed: list[str] = []
         """Recordings of the last failures in a row."""
+        self.answered_at = 0.0
         self.out_since: float | None = None
+        self.is_out_alone = False
+        """Others answer meanwhile, so that its recordings fail."""
         self.given_up = ""
         """Why nobody waits any longer."""
         self.next_probe = self.pause_s = 0.0
@@ -56,14 +61,20 @@ class Outages:
         """Waiting ends with Stopped once `stopped` is set."""
         self.rules = rules
         self.lock = threading.Lock()
-        self.answered_at = 0.0
-        """When any source last answered."""
         self._stopped = stopped
         self._places: dict[str, Place] = {}
 
     def place(self, name: str) -> Place:
         with self.lock:
             return self._places.setdefault(name, Place(name))
+
+    def others_answer(self, place: Place, now: float) -> bool:
+        """Whether other sources are there while one is out. Under the lock."""
+        since = place.out_since or now
+        others = [one for one in self._places.values() if one is not place]
+        if now - since > ALONE_S and any(one.answered_at and not one.failed for one in others):
+            return True  # nothing more may be asked of them
+        return any(one.answered_at > since for one in others)
 
     def pause(self, seconds: float) -> None:
         """Raises Stopped."""
@@ -101,7 +112,7 @@ class Attempts:
             with self._outages.lock:
                 if place.given_up:
                     raise SourceOut(place.given_up)
-                if place.out_since is None:
+                if place.out_since is None or place.is_out_alone:
                     return
                 left = place.next_probe - time.monotonic()
                 if left <= 0 and not place.is_probed:
@@ -159,13 +170,13 @@ class Attempts:
         place = self._place
         if place.out_since is not None:
             log.warning("%s answers again", place.name)
-        self._outages.answered_at = time.monotonic()
+        place.answered_at = time.monotonic()
         place.failed.clear()
-        place.out_since, self._is_probe, place.is_probed = None, False, False
+        place.out_since, self._is_probe, place.is_probed, place.is_out_alone = None, False, False, False
 
     def _refused(self, error: AttemptError) -> None:
         place = self._place
-        if self._address in place.refused:
+        if self._address in place.refused or place.asked >= FIRST:
             return
         place.asked += 1
         place.refused.add(self._address)
@@ -187,8 +198,8 @@ class Attempts:
             in_a_row = len(place.failed) >= IN_A_ROW and len({*place.failed}) >= RECORDINGS
             if place.out_since is None and not unreachable and not in_a_row:
                 return False
-            others_answer = self._outages.answered_at > (place.out_since or now)
-            if not place.waits and others_answer:
+            if not place.waits and self._outages.others_answer(place, now):
+                place.is_out_alone = place.out_since is not None
                 return False
             if place.out_since is None:
                 place.out_since, place.pause_s = now, self._outages.rules.probe_s

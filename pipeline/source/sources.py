@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from pipeline.errors import (
@@ -105,6 +104,8 @@ class Sources:
             begun = last
             try:
                 for one in store.list(prefix, after=last):
+                    if last == begun:  # now, since nobody knows when the next one is asked for
+                        attempts.succeeded()
                     self._remember(prefix + one.name, one.info)
                     yield one
                     last = one.name
@@ -160,6 +161,8 @@ class Sources:
             attempts.begin()
             begun = have
             try:
+                if not have and file.tell():
+                    empty(file)
                 content = store.get(path, have, version=info.version if info else None)
                 info = content.info
                 if (info.size_bytes or 0) > max_bytes:
@@ -173,9 +176,9 @@ class Sources:
                     raise SourceFault(f"the answer ended after {have:,} of {info.size_bytes:,} bytes")
             except AttemptError as error:
                 brought = have - begun
-                if isinstance(error, SourceChanged) or (info and not info.is_versioned):  # begins anew
+                is_too_much = info is not None and have > (info.size_bytes or have)
+                if isinstance(error, SourceChanged) or is_too_much or (info and not info.is_versioned):  # begins anew
                     have, info, brought = 0, None, 0
-                    empty(file)
                 _failed(store, attempts, error, brought)
             except BaseException:
                 attempts.abandoned()
@@ -215,9 +218,14 @@ class Sources:
 def _failed(store: Store, attempts: Attempts, error: AttemptError, brought_bytes: int = 0) -> None:
     """As `Attempts.failed`. Recordings that fail one after the other are no outage where others are still there."""
     if witness := attempts.witness:
-        with suppress(AttemptError):
+        try:
             store.stat(witness)
             attempts.is_not_out()
+        except AttemptError:
+            pass
+        except BaseException:
+            attempts.abandoned()
+            raise
     attempts.failed(error, brought_bytes)
 
 
