@@ -91,7 +91,9 @@ class ObjectStores:
                 for chunk in piece.stream(min_chunk_size=CHUNK_BYTES):
                     start += len(chunk)
                     yield bytes(chunk)
-                    if time.monotonic() > deadline and start < end:
+                    if start == end:  # without asking the library again whether there is more
+                        break
+                    if time.monotonic() > deadline:
                         raise SourceTimeout(f"{place_of(address)} did not answer in time; see sources.timeout_s")
             except (GeneratorExit, SourceTimeout):
                 raise
