@@ -1,7 +1,7 @@
 """What it costs that recordings lie in an object store: the same files from a disk and from a real S3 server.
 
-Both servers run on this machine. Processor time is the command's alone; the command fetches without the proxy that tests
-have before the store.
+Both servers run on this machine. Processor time is the command's alone; the command fetches without the proxy that
+tests have before the store.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pipeline.errors import AttemptError, OutputError
 from pipeline.export.names import suffix_of
 from pipeline.source import Sources
 from pipeline.source.addresses import is_address
-from pipeline.source.sources import too_large
+from pipeline.source.copying import too_large
 from pipeline.threads import DaemonThreads
 
 FETCHED_AT_ONCE = 16

@@ -20,7 +20,7 @@ from pipeline.errors import AttemptError, OutputError
 from pipeline.run.space import Copy, CopyFile, Space
 from pipeline.source import Sources
 from pipeline.source.addresses import PART, is_address
-from pipeline.source.sources import too_large
+from pipeline.source.copying import too_large
 from pipeline.threads import DaemonThreads
 
 FETCHED_AT_ONCE = 32

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import AudioUnreadable, SourceChanged
 from pipeline.source.addresses import PART
+from pipeline.source.copying import too_large, write
 from pipeline.source.protocol import FileInfo
 from pipeline.source.row_group import Passed, RowGroup
-from pipeline.source.sources import too_large, write
 from pipeline.source.tables import Table, open_table
 
 if TYPE_CHECKING:

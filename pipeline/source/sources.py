@@ -14,12 +14,11 @@ from pipeline.errors import (
     AddressRefused,
     AttemptError,
     AudioMissing,
-    OutputError,
-    RecordingTooLong,
     SourceChanged,
     SourceFault,
 )
 from pipeline.source.addresses import OBJECTS, PART, is_address, place_of, scheme_of
+from pipeline.source.copying import empty, too_large, write
 from pipeline.source.local import LocalFiles
 from pipeline.source.outages import Attempts, Outages
 from pipeline.source.protocol import FileInfo, Listed, Store
@@ -176,8 +175,7 @@ class Sources:
                     raise SourceFault(f"the answer ended after {have:,} of {info.size_bytes:,} bytes")
             except AttemptError as error:
                 brought = have - begun
-                is_too_much = info is not None and have > (info.size_bytes or have)
-                if isinstance(error, SourceChanged) or is_too_much or (info and not info.is_versioned):  # begins anew
+                if isinstance(error, SourceChanged) or (info and not _goes_on(info, have)):  # begins anew
                     have, info, brought = 0, None, 0
                 _failed(store, attempts, error, brought)
             except BaseException:
@@ -215,6 +213,11 @@ class Sources:
         raise AddressRefused(f"{address}: recordings at {kind}:// addresses cannot be read")
 
 
+def _goes_on(info: FileInfo, have: int) -> bool:
+    """Whether what there is of a copy may be its beginning."""
+    return info.is_versioned and (info.size_bytes is None or have <= info.size_bytes)
+
+
 def _failed(store: Store, attempts: Attempts, error: AttemptError, brought_bytes: int = 0) -> None:
     """As `Attempts.failed`. Recordings that fail one after the other are no outage where others are still there."""
     if witness := attempts.witness:
@@ -227,31 +230,3 @@ def _failed(store: Store, attempts: Attempts, error: AttemptError, brought_bytes
             attempts.abandoned()
             raise
     attempts.failed(error, brought_bytes)
-
-
-def too_large(size_bytes: int | None, max_bytes: int) -> RecordingTooLong:
-    """The error for a recording that does not fit the folder of copies."""
-    size = "more" if size_bytes is None else f"{size_bytes / (1 << 20):,.0f} MiB, more"
-    return RecordingTooLong(
-        f"the recording takes {size} than the {max_bytes / (1 << 20):,.0f} MiB that are left for copies of recordings, "
-        "half of audio.spool_mb; raise that and run with --only failed"
-    )
-
-
-def write(file: io.FileIO, data: bytes | memoryview) -> None:
-    """Writes all of it. Raises OutputError."""
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[file.write(view) or 0 :]
-    except OSError as error:
-        raise OutputError(f"a copy of a recording cannot be written: {error.strerror}; free the disk") from error
-
-
-def empty(file: io.FileIO) -> None:
-    """Removes what was written. Raises OutputError."""
-    try:
-        file.seek(0)
-        file.truncate()
-    except OSError as error:
-        raise OutputError(f"a copy of a recording cannot be written: {error.strerror}") from error

@@ -17,7 +17,7 @@ from pipeline.errors import AudioMissing, RecordingTooLong, SourceOut
 from pipeline.model import Utterance
 from pipeline.run.copies import SHARES, Copies
 from pipeline.source import FileInfo, Sources
-from pipeline.source.sources import too_large, write
+from pipeline.source.copying import too_large, write
 
 MOST = 80_000
 

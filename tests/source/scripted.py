@@ -17,7 +17,7 @@ from pipeline.source import FileInfo, Listed, Sources
 from pipeline.source.protocol import Content
 from pipeline.source.rules import Rules
 
-QUICK = Rules(base_s=0.0001, max_s=0.001, probe_s=0.0001, max_attempts=3, outage_max_s=30)
+QUICK = Rules(base_s=0.0001, max_s=0.001, probe_s=0.0001, max_attempts=3, outage_max_s=5)
 
 
 @dataclass(frozen=True)
