@@ -266,7 +266,8 @@ def test_a_recording_that_changes_before_its_turn_has_no_audio(tmp_path: Path) -
     with AudioOf(tmp_path / "spool", Sources(), decoders=1) as audio:
         found = audio.of(rows)
         assert isinstance(next(found)[1], AudioBytes)  # the second is looked at as well by now
-        Path(paths[1]).write_bytes(plain()(sentence()[::-1]))
+        # at once: it may be being read
+        Path(file(tmp_path, "other.wav", plain()(sentence()[::-1]))).replace(paths[1])
         last = next(found)[1]
     assert isinstance(last, NoAudio)
     assert last.why == "changed"
