@@ -28,8 +28,12 @@ UNKNOWN_BYTES = 1 << 20
 """Reserved at first for a recording whose size is not known."""
 MAX_SUFFIX = 9
 LAST = 64
-"""So many copies of whole recordings stay for a while: one may be in several rows. Files that are removed within
-seconds cost the disk nothing."""
+"""So many copies of whole recordings stay for a while at most: one may be in several rows."""
+REUSED_BYTES = 256 << 10
+"""A new copy is written over the file of one that is not needed and no larger: on some file systems it costs more to
+make and remove small files than to fetch them. Nor is it larger than …"""
+REUSED_SHARE = 1000
+"""… such a share of the space, which it takes longer than is counted."""
 SHARES = 8
 """Rows that are looked up together take no more than this share of the space, unless a single one does."""
 
@@ -83,8 +87,8 @@ class Copies:
         parts = {row.utterance.audio for row in rows if is_span(row.utterance)}
         copies: dict[str, Copy] = {}
         try:
-            for audio, size in wanted.items():
-                copy = self._copies[audio] = self._copies.get(audio) or self._begin(audio, size)
+            for audio in sorted(wanted, key=lambda one: one not in self._copies):  # so that no other takes its file
+                copy = self._copies[audio] = self._copies.get(audio) or self._begin(audio, wanted[audio])
                 copy.stays |= audio in parts
                 self._idle.pop(audio, self._last.pop(audio, None))
                 copy.holders += 1
@@ -131,22 +135,42 @@ class Copies:
         return unknown if row.size_bytes is None else row.size_bytes
 
     def _begin(self, audio: str, size: int) -> Copy:
+        if not self._count:
+            self._make_folder()
+        suffix = _suffix(audio)
+        if (path := self._reused(suffix)) is None:
+            self._count += 1
+            path = str(self._folder / f"{self._count:07d}{suffix}")
+        copy = Copy(path, size)
+        copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy))
+        copy.fetching.add_done_callback(self._fetched)
+        return copy
+
+    def _make_folder(self) -> None:
         try:
             self._folder.parent.mkdir(exist_ok=True)  # without parents: a removed output folder stays removed
             self._folder.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"the folder {self._folder} cannot be created: {error.strerror}") from error
-        self._count += 1
-        copy = Copy(str(self._folder / f"{self._count:07d}{_suffix(audio)}"), size)
-        copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy))
-        copy.fetching.add_done_callback(self._fetched)
-        return copy
+
+    def _reused(self, suffix: str) -> str | None:
+        """The path of the oldest of the last copies, which is one no longer."""
+        if len(self._last) <= LAST // 2:
+            return None
+        oldest = next(iter(self._last))
+        copy, most = self._copies[oldest], min(REUSED_BYTES, self._space.max_bytes // REUSED_SHARE)
+        if not copy.fetching.done() or copy.taken > most or PurePosixPath(copy.path).suffix != suffix:
+            return None
+        del self._copies[oldest], self._last[oldest]
+        self._space.give_back(copy.taken)
+        return copy.path
 
     def _fetch(self, audio: str, copy: Copy) -> None:
         try:
             with CopyFile(copy.path, self._space, copy.taken) as file:
                 try:
                     self._sources.fetch(audio, file, self._space.max_bytes)
+                    file.cut()
                 finally:
                     copy.taken = file.tell()
                     self._space.give_back(file.taken - copy.taken)

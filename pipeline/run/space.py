@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import threading
 
 from pipeline.errors import AttemptError
@@ -41,23 +42,44 @@ class Space:
 
 
 class CopyFile(io.FileIO):
-    """The file of a copy. What it takes of the space stays taken when it is closed."""
+    """The file of a copy, which may have been another's. What it takes of the space stays taken when it is closed."""
 
     def __init__(self, path: str, space: Space, taken: int) -> None:
         """`taken` bytes of the space are its own already. Raises OSError."""
-        super().__init__(path, "wb")
+        super().__init__(path, "wb", opener=_opened)
         self.taken = taken
         self._space = space
+        self._at = 0
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
         """Raises NoRoom."""
-        more = self.tell() + len(data) - self.taken
+        more = self._at + len(data) - self.taken
         if more > 0:
             more = more if self._space.max_bytes < STEP_BYTES else max(more, STEP_BYTES)
             if not self._space.take(more):
                 raise NoRoom
             self.taken += more
-        return super().write(data)
+        written = super().write(data)
+        self._at += written
+        return written
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._at = super().seek(offset, whence)
+        return self._at
+
+    def tell(self) -> int:
+        """Without asking the system."""
+        return self._at
+
+    def cut(self) -> None:
+        """Removes what stands behind what was written. Raises OSError."""
+        if os.fstat(self.fileno()).st_size > self._at:
+            self.truncate()
+
+
+def _opened(path: str, flags: int) -> int:
+    """Not emptied, which has some file systems write the new content to the disk at once."""
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 class Copy:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.checkpoint import Selected, State
 from pipeline.errors import AudioMissing, RecordingTooLong, SourceOut
 from pipeline.model import Utterance
-from pipeline.run.copies import SHARES, Copies
+from pipeline.run.copies import LAST, REUSED_SHARE, SHARES, Copies
 from pipeline.source import FileInfo, Sources
 from pipeline.source.copying import too_large, write
 
@@ -106,6 +106,30 @@ def test_whatever_is_held_has_its_content_within_the_space_and_all_end(
     asyncio.run(scenario())
     assert peak <= MOST
     assert not folder.exists()
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.lists(st.lists(addresses, min_size=1, max_size=4, unique=True), min_size=100, max_size=120))
+def test_files_are_written_over_and_hold_what_they_are_said_to(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("copies") / "copies"
+    paths = set[str]()
+
+    async def scenario() -> None:
+        copies = Copies(Scripted(), folder, REUSED_SHARE * MOST)
+        for number, batch in enumerate(batches):
+            wanted = [f"{address}{number % 90}{address[-1]}" for address in batch]
+            held = await copies.hold([row(address) for address in wanted])
+            for address, path in held.items():
+                assert Path(str(path)).read_bytes() == address[-1:].encode() * size_of(address)
+            paths.update(map(str, held.values()))
+            copies.release(held)
+        assert len(list(folder.iterdir())) <= LAST + 1
+        await copies.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert len(paths) <= LAST + 1
 
 
 def run(scenario: object) -> None:
