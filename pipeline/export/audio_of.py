@@ -23,10 +23,11 @@ from pipeline.errors import AttemptError, AudioMissing, RecordingTooLong
 from pipeline.export.copier import Copier
 from pipeline.export.fetched import Fetched
 from pipeline.export.formats.hub import AudioBytes
-from pipeline.export.names import path_of, suffix_of
+from pipeline.export.names import path_of
 from pipeline.machine import usable_cpus
 from pipeline.model import FileVersion, Transcript
 from pipeline.source import Sources
+from pipeline.source.addresses import ending_of
 from pipeline.source.local import open_recording, read_error, same_file
 from pipeline.texts import presentable
 from pipeline.threads import DaemonThreads
@@ -143,7 +144,7 @@ class AudioOf:
         is_whole = _is_whole(row, recording.probe)
         is_small = recording.probe.version.size_bytes <= self._most_bytes and "truncated" not in row.issues
         if is_whole and is_small and await self._copier.is_usable(recording, row.duration_s):
-            return _File(path=recording.path, name=_name(row, suffix_of(row.audio)), version=recording.probe.version)
+            return _File(path=recording.path, name=_name(row, ending_of(row.audio)), version=recording.probe.version)
         if is_whole:
             result = await self._copier.whole(recording, self._most_bytes)
         else:
@@ -167,7 +168,7 @@ def _read(found: _File) -> AudioBytes | NoAudio:
         if found.version is None:
             discard(found.path)
     suffixes = (suffix for start, suffix in _SUFFIXES.items() if data.startswith(start))
-    return AudioBytes(data=data, name=found.name if suffix_of(found.name) else found.name + next(suffixes, ""))
+    return AudioBytes(data=data, name=found.name if ending_of(found.name) else found.name + next(suffixes, ""))
 
 
 def _no_audio(why: CopyResult) -> NoAudio:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from pipeline.audio.tracks import discard
 from pipeline.errors import AttemptError, OutputError
-from pipeline.export.names import suffix_of
 from pipeline.source import Sources
-from pipeline.source.addresses import is_address
+from pipeline.source.addresses import ending_of, is_address
 from pipeline.source.copying import too_large
 from pipeline.threads import DaemonThreads
 
@@ -103,7 +102,7 @@ class Fetched:
         finally:
             has_space.set()
         self._count += 1
-        path = self._folder / f"fetched-{self._count:07d}{suffix_of(audio)}"
+        path = self._folder / f"fetched-{self._count:07d}{ending_of(audio)}"
         taken = 0
         try:
             taken = await loop.run_in_executor(self._threads, self._fetch, audio, path)

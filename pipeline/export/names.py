@@ -25,13 +25,6 @@ def path_of(audio: str) -> str:
     return path
 
 
-def suffix_of(audio: str) -> str:
-    """The ending of a recording's name, with its dot; "" where it has none, or none that others would understand."""
-    name = "" if PART in audio else path_in(audio).rpartition("/")[2]
-    ending = os.path.splitext(name)[1]
-    return ending if ending.isascii() and ending[1:].isalnum() else ""
-
-
 def common_folder(recordings: Iterable[str]) -> str:
     """The deepest folder that all these recordings are in, whatever `..` their paths have."""
     found: str | None = None

@@ -7,10 +7,12 @@ space is needed; of the others the last few do. Used in the event loop; owns its
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -19,14 +21,13 @@ from pipeline.checkpoint import Selected
 from pipeline.errors import AttemptError, OutputError
 from pipeline.run.space import Copy, CopyFile, Space
 from pipeline.source import Sources
-from pipeline.source.addresses import PART, is_address
+from pipeline.source.addresses import PART, ending_of, is_address
 from pipeline.source.copying import too_large
 from pipeline.threads import DaemonThreads
 
 FETCHED_AT_ONCE = 32
 UNKNOWN_BYTES = 1 << 20
 """Reserved at first for a recording whose size is not known."""
-MAX_SUFFIX = 9
 LAST = 64
 """So many copies of whole recordings stay for a while at most: one may be in several rows."""
 REUSED_BYTES = 256 << 10
@@ -137,11 +138,9 @@ class Copies:
     def _begin(self, audio: str, size: int) -> Copy:
         if not self._count:
             self._make_folder()
-        suffix = _suffix(audio)
-        if (path := self._reused(suffix)) is None:
-            self._count += 1
-            path = str(self._folder / f"{self._count:07d}{suffix}")
-        copy = Copy(path, size)
+        self._count += 1
+        copy = Copy(str(self._folder / f"{self._count:07d}{ending_of(audio)}"), size)
+        self._reuse_for(copy.path)
         copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy))
         copy.fetching.add_done_callback(self._fetched)
         return copy
@@ -153,17 +152,19 @@ class Copies:
         except OSError as error:
             raise OutputError(f"the folder {self._folder} cannot be created: {error.strerror}") from error
 
-    def _reused(self, suffix: str) -> str | None:
-        """The path of the oldest of the last copies, which is one no longer."""
+    def _reuse_for(self, path: str) -> None:
+        """Moves the file of the oldest of the last copies, which is one no longer. No path is used again: where times
+        of files are coarse, two recordings would look like one version of one file."""
         if len(self._last) <= LAST // 2:
-            return None
+            return
         oldest = next(iter(self._last))
         copy, most = self._copies[oldest], min(REUSED_BYTES, self._space.max_bytes // REUSED_SHARE)
-        if not copy.fetching.done() or copy.taken > most or PurePosixPath(copy.path).suffix != suffix:
-            return None
+        if not copy.fetching.done() or copy.taken > most:
+            return
         del self._copies[oldest], self._last[oldest]
         self._space.give_back(copy.taken)
-        return copy.path
+        with suppress(OSError):  # then a file is made
+            os.rename(copy.path, path)  # noqa: PTH104  many times a second
 
     def _fetch(self, audio: str, copy: Copy) -> None:
         try:
@@ -242,9 +243,3 @@ class Copies:
                     self._drop(idle)
                 turn.set_result(None)
             self._waiting.popleft()
-
-
-def _suffix(audio: str) -> str:
-    """The suffix of a recording's name: it tells raw samples, which no decoder knows."""
-    suffix = PurePosixPath(audio.partition("?")[0]).suffix
-    return suffix if len(suffix) <= MAX_SUFFIX and suffix[1:].isalnum() and suffix.isascii() else ""

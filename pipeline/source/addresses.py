@@ -6,6 +6,7 @@ it without the parts that sign it, which only `signatures` keeps.
 
 from __future__ import annotations
 
+import os
 import re
 
 from pipeline.queries import is_token, without_signatures
@@ -16,6 +17,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _OTHERS = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az"}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 MAX_SHOWN = 200
+MAX_ENDING = 16
 PART = "#row="
 """Between a Parquet file and the number of one of its rows, from 0, which holds a recording."""
 
@@ -113,3 +115,10 @@ def beside(folder: str, relative: str) -> str:
         elif name != ".":
             names.append(name)
     return f"{place}/{'/'.join(names)}{mark}{query}"
+
+
+def ending_of(audio: str) -> str:
+    """The ending of a recording's name, with its dot; "" where it has none, or none that others would understand."""
+    name = "" if PART in audio else path_in(audio).rpartition("/")[2]
+    ending = os.path.splitext(name)[1]
+    return ending if ending.isascii() and ending[1:].isalnum() and len(ending) <= MAX_ENDING else ""

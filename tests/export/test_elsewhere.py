@@ -19,10 +19,11 @@ from pipeline.export.formats.hub import AudioBytes
 from pipeline.export.formats.kaldi import Kaldi
 from pipeline.export.formats.lhotse import Lhotse
 from pipeline.export.formats.nemo import Nemo
-from pipeline.export.names import common_folder, mirrored, path_of, suffix_of, unlike
+from pipeline.export.names import common_folder, mirrored, path_of, unlike
 from pipeline.export.recordings import Recordings
 from pipeline.export.state import ExportState
 from pipeline.model import Transcript
+from pipeline.source.addresses import ending_of
 from tests.audio.forms import numbers, plain, sentence
 from tests.records import transcript
 from tests.source.bucket import Bucket
@@ -42,7 +43,7 @@ from tests.source.bucket import Bucket
     ],
 )
 def test_files_are_called_after_the_path_of_an_address(audio: str, path: str, suffix: str) -> None:
-    assert (path_of(audio), suffix_of(audio)) == (path, suffix)
+    assert (path_of(audio), ending_of(audio)) == (path, suffix)
 
 
 def test_names_lead_nowhere_else_and_those_of_two_addresses_can_be_told_apart() -> None:
