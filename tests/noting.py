@@ -38,6 +38,8 @@ class NotingProxy:
 
     def __init__(self) -> None:
         self.port = 0
+        self.cut_after: list[int] = []
+        """Answers to the next GETs with a range break off after so many bytes of their body."""
         self._to = 0
         self._listener: socket.socket | None = None
         self._sockets: set[socket.socket] = set()
@@ -119,8 +121,11 @@ class NotingProxy:
             while size := _chunk(answering, client):
                 asked.bytes_sent += size
         else:
-            left = int(headers["content-length"])
+            left = size = int(headers["content-length"])
+            cut = self.cut_after.pop(0) if self.cut_after and asked.range else size
             while left:
+                if size - left >= cut < size:
+                    return False
                 block = answering.read1(min(left, BLOCK_BYTES))  # type: ignore[attr-defined]
                 if not block:
                     return False
