@@ -18,7 +18,7 @@ from pipeline.audio.tracks import is_implausible
 from pipeline.errors import NoParts
 from pipeline.model import FileVersion
 from pipeline.source import FileInfo, Sources
-from pipeline.source.addresses import PART
+from pipeline.source.addresses import is_row
 from pipeline.source.ranged import BeyondLimit, RangedFile
 
 MOST_BYTES = 60_000
@@ -41,7 +41,7 @@ def probe_elsewhere(sources: Sources, address: str, info: FileInfo) -> Probe:
 
     Raises as `audio.probe.probe` and `Sources.read`, and SourceChanged where it has another version.
     """
-    if PART in address or info.size_bytes is None:
+    if is_row(address) or info.size_bytes is None:
         return probe_by_size(address, info)
     size, version = info.size_bytes, _version(info)
     file = RangedFile(
@@ -77,7 +77,7 @@ def probe_by_size(address: str, info: FileInfo) -> Probe:
     """An estimate without reading anything."""
     version = _version(info)
     ending = os.path.splitext(address.partition("?")[0])[1].lower()  # noqa: PTH122
-    rate = _BYTES_PER_S[".flac"] if PART in address else _BYTES_PER_S.get(ending)  # as data sets mostly have it
+    rate = _BYTES_PER_S[".flac"] if is_row(address) else _BYTES_PER_S.get(ending)  # as data sets mostly have it
     return _estimated(version, version.size_bytes / rate if rate else 0.0)
 
 

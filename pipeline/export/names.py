@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from pipeline.source.addresses import PART, path_in, scheme_of
+from pipeline.source.addresses import ROW, is_row, path_in, scheme_of
 
 MOST_BYTES = 255
 """Of the name of a file, on most file systems."""
@@ -17,8 +17,8 @@ MOST_BYTES = 255
 def path_of(audio: str) -> str:
     """The path that the names of a recording's files mirror: its own, or that of an address, as if buckets and hosts
     were folders. A row of a Parquet file is called after both."""
-    file, part, row = audio.rpartition(PART)
-    path = f"{file.removesuffix('.parquet')}-row{row}" if part else audio
+    file, _, row = audio.rpartition(ROW)
+    path = f"{file.removesuffix('.parquet')}-row{row}" if is_row(audio) else audio
     if scheme := scheme_of(path):
         path = f"/{scheme}/{path_in(path).partition('://')[2]}"
         path = "".join("_" if char < " " or char == "\x7f" else char for char in path)

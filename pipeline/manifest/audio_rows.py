@@ -20,7 +20,7 @@ from pipeline.manifest.once import Once
 from pipeline.manifest.rows import Rows, Warn, fragment, is_id
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import Sources
-from pipeline.source.addresses import PART, folder_of, is_address
+from pipeline.source.addresses import ROW, folder_of, is_address
 from pipeline.source.audio_column import audio_column
 from pipeline.source.footer import chunks_of
 from pipeline.source.tables import open_at
@@ -150,7 +150,7 @@ class AudioTable:
 
     def _row(self, number: int, read: _Read, name: str, once: Once) -> Utterance | BadRow:
         has_bytes, path, kept, row = read
-        row["audio"] = f"{self._path}{PART}{number}" if has_bytes else path
+        row["audio"] = f"{self._path}{ROW}{number}" if has_bytes else path
         made = utterance(number + 1, row, self._rows)
         if isinstance(made, BadRow):
             return made
@@ -160,7 +160,7 @@ class AudioTable:
             return made
         span = fragment(made.offset_s, made.duration_s, made.channel)
         own = path.strip() + span if path else ""
-        return msgspec.structs.replace(made, id=own if is_id(own) and once.add(own) else f"{name}{PART}{number}{span}")
+        return msgspec.structs.replace(made, id=own if is_id(own) and once.add(own) else f"{name}{ROW}{number}{span}")
 
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pipeline.checkpoint import Selected
 from pipeline.errors import AttemptError, OutputError
 from pipeline.run.space import Copy, CopyFile, Space
 from pipeline.source import Sources
-from pipeline.source.addresses import PART, ending_of, is_address
+from pipeline.source.addresses import ending_of, is_address, is_row
 from pipeline.source.copying import too_large
 from pipeline.threads import DaemonThreads
 
@@ -188,7 +188,7 @@ class Copies:
         copy.holders -= 1
         if copy.holders:
             return
-        if copy.fetching.done() and (PART in audio or copy.has_failed):  # no other row has it, or may succeed
+        if copy.fetching.done() and (is_row(audio) or copy.has_failed):  # no other row has it, or may succeed
             self._drop(audio)
         elif copy.stays:
             self._idle[audio] = None

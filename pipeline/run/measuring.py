@@ -24,7 +24,7 @@ from pipeline.config import Settings
 from pipeline.errors import AttemptError, AudioMissing, AudioUnavailable, SourceChanged
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.source import FileInfo, Sources
-from pipeline.source.addresses import PART, is_address, scheme_of
+from pipeline.source.addresses import is_address, is_row, scheme_of
 
 MOST_BYTES = 1 << 30
 """Of a row of a local Parquet file, which is copied to be looked at."""
@@ -68,7 +68,7 @@ class Measuring:
         try:
             if not is_address(audio):
                 return self._by_content(todo, audio)
-            if self._sources is not None and PART in audio and not scheme_of(audio):
+            if self._sources is not None and is_row(audio) and not scheme_of(audio):
                 with _copied(self._sources, audio) as copy:
                     return self._by_content(todo, copy)
             return self._elsewhere(todo)
@@ -81,7 +81,7 @@ class Measuring:
         keys: set[str] = set()
         try:
             # the sizes of rows of Parquet files are means, so that equal ones say nothing
-            may_be_known = todo.may_be_known or _is_shorter(todo) or PART in todo.utterance.audio
+            may_be_known = todo.may_be_known or _is_shorter(todo) or is_row(todo.utterance.audio)
             if not may_be_known and todo.is_known_if_one_channel:
                 may_be_known = is_one_channel(todo.utterance, probe(path))
             if may_be_known or self._answers.may_be_of(todo):

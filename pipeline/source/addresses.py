@@ -18,8 +18,9 @@ _OTHERS = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az"}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 MAX_SHOWN = 200
 MAX_ENDING = 16
-PART = "#row="
+ROW = "#row="
 """Between a Parquet file and the number of one of its rows, from 0, which holds a recording."""
+_MOST_DIGITS = 15
 
 
 def scheme_of(text: str) -> str:
@@ -30,7 +31,7 @@ def scheme_of(text: str) -> str:
 
 def is_address(path: str) -> bool:
     """Whether a recording lies elsewhere, or is a row of a Parquet file, so that it is copied before it is read."""
-    return "://" in path or PART in path
+    return "://" in path or is_row(path)
 
 
 def place_of(address: str) -> str:
@@ -74,7 +75,7 @@ def prefix_or_address_of(text: str) -> str:
     if not place or not slash or re.search(r"[?#\\\s]", place) or (not path.isprintable() and _CONTROLS.search(path)):
         raise ValueError(f"{_shown(text)} is no URL that can be read; write https://HOST/PATH")
     fragment = path.partition("#")
-    if fragment[1] and not is_part(fragment[1] + fragment[2]):
+    if fragment[1] and (not is_row(text) or "#" in fragment[2]):
         raise ValueError(
             f"{_shown(text)}: no server sees what stands behind #; write %23 for a # in a name, and a span as offset_s "
             "and duration_s"
@@ -86,9 +87,13 @@ def _shown(text: str) -> str:
     return ascii(without_signatures(text[:MAX_SHOWN]) + "…" * (len(text) > MAX_SHOWN))
 
 
-def is_part(fragment: str) -> bool:
-    """Whether the end of an address, from `#` on, names a row of a Parquet file."""
-    return fragment.startswith(PART) and fragment[len(PART) :].isdecimal()
+def is_row(path: str) -> bool:
+    """Whether a path or an address names a row of a Parquet file. Names of other files may hold anything."""
+    if ROW not in path:
+        return False
+    file, _, number = path.rpartition(ROW)
+    is_number = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
+    return is_number and path_in(file).lower().endswith(".parquet")
 
 
 def path_in(address: str) -> str:
@@ -119,6 +124,6 @@ def beside(folder: str, relative: str) -> str:
 
 def ending_of(audio: str) -> str:
     """The ending of a recording's name, with its dot; "" where it has none, or none that others would understand."""
-    name = "" if PART in audio else path_in(audio).rpartition("/")[2]
+    name = "" if is_row(audio) else path_in(audio).rpartition("/")[2]
     ending = os.path.splitext(name)[1]
     return ending if ending.isascii() and ending[1:].isalnum() and len(ending) <= MAX_ENDING else ""

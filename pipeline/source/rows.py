@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.errors import AudioUnreadable, SourceChanged
-from pipeline.source.addresses import PART
+from pipeline.source.addresses import ROW
 from pipeline.source.copying import too_large, write
 from pipeline.source.protocol import FileInfo
 from pipeline.source.row_group import Passed, RowGroup
@@ -60,13 +60,13 @@ class ParquetRows:
     def stat(self, path: str) -> FileInfo:
         """The version is that of the file, size and length are those of an average row of its row group. Raises as
         `Sources.stat`, and AudioUnreadable where the file has no such row."""
-        file, row = _parted(path)
+        file, row = _file_and_row(path)
         table = self._table(file)
         return _info(table, table.group_of(row)[0])
 
     def fetch(self, path: str, file: io.FileIO, max_bytes: int) -> FileInfo:
         """Writes the recording into an empty file. Raises as `Sources.fetch`."""
-        name, row = _parted(path)
+        name, row = _file_and_row(path)
         try:
             return self._fetch(name, row, file, max_bytes)
         except SourceChanged:
@@ -149,11 +149,9 @@ class _Used:
         self.count = 0
 
 
-def _parted(path: str) -> tuple[str, int]:
+def _file_and_row(path: str) -> tuple[str, int]:
     """The file and the row of an address."""
-    name, _, row = path.rpartition(PART)
-    if not (row.isascii() and row.isdigit() and len(row) < 16):
-        raise AudioUnreadable(f"the address names no row: a number from 0 follows {PART}")
+    name, _, row = path.rpartition(ROW)
     return name, int(row)
 
 

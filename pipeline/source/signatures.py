@@ -6,7 +6,7 @@ import threading
 import zlib
 
 from pipeline.queries import is_token, unsigned
-from pipeline.source.addresses import is_part, place_of
+from pipeline.source.addresses import is_row, place_of
 
 MAX_TEMPLATES = 1_000
 SHORT_BYTES = 100
@@ -38,25 +38,25 @@ class Signatures:
         other address unchanged. The last signature of an address is kept."""
         if not address.startswith("https://"):
             return address
-        address, part = _divided(address)
+        address, row = _divided(address)
         bare = unsigned(address)
         if bare != address:
             query, key = address.partition("?")[2], hash(bare)
             if not self.unclear and key in self._queries and self.signed(bare) != address and is_token(query):
                 self.unclear = bare
             self._queries[key] = self._packed(query.encode("utf-8", "surrogatepass"), place_of(bare))
-        return bare + part
+        return bare + row
 
     def signed(self, address: str) -> str:
         """The address with its last signature, where it has one."""
-        bare, part = _divided(address)
+        bare, row = _divided(address)
         packed = self._queries.get(hash(bare))
         if packed is None:
             return address
         template = self._templates[int.from_bytes(packed[:2])]
         unpacking = zlib.decompressobj(-WINDOW_BITS, template)
         query = unpacking.decompress(packed[2:]) + unpacking.flush()
-        return f"{bare.partition('?')[0]}?{query.decode('utf-8', 'surrogatepass')}{part}"
+        return f"{bare.partition('?')[0]}?{query.decode('utf-8', 'surrogatepass')}{row}"
 
     def _packed(self, query: bytes, place: str) -> bytes:
         number = self._of_place.get(place, 0)
@@ -72,8 +72,7 @@ class Signatures:
 def _divided(address: str) -> tuple[str, str]:
     """An address without a fragment, and the row of a Parquet file behind it."""
     bare, mark, fragment = address.partition("#")
-    part = mark + fragment
-    return bare, part if is_part(part) else ""
+    return bare, mark + fragment if is_row(address) else ""
 
 
 def _compressed(query: bytes, template: bytes) -> bytes:

@@ -17,7 +17,7 @@ from pipeline.errors import (
     SourceChanged,
     SourceFault,
 )
-from pipeline.source.addresses import OBJECTS, PART, is_address, place_of, scheme_of
+from pipeline.source.addresses import OBJECTS, is_address, is_row, place_of, scheme_of
 from pipeline.source.copying import empty, too_large, write
 from pipeline.source.local import LocalFiles
 from pipeline.source.outages import Attempts, Outages
@@ -70,7 +70,7 @@ class Sources:
             known = self._listed.pop(path, None)
         if known is not None:
             return known
-        if PART in path:
+        if is_row(path):
             return self._rows().stat(path)
         store, attempts = self._store(path), Attempts(self._outages, place_of(path), path)
         while True:
@@ -150,7 +150,7 @@ class Sources:
 
         Raises as `stat`, RecordingTooLong where it has more bytes than that, and OutputError.
         """
-        if PART in path:
+        if is_row(path):
             return self._rows().fetch(path, file, max_bytes)
         store = self._store(path)
         attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True)

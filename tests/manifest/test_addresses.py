@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.manifest.rows import Rows
 from pipeline.model import BadRow, Utterance
+from pipeline.source.addresses import is_address, is_row
 from pipeline.source.signatures import Signatures
 from tests.manifest.reading import bad, good, rows_of
 
@@ -40,6 +41,13 @@ def row(audio: str, folder: str = "/data", id: str = "", **metadata: str) -> Utt
 def test_an_address_is_kept_as_it_is_written(audio: str, address: str | None) -> None:
     found = row(audio)
     assert (found.audio if isinstance(found, Utterance) else None) == address
+
+
+@pytest.mark.parametrize("name", ["a#row=1.wav", "a#row=2", "a.parquet#row=", "a.parquet#row=-1", "a.parquet#row=²"])
+def test_a_name_that_only_looks_like_a_row_of_a_parquet_file_is_a_files(name: str) -> None:
+    assert not is_address(f"/data/{name}")
+    assert not is_row(f"s3://bucket/{name}")
+    assert is_row("https://h/X.PARQUET?v=1.2#row=3")
 
 
 def test_the_id_is_what_the_row_says_without_its_signature() -> None:

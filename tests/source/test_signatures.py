@@ -99,7 +99,7 @@ QUERIES = st.lists(st.tuples(NAMES, VALUES, st.sampled_from("&&&;?")), max_size=
 @given(QUERIES, st.sampled_from(["", "#t=1", "#row=3"]))
 def test_any_url(parts: list[tuple[str, str, str]], fragment: str) -> None:
     query = "".join(f"{name}={number}{value}{end}" for number, (name, value, end) in enumerate(parts))
-    url = f"https://h/a.wav?{query}"
+    url = f"https://h/a.parquet?{query}"
     signatures = Signatures()
     bare = signatures.take(url + fragment)
     kept = bare.partition("?")[2]
