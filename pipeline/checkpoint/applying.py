@@ -87,7 +87,7 @@ def apply(db: sqlite3.Connection, event: Event) -> None:
 
 
 def _apply_moved(db: sqlite3.Connection, event: Moved) -> None:
-    columns = "id, row, expected_s, size, version, config_hash, manifest, near"
+    columns = "id, row, expected_s, size, version, config_hash, manifest, remote_span"
     new = db.execute(f"SELECT {columns} FROM utterances WHERE n = ?", (event.n,)).fetchone()  # noqa: S608 fixed texts
     [was, part] = db.execute("SELECT id, part FROM utterances WHERE n = ?", (event.old,)).fetchone()
     db.execute("UPDATE clips SET n = ? WHERE n = ?", (event.old, event.n))

@@ -90,16 +90,16 @@ def merge_scan(connection: sqlite3.Connection, only: Sequence[str]) -> None:
         connection.execute(
             # a new row is inserted as selected: an update of a million rows would cost as much as the insert
             f"""INSERT INTO utterances (id, row, state, selected, expected_s, size, version, config_hash, manifest,
-                    near)
+                    remote_span)
                 SELECT id, row, state, n IS NULL AND failure IS NULL AND ({where_asked(only)}),
-                       expected_s, size, version, config_hash, seen_by, near
+                       expected_s, size, version, config_hash, seen_by, remote_span
                 FROM (SELECT s.*, {KNOWN}, u.n, m.n AS seen_by,
                              NOT {SAME} OR u.row <> s.row OR u.vanished OR u.gone OR u.manifest IS NOT m.n AS differs
                       {JOIN} JOIN (SELECT * {THIS}) m ON m.by_path = s.by_path AND m.source = s.source)
                 WHERE n IS NULL OR differs
                 ON CONFLICT (id) DO UPDATE SET row = excluded.row, state = excluded.state, vanished = 0,
                     removed = NULL,
-                    manifest = excluded.manifest, near = excluded.near,
+                    manifest = excluded.manifest, remote_span = excluded.remote_span,
                     refresh = refresh OR (done_audio IS NOT NULL AND row <> excluded.row),
                     other_path = other_path OR (done_audio IS NOT NULL AND {_OTHER_PATH}),
                     gone = {_KEEPS}, expected_s = iif({_KEEPS}, expected_s, excluded.expected_s),

@@ -125,7 +125,7 @@ UPDATE utterances SET removed = {schema.NOW} WHERE vanished = {schema.Seen.REMOV
 {schema.REMOVING}
 """,  # noqa: S608 fixed texts
     11: f"""
-ALTER TABLE utterances ADD COLUMN near INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE utterances ADD COLUMN remote_span INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE utterances ADD COLUMN step {schema.STEP};
 DROP INDEX selected;
 {schema.SELECTED_INDEX}

@@ -132,7 +132,7 @@ _SCANNED = f"""SELECT id, row, iif(gone, NULL, size) AS size, iif(gone, NULL, ve
         suspect, done_audio, done_config, marks, due, gone, {_IN_TURN}, step, n
         FROM utterances u WHERE NOT ({NOT_KEPT})
     UNION ALL SELECT s.id, s.row, s.size, s.version, s.config_hash, s.written, s.failure, {KNOWN}, {_IN_TURN},
-        iif(s.near, 1, -CAST(s.expected_s / 15 AS INTEGER)), coalesce(u.n, {1 << 62} + s.rowid) {JOIN}"""  # noqa: S608 fixed texts
+        iif(s.remote_span, 1, -CAST(s.expected_s / 15 AS INTEGER)), coalesce(u.n, {1 << 62} + s.rowid) {JOIN}"""  # noqa: S608 fixed texts
 
 
 def _had_file(row: str) -> str:

@@ -42,7 +42,7 @@ CREATE TABLE manifest.scan (
     failure     BLOB,
     error       TEXT,
     first_seen  REAL,
-    near        INTEGER NOT NULL,
+    remote_span INTEGER NOT NULL,
     source      INTEGER NOT NULL
 );
 CREATE TABLE manifest.missed (n INTEGER PRIMARY KEY);
@@ -95,8 +95,8 @@ class ScannedRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes, where known: recordings are compared by them."""
     written_hash: str | None = None
     """The config_hash that versions before the canonical form computed for the same settings; None if it is equal."""
-    near: bool = False
-    """It is a part of a recording that has to be fetched: rows of one are sent together."""
+    remote_span: bool = False
+    """It is a span of a recording that has to be fetched: rows of one are sent together."""
     failure: Failure | None = None
     """Set for a row that was skipped as invalid: it is in errors.*, and is never sent."""
     source: int = 0
@@ -202,7 +202,7 @@ def _changed(
             failed = encode(failure), failure.error, failure.first_seen.timestamp()
         yield (
             *(utterance.id, encoded, utterance.line, row.expected_s, row.size, row.version, row.config_hash),
-            *(row.written_hash, by_path, *failed, row.near, source),
+            *(row.written_hash, by_path, *failed, row.remote_span, source),
         )
 
 

@@ -14,7 +14,7 @@ Columns of `utterances`:
 - `gone`: it has a transcript and its recording is missing. It counts as done, and its other columns stay as they were,
   so that a recording that returns unchanged is recognized.
 - `done_audio`, `done_config`: the identity of its transcript, which stays in every state until a new one replaces it.
-- `near`: it is a part of a recording that has to be fetched, which is best done for all parts together.
+- `remote_span`: it is a span of a recording that has to be fetched, once for all its spans: they are sent together.
 - `marks`: hashes of prefixes of the transcribed content (audio/probe.py).
 - `other_path`: its transcript is of a recording under another path than the row has now, not compared so far.
 - `part`: the published part with its transcript (0: the JSONL). A new transcript waits in `results` until published;
@@ -72,9 +72,9 @@ IS_DONE = f"state = {State.DONE:d}"
 BAD_ROW = ""
 """The config_hash of a manifest row that was skipped as invalid: it is in errors.*, and is never sent."""
 UNREADABLE = "?"
+"""The version of a recording that exists and whose source cannot describe it now."""
 UNKNOWN = "~"
 """In a scan only: the version of a recording whose source did not answer, or refused to. It counts as unchanged."""
-"""The version of a recording that exists and whose source cannot describe it now."""
 
 JSONL_BYTES = "jsonl_bytes"
 """The fact with the committed bytes of transcripts.jsonl."""
@@ -169,11 +169,11 @@ NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
 
 ORDER = "tries, turn, step, n"
 """The order of work: rows never tried first, then by fewest and oldest tries, then the longest first, in steps of 15 s.
-The steps keep spans of one recording, whose rows are neighbours, together, so that it is decoded once. Rows that are
-`near` come last, as in the manifest: their recording is fetched once."""
+The steps keep spans of one recording, whose rows are neighbours, together, so that it is decoded once. Rows with
+`remote_span` come last, as in the manifest: their recording is fetched once."""
 SELECTED_INDEX = f"CREATE INDEX selected ON utterances ({ORDER}) WHERE selected;"
 TURN = f"TEXT GENERATED ALWAYS AS (iif(tries = 0 AND state <> {State.DONE:d}, '', tried)) VIRTUAL"
-STEP = "INTEGER GENERATED ALWAYS AS (iif(near, 1, -CAST(expected_s / 15 AS INTEGER))) VIRTUAL"
+STEP = "INTEGER GENERATED ALWAYS AS (iif(remote_span, 1, -CAST(expected_s / 15 AS INTEGER))) VIRTUAL"
 
 TO_REFRESH = f"refresh AND NOT vanished AND NOT other_path AND (gone OR state <> {State.CHANGED:d})"
 """Rows whose published transcript is to be rewritten with their current reference and metadata."""
@@ -213,7 +213,7 @@ CREATE TABLE utterances (
     due           INTEGER NOT NULL DEFAULT 0,
     other_path    INTEGER NOT NULL DEFAULT 0,
     removed       INTEGER,
-    near          INTEGER NOT NULL DEFAULT 0,
+    remote_span   INTEGER NOT NULL DEFAULT 0,
     turn          {TURN},
     step          {STEP}
 );

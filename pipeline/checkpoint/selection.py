@@ -95,17 +95,19 @@ class Selection(Database):
                 place=(*place,),
                 utterance=decode_utterance(row),
                 state=State(state),
-                config_hash=now,
+                config_hash=config_hash,
                 expected_s=expected_s,
                 done=None if audio is None or config == PARTIAL else Identity(audio_hash=audio, config_hash=config),
                 attempts=attempts,
                 size_bytes=size,
                 prefix_hashes=hashes,
                 other_path=bool(other),
-                by_path=seen_in in by_path,
+                by_path=manifest in by_path,
             )
-            for *place, row, state, now, expected_s, audio, config, attempts, hashes, other, seen_in, size in found
-        ]
+            for (
+                *place, row, state, config_hash, expected_s, audio, config, attempts, hashes, other, manifest, size
+            ) in found
+        ]  # fmt: skip
 
     @reads
     def has_selected(self) -> bool:

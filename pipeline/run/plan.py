@@ -144,7 +144,7 @@ class ManifestRows:
                     expected_s=found.about_s if row.duration_s is None else row.duration_s,
                     version=found.version,
                     size=found.size_bytes,
-                    near=is_address(row.audio) and is_span(row),
+                    remote_span=is_address(row.audio) and is_span(row),
                     source=number,
                 )
         spellings.warn()

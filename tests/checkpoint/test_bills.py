@@ -60,7 +60,8 @@ def test_a_checkpoint_of_version_9_gets_the_table(tmp_path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.executescript(
             """DROP TABLE bills; DROP TABLE removing; ALTER TABLE utterances DROP COLUMN removed;
-               DROP INDEX selected; ALTER TABLE utterances DROP COLUMN step; ALTER TABLE utterances DROP COLUMN near;
+               DROP INDEX selected; ALTER TABLE utterances DROP COLUMN step;
+               ALTER TABLE utterances DROP COLUMN remote_span;
                CREATE INDEX selected ON utterances (n); PRAGMA user_version = 9;"""
         )
     with Checkpoint(path, only_read=True) as checkpoint:

@@ -112,14 +112,16 @@ def test_what_is_done_stays_done_where_its_source_does_not_answer(
 
 
 def test_parts_of_a_recording_that_is_fetched_come_together_after_all_others(tmp_path: Path) -> None:
-    def row(id_: str, seconds: float, *, near: bool) -> ScannedRow:
+    def row(id_: str, seconds: float, *, remote_span: bool) -> ScannedRow:
         utterance = Utterance(id=id_, audio=f"s3://b/{id_[0]}")
-        return ScannedRow(utterance=utterance, config_hash="c", expected_s=seconds, version="1", size=7, near=near)
+        return ScannedRow(
+            utterance=utterance, config_hash="c", expected_s=seconds, version="1", size=7, remote_span=remote_span
+        )
 
     with Checkpoint(tmp_path / "checkpoint.sqlite") as checkpoint:
         given = [
-            row("a1", 20.0, near=True), row("a2", 200.0, near=True), row("b", 1.0, near=False),
-            row("c1", 90.0, near=True), row("c2", 1.0, near=True), row("d", 50.0, near=False),
+            row("a1", 20.0, remote_span=True), row("a2", 200.0, remote_span=True), row("b", 1.0, remote_span=False),
+            row("c1", 90.0, remote_span=True), row("c2", 1.0, remote_span=True), row("d", 50.0, remote_span=False),
         ]  # fmt: skip
         checkpoint.scan(given, "m")
         checkpoint.merge(())
