@@ -50,6 +50,8 @@ class S3Server:
         self._ports: list[int] = []
         self._shell: subprocess.Popen[bytes] | None = None
         self._made = count()
+        self.last: dict[Bucket, str] = {}
+        """The key of the last object that was put into each bucket."""
         self.proxy = NotingProxy()
         (folder / "data").mkdir()
         credentials = [{"accessKey": KEY_ID, "secretKey": SECRET}]
@@ -110,14 +112,17 @@ class S3Server:
             )  # fmt: skip
 
     def _answers(self) -> bool:
-        """Whether it takes objects, within its time."""
+        """Whether it takes objects, and hands those out that it has, within its time."""
         deadline = time.monotonic() + STARTS_S
+        first = Bucket(self, "answers")
         assert self._shell is not None
         while time.monotonic() < deadline and self._shell.poll() is None:
             try:
                 with socket.create_connection((HOST, self._ports[0]), 1):
                     pass
-                Bucket(self, "answers").put("here", b"")
+                first.put("here", bytes(10_000))
+                for bucket, key in self.last.items():  # for a while after a start it answers 500
+                    bucket.get(key)
             except Exception:
                 time.sleep(0.05)
             else:
@@ -125,7 +130,7 @@ class S3Server:
         return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bucket:
     """A bucket of the server; what is done here is not noted."""
 
@@ -139,10 +144,16 @@ class Bucket:
     def put(self, key: str, data: bytes) -> str:
         """Makes or replaces an object. Returns its address."""
         obstore.put(self._store(), key, data)
+        self.server.last[self] = key
         return self.url(key)
+
+    def get(self, key: str) -> bytes:
+        return bytes(obstore.get(self._store(), key).bytes())
 
     def delete(self, key: str) -> None:
         obstore.delete(self._store(), key)
+        if self.server.last.get(self) == key:
+            del self.server.last[self]
 
     def asked(self, method: str = "GET") -> list[Asked]:
         """The requests for its objects so far; listings are those for the key ""."""
