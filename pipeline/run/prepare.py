@@ -115,7 +115,9 @@ class Preparer:
     async def _shorter_clips_of(self, in_flight: InFlight, stopped: threading.Event) -> list[Clip]:
         """The clips to send for an utterance some of whose clips were too long, around those that were answered."""
         answered, selected = [*in_flight.results.values()], in_flight.selected
-        files = await self._copies.hold([selected]) or await self._copies.hold([self._copies.with_all_space(selected)])
+        files = await self._copies.hold([selected])
+        while not files:
+            files = await self._copies.hold([self._copies.with_all_space(selected)])
         try:
             recording = await self._again(in_flight, files[selected.utterance.audio], stopped)
             known = {result.key for result in answered}

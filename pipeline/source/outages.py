@@ -21,6 +21,8 @@ IN_A_ROW = 10
 RECORDINGS = 8
 """… so many recordings, are an outage: as for the service, see pool/breaker.py."""
 LONGEST_PAUSE_S = 30.0
+FEW = 3
+"""After so many recordings that a web host did not describe, it is asked once for each of the others."""
 ALONE_S = 30.0
 """A web host that is out for so long is out alone, if another source answered when it was last asked."""
 STEP_S = 0.2
@@ -40,6 +42,8 @@ class Place:
         self.failed: list[str] = []
         """Recordings of the last failures in a row."""
         self.answered_at = 0.0
+        self.not_described = 0
+        """Recordings that it did not describe, since it last answered."""
         self.out_since: float | None = None
         self.is_out_alone = False
         """Others answer meanwhile, so that its recordings fail."""
@@ -96,10 +100,14 @@ class Attempts:
             return result
     """
 
-    def __init__(self, outages: Outages, name: str, address: str, *, counts_refusals: bool = False) -> None:
-        """`name` is the source's. `counts_refusals`: where it refuses all at first, that ends the run."""
+    def __init__(
+        self, outages: Outages, name: str, address: str, *, counts_refusals: bool = False, only_describes: bool = False
+    ) -> None:
+        """`name` is the source's. `counts_refusals`: where it refuses all at first, that ends the run.
+        `only_describes`: a web host that is out is not waited for, so that the recordings of others are asked for."""
         self._outages, self._place, self._address = outages, outages.place(name), address
         self._counts_refusals = counts_refusals
+        self._waits = self._place.waits or not only_describes
         self._used = 0
         self._is_probe = self._is_alone = False
         rules = outages.rules
@@ -112,7 +120,7 @@ class Attempts:
             with self._outages.lock:
                 if place.given_up:
                     raise SourceOut(place.given_up)
-                if place.out_since is None or place.is_out_alone:
+                if place.out_since is None or place.is_out_alone or not self._waits:
                     return
                 left = place.next_probe - time.monotonic()
                 if left <= 0 and not place.is_probed:
@@ -160,7 +168,9 @@ class Attempts:
         if not is_alone and self._is_outage(error, unreachable=follows.may_be_unreachable):
             return
         self._used += brought_bytes < MUCH_BYTES
-        if self._used >= self._outages.rules.max_attempts:
+        most = 1 if self._place.not_described >= FEW and not self._waits else self._outages.rules.max_attempts
+        if self._used >= most:
+            self._place.not_described += not self._waits
             raise error
         state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
         state.attempt_number = max(1, self._used)
@@ -172,6 +182,7 @@ class Attempts:
             log.warning("%s answers again", place.name)
         place.answered_at = time.monotonic()
         place.failed.clear()
+        place.not_described = 0
         place.out_since, self._is_probe, place.is_probed, place.is_out_alone = None, False, False, False
 
     def _refused(self, error: AttemptError) -> None:
@@ -196,7 +207,7 @@ class Attempts:
             place.failed.append(self._address)
             del place.failed[:-IN_A_ROW]
             in_a_row = len(place.failed) >= IN_A_ROW and len({*place.failed}) >= RECORDINGS
-            if place.out_since is None and not unreachable and not in_a_row:
+            if not self._waits or (place.out_since is None and not unreachable and not in_a_row):
                 return False
             if not place.waits and self._outages.others_answer(place, now):
                 place.is_out_alone = place.out_since is not None

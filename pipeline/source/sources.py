@@ -72,7 +72,7 @@ class Sources:
             return known
         if is_row(path):
             return self._rows().stat(path)
-        store, attempts = self._store(path), Attempts(self._outages, place_of(path), path)
+        store, attempts = self._store(path), Attempts(self._outages, place_of(path), path, only_describes=True)
         while True:
             attempts.begin()
             try:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.errors import SourceFault, SourceOut, SourceUnreachable
+from pipeline.errors import SourceFault, SourceOut, SourceUnreachable, Stopped
 from pipeline.source import FileInfo, Listed, Sources
+from pipeline.source.addresses import place_of
 from pipeline.source.outages import Attempts, Outages
 from pipeline.source.protocol import Content
 from pipeline.source.rules import Rules
@@ -32,6 +34,31 @@ def test_once_an_outage_lasted_too_long_nobody_waits_any_longer() -> None:
     assert all(isinstance(one, SourceOut) for one in ends)
     with pytest.raises(SourceOut):
         ask(20)
+
+
+def test_a_web_host_that_is_out_is_not_waited_for_to_describe_recordings_and_a_bucket_is() -> None:
+    rules = Rules(probe_s=0.005, outage_max_s=60, base_s=0.001, max_s=0.001, max_attempts=3)
+    asked = Counter[str]()
+
+    def ask(outages: Outages, address: str) -> None:
+        attempts = Attempts(outages, place_of(address), address, only_describes=True)
+        while True:
+            attempts.begin()
+            asked[address] += 1
+            attempts.failed(SourceUnreachable("it cannot be reached"))
+
+    outages = Outages(rules, stopped := threading.Event())
+    for number in range(20):
+        with pytest.raises(SourceUnreachable):
+            ask(outages, f"https://a.example/{number}.wav")
+    assert asked["https://a.example/0.wav"] == 3
+    assert asked["https://a.example/19.wav"] == 1  # several have failed: it is asked once for each
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(ask, outages, "s3://b/a.wav")
+        while asked["s3://b/a.wav"] < 6:
+            assert not waiting.done()
+        stopped.set()
+        assert isinstance(waiting.exception(5), Stopped)
 
 
 class Failing:
