@@ -72,8 +72,8 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.AttemptError: Consequence(),
     errors.ItemError: _FILE,
     errors.AudioMissing: replace(_FILE, excused_by_transcript=True),
-    # a server may say so of one recording, or of all because of its settings or the network
-    errors.AudioForbidden: replace(_FILE, ends_run="first alike"),
+    # a server may say so of one recording, or of all: for its settings, or since credentials or a signature expired
+    errors.AudioForbidden: Consequence(is_of_the_file=True, ends_run="first alike"),
     errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
     # its keywords are part of what its audio is known by
     errors.KeywordsRefused: Consequence(is_final=True, breaker="answer"),

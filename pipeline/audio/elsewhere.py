@@ -35,9 +35,10 @@ _BYTES_PER_S = dict.fromkeys((".wav", ".w64", ".aif", ".aiff", ".au"), 32_000) |
 _OGG_END = struct.Struct("<q")
 
 
-def probe_elsewhere(sources: Sources, address: str, info: FileInfo) -> Probe:
+def probe_elsewhere(sources: Sources, address: str, info: FileInfo, *, failed_before: bool = False) -> Probe:
     """What the header of a recording says, of which `info` is known. Where that takes more than MOST_BYTES, or it is a
-    row of a Parquet file, its length is an estimate, and channels are 0 where unknown.
+    row of a Parquet file, its length is an estimate, and channels are 0 where unknown. `failed_before` is as in
+    `Sources.read`.
 
     Raises as `audio.probe.probe` and `Sources.read`, and SourceChanged where it has another version.
     """
@@ -51,6 +52,7 @@ def probe_elsewhere(sources: Sources, address: str, info: FileInfo) -> Probe:
         _BLOCK_BYTES,
         blocks_kept=MOST_BYTES,
         max_bytes=MOST_BYTES if size <= MOST_BYTES else HEADER_BYTES,
+        failed_before=failed_before,
     )
     is_ogg = size > MOST_BYTES and file.read(4) == b"OggS"  # its pages would be read one by one
     try:

@@ -60,6 +60,8 @@ class Todo(msgspec.Struct, frozen=True, kw_only=True):
     """Of its recording by the scan."""
     prefix_hashes: bytes | None
     """Of the transcribed content."""
+    failed_before: bool
+    """Runs have tried it in vain."""
     may_be_known: bool
     """The row has a transcript with these settings, or a file of its size was or will be sent with them."""
     is_known_if_one_channel: bool
@@ -95,7 +97,7 @@ class TodoList:
                 self._run, selected = runs + 1, where_selected(only)
             db.execute(  # in the order of work, so that a rowid is the place in it
                 f"""CREATE TABLE manifest.todo AS
-                    SELECT row, state, size, version, config_hash, written, done_audio, done_config, marks
+                    SELECT row, state, size, version, config_hash, written, done_audio, done_config, marks, tries
                     FROM ({selected} LIMIT {-1 if at_most is None else at_most:d})"""  # noqa: S608 fixed texts
             )
             db.executescript(_TABLES.format(run=self._run))
@@ -105,12 +107,12 @@ class TodoList:
         with translated(self._path):
             for may_be_known, order in ((False, "rowid"), (True, "size, config_hash, rowid")):
                 found = self._db.execute(
-                    f"""SELECT rowid, row, size, version, config_hash, done_audio, done_config, marks,
+                    f"""SELECT rowid, row, size, version, config_hash, done_audio, done_config, marks, tries,
                                NOT ?1 AND {_KNOWN_BY_NAME}
                         FROM manifest.todo WHERE ({_ALIKE}) IS ?1 ORDER BY {order}""",  # noqa: S608 fixed texts
                     (may_be_known,),
                 )
-                for place, row, size, version, config_hash, audio, config, prefix_hashes, is_known_by_name in found:
+                for place, row, size, version, config_hash, audio, config, prefix_hashes, tries, by_name in found:
                     yield Todo(
                         place=place,
                         utterance=decode_utterance(row),
@@ -119,8 +121,9 @@ class TodoList:
                         size=size,
                         version=version,
                         prefix_hashes=prefix_hashes,
+                        failed_before=tries > 0,
                         may_be_known=may_be_known,
-                        is_known_if_one_channel=bool(is_known_by_name),
+                        is_known_if_one_channel=bool(by_name),
                     )
 
     def has_transcript(self, identity: Identity) -> bool:

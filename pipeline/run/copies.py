@@ -86,10 +86,13 @@ class Copies:
         wanted = {audio: size for audio, size in wanted.items() if held[audio] == audio}
         await self._reserve_for(wanted)
         parts = {row.utterance.audio for row in rows if is_span(row.utterance)}
+        tried = {row.utterance.audio for row in rows if row.tries}
         copies: dict[str, Copy] = {}
         try:
             for audio in sorted(wanted, key=lambda one: one not in self._copies):  # so that no other takes its file
-                copy = self._copies[audio] = self._copies.get(audio) or self._begin(audio, wanted[audio])
+                copy = self._copies[audio] = self._copies.get(audio) or self._begin(
+                    audio, wanted[audio], failed_before=audio in tried
+                )
                 copy.stays |= audio in parts
                 self._idle.pop(audio, self._last.pop(audio, None))
                 copy.holders += 1
@@ -135,13 +138,13 @@ class Copies:
         unknown = min(UNKNOWN_BYTES, self._space.max_bytes // SHARES)
         return unknown if row.size_bytes is None else row.size_bytes
 
-    def _begin(self, audio: str, size: int) -> Copy:
+    def _begin(self, audio: str, size: int, *, failed_before: bool) -> Copy:
         if not self._count:
             self._make_folder()
         self._count += 1
         copy = Copy(str(self._folder / f"{self._count:07d}{ending_of(audio)}"), size)
         self._reuse_for(copy.path)
-        copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy))
+        copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy, failed_before))
         copy.fetching.add_done_callback(self._fetched)
         return copy
 
@@ -166,11 +169,11 @@ class Copies:
         with suppress(OSError):  # then a file is made
             os.rename(copy.path, path)  # noqa: PTH104  many times a second
 
-    def _fetch(self, audio: str, copy: Copy) -> None:
+    def _fetch(self, audio: str, copy: Copy, failed_before: bool) -> None:
         try:
             with CopyFile(copy.path, self._space, copy.taken) as file:
                 try:
-                    self._sources.fetch(audio, file, self._space.max_bytes)
+                    self._sources.fetch(audio, file, self._space.max_bytes, failed_before=failed_before)
                     file.cut()
                 finally:
                     copy.taken = file.tell()

@@ -125,9 +125,9 @@ class Measuring:
         if not is_known:
             info = self._sources.stat(audio)
         try:
-            return probe_elsewhere(self._sources, audio, info)
+            return probe_elsewhere(self._sources, audio, info, failed_before=todo.failed_before)
         except SourceChanged:  # since the manifest was read
-            return probe_elsewhere(self._sources, audio, self._sources.stat(audio))
+            return probe_elsewhere(self._sources, audio, self._sources.stat(audio), failed_before=todo.failed_before)
 
     def _estimate(self, todo: Todo, found: Probe, answered: set[str] | None = None) -> Estimate:
         settings = self._settings

@@ -53,6 +53,8 @@ class Place:
         self.is_probed = False
         self.answered = ""
         """A recording that it answered for."""
+        self.has_answered = False
+        """It described or handed out something, or listed it."""
         self.asked = 0
         """Recordings that it handed out or refused, up to FIRST."""
         self.refused: set[str] = set()
@@ -101,12 +103,20 @@ class Attempts:
     """
 
     def __init__(
-        self, outages: Outages, name: str, address: str, *, counts_refusals: bool = False, only_describes: bool = False
+        self,
+        outages: Outages,
+        name: str,
+        address: str,
+        *,
+        counts_refusals: bool = False,
+        failed_before: bool = False,
+        only_describes: bool = False,
     ) -> None:
-        """`name` is the source's. `counts_refusals`: where it refuses all at first, that ends the run.
-        `only_describes`: a web host that is out is not waited for, so that the recordings of others are asked for."""
+        """`name` is the source's. `counts_refusals`: where it refuses all at first, that ends the run; one that
+        `failed_before`, in an earlier run, says nothing of others while the source answers. `only_describes`: a web
+        host that is out is not waited for, so that the recordings of others are asked for."""
         self._outages, self._place, self._address = outages, outages.place(name), address
-        self._counts_refusals = counts_refusals
+        self._counts_refusals, self._failed_before = counts_refusals, failed_before
         self._waits = self._place.waits or not only_describes
         self._used = 0
         self._is_probe = self._is_alone = False
@@ -144,6 +154,7 @@ class Attempts:
         """The source answered."""
         with self._outages.lock:
             self._answered()
+            self._place.has_answered = True
             if not self._address.endswith("/"):  # a prefix
                 self._place.answered = self._address
             self._place.asked += self._counts_refusals
@@ -187,7 +198,8 @@ class Attempts:
 
     def _refused(self, error: AttemptError) -> None:
         place = self._place
-        if self._address in place.refused or place.asked >= FIRST:
+        is_its_own = self._failed_before and place.has_answered
+        if is_its_own or self._address in place.refused or place.asked >= FIRST:
             return
         place.asked += 1
         place.refused.add(self._address)

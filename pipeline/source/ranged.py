@@ -32,14 +32,17 @@ class RangedFile(io.RawIOBase):
         *,
         blocks_kept: int = 1,
         max_bytes: int | None = None,
+        failed_before: bool = False,
     ) -> None:
         """`info` is what `Sources.stat` says of it. With `max_bytes` no more is ever asked for: reading raises
-        BeyondLimit before. Raises AudioUnreadable where the server does not tell its size."""
+        BeyondLimit before. `failed_before` is as in `Sources.read`. Raises AudioUnreadable where the server does not
+        tell its size."""
         super().__init__()
         if info.size_bytes is None:
             raise AudioUnreadable("the server does not tell its size, without which its parts cannot be read")
         self.size_bytes = info.size_bytes
         self.max_bytes = max_bytes
+        self._failed_before = failed_before
         self._sources, self._address, self._version = sources, address, info.version
         self._block_bytes, self._blocks_kept = block_bytes, blocks_kept
         self._blocks: list[tuple[int, bytes]] = []
@@ -102,7 +105,7 @@ class RangedFile(io.RawIOBase):
         if self.max_bytes is not None and self._asked + size > self.max_bytes:
             raise BeyondLimit(f"{self._address}: more than {self.max_bytes:,} bytes would have to be read")
         self._asked += size
-        data = self._sources.read(self._address, start, stop, self._version)
+        data = self._sources.read(self._address, start, stop, self._version, failed_before=self._failed_before)
         if len(data) != size:
             raise SourceFault(f"{len(data):,} bytes were answered where {size:,} were asked for")
         return data

@@ -125,10 +125,13 @@ class Sources:
             if len(self._listed) > REMEMBERED:
                 del self._listed[next(iter(self._listed))]
 
-    def read(self, path: str, start: int, stop: int, version: str | None = None) -> bytes:
-        """A part of a recording, which may end before `stop`. Raises as `stat`, and SourceChanged."""
+    def read(
+        self, path: str, start: int, stop: int, version: str | None = None, *, failed_before: bool = False
+    ) -> bytes:
+        """A part of a recording, which may end before `stop`. `failed_before`: in an earlier run. Raises as `stat`,
+        SourceRefusesAll and SourceChanged."""
         store = self._store(path)
-        attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True)
+        attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True, failed_before=failed_before)
         while True:
             attempts.begin()
             try:
@@ -145,15 +148,16 @@ class Sources:
                 attempts.succeeded()
                 return data
 
-    def fetch(self, path: str, file: io.FileIO, max_bytes: int) -> FileInfo:
+    def fetch(self, path: str, file: io.FileIO, max_bytes: int, *, failed_before: bool = False) -> FileInfo:
         """Copies a whole recording into an empty file, going on in the middle after a failure.
 
-        Raises as `stat`, RecordingTooLong where it has more bytes than that, and OutputError.
+        `failed_before`: in an earlier run. Raises as `read`, RecordingTooLong where it has more bytes than that, and
+        OutputError.
         """
         if is_row(path):
             return self._rows().fetch(path, file, max_bytes)
         store = self._store(path)
-        attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True)
+        attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True, failed_before=failed_before)
         info: FileInfo | None = None
         have = 0
         while True:

@@ -202,3 +202,27 @@ def test_an_interrupted_recording_is_read_on_from_where_it_broke_off(
     assert [(one.method, one.headers.get("range")) for one in web.requests] == [
         ("HEAD", None), ("GET", None), ("GET", "bytes=3000-"),
     ]  # fmt: skip
+
+
+def test_signatures_that_expire_in_mid_run_cost_a_night_not_the_recordings(
+    server: RunningServer, web: WebServer, recordings: Recordings, out: Path
+) -> None:
+    recordings.good(4)
+    data = {}
+    for number in range(6):
+        data[f"/late-{number}.wav"], recordings.texts[f"late-{number}"] = recordings.wav(100 + number)
+        recordings.add(f"late-{number}", web.url(f"/late-{number}.wav"))
+    for path in data:
+        hosted = Hosted(data[path])
+        web.script(path, lambda asked, hosted=hosted: hosted.answer(asked) if asked.method == "HEAD" else Answer(403))
+    manifest = recordings.write()
+    command, use = ("run", manifest, "--out", out), {"server": server, **web.environment}
+    for _ in range(2):  # five that are refused again say nothing of others
+        refused = batch(*command, **use)
+        assert (refused.exit, refused.figures["done"], refused.figures["failed"]) == (3, 4, 6), refused.stderr
+    assert set(errors_of(out).values()) == {"AudioForbidden"}
+    assert batch("check", manifest, "--out", out, **use).exit == 0
+    for path in data:
+        web.put(path, data[path])
+    assert batch(*command, **use).exit == 0
+    assert rows_of(out) == recordings.texts

@@ -133,7 +133,7 @@ def test_a_server_that_sends_no_parts_leaves_an_estimate() -> None:
     sources = bucket.sources()
     read = sources.read
 
-    def whole(path: str, start: int, stop: int, version: str | None = None) -> bytes:
+    def whole(path: str, start: int, stop: int, version: str | None = None, **_: bool) -> bytes:
         if start > 50_000:
             raise NoParts("all of it")
         return read(path, start, stop, version)
@@ -159,7 +159,7 @@ def test_an_error_in_the_middle_of_a_header_is_not_taken_for_the_end_of_the_file
     sources = bucket.sources()
     read = sources.read
 
-    def fails(path: str, start: int, stop: int, version: str | None = None) -> bytes:
+    def fails(path: str, start: int, stop: int, version: str | None = None, **_: bool) -> bytes:
         if start:
             raise AudioMissing("gone meanwhile")
         return read(path, start, stop, version)

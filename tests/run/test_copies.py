@@ -31,7 +31,7 @@ class Scripted(Sources):
         self.gate = threading.Event()
         self.gate.set()
 
-    def fetch(self, path: str, file: io.FileIO, max_bytes: int) -> FileInfo:
+    def fetch(self, path: str, file: io.FileIO, max_bytes: int, *, failed_before: bool = False) -> FileInfo:
         self.gate.wait(10)
         self.fetched[path] += 1
         if "missing" in path:

@@ -178,7 +178,7 @@ def test_many_are_read_at_a_time(checkpoint: Checkpoint) -> None:
     sources, together = bucket.sources(), threading.Barrier(AT_ONCE_ELSEWHERE)
     read = sources.read
 
-    def waits(path: str, start: int, stop: int, version: str | None = None) -> bytes:
+    def waits(path: str, start: int, stop: int, version: str | None = None, **_: bool) -> bytes:
         if not start:
             together.wait(10)
         return read(path, start, stop, version)
@@ -192,7 +192,7 @@ def test_rows_of_local_parquet_files_are_looked_at_as_files_are(checkpoint: Chec
     audio = plain()(SPEECH)
 
     class Rows(Sources):
-        def fetch(self, path: str, file: object, max_bytes: int) -> FileInfo:
+        def fetch(self, path: str, file: object, max_bytes: int, *, failed_before: bool = False) -> FileInfo:
             assert max_bytes > len(audio)
             file.write(audio)  # type: ignore[attr-defined]
             return FileInfo("v", len(audio), 0.0)

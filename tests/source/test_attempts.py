@@ -335,6 +335,28 @@ def test_a_source_that_handed_out_one_refuses_single_ones(tmp_path: Path, handed
         assert len(place.refused) <= 8  # not all of a million
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_recordings_that_were_refused_in_an_earlier_run_are_refused_for_themselves(
+    tmp_path: Path, answers: bool
+) -> None:
+    names = [f"s3://bucket/{number}.wav" for number in range(20)]
+    store = Scripted(dict.fromkeys(names, DATA))
+
+    def refuses(address: str) -> None:
+        raise AudioForbidden("HTTP 403")
+
+    ends = set()
+    with store.sources() as sources, (tmp_path / "copy").open("wb", buffering=0) as file:
+        if answers:
+            sources.stat(names[0])
+        store.at_get = refuses
+        for name in names:
+            with pytest.raises((AudioForbidden, SourceRefusesAll)) as refused:
+                sources.fetch(name, file, 100, failed_before=True)
+            ends.add(refused.type)
+    assert (SourceRefusesAll in ends) is not answers
+
+
 # what leaves nothing behind
 
 
