@@ -51,9 +51,14 @@ _NAME = "|".join(
     + [re.escape(name) for name in sorted(ALWAYS, key=len, reverse=True)]
 )
 _VALUE = re.compile(
-    rf"((?:[?&;]|\\u0026|%(?:25)?(?:26|3f|3b))(?:{_NAME})(?:=|\\u003d|%(?:25)?3d))[^&;\s\"'<>#\\]+", re.IGNORECASE
+    rf"((?:[?&;#]|\\u0026|%(?:25)?(?:26|3f|3b|23))(?:{_NAME})(?:=|\\u003d|%(?:25)?3d))[^&;\s\"'<>#\\]+", re.IGNORECASE
 )
-_LOGIN = re.compile(r"(://)[^\s/?#@\"'<>]{1,500}@")
+_LOGIN = re.compile(r"(://)(?:[^\s/?#@\"'<>]{1,5000}|[^\s/?#@:\"'<>\[]{0,200}:(?!\d{1,5}[/?#])[^\s@\"'<>]{1,300})@")
+"""Passwords may hold a slash, which belongs into none."""
+_QUERY = re.compile(r"\?[^\s\"'<>\\]*")
+"""Of a URL within a text."""
+_BEGINS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_BLANK = re.compile(r"\s")
 HIDDEN = "***"
 
 
@@ -84,6 +89,25 @@ def unsigned(address: str) -> str:
         return address
     left = "&".join(stays for stays, signs in parameters if stays or not signs)
     return f"{base}?{left}" if left else base
+
+
+def without_signed(text: str) -> str:
+    """A URL, or a text that may hold some, without the parameters that sign them; all else stays."""
+    if "?" not in text:
+        return text
+    if _BEGINS_URL.match(text) and not _BLANK.search(text):
+        return unsigned(text)
+    return _QUERY.sub(lambda query: unsigned(query[0]), text)
+
+
+def masked(address: str) -> str:
+    """The URL with *** in place of the values of the parameters that sign it, however their names are written."""
+    base, mark, query = address.partition("?")
+    shown = []
+    for stays, signs in divided(query):
+        shown += [stays] if stays or not signs else []
+        shown += [f"{signs.partition('=')[0]}={HIDDEN}"] if signs else []
+    return base + mark + "&".join(shown)
 
 
 def without_signatures(text: str) -> str:

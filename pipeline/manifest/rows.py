@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Callable
 
 from pipeline.model import BadRow, NamedByPath, Utterance
-from pipeline.queries import unsigned, without_signatures
+from pipeline.queries import unsigned, without_signatures, without_signed
 from pipeline.source.addresses import address_of, beside
 from pipeline.source.signatures import Signatures
 from pipeline.source.spelling import plain_path
@@ -54,7 +54,7 @@ class Rows:
 
     def bad(self, line: int | None, message: str, id: str | None = None) -> BadRow:
         """The BadRow for a row of this manifest, with its `id` if that is a valid one."""
-        id = without_signatures(unsigned(id)) if id else None
+        id = without_signatures(without_signed(id)) if id else None
         message = without_signatures(message)
         return BadRow(manifest=self.manifest, line=line, message=message, id=id if id and is_id(id) else None)
 
@@ -77,8 +77,8 @@ class Rows:
         try:
             path = self.absolute(audio)
             if path[0] != "/":
-                audio, id = (path if "://" in audio else unsigned(audio)), unsigned(id)
-                metadata = {key: unsigned(value) for key, value in metadata.items()}
+                audio, id = (path if "://" in audio else unsigned(audio)), without_signed(id)
+                metadata = {key: without_signed(value) for key, value in metadata.items()}
             offset = None if offset_s is None or offset_s == "" else seconds(offset_s, "offset_s")
             duration = None if duration_s is None or duration_s == "" else seconds(duration_s, "duration_s")
             track = None if channel is None or channel == "" else channel_number(channel)

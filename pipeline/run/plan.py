@@ -14,6 +14,7 @@ from pipeline.checkpoint import Plan, ScannedRow, Store
 from pipeline.errors import EmptyFolder, ManifestError, Stopped
 from pipeline.manifest import Ignored, inputs_of
 from pipeline.model import BadRow, Utterance
+from pipeline.queries import without_signatures
 from pipeline.report.logs import TOLD
 from pipeline.run.context import RunOptions
 from pipeline.run.manifests import Manifests, settle_names
@@ -121,7 +122,8 @@ class ManifestRows:
                 if isinstance(row, Utterance) and (problem := problem_of(row, self._model)) is not None:
                     if row.line is None:  # of a folder
                         problem = f"{shown_id(row.id)}: {problem}"
-                    row = BadRow(manifest=part.source, line=row.line, message=problem, id=row.id)
+                    message = without_signatures(problem)
+                    row = BadRow(manifest=part.source, line=row.line, message=message, id=row.id)
                 if isinstance(row, BadRow):
                     if row.id is not None and self._forgotten.has_id(row.id):
                         self.forgotten += 1

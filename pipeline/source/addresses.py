@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 
-from pipeline.queries import is_token, without_signatures
+from pipeline.queries import is_token, masked, without_signatures
 
 OBJECTS = ("s3", "gs", "az")
 SCHEMES = (*OBJECTS, "https")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _OTHERS = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "azure": "az"}
+_PORT = re.compile(r"(?:\[[^\[\]]*\]|[^:]*):\d{0,5}")
+"""A host with a port; what else has a colon may be a user name, and a password that goes on behind the slash."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 MAX_SHOWN = 200
 MAX_ENDING = 16
@@ -60,7 +62,7 @@ def prefix_or_address_of(text: str) -> str:
         raise ValueError(f"{_shown(text)} is no address that can be read; write {right}")
     rest = text[len(scheme) + 3 :]
     place, slash, path = rest.partition("/")
-    if "@" in place:
+    if "@" in place or (":" in place and "@" in path and not _PORT.fullmatch(place)):
         raise ValueError(
             f"{_shown(text)} holds a user name or password, which would be kept with results; leave it out"
         )
@@ -84,7 +86,8 @@ def prefix_or_address_of(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return ascii(without_signatures(text[:MAX_SHOWN]) + "…" * (len(text) > MAX_SHOWN))
+    text = without_signatures(masked(text))
+    return ascii(text[:MAX_SHOWN] + "…" * (len(text) > MAX_SHOWN))
 
 
 def is_row(path: str) -> bool:

@@ -128,7 +128,7 @@ def _check(endpoint: str, rules: Rules) -> None:
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         parts, host, port = urlsplit(""), "", 0
-    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment or parts.username:
+    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment or "@" in parts.netloc:
         raise AddressRefused("the endpoint of the object store in the environment is no URL; write https://HOST:PORT")
     place = written(host, port)
     if is_named(host, port, rules.allow_private):

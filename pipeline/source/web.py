@@ -33,8 +33,7 @@ KEPT_S = 30.0
 MOST_KEPT = 64
 """… as long as there are no more: each row may be another server's."""
 MOST_HOST = 253
-MOST_SCHEME = 20
-"""Characters of them in a message."""
+"""Characters of it in a message."""
 MOST_DRAINED = 1 << 16
 """Bytes of an answer that is not wanted, read so that its connection can be used again."""
 
@@ -144,9 +143,7 @@ def _parsed(address: str, base: httpx.URL | None = None) -> httpx.URL:
 def _check(url: httpx.URL) -> None:
     """Raises AddressRefused, without what the address has beside its host."""
     if url.scheme != "https":
-        raise AddressRefused(
-            f"{_host(url)} would be read by {url.scheme[:MOST_SCHEME]}://, which is not encrypted: use https://"
-        )
+        raise AddressRefused(f"{_host(url)} would not be read by https://, so not encrypted")
     if not url.host or len(url.raw_host) > MOST_HOST or "%" in _host(url) or (url.port or 1) not in range(1, 1 << 16):
         raise AddressRefused("the address names no host and port that can be")
     if url.userinfo:

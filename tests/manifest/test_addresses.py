@@ -71,6 +71,22 @@ def test_no_part_of_a_row_has_a_signature() -> None:
     assert found.metadata == {"url": "https://h/a.wav?x=1", "note": "a?b=c"}
 
 
+def test_only_the_signature_is_taken_out_of_a_text() -> None:
+    url = f"https://h/a.wav?x=1&X-Amz-Signature={SIGNATURE}"
+    found = row(url, id=f"{url} 7", of=json.dumps({"url": url, "speaker": "Ann"}), note=f"see {url} and {url}, page 2")
+    assert isinstance(found, Utterance)
+    assert found.id == "https://h/a.wav?x=1 7"
+    assert found.metadata == {
+        "of": '{"url": "https://h/a.wav?x=1", "speaker": "Ann"}',
+        "note": "see https://h/a.wav?x=1 and https://h/a.wav?x=1 page 2",
+    }
+
+
+def test_a_port_and_an_at_sign_are_no_password() -> None:
+    assert isinstance(row("https://h:8443/a@2x.wav"), Utterance)
+    assert isinstance(row("https://[::1]:8443/a@2x.wav"), Utterance)
+
+
 @pytest.mark.parametrize(
     ("audio", "words"),
     [
@@ -93,6 +109,12 @@ def test_no_part_of_a_row_has_a_signature() -> None:
         (f"https://h/a.wav?{'a' * 1200}&sig={SIGNATURE}", "at most 1,000"),
         (f"https://h/{'a' * 170}?sig={SIGNATURE}{'b' * 99}#x", "write %23"),
         ("s3://b/a\0.wav", "NUL"),
+        (f"https://me:ab/{SIGNATURE}@h/a.wav", "user name or password"),
+        (f"s3://AKIA:ab/{SIGNATURE}@b/a.wav", "user name or password"),
+        (f"https://{'a' * 900}{SIGNATURE}@h/a.wav", "user name or password"),
+        (f"http://h/a.wav?to%6ben={SIGNATURE}", "is not encrypted"),
+        (f"s3://b/a.wav?ex=1&is=2&hm={SIGNATURE}", "is signed"),
+        (f"https://h/a.wav#access_token={SIGNATURE}", "write %23"),
     ],
 )
 def test_what_is_no_address_is_a_bad_row_without_secrets(audio: str, words: str) -> None:

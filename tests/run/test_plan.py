@@ -107,6 +107,14 @@ def test_bad_rows_are_refused_together_or_come_as_failures(folder: Path, checkpo
     assert plan(checkpoint, asked).selected == 2
 
 
+def test_no_error_of_a_bad_row_has_a_signature(folder: Path) -> None:
+    (folder / "m.csv").write_text("audio,language\ncalls/a.wav,https://h/a.wav?token=t0psecret\n")
+    [row] = read(options(folder, "m.csv", skip_bad_rows=True))
+    assert row.failure is not None
+    assert "https://h/a.wav?token=***" in row.failure.message
+    assert "t0psecret" not in repr(row)
+
+
 def test_an_id_of_two_rows_is_never_skipped(folder: Path, checkpoint: Checkpoint) -> None:
     (folder / "m.csv").write_text("id,audio\n1,calls/a.wav\n1,calls/b.wav\n")
     with pytest.raises(ManifestError, match=r"m.csv:3: id '1' is taken by line 2; give each row an id of its own"):

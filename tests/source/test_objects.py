@@ -160,6 +160,7 @@ ENDPOINTS = {
     "127.0.0.1:9000": "no URL",
     "ftp://93.184.216.34": "no URL",
     "https://93.184.216.34?a=b": "no URL",
+    "https://:secret@93.184.216.34": "no URL",
 }
 
 

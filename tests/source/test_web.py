@@ -405,6 +405,7 @@ def test_five_redirects_are_followed_and_no_more(server: WebServer, web: Web) ->
         ("http://127.0.0.1:1/a?{secret}", "not encrypted"),
         ("ftp://127.0.0.1/a?{secret}", "not encrypted"),
         ("file:///etc/passwd?{secret}", "not encrypted"),
+        ("x5ec4e7ab12://127.0.0.1/a", "not encrypted"),
         ("https://127.0.0.1:1/a?{secret}", "private network"),
         ("https://localhost:1/a?{secret}", "private network"),
         ("https://[::1]:1/a?{secret}", "private network"),
@@ -431,6 +432,7 @@ def test_a_redirect_leads_to_no_place_that_may_not_be_asked(
     error = error_of(lambda: read(web, url))
     assert type(error) is AddressRefused
     assert words in str(error)
+    assert "5ec4e7ab12" not in str(error)
     assert len(str(error)) < 800
     assert len(server.requests) == 1
 
