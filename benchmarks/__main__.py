@@ -20,6 +20,8 @@ ALL = (
     "throughput",
     "slots",
     "memory",
+    "buckets",
+    "exports",
     "bounds",
     "mixed",
     "durable",
@@ -39,7 +41,8 @@ def main(names: tuple[str, ...]) -> None:
     an archive that was renamed), long (three hours in one recording), failing (the same with a clip that is never
     answered, over seven nights), preparation (speed of decoding), start (seconds until a command does something),
     throughput (requests per second beside what users would write instead), slots (whether they stay busy), memory (with
-    large bodies), bounds (memory with large metadata and with many copies), mixed (whether decoding starves sending),
+    large bodies), buckets (recordings in a bucket beside the same on disk), exports (a million rows, and ten of them
+    changed), bounds (memory with large metadata and with many copies), mixed (whether decoding starves sending),
     durable (what fsync costs), aims (all of it beside what was aimed at).
     """
     for name in names or ALL:
