@@ -25,7 +25,9 @@ from pipeline.source.addresses import ending_of, is_address, is_row
 from pipeline.source.copying import too_large
 from pipeline.threads import DaemonThreads
 
-FETCHED_AT_ONCE = 32
+FETCHED_AT_ONCE = 8, 64
+"""Recordings at least and at most; in between a quarter of the requests in flight, which take longer. More threads would
+cost more processor time."""
 UNKNOWN_BYTES = 1 << 20
 """Reserved at first for a recording whose size is not known."""
 LAST = 64
@@ -42,8 +44,8 @@ SHARES = 8
 class Copies:
     """The copies of one run."""
 
-    def __init__(self, sources: Sources, folder: Path, max_bytes: int) -> None:
-        """`folder` is made when it is needed, in one that exists."""
+    def __init__(self, sources: Sources, folder: Path, max_bytes: int, in_flight: int = 32) -> None:
+        """`folder` is made when it is needed, in one that exists. `in_flight`: most requests at a time."""
         self._sources = sources
         self._folder = folder
         self._space = Space(max_bytes)
@@ -53,7 +55,7 @@ class Copies:
         self._last: dict[str, None] = {}
         """… the last others."""
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._threads = DaemonThreads(FETCHED_AT_ONCE, "fetch")
+        self._threads = DaemonThreads(min(max(in_flight // 4, FETCHED_AT_ONCE[0]), FETCHED_AT_ONCE[1]), "fetch")
         self._count = 0
 
     def split(self, rows: Sequence[Selected]) -> Iterator[list[Selected]]:

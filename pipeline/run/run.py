@@ -117,7 +117,8 @@ class _Run:
         self.delay = DelayCorrection(settings.service.delay_correction, options.out)
         self.publisher = Publisher(store, sink, settings.sink.rows_per_part, self.delay)
         self.preparation = Preparation(settings.audio, settings.request_price, options.out / SPOOL)
-        self.copies = Copies(self.sources, options.out / SPOOL / "copies", self.preparation.share_of_copies)
+        share, in_flight = self.preparation.share_of_copies, settings.pool.concurrency
+        self.copies = Copies(self.sources, options.out / SPOOL / "copies", share, in_flight)
         self.settlement = Settlement(
             context, self.outcomes, self.duplicates, self.budget, self.preparation, self.copies
         )
