@@ -88,6 +88,13 @@ AIMS = (
         lambda kept: ratio(kept["durable"], kept["not durable"]),
         least=0.95,
     ),
+    Aim(
+        "64 KB from S3: processor time, x from a disk",
+        "buckets",
+        lambda kept: ratio(kept["sizes"]["64 KB"]["s3"], kept["sizes"]["64 KB"]["disk"], "cpu_ms"),
+        most=1.4,
+    ),
+    Aim("10 MB from S3: peak MB", "buckets", lambda kept: middle(kept["sizes"]["10 MB"]["s3"])["peak_mb"], most=200),
     Aim("MP3: decoded and sent, x the slower alone", "mixed", lambda kept: of_slower(kept["mp3"]), least=0.85),
     Aim("FLAC: decoded and sent, x the slower alone", "mixed", lambda kept: of_slower(kept["flac"]), least=0.85),
 )  # fmt: skip
