@@ -26,7 +26,7 @@ from pipeline.source.copying import too_large
 from pipeline.threads import DaemonThreads
 
 FETCHED_AT_ONCE = 8, 64
-"""Recordings at least and at most; in between a quarter of the requests in flight, which take longer. More threads would
+"""Recordings at least and at most; in between a quarter of the requests in flight, which take longer. More threads
 cost more processor time."""
 UNKNOWN_BYTES = 1 << 20
 """Reserved at first for a recording whose size is not known."""
@@ -144,8 +144,7 @@ class Copies:
         if not self._count:
             self._make_folder()
         self._count += 1
-        copy = Copy(str(self._folder / f"{self._count:07d}{ending_of(audio)}"), size)
-        self._reuse_for(copy.path)
+        copy = Copy(str(self._folder / f"{self._count:07d}{ending_of(audio)}"), size, self._no_longer_needed())
         copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy, failed_before))
         copy.fetching.add_done_callback(self._fetched)
         return copy
@@ -157,22 +156,25 @@ class Copies:
         except OSError as error:
             raise OutputError(f"the folder {self._folder} cannot be created: {error.strerror}") from error
 
-    def _reuse_for(self, path: str) -> None:
-        """Moves the file of the oldest of the last copies, which is one no longer. No path is used again: where times
-        of files are coarse, two recordings would look like one version of one file."""
+    def _no_longer_needed(self) -> str | None:
+        """The path of the oldest of the last copies, which is one no longer."""
         if len(self._last) <= LAST // 2:
-            return
+            return None
         oldest = next(iter(self._last))
         copy, most = self._copies[oldest], min(REUSED_BYTES, self._space.max_bytes // REUSED_SHARE)
         if not copy.fetching.done() or copy.taken > most:
-            return
+            return None
         del self._copies[oldest], self._last[oldest]
         self._space.give_back(copy.taken)
-        with suppress(OSError):  # then a file is made
-            os.rename(copy.path, path)  # noqa: PTH104  many times a second
+        return copy.path
 
     def _fetch(self, audio: str, copy: Copy, failed_before: bool) -> None:
         try:
+            if copy.over is not None:
+                # no path is used again: where times of files are coarse, two recordings would look like one version
+                # of one file
+                with suppress(OSError):  # then a file is made
+                    os.rename(copy.over, copy.path)  # noqa: PTH104  many times a second
             with CopyFile(copy.path, self._space, copy.taken) as file:
                 try:
                     self._sources.fetch(audio, file, self._space.max_bytes, failed_before=failed_before)

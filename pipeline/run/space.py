@@ -87,10 +87,12 @@ class Copy:
 
     fetching: asyncio.Future[None]
 
-    def __init__(self, path: str, taken: int) -> None:
+    def __init__(self, path: str, taken: int, over: str | None = None) -> None:
         self.path = path
         self.taken = taken
         """Bytes of the space that are its own."""
+        self.over = over
+        """The path of a file that it is written over."""
         self.holders = 0
         self.stays = False
         """Further rows of its recording probably follow."""
