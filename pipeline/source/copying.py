@@ -9,9 +9,9 @@ from pipeline.errors import OutputError, RecordingTooLong
 
 def too_large(size_bytes: int | None, max_bytes: int) -> RecordingTooLong:
     """The error for a recording that does not fit the folder of copies."""
-    size = "more" if size_bytes is None else f"{size_bytes / (1 << 20):,.0f} MiB, more"
+    size = "more" if size_bytes is None else f"{size_bytes:,} bytes, more"
     return RecordingTooLong(
-        f"the recording takes {size} than the {max_bytes / (1 << 20):,.0f} MiB that are left for copies of recordings, "
+        f"the recording takes {size} than the {max_bytes:,} bytes that are left for copies of recordings, "
         "half of audio.spool_mb; raise that and run with --only failed"
     )
 

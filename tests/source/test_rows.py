@@ -230,7 +230,7 @@ def test_what_cannot_be_fetched_is_named(tmp_path: Path) -> None:
     for address, error, words in (
         (f"{path}#row=1", AudioUnreadable, "row 1 has no audio"),
         (f"{path}#row=3", AudioUnreadable, "there is no row 3; its 3 rows count from 0"),
-        (f"{path}#row=2", RecordingTooLong, "takes 2 MiB, more than the 1 MiB"),
+        (f"{path}#row=2", RecordingTooLong, r"takes 2,097,\d{3} bytes, more than the 1,048,576 bytes"),
         (f"{plain}#row=0", AudioUnreadable, "has no column of recordings"),
         (f"{tmp_path}/text.parquet#row=0", AudioUnreadable, "the Parquet file is damaged"),
         (f"{tmp_path}/folder.parquet#row=0", AudioUnreadable, "no regular file"),
