@@ -22,7 +22,7 @@ def fetched(address: str, sources: Sources) -> BinaryIO:
     except OSError as error:
         raise ManifestError(f"{address}: there is no place to copy it to: {error.strerror}; set TMPDIR.") from error
     try:
-        sources.fetch(address, file, MAX_BYTES)
+        sources.fetch(address, file, MAX_BYTES, is_manifest=True)
         file.seek(0)
         return io.BufferedReader(file)
     except RecordingTooLong:

@@ -11,7 +11,7 @@ import time
 
 import tenacity
 
-from pipeline.errors import AttemptError, SourceOut, SourceRefusesAll, Stopped
+from pipeline.errors import AttemptError, SourceOut, SourceRefusesAll, SourceTimeout, Stopped
 from pipeline.failures import ALIKE, FIRST, consequence_of
 from pipeline.source.addresses import OBJECTS, scheme_of
 from pipeline.source.rules import Rules
@@ -111,13 +111,16 @@ class Attempts:
         counts_refusals: bool = False,
         failed_before: bool = False,
         only_describes: bool = False,
+        is_manifest: bool = False,
     ) -> None:
         """`name` is the source's. `counts_refusals`: where it refuses all at first, that ends the run; one that
         `failed_before`, in an earlier run, says nothing of others while the source answers. `only_describes`: a web
-        host that is out is not waited for, so that the recordings of others are asked for."""
+        host that is out is not waited for, so that the recordings of others are asked for. `is_manifest`: without it
+        there is nothing to do, so that a source that fails is waited for as one that is out."""
         self._outages, self._place, self._address = outages, outages.place(name), address
         self._counts_refusals, self._failed_before = counts_refusals, failed_before
         self._waits = self._place.waits or not only_describes
+        self._is_manifest = is_manifest
         self._used = 0
         self._is_probe = self._is_alone = False
         rules = outages.rules
@@ -176,7 +179,8 @@ class Attempts:
                     self._refused(error)
             raise error
         is_alone, self._is_alone = self._is_alone, False
-        if not is_alone and self._is_outage(error, unreachable=follows.may_be_unreachable):
+        may_be_out = follows.may_be_unreachable or (self._is_manifest and _is_of_the_source(error))
+        if not is_alone and self._is_outage(error, unreachable=may_be_out):
             return
         self._used += brought_bytes < MUCH_BYTES
         most = 1 if self._place.not_described >= FEW and not self._waits else self._outages.rules.max_attempts
@@ -239,3 +243,8 @@ class Attempts:
                 )
                 raise SourceOut(place.given_up)
         return True
+
+
+def _is_of_the_source(error: AttemptError) -> bool:
+    """Whether it fails or is overloaded, by its own words, or is too slow."""
+    return isinstance(error, SourceTimeout) or (error.http_status or 0) >= 500 or error.http_status == 429

@@ -97,20 +97,24 @@ class Sources:
     def list(self, prefix: str) -> Iterator[Listed]:
         """The recordings below a prefix that ends in `/`, in the order of their names. After a failure it goes on after
         the last one. Raises as `stat`."""
-        store, attempts, last = self._store(prefix), Attempts(self._outages, place_of(prefix), prefix), ""
+
+        def begun() -> Attempts:
+            return Attempts(self._outages, place_of(prefix), prefix, is_manifest=True)
+
+        store, attempts, last = self._store(prefix), begun(), ""
         while True:
             attempts.begin()
-            begun = last
+            before = last
             try:
                 for one in store.list(prefix, after=last):
-                    if last == begun:  # now, since nobody knows when the next one is asked for
+                    if last == before:  # now, since nobody knows when the next one is asked for
                         attempts.succeeded()
                     self._remember(prefix + one.name, one.info)
                     yield one
                     last = one.name
             except AttemptError as error:
-                if last != begun:
-                    attempts = Attempts(self._outages, place_of(prefix), prefix)
+                if last != before:
+                    attempts = begun()
                 attempts.failed(error)
             except BaseException:  # also where no more are asked for
                 attempts.abandoned()
@@ -148,16 +152,25 @@ class Sources:
                 attempts.succeeded()
                 return data
 
-    def fetch(self, path: str, file: io.FileIO, max_bytes: int, *, failed_before: bool = False) -> FileInfo:
+    def fetch(
+        self, path: str, file: io.FileIO, max_bytes: int, *, failed_before: bool = False, is_manifest: bool = False
+    ) -> FileInfo:
         """Copies a whole recording into an empty file, going on in the middle after a failure.
 
-        `failed_before`: in an earlier run. Raises as `read`, RecordingTooLong where it has more bytes than that, and
-        OutputError.
+        `failed_before`: in an earlier run. `is_manifest`: it is none, but names them. Raises as `read`,
+        RecordingTooLong where it has more bytes than that, and OutputError.
         """
         if is_row(path):
             return self._rows().fetch(path, file, max_bytes)
         store = self._store(path)
-        attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True, failed_before=failed_before)
+        attempts = Attempts(
+            self._outages,
+            place_of(path),
+            path,
+            counts_refusals=not is_manifest,
+            failed_before=failed_before,
+            is_manifest=is_manifest,
+        )
         info: FileInfo | None = None
         have = 0
         while True:

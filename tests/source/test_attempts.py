@@ -304,6 +304,24 @@ def test_who_alone_is_asked_is_waited_for(tmp_path: Path) -> None:
         assert fetched(sources, WEB[0], tmp_path) == DATA
 
 
+@pytest.mark.parametrize("error", [SourceFault("HTTP 503", http_status=503), SourceTimeout("no answer")])
+def test_a_source_that_fails_for_a_manifest_is_waited_for(error: AttemptError, tmp_path: Path) -> None:
+    """Nothing can be done without it, and nothing else is asked that could tell an outage."""
+    prefix = "s3://bucket/"
+    store = Scripted({A: DATA, B: DATA})
+    failures = [Fails(error)] * 4 * QUICK.max_attempts
+    with store.sources() as sources, (tmp_path / "copy").open("w+b", buffering=0) as file:
+        store.will(prefix, *failures, Breaks(1, error), *failures)
+        assert [one.name for one in sources.list(prefix)] == ["a.wav", "b.wav"]
+        store.will(A, *failures)
+        sources.fetch(A, file, 100, is_manifest=True)
+        file.seek(0)
+        assert file.read() == DATA
+        store.will(A, *failures)
+        with pytest.raises(type(error)):
+            sources.fetch(A, file, 100)
+
+
 # refusals
 
 
@@ -317,6 +335,20 @@ def test_a_source_that_refuses_the_first_recordings_ends_the_run(tmp_path: Path)
             with pytest.raises(AudioForbidden):
                 fetched(sources, name, tmp_path)
         with pytest.raises(SourceRefusesAll, match="check the credentials"):
+            fetched(sources, names[ALIKE], tmp_path)
+
+
+def test_a_manifest_that_was_handed_out_is_no_recording(tmp_path: Path) -> None:
+    names = [f"s3://bucket/{number}.wav" for number in range(20)]
+    store = Scripted(dict.fromkeys(names, DATA))
+    with store.sources() as sources, (tmp_path / "copy").open("wb", buffering=0) as file:
+        sources.fetch(names[0], file, 100, is_manifest=True)
+        for name in names[1:]:
+            store.will(name, Fails(AudioForbidden("HTTP 403")))
+        for name in names[1:ALIKE]:
+            with pytest.raises(AudioForbidden):
+                fetched(sources, name, tmp_path)
+        with pytest.raises(SourceRefusesAll):
             fetched(sources, names[ALIKE], tmp_path)
 
 
