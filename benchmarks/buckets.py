@@ -27,8 +27,9 @@ from benchmarks.measuring import (
 )
 from tests.buckets import Bucket, s3_server
 
-SIZES = {"64 KB": (64 << 10, 3_000), "10 MB": (10 << 20, 48)}
-"""Body size in bytes, and how many files."""
+LOADS = {"64 KB": (64 << 10, 2_000, 0.1), "at once": (64 << 10, 3_000, 0.0), "10 MB": (10 << 20, 48, 0.0)}
+"""Body size in bytes, how many files, and seconds that the service takes: only where it takes some are 32 really in
+flight. `at once` is 64 KB and a service that takes none, so that the store, its peer and we share two processors."""
 
 Found = dict[str, list[Figures]]
 
@@ -60,8 +61,8 @@ def main() -> None:
     sizes: dict[str, Found] = {}
     with tempfile.TemporaryDirectory(prefix="buckets-") as name, s3_server() as s3:
         os.environ.update(s3.environment(direct=True))
-        for label, (size_bytes, count) in SIZES.items():
-            load = Load(folder=Path(name) / label, count=count, size_bytes=size_bytes)
+        for label, (size_bytes, count, latency_s) in LOADS.items():
+            load = Load(folder=Path(name) / label, count=count, size_bytes=size_bytes, latency_s=latency_s)
             write_files(load.folder, size_bytes, count)
             bucket = s3.bucket()
             for path in sorted(load.folder.iterdir()):
