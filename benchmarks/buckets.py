@@ -29,7 +29,7 @@ from tests.buckets import Bucket, s3_server
 
 LOADS = {"64 KB": (64 << 10, 2_000, 0.1), "at once": (64 << 10, 3_000, 0.0), "10 MB": (10 << 20, 48, 0.0)}
 """Body size in bytes, how many files, and seconds that the service takes: only where it takes some are 32 really in
-flight. `at once` is 64 KB and a service that takes none, so that the store, its peer and we share two processors."""
+flight. `at once` is 64 KB and a service that takes none, so that the store and we share two processors."""
 
 Found = dict[str, list[Figures]]
 
