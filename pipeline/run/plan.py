@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from pipeline.audio.upload import is_span
-from pipeline.checkpoint import Plan, ScannedRow, Store
+from pipeline.checkpoint import UNKNOWN, Plan, ScannedRow, Store
 from pipeline.errors import EmptyFolder, ManifestError, Stopped
 from pipeline.manifest import Ignored, inputs_of
 from pipeline.model import BadRow, Utterance
@@ -114,7 +114,7 @@ class ManifestRows:
     def read(self, path_of: PathOf = lambda id_: None) -> Iterator[ScannedRow]:
         """The valid rows. Bad ones are counted; with --skip-bad-rows they are yielded too, as failures."""
         spellings = Spellings(self.warnings, path_of)
-        versions = Versions(self._sources, self._on_step)
+        versions, unknown = Versions(self._sources, self._on_step), 0
         for part, rows, number in self.manifests.rows():
             for row, found in versions.of(self._until_empty(rows)):
                 self._on_step()
@@ -132,6 +132,7 @@ class ManifestRows:
                     if self._skip_bad_rows:
                         yield self.bad.as_failure(row, number)
                     continue
+                unknown += found.version == UNKNOWN
                 self.have_addresses = self.have_addresses or is_address(row.audio)
                 self.have_spans = self.have_spans or row.offset_s > 0 or row.channel is not None
                 if found.version is None and (other := spellings.of(row)) is not None:
@@ -150,6 +151,12 @@ class ManifestRows:
                     source=number,
                 )
         spellings.warn()
+        if unknown:
+            log.warning(
+                "of %s no source told whether the recording changed; what is done of them stays (the last one: %s)",
+                "1 row" if unknown == 1 else f"{unknown:,} rows",
+                versions.no_answer,
+            )
         if unclear := self._sources.signatures.unclear:
             self.warnings.add(
                 f"{unclear} has different tokens in several rows, which are taken for one recording: if its server "

@@ -61,6 +61,8 @@ class Versions:
         self._sources = sources
         self.at = lru_cache(maxsize=REMEMBERED)(self._at)
         """Of a path or address. Blocks."""
+        self.no_answer = ""
+        """Why the source of a recording did not tell, the last time."""
 
     def of(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Found]]:
         """Each row with what is known of its recording, in their order."""
@@ -112,6 +114,9 @@ class Versions:
             found = self._sources.stat(audio)
         except AudioMissing:
             return Found(None, None, 0.0)
-        except AttemptError as error:
-            return Found(UNKNOWN if isinstance(error, NO_ANSWER) else UNREADABLE, None, 0.0)
+        except NO_ANSWER as error:
+            self.no_answer = str(error)
+            return Found(UNKNOWN, None, 0.0)
+        except AttemptError:
+            return Found(UNREADABLE, None, 0.0)
         return Found(found.version, found.size_bytes, found.estimated_s)

@@ -226,3 +226,19 @@ def test_signatures_that_expire_in_mid_run_cost_a_night_not_the_recordings(
         web.put(path, data[path])
     assert batch(*command, **use).exit == 0
     assert rows_of(out) == recordings.texts
+
+
+def test_a_server_that_refuses_to_say_what_changed_is_told(
+    server: RunningServer, web: WebServer, recordings: Recordings, out: Path
+) -> None:
+    recordings.good(6)
+    command = ("run", recordings.write(), "--out", out)
+    done = batch(*command, server=server, **web.environment)
+    assert "no source told" not in done.stderr
+    for number in range(6):
+        web.script(f"/good-{number}.wav", Answer(403))
+    refused = batch(*command, server=server, **web.environment)
+    assert (refused.exit, refused.figures["done"]) == (0, 6)
+    assert "of 6 rows no source told whether the recording changed; what is done of them stays" in refused.stderr
+    assert "answered HTTP 403" in refused.stderr
+    assert rows_of(out) == recordings.texts
