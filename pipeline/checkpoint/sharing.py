@@ -83,7 +83,7 @@ class Sharing(Database):
         same_sizes: dict[int, list[str]] = defaultdict(list)
         by_name: dict[tuple[int, str], str] = {}
         formerly = [decode_utterance(row).audio for _, row, *_ in found]
-        elsewhere = {audio: None for audio in formerly if is_address(audio)}
+        remote = {audio: None for audio in formerly if is_address(audio)}
         """The versions that their addresses have here."""
         stored = {
             (size, known)
@@ -97,8 +97,8 @@ class Sharing(Database):
             f"SELECT size, audio_of(row), version FROM manifest.scan WHERE size IN ({', '.join('?' * len(sizes))})",  # noqa: S608 fixed texts
             (*sizes,),
         ):
-            if audio in elsewhere:
-                elsewhere[audio] = version
+            if audio in remote:
+                remote[audio] = version
             if (size, version) in stored and in_store(audio):
                 copied.add((size, version))
             by_name[size, os.path.basename(audio)] = audio  # noqa: PTH119 a Path object per row would cost more
@@ -110,7 +110,7 @@ class Sharing(Database):
                 "SELECT audio_of(row), size, version FROM manifest.scan WHERE id = ?", (id_,)
             ).fetchone() or (None, None, None)
             name = os.path.basename(former)  # noqa: PTH119
-            there = version if same_id == former else elsewhere.get(former)
+            there = version if same_id == former else remote.get(former)
             is_there = there is not None and (known in UNTOLD or there in UNTOLD or there == known)
             same_name = by_name.get((size, name))
             # the size is unknown after a rebuild

@@ -21,8 +21,8 @@ from pipeline.audio.tracks import OutOfSpace, discard
 from pipeline.audio.upload import SHORTER_S
 from pipeline.errors import AttemptError, AudioMissing, RecordingTooLong
 from pipeline.export.copier import Copier
-from pipeline.export.fetched import Fetched
 from pipeline.export.formats.hub import AudioBytes
+from pipeline.export.local_copies import LocalCopies
 from pipeline.export.names import path_of
 from pipeline.machine import usable_cpus
 from pipeline.model import FileVersion, Transcript
@@ -82,7 +82,7 @@ class AudioOf:
         self._runner = asyncio.Runner()
         self._threads = DaemonThreads(self._count, "export-audio")
         self._copier = Copier(folder, self._count, spool_bytes)
-        self._fetched = Fetched(sources, folder, spool_bytes)
+        self._copies = LocalCopies(sources, folder, spool_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +90,7 @@ class AudioOf:
     def __exit__(self, *_: object) -> None:
         """Ends the processes and removes the folder, also in the middle of `of`."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._fetched.close()
+        self._copies.close()
         self._runner.run(self._copier.close())
         self._runner.close()
 
@@ -115,7 +115,7 @@ class AudioOf:
                     yield row, found
                     continue
                 audio = _read(found)
-                self._fetched.release(row.audio)
+                self._copies.release(row.audio)
                 yield row, audio
         finally:
             for _, task in ahead:
@@ -124,7 +124,7 @@ class AudioOf:
     async def _find(self, row: Transcript) -> _File | NoAudio:
         """Where the audio is; a copy that was fetched is held then."""
         try:
-            path = await self._fetched.hold(row.audio)
+            path = await self._copies.hold(row.audio)
         except AttemptError as error:
             return _no_audio(error)
         found: _File | NoAudio | None = None
@@ -135,7 +135,7 @@ class AudioOf:
             return _no_audio(error)
         finally:
             if not isinstance(found, _File):
-                self._fetched.release(row.audio)
+                self._copies.release(row.audio)
 
     async def _find_in(self, path: str, row: Transcript) -> _File | NoAudio:
         recording = await asyncio.get_running_loop().run_in_executor(self._threads, read_recording, path)

@@ -39,7 +39,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any] = {}
     """Of the format alone: limits of subtitles, the audio and splits of a data set."""
     source_rules: Rules = Rules()
-    """How recordings that lie elsewhere are asked for, where the format has audio."""
+    """How remote recordings are asked for, where the format has audio."""
 
 
 def export(out: Path, asked: ExportOptions, progress: RowsBar | None = None) -> Exported:

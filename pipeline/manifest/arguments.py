@@ -13,8 +13,8 @@ from functools import partial
 
 from pipeline.errors import ManifestError
 from pipeline.formats import AUDIO_EXTENSIONS
+from pipeline.manifest.addresses import named_at
 from pipeline.manifest.directory import Folder, Recordings
-from pipeline.manifest.elsewhere import named_at
 from pipeline.manifest.prefix import Prefix
 from pipeline.manifest.rows import Warn, log, printable
 from pipeline.manifest.search import Ignored, Search, is_glob

@@ -12,9 +12,9 @@ from pipeline.errors import ManifestError
 from pipeline.manifest.columns import FILE_NAME
 from pipeline.manifest.delimited import DELIMITERS, SEPARATOR, sniff
 from pipeline.manifest.lines import read_lines
-from pipeline.manifest.once import Once
 from pipeline.manifest.rows import Warn, fragment
 from pipeline.manifest.search import Search
+from pipeline.manifest.seen_names import SeenNames
 from pipeline.manifest.tables import reader_for, rows_of
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import Sources
@@ -31,7 +31,7 @@ class Metadata:
     def __init__(self, source: str, top: str, search: Search, sources: Sources, warn: Warn) -> None:
         """`source` is the argument that names the folder, `top` its path with a slash at the end."""
         self._source, self._top, self._search, self._sources, self._warn = source, top, search, sources, warn
-        self._named = Once()
+        self._named = SeenNames()
         self.count = 0
         """Tables that were read."""
 

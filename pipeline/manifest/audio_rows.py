@@ -16,8 +16,8 @@ import msgspec
 from pipeline.errors import AttemptError, ManifestError, SourceOut
 from pipeline.manifest import parquet
 from pipeline.manifest.columns import REFERENCES, as_text, check, reference_in, utterance
-from pipeline.manifest.once import Once
 from pipeline.manifest.rows import Rows, Warn, fragment, is_id
+from pipeline.manifest.seen_names import SeenNames
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import Sources
 from pipeline.source.addresses import ROW, folder_of, is_address
@@ -33,7 +33,7 @@ OF_RECORDING = ("offset_s", "duration_s", "channel")
 LARGE = ("segments", "words")
 """Left out of these, as are raw bytes."""
 BLOCK_BYTES = 256 << 10
-"""What is read at a time of files elsewhere."""
+"""What is read at a time of remote files."""
 
 
 def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
@@ -42,7 +42,7 @@ def read(stream: BinaryIO, rows: Rows) -> Iterator[Utterance | BadRow]:
     if (table := _table_of(stream, rows, rows.beside(name))) is None:
         yield from parquet.read(stream, rows)
     else:
-        yield from table.rows(name, Once())
+        yield from table.rows(name, SeenNames())
 
 
 @contextmanager
@@ -93,15 +93,15 @@ class AudioTable:
         self._metadata, self._schema, self._column = metadata, schema, column
         self._bytes = f"{column}.bytes"
 
-    def rows(self, name: str, once: Once) -> Iterator[Utterance | BadRow]:
-        """Its rows. One without an `id` is called as its audio is (`path`), where `once` knows no row of that name yet,
+    def rows(self, name: str, seen: SeenNames) -> Iterator[Utterance | BadRow]:
+        """Its rows. One without an `id` is called as its audio is (`path`), where `seen` knows no row of that name yet,
         else by `name` and number. Raises ManifestError where the file is damaged, or a known column of a wrong type."""
         import pyarrow as pa
 
         number = 0
         try:
             for row in self._read():
-                yield self._row(number, row, name, once)
+                yield self._row(number, row, name, seen)
                 number += 1
         except (pa.ArrowException, OSError, UnicodeError, ValueError, OverflowError, TypeError) as error:
             where = f"{self._rows.manifest}: after row {number}" if number else self._rows.manifest
@@ -148,7 +148,7 @@ class AudioTable:
         found = reference_in([name for name in names if name not in REFERENCES or name in texts])
         return found if found in REFERENCES else None
 
-    def _row(self, number: int, read: _Read, name: str, once: Once) -> Utterance | BadRow:
+    def _row(self, number: int, read: _Read, name: str, seen: SeenNames) -> Utterance | BadRow:
         has_bytes, path, kept, row = read
         row["audio"] = f"{self._path}{ROW}{number}" if has_bytes else path
         made = utterance(number + 1, row, self._rows)
@@ -160,7 +160,7 @@ class AudioTable:
             return made
         span = fragment(made.offset_s, made.duration_s, made.channel)
         own = path.strip() + span if path else ""
-        return msgspec.structs.replace(made, id=own if is_id(own) and once.add(own) else f"{name}{ROW}{number}{span}")
+        return msgspec.structs.replace(made, id=own if is_id(own) and seen.add(own) else f"{name}{ROW}{number}{span}")
 
 
 def _exported(row: dict[str, Any]) -> dict[str, Any]:

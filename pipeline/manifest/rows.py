@@ -45,8 +45,8 @@ class Rows:
         self.signatures = signatures
         self.warn = warn
         # abspath, not resolve: paths keep the symlinks in the user's path
-        self._is_elsewhere = "://" in folder
-        self._prefix = folder if self._is_elsewhere else os.path.join(os.path.abspath(folder), "")
+        self._is_remote = "://" in folder
+        self._prefix = folder if self._is_remote else os.path.join(os.path.abspath(folder), "")
 
     def beside(self, name: str) -> str:
         """The path of a file in the manifest's folder."""
@@ -109,7 +109,7 @@ class Rows:
             raise RowProblem("`audio` is empty; name the recording's file.")
         if "\0" in audio:
             raise RowProblem("`audio` holds a NUL character, which no file name can; correct the path.")
-        if audio[0] == "~" or "://" in audio or self._is_elsewhere:
+        if audio[0] == "~" or "://" in audio or self._is_remote:
             audio = self._named(audio)
             if "://" in audio:
                 return audio
@@ -121,7 +121,7 @@ class Rows:
         """The local path or the address, without its signature, that is not written as a plain path."""
         try:
             path = plain_path(audio)
-            if "://" not in path and path[0] != "/" and self._is_elsewhere:
+            if "://" not in path and path[0] != "/" and self._is_remote:
                 path = beside(self._prefix, path)
             path = self.signatures.take(address_of(path)) if "://" in path else path
         except ValueError as error:

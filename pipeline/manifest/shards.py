@@ -12,9 +12,9 @@ import msgspec
 
 from pipeline.errors import ManifestError
 from pipeline.manifest.audio_rows import audio_table
-from pipeline.manifest.once import Once
 from pipeline.manifest.rows import Warn
 from pipeline.manifest.search import Search
+from pipeline.manifest.seen_names import SeenNames
 from pipeline.model import BadRow, Utterance
 from pipeline.source import Sources
 from pipeline.texts import plural
@@ -83,7 +83,7 @@ class Shards:
         splits = sorted({shard.split for shard in shards if shard.split})
         of = f" ({', '.join(splits)})" if splits else ""
         self.about = f"{self._source}: read as a data set of Hugging Face, {plural(len(shards), 'file')}{of}"
-        once, warn = Once(), self._warn
+        seen, warn = SeenNames(), self._warn
         has_configs = len({shard.config for shard in shards}) > 1
         for shard in shards:
             more = {"config": shard.config} if has_configs and shard.config else {}
@@ -95,7 +95,7 @@ class Shards:
                         f"{self._source}: {shard.path} has no column of recordings, unlike other files there; "
                         "name the files to read one by one, or in a glob"
                     )
-                for row in table.rows(f"{shard.config}/{name}" if shard.config else name, once):
+                for row in table.rows(f"{shard.config}/{name}" if shard.config else name, seen):
                     yield self._of_folder(shard, row, more)
             warn = _nothing  # the columns of the others are the same
 

@@ -13,9 +13,9 @@ from typing import BinaryIO, cast
 
 from pipeline.errors import ManifestError
 from pipeline.manifest import audio_rows, delimited, jsonl
-from pipeline.manifest.fetched import fetched
-from pipeline.manifest.once import Once
+from pipeline.manifest.download import downloaded
 from pipeline.manifest.rows import Rows, Warn
+from pipeline.manifest.seen_names import SeenNames
 from pipeline.model import BadRow, Utterance
 from pipeline.source import Sources
 from pipeline.source.addresses import folder_of, is_address, path_in
@@ -113,13 +113,13 @@ def unpacked(read: Reader, stream: BinaryIO, rows: Rows) -> Iterator[Utterance |
 
 
 def rows_at(address: str, read: Reader, sources: Sources, warn: Warn) -> Generator[Utterance | BadRow]:
-    """The rows of a manifest that lies elsewhere; of one that holds its recordings only what is asked for is read."""
+    """The rows of a remote manifest; of one that holds its recordings only what is asked for is read."""
     if suffix_of(path_in(address)) == ".parquet":
         with audio_rows.audio_table(address, sources, warn) as table:
             if table is not None:
-                yield from table.rows(os.path.basename(path_in(address)), Once())
+                yield from table.rows(os.path.basename(path_in(address)), SeenNames())
                 return
-    with fetched(address, sources) as stream:
+    with downloaded(address, sources) as stream:
         yield from read(stream, Rows(address, folder_of(address), sources.signatures, warn))
 
 

@@ -1,4 +1,4 @@
-"""Local copies of recordings that lie elsewhere: fetched ahead of their preparation, within a limit on their disk.
+"""Local copies of remote recordings: fetched ahead of their preparation, within a limit on their disk.
 
 A copy is there once for all that hold it. Without holders that of a recording with rows for parts of it stays until its
 space is needed; of the others the last few do. Used in the event loop; owns its folder, and the threads that fetch.

@@ -73,9 +73,9 @@ def allow(out: Path, *, ids: Sequence[str] = (), audio: Sequence[str] = ()) -> i
     with held_checkpoint(out, only_read=False) as checkpoint:
         Removal(out, checkpoint).finish()
         before = read_forgotten(out, checkpoint)
-        if elsewhere := [*filter(is_address, audio)]:
+        if remote := [*filter(is_address, audio)]:
             raise UsageError(
-                f"{visible(_without_signature(elsewhere[0]))} lies elsewhere, and is not fetched to learn what it "
+                f"{visible(_without_signature(remote[0]))} lies elsewhere, and is not fetched to learn what it "
                 "holds: name its utterances by --id, or the hash of its audio by --audio"
             )
         hashes = [found for one in audio if (found := one if _HASH.fullmatch(one) else _hash_of(one)) is not None]

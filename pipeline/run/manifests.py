@@ -2,7 +2,7 @@
 output may not have different audio under one id.
 
 Asks the file system for names; reads local recordings only where an id is claimed twice and lengths are equal, and a
-few of a manifest that is missing. Recordings that lie elsewhere are compared by their addresses and versions.
+few of a manifest that is missing. Remote recordings are compared by their addresses and versions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What each row of a forecast would take, by the header of its recording.
 
 Reads whole files only where their content decides whether they are sent: one is as long as another, or as it was when
-it was transcribed. Recordings that lie elsewhere are never fetched: of these such a row counts as sent.
+it was transcribed. Remote recordings are never fetched: of these such a row counts as sent.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.audio.elsewhere import probe_by_size, probe_elsewhere
 from pipeline.audio.probe import Probe, length_of, probe, read_recording, refuse_truncated_copy
+from pipeline.audio.remote import probe_by_size, probe_remote
 from pipeline.audio.upload import Estimate, estimate, is_one_channel
 from pipeline.checkpoint import UNKNOWN, UNREADABLE, Identity
 from pipeline.checkpoint.alike import Todo
@@ -55,7 +55,7 @@ class Measuring:
         sources: Sources | None,
         stopped: threading.Event,
     ) -> None:
-        """Without `sources` nothing is read of recordings elsewhere: their lengths are estimated from their sizes."""
+        """Without `sources` nothing is read of remote recordings: their lengths are estimated from their sizes."""
         self._settings = settings
         self._hashes = hashes
         self._answers = _Answers(answers, hashes)
@@ -71,7 +71,7 @@ class Measuring:
             if self._sources is not None and is_row(audio) and not scheme_of(audio):
                 with _copied(self._sources, audio) as copy:
                     return self._by_content(todo, copy)
-            return self._elsewhere(todo)
+            return self._by_header(todo)
         except AttemptError as error:
             return Measured(todo=todo, takes=error.bare())
 
@@ -99,7 +99,7 @@ class Measuring:
             takes = error
         return Measured(todo=todo, takes=takes, identities=identities, key=identities[0].key if identities else None)
 
-    def _elsewhere(self, todo: Todo) -> Measured:
+    def _by_header(self, todo: Todo) -> Measured:
         found = self._probe(todo)
         may_be_known = todo.may_be_known or _is_shorter(todo)
         if not may_be_known and todo.is_known_if_one_channel:
@@ -113,7 +113,7 @@ class Measuring:
         )
 
     def _probe(self, todo: Todo) -> Probe:
-        """The header of a recording that lies elsewhere."""
+        """The header of a remote recording."""
         audio = todo.utterance.audio
         is_known = todo.version not in (None, UNREADABLE, UNKNOWN)
         info = FileInfo(todo.version or "", todo.size, 0.0)
@@ -125,9 +125,9 @@ class Measuring:
         if not is_known:
             info = self._sources.stat(audio)
         try:
-            return probe_elsewhere(self._sources, audio, info, failed_before=todo.failed_before)
+            return probe_remote(self._sources, audio, info, failed_before=todo.failed_before)
         except SourceChanged:  # since the manifest was read
-            return probe_elsewhere(self._sources, audio, self._sources.stat(audio), failed_before=todo.failed_before)
+            return probe_remote(self._sources, audio, self._sources.stat(audio), failed_before=todo.failed_before)
 
     def _estimate(self, todo: Todo, found: Probe, answered: set[str] | None = None) -> Estimate:
         settings = self._settings

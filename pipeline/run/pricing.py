@@ -28,8 +28,8 @@ from pipeline.threads import DaemonThreads, is_done
 
 AHEAD = 100
 """Rows that are measured before it is their turn."""
-AT_ONCE_HERE = 4
-AT_ONCE_ELSEWHERE = 32
+AT_ONCE_LOCAL = 4
+AT_ONCE_REMOTE = 32
 
 
 def costs_of(
@@ -45,7 +45,7 @@ def costs_of(
 ) -> Costs:
     """Prices what a run of these `only` does after a scan (None: what the run that is going on has selected), within
     `bounds`; `resends_failed`: what failed before is sent at once. Without `sources` nothing is read of
-    recordings elsewhere. Raises Stopped, CheckpointError, SourceOut, SourceRefusesAll and NoCloud."""
+    remote recordings. Raises Stopped, CheckpointError, SourceOut, SourceRefusesAll and NoCloud."""
     # rows that do not fit a budget do not count for the limit: with one, any row may be reached
     at_most = None if bounds.budget is not None else bounds.limit
     rows = TodoList(checkpoint, only, at_most, length_of, partial(hashed.names, one_channel=True))
@@ -80,12 +80,12 @@ def _measured(
     rows: Iterator[Todo], measure: Callable[[Todo], Measured], stopped: threading.Event
 ) -> Iterator[Measured]:
     """Measures rows, some at a time, in their order. Raises Stopped."""
-    here, elsewhere = DaemonThreads(AT_ONCE_HERE, "pricing"), DaemonThreads(AT_ONCE_ELSEWHERE, "pricing-elsewhere")
+    local, remote = DaemonThreads(AT_ONCE_LOCAL, "pricing"), DaemonThreads(AT_ONCE_REMOTE, "pricing-remote")
     ahead = deque[Future[Measured]]()
     try:
         while True:
             for todo in islice(rows, AHEAD - len(ahead)):
-                ahead.append((elsewhere if is_address(todo.utterance.audio) else here).submit(measure, todo))
+                ahead.append((remote if is_address(todo.utterance.audio) else local).submit(measure, todo))
             if not ahead:
                 return
             if stopped.is_set():
@@ -93,5 +93,5 @@ def _measured(
             is_done(ahead[0])  # in steps, which Ctrl-C ends
             yield ahead.popleft().result()
     finally:  # Ctrl-C does not wait for a huge file, or for a disk that hangs
-        for threads in (here, elsewhere):
+        for threads in (local, remote):
             threads.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
 """The versions of the recordings of rows: by which a later run sees whether one may have changed.
 
-Local files are asked one after another; what lies elsewhere is asked many at a time, some rows ahead.
+Local files are asked one after another; remote ones are asked many at a time, some rows ahead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.threads import DaemonThreads, is_done
 REMEMBERED = 4_096
 """Recordings whose version is cached: rows of one recording are mostly close together in a manifest."""
 AHEAD = 1_024
-"""Rows that are read ahead where one lies elsewhere."""
+"""Rows that are read ahead where one is remote."""
 ASKED_AT_ONCE = 32
 STEP_S = 0.2
 NO_ANSWER = AudioForbidden, SourceChanged, SourceFault, SourceTimeout, SourceUnreachable

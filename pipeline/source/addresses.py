@@ -32,7 +32,7 @@ def scheme_of(text: str) -> str:
 
 
 def is_address(path: str) -> bool:
-    """Whether a recording lies elsewhere, or is a row of a Parquet file, so that it is copied before it is read."""
+    """Whether a recording is remote, or a row of a Parquet file, so that it is copied before it is read."""
     return "://" in path or is_row(path)
 
 

@@ -1,4 +1,4 @@
-"""The file that a recording elsewhere is copied into."""
+"""The file that a remote recording is copied into."""
 
 from __future__ import annotations
 

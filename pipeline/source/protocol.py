@@ -1,4 +1,4 @@
-"""The interfaces of storages with recordings: `Store` for those elsewhere; local files are `local.LocalFiles`."""
+"""The interfaces of storages with recordings: `Store` for remote ones; local files are `local.LocalFiles`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Content(NamedTuple):
 
 
 class Store(Protocol):
-    """Recordings elsewhere, named by addresses. Blocking; used by many threads at a time.
+    """Remote recordings, named by addresses. Blocking; used by many threads at a time.
 
     Each call is one try, with a deadline; `Sources` repeats it. All methods raise AudioMissing, AudioForbidden,
     AddressRefused, SourceFault, SourceTimeout or SourceUnreachable.

@@ -1,4 +1,4 @@
-"""A recording or a table that lies elsewhere as a file that can be read in any order, by ranged reads."""
+"""A remote recording or table as a file that can be read in any order, by ranged reads."""
 
 from __future__ import annotations
 

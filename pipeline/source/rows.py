@@ -1,6 +1,6 @@
 """Recordings inside of Parquet files, as Hugging Face data sets have them: `FILE.parquet#row=17`, from 0.
 
-A file is local or elsewhere; of the latter only parts are read. Its row groups are read from their beginning on,
+A file is local or remote; of the latter only parts are read. Its row groups are read from their beginning on,
 because Parquet files have no index of their rows: it is fast to ask for the rows of a file in their order.
 """
 
@@ -38,7 +38,7 @@ BYTES_PER_S = 16_000
 
 
 class ParquetRows:
-    """Reads them from files that are local or elsewhere, by `sources`. For several threads."""
+    """Reads them from files that are local or remote, by `sources`. For several threads."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources

@@ -134,7 +134,7 @@ def explained(what: str, stream: io.RawIOBase, version: str) -> Iterator[None]:
 
 
 def _refuse_changed(what: str, stream: io.RawIOBase, version: str) -> None:
-    # parts of files elsewhere are asked for by their version
+    # parts of remote files are asked for by their version
     if isinstance(stream, io.FileIO) and local_version(os.fstat(stream.fileno())) != version:
         raise SourceChanged(f"{what}: the file was changed while it was read")
 

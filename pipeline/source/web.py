@@ -19,11 +19,11 @@ from pipeline.errors import (
     ConfigError,
     SourceFault,
 )
-from pipeline.source import answers
-from pipeline.source.answers import Head, Part
-from pipeline.source.bodies import Answer, chunks_of, errors_of, finish
+from pipeline.source import response_head
 from pipeline.source.connections import Connections, Deadline, timeouts
 from pipeline.source.protocol import Content, FileInfo, Listed
+from pipeline.source.response_body import Answer, chunks_of, errors_of, finish
+from pipeline.source.response_head import Head, Part
 from pipeline.source.rules import Rules
 from pipeline.source.signatures import Signatures
 
@@ -59,9 +59,9 @@ class Web:
         answer = self._ask("HEAD", address, None, deadline)
         finish(answer)
         head = answer.head
-        if head.status == answers.WHOLE and answers.why_no_audio(head, address) is None:
-            return answers.info_of(head, address)
-        if isinstance(failed := answers.failure(head, is_signed=False), SourceFault):
+        if head.status == response_head.WHOLE and response_head.why_no_audio(head, address) is None:
+            return response_head.info_of(head, address)
+        if isinstance(failed := response_head.failure(head, is_signed=False), SourceFault):
             raise failed
         # many servers, and addresses that are signed for GET, refuse HEAD or answer it wrongly
         part, answer = self._part(address, 0, 1, None, deadline)
@@ -87,9 +87,9 @@ class Web:
         """The answer to a request for a part, checked. Close it."""
         answer = self._ask("GET", address, (start, stop) if start or stop is not None else None, deadline)
         try:
-            if error := answers.failure(answer.head, is_signed=self._signatures.signed(address) != address):
+            if error := response_head.failure(answer.head, is_signed=self._signatures.signed(address) != address):
                 raise error
-            return answers.part_of(answer.head, address, start, stop, version), answer
+            return response_head.part_of(answer.head, address, start, stop, version), answer
         except BaseException:
             answer.response.close()
             raise
@@ -108,7 +108,7 @@ class Web:
             except AddressRefused as error:
                 raise AddressRefused(f"{first} redirects elsewhere: {error}" if followed else str(error)) from None
             location = answer.head.headers.get("location")
-            if answer.head.status not in answers.REDIRECTS or not location:
+            if answer.head.status not in response_head.REDIRECTS or not location:
                 return answer
             length = 0 if method == "HEAD" else answer.head.length
             if length is not None and length <= MOST_DRAINED:

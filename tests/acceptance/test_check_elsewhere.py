@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.audio.elsewhere import MOST_BYTES
+from pipeline.audio.remote import MOST_BYTES
 from pipeline.errors import AudioForbidden, SourceUnreachable
 from tests.batch import batch, environment, rows_of, write_wav
 from tests.servers import RunningServer

@@ -14,11 +14,11 @@ import pytest
 from pipeline.audio.probe import read_recording
 from pipeline.errors import AudioForbidden, UsageError
 from pipeline.export.audio_of import AudioOf, NoAudio
-from pipeline.export.fetched import Fetched
 from pipeline.export.formats.hub import AudioBytes
 from pipeline.export.formats.kaldi import Kaldi
 from pipeline.export.formats.lhotse import Lhotse
 from pipeline.export.formats.nemo import Nemo
+from pipeline.export.local_copies import LocalCopies
 from pipeline.export.names import common_folder, mirrored, path_of, unlike
 from pipeline.export.recordings import Recordings
 from pipeline.export.state import ExportState
@@ -162,15 +162,15 @@ def test_the_first_row_gets_its_copy_though_the_size_of_a_later_one_is_known_bef
     sources.stat = late  # type: ignore[method-assign]
 
     async def hold_all() -> list[str]:
-        fetched, order = Fetched(sources, tmp_path / "spool", 100), list[str]()
+        copies, order = LocalCopies(sources, tmp_path / "spool", 100), list[str]()
 
         async def one(audio: str) -> None:
-            assert Path(await fetched.hold(audio)).read_bytes() == bytes(80)
+            assert Path(await copies.hold(audio)).read_bytes() == bytes(80)
             order.append(audio)
-            fetched.release(audio)
+            copies.release(audio)
 
         await asyncio.wait_for(asyncio.gather(*(one(audio) for audio in bucket.objects)), 10)
-        fetched.close()
+        copies.close()
         return order
 
     assert asyncio.run(hold_all()) == [*bucket.objects]

@@ -11,15 +11,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline.audio.elsewhere import MOST_BYTES
 from pipeline.audio.probe import read_recording
+from pipeline.audio.remote import MOST_BYTES
 from pipeline.checkpoint import UNKNOWN, UNREADABLE, Checkpoint, Finished, ScannedRow
 from pipeline.config import Settings
 from pipeline.errors import AudioForbidden, SourceOut, SourceRefusesAll, SourceUnreachable
 from pipeline.gradium.request import request_settings
 from pipeline.model import Utterance
 from pipeline.run.costs import Bounds, Costs
-from pipeline.run.pricing import AT_ONCE_ELSEWHERE, costs_of
+from pipeline.run.pricing import AT_ONCE_REMOTE, costs_of
 from pipeline.run.settings_hash import SettingsHash
 from pipeline.source import FileInfo, Sources
 from pipeline.source.rules import Rules
@@ -174,8 +174,8 @@ def test_without_sources_nothing_is_read(checkpoint: Checkpoint) -> None:
 
 
 def test_many_are_read_at_a_time(checkpoint: Checkpoint) -> None:
-    bucket = Bucket({f"s3://b/{n}.wav": plain()(sentence()[n:]) for n in range(AT_ONCE_ELSEWHERE)})
-    sources, together = bucket.sources(), threading.Barrier(AT_ONCE_ELSEWHERE)
+    bucket = Bucket({f"s3://b/{n}.wav": plain()(sentence()[n:]) for n in range(AT_ONCE_REMOTE)})
+    sources, together = bucket.sources(), threading.Barrier(AT_ONCE_REMOTE)
     read = sources.read
 
     def waits(path: str, start: int, stop: int, version: str | None = None, **_: bool) -> bytes:
@@ -185,7 +185,7 @@ def test_many_are_read_at_a_time(checkpoint: Checkpoint) -> None:
 
     sources.read = waits  # type: ignore[method-assign]
     rows = [row(bucket, audio) for audio in bucket.objects]
-    assert price(checkpoint, rows, sources).requests == AT_ONCE_ELSEWHERE
+    assert price(checkpoint, rows, sources).requests == AT_ONCE_REMOTE
 
 
 def test_rows_of_local_parquet_files_are_looked_at_as_files_are(checkpoint: Checkpoint, tmp_path: Path) -> None:

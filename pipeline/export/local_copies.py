@@ -1,4 +1,4 @@
-"""Local copies of recordings that lie elsewhere, for the rows of an export: each is fetched once for neighbouring rows.
+"""Local copies of remote recordings, for the rows of an export: each is fetched once for neighbouring rows.
 
 Used in one event loop, by tasks that begin in the order of their rows: the first of them always gets its copy.
 """
@@ -34,7 +34,7 @@ class _Copy:
         return not self.holders and self.fetching.done()
 
 
-class Fetched:
+class LocalCopies:
     """The copies of one export, in a folder that it shares."""
 
     def __init__(self, sources: Sources, folder: Path, most_bytes: int) -> None:

@@ -1,5 +1,4 @@
-"""Inspects a recording that lies elsewhere by parts of it: its header, and where that does not fit, the start and the
-end.
+"""Inspects a remote recording by parts of it: its header, and where that does not fit, the start and the end.
 
 Blocks, so call it in a thread.
 """
@@ -35,7 +34,7 @@ _BYTES_PER_S = dict.fromkeys((".wav", ".w64", ".aif", ".aiff", ".au"), 32_000) |
 _OGG_END = struct.Struct("<q")
 
 
-def probe_elsewhere(sources: Sources, address: str, info: FileInfo, *, failed_before: bool = False) -> Probe:
+def probe_remote(sources: Sources, address: str, info: FileInfo, *, failed_before: bool = False) -> Probe:
     """What the header of a recording says, of which `info` is known. Where that takes more than MOST_BYTES, or it is a
     row of a Parquet file, its length is an estimate, and channels are 0 where unknown. `failed_before` is as in
     `Sources.read`.

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import AttemptError, AudioForbidden, AudioMissing, ManifestError, SourceTimeout, SourceUnreachable
-from pipeline.manifest import fetched, inputs_of
+from pipeline.manifest import download, inputs_of
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import Sources
 from tests.manifest.reading import good, read_manifest
@@ -71,7 +71,7 @@ def test_a_manifest_that_cannot_be_read_is_one_sentence(argument: str, error: At
 
 
 def test_a_manifest_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetched, "MAX_BYTES", 10)
+    monkeypatch.setattr(download, "MAX_BYTES", 10)
     with pytest.raises(ManifestError, match="takes more than 0 GiB; divide it"):
         read("s3://b/m.csv", Stored({"s3://b/m.csv": TABLE}).sources())
 

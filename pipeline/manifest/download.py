@@ -1,4 +1,4 @@
-"""Manifests that lie elsewhere, copied to be read."""
+"""Remote manifests, copied to be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.source import Sources
 MAX_BYTES = 2 << 30
 
 
-def fetched(address: str, sources: Sources) -> BinaryIO:
+def downloaded(address: str, sources: Sources) -> BinaryIO:
     """A copy in a file without a name, which is gone once it is closed. Raises ManifestError, NoCloud or Stopped.
 
     Rows are not read from the network one by one: asking for the versions of their recordings may take hours.

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline.audio.elsewhere import MOST_BYTES, probe_by_size, probe_elsewhere
 from pipeline.audio.probe import Probe, probe
+from pipeline.audio.remote import MOST_BYTES, probe_by_size, probe_remote
 from pipeline.errors import AttemptError, AudioMissing, NoParts, SourceChanged
 from pipeline.model import FileVersion
 from pipeline.source import FileInfo
@@ -70,7 +70,7 @@ def inspected(data: bytes, path: Path) -> tuple[Outcome, Outcome, int]:
     """What the file itself tells, what parts of it tell, and how many bytes were read of it elsewhere."""
     path.write_bytes(data)
     bucket, found = Bucket({AT: data}), list[Outcome]()
-    for look in (lambda: probe(str(path)), lambda: probe_elsewhere(bucket.sources(), AT, bucket.info(AT))):
+    for look in (lambda: probe(str(path)), lambda: probe_remote(bucket.sources(), AT, bucket.info(AT))):
         try:
             found.append(outcome(look()))
         except AttemptError as error:
@@ -122,9 +122,9 @@ def test_what_has_no_header_is_estimated_by_its_size() -> None:
     assert probe_by_size("s3://b/a.wav?x=1", info).duration_s == 100
     assert probe_by_size("s3://b/a.m4a", info).duration_s == 0  # unknown
     bucket = Bucket({AT: bytes(10)})
-    row = probe_elsewhere(bucket.sources(), "s3://b/a.parquet#row=3", info)
+    row = probe_remote(bucket.sources(), "s3://b/a.parquet#row=3", info)
     assert (row.duration_s, row.is_counted, row.version.size_bytes) == (200, False, 3_200_000)
-    assert probe_elsewhere(bucket.sources(), AT, info._replace(size_bytes=None)).version.size_bytes > 0
+    assert probe_remote(bucket.sources(), AT, info._replace(size_bytes=None)).version.size_bytes > 0
     assert not bucket.gets
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_sends_no_parts_leaves_an_estimate() -> None:
         return read(path, start, stop, version)
 
     sources.read = whole  # type: ignore[method-assign]
-    found = probe_elsewhere(sources, AT, bucket.info(AT))
+    found = probe_remote(sources, AT, bucket.info(AT))
     assert (found.duration_s, found.is_counted) == (0, False)
 
 
@@ -147,10 +147,10 @@ def test_errors_of_the_source_are_raised() -> None:
     bucket = Bucket({AT: plain()(SPEECH)})
     info = bucket.info(AT)
     with pytest.raises(SourceChanged):
-        probe_elsewhere(bucket.sources(), AT, info._replace(version="other"))
+        probe_remote(bucket.sources(), AT, info._replace(version="other"))
     bucket.errors[AT] = AudioMissing("gone")
     with pytest.raises(AudioMissing, match="gone"):
-        probe_elsewhere(bucket.sources(), AT, info)
+        probe_remote(bucket.sources(), AT, info)
 
 
 def test_an_error_in_the_middle_of_a_header_is_not_taken_for_the_end_of_the_file() -> None:
@@ -166,7 +166,7 @@ def test_an_error_in_the_middle_of_a_header_is_not_taken_for_the_end_of_the_file
 
     sources.read = fails  # type: ignore[method-assign]
     with pytest.raises(AudioMissing, match="gone meanwhile"):
-        probe_elsewhere(sources, AT, bucket.info(AT))
+        probe_remote(sources, AT, bucket.info(AT))
 
 
 @pytest.mark.slow

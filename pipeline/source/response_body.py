@@ -13,8 +13,8 @@ from typing import NamedTuple
 import httpcore
 
 from pipeline.errors import AddressRefused, SourceFault, SourceTimeout, SourceUnreachable, SourceUntrusted
-from pipeline.source.answers import Head, Part
 from pipeline.source.connections import Deadline, Stream
+from pipeline.source.response_head import Head, Part
 
 END_OF_HEAD = b"\r\n\r\n"
 

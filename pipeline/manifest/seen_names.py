@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 
-class Once:
+class SeenNames:
     """Names, each with the number of the first who had it. In a temporary database, which SQLite deletes."""
 
     def __init__(self) -> None:
