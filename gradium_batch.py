@@ -67,6 +67,7 @@ from pipeline.errors import (
     KeyRefused,
     LocalServerError,
     ManifestError,
+    NoCloud,
     NoDecoder,
     OutputError,
     OutputGone,
@@ -75,6 +76,8 @@ from pipeline.errors import (
     RunError,
     ServiceOut,
     SettingsRefused,
+    SourceOut,
+    SourceRefusesAll,
     UsageError,
 )
 from pipeline.exits import ExitStatus
@@ -108,6 +111,7 @@ __all__ = [
     "KeyRefused",
     "LocalServerError",
     "ManifestError",
+    "NoCloud",
     "NoDecoder",
     "OutputError",
     "OutputGone",
@@ -121,6 +125,8 @@ __all__ = [
     "ServiceOut",
     "Settings",
     "SettingsRefused",
+    "SourceOut",
+    "SourceRefusesAll",
     "Status",
     "Transcript",
     "Transcripts",

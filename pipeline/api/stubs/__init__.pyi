@@ -20,6 +20,7 @@ from pipeline.errors import (
     KeyRefused,
     LocalServerError,
     ManifestError,
+    NoCloud,
     NoDecoder,
     OutputError,
     OutputGone,
@@ -28,6 +29,8 @@ from pipeline.errors import (
     RunError,
     ServiceOut,
     SettingsRefused,
+    SourceOut,
+    SourceRefusesAll,
     UsageError,
 )
 from pipeline.exits import ExitStatus
@@ -61,6 +64,7 @@ __all__ = [
     "KeyRefused",
     "LocalServerError",
     "ManifestError",
+    "NoCloud",
     "NoDecoder",
     "OutputError",
     "OutputGone",
@@ -74,6 +78,8 @@ __all__ = [
     "ServiceOut",
     "Settings",
     "SettingsRefused",
+    "SourceOut",
+    "SourceRefusesAll",
     "Status",
     "Transcript",
     "Transcripts",
