@@ -1,7 +1,8 @@
 """What follows from each error: the one table from its class to what becomes of request, utterance and run.
 
 Classes are given in few places only: `gradium/classify.py` for the service (transport, status, code, text), `source/`
-for a recording that cannot be opened or fetched (`local.py`, `objects.py`, `web.py`), and `audio/` for its content.
+for a recording that cannot be opened or fetched (`local.py`, `object_errors.py`, `response_head.py`,
+`response_body.py`), and `audio/` for its content.
 Pool, sources, run and checkpoint ask this module. docs/hostile-service.md shows it as a table.
 """
 
@@ -13,11 +14,11 @@ from typing import Literal
 from pipeline import errors
 from pipeline.exits import ExitStatus
 
-FIRST = 8
-"""Of so many recordings at first …"""
 ALIKE = 5
-"""… so many refusals in the same words, with no answer in between, are everybody's."""
-EndsRun = Literal["no", "at once", "unanswered settings", "all empty", "in a row", "first alike", "probes alike"]
+"""So many recordings that are refused at first show that it is not for what they are."""
+EndsRun = Literal[
+    "no", "at once", "unanswered settings", "all empty", "in a row", "first alike", "first refused", "probes alike"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.ItemError: _FILE,
     errors.AudioMissing: replace(_FILE, excused_by_transcript=True),
     # a server may say so of one recording, or of all: for its settings, or since credentials or a signature expired
-    errors.AudioForbidden: Consequence(is_of_the_file=True, ends_run="first alike"),
+    errors.AudioForbidden: Consequence(is_of_the_file=True, ends_run="first refused"),
     errors.AudioRefused: Consequence(is_final=True, breaker="answer", ends_run="first alike"),
     # its keywords are part of what its audio is known by
     errors.KeywordsRefused: Consequence(is_final=True, breaker="answer"),
@@ -84,7 +85,7 @@ TABLE: dict[type[errors.GradiumBatchError], Consequence] = {
     errors.SourceFault: _SOURCE,
     errors.SourceTimeout: _SOURCE,
     # of no use to wait for; renewed, or with its authority trusted, the next run reads from there
-    errors.SourceUntrusted: Consequence(is_of_the_file=True, ends_run="first alike"),
+    errors.SourceUntrusted: Consequence(is_of_the_file=True, ends_run="first refused"),
     errors.SourceUnreachable: replace(_SOURCE, may_be_unreachable=True),
     errors.ConnectionFailed: replace(_PASSING, may_be_unreachable=True),
     errors.AttemptTimeout: replace(_PASSING, may_be_unreachable=True),

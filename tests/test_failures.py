@@ -24,6 +24,7 @@ END = {
     "all empty": f"where the first {unusable.EMPTY_AT_FIRST} answers are all like it",
     "in a row": f"after {unusable.COMPRESSED_IN_A_ROW} with no answer in between",
     "first alike": f"where {refusals.ALIKE} of the first {refusals.FIRST} recordings draw the same words",
+    "first refused": f"where a source refuses the first {refusals.ALIKE} recordings that are read from it",
     "probes alike": f"where {refusals.PROBES_ALIKE} probes draw the same words and nothing was answered",
 }
 

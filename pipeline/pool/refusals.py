@@ -17,10 +17,12 @@ from pipeline.errors import (
     RefusesAll,
     UnconfirmedRefusal,
 )
-from pipeline.failures import ALIKE, FIRST, consequence_of
+from pipeline.failures import ALIKE, consequence_of
 from pipeline.pool.account import suspected_by
 from pipeline.pool.job import Job
 
+FIRST = 8
+"""The first recordings of a run that decide: ALIKE of them have to get the same refusal."""
 PROBES_ALIKE = 6
 """Probes with the same refusal that end a run in which nothing was answered: about a minute."""
 MAX_QUOTED = 200

@@ -12,7 +12,7 @@ import time
 import tenacity
 
 from pipeline.errors import AttemptError, SourceOut, SourceRefusesAll, SourceTimeout, Stopped
-from pipeline.failures import ALIKE, FIRST, consequence_of
+from pipeline.failures import ALIKE, consequence_of
 from pipeline.source.addresses import OBJECTS, scheme_of
 from pipeline.source.rules import Rules
 
@@ -55,9 +55,10 @@ class Place:
         """A recording that it answered for."""
         self.has_answered = False
         """It described or handed out something, or listed it."""
-        self.asked = 0
-        """Recordings that it handed out or refused, up to FIRST."""
+        self.has_handed_out = False
+        """Some recording, so that refusals are those of single ones."""
         self.refused: set[str] = set()
+        """Recordings, before the first that it handed out."""
 
 
 class Outages:
@@ -142,12 +143,12 @@ class Attempts:
             self._outages.pause(min(STEP_S, max(left, 0.01)))
 
     @property
-    def witness(self) -> str:
-        """Where this one probed in vain, a recording that was answered for before: ask for it whether the source is
-        out. "" where there is none."""
+    def probe_address(self) -> str:
+        """Where this one probed in vain, a recording that was answered for before: whether the source answers for that
+        tells whether it is out. "" where there is none."""
         return self._place.answered if self._is_probe else ""
 
-    def is_not_out(self) -> None:
+    def answered_for_another(self) -> None:
         """The source answered for another recording, so that the next failure is this one's own."""
         with self._outages.lock:
             self._answered()
@@ -160,7 +161,7 @@ class Attempts:
             self._place.has_answered = True
             if not self._address.endswith("/"):  # a prefix
                 self._place.answered = self._address
-            self._place.asked += self._counts_refusals
+            self._place.has_handed_out |= self._counts_refusals
 
     def abandoned(self) -> None:
         """It ended without saying anything of the source: another caller may probe it."""
@@ -175,7 +176,7 @@ class Attempts:
         if follows.retry == "no":
             with self._outages.lock:
                 self._answered()
-                if self._counts_refusals and follows.ends_run == "first alike":
+                if self._counts_refusals and follows.ends_run == "first refused":
                     self._refused(error)
             raise error
         is_alone, self._is_alone = self._is_alone, False
@@ -202,12 +203,10 @@ class Attempts:
 
     def _refused(self, error: AttemptError) -> None:
         place = self._place
-        is_its_own = self._failed_before and place.has_answered
-        if is_its_own or self._address in place.refused or place.asked >= FIRST:
+        if place.has_handed_out or (self._failed_before and place.has_answered):
             return
-        place.asked += 1
         place.refused.add(self._address)
-        if len(place.refused) >= ALIKE and place.asked == len(place.refused) <= FIRST:
+        if len(place.refused) >= ALIKE:
             raise SourceRefusesAll(
                 f"{place.name} refused the first {len(place.refused)} recordings that were read from it ({error}); "
                 "nothing more was sent: check the credentials and rights for it, then run again"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from pipeline.errors import (
     AddressRefused,
@@ -28,6 +28,7 @@ from pipeline.source.signatures import Signatures
 if TYPE_CHECKING:
     from pipeline.source.rows import ParquetRows
 
+T = TypeVar("T")
 NEVER = threading.Event()
 REMEMBERED = 16_384
 """What listings tell of recordings is kept for so many, until they are asked for."""
@@ -38,11 +39,11 @@ class Sources:
 
     def __init__(self, rules: Rules | None = None, stopped: threading.Event = NEVER) -> None:
         """Nothing is waited for any longer once `stopped` is set."""
-        self.rules = rules or Rules()
+        self._rules = rules or Rules()
         self.stopped = stopped
-        self.local = LocalFiles()
+        self._local = LocalFiles()
         self.signatures = Signatures()
-        self._outages = Outages(self.rules, stopped)
+        self._outages = Outages(self._rules, stopped)
         self._stores: dict[str, Store] = {}
         self._parquet: ParquetRows | None = None
         self._listed: dict[str, FileInfo] = {}
@@ -65,7 +66,7 @@ class Sources:
         """Describes a recording without reading it: once as it was just listed. Raises AttemptErrors, SourceOut or
         Stopped."""
         if not is_address(path):
-            return self.local.stat(path)
+            return self._local.stat(path)
         with self._lock:
             known = self._listed.pop(path, None)
         if known is not None:
@@ -73,18 +74,7 @@ class Sources:
         if is_row(path):
             return self._rows().stat(path)
         store, attempts = self._store(path), Attempts(self._outages, place_of(path), path, only_describes=True)
-        while True:
-            attempts.begin()
-            try:
-                info = store.stat(path)
-            except AttemptError as error:
-                _failed(store, attempts, error)
-            except BaseException:
-                attempts.abandoned()
-                raise
-            else:
-                attempts.succeeded()
-                return info
+        return _repeated(store, attempts, lambda: store.stat(path))
 
     def is_missing(self, path: str) -> bool:
         """Whether a recording does not exist; False for one of which that is not known. Raises SourceOut or Stopped."""
@@ -136,21 +126,7 @@ class Sources:
         SourceRefusesAll and SourceChanged."""
         store = self._store(path)
         attempts = Attempts(self._outages, place_of(path), path, counts_refusals=True, failed_before=failed_before)
-        while True:
-            attempts.begin()
-            try:
-                data = b"".join(store.get(path, start, stop, version=version).chunks)
-            except SourceChanged:  # stays so, however often it is asked for
-                attempts.succeeded()
-                raise
-            except AttemptError as error:
-                _failed(store, attempts, error)
-            except BaseException:
-                attempts.abandoned()
-                raise
-            else:
-                attempts.succeeded()
-                return data
+        return _repeated(store, attempts, lambda: b"".join(store.get(path, start, stop, version=version).chunks))
 
     def fetch(
         self, path: str, file: io.FileIO, max_bytes: int, *, failed_before: bool = False, is_manifest: bool = False
@@ -222,11 +198,11 @@ class Sources:
         if kind in OBJECTS:
             from pipeline.source.objects import ObjectStores
 
-            return ObjectStores(self.rules)
+            return ObjectStores(self._rules)
         if kind == "https":
             from pipeline.source.web import Web
 
-            return Web(self.rules, self.signatures)
+            return Web(self._rules, self.signatures)
         raise AddressRefused(f"{address}: recordings at {kind}:// addresses cannot be read")
 
 
@@ -235,12 +211,31 @@ def _goes_on(info: FileInfo, have: int) -> bool:
     return info.is_versioned and (info.size_bytes is None or have <= info.size_bytes)
 
 
+def _repeated(store: Store, attempts: Attempts, ask: Callable[[], T]) -> T:
+    """What `ask` returns, which asks the store. Raises as `Sources.stat`, and SourceChanged."""
+    while True:
+        attempts.begin()
+        try:
+            found = ask()
+        except SourceChanged:  # stays so, however often it is asked for
+            attempts.succeeded()
+            raise
+        except AttemptError as error:
+            _failed(store, attempts, error)
+        except BaseException:
+            attempts.abandoned()
+            raise
+        else:
+            attempts.succeeded()
+            return found
+
+
 def _failed(store: Store, attempts: Attempts, error: AttemptError, brought_bytes: int = 0) -> None:
     """As `Attempts.failed`. Recordings that fail one after the other are no outage where others are still there."""
-    if witness := attempts.witness:
+    if address := attempts.probe_address:
         try:
-            store.stat(witness)
-            attempts.is_not_out()
+            store.stat(address)
+            attempts.answered_for_another()
         except AttemptError:
             pass
         except BaseException:
