@@ -31,7 +31,7 @@ HINTS = {
     "AudioForbidden": "the store or server refuses it: check the credentials or the signed address, then run again",
     "SourceChanged": "the recording was replaced again and again while it was read; the next run tries again",
     "SourceFault": "the store or server failed, or answered wrongly; the next run tries again",
-    "SourceTimeout": "the recording did not arrive in time; the next run tries again, raise sources.* if that is short",
+    "SourceTimeout": "the recording did not arrive in time; the next run tries again; raise sources.timeout_s",
     "SourceUnreachable": "the server could not be reached; the next run tries again",
     "SourceUntrusted": "have the server's certificate renewed, or trust its authority by SSL_CERT_FILE; then run again",
     "ConcurrencyLimit": "the service broke off for its limits in mid-answer; coming runs try again",

@@ -45,7 +45,7 @@ def bucket_of(address: str, rules: Rules) -> ObjectStore:
     if not _BUCKET.fullmatch(name):  # it becomes a part of a URL as it is
         raise AddressRefused(f"{name[:100]!a} is no name of a bucket, which has letters, digits, . - and _ only")
     is_anonymous = any(place_of(one.rstrip("/")) == place_of(address) for one in rules.anonymous)
-    config, endpoint = {"s3": _s3, "gs": _google, "az": _azure}[scheme](is_anonymous=is_anonymous)
+    config, endpoint = _s3(has_keys=not is_anonymous) if scheme == "s3" else {"gs": _google, "az": _azure}[scheme]()
     if endpoint:
         _check(endpoint, rules)
     options: Any = {
@@ -64,13 +64,13 @@ def bucket_of(address: str, rules: Rules) -> ObjectStore:
         raise unusable(address, error) from None
 
 
-def _s3(*, is_anonymous: bool) -> tuple[dict[str, Any], str]:
+def _s3(*, has_keys: bool) -> tuple[dict[str, Any], str]:
     """What the library does not find by itself, and the endpoint if it is not Amazon's."""
     profile = _profile()
-    has_keys = bool(os.environ.get("AWS_ACCESS_KEY_ID"))  # which come before a profile's, as for the AWS tools
+    in_environment = bool(os.environ.get("AWS_ACCESS_KEY_ID"))  # which come before a profile's, as for the AWS tools
     config: dict[str, Any] = {}
-    for name in () if is_anonymous else _S3_KEYS:
-        config[name] = os.environ.get(name.upper(), "") if has_keys else profile.get(name, "")
+    for name in _S3_KEYS if has_keys else ():
+        config[name] = os.environ.get(name.upper(), "") if in_environment else profile.get(name, "")
     config["region"] = _first(("AWS_REGION", "AWS_DEFAULT_REGION")) or profile.get("region", "")
     config = {name: value.strip() for name, value in config.items() if value.strip()}
     if unusual := next((name for name, value in config.items() if not _WORD.fullmatch(value)), ""):
@@ -83,7 +83,7 @@ def _s3(*, is_anonymous: bool) -> tuple[dict[str, Any], str]:
     return config, endpoint
 
 
-def _google(*, is_anonymous: bool) -> tuple[dict[str, Any], str]:
+def _google() -> tuple[dict[str, Any], str]:
     endpoint = _first(("STORAGE_EMULATOR_HOST",))
     if not endpoint:
         return {}, ""
@@ -92,7 +92,7 @@ def _google(*, is_anonymous: bool) -> tuple[dict[str, Any], str]:
     return {"base_url": endpoint, "skip_signature": True}, endpoint
 
 
-def _azure(*, is_anonymous: bool) -> tuple[dict[str, Any], str]:
+def _azure() -> tuple[dict[str, Any], str]:
     endpoint = _first(_AZURE_ENDPOINTS)
     if endpoint:
         return {"endpoint": endpoint}, endpoint

@@ -54,7 +54,7 @@ class Store(Protocol):
     """Remote recordings, named by addresses. Blocking; used by many threads at a time.
 
     Each call is one try, with a deadline; `Sources` repeats it. All methods raise AudioMissing, AudioForbidden,
-    AddressRefused, SourceFault, SourceTimeout or SourceUnreachable.
+    AudioUnreadable, AddressRefused, SourceFault, SourceTimeout, SourceUnreachable or SourceUntrusted.
     """
 
     def stat(self, address: str) -> FileInfo:
@@ -67,7 +67,8 @@ class Store(Protocol):
         ...
 
     def get(self, address: str, start: int = 0, stop: int | None = None, *, version: str | None = None) -> Content:
-        """The bytes from `start` up to `stop`, or to the end. Raises SourceChanged where it has another `version`."""
+        """The bytes from `start` up to `stop`, or to the end. Raises SourceChanged where it has another `version`,
+        NoParts where only the whole is handed out."""
         ...
 
     def close(self) -> None:
