@@ -1,7 +1,4 @@
-"""Every configuration key with its default, unit, range and meaning; docs/configuration.md shows the same table.
-
-Pure declarations: no file or environment variable is read here.
-"""
+"""Every configuration key with its default, unit, range and meaning, as docs/configuration.md shows them. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.price import Price
 from pipeline.profile import GRADIUM
-from pipeline.source.rules import Rules
+from pipeline.source.rules import Rules, checked_buckets, checked_places
 
 PINNED = {"delay_in_frames": 16}
 """1.28 s of look-ahead. Never left to the service: its default may change, and all times with it."""
@@ -139,7 +136,7 @@ class AudioSettings(Section):
         description="write a long recording some of whose clips fail as far as it was answered, its gaps as issues",
     )
     decoders: int = Field(0, ge=0, le=256, description="processes that decode; 0: one per usable CPU")
-    spool_mb: int = Field(4096, ge=1, description="most disk that decoded audio takes in the output folder (MiB)")
+    spool_mb: int = Field(4096, ge=1, description="most disk for decoded audio and copies of recordings (MiB)")
     max_recording_h: float = Field(24.0, gt=0, description="longest recording that is taken, by what it decodes to")
 
 
@@ -209,10 +206,12 @@ class SinkSettings(Section):
 
 
 class SourceSettings(Section):
-    allow_private: tuple[str, ...] = Field(
+    allow_private: Annotated[tuple[str, ...], AfterValidator(checked_places)] = Field(
         (), description="private and loopback addresses that may be read from, as `host:port`; all others are refused"
     )
-    anonymous: tuple[str, ...] = Field((), description="buckets that are read without credentials, as `s3://bucket`")
+    anonymous: Annotated[tuple[str, ...], AfterValidator(checked_buckets)] = Field(
+        (), description="buckets that are read without credentials, as `s3://bucket`"
+    )
     timeout_s: float = Field(60.0, gt=0, description="for a store or server to hand a recording out, plus …")
     per_mib_s: float = Field(10.0, ge=0, description="… this much for each MiB of it")
 
@@ -246,5 +245,4 @@ class Settings(Section):
     @property
     def source_rules(self) -> Rules:
         """How sources are asked."""
-        names = Rules.__struct_fields__
-        return Rules(**{k: v for one in (self.retry, self.sources) for k, v in one.model_dump().items() if k in names})
+        return Rules.of(self.retry.model_dump() | self.sources.model_dump())

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any, Self
+
 import msgspec
+
+from pipeline.source.addresses import OBJECTS, place_of
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):[0-9]{1,5}")
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +29,27 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     probe_s: float = 1.0
     outage_max_s: float = 1800.0
 
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> Self:
+        """From the settings of both sections, of which there may be more."""
+        return msgspec.convert(settings, cls)
+
     def deadline_s(self, size_bytes: int) -> float:
         """The longest that so many bytes may take."""
         return self.timeout_s + self.per_mib_s * size_bytes / (1 << 20)
+
+
+def checked_places(named: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises ValueError, with a message for users, for one that would allow nothing."""
+    if wrong := next((one for one in named if not _HOST_AND_PORT.fullmatch(one.strip())), None):
+        raise ValueError(f"{wrong!r} names no host and port; write host:port, such as minio.internal:9000")
+    return named
+
+
+def checked_buckets(named: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises ValueError, with a message for users, for one that is no bucket's."""
+    for one in named:
+        scheme, _, bucket = place_of(one).partition("://")
+        if scheme not in OBJECTS or not bucket:
+            raise ValueError(f"{one!r} names no bucket; write s3://BUCKET, gs://BUCKET or az://CONTAINER")
+    return named
