@@ -14,7 +14,7 @@ from pipeline.errors import AttemptError, EmptyFolder, ManifestError
 from pipeline.formats import AUDIO_EXTENSIONS
 from pipeline.manifest.audio_folder import TABLES, Metadata
 from pipeline.manifest.rows import MAX_ID_CHARS, Warn, is_id, printable
-from pipeline.manifest.search import EXCLUDED, HIDDEN, Search
+from pipeline.manifest.search import Search
 from pipeline.manifest.shards import Shards
 from pipeline.model import BadRow, NamedByPath, Utterance
 from pipeline.source import IRREGULAR, Entry, Sources
@@ -122,32 +122,18 @@ class Folder:
 
     def _entries(self, prefix: str, tables: list[str]) -> list[Entry]:
         """The entries of one folder that match the search, sorted by name. Adds to `tables`. Raises OSError."""
-        search, ignored, wanted = self._search, self._search.ignored, []
+        search, wanted = self._search, []
         search.on_step()
-        has_glob, is_narrow = search.has_glob, search.is_narrow
         for number, entry in enumerate(self._files.list(self._top + prefix)):
             if number % ENTRIES_A_STEP == ENTRIES_A_STEP - 1:
                 search.on_step()
             name, is_folder, _ = entry
             if name in TABLES:
                 tables.append(name)
-            if has_glob and not is_folder and not search.matches_glob(prefix + name):
-                continue
-            if search.unmatched:
-                search.note(f"{prefix}{name}{'/' * is_folder}")
-            if name[0] == "." and not search.finds_hidden:
-                (ignored.folders if is_folder else ignored.files)[HIDDEN] += 1
-            elif is_folder:
-                if not (is_narrow and search.skips(prefix + name)):
-                    wanted.append(entry)
-            elif not name.lower().endswith(search.extensions):
-                ignored.note(name)
-                if name not in TABLES:
-                    self._shards.note(prefix + name)
-            elif is_narrow and not search.is_included(prefix + name):
-                ignored.files[HIDDEN if name[0] == "." else EXCLUDED] += 1
-            else:
+            if search.takes(prefix, name, is_folder=is_folder):
                 wanted.append(entry)
+            elif not is_folder and name not in TABLES:
+                self._shards.note(prefix + name)
         wanted.sort(key=attrgetter("name"))  # sorting entries takes four times as long, uninterruptibly
         return wanted
 

@@ -68,7 +68,8 @@ class Shards:
 
     def note(self, path: str) -> None:
         """Takes the path of a file below the folder that is no recording."""
-        if path.endswith(SUFFIX) and path.count("/") < 2:
+        is_hidden = posixpath.basename(path)[:1] == "." and not self._search.finds_hidden
+        if path.endswith(SUFFIX) and path.count("/") < 2 and not is_hidden:
             self._files.append(path)
 
     def rows(self) -> Iterator[Utterance | BadRow]:

@@ -72,6 +72,12 @@ def test_a_prefix_with_a_recording_stays_what_it_is(tmp_path: Path) -> None:
         read("s3://bucket/", stored.sources())
 
 
+def test_a_hidden_file_is_no_shard(tmp_path: Path) -> None:
+    shard = write_rows(tmp_path / "x.parquet", ROWS[:2]).read_bytes()
+    sources = Stored({"s3://bucket/x.parquet": shard, "s3://bucket/.y.parquet": shard}).sources()
+    assert [row.id for row in read("s3://bucket/", sources)] == ["0.flac", "1.flac"]
+
+
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     objects = shards_at("s3://bucket/", tmp_path)
     second = "s3://bucket/train-00001-of-00002.parquet"
