@@ -38,7 +38,7 @@ def outcome(argument: str, sources: Sources, root: str, **options: object) -> tu
     return ids, dict(ignored.files), dict(ignored.folders), sorted(part.unmatched)  # type: ignore[union-attr]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sets(PATHS, max_size=12), GLOBS, st.lists(PATTERNS, max_size=2), st.lists(PATTERNS, max_size=2))
 @example({"a.wav", "calls/a.wav", "tmp/.git/x.dat"}, "", ["*.dat"], ["tmp/"])
 def test_a_prefix_is_read_as_a_folder_is(paths: set[str], glob: str, include: list[str], exclude: list[str]) -> None:
