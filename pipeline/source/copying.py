@@ -8,11 +8,11 @@ from pipeline.errors import OutputError, RecordingTooLong
 
 
 def too_large(size_bytes: int | None, max_bytes: int) -> RecordingTooLong:
-    """The error for a recording that does not fit the folder of copies."""
+    """The error for a recording that is larger than its copy may be."""
     size = "more" if size_bytes is None else f"{size_bytes:,} bytes, more"
     return RecordingTooLong(
-        f"the recording takes {size} than the {max_bytes:,} bytes that are left for copies of recordings, "
-        "half of audio.spool_mb; raise that and run with --only failed"
+        f"the recording takes {size} than the {max_bytes:,} bytes that its copy may take; in a run that is "
+        "half of audio.spool_mb: raise it and run with --only failed"
     )
 
 
