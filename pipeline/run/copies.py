@@ -19,7 +19,7 @@ import msgspec
 from pipeline.audio.upload import is_span
 from pipeline.checkpoint import Selected
 from pipeline.errors import AttemptError, OutputError
-from pipeline.run.space import Copy, CopyFile, Space
+from pipeline.run.space import Copy, CopyFile, Space, make_folder
 from pipeline.source import Sources
 from pipeline.source.addresses import ending_of, is_address, is_row
 from pipeline.source.copying import too_large
@@ -142,19 +142,12 @@ class Copies:
 
     def _begin(self, audio: str, size: int, *, failed_before: bool) -> Copy:
         if not self._count:
-            self._make_folder()
+            make_folder(self._folder)
         self._count += 1
         copy = Copy(str(self._folder / f"{self._count:07d}{ending_of(audio)}"), size, self._no_longer_needed())
         copy.fetching = asyncio.wrap_future(self._threads.submit(self._fetch, audio, copy, failed_before))
         copy.fetching.add_done_callback(self._fetched)
         return copy
-
-    def _make_folder(self) -> None:
-        try:
-            self._folder.parent.mkdir(exist_ok=True)  # without parents: a removed output folder stays removed
-            self._folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"the folder {self._folder} cannot be created: {error.strerror}") from error
 
     def _no_longer_needed(self) -> str | None:
         """The path of the oldest of the last copies, which is one no longer."""
@@ -237,6 +230,7 @@ class Copies:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._space.give_back(size)
+            self._grant()  # those behind it
             raise
 
     def _grant(self) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import io
 import os
 import threading
+from pathlib import Path
 
-from pipeline.errors import AttemptError
+from pipeline.errors import AttemptError, OutputError
 
 STEP_BYTES = 1 << 18
 """What is taken at a time where more is needed."""
@@ -111,3 +112,12 @@ class Copy:
         if isinstance(error, AttemptError):
             return error.bare()
         raise error
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder of copies. Raises OutputError."""
+    try:
+        folder.parent.mkdir(exist_ok=True)  # without parents: a removed output folder stays removed
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be created: {error.strerror}") from error

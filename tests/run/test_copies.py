@@ -199,6 +199,22 @@ def test_who_is_cancelled_while_it_waits_leaves_the_space_to_others(tmp_path: Pa
     run(scenario())
 
 
+def test_who_is_cancelled_lets_those_behind_it_go_on(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        copies = Copies(Scripted(), tmp_path / "copies", MOST)
+        first = await copies.hold([row(f"s3://b/{MOST - 100}/a")])
+        large = asyncio.create_task(copies.hold([row(f"s3://b/{MOST}/b")]))
+        await asyncio.sleep(0)
+        small = asyncio.create_task(copies.hold([row("s3://b/50/c")]))
+        await asyncio.sleep(0)
+        large.cancel()
+        copies.release(await small)
+        copies.release(first)
+        await copies.close()
+
+    run(scenario())
+
+
 def test_a_group_takes_a_share_of_the_space_unless_one_recording_is_larger(tmp_path: Path) -> None:
     copies = Copies(Scripted(), tmp_path / "copies", MOST)
     sizes = [MOST // SHARES, 1, MOST, 0, 5]
