@@ -13,7 +13,7 @@ import tenacity
 
 from pipeline.errors import AttemptError, SourceOut, SourceRefusesAll, SourceTimeout, Stopped
 from pipeline.failures import ALIKE, consequence_of
-from pipeline.source.addresses import OBJECTS, scheme_of
+from pipeline.source.place import Place
 from pipeline.source.rules import Rules
 
 IN_A_ROW = 10
@@ -30,35 +30,6 @@ STEP_S = 0.2
 MUCH_BYTES = 1 << 20
 """An attempt that brought so much does not count: the next one goes on from there."""
 log = logging.getLogger(__name__)
-
-
-class Place:
-    """What is known of one bucket or host. Guarded by the lock of its `Outages`."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.waits = scheme_of(name) in OBJECTS
-        """An outage of it is waited out, also where other sources answer: unlike of one host of many on the web."""
-        self.failed: list[str] = []
-        """Recordings of the last failures in a row."""
-        self.answered_at = 0.0
-        self.not_described = 0
-        """Recordings that it did not describe, since it last answered."""
-        self.out_since: float | None = None
-        self.is_out_alone = False
-        """Others answer meanwhile, so that its recordings fail."""
-        self.given_up = ""
-        """Why nobody waits any longer."""
-        self.next_probe = self.pause_s = 0.0
-        self.is_probed = False
-        self.answered = ""
-        """A recording that it answered for."""
-        self.has_answered = False
-        """It described or handed out something, or listed it."""
-        self.has_handed_out = False
-        """Some recording, so that refusals are those of single ones."""
-        self.refused: set[str] = set()
-        """Recordings, before the first that it handed out."""
 
 
 class Outages:
@@ -82,6 +53,11 @@ class Outages:
         if now - since > ALONE_S and any(one.answered_at and not one.failed for one in others):
             return True  # nothing more may be asked of them
         return any(one.answered_at > since for one in others)
+
+    def others_hand_out(self, place: Place) -> bool:
+        """Whether one of the other sources answers, and refuses no recording or not all. Under the lock."""
+        others = [one for one in self._places.values() if one is not place and one.has_answered]
+        return any(one.has_handed_out or not one.refused for one in others)
 
     def pause(self, seconds: float) -> None:
         """Raises Stopped."""
@@ -205,8 +181,9 @@ class Attempts:
         place = self._place
         if place.has_handed_out or (self._failed_before and place.has_answered):
             return
-        place.refused.add(self._address)
-        if len(place.refused) >= ALIKE:
+        if len(place.refused) < ALIKE:
+            place.refused.add(self._address)
+        if len(place.refused) >= ALIKE and not self._outages.others_hand_out(place):
             raise SourceRefusesAll(
                 f"{place.name} refused the first {len(place.refused)} recordings that were read from it ({error}); "
                 "nothing more was sent: check the credentials and rights for it, then run again"

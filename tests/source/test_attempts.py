@@ -338,6 +338,29 @@ def test_a_source_that_refuses_the_first_recordings_ends_the_run(tmp_path: Path)
             fetched(sources, names[ALIKE], tmp_path)
 
 
+@pytest.mark.parametrize("other", ["handed out", "described", "refused", "missing"])
+def test_a_source_that_refuses_all_ends_the_run_unless_others_hand_out(tmp_path: Path, other: str) -> None:
+    names = [f"s3://bucket/{number}.wav" for number in range(20)]
+    store = Scripted(dict.fromkeys((*names, "s3://other/a.wav"), DATA))
+    for name in names:
+        store.will(name, Fails(AudioForbidden("HTTP 403")))
+    ends = set()
+    with store.sources() as sources:
+        if other in ("described", "refused"):
+            sources.stat("s3://other/a.wav")
+        if other == "refused":
+            store.will("s3://other/a.wav", Fails(AudioForbidden("HTTP 403")))
+            with pytest.raises(AudioForbidden):
+                fetched(sources, "s3://other/a.wav", tmp_path)
+        if other == "handed out":
+            fetched(sources, "s3://other/a.wav", tmp_path)
+        for name in names:
+            with pytest.raises((AudioForbidden, SourceRefusesAll)) as refused:
+                fetched(sources, name, tmp_path)
+            ends.add(refused.type)
+    assert (SourceRefusesAll in ends) is (other in ("refused", "missing"))
+
+
 def test_a_manifest_that_was_handed_out_is_no_recording(tmp_path: Path) -> None:
     names = [f"s3://bucket/{number}.wav" for number in range(20)]
     store = Scripted(dict.fromkeys(names, DATA))
