@@ -39,6 +39,8 @@ class Outages:
         """Waiting ends with Stopped once `stopped` is set."""
         self.rules = rules
         self.lock = threading.Lock()
+        self.has_local = False
+        """Some recordings lie in local files, which are always handed out."""
         self._stopped = stopped
         self._places: dict[str, Place] = {}
 
@@ -57,7 +59,7 @@ class Outages:
     def others_hand_out(self, place: Place) -> bool:
         """Whether one of the other sources answers, and refuses no recording or not all. Under the lock."""
         others = [one for one in self._places.values() if one is not place and one.has_answered]
-        return any(one.has_handed_out or not one.refused for one in others)
+        return self.has_local or any(one.has_handed_out or not one.refused for one in others)
 
     def pause(self, seconds: float) -> None:
         """Raises Stopped."""

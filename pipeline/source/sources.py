@@ -66,6 +66,7 @@ class Sources:
         """Describes a recording without reading it: once as it was just listed. Raises AttemptErrors, SourceOut or
         Stopped."""
         if not is_address(path):
+            self._outages.has_local = True
             return self._local.stat(path)
         with self._lock:
             known = self._listed.pop(path, None)

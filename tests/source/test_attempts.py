@@ -338,7 +338,7 @@ def test_a_source_that_refuses_the_first_recordings_ends_the_run(tmp_path: Path)
             fetched(sources, names[ALIKE], tmp_path)
 
 
-@pytest.mark.parametrize("other", ["handed out", "described", "refused", "missing"])
+@pytest.mark.parametrize("other", ["handed out", "described", "local", "refused", "missing"])
 def test_a_source_that_refuses_all_ends_the_run_unless_others_hand_out(tmp_path: Path, other: str) -> None:
     names = [f"s3://bucket/{number}.wav" for number in range(20)]
     store = Scripted(dict.fromkeys((*names, "s3://other/a.wav"), DATA))
@@ -346,6 +346,8 @@ def test_a_source_that_refuses_all_ends_the_run_unless_others_hand_out(tmp_path:
         store.will(name, Fails(AudioForbidden("HTTP 403")))
     ends = set()
     with store.sources() as sources:
+        if other == "local":
+            sources.stat(__file__)
         if other in ("described", "refused"):
             sources.stat("s3://other/a.wav")
         if other == "refused":
