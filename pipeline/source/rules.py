@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
+from pipeline.built import built
 from pipeline.source.addresses import OBJECTS, place_of
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):[0-9]{1,5}")
 
 
+@built
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of `sources.*`, and those of `retry.*` that sources share with the service."""
 
@@ -29,10 +31,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     probe_s: float = 1.0
     outage_max_s: float = 1800.0
 
-    @classmethod
-    def of(cls, settings: dict[str, Any]) -> Self:
+    @staticmethod
+    def of(settings: dict[str, Any]) -> Rules:
         """From the settings of both sections, of which there may be more."""
-        return msgspec.convert(settings, cls)
+        return msgspec.convert(settings, Rules)
 
     def deadline_s(self, size_bytes: int) -> float:
         """The longest that so many bytes may take."""

@@ -95,6 +95,7 @@ def test_check_reads_headers_and_a_second_one_nothing(bucket: Bucket, tmp_path: 
     assert not [path for path in out.rglob("*") if path.name == "copies"]
 
 
+@pytest.mark.slow
 def test_a_prefix_is_priced_by_its_listing(bucket: Bucket, tmp_path: Path, server: RunningServer) -> None:
     assert forecast("s3://corpus/day one/", tmp_path / "out", server)["requests"] == COUNT
     assert not bucket.stats

@@ -123,7 +123,11 @@ def test_the_recognizers_processes_take_nothing_from_the_working_folder(tmp_path
 
 @pytest.mark.parametrize(
     ("act", "said", "decoders"),
-    [(CRASH, "signal 11", 2), (CRASH, "signal 11", 1), (HANG, "did not finish within 2 s", 2)],
+    [
+        (CRASH, "signal 11", 2),
+        (CRASH, "signal 11", 1),
+        pytest.param(HANG, "did not finish within 2 s", 2, marks=pytest.mark.slow),
+    ],
     ids=["crash", "crash of the only one", "hang"],
 )
 def test_a_recording_that_decoders_die_of_twice_while_others_are_decoded_is_at_fault(

@@ -47,7 +47,11 @@ print(results["out"].done, results["out"].failed, int(results["out"].exit), resu
 
 @pytest.mark.parametrize(
     ("script", "told"),
-    [(NO_GUARD, "2 0 0\n"), (IN_A_LOOP, "2 0 0 2\n"), (IN_A_THREAD, "2 0 0 2\n")],
+    [
+        (NO_GUARD, "2 0 0\n"),
+        (IN_A_LOOP, "2 0 0 2\n"),
+        pytest.param(IN_A_THREAD, "2 0 0 2\n", marks=pytest.mark.slow),
+    ],
     ids=["no guard", "in a loop", "in threads"],
 )
 def test_a_flac_and_an_mp3_are_transcribed_from_a_script(script: str, told: str, tmp_path: Path) -> None:

@@ -38,7 +38,10 @@ def service() -> Iterator[Service]:
 
 @pytest.mark.timeout(600)  # a failure is made as short as it can be, which takes its time
 @pytest.mark.parametrize("examples", [FEW, pytest.param(MORE, marks=pytest.mark.slow)], ids=["few", "more"])
-@pytest.mark.parametrize("machine", [OverFolder, OverPaths, OverIds])
+@pytest.mark.parametrize(
+    "machine",
+    [OverFolder, pytest.param(OverPaths, marks=pytest.mark.slow), pytest.param(OverIds, marks=pytest.mark.slow)],
+)
 def test_what_was_paid_for_stays_and_nothing_is_paid_twice_whatever_happens(
     machine: type[Nights], examples: settings
 ) -> None:

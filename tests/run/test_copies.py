@@ -64,7 +64,7 @@ def taken(folder: Path) -> int:
 addresses = st.builds("s3://b/{}/{}".format, st.integers(0, MOST // 4), st.sampled_from("abcdef"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.lists(addresses, min_size=1, max_size=6), min_size=1, max_size=12), st.booleans())
 def test_whatever_is_held_has_its_content_within_the_space_and_all_end(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[str]], told: bool

@@ -156,7 +156,7 @@ def steps() -> st.SearchStrategy[Step]:
     )  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.binary(max_size=11), st.lists(steps(), max_size=8), st.booleans())
 def test_a_copy_is_whole_and_of_one_version_or_there_is_none(data: bytes, script: list[Step], is_sized: bool) -> None:
     if not is_sized:  # nobody can tell then
