@@ -6,6 +6,7 @@ that the audio of the other rows is not needed again; rows behind its end go int
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,7 +28,10 @@ from pipeline.model import Transcript
 from pipeline.report.rows_bar import RowsBar
 from pipeline.sink.rows import Order
 from pipeline.source import Sources
+from pipeline.source.addresses import is_address
+from pipeline.texts import visible
 
+log = logging.getLogger(__name__)
 VALUES = "splits"
 """The fact of the state that has the values which name its splits."""
 NOWHERE = ""
@@ -184,6 +188,9 @@ class ShardExport:
             _, got = next(found) if found is not None else (row, None)
             if isinstance(got, NoAudio):
                 self._no_audio[got.why] += 1
+                if self._no_audio[got.why] == 1 and got.why == "unreadable":
+                    hint = "; its run may have had other settings of [sources]: see --config" * is_address(row.audio)
+                    log.warning("%s cannot be read for the export: %s%s", visible(row.id), got.message, hint)
                 insert = "INSERT INTO temp.without_audio SELECT sort, place, file FROM temp.changed WHERE rowid = ?"
                 self._db.execute(insert, (number,))
                 yield place, Keep()
