@@ -73,7 +73,7 @@ def test_recordings_over_the_bounds_are_errors_that_name_the_setting(
     assert result.exit == 3, result.stderr
     assert errors_of(out) == {"disk.flac": "RecordingTooLong", "long.flac": "RecordingTooLong"}
     told = {row["id"]: row["message"] for row in jsonl_of(out, "errors.jsonl")}
-    assert "2 MiB of audio.spool_mb" in told["disk.flac"]
+    assert "2 MiB that audio.spool_mb" in told["disk.flac"]
     assert "audio.spool_mb" in told["long.flac"]
     assert server.stats()["answered"] == 1
     roomy = ("--set", "audio.spool_mb=64", "--only", "failed")
