@@ -109,12 +109,7 @@ class Folder:
                 is_empty = False
                 yield row
         if is_empty:
-            search = self._search
-            ignored = f" ({search.ignored})" if str(search.ignored) else ""
-            if search.has_glob:
-                raise ManifestError(f"{self.source}: no recording matches{ignored}.")
-            extensions = " ".join(AUDIO_EXTENSIONS)
-            raise EmptyFolder(f"{self.source}: no audio below this folder{ignored}; looked for {extensions}.")
+            raise nothing_found(self.source, self._search, "folder")
 
     def _level(self, prefix: str, folder_id: Hashable) -> Level:
         tables: list[str] = []
@@ -179,3 +174,11 @@ def record(source: str, top: str, relative: str, problem: str) -> Utterance | Ba
 
 def _unlisted(error: OSError) -> str:
     return f"the folder cannot be listed: {error.strerror}; check its rights."
+
+
+def nothing_found(source: str, search: Search, kind: str) -> ManifestError:
+    """The error for a folder, or another `kind` of place, where nothing was found."""
+    ignored = f" ({search.ignored})" if str(search.ignored) else ""
+    if search.has_glob:
+        return ManifestError(f"{source}: no recording matches{ignored}.")
+    return EmptyFolder(f"{source}: no audio below this {kind}{ignored}; looked for {' '.join(AUDIO_EXTENSIONS)}.")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.errors import AttemptError, EmptyFolder, ManifestError, SourceOut
-from pipeline.formats import AUDIO_EXTENSIONS
-from pipeline.manifest.directory import ENTRIES_A_STEP, record
+from pipeline.errors import AttemptError, ManifestError, SourceOut
+from pipeline.manifest.directory import ENTRIES_A_STEP, nothing_found, record
 from pipeline.manifest.rows import Warn
 from pipeline.manifest.search import Search
 from pipeline.manifest.shards import Shards
@@ -62,12 +61,7 @@ class Prefix:
                 is_empty = False
                 yield row
         if is_empty:
-            search = self._search
-            ignored = f" ({search.ignored})" if str(search.ignored) else ""
-            if search.has_glob:
-                raise ManifestError(f"{self.source}: no recording matches{ignored}.")
-            extensions = " ".join(AUDIO_EXTENSIONS)
-            raise EmptyFolder(f"{self.source}: no audio below this prefix{ignored}; looked for {extensions}.")
+            raise nothing_found(self.source, self._search, "prefix")
 
     def _found(self) -> Iterator[str]:
         """The keys that match the search."""
